@@ -1,0 +1,99 @@
+"""From a classifier to an ONNX graph: uint8 NHWC in, logits out, any batch size, all weights inside."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.image import InputSpec
+from allweather.trainers.models import Classifier
+
+OPSET = 18  # TensorRT 10.3 and OpenVINO 2024 read it
+LIMIT = 2**31 - 1  # bytes: protobuf's, and so ONNX's without external data
+INPUT, OUTPUT = "images", "logits"
+
+
+class Deployed(nn.Module):
+    """A classifier as the device calls it: pixels in, no preparation left to the caller."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 [n, h, w, 3], RGB -> float32 [n, C] logits."""
+        out: Tensor = self.classifier(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        return out
+
+
+def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
+    """Exports and checks a graph.
+
+    Args:
+        classifier: in eval mode.
+        spec: the size of its pictures.
+
+    Returns:
+        The content of an .onnx file: input `images` uint8 [n, h, w, 3], output `logits` float32 [n, C].
+
+    Raises:
+        EngineError: the network has an operation that ONNX has not, or is larger than one file can be.
+    """
+    example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
+    with warnings.catch_warnings(), _silenced("torch.onnx", "onnxscript", "onnx_ir"):
+        warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
+        try:
+            program = torch.onnx.export(
+                Deployed(classifier).eval(),
+                (example,),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                dynamic_shapes={"images": {0: torch.export.Dim("n", min=1)}},
+                dynamo=True,
+                verbose=False,
+            )
+        except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+            raise EngineError(f"the network cannot be exported to ONNX: {_line(error)}") from error
+    model = program.model_proto
+    if model.ByteSize() > LIMIT:
+        raise EngineError(f"the graph takes {model.ByteSize()} bytes; one ONNX file holds at most {LIMIT}")
+    _forget_origin(model)
+    onnx.checker.check_model(model, full_check=True)
+    buffer = io.BytesIO()
+    onnx.save_model(model, buffer)
+    return buffer.getvalue()
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Removes the exporter's notes: stack traces with folders of this machine, a tenth of a small file."""
+    del model.metadata_props[:]
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+
+
+class _silenced:
+    """Keeps named loggers quiet while open: exporters report each of their steps as a warning."""
+
+    def __init__(self, *names: str) -> None:
+        self._loggers = [logging.getLogger(name) for name in names]
+
+    def __enter__(self) -> None:
+        self._levels = [logger.level for logger in self._loggers]
+        for logger in self._loggers:
+            logger.setLevel(logging.CRITICAL)
+
+    def __exit__(self, *trace: object) -> None:
+        for logger, level in zip(self._loggers, self._levels, strict=True):
+            logger.setLevel(level)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

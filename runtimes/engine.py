@@ -1,0 +1,175 @@
+"""Engines: what runs a compiled network. One file each, `engine_<name>.py`, found by name and imported on demand.
+
+An engine module has two functions: `probe()` says which version is there, or raises `DependencyError` with the command
+that mends it; `start(network)` compiles. Its library is imported inside them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+
+from allweather import runtimes
+from allweather.runtimes.bundle import Bundle
+from allweather.runtimes.errors import BundleError, DependencyError, EngineError, ParityError
+from allweather.runtimes.frame import Floats, Image
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.manifest import Model
+
+PREFERENCE = ("openvino", "onnx")  # where a bundle has several: the fastest on a CPU first
+PRECISIONS = ("int8", "fp32")
+BATCH = 50  # of measurements over many pictures
+
+
+@dataclass(frozen=True)
+class Network:
+    """A compiled network as it lies in a bundle.
+
+    Attributes:
+        graph: ONNX, or OpenVINO IR's xml.
+        weights: OpenVINO IR's bin; empty where `graph` holds them.
+        precision: "fp32" or "int8".
+        input: size of the pictures it takes.
+        classes: number of logits.
+    """
+
+    graph: bytes
+    weights: bytes
+    precision: str
+    input: InputSpec
+    classes: int
+
+
+class Engine(Protocol):
+    """Runs one network. Not for use by several threads at once."""
+
+    def classify(self, images: Image) -> Floats:
+        """uint8 [n, h, w, 3], RGB, n >= 1 -> float32 [n, C] logits, the caller's to keep.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+
+    def close(self) -> None:
+        """Frees what the engine holds; it cannot be used after."""
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """Whether an engine can run here: its library's version, or the reason why not."""
+
+    name: str
+    version: str | None
+    reason: str
+
+
+def statuses() -> Iterator[EngineStatus]:
+    """Tries every engine that allweather has."""
+    for name in names():
+        try:
+            yield EngineStatus(name, _module(name).probe(), "")
+        except DependencyError as error:
+            yield EngineStatus(name, None, str(error))
+
+
+def names() -> list[str]:
+    """Names of all engines, by their files."""
+    found = (module.name for module in pkgutil.iter_modules(runtimes.__path__))
+    return sorted(name.removeprefix("engine_") for name in found if name.startswith("engine_"))
+
+
+def open_engine(bundle: Bundle, engine: str | None = None, precision: str | None = None) -> tuple[Engine, Model | None]:
+    """Compiles the best fitting model of a bundle and checks it on the golden frames.
+
+    Args:
+        bundle: opened.
+        engine: "openvino", "onnx" or "fake"; None for the first of `PREFERENCE` that runs here.
+        precision: "int8" or "fp32"; None for INT8 where the bundle has it.
+
+    Returns:
+        The engine and the model it runs; no model for the fake engine, which needs none.
+
+    Raises:
+        EngineError: no model fits, no engine runs here (all reasons are listed), or a library refuses the model.
+        ParityError: the engine answers differently than on the day of the export.
+    """
+    if engine is not None and engine not in names():
+        raise EngineError(f"unknown engine {engine!r}; choose one of {', '.join(names())}")
+    if engine == "fake":
+        return _module("fake").start(Network(b"", b"", "fp32", bundle.input, len(bundle.classes))), None
+    reasons = []
+    for model in _candidates(bundle, engine, precision):
+        try:
+            running = _start(bundle, model)
+        except DependencyError as error:
+            reasons.append(str(error))
+            continue
+        _replay(bundle, model, running)
+        return running, model
+    raise EngineError(f"no engine here can run {bundle.path}: {'; '.join(dict.fromkeys(reasons))}")
+
+
+def answer_all(engine: Engine, images: Image) -> Floats:
+    """Runs an engine over prepared pictures in batches.
+
+    Args:
+        engine: open.
+        images: uint8 [n, h, w, 3], n >= 1.
+
+    Returns:
+        float32 [n, C].
+    """
+    return np.concatenate([engine.classify(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+
+
+def _candidates(bundle: Bundle, engine: str | None, precision: str | None) -> list[Model]:
+    fitting = [
+        model
+        for model in bundle.manifest.models
+        if engine in (None, model.engine) and precision in (None, model.precision)
+    ]
+    if not fitting:
+        have = ", ".join(f"{model.engine} {model.precision}" for model in bundle.manifest.models)
+        raise EngineError(
+            f"{bundle.path} has no model for {engine or 'any engine'} {precision or ''}".rstrip()
+            + f"; it has {have}: choose one of these or export it"
+        )
+    return sorted(fitting, key=lambda model: (PREFERENCE.index(model.engine), PRECISIONS.index(model.precision)))
+
+
+def _start(bundle: Bundle, model: Model) -> Engine:
+    network = Network(
+        graph=bundle.read(model.file),
+        weights=bundle.read(model.weights) if model.weights else b"",
+        precision=model.precision,
+        input=bundle.input,
+        classes=len(bundle.classes),
+    )
+    engine: Engine = _module(model.engine).start(network)
+    return engine
+
+
+def _replay(bundle: Bundle, model: Model, engine: Engine) -> None:
+    """Runs the golden frames, one by one as the loop does, and compares."""
+    frames, wanted = bundle.golden_frames(), bundle.golden_logits(model)
+    got = np.concatenate([engine.classify(frame[None]) for frame in frames])
+    if got.shape != wanted.shape:
+        engine.close()
+        raise BundleError(f"{bundle.path}: {model.file} gives {list(got.shape)} logits, not {list(wanted.shape)}")
+    difference = float(np.abs(got - wanted).max())
+    if not difference <= model.tolerance:
+        engine.close()
+        raise ParityError(
+            f"{model.engine} {model.precision} answers the bundle's golden frames differently here: logits are off by "
+            f"{difference:.3g}, at most {model.tolerance:.3g} is allowed; try --precision fp32, or export on this device"
+        )
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"allweather.runtimes.engine_{name}")

@@ -1,0 +1,74 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from allweather.runtimes.engine import Engine, Network
+from allweather.runtimes.errors import DependencyError, EngineError
+from allweather.runtimes.frame import Floats, Image
+
+SEVERITY_ERROR = 3  # of ONNX Runtime's log: without it, it warns about GPUs that are not there
+
+
+def probe() -> str:
+    """The version of ONNX Runtime.
+
+    Raises:
+        DependencyError: it is not installed, or does not load.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DependencyError(f"onnx: {error}; pip install 'allweather[onnx]'") from error
+    return str(onnxruntime.__version__)
+
+
+def start(network: Network) -> Engine:
+    """Compiles a network; it takes any batch size.
+
+    Raises:
+        DependencyError: ONNX Runtime is not installed.
+        EngineError: ONNX Runtime refuses the network.
+    """
+    probe()
+    return OnnxEngine(network)
+
+
+class OnnxEngine:
+    """Runs an ONNX graph through one session."""
+
+    def __init__(self, network: Network) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = SEVERITY_ERROR
+        try:
+            self._session = onnxruntime.InferenceSession(network.graph, options, providers=["CPUExecutionProvider"])
+        except _faults() as error:
+            raise EngineError(f"onnx refuses the model: {_line(error)}; export it again") from error
+        self._input = self._session.get_inputs()[0].name
+
+    def classify(self, images: Image) -> Floats:
+        """See `Engine.classify`."""
+        try:
+            (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
+        except _faults() as error:
+            raise EngineError(f"onnx failed on a batch of shape {list(images.shape)}: {_line(error)}") from error
+        return np.asarray(logits, np.float32)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        del self._session
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's own errors; they share no base class but Exception, so they are gathered by name."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kinds = (kind for kind in vars(state).values() if isinstance(kind, type))
+    return (*(kind for kind in kinds if issubclass(kind, Exception)), RuntimeError, ValueError)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,81 @@
+"""The one tree of errors. Each message says what was wanted, what came, and what to do.
+
+    AllweatherError
+    |-- UsageError        an argument has a value that cannot work           (command line: exit 2)
+    |-- DataError         a data set or image is missing, empty or damaged
+    |-- TrainingError     a run diverged, or its resume file belongs to another run
+    |-- CheckpointError   a checkpoint or state dict cannot be read or does not fit
+    |-- BundleError       a bundle is damaged, hostile, or of another schema
+    |-- EngineError       an engine is missing, or refuses a model
+    |   `-- ParityError   an engine answers differently from what the bundle promises
+    |-- CameraError       a source cannot be opened or read
+    |-- OutputError       a result cannot be written (folder, permission, full disk)
+    `-- DependencyError   an optional library is not installed
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class AllweatherError(Exception):
+    """Root of all errors raised on purpose; its text is one line made for the user."""
+
+
+class UsageError(AllweatherError):
+    """An argument has a value that cannot work."""
+
+
+class DataError(AllweatherError):
+    """A data set or an image is missing, empty or damaged."""
+
+
+class TrainingError(AllweatherError):
+    """A training run diverged, or its resume file belongs to another run."""
+
+
+class CheckpointError(AllweatherError):
+    """A checkpoint or state dict cannot be read, or does not fit the model."""
+
+
+class BundleError(AllweatherError):
+    """A bundle is damaged, hostile, or of a schema this version does not read."""
+
+
+class EngineError(AllweatherError):
+    """An engine is not there, or refuses a model."""
+
+
+class ParityError(EngineError):
+    """An engine answers the golden frames differently from what the bundle promises."""
+
+
+class CameraError(AllweatherError):
+    """A source of frames cannot be opened or read."""
+
+
+class OutputError(AllweatherError):
+    """A result cannot be written."""
+
+
+class DependencyError(AllweatherError):
+    """An optional library is not installed."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Maps the operating system's refusals while `path` is written to one clear `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = {
+            errno.ENOSPC: "the disk is full; free some space or choose another place",
+            errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+            errno.EACCES: "no permission to write there; choose another place",
+            errno.EROFS: "the file system is read-only; choose another place",
+            errno.ENOTDIR: "a part of the path is a file, not a folder",
+        }.get(error.errno or 0, str(error))
+        raise OutputError(f"cannot write {path}: {reason}") from error

@@ -1,0 +1,103 @@
+"""What flows through the loop: a frame comes in, a plan is made within a budget, a decision goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Image: TypeAlias = npt.NDArray[np.uint8]  # [H, W, 3], RGB, 0..255
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a camera.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB.
+        index: number of the frame in its source, from 0; gaps are frames that were dropped.
+        captured: when it was taken, in seconds of the monotonic clock.
+    """
+
+    image: Image
+    index: int
+    captured: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The time a frame may take from capture to decision.
+
+    Attributes:
+        seconds: time from capture to decision, > 0; infinity when there is no deadline.
+        reserve: seconds kept free of planned work for what is not planned (sinks, scheduling), >= 0.
+    """
+
+    seconds: float = float("inf")
+    reserve: float = 0.0
+
+    def deadline(self, frame: Frame) -> float:
+        """The moment (monotonic seconds) at which the decision on `frame` is due."""
+        return frame.captured + self.seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done with one frame.
+
+    Attributes:
+        views: names of the views to run, in order of promise; never empty.
+        predicted_losses: the predicted loss of each of `views`, or empty where nothing was predicted.
+        expected_seconds: what running the views is expected to cost; nan where it is not known.
+    """
+
+    views: tuple[str, ...]
+    predicted_losses: tuple[float, ...]
+    expected_seconds: float
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Where the time of one decision went, in seconds.
+
+    Attributes:
+        prepare: crop, resize and views.
+        infer: the engine.
+        vote: softmax, mean and the rest of the decision.
+    """
+
+    prepare: float
+    infer: float
+    vote: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is seen in a frame, how sure, and how it came about.
+
+    Attributes:
+        label: name of the most probable class.
+        confidence: its probability, 0..1.
+        probabilities: float32 [C], sums to 1.
+        index: number of the frame decided on.
+        views: names of the views that were run.
+        predicted_losses: predicted loss of each view run; empty where nothing was predicted.
+        times: seconds spent per stage.
+        age: seconds from capture to decision.
+        late: whether the decision came after its deadline.
+        skipped: frames of the source that were passed over since the decision before.
+    """
+
+    label: str
+    confidence: float
+    probabilities: Floats
+    index: int
+    views: tuple[str, ...]
+    predicted_losses: tuple[float, ...]
+    times: StageTimes
+    age: float
+    late: bool
+    skipped: int

@@ -1,0 +1,171 @@
+"""What a bundle says of itself: `manifest.json`, schema version 1. Unknown keys are refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from allweather.runtimes.errors import BundleError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+MAXIMUM_MANIFEST = 16 << 20  # bytes; a thousand classes with all reports take 0.2 MB
+MAXIMUM_FILE = 4 << 30  # bytes; VGG-16 in fp32 takes 0.55 GB
+
+# a plain name, in at most one folder: no "..", no absolute path, no backslash, no hidden file
+FileName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,99}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+EngineName = Literal["openvino", "onnx"]
+Precision = Literal["fp32", "int8"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class StoredFile(_Strict):
+    """A file of the bundle: its size in bytes and its SHA-256."""
+
+    size: Annotated[int, Field(ge=0, le=MAXIMUM_FILE)]
+    sha256: Sha256
+
+
+class Input(_Strict):
+    """What the networks take; see `InputSpec`."""
+
+    height: Side
+    width: Side
+    mean: tuple[float, float, float]
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ]
+
+
+class Parity(_Strict):
+    """How one model answers beside the torch classifier it was made from.
+
+    Attributes:
+        images: test pictures compared.
+        largest_logit_difference: over all of them and all classes.
+        mean_logit_difference: mean absolute difference.
+        agreement: share of pictures that get the same top class.
+        accuracy: share of pictures that get the right class from this model.
+        reference_accuracy: the same from torch.
+    """
+
+    images: Annotated[int, Field(ge=1)]
+    largest_logit_difference: Finite
+    mean_logit_difference: Finite
+    agreement: Share
+    accuracy: Share
+    reference_accuracy: Share
+
+
+class Model(_Strict):
+    """One compiled network.
+
+    Attributes:
+        role: what it is for.
+        engine: which engine runs it.
+        precision: of its arithmetic.
+        file: ONNX graph or OpenVINO IR (.xml).
+        weights: OpenVINO's .bin; None where the graph holds them.
+        golden: float32 [n, C] .npy: its logits for the golden frames on the machine of the export.
+        tolerance: largest difference from `golden` that a device may show.
+        seconds: cost curve on the machine of the export: median seconds of a call with 1, 2, ... pictures.
+        parity: measured when it was exported.
+    """
+
+    role: Literal["classifier"]
+    engine: EngineName
+    precision: Precision
+    file: FileName
+    weights: FileName | None = None
+    golden: FileName
+    tolerance: Finite
+    seconds: Annotated[tuple[Finite, ...], Field(max_length=64)]
+    parity: Parity
+
+
+class Calibration(_Strict):
+    """Where the ranges of the INT8 models come from: `images` pictures of `data`'s `split`, drawn with `seed`."""
+
+    data: str
+    split: str
+    images: Annotated[int, Field(ge=1)]
+    seed: int
+
+
+class Manifest(_Strict):
+    """All that a bundle says; every file it needs is listed with size and hash."""
+
+    format: Literal["allweather-bundle"] = "allweather-bundle"
+    schema_version: Literal[1] = SCHEMA
+    arch: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=100_000)]
+    input: Input
+    views: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
+    models: Annotated[tuple[Model, ...], Field(min_length=1, max_length=64)]
+    golden_frames: FileName
+    golden_count: Annotated[int, Field(ge=1, le=1024)]
+    calibration: Calibration | None
+    machine: str
+    versions: dict[str, str]
+    files: Annotated[dict[FileName, StoredFile], Field(max_length=1000)]
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """Reads a manifest.
+
+    Args:
+        text: JSON.
+        where: the bundle's name, for messages.
+
+    Raises:
+        BundleError: it is no JSON, of another schema version, or says what cannot be; the first fault is named.
+    """
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}: {MANIFEST} is no readable JSON ({_first_line(error)}); export it again") from error
+    if not isinstance(raw, dict) or raw.get("format") != "allweather-bundle":
+        raise BundleError(f"{where}: {MANIFEST} is not of an allweather bundle; name a folder made by 'allweather export'")
+    version = raw.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA:
+        raise BundleError(
+            f"{where}: made by a newer allweather (bundle schema {version}; this one reads {SCHEMA}); "
+            "update allweather, or export again with this one"
+        )
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except (ValidationError, RecursionError) as error:
+        raise BundleError(f"{where}: {MANIFEST} is damaged: {_first_fault(error)}; export it again") from error
+    _check_references(manifest, where)
+    return manifest
+
+
+def _check_references(manifest: Manifest, where: str) -> None:
+    """Every file that is spoken of must be listed."""
+    spoken = [manifest.golden_frames]
+    for model in manifest.models:
+        spoken += [name for name in (model.file, model.weights, model.golden) if name is not None]
+    missing = sorted(set(spoken) - set(manifest.files))
+    if missing:
+        raise BundleError(f"{where}: {MANIFEST} speaks of {missing[0]} but does not list it; export it again")
+
+
+def _first_fault(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return _first_line(error)
+    fault = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "the whole"
+    return f"{place[:120]}: {fault['msg'][:160]}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,61 @@
+"""allweather: image classification on edge cameras that stays right in bad weather and keeps its latency budget.
+
+    perceiver = allweather.load("signs.aw", budget_ms=20)
+    decision = perceiver(frame_rgb)
+
+The names below are the whole public surface. Each is imported when it is first used, so that `import allweather` costs
+next to nothing and never brings in torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from allweather.runtimes.bundle import Bundle as Bundle
+    from allweather.runtimes.camera import open_camera as open_camera
+    from allweather.runtimes.errors import AllweatherError as AllweatherError
+    from allweather.runtimes.frame import Budget as Budget
+    from allweather.runtimes.frame import Decision as Decision
+    from allweather.runtimes.frame import Frame as Frame
+    from allweather.runtimes.image import InputSpec as InputSpec
+    from allweather.runtimes.image import Region as Region
+    from allweather.runtimes.perceiver import Perceiver as Perceiver
+    from allweather.runtimes.perceiver import load as load
+    from allweather.watching import watch as watch
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AllweatherError": "allweather.runtimes.errors",
+    "Budget": "allweather.runtimes.frame",
+    "Bundle": "allweather.runtimes.bundle",
+    "Decision": "allweather.runtimes.frame",
+    "Frame": "allweather.runtimes.frame",
+    "InputSpec": "allweather.runtimes.image",
+    "Perceiver": "allweather.runtimes.perceiver",
+    "Region": "allweather.runtimes.image",
+    "load": "allweather.runtimes.perceiver",
+    "open_camera": "allweather.runtimes.camera",
+    "watch": "allweather.watching",
+}
+
+__all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names of _HOME, all strings
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name on its first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'allweather' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
+    from allweather.needs import explained
+
+    with explained():
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return sorted([*_HOME, "__version__"])

@@ -1,0 +1,28 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+import typer
+
+from allweather.cli.demo import demo
+from allweather.cli.doctor import doctor
+from allweather.cli.evaluate import evaluate
+from allweather.cli.export import export
+from allweather.cli.importing import import_
+from allweather.cli.run import run
+from allweather.cli.train import train
+
+app = typer.Typer(
+    name="allweather",
+    help="Robust perception on edge cameras: train, export and run image classifiers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(train)
+app.command("import")(import_)
+app.command()(evaluate)
+app.command()(export)
+app.command()(run)
+app.command()(doctor)

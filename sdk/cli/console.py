@@ -1,0 +1,109 @@
+"""What commands say: results on stdout, everything else on stderr; and how they end."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from allweather.needs import explained
+from allweather.runtimes.errors import AllweatherError, UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Ends a command as the design says: one line and exit code 1 or 2 for bad input, 130 for Ctrl-C."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        _log_to_stderr()
+        try:
+            with explained():
+                return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            err.print("interrupted", style="yellow")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # whoever read our output has left
+            sys.stdout = None  # type: ignore[assignment] - else Python complains when it flushes at exit
+            raise typer.Exit(1) from None
+        except (AllweatherError, OSError) as error:
+            err.print(f"[red]error:[/red] {_plain(str(error))}")
+            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
+
+    return run
+
+
+def say(text: str) -> None:
+    """A line for the user, on stderr."""
+    err.print(_plain(text))
+
+
+def result(values: Mapping[str, Any], as_json: bool, title: str) -> None:
+    """The command's result on stdout: one JSON object, or a table of the plain values in it."""
+    if as_json:
+        out.print(json.dumps(plain(values)), markup=False)
+        return
+    table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
+    for key, value in values.items():
+        if isinstance(value, str | int | float | bool):
+            table.add_row(key.replace("_", " "), _plain(f"{value:.4g}" if isinstance(value, float) else str(value)))
+    out.print(table)
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON can say it: dataclasses as objects, tuples as lists, nan and infinity as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+@contextmanager
+def progress(description: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar on stderr where that is a terminal; yields `update(done, description)`."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        task = bars.add_task(_plain(description), total=total)
+
+        def update(done: int, text: str) -> None:
+            bars.update(task, completed=done, description=_plain(text))
+
+        yield update
+
+
+def _log_to_stderr() -> None:
+    """Warnings of the library as lines on stderr."""
+    handler = RichHandler(console=err, show_time=False, show_path=False, markup=False)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("allweather")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+
+
+def _plain(text: str) -> str:
+    """Text that rich prints as it is: a file name may hold brackets."""
+    return text.replace("[", r"\[")

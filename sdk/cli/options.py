@@ -1,0 +1,72 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.image import Region
+
+
+class EngineChoice(str, Enum):
+    """Engines that a model can be exported for."""
+
+    openvino = "openvino"
+    onnx = "onnx"
+
+
+class PrecisionChoice(str, Enum):
+    """Arithmetic of an exported model."""
+
+    fp32 = "fp32"
+    int8 = "int8"
+
+
+Data = Annotated[str, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")]
+Seed = Annotated[int, typer.Option(help="of weights and draws")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+Download = Annotated[bool, typer.Option("--download", help="fetch CIFAR into ROOT if it is not there")]
+OutCheckpoint = Annotated[Path, typer.Option("--out", help="checkpoint to write (.safetensors)")]
+Engine = Annotated[EngineChoice | None, typer.Option(help="the fastest that runs here if not given")]
+Precision = Annotated[PrecisionChoice | None, typer.Option(help="int8 where the bundle has it if not given")]
+
+
+def checkpoint_path(path: Path) -> Path:
+    """Refuses a name that is no checkpoint's before minutes are spent on it.
+
+    Raises:
+        UsageError: the suffix is another.
+    """
+    if path.suffix != ".safetensors":
+        raise UsageError(f"a checkpoint is a .safetensors file; got {path}: write --out {path.stem}.safetensors")
+    return path
+
+
+def region(text: str | None) -> Region | None:
+    """A region written as x,y,width,height.
+
+    Raises:
+        UsageError: it is not written so.
+    """
+    if text is None:
+        return None
+    return Region(*numbers(text, 4, int, "--region is x,y,width,height in pixels"))
+
+
+def numbers(text: str, count: int, kind: type[int] | type[float], wanted: str) -> list[int] | list[float]:
+    """`count` numbers with commas between them.
+
+    Raises:
+        UsageError: saying what was wanted.
+    """
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != count:
+        raise UsageError(f"{wanted}; got {text!r}")
+    return found  # type: ignore[return-value]  # a list of one kind, by construction

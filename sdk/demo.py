@@ -1,0 +1,256 @@
+"""The whole journey on the embedded data set: train, export to INT8, drive past signs in bad weather, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from allweather import pictures
+from allweather.exporters.export import export
+from allweather.report import Section, page, write
+from allweather.runtimes.annotate import annotate
+from allweather.runtimes.bundle import Bundle
+from allweather.runtimes.camera import camera_from
+from allweather.runtimes.frame import Decision, Frame, Image
+from allweather.runtimes.image import Region
+from allweather.runtimes.loop import run
+from allweather.runtimes.manifest import Manifest
+from allweather.runtimes.pace import LoopReport
+from allweather.runtimes.perceiver import Perceiver, load
+from allweather.runtimes.sink_video import VideoSink
+from allweather.runtimes.sinks import JsonlSink, Sink
+from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.data import open_dataset
+from allweather.trainers.fit import Progress
+from allweather.trainers.launch import launch
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.signs import CLASSES, DriveFrame, drive
+from allweather.trainers.splits import Dataset
+from allweather.trainers.train import train
+
+ARCH = "resnet20"
+FPS = 30.0
+BUDGET_MS = 33.0  # a frame at 30 frames a second
+MARGIN = 1.25  # of the region around a sign's box, as in the training pictures
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One frame of the drive: its weather, the truth (None: no sign to read), the answer and the time it took."""
+
+    stretch: str
+    truth: str | None
+    answer: str
+    milliseconds: float
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the sign was read; None where there was none."""
+        return None if self.truth is None else self.truth == self.answer
+
+
+def run_demo(
+    out: Path,
+    *,
+    epochs: int,
+    frames: int,
+    seed: int,
+    pictures_used: int | None = None,
+    say: Callable[[str], None],
+    watch: Callable[[int, str], None],
+) -> dict[str, Any]:
+    """Runs the demo.
+
+    Args:
+        out: folder to fill.
+        epochs: of training.
+        frames: length of the drive.
+        seed: of weights, draws and the road.
+        pictures_used: training pictures to use; all where None.
+        say: told what is done, in lines.
+        watch: told of progress.
+
+    Returns:
+        What was measured, by name.
+
+    Raises:
+        AllweatherError: an argument cannot work, or `out` cannot be written to.
+    """
+    began = time.monotonic()
+    watch(0, "draw the road signs")
+    dataset = open_dataset("signs", count=pictures_used)
+    say(f"signs: {len(dataset.train)} training pictures of {len(CLASSES)} classes")
+    checkpoint = _train(dataset, out, epochs, seed, say, watch)
+    watch(0, "export to INT8")
+    manifest = export(checkpoint, dataset, out / "signs.aw", engines=["openvino"], precisions=["fp32", "int8"])
+    say(f"exported: INT8 accuracy {manifest.models[1].parity.accuracy:.4f}, torch {manifest.models[1].parity.reference_accuracy:.4f}")
+    with load(out / "signs.aw", engine="openvino", precision="int8", budget_ms=BUDGET_MS) as perceiver:
+        report, outcomes, examples = _drive(perceiver, out, frames, seed, watch)
+    seconds = time.monotonic() - began
+    summary = _summary(checkpoint, manifest, report, outcomes, seconds)
+    _write_report(out, checkpoint, manifest, outcomes, examples, summary)
+    say(f"look at {out / 'report.html'}")
+    return summary
+
+
+def _train(
+    dataset: Dataset, out: Path, epochs: int, seed: int, say: Callable[[str], None], watch: Callable[[int, str], None]
+) -> Checkpoint:
+    def tell(now: Progress) -> None:
+        watch(now.step, f"train {ARCH}")
+        if now.report:
+            say(f"epoch {now.report.epoch}/{epochs}  loss {now.report.loss:.3f}  val {now.report.val_accuracy:.4f}")
+
+    settings = FitSettings(epochs=epochs, batch=64, seed=seed)
+    return train(ARCH, dataset, settings, out / "signs.safetensors", fabric=launch(), watch=tell)
+
+
+class _Road:
+    """The drive as a camera sees it, and the truth about the frames it has given."""
+
+    def __init__(self, seed: int, frames: int) -> None:
+        self._frames = drive(seed, frames)
+        self.truth: list[DriveFrame] = []
+
+    def images(self) -> Iterator[Image]:
+        for frame in self._frames:
+            # the picture itself is let go, or the drive would take half a gigabyte
+            self.truth.append(dataclasses.replace(frame, image=np.empty((0, 0, 3), np.uint8)))
+            yield frame.image
+
+
+class _Recorder(Sink):
+    """Passes frames on to the video with the region that was looked at, and keeps what came of each."""
+
+    def __init__(self, video: VideoSink, road: _Road) -> None:
+        self._video, self._road = video, road
+        self.outcomes: list[Outcome] = []
+        self.examples: dict[str, tuple[int, Image]] = {}
+
+    def open(self) -> None:
+        self._video.open()
+
+    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+        truth = self._road.truth[frame.index]
+        place = _region(truth.box, frame.image)
+        self._video.write(frame, decision, place)
+        name = None if truth.label is None else CLASSES[truth.label]
+        times = decision.times
+        spent = 1000 * (times.prepare + times.infer + times.vote)
+        self.outcomes.append(Outcome(truth.stretch, name, decision.label, spent))
+        width = truth.box[2] if truth.box else 0
+        if 40 < width < 90 and width > self.examples.get(truth.stretch, (0, frame.image))[0]:
+            self.examples[truth.stretch] = (width, annotate(frame.image, decision, place))
+
+    def close(self) -> None:
+        self._video.close()
+
+
+def _drive(
+    perceiver: Perceiver, out: Path, frames: int, seed: int, watch: Callable[[int, str], None]
+) -> tuple[LoopReport, list[Outcome], list[Image]]:
+    road = _Road(seed, frames)
+
+    def decide(frame: Frame, skipped: int) -> Decision:
+        watch(frame.index + 1, "drive")
+        place = _region(road.truth[frame.index].box, frame.image)
+        return perceiver.decide(Frame(place.crop(frame.image), frame.index, frame.captured), skipped)
+
+    # VP8, because browsers do not play the MPEG-4 that cv2 can write
+    recorder = _Recorder(VideoSink(out / "drive.webm", FPS), road)
+    report = run(camera_from(road.images()), decide, [recorder, JsonlSink(out / "decisions.jsonl")])
+    return report, recorder.outcomes, [image for _, (_, image) in sorted(recorder.examples.items())]
+
+
+def _region(box: tuple[int, int, int, int] | None, image: Image) -> Region:
+    """The square around a sign that a tracker would hand over; the middle of the frame where there is none."""
+    height, width = image.shape[:2]
+    left, top, box_width, box_height = box or (width // 2 - 16, height // 2 - 16, 32, 32)
+    side = min(round(MARGIN * max(box_width, box_height)), height, width)
+    x = min(max(0, left + box_width // 2 - side // 2), width - side)
+    y = min(max(0, top + box_height // 2 - side // 2), height - side)
+    return Region(x, y, side, side)
+
+
+def _share(outcomes: list[Outcome]) -> float:
+    known = [outcome.right for outcome in outcomes if outcome.right is not None]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def _summary(
+    checkpoint: Checkpoint, manifest: Manifest, report: LoopReport, outcomes: list[Outcome], seconds: float
+) -> dict[str, Any]:
+    times = np.array([outcome.milliseconds for outcome in outcomes])
+    int8 = manifest.models[1]
+    stretches = dict.fromkeys(outcome.stretch for outcome in outcomes)
+    return {
+        "val_accuracy": checkpoint.metrics["val_accuracy"],
+        "test_accuracy_torch": int8.parity.reference_accuracy,
+        "test_accuracy_int8": int8.parity.accuracy,
+        **{f"drive_accuracy_{name}": _share([o for o in outcomes if o.stretch == name]) for name in stretches},
+        "frames": report.frames,
+        "late": report.late,
+        "decision_ms_p50": float(np.percentile(times, 50)),
+        "decision_ms_p99": float(np.percentile(times, 99)),
+        "machine": manifest.machine,
+        "seconds": seconds,
+    }
+
+
+def _write_report(
+    out: Path,
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    outcomes: list[Outcome],
+    examples: list[Image],
+    summary: dict[str, Any],
+) -> None:
+    stretches = [outcome.stretch for outcome in outcomes]
+    drive_rows = [("weather", "signs read"), *(
+        (name, f"{100 * summary[f'drive_accuracy_{name}']:.1f} %") for name in dict.fromkeys(stretches)
+    )]  # fmt: skip
+    model_rows = [("model", "accuracy", "same class as torch", "ms a picture")] + [
+        (f"{m.engine} {m.precision}", f"{m.parity.accuracy:.4f}", f"{m.parity.agreement:.4f}", f"{1000 * m.seconds[0]:.2f}")
+        for m in manifest.models
+    ]
+    sections = [
+        Section(
+            "The drive",
+            "Each frame is decided on within a region around the nearest sign, by the INT8 model on the CPU. "
+            "Parts of the drive are dark, noisy or out of focus; the classifier has been trained on clear days only.",
+            drive_rows,
+            video="drive.webm",
+        ),
+        Section("Accuracy and latency over time", picture="timeline.png"),
+        Section("In each weather", picture="frames.png"),
+        Section("What the export changed", f"Measured on {manifest.models[0].parity.images} test pictures.", model_rows),
+        Section("How it was trained", f"{checkpoint.arch} on the embedded road signs.", picture="training.png"),
+    ]
+    lead = f"Trained, exported and run in {summary['seconds']:.0f} s on {summary['machine']}."
+    times = [outcome.milliseconds for outcome in outcomes]
+    right = [outcome.right for outcome in outcomes]
+    files: dict[str, bytes | str] = {
+        "timeline.png": pictures.timeline(right, times, stretches, FPS, BUDGET_MS),
+        "training.png": pictures.training(checkpoint.history),
+        "frames.png": _sheet(examples),
+        "summary.json": json.dumps(summary, indent=1),
+        "report.html": page("allweather demo", lead, sections),
+    }
+    write(out, files)
+
+
+def _sheet(images: list[Image]) -> bytes:
+    """A PNG of up to four frames, two by two."""
+    if not images:
+        images = [np.full((360, 640, 3), 255, np.uint8)]
+    filled = images + [np.full_like(images[0], 255)] * (-len(images) % 2)
+    rows = [np.hstack(filled[i : i + 2]) for i in range(0, len(filled), 2)]
+    return bytes(cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1])

@@ -1,0 +1,137 @@
+"""Pictures of results, by matplotlib, drawn without a screen."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+BLUE, GREEN, RED, GREY = "#2563eb", "#16a34a", "#dc2626", "#64748b"
+SHADES = {"clean": "#ffffff", "dark": "#cbd5e1", "noise": "#fde68a", "blur": "#c7d2fe"}
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e2e8f0",
+    "axes.axisbelow": True,
+}
+LABELLED = 30  # classes up to which every row of a confusion matrix has its name
+
+
+def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> bytes:
+    """A PNG of a confusion matrix: rows are true classes, shares of each row as colour."""
+    counts = np.asarray(matrix, float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(5.0, min(12.0, 0.42 * len(classes) + 2))
+    with _figure(side + 0.6, side) as (figure, png):
+        axes = figure.add_subplot()
+        shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if len(classes) <= LABELLED:
+            axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(len(classes)), classes)
+            for row, column in np.argwhere((shares >= 0.005)):
+                colour = "white" if shares[row, column] > 0.5 else "#334155"
+                axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour, size=7)
+        axes.grid(visible=False)
+        axes.set(xlabel="answered", ylabel="true", title=title)
+        figure.colorbar(shown, ax=axes, fraction=0.046, label="share of the true class")
+    return png.getvalue()
+
+
+def reliability(bins: Sequence[tuple[int, float, float]], error: float) -> bytes:
+    """A PNG of a reliability diagram: accuracy against confidence, and how many pictures each bin has."""
+    edges = np.linspace(0, 1, len(bins) + 1)
+    width = edges[1]
+    with _figure(5.2, 5.2) as (figure, png):
+        top, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        for left, (count, _, right) in zip(edges, bins, strict=False):
+            if count:
+                top.bar(left + width / 2, right, width * 0.92, color=BLUE)
+            below.bar(left + width / 2, count, width * 0.92, color=GREY)
+        top.plot([0, 1], [0, 1], color=RED, linestyle="--", label="as sure as right")
+        top.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=f"Reliability (expected calibration error {error:.3f})")
+        top.legend(loc="upper left", frameon=False)
+        below.set(xlabel="confidence", ylabel="pictures")
+    return png.getvalue()
+
+
+def training(history: Sequence[Mapping[str, float]]) -> bytes:
+    """A PNG of loss and validation accuracy over epochs."""
+    epochs = [row["epoch"] for row in history]
+    with _figure(7, 3.2) as (figure, png):
+        left = figure.add_subplot()
+        left.plot(epochs, [row["loss"] for row in history], color=GREY, marker="o", markersize=3)
+        left.set(xlabel="epoch", ylabel="training loss", title="Training")
+        left.yaxis.label.set_color(GREY)
+        left.xaxis.get_major_locator().set_params(integer=True)
+        right = left.twinx()
+        right.plot(epochs, [100 * row["val_accuracy"] for row in history], color=BLUE, marker="o", markersize=3)
+        right.set_ylabel("validation accuracy, %", color=BLUE)
+        right.grid(visible=False)
+        right.spines["right"].set_visible(True)
+    return png.getvalue()
+
+
+def timeline(
+    right: Sequence[bool | None], milliseconds: Sequence[float], stretches: Sequence[str], fps: float, budget_ms: float
+) -> bytes:
+    """A PNG of a drive: accuracy over the last second, and the time of every decision, over a shade for the weather.
+
+    Args:
+        right: for each frame whether the decision was right; None where there was no sign to read.
+        milliseconds: for each frame.
+        stretches: for each frame, a key of `SHADES`.
+        fps: frames a second.
+        budget_ms: drawn as a line.
+    """
+    seconds = np.arange(len(right)) / fps
+    with _figure(10, 5) as (figure, png):
+        top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        for name, start, end in _runs(stretches):
+            for axes in (top, below):
+                axes.axvspan(start / fps, end / fps, color=SHADES.get(name, "#f1f5f9"), linewidth=0)
+            top.text((start + end) / 2 / fps, 104, name, ha="center", color=GREY)
+        top.plot(seconds, _rolling(right, round(fps)), color=BLUE)
+        top.set(ylim=(0, 102), ylabel="right in the last second, %")
+        below.plot(seconds, milliseconds, ".", color=GREEN, markersize=2)
+        below.axhline(budget_ms, color=RED, linestyle="--", linewidth=1)
+        below.text(seconds[-1], budget_ms * 0.82, f"budget {budget_ms:g} ms", ha="right", va="top", color=RED, size=9)
+        below.set(xlabel="seconds of the drive", ylabel="decision, ms", yscale="log", xlim=(0, seconds[-1] or 1))
+    return png.getvalue()
+
+
+def _rolling(right: Sequence[bool | None], window: int) -> list[float]:
+    """Share of right answers in percent among the known ones of the last `window` frames; nan where none is known."""
+    values = np.array([np.nan if answer is None else 100.0 * answer for answer in right])
+    shares = []
+    for end in range(1, len(values) + 1):
+        known = values[max(0, end - window) : end]
+        known = known[~np.isnan(known)]
+        shares.append(float(known.mean()) if len(known) else float("nan"))
+    return shares
+
+
+def _runs(names: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Runs of equal names as (name, first, one past the last)."""
+    start = 0
+    for end in range(1, len(names) + 1):
+        if end == len(names) or names[end] != names[start]:
+            yield names[start], start, end
+            start = end
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Figure, io.BytesIO]]:
+    """A figure of inches; when the block ends it is in the buffer as PNG."""
+    png = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure, png
+        figure.savefig(png, format="png")

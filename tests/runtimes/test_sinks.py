@@ -1,0 +1,176 @@
+"""The callback, the log, and the window without a display."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allweather.runtimes.errors import DependencyError, OutputError
+from allweather.runtimes.frame import Decision, Frame, Image, StageTimes
+from allweather.runtimes.sink_window import WindowSink
+from allweather.runtimes.sinks import CallbackSink, Ended, JsonlSink, Sink
+
+LINUX = sys.platform.startswith("linux")
+
+
+def decision(
+    index: int = 0, *, label: str = "stop", confidence: float = 0.9, late: bool = False,
+    losses: tuple[float, ...] = (0.5,),
+) -> Decision:  # fmt: skip
+    return Decision(
+        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0.01, 0.0),
+        0.02, late, 3,
+    )  # fmt: skip
+
+
+def frame(index: int = 0, height: int = 240, width: int = 320) -> Frame:
+    return Frame(np.full((height, width, 3), index * 10 % 256, np.uint8), index, 0.0)
+
+
+@contextmanager
+def opened(sink: Sink) -> Iterator[Sink]:
+    sink.open()
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+# ---- callback
+
+
+def test_a_callback_gets_frame_and_decision() -> None:
+    got: list[tuple[Frame, Decision]] = []
+    with opened(CallbackSink(lambda *pair: got.append(pair))) as sink:
+        pair = frame(), decision()
+        sink.write(*pair, None)
+    assert got == [pair]
+
+
+# ---- log
+
+
+def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "out.jsonl"
+    with opened(JsonlSink(path)) as sink:
+        for index in range(3):
+            sink.write(frame(index), decision(index), None)
+            assert len(path.read_text().splitlines()) == index + 1
+    assert json.loads(path.read_text().splitlines()[2]) == {
+        "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"], "predicted_losses": [0.5],
+        "age": 0.02, "late": False, "skipped": 3, "times": {"prepare": 0.001, "infer": 0.01, "vote": 0.0},
+    }  # fmt: skip
+
+
+@given(
+    label=st.text(st.characters()),
+    losses=st.lists(st.floats(width=32) | st.floats(width=32).map(np.float32), max_size=4),
+    confidence=st.floats(0, 1),
+)
+@settings(max_examples=50)
+def test_any_decision_is_one_line_of_strict_json(
+    label: str, losses: list[Any], confidence: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    with opened(JsonlSink(path)) as sink:
+        sink.write(frame(), decision(label=label, losses=tuple(losses), confidence=confidence), None)
+    (entry,) = path.read_bytes().split(b"\n")[:-1]
+    parsed = json.loads(entry, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert parsed["label"] == label.encode("utf-8", "replace").decode()
+    assert parsed["confidence"] == confidence
+    for loss, came in zip(losses, parsed["predicted_losses"], strict=True):
+        assert came == (float(loss) if np.isfinite(loss) else None)
+
+
+def test_a_log_starts_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("of yesterday\n")
+    with opened(JsonlSink(tmp_path / "a.jsonl")):
+        assert (tmp_path / "a.jsonl").read_text() == ""
+
+
+@pytest.mark.skipif(not LINUX, reason="/dev/full is the only disk that is always full; not tested here")
+def test_a_full_disk_is_an_output_error() -> None:
+    with opened(JsonlSink(Path("/dev/full"))) as sink, pytest.raises(OutputError, match="disk is full"):
+        sink.write(frame(), decision(), None)
+
+
+def test_a_log_in_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "log.jsonl", tmp_path):
+        with pytest.raises(OutputError, match="cannot write"):
+            JsonlSink(path).open()
+
+
+# ---- window
+
+
+class Screen:
+    """Stands in for the windows of cv2."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, key: int = -1) -> None:
+        self.key, self.visible, self.shown, self.destroyed = key, False, 0, 0
+        monkeypatch.setenv("DISPLAY", ":0")
+        monkeypatch.setattr(cv2, "namedWindow", self._open)
+        monkeypatch.setattr(cv2, "imshow", self._show)
+        monkeypatch.setattr(cv2, "waitKey", lambda delay: self.key)
+        monkeypatch.setattr(cv2, "getWindowProperty", lambda title, what: 1.0 if self.visible else 0.0)
+        monkeypatch.setattr(cv2, "destroyWindow", self._destroy)
+
+    def _open(self, title: str, flags: int) -> None:
+        self.visible = True
+
+    def _show(self, title: str, image: Image) -> None:
+        self.shown += 1
+
+    def _destroy(self, title: str) -> None:
+        assert self.visible
+        self.visible = False
+        self.destroyed += 1
+
+
+@pytest.mark.parametrize("key", [ord("q"), ord("Q"), 27, 27 + 256])
+def test_a_key_ends_the_loop(key: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch)
+    with opened(WindowSink("road")) as sink:
+        sink.write(frame(), decision(), None)
+        screen.key = key
+        with pytest.raises(Ended):
+            sink.write(frame(), decision(), None)
+    assert (screen.shown, screen.destroyed) == (2, 1)
+
+
+def test_closing_the_window_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch)
+    with opened(WindowSink("road")) as sink:
+        screen.visible = False
+        with pytest.raises(Ended):
+            sink.write(frame(), decision(), None)
+    assert screen.destroyed == 0
+
+
+def test_a_cv2_without_windows_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise cv2.error("The function is not implemented")
+
+    Screen(monkeypatch)
+    monkeypatch.setattr(cv2, "namedWindow", refuse)
+    with pytest.raises(DependencyError, match="pip install opencv-python"):
+        WindowSink("road").open()
+
+
+@pytest.mark.skipif(not LINUX, reason="only Linux names its display in the environment; not tested here")
+def test_no_display_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(OutputError, match="no display"):
+        WindowSink("road").open()

@@ -1,0 +1,1 @@
+"""Training: data, models, the one loop, checkpoints. torch lives here, and nowhere below."""

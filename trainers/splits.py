@@ -1,0 +1,81 @@
+"""Labelled pictures in memory: the split, and the data set of three of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from allweather.runtimes.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled pictures.
+
+    Attributes:
+        images: uint8 [n, h, w, 3], RGB. Height and width are the network's.
+        labels: int64 [n], 0..C-1.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.labels)
+
+    def take(self, index: Tensor) -> Split:
+        """The pictures of those numbers (int64 [m]), copied."""
+        return Split(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Split:
+        """The same split on `device`."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits of one set of classes.
+
+    Attributes:
+        name: what was asked for, such as "signs" or "cifar10".
+        classes: names, in the order of the labels.
+        train: to learn from.
+        val: to choose by; never seen in a training step.
+        test: to report; never used to choose.
+        mirrors: whether a mirrored picture keeps its class (cars do, arrows do not).
+        notes: what a user should know about how the splits were made, one line each.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+    mirrors: bool
+    notes: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Short hash of the training labels and some pixels: tells two data sets of one name apart."""
+        digest = hashlib.sha256(self.train.labels.numpy().tobytes())
+        some = torch.linspace(0, len(self.train) - 1, min(256, len(self.train))).long()
+        digest.update(self.train.images[some].numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Splits off `count` pictures at random, the same ones for the same seed.
+
+    Returns:
+        (what remains, what was split off), each in the order of `split`.
+
+    Raises:
+        DataError: `split` has too few pictures.
+    """
+    if not 0 < count < len(split):
+        raise DataError(f"cannot hold out {count} of {len(split)} pictures; add pictures")
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    return split.take(order[count:].sort().values), split.take(order[:count].sort().values)
