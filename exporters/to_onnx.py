@@ -46,7 +46,7 @@ def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
         EngineError: the network has an operation that ONNX has not, or is larger than one file can be.
     """
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
-    with warnings.catch_warnings(), _silenced("torch.onnx", "onnxscript", "onnx_ir"):
+    with warnings.catch_warnings(), _Silenced("torch.onnx", "onnxscript", "onnx_ir"):
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
@@ -61,6 +61,7 @@ def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
             )
         except (torch.onnx.OnnxExporterError, RuntimeError) as error:
             raise EngineError(f"the network cannot be exported to ONNX: {_line(error)}") from error
+    assert program is not None  # dynamo=True always returns one
     model = program.model_proto
     if model.ByteSize() > LIMIT:
         raise EngineError(f"the graph takes {model.ByteSize()} bytes; one ONNX file holds at most {LIMIT}")
@@ -79,7 +80,7 @@ def _forget_origin(model: onnx.ModelProto) -> None:
         del part.metadata_props[:]
 
 
-class _silenced:
+class _Silenced:
     """Keeps named loggers quiet while open: exporters report each of their steps as a warning."""
 
     def __init__(self, *names: str) -> None:

@@ -28,6 +28,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a folder; name a file")
+        if path.exists() and not path.is_file():  # root could replace /dev/null
+            raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         beside = Path(name)
@@ -54,9 +56,9 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
     Raises:
         OutputError: the place is taken by something else, cannot be written to, or the disk is full.
     """
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):
-        raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
     with writing(path):
+        if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):
+            raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         try:
@@ -76,13 +78,12 @@ def _swap(beside: Path, path: Path) -> None:
         beside.rename(path)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-    path.rename(old / path.name)
     try:
+        path.rename(old / path.name)
         beside.rename(path)
-    except OSError:
-        (old / path.name).rename(path)
-        raise
     finally:
+        if not path.exists():  # the second step failed: the old one goes back, and stays in `old` if it cannot
+            (old / path.name).rename(path)
         shutil.rmtree(old, ignore_errors=True)
 
 

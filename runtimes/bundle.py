@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.atomic import atomic_file, atomic_folder
-from allweather.runtimes.errors import BundleError
+from allweather.runtimes.errors import BundleError, printable
 from allweather.runtimes.frame import Floats
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import (
@@ -31,7 +33,10 @@ from allweather.runtimes.manifest import (
 )
 
 MAXIMUM_RATIO = 50  # weights shrink to a half at best; deflate can hide a gigabyte in a megabyte
-_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+MAXIMUM_SLACK = 1 << 20  # bytes that may shrink to nothing: a short text, a dark picture
+MAXIMUM_ENTRIES = 2000  # of a zip, read anew for each file; a manifest lists 1000 at most
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, ValueError, OSError)
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,12 @@ class Bundle:
             BundleError: it is missing, damaged, hostile, or of another schema; the message says which.
         """
         path = Path(path)
-        if not path.exists():
-            raise BundleError(f"no bundle at {path}; make one with 'allweather export'")
+        try:
+            mode = path.stat().st_mode
+        except (OSError, ValueError) as error:
+            raise BundleError(f"no bundle at {printable(str(path))}; make one with 'allweather export'") from error
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # a pipe would keep us waiting
+            raise BundleError(f"{path} is neither a folder nor a file; name a bundle made by 'allweather export'")
         bundle = Bundle(path, parse_manifest(_read(path, MANIFEST, None), str(path)))
         for name in bundle.manifest.files:
             bundle.read(name)
@@ -117,7 +126,9 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
     Raises:
         OutputError: the place is taken by something else, or cannot be written.
     """
-    files = {name: StoredFile(size=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
+    files = {
+        name: StoredFile(size=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in contents.items()
+    }
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=1).encode()
     parse_manifest(text, str(path))  # what is written must be what opens
     everything = {MANIFEST: text, **contents}
@@ -125,12 +136,19 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         with atomic_file(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in everything.items():
                 # a fixed date, so that the same content makes the same file
-                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, _zip_method(data))
         return
     with atomic_folder(path, MANIFEST) as beside:
         for name, data in everything.items():
             (beside / name).parent.mkdir(exist_ok=True)
             (beside / name).write_bytes(data)
+
+
+def _zip_method(data: bytes) -> int:
+    """Deflate, but not for what would shrink so far that it would be refused as a bomb when opened."""
+    if len(data) > MAXIMUM_SLACK and len(data) > MAXIMUM_RATIO // 2 * len(zlib.compress(data, 1)):
+        return zipfile.ZIP_STORED
+    return zipfile.ZIP_DEFLATED
 
 
 def npy(array: npt.NDArray[np.uint8] | Floats) -> bytes:
@@ -156,8 +174,10 @@ def _read(path: Path, name: str, size: int | None) -> bytes:
     data = _read_folder(path, name, most + 1) if path.is_dir() else _read_zip(path, name, most + 1)
     if len(data) > most or (size is not None and len(data) != size):
         wanted = f"{size} bytes" if size is not None else f"at most {most} bytes"
-        raise BundleError(f"{path}: {name} should have {wanted} and has {'more' if len(data) > most else len(data)}; "
-                          "it is damaged: export it again")
+        raise BundleError(
+            f"{path}: {name} should have {wanted} and has {'more' if len(data) > most else len(data)}; "
+            "it is damaged: export it again"
+        )
     return data
 
 
@@ -165,25 +185,33 @@ def _read_folder(path: Path, name: str, most: int) -> bytes:
     file = path / name
     try:
         if not file.is_file():  # also keeps us from waiting on a pipe
-            raise BundleError(f"{path}: {name} is missing; export it again")
+            raise BundleError(f"{path}: {name} is missing or no plain file; export it again")
         if file.resolve() != path.resolve() / name:
-            raise BundleError(f"{path}: {name} is a link to another place; a bundle holds its own files")
+            raise BundleError(f"{path}: {name} is a link to another place; put the file itself there")
         with file.open("rb") as stream:
             return stream.read(min(most, os.fstat(stream.fileno()).st_size + 1))
     except OSError as error:
-        raise BundleError(f"{path}: {name} cannot be read: {error}") from error
+        raise BundleError(f"{path}: {name} cannot be read ({error}); check its permissions") from error
 
 
 def _read_zip(path: Path, name: str, most: int) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > MAXIMUM_ENTRIES:
+                raise BundleError(f"{path}: holds more than {MAXIMUM_ENTRIES} files; export it again")
             entries = [entry for entry in archive.infolist() if entry.filename == name]
             if len(entries) != 1:
                 found = "missing" if not entries else f"there {len(entries)} times"
                 raise BundleError(f"{path}: {name} is {found}; name a bundle made by 'allweather export'")
-            if entries[0].file_size > MAXIMUM_RATIO * entries[0].compress_size + (1 << 20):
-                raise BundleError(f"{path}: {name} unpacks to {entries[0].file_size} bytes, as no weights do; refused")
+            packed = min(entries[0].compress_size, path.stat().st_size)
+            if entries[0].file_size > MAXIMUM_RATIO * packed + MAXIMUM_SLACK:
+                raise BundleError(f"{path}: {name} unpacks {entries[0].file_size} bytes from {packed}; export it again")
+            if entries[0].compress_type not in _ZIP_METHODS:
+                raise BundleError(f"{path}: {name} is packed with another method than deflate; export it again")
             with archive.open(entries[0]) as stream:
                 return stream.read(most)
     except _ZIP_FAULTS as error:
-        raise BundleError(f"{path} is no readable bundle (a folder, or a .zip of one): {error}") from error
+        reason = printable(str(error)[:160]) or type(error).__name__
+        raise BundleError(
+            f"{path}: no readable .zip ({reason}), at {name}; name a bundle made by 'allweather export'"
+        ) from error

@@ -199,8 +199,7 @@ class LiveCamera(Camera):
                 count = frame.index + 1
             if self._endless and not self._stopping.is_set():
                 raise CameraError(
-                    f"the camera {self.name} gave no more frames after {count}; "
-                    "check its cable, power and network"
+                    f"the camera {self.name} gave no more frames after {count}; check its cable, power and network"
                 )
 
     def _read(self) -> Frame | None:

@@ -65,9 +65,7 @@ def pictures(folder: Path) -> list[Path]:
         raise CameraError(f"cannot read the folder {folder}: {error.strerror or error}") from error
     files = sorted(file for file in found if not file.name.startswith("."))
     if not files:
-        raise CameraError(
-            f"the folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); name one that does"
-        )
+        raise CameraError(f"the folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); name one that does")
     return files
 
 

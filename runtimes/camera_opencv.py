@@ -113,9 +113,7 @@ def open_device(source: str) -> OpenCvCapture:
         with quiet():
             video = _try(int(source) if source.isdecimal() else source, cv2.CAP_ANY)
     if video is None:
-        raise CameraError(
-            f"the camera {path} cannot be opened; see that no other program uses it, and that it is one"
-        )
+        raise CameraError(f"the camera {path} cannot be opened; see that no other program uses it, and that it is one")
     return OpenCvCapture(video, str(path))
 
 

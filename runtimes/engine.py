@@ -110,7 +110,11 @@ def open_engine(bundle: Bundle, engine: str | None = None, precision: str | None
         except DependencyError as error:
             reasons.append(str(error))
             continue
-        _replay(bundle, model, running)
+        try:
+            _replay(bundle, model, running)
+        except BaseException:
+            running.close()
+            raise
         return running, model
     raise EngineError(f"no engine here can run {bundle.path}: {'; '.join(dict.fromkeys(reasons))}")
 
@@ -158,16 +162,18 @@ def _start(bundle: Bundle, model: Model) -> Engine:
 def _replay(bundle: Bundle, model: Model, engine: Engine) -> None:
     """Runs the golden frames, one by one as the loop does, and compares."""
     frames, wanted = bundle.golden_frames(), bundle.golden_logits(model)
-    got = np.concatenate([engine.classify(frame[None]) for frame in frames])
-    if got.shape != wanted.shape:
-        engine.close()
-        raise BundleError(f"{bundle.path}: {model.file} gives {list(got.shape)} logits, not {list(wanted.shape)}")
-    difference = float(np.abs(got - wanted).max())
+    differences = []
+    for frame, logits in zip(frames, wanted.astype(np.float64), strict=True):
+        got = engine.classify(frame[None])
+        if got.shape != (1, len(logits)):
+            raise BundleError(f"{bundle.path}: {model.file} gives {list(got.shape)} logits, not {[1, len(logits)]}")
+        with np.errstate(invalid="ignore"):  # nan, and infinity less infinity, count as different
+            differences.append(np.abs(got[0] - logits).max())
+    difference = float(np.max(differences))  # nan where one is nan
     if not difference <= model.tolerance:
-        engine.close()
         raise ParityError(
             f"{model.engine} {model.precision} answers the bundle's golden frames differently here: logits are off by "
-            f"{difference:.3g}, at most {model.tolerance:.3g} is allowed; try --precision fp32, or export on this device"
+            f"{difference:.3g}, at most {model.tolerance:.3g} is allowed; try --precision fp32, or export it here"
         )
 
 

@@ -30,9 +30,7 @@ class FakeEngine:
         sleep: how it is spent; a test gives its fake clock's.
     """
 
-    def __init__(
-        self, classes: int, seconds: float = 0.0, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, classes: int, seconds: float = 0.0, sleep: Callable[[float], None] = time.sleep) -> None:
         self._classes, self._seconds, self._sleep = classes, seconds, sleep
 
     def classify(self, images: Image) -> Floats:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from allweather.runtimes.engine import Engine, Network
-from allweather.runtimes.errors import DependencyError, EngineError
+from allweather.runtimes.errors import DependencyError, EngineError, printable
 from allweather.runtimes.frame import Floats, Image
 
 SEVERITY_ERROR = 3  # of ONNX Runtime's log: without it, it warns about GPUs that are not there
+
+# A tensor in another file has an entry with the key "location", after its length of 8 bytes (or the end of a longer
+# way to write 8). ONNX Runtime would read such a file from the working directory.
+_ELSEWHERE = re.compile(rb"[\x08\x00]location")
 
 
 def probe() -> str:
@@ -43,23 +49,28 @@ class OnnxEngine:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SEVERITY_ERROR
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # not whatever the bytes look like
+        if _ELSEWHERE.search(network.graph):
+            raise EngineError("onnx: the model keeps weights in another file, outside its bundle; export it again")
         try:
             self._session = onnxruntime.InferenceSession(network.graph, options, providers=["CPUExecutionProvider"])
         except _faults() as error:
             raise EngineError(f"onnx refuses the model: {_line(error)}; export it again") from error
+        if len(self._session.get_inputs()) != 1 or len(self._session.get_outputs()) != 1:
+            raise EngineError("onnx: the model has not one input and one output; export it again")
         self._input = self._session.get_inputs()[0].name
 
     def classify(self, images: Image) -> Floats:
         """See `Engine.classify`."""
         try:
             (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
+            return np.asarray(logits, np.float32)
         except _faults() as error:
             raise EngineError(f"onnx failed on a batch of shape {list(images.shape)}: {_line(error)}") from error
-        return np.asarray(logits, np.float32)
 
     def close(self) -> None:
         """See `Engine.close`."""
-        del self._session
+        self._session = None
 
 
 def _faults() -> tuple[type[Exception], ...]:
@@ -71,4 +82,4 @@ def _faults() -> tuple[type[Exception], ...]:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return printable((str(error).splitlines() or [type(error).__name__])[0][:200])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allweather.runtimes.engine import Engine, Network
-from allweather.runtimes.errors import DependencyError, EngineError
+from allweather.runtimes.errors import DependencyError, EngineError, printable
 from allweather.runtimes.frame import Floats, Image
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class OpenvinoEngine:
     def __init__(self, network: Network) -> None:
         import openvino
 
+        if not network.graph.startswith(b"<?xml"):  # it also reads ONNX, and with that any file ONNX names
+            raise EngineError("openvino refuses the model: it is no OpenVINO IR; export it again")
         self._core = openvino.Core()
         self._network = network
         self._requests: OrderedDict[int, openvino.InferRequest] = OrderedDict()
@@ -72,6 +74,7 @@ class OpenvinoEngine:
     def _request(self, count: int) -> openvino.InferRequest:
         found = self._requests.get(count)
         if found is not None:
+            self._requests.move_to_end(count)
             return found
         spec = self._network.input
         try:
@@ -91,4 +94,4 @@ class OpenvinoEngine:
 def _line(error: Exception) -> str:
     """OpenVINO's texts run over many lines; the last one names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:200]
+    return printable((lines[-1] if lines else type(error).__name__)[:200])

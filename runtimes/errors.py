@@ -1,16 +1,16 @@
 """The one tree of errors. Each message says what was wanted, what came, and what to do.
 
-    AllweatherError
-    |-- UsageError        an argument has a value that cannot work           (command line: exit 2)
-    |-- DataError         a data set or image is missing, empty or damaged
-    |-- TrainingError     a run diverged, or its resume file belongs to another run
-    |-- CheckpointError   a checkpoint or state dict cannot be read or does not fit
-    |-- BundleError       a bundle is damaged, hostile, or of another schema
-    |-- EngineError       an engine is missing, or refuses a model
-    |   `-- ParityError   an engine answers differently from what the bundle promises
-    |-- CameraError       a source cannot be opened or read
-    |-- OutputError       a result cannot be written (folder, permission, full disk)
-    `-- DependencyError   an optional library is not installed
+AllweatherError
+|-- UsageError        an argument has a value that cannot work           (command line: exit 2)
+|-- DataError         a data set or image is missing, empty or damaged
+|-- TrainingError     a run diverged, or its resume file belongs to another run
+|-- CheckpointError   a checkpoint or state dict cannot be read or does not fit
+|-- BundleError       a bundle is damaged, hostile, or of another schema
+|-- EngineError       an engine is missing, or refuses a model
+|   `-- ParityError   an engine answers differently from what the bundle promises
+|-- CameraError       a source cannot be opened or read
+|-- OutputError       a result cannot be written (folder, permission, full disk)
+`-- DependencyError   an optional library is not installed
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ class OutputError(AllweatherError):
 
 class DependencyError(AllweatherError):
     """An optional library is not installed."""
+
+
+def printable(text: str) -> str:
+    """`text` as one line without control characters; for words that come from files and other libraries."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @contextmanager

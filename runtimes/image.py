@@ -6,6 +6,7 @@ no network ever sees pixels made in a way it was not trained on. Normalisation i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -78,7 +79,7 @@ class InputSpec:
         """Refuses sizes and deviations that no network can have."""
         if not (1 <= self.height <= MAXIMUM_SIDE and 1 <= self.width <= MAXIMUM_SIDE):
             raise UsageError(f"an input is 1..{MAXIMUM_SIDE} pixels a side; got {self.width} x {self.height}")
-        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(0 < std < math.inf for std in self.std):
             raise UsageError(f"mean and std are three numbers each, std > 0; got {self.mean} and {self.std}")
 
     def prepare(self, image: Image) -> Image:
@@ -96,6 +97,8 @@ class InputSpec:
         Raises:
             UsageError: `image` is not uint8 [H, W, 3] with H, W >= 1.
         """
+        if not isinstance(image, np.ndarray):  # None is what OpenCV gives for a picture that it cannot read
+            raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}")
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise UsageError(f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]

@@ -7,25 +7,26 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from allweather.runtimes.errors import BundleError
+from allweather.runtimes.errors import BundleError, printable
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MAXIMUM_MANIFEST = 16 << 20  # bytes; a thousand classes with all reports take 0.2 MB
+MAXIMUM_COMMAS = 150_000  # bounds the parts; pydantic takes a kilobyte and 15 us to refuse each
 MAXIMUM_FILE = 4 << 30  # bytes; VGG-16 in fp32 takes 0.55 GB
 
 # a plain name, in at most one folder: no "..", no absolute path, no backslash, no hidden file
 FileName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,99}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 EngineName = Literal["openvino", "onnx"]
 Precision = Literal["fp32", "int8"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StoredFile(_Strict):
@@ -41,9 +42,7 @@ class Input(_Strict):
     height: Side
     width: Side
     mean: tuple[float, float, float]
-    std: tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ]
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 
 class Parity(_Strict):
@@ -105,7 +104,7 @@ class Manifest(_Strict):
     """All that a bundle says; every file it needs is listed with size and hash."""
 
     format: Literal["allweather-bundle"] = "allweather-bundle"
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     arch: str
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=100_000)]
     input: Input
@@ -129,31 +128,45 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     Raises:
         BundleError: it is no JSON, of another schema version, or says what cannot be; the first fault is named.
     """
+    if text.count(b",") > MAXIMUM_COMMAS:
+        raise BundleError(f"{where}: {MANIFEST} has more parts than any bundle; export it again")
     try:
-        raw = json.loads(text)
+        raw = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: {MANIFEST} is no readable JSON ({_first_line(error)}); export it again") from error
     if not isinstance(raw, dict) or raw.get("format") != "allweather-bundle":
-        raise BundleError(f"{where}: {MANIFEST} is not of an allweather bundle; name a folder made by 'allweather export'")
+        raise BundleError(
+            f"{where}: {MANIFEST} is not of an allweather bundle; name a folder made by 'allweather export'"
+        )
     version = raw.get("schema_version")
     if isinstance(version, int) and version > SCHEMA:
         raise BundleError(
-            f"{where}: made by a newer allweather (bundle schema {version}; this one reads {SCHEMA}); "
+            f"{where}: made by a newer allweather (bundle schema {str(version)[:20]}; this one reads {SCHEMA}); "
             "update allweather, or export again with this one"
         )
     try:
-        manifest = Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate_json(text, strict=True)
     except (ValidationError, RecursionError) as error:
         raise BundleError(f"{where}: {MANIFEST} is damaged: {_first_fault(error)}; export it again") from error
     _check_references(manifest, where)
     return manifest
 
 
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object; one with a key twice means different things to different readers."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
 def _check_references(manifest: Manifest, where: str) -> None:
-    """Every file that is spoken of must be listed."""
+    """Every file that is spoken of must be listed; the manifest cannot list itself."""
     spoken = [manifest.golden_frames]
     for model in manifest.models:
         spoken += [name for name in (model.file, model.weights, model.golden) if name is not None]
+    if MANIFEST in manifest.files:
+        raise BundleError(f"{where}: {MANIFEST} lists itself as a file; export it again")
     missing = sorted(set(spoken) - set(manifest.files))
     if missing:
         raise BundleError(f"{where}: {MANIFEST} speaks of {missing[0]} but does not list it; export it again")
@@ -164,8 +177,8 @@ def _first_fault(error: Exception) -> str:
         return _first_line(error)
     fault = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in fault["loc"]) or "the whole"
-    return f"{place[:120]}: {fault['msg'][:160]}"
+    return printable(f"{place[:120]}: {fault['msg'][:160]}")
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+    return printable((str(error).splitlines() or [type(error).__name__])[0][:160])

@@ -89,9 +89,7 @@ class VideoSink(Sink):
             self._beside = undo.enter_context(atomic_file(self._path))
             codec = CODECS[self._path.suffix.lower()]
             with quiet():
-                writer = cv2.VideoWriter(
-                    str(self._beside), cv2.VideoWriter.fourcc(*codec), self._fps, self._size
-                )
+                writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
             if not writer.isOpened():
                 raise OutputError(
                     f"cannot write {self._path}: this cv2 cannot encode {codec} at {self._size[0]} x "

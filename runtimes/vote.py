@@ -17,7 +17,7 @@ def mean_probability(logits: Floats) -> Floats:
         float32 [C], sums to 1. A class whose logits are nan gets probability 0 from that view; where a view has none
         but nan it votes for all classes alike.
     """
-    clean = np.nan_to_num(logits.astype(np.float64), nan=-np.inf, posinf=np.finfo(np.float64).max)
+    clean = np.nan_to_num(logits.astype(np.float64), nan=-np.inf, neginf=-np.inf, posinf=np.finfo(np.float64).max)
     top = clean.max(axis=1, keepdims=True)
     weights = np.exp(clean - np.where(np.isfinite(top), top, 0.0))
     sums = weights.sum(axis=1, keepdims=True)

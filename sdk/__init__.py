@@ -41,7 +41,7 @@ _HOME = {
     "watch": "allweather.watching",
 }
 
-__all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names of _HOME, all strings
+__all__ = [*sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

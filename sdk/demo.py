@@ -17,7 +17,6 @@ from allweather import pictures
 from allweather.exporters.export import export
 from allweather.report import Section, page, write
 from allweather.runtimes.annotate import annotate
-from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.camera import camera_from
 from allweather.runtimes.frame import Decision, Frame, Image
 from allweather.runtimes.image import Region
@@ -91,7 +90,8 @@ def run_demo(
     checkpoint = _train(dataset, out, epochs, seed, say, watch)
     watch(0, "export to INT8")
     manifest = export(checkpoint, dataset, out / "signs.aw", engines=["openvino"], precisions=["fp32", "int8"])
-    say(f"exported: INT8 accuracy {manifest.models[1].parity.accuracy:.4f}, torch {manifest.models[1].parity.reference_accuracy:.4f}")
+    parity = manifest.models[1].parity
+    say(f"exported: INT8 accuracy {parity.accuracy:.4f}, torch {parity.reference_accuracy:.4f}")
     with load(out / "signs.aw", engine="openvino", precision="int8", budget_ms=BUDGET_MS) as perceiver:
         report, outcomes, examples = _drive(perceiver, out, frames, seed, watch)
     seconds = time.monotonic() - began
@@ -218,7 +218,12 @@ def _write_report(
         (name, f"{100 * summary[f'drive_accuracy_{name}']:.1f} %") for name in dict.fromkeys(stretches)
     )]  # fmt: skip
     model_rows = [("model", "accuracy", "same class as torch", "ms a picture")] + [
-        (f"{m.engine} {m.precision}", f"{m.parity.accuracy:.4f}", f"{m.parity.agreement:.4f}", f"{1000 * m.seconds[0]:.2f}")
+        (
+            f"{m.engine} {m.precision}",
+            f"{m.parity.accuracy:.4f}",
+            f"{m.parity.agreement:.4f}",
+            f"{1000 * m.seconds[0]:.2f}",
+        )
         for m in manifest.models
     ]
     sections = [
@@ -231,7 +236,9 @@ def _write_report(
         ),
         Section("Accuracy and latency over time", picture="timeline.png"),
         Section("In each weather", picture="frames.png"),
-        Section("What the export changed", f"Measured on {manifest.models[0].parity.images} test pictures.", model_rows),
+        Section(
+            "What the export changed", f"Measured on {manifest.models[0].parity.images} test pictures.", model_rows
+        ),
         Section("How it was trained", f"{checkpoint.arch} on the embedded road signs.", picture="training.png"),
     ]
     lead = f"Trained, exported and run in {summary['seconds']:.0f} s on {summary['machine']}."

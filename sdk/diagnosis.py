@@ -45,7 +45,11 @@ def _system(device: Device) -> Iterator[Finding]:
     yield Finding("allweather", True, __version__)
     fine = sys.version_info >= (3, 10)
     yield Finding("python", fine, platform.python_version() + ("" if fine else ": 3.10 or newer is needed"))
-    text = "has instructions for it" if device.fast_int8 else "no VNNI, AMX or dot product: INT8 may be no faster than fp32"
+    text = (
+        "has instructions for it"
+        if device.fast_int8
+        else "no VNNI, AMX or dot product: INT8 may be no faster than fp32"
+    )
     yield Finding("int8 on this cpu", device.fast_int8, text)
 
 
@@ -60,7 +64,9 @@ def _cv2() -> Iterator[Finding]:
     build = _build_information(cv2.getBuildInformation())
     for key, purpose in (("FFMPEG", "video files, RTSP"), ("GStreamer", "camera pipelines, CSI cameras on Jetson")):
         works = build.get(key, "NO").startswith("YES")
-        yield Finding(f"cv2 {key}", works, purpose + ("" if works else ": this cv2 was built without it; use the system's"))
+        yield Finding(
+            f"cv2 {key}", works, purpose + ("" if works else ": this cv2 was built without it; use the system's")
+        )
     screen = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ or platform.system() != "Linux"
     gui = build.get("GUI", "NONE") != "NONE"
     cure = "" if gui else ": pip install opencv-python in place of opencv-python-headless"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 BLUE, GREEN, RED, GREY = "#2563eb", "#16a34a", "#dc2626", "#64748b"
 SHADES = {"clean": "#ffffff", "dark": "#cbd5e1", "noise": "#fde68a", "blur": "#c7d2fe"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -35,9 +37,11 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
         if len(classes) <= LABELLED:
             axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(classes)), classes)
-            for row, column in np.argwhere((shares >= 0.005)):
+            for row, column in np.argwhere(shares >= 0.005):
                 colour = "white" if shares[row, column] > 0.5 else "#334155"
-                axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour, size=7)
+                axes.text(
+                    column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour, size=7
+                )
         axes.grid(visible=False)
         axes.set(xlabel="answered", ylabel="true", title=title)
         figure.colorbar(shown, ax=axes, fraction=0.046, label="share of the true class")
@@ -55,7 +59,9 @@ def reliability(bins: Sequence[tuple[int, float, float]], error: float) -> bytes
                 top.bar(left + width / 2, right, width * 0.92, color=BLUE)
             below.bar(left + width / 2, count, width * 0.92, color=GREY)
         top.plot([0, 1], [0, 1], color=RED, linestyle="--", label="as sure as right")
-        top.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=f"Reliability (expected calibration error {error:.3f})")
+        top.set(
+            xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=f"Reliability (expected calibration error {error:.3f})"
+        )
         top.legend(loc="upper left", frameon=False)
         below.set(xlabel="confidence", ylabel="pictures")
     return png.getvalue()
@@ -69,7 +75,7 @@ def training(history: Sequence[Mapping[str, float]]) -> bytes:
         left.plot(epochs, [row["loss"] for row in history], color=GREY, marker="o", markersize=3)
         left.set(xlabel="epoch", ylabel="training loss", title="Training")
         left.yaxis.label.set_color(GREY)
-        left.xaxis.get_major_locator().set_params(integer=True)
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
         right = left.twinx()
         right.plot(epochs, [100 * row["val_accuracy"] for row in history], color=BLUE, marker="o", markersize=3)
         right.set_ylabel("validation accuracy, %", color=BLUE)
@@ -103,6 +109,8 @@ def timeline(
         below.axhline(budget_ms, color=RED, linestyle="--", linewidth=1)
         below.text(seconds[-1], budget_ms * 0.82, f"budget {budget_ms:g} ms", ha="right", va="top", color=RED, size=9)
         below.set(xlabel="seconds of the drive", ylabel="decision, ms", yscale="log", xlim=(0, seconds[-1] or 1))
+        below.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        below.yaxis.set_minor_formatter(NullFormatter())
     return png.getvalue()
 
 

@@ -20,7 +20,8 @@ h1 { font-size: 1.9rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4
 p.lead { color: #475569; margin-top: 0; } p.note { color: #64748b; font-size: .9rem; }
 img, video { max-width: 100%; border-radius: 8px; border: 1px solid #e2e8f0; background: #fff; }
 table { border-collapse: collapse; background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; overflow: hidden; }
-th, td { padding: .4rem .9rem; text-align: right; border-bottom: 1px solid #eef2f7; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem .9rem; text-align: right; border-bottom: 1px solid #eef2f7; }
+td { font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; } th { background: #f1f5f9; font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
 """
@@ -96,7 +97,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     ]
     title = f"{Path(evaluation.target).name} on {evaluation.data}"
     files: dict[str, bytes | str] = {
-        "confusion.png": pictures.confusion(evaluation.confusion, evaluation.classes, "Confusion, % of each true class"),
+        "confusion.png": pictures.confusion(
+            evaluation.confusion, evaluation.classes, "Confusion, % of each true class"
+        ),
         "reliability.png": pictures.reliability(evaluation.reliability, evaluation.calibration_error),
         "result.json": json.dumps(asdict(evaluation), indent=1),
         "report.html": page(title, f"{evaluation.model} on {evaluation.machine}", sections),

@@ -76,7 +76,7 @@ class _Header(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     format: Literal["allweather-checkpoint"] = "allweather-checkpoint"
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     arch: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     input: _Input

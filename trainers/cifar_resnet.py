@@ -32,8 +32,8 @@ class Block(nn.Module):
                 x[:, :, :: self.stride, :: self.stride],
                 (0, 0, 0, 0, self.extra // 2, self.extra - self.extra // 2),
             )
-        out = self.relu2(out + x)
-        return out
+        result: Tensor = self.relu2(out + x)
+        return result
 
 
 class CifarResNet(nn.Module):

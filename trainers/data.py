@@ -23,9 +23,7 @@ SPLIT_SEED = 20  # of the held-out split; fixed, so that no two runs choose by e
 FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"
 
 
-def open_dataset(
-    name: str, size: int | None = None, *, download: bool = False, count: int | None = None
-) -> Dataset:
+def open_dataset(name: str, size: int | None = None, *, download: bool = False, count: int | None = None) -> Dataset:
     """Opens a data set by name.
 
     Args:
@@ -71,9 +69,7 @@ def _cifar(kind: str, root: Path, size: int, download: bool) -> Dataset:
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {kind} from {root}: {error}") from error
-    train_all, test = (
-        Split(torch.from_numpy(_resized(part.data, size)), torch.tensor(part.targets)) for part in parts
-    )
+    train_all, test = (Split(torch.from_numpy(_resized(part.data, size)), torch.tensor(part.targets)) for part in parts)
     train_split, val = hold_out(train_all, CIFAR_VAL, SPLIT_SEED)
     note = f"{kind}: {len(val)} of {len(train_all)} training pictures are held out as val"
     return Dataset(kind, tuple(parts[0].classes), train_split, val, test, mirrors=True, notes=(note,))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +86,7 @@ def evaluate_target(
         trained = checkpoints.load(target)
         model = trained.classifier()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] - a stub's gap
+        model.to(device)
         test = _test_split(data, trained.classes, trained.input, download)
         return _measured(
             str(target), "torch fp32", test, lambda split: logits(model, split.images.to(device)).cpu().numpy()
@@ -176,7 +177,7 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
         float32 [n, C].
     """
     model.eval()
-    return torch.cat([model(to_float(part)).float() for part in images.split(BATCH)])
+    return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH)])
 
 
 def count_correct(model: nn.Module, split: Split, fabric: Fabric) -> int:
@@ -184,4 +185,11 @@ def count_correct(model: nn.Module, split: Split, fabric: Fabric) -> int:
     mine = slice(fabric.global_rank, None, fabric.world_size)
     images, labels = split.images[mine], split.labels[mine]
     right = (logits(model, images).argmax(1) == labels).sum()
-    return int(fabric.all_reduce(right.float(), reduce_op="sum"))
+    return int(all_reduced(fabric, right.float(), "sum"))
+
+
+def all_reduced(fabric: Fabric, value: Tensor, how: Literal["sum", "mean"]) -> Tensor:
+    """The sum or mean of `value` over the processes of `fabric`."""
+    reduced = fabric.all_reduce(value, reduce_op=how)
+    assert isinstance(reduced, Tensor)  # Fabric gives back the kind it was given
+    return reduced

@@ -18,10 +18,10 @@ from allweather.runtimes.errors import CheckpointError, TrainingError, UsageErro
 from allweather.trainers import tensorfile
 from allweather.trainers.batches import Draws, draw, gather
 from allweather.trainers.ema import MovingAverage
-from allweather.trainers.evaluate import count_correct
+from allweather.trainers.evaluate import all_reduced, count_correct
 from allweather.trainers.schedules import rate_share
 from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset, Split
+from allweather.trainers.splits import Dataset
 
 SAVE_EVERY = 120.0  # seconds; the most work that a kill can cost
 
@@ -146,15 +146,11 @@ class _Run:
     def _train_step(self, draws: Draws, step: int) -> None:
         number = self.epoch * self.steps + step
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        images, labels = gather(
-            self.train, draws.order[step, mine], draws.shift[step, mine], draws.mirror[step, mine]
-        )
+        images, labels = gather(self.train, draws.order[step, mine], draws.shift[step, mine], draws.mirror[step, mine])
         torch.manual_seed((self.settings.seed * 1_000_003 + number) * 1009 + self.fabric.global_rank)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(number + 1)
-        loss = functional.cross_entropy(
-            self.model(images), labels, label_smoothing=self.settings.label_smoothing
-        )
+        loss = functional.cross_entropy(self.model(images), labels, label_smoothing=self.settings.label_smoothing)
         self.fabric.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -164,14 +160,14 @@ class _Run:
     def finish_epoch(self) -> EpochReport:
         """Measures the epoch, saves the run and turns to the next."""
         seconds, done = self.clock() - self.started, self.step - self.started_step
-        loss = float(self.fabric.all_reduce(self.loss_sum, reduce_op="mean")) / self.steps
+        loss = float(all_reduced(self.fabric, self.loss_sum, "mean")) / self.steps
         if not loss < float("inf"):
             raise TrainingError(
                 f"the training loss became {loss} in epoch {self.epoch + 1}; "
                 f"lower the learning rate (it was at most {self.peak_rate:g})"
             )
         for buffer in self.average.buffers():
-            buffer.copy_(self.fabric.all_reduce(buffer, reduce_op="mean"))
+            buffer.copy_(all_reduced(self.fabric, buffer, "mean"))
         report = EpochReport(
             epoch=self.epoch + 1,
             loss=loss,
@@ -241,9 +237,7 @@ class _Run:
         self.plain.load_state_dict(_part(tensors, "model."))
         self.average.model.load_state_dict(_part(tensors, "average."))
         for name, parameter in self.plain.named_parameters():
-            self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(
-                parameter.device
-            )
+            self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(parameter.device)
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport(**row) for row in header["history"]]

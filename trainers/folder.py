@@ -109,4 +109,5 @@ def _room(count: int, side: int) -> Image:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if count * side * side * 3 <= MEMORY_SHARE * memory:
         return np.empty(shape, np.uint8)
-    return np.memmap(TemporaryFile(), np.uint8, "w+", shape=shape)
+    with TemporaryFile() as file:  # the mapping outlives it
+        return np.memmap(file, np.uint8, "w+", shape=shape)

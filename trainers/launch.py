@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -23,8 +23,8 @@ def fast_bf16() -> bool:
     187 GFLOPS in a 2048 x 2048 product on 2 cores of a Xeon with AVX-512 only).
     """
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
@@ -52,8 +52,8 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
     fabric = Fabric(
         accelerator="gpu" if gpus else "cpu",
-        devices=devices if not elastic else int(os.environ["LOCAL_WORLD_SIZE"]),
-        num_nodes=_machines(),
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
+        num_nodes=_machines() if elastic else 1,
         strategy="ddp" if devices > 1 or elastic else "auto",
         precision="bf16-mixed" if bf16 else "32-true",
     )
@@ -64,7 +64,7 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
 
 def _machines() -> int:
     """Number of machines that torchrun started the run on."""
-    return int(os.environ.get("WORLD_SIZE", "1")) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) or 1
+    return int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"])
 
 
 @contextmanager

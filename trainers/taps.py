@@ -14,7 +14,7 @@ def tapped(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """While open, each forward pass of `model` fills the dictionary with its ReLU outputs.
 
     The name is the module's; a ReLU that a network calls several times (torchvision's blocks do) appears as
-    `name`, `name:1`, `name:2`, in the order of the calls. A ReLU called as a function, without a module, cannot be seen.
+    `name`, `name:1`, `name:2`, in the order of the calls. A ReLU called as a function, not a module, cannot be seen.
 
     Args:
         model: any network with `nn.ReLU` modules.

@@ -35,8 +35,8 @@ def torchvision(part: str) -> ModuleType:
     except RuntimeError as error:
         if "torchvision::" not in str(error) or _DECLARED:
             raise
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for schema in _SCHEMAS.values():
-            library.define(schema)
+            library.define(schema)  # type: ignore[no-untyped-call]
         _DECLARED.append(library)
         return importlib.import_module(f"torchvision.{part}")

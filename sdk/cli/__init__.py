@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Runs the command line; exits 0, 1 (failed), 2 (bad usage) or 130 (Ctrl-C)."""
+    # FFMPEG writes to stderr by itself for each damaged frame; cv2 reads this once, when it first opens a video
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         from allweather.cli.app import app
 

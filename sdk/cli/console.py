@@ -41,7 +41,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             err.print("interrupted", style="yellow")
             raise typer.Exit(130) from None
         except BrokenPipeError:  # whoever read our output has left
-            sys.stdout = None  # type: ignore[assignment] - else Python complains when it flushes at exit
+            sys.stdout = None  # else Python complains when it flushes at exit
             raise typer.Exit(1) from None
         except (AllweatherError, OSError) as error:
             err.print(f"[red]error:[/red] {_plain(str(error))}")

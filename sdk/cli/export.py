@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from allweather.cli.console import guarded, out as stdout, plain, progress, result, say
+from allweather.cli.console import guarded, plain, progress, result, say
+from allweather.cli.console import out as stdout
 from allweather.cli.options import AsJson, Download, EngineChoice, PrecisionChoice
 from allweather.runtimes.errors import DataError
 
@@ -30,7 +31,9 @@ def export(
 
     trained = checkpoints.load(checkpoint)
     if data is None and trained.data != "signs":
-        raise DataError(f"export calibrates and measures on the data that {checkpoint} was trained on: add --data {FORMS}")
+        raise DataError(
+            f"export calibrates and measures on the data that {checkpoint} was trained on: add --data {FORMS}"
+        )
     dataset = open_dataset(data or "signs", trained.input.height, download=download)
     with progress("export", None) as update:
 
@@ -48,7 +51,12 @@ def export(
     for note in dataset.notes:
         say(note)
     models = [
-        {"engine": model.engine, "precision": model.precision, "ms": 1000 * model.seconds[0], **model.parity.model_dump()}
+        {
+            "engine": model.engine,
+            "precision": model.precision,
+            "ms": 1000 * model.seconds[0],
+            **model.parity.model_dump(),
+        }
         for model in manifest.models
     ]
     result({"bundle": str(out), "machine": manifest.machine, "models": plain(models)}, as_json, "exported")

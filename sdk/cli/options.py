@@ -69,4 +69,4 @@ def numbers(text: str, count: int, kind: type[int] | type[float], wanted: str) -
         found = []
     if len(found) != count:
         raise UsageError(f"{wanted}; got {text!r}")
-    return found  # type: ignore[return-value]  # a list of one kind, by construction
+    return found

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,7 +21,9 @@ FPS = 25.0  # of the video written where the source does not tell its own
 @guarded
 def run(
     bundle: Annotated[Path, typer.Argument(help="made by export: a folder or .zip")],
-    source: Annotated[str, typer.Option(help="device index, video file, folder of pictures, URL or GStreamer pipeline")],
+    source: Annotated[
+        str, typer.Option(help="device index, video file, folder of pictures, URL or GStreamer pipeline")
+    ],
     engine: Engine = None,
     precision: Precision = None,
     budget_ms: Annotated[float | None, typer.Option(help="from capture to decision; later ones count as late")] = None,
@@ -55,7 +61,8 @@ def run(
         if show:
             sinks.append(WindowSink())
         sinks.append(CallbackSink(lambda frame, decision: update(frame.index + 1, f"run: {decision.label}")))
-        report = run_loop(camera, perceiver.decide, sinks, region=place, limit=limit)
+        with _ended_by_signals() as received:
+            report = run_loop(camera, perceiver.decide, sinks, region=place, limit=limit)
     times = report.decision_time
     summary = {"source": camera.name, "frames": report.frames, "decided": report.decided, "late": report.late}
     if not as_json and times:
@@ -65,3 +72,24 @@ def run(
             "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
         }
     result({**summary, "report": plain(report)}, as_json, "run")
+    if received:
+        raise typer.Exit(128 + received[0])
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[list[int]]:
+    """While open, Ctrl-C and SIGTERM end the loop in good order; yields the list of those that came."""
+    from allweather.runtimes.sinks import Ended
+
+    received: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise Ended
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

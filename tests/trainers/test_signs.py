@@ -125,9 +125,7 @@ def test_signs_grow_until_they_are_passed(frames: list[DriveFrame]) -> None:
 
 
 def test_the_scene_moves_smoothly(frames: list[DriveFrame]) -> None:
-    steps = [
-        np.abs(after.image.astype(np.int16) - before.image).mean() for before, after in pairwise(frames[:60])
-    ]
+    steps = [np.abs(after.image.astype(np.int16) - before.image).mean() for before, after in pairwise(frames[:60])]
     assert min(steps) > 0.2
     assert max(steps) < 3 * np.median(steps)
 

@@ -95,9 +95,7 @@ def before(canvas: np.ndarray, clutter: Clutter) -> None:
     """Draws what stands before the sign into [s, s, 3], in place."""
     side = len(canvas)
     if clutter.pole[4] > 0:
-        begin, end = (
-            (round(float(x * side)), round(float(y * side))) for x, y in clutter.pole[:4].reshape(2, 2)
-        )
+        begin, end = ((round(float(x * side)), round(float(y * side))) for x, y in clutter.pole[:4].reshape(2, 2))
         colour = tuple(float(value) for value in clutter.pole[5:])
         cv2.line(canvas, begin, end, colour, max(1, round(float(clutter.pole[4]) * side)))
     for leaf in clutter.leaves:

@@ -28,10 +28,8 @@ def _check(split: str, size: int, seed: int, count: int | None) -> None:
         raise ValueError(f"count must be 1 to {SPLITS[split]} for split {split!r}; got {count}")
 
 
-def render(
-    split: str, *, size: int = 32, seed: int = 0, count: int | None = None
-) -> tuple[Bytes, NDArray[np.int64]]:
-    """Renders a split, or its first pictures: 0.5 ms a picture of 32 px on one core of a server of 2.5 GHz.
+def render(split: str, *, size: int = 32, seed: int = 0, count: int | None = None) -> tuple[Bytes, NDArray[np.int64]]:
+    """Renders a split, or its first pictures: 1 ms a picture of 32 px on one core of a busy 2.5 GHz Xeon.
 
     Args:
         split: "train", "val" or "test".

@@ -147,8 +147,7 @@ def _levels(label: int) -> tuple[Bytes, ...]:
     pen = Pen(DRAWN)
     _DRAWINGS[CLASSES[label]](pen)
     levels = tuple(
-        np.asarray(cv2.resize(pen.canvas, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-        for side in LEVELS
+        np.asarray(cv2.resize(pen.canvas, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for side in LEVELS
     )
     for level in levels:  # they are shared by all callers
         level.setflags(write=False)

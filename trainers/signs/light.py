@@ -37,9 +37,7 @@ class Light:
 
 def draw_light(rng: np.random.Generator) -> Light:
     """Draws the light of a picture: a factor 3 between dim and bright, a shadow's edge in every third."""
-    exposure, shaded, left, turn, edge, haze, blur, moved, length, along, grain = (
-        float(x) for x in rng.random(11)
-    )
+    exposure, shaded, left, turn, edge, haze, blur, moved, length, along, grain = (float(x) for x in rng.random(11))
     red, green, blue, across, down = (float(x) for x in rng.standard_normal(5))
     middle = -0.85 + 1.15 * exposure
     return Light(

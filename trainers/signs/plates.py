@@ -12,9 +12,7 @@ from allweather.trainers.signs.sky import sky
 from allweather.trainers.signs.texture import Bytes, Colour, contrast, noise, tint, vertical
 
 SIDE = 192
-PLATES = (
-    48  # enough that no split can be learnt by its backgrounds: each piece is turned, scaled and tinted too
-)
+PLATES = 48  # enough that no split can be learnt by its backgrounds: each piece is turned, scaled and tinted too
 
 
 def _colour(rng: np.random.Generator, low: int = 40, high: int = 220) -> Colour:
@@ -29,9 +27,7 @@ def _roadside(rng: np.random.Generator) -> Bytes:
     grass = noise(rng, SIDE - horizon, SIDE, 20, 4)[..., None] * 0.5 + 0.75
     plate[horizon:] = (vertical(SIDE - horizon, SIDE, far, near) * grass).clip(0, 255)
     foot = rng.uniform(0, SIDE * 0.8)
-    road = np.array(
-        [(foot, SIDE), (SIDE * 0.5, horizon), (SIDE * 0.53, horizon), (foot + 90, SIDE)], np.int32
-    )
+    road = np.array([(foot, SIDE), (SIDE * 0.5, horizon), (SIDE * 0.53, horizon), (foot + 90, SIDE)], np.int32)
     cv2.fillPoly(plate, [road], (int(rng.integers(88, 124)),) * 3)
     kinds = sprites()
     for distance in sorted(rng.uniform(0.15, 1, int(rng.integers(5, 14))), reverse=True):

@@ -70,9 +70,7 @@ def things(seed: int, cell: int) -> tuple[Thing, ...]:
             right = side * (verge + 2.5 + 20 * rng.random() ** 1.4)
             found.append(Thing(_pick(rng, kind), CELL * (cell + rng.random()), right))
         if rng.random() < 0.3:
-            found.append(
-                Thing(_pick(rng, "bush"), CELL * (cell + rng.random()), side * (verge + 9 * rng.random()))
-            )
+            found.append(Thing(_pick(rng, "bush"), CELL * (cell + rng.random()), side * (verge + 9 * rng.random())))
         if rng.random() < 0.05:
             found.append(Thing(_pick(rng, "house"), CELL * cell, side * (verge + 11 + 8 * rng.random())))
         if cell % 6 == 0:
@@ -112,8 +110,7 @@ def corners_seen(found: Sign, view: View) -> np.ndarray:
     """Where the corners of a sign fall in the picture: float32 [4, 2], columns and rows."""
     ahead = found.place - view.travelled
     corners = [
-        (view.column(found.right + x, ahead + z), view.row(found.up - y, ahead + z))
-        for x, y, z in found.corners
+        (view.column(found.right + x, ahead + z), view.row(found.up - y, ahead + z)) for x, y, z in found.corners
     ]
     return np.array(corners, np.float32)
 

@@ -26,8 +26,8 @@ class Sprite:
         levels: uint8 [s, s, 4] for each s of `LEVELS`: RGB times coverage, and coverage; the foot of
             the thing is at the middle of the lower edge.
         metres: height (and width) of the picture in the world.
-        reach: first and last column and first row that are not empty, in parts of the side: the rest is left out,
-            which saves a third of the time.
+        reach: first and last column and first row that are not empty, in parts of the side: the rest is left
+            out, which saves time.
     """
 
     levels: tuple[Bytes, ...]
@@ -89,9 +89,7 @@ def _marker(canvas: Bytes, rng: np.random.Generator) -> None:
     for left, right, tone in ((226, 258, 232), (258, 288, 190)):
         corners = np.array([(left, 40), (right, 52), (right, 512), (left, 512)], np.int32)
         cv2.fillPoly(canvas, [corners], (tone, tone, tone - 4, 255))
-    cv2.fillPoly(
-        canvas, [np.array([(226, 110), (288, 140), (288, 250), (226, 220)], np.int32)], (30, 30, 32, 255)
-    )
+    cv2.fillPoly(canvas, [np.array([(226, 110), (288, 140), (288, 250), (226, 220)], np.int32)], (30, 30, 32, 255))
     cv2.rectangle(canvas, (244, 150), (270, 208), (236, 130 + int(rng.integers(20)), 40, 255), -1)
 
 
@@ -128,8 +126,7 @@ def _sprite(drawing: Drawing, metres: float, leafy: bool, rng: np.random.Generat
         gaps = contrast(noise(rng, DRAWN, DRAWN, 18, 3) + np.float32(0.22), 9)
         canvas = (canvas * cv2.merge([light * gaps] * 3 + [gaps])).clip(0, 255).astype(np.uint8)
     levels = tuple(
-        np.asarray(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-        for side in LEVELS
+        np.asarray(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for side in LEVELS
     )
     columns, rows = (np.flatnonzero(canvas[..., 3].any(axis=axis)) / DRAWN for axis in (0, 1))
     return Sprite(levels, metres, (float(columns[0]), float(columns[-1]), float(rows[0])))
@@ -151,9 +148,7 @@ def _in_air(sprite: Sprite, level: int, fog: int, share: int) -> Bytes:
     return hazy(sprite.levels[level], HAZE, fog / 32, share / 32)
 
 
-def lay(
-    canvas: Bytes, sprite: Sprite, x: float, y: float, side: float, fog: float, share: float = 1.0
-) -> None:
+def lay(canvas: Bytes, sprite: Sprite, x: float, y: float, side: float, fog: float, share: float = 1.0) -> None:
     """Draws a sprite into the canvas, in place, at any fraction of a pixel.
 
     Args:

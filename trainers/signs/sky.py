@@ -71,6 +71,4 @@ class Panorama:
         rows = min(view.height, int(view.horizon) + 2)
         piece = self.picture[:, left : left + view.width + 1]
         flags = cv2.INTER_LINEAR
-        canvas[:rows] = cv2.warpAffine(
-            piece, matrix, (view.width, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
+        canvas[:rows] = cv2.warpAffine(piece, matrix, (view.width, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)

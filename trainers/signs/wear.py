@@ -57,7 +57,7 @@ def worn(face: Bytes, wear: Wear) -> Bytes:
         uint8 [s, s, 4], of the same form.
     """
     side, coverage = len(face), face[..., 3]
-    picture = face.copy()
+    picture: Bytes = face.copy()
     if wear.fading > 0.02:
         pale = _plain(coverage, PALE)
         picture = np.asarray(cv2.addWeighted(picture, 1 - wear.fading, pale, wear.fading, 0), np.uint8)

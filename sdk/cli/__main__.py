@@ -1,0 +1,5 @@
+"""python -m allweather.cli."""
+
+from allweather.cli import main
+
+main()

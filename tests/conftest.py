@@ -1,0 +1,103 @@
+"""What tests of several rooms share: small real data on disk, and the data beside the checkout where it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from allweather.exporters.export import export
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.manifest import Manifest
+from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.data import open_dataset
+from allweather.trainers.fit import fit
+from allweather.trainers.launch import launch
+from allweather.trainers.models import build
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.splits import Dataset
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+COLOURS = {"blue": (200, 60, 30), "green": (40, 170, 60), "red": (40, 40, 190)}  # BGR
+
+
+def paint_folder(root: Path, counts: dict[str, int], side: int = 32) -> Path:
+    """A folder data set of noisy pictures whose colour tells the class, `counts` of each class and split."""
+    rng = np.random.default_rng(5)
+    for split, count in counts.items():
+        for name, colour in COLOURS.items():
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                picture = rng.normal(colour, 70, (side, side + 8, 3)).clip(0, 255).astype(np.uint8)
+                cv2.imwrite(str(root / split / name / f"{number:03}.png"), picture)
+    return root
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train, val and test folders of three classes."""
+    return paint_folder(tmp_path_factory.mktemp("data") / "colours", {"train": 40, "val": 8, "test": 8})
+
+
+@pytest.fixture(scope="session")
+def dataset(folder: Path) -> Dataset:
+    """The folder, opened at 32 px."""
+    return open_dataset(f"folder:{folder}", 32)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(dataset: Dataset) -> Checkpoint:
+    """A ResNet-20 that has learned the colours."""
+    torch.manual_seed(0)
+    model = build("resnet20", 3, InputSpec(32, 32))
+    averaged, _ = fit(model, dataset, FitSettings(epochs=2, batch=20), 0.05, fabric=launch())
+    weights = {key.removeprefix("network."): value for key, value in averaged.state_dict().items()}
+    return Checkpoint("resnet20", dataset.classes, InputSpec(32, 32), weights, dataset.name, 0)
+
+
+@pytest.fixture(scope="session")
+def exported(
+    checkpoint: Checkpoint, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Manifest]:
+    """That ResNet-20 as a bundle for every engine and precision, and its manifest."""
+    out = tmp_path_factory.mktemp("bundle") / "colours.aw"
+    manifest = export(checkpoint, dataset, out, engines=["openvino", "onnx"], precisions=["fp32", "int8"])
+    return out, manifest
+
+
+def shared(part: str) -> Path:
+    """A path of the data that lies beside the checkout; a skip that says what was not checked where it does not."""
+    path = SHARED / part
+    if not path.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"{path} is missing, and CI must not skip")
+        pytest.skip(f"{path} is missing: real CIFAR-10 data and published classifiers were not checked")
+    return path
+
+
+@pytest.fixture(scope="session")
+def cifar10(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the official CIFAR-10 batches."""
+    unpack = shared("data/unpack.py")
+    root = tmp_path_factory.mktemp("cifar10")
+    subprocess.run([sys.executable, str(unpack), str(root)], check=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of CIFAR-10 classifiers that were trained elsewhere."""
+    return shared("models")
+
+
+def allweather(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs the command line as a user does, in a process of its own."""
+    command = [sys.executable, "-m", "allweather.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -1,0 +1,26 @@
+"""One tree of errors, drawn in its docstring, and words that are safe to print."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allweather.runtimes import errors
+from allweather.runtimes.errors import AllweatherError, printable
+
+
+def test_the_tree_is_the_one_that_is_drawn() -> None:
+    drawn = set(re.findall(r"\w+Error", inspect.getdoc(errors) or ""))
+    kinds = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
+    assert set(kinds) == drawn
+    assert all(issubclass(kind, AllweatherError) for kind in kinds.values())
+
+
+@given(text=st.text())
+def test_any_words_become_one_printable_line(text: str) -> None:
+    assert printable(text).isprintable()
+    assert len(printable(text)) == len(text)
+    assert printable(text) == text or not text.isprintable()

@@ -1,0 +1,164 @@
+"""The perceiver with a fake engine and a fake clock: every number of a decision can be told beforehand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allweather.runtimes.bundle import Bundle
+from allweather.runtimes.engine_fake import FakeEngine
+from allweather.runtimes.errors import BundleError, EngineError, UsageError
+from allweather.runtimes.frame import Budget, Frame, Image
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.perceiver import Perceiver, load
+
+CLASSES = ("night", "dusk", "dawn", "day")
+
+
+class Clock:
+    """Goes on by a tick at each look, and by what is slept."""
+
+    def __init__(self, tick: float = 0.0) -> None:
+        self.now, self.tick = 1000.0, tick
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def perceiver(clock: Clock, *, seconds: float = 0.0, budget: float = math.inf) -> Perceiver:
+    engine = FakeEngine(len(CLASSES), seconds, clock.sleep)
+    return Perceiver(engine, CLASSES, InputSpec(8, 8), Budget(budget), clock=clock)
+
+
+def grey(value: int, height: int = 12, width: int = 16) -> Image:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@settings(deadline=None)
+@given(value=st.integers(0, 255), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_the_label_is_of_the_right_brightness(value: int, height: int, width: int) -> None:
+    decision = perceiver(Clock())(grey(value, height, width))
+    assert decision.label == CLASSES[value // 64]
+    assert decision.probabilities.dtype == np.float32
+    assert decision.probabilities.shape == (4,)
+    assert float(decision.probabilities.sum()) == pytest.approx(1, abs=1e-6)
+    assert decision.confidence == decision.probabilities.max() == decision.probabilities[value // 64]
+    assert (decision.views, decision.predicted_losses) == (("identity",), ())
+
+
+@settings(deadline=None)
+@given(
+    waited=st.integers(0, 64), seconds=st.integers(0, 64), ticks=st.integers(0, 8), budget=st.integers(1, 128),
+    index=st.integers(0, 2**40), skipped=st.integers(0, 99),
+)  # fmt: skip
+def test_times_add_up_and_late_is_after_the_deadline(
+    waited: int, seconds: int, ticks: int, budget: int, index: int, skipped: int
+) -> None:
+    """In sixteenths of a second, which add up without rounding."""
+    clock = Clock(ticks / 16)
+    frame = Frame(grey(200), index, clock.now)
+    clock.sleep(waited / 16)
+    decision = perceiver(clock, seconds=seconds / 16, budget=budget / 16).decide(frame, skipped)
+    spent = decision.times.prepare + decision.times.infer + decision.times.vote
+    assert decision.age == clock.now - frame.captured
+    assert decision.age == (waited + ticks) / 16 + spent  # one tick is the look at the clock that begins
+    assert decision.times.infer == (seconds + ticks) / 16
+    assert (decision.times.prepare, decision.times.vote) == (ticks / 16, ticks / 16)
+    assert decision.late is (waited + seconds + 4 * ticks > budget)
+    assert (decision.index, decision.skipped) == (index, skipped)
+
+
+def test_without_a_budget_nothing_is_late() -> None:
+    assert not perceiver(Clock(), seconds=1e9)(grey(0)).late
+
+
+def test_pictures_without_a_camera_are_counted() -> None:
+    eyes = perceiver(Clock(0.5))
+    decisions = [eyes(grey(0)) for _ in range(3)]
+    assert [decision.index for decision in decisions] == [0, 1, 2]
+    assert [decision.age for decision in decisions] == [2.0, 2.0, 2.0]
+    assert [decision.skipped for decision in decisions] == [0, 0, 0]
+
+
+def test_the_picture_is_left_as_it_was_and_may_change_after() -> None:
+    image = grey(200, 8, 8)
+    image.setflags(write=False)
+    first = perceiver(Clock())(image)
+    assert (image == 200).all()
+    probabilities = first.probabilities.copy()
+    perceiver(Clock())(grey(0))
+    np.testing.assert_array_equal(first.probabilities, probabilities)
+
+
+@pytest.mark.parametrize("image", [None, "day.png", grey(0).astype(float), grey(0)[..., :1], grey(0)[:0]])
+def test_what_is_no_picture_is_refused_and_not_counted(image: Any) -> None:
+    eyes = perceiver(Clock())
+    with pytest.raises(UsageError, match="an image is"):
+        eyes(image)
+    assert eyes(grey(0)).index == 0
+
+
+@pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
+def test_load_opens_a_bundle_with_the_fake_engine(real: Any, tmp_path: Path, name: str) -> None:
+    with load(real.write(tmp_path / name), engine="fake", budget_ms=20) as eyes:
+        assert eyes.classes == real.manifest.classes
+        assert (eyes.spec.height, eyes.spec.width) == (8, 8)
+        assert eyes.budget == Budget(0.02)
+        assert eyes(grey(255)).label == "snow"
+
+
+@pytest.mark.parametrize("engine", [None, "onnx", "openvino"])
+def test_load_answers_as_numpy_does(real_bundle: Bundle, network: Any, engine: str | None) -> None:
+    picture = real_bundle.golden_frames()[0]
+    with load(str(real_bundle.path), engine=engine) as eyes:
+        decision = eyes(picture)
+    weights = np.exp(network.answer(picture[None])[0].astype(float))
+    np.testing.assert_allclose(decision.probabilities, weights / weights.sum(), atol=1e-5)
+    assert decision.label == real_bundle.classes[int(weights.argmax())]
+    assert not decision.late
+
+
+@pytest.mark.parametrize("budget", [0, -1, math.nan, -math.inf])
+def test_a_budget_that_no_frame_can_keep_is_refused_before_anything_is_opened(tmp_path: Path, budget: float) -> None:
+    with pytest.raises(UsageError, match="a budget is above 0 milliseconds; got"):
+        load(tmp_path / "none", budget_ms=budget)
+
+
+def test_load_says_what_is_missing(real_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle at"):
+        load(tmp_path / "none")
+    with pytest.raises(EngineError, match="unknown engine 'tpu'"):
+        load(real_bundle.path, engine="tpu")
+
+
+def test_leaving_and_closing_close_the_engine() -> None:
+    closed: list[int] = []
+
+    class Engine(FakeEngine):
+        def close(self) -> None:
+            closed.append(1)
+
+    with Perceiver(Engine(2), ("dark", "light"), InputSpec(8, 8)) as eyes:
+        assert closed == []
+    assert closed == [1]
+    with pytest.raises(ZeroDivisionError), Perceiver(Engine(2), ("dark", "light"), InputSpec(8, 8)):
+        raise ZeroDivisionError
+    assert closed == [1, 1]
+    eyes.close()
+    assert closed == [1, 1, 1]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_closing_inside_a_with_does_no_harm(real_bundle: Bundle, engine: str) -> None:
+    with load(real_bundle.path, engine=engine) as eyes:
+        eyes.close()

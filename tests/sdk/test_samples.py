@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from allweather.runtimes.manifest import Manifest
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def sample(name: str, *arguments: object) -> str:
+    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(SAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_decide(exported: tuple[Path, Manifest], folder: Path) -> None:
+    said = sample("decide.py", exported[0], folder / "test" / "green" / "000.png")
+    assert said.startswith(("blue", "green", "red"))
+
+
+def test_watch(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+    video = tmp_path / "red.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 64))
+    for _ in range(5):
+        writer.write(np.full((64, 64, 3), (40, 40, 190), np.uint8))
+    writer.release()
+    assert len(sample("watch.py", exported[0], video).splitlines()) == 5
+
+
+def test_train(folder: Path, tmp_path: Path) -> None:
+    said = sample("train.py", folder, tmp_path / "colours.aw")
+    assert "openvino int8" in said
+    assert (tmp_path / "colours.aw" / "manifest.json").is_file()
+
+
+def test_every_sample_is_tested() -> None:
+    names = {path.stem for path in SAMPLES.glob("*.py")}
+    assert names == {name.removeprefix("test_") for name in globals() if name.startswith("test_")} - {
+        "every_sample_is_tested"
+    }
+    assert names
+
+
