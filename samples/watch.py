@@ -11,4 +11,6 @@ bundle, source = sys.argv[1:3]
 with allweather.load(bundle, budget_ms=33) as perceiver:
     for decision in allweather.watch(source, perceiver):
         note = "late" if decision.late else ""
-        print(f"{decision.index:6d}  {decision.label:20s} {decision.confidence:.0%}  {1000 * decision.age:.1f} ms {note}")
+        print(
+            f"{decision.index:6d}  {decision.label:20s} {decision.confidence:.0%}  {1000 * decision.age:.1f} ms {note}"
+        )

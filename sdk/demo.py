@@ -18,6 +18,7 @@ from allweather.exporters.export import export
 from allweather.report import Section, page, write
 from allweather.runtimes.annotate import annotate
 from allweather.runtimes.camera import camera_from
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Decision, Frame, Image
 from allweather.runtimes.image import Region
 from allweather.runtimes.loop import run
@@ -84,10 +85,13 @@ def run_demo(
         AllweatherError: an argument cannot work, or `out` cannot be written to.
     """
     began = time.monotonic()
+    settings = FitSettings(epochs=epochs, batch=64, seed=seed)
+    if frames < 1:
+        raise UsageError(f"frames must be at least 1; got {frames}")
     watch(0, "draw the road signs")
     dataset = open_dataset("signs", count=pictures_used)
     say(f"signs: {len(dataset.train)} training pictures of {len(CLASSES)} classes")
-    checkpoint = _train(dataset, out, epochs, seed, say, watch)
+    checkpoint = _train(dataset, out, settings, say, watch)
     watch(0, "export to INT8")
     manifest = export(checkpoint, dataset, out / "signs.aw", engines=["openvino"], precisions=["fp32", "int8"])
     parity = manifest.models[1].parity
@@ -102,14 +106,13 @@ def run_demo(
 
 
 def _train(
-    dataset: Dataset, out: Path, epochs: int, seed: int, say: Callable[[str], None], watch: Callable[[int, str], None]
+    dataset: Dataset, out: Path, settings: FitSettings, say: Callable[[str], None], watch: Callable[[int, str], None]
 ) -> Checkpoint:
     def tell(now: Progress) -> None:
         watch(now.step, f"train {ARCH}")
-        if now.report:
-            say(f"epoch {now.report.epoch}/{epochs}  loss {now.report.loss:.3f}  val {now.report.val_accuracy:.4f}")
+        if row := now.report:
+            say(f"epoch {row.epoch}/{settings.epochs}  loss {row.loss:.3f}  val {row.val_accuracy:.4f}")
 
-    settings = FitSettings(epochs=epochs, batch=64, seed=seed)
     return train(ARCH, dataset, settings, out / "signs.safetensors", fabric=launch(), watch=tell)
 
 

@@ -108,9 +108,7 @@ def test_a_video_without_its_end_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source", ["", "nothing/here.mp4", "-1", "ftp://user:pw@host/film.mp4", "x" * 5000, "\0", "/dev"]
 )
-def test_a_source_that_is_nothing_is_refused(
-    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_that_is_nothing_is_refused(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cv2.imwrite(str(tmp_path / "picture.png"), picture())  # the working folder is not meant by ""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CameraError) as caught:

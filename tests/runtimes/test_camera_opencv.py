@@ -64,9 +64,7 @@ def test_a_stream_that_is_silent_is_given_up(scheme: str, monkeypatch: pytest.Mo
     ("source", "missing"),
     [("rtspsrc location=rtsp://me:pw@door ! appsink", "GStreamer"), ("rtsp://me:pw@door", "FFMPEG")],
 )
-def test_a_cv2_without_a_backend_says_what_to_do(
-    source: str, missing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cv2_without_a_backend_says_what_to_do(source: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_opencv, "_has", lambda backend: False)
     with pytest.raises(CameraError, match=f"built without {missing}") as caught:
         open_camera(source)

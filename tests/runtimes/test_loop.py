@@ -39,9 +39,7 @@ def pictures(count: int) -> list[Image]:
 class Noting(Sink):
     """Notes what happens to it, and fails when told."""
 
-    def __init__(
-        self, *, write: BaseException | None = None, at: int = 0, close: OutputError | None = None
-    ) -> None:
+    def __init__(self, *, write: BaseException | None = None, at: int = 0, close: OutputError | None = None) -> None:
         self.notes: list[str] = []
         self.regions: list[Region | None] = []
         self.shapes: list[tuple[int, ...]] = []

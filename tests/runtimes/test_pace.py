@@ -14,9 +14,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Decision, StageTimes
 from allweather.runtimes.pace import LARGEST, RELATIVE_ERROR, SMALLEST, Drops, Quantiles, Spread, Tally
 
-durations = st.lists(
-    st.floats(SMALLEST, LARGEST, exclude_max=True) | st.floats(1e-4, 0.1), min_size=1, max_size=200
-)
+durations = st.lists(st.floats(SMALLEST, LARGEST, exclude_max=True) | st.floats(1e-4, 0.1), min_size=1, max_size=200)
 ROUNDING = 1e-9  # of the logarithm at the edge of a bin
 
 
@@ -28,9 +26,7 @@ def filled(values: list[float]) -> Quantiles:
 
 
 def decision(*, age: float = 0.02, late: bool = False) -> Decision:
-    return Decision(
-        "stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), StageTimes(0, 0, 0), age, late, 0
-    )
+    return Decision("stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), StageTimes(0, 0, 0), age, late, 0)
 
 
 @given(durations, st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))

@@ -64,7 +64,9 @@ def test_tables_for_people(exported: tuple[Path, Manifest], folder: Path) -> Non
     assert "decision p50 / p90 / p99 ms" in done.stdout
     doctor = run("doctor")
     assert doctor.exit_code == 0
-    assert all(name in doctor.stdout for name in ("engine openvino", "engine onnx", "cv2 GStreamer", "int8 on this cpu"))
+    assert all(
+        name in doctor.stdout for name in ("engine openvino", "engine onnx", "cv2 GStreamer", "int8 on this cpu")
+    )
     assert json.loads(run("doctor", "--json").stdout)["device"]["cores"] >= 1
 
 

@@ -13,10 +13,8 @@ from allweather.runtimes.bundle import Bundle
 
 def test_the_whole_journey_in_small(tmp_path: Path) -> None:
     said: list[str] = []
-    summary = run_demo(
-        tmp_path / "demo", epochs=1, frames=60, seed=1, pictures_used=640, say=said.append, watch=lambda done, text: None
-    )  # fmt: skip
-    out = tmp_path / "demo"
+    out, small = tmp_path / "demo", {"epochs": 1, "frames": 60, "seed": 1, "pictures_used": 640}
+    summary = run_demo(out, **small, say=said.append, watch=lambda done, text: None)
     page = (out / "report.html").read_text()
     for name in re.findall(r'src="([^"]+)"', page):
         assert (out / name).stat().st_size > 1000, name

@@ -45,5 +45,3 @@ def test_every_sample_is_tested() -> None:
         "every_sample_is_tested"
     }
     assert names
-
-

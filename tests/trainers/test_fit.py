@@ -37,14 +37,14 @@ def small_model() -> nn.Module:
     return Classifier(nn.Sequential(*layers), InputSpec(32, 32))
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
 def stop_at(step: int) -> object:
     def watch(now: Progress) -> None:
         if now.report is None and now.step == step:
-            raise Stopped
+            raise StoppedError
 
     return watch
 
@@ -62,7 +62,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(dataset: Dataset, tmp
     fabric, resume = launch(), tmp_path / "run.resume"
     whole, history = fit(small_model(), dataset, SETTINGS, 0.05, fabric=fabric)
     clock = racing_clock()
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         fit(
             small_model(), dataset, SETTINGS, 0.05, fabric=fabric, resume=resume, watch=stop_at(step),
             clock=lambda: next(clock),
@@ -87,7 +87,7 @@ def test_a_resume_file_of_another_run_is_refused(dataset: Dataset, tmp_path: Pat
     with pytest.raises(TrainingError, match="other settings, data or processes; finish it with the same ones"):
         fit(small_model(), dataset, SETTINGS, 0.06, fabric=launch(), resume=resume)
     resume.write_bytes(b"not a tensor")
-    with pytest.raises(TrainingError, match="damaged .* delete it to begin anew"):
+    with pytest.raises(TrainingError, match=r"damaged .* delete it to begin anew"):
         fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
 
 

@@ -9,7 +9,7 @@ from allweather.runtimes.image import InputSpec
 from allweather.trainers.models import ARCHITECTURES, Classifier, build, load_pretrained
 from allweather.trainers.taps import tapped
 
-PARAMETERS = {"resnet20": 269_722, "resnet32": 464_154, "resnet56": 853_018}  # He et al. 2016, table 6: 0.27, 0.46, 0.85 M
+PARAMETERS = {"resnet20": 269_722, "resnet32": 464_154, "resnet56": 853_018}  # He et al. 2016, table 6
 RELUS = {"resnet20": 19, "resnet32": 31, "resnet56": 55, "resnet18": 17, "resnet50": 49, "vgg16": 15}
 
 

@@ -1,0 +1,77 @@
+"""The wheel in a bare environment: what a device installs, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from allweather.runtimes.manifest import Manifest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    source = out / "source"  # a copy without what is ignored: setuptools writes into the tree it builds from
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "demo", "*.egg-info", "__pycache__"))
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = out.glob("*.whl")
+    return found
+
+
+def test_the_wheel_is_small_and_holds_the_package_alone(wheel: Path) -> None:
+    assert wheel.stat().st_size < 1_000_000
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"allweather", "allweather-0.1.0.dist-info"}
+    for name in ("allweather/py.typed", "allweather/runtimes/perceiver.py", "allweather/trainers/signs/faces.py"):
+        assert name in names
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of that version on this machine; this one if it is of it."""
+    if sys.version.startswith(f"{version}."):
+        return sys.executable
+    installed = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
+    return str(installed[-1]) if installed else shutil.which(f"python{version}")
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12"])
+def test_it_runs_a_bundle_without_torch(
+    version: str, wheel: Path, exported: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine: the wheel was not run on it")
+    subprocess.run([python, "-m", "venv", str(tmp_path / "venv")], check=True)
+    binaries = tmp_path / "venv" / "bin"
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(ROOT / "constraints.txt")]
+    subprocess.run([str(binaries / "python"), *install, f"{wheel}[openvino]"], check=True, capture_output=True)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+
+    def run(*command: object) -> subprocess.CompletedProcess[str]:
+        words = list(map(str, command))
+        return subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=clean)
+
+    line = ["run", exported[0], "--source", folder / "test" / "red", "--precision", "fp32", "--json"]
+    done = run(binaries / "allweather", *line)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["decided"] == 8
+    assert run(binaries / "python", "-c", "import torch").returncode == 1
+    train = run(binaries / "allweather", "train", "--data", "signs", "--arch", "resnet20", "--out", "x.safetensors")
+    assert train.returncode == 1
+    assert "pip install 'allweather[train]'" in train.stderr
+    doctor = run(binaries / "allweather", "doctor", "--json")
+    findings = {row["name"]: row for row in json.loads(doctor.stdout)["findings"]}
+    assert findings["engine openvino"]["works"]
+    assert "pip install 'allweather[onnx]'" in findings["engine onnx"]["text"]
+    assert "pip install 'allweather[train]'" in findings["torch"]["text"]
