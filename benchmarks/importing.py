@@ -1,4 +1,4 @@
-"""`import allweather` beside `import numpy, cv2`, in fresh processes that take turns: python benchmarks/importing.py."""
+"""`import allweather` beside `import numpy, cv2`, in fresh processes that take turns: benchmarks/importing.py."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
 from allweather import pictures
 from allweather.exporters.export import export
@@ -38,6 +40,7 @@ from allweather.trainers.train import train
 
 ARCH = "resnet20"
 FPS = 30.0
+PREVIEW_EVERY = 6  # frames; browsers do not play the MPEG-4 that cv2 writes, and its VP8 takes 0.1 s a frame
 BUDGET_MS = 33.0  # a frame at 30 frames a second
 MARGIN = 1.25  # of the region around a sign's box, as in the training pictures
 
@@ -97,10 +100,11 @@ def run_demo(
     parity = manifest.models[1].parity
     say(f"exported: INT8 accuracy {parity.accuracy:.4f}, torch {parity.reference_accuracy:.4f}")
     with load(out / "signs.aw", engine="openvino", precision="int8", budget_ms=BUDGET_MS) as perceiver:
-        report, outcomes, examples = _drive(perceiver, out, frames, seed, watch)
+        report, recorder = _drive(perceiver, out, frames, seed, watch)
     seconds = time.monotonic() - began
-    summary = _summary(checkpoint, manifest, report, outcomes, seconds)
-    _write_report(out, checkpoint, manifest, outcomes, examples, summary)
+    summary = _summary(checkpoint, manifest, report, recorder.outcomes, seconds)
+    watch(frames, "write the report")
+    _write_report(out, checkpoint, manifest, recorder, summary)
     say(f"look at {out / 'report.html'}")
     return summary
 
@@ -137,6 +141,7 @@ class _Recorder(Sink):
         self._video, self._road = video, road
         self.outcomes: list[Outcome] = []
         self.examples: dict[str, tuple[int, Image]] = {}
+        self.preview: list[Image] = []
 
     def open(self) -> None:
         self._video.open()
@@ -149,6 +154,8 @@ class _Recorder(Sink):
         times = decision.times
         spent = 1000 * (times.prepare + times.infer + times.vote)
         self.outcomes.append(Outcome(truth.stretch, name, decision.label, spent))
+        if frame.index % PREVIEW_EVERY == 0:
+            self.preview.append(annotate(frame.image, decision, place))
         width = truth.box[2] if truth.box else 0
         if 40 < width < 90 and width > self.examples.get(truth.stretch, (0, frame.image))[0]:
             self.examples[truth.stretch] = (width, annotate(frame.image, decision, place))
@@ -159,7 +166,7 @@ class _Recorder(Sink):
 
 def _drive(
     perceiver: Perceiver, out: Path, frames: int, seed: int, watch: Callable[[int, str], None]
-) -> tuple[LoopReport, list[Outcome], list[Image]]:
+) -> tuple[LoopReport, _Recorder]:
     road = _Road(seed, frames)
 
     def decide(frame: Frame, skipped: int) -> Decision:
@@ -167,10 +174,9 @@ def _drive(
         place = _region(road.truth[frame.index].box, frame.image)
         return perceiver.decide(Frame(place.crop(frame.image), frame.index, frame.captured), skipped)
 
-    # VP8, because browsers do not play the MPEG-4 that cv2 can write
-    recorder = _Recorder(VideoSink(out / "drive.webm", FPS), road)
+    recorder = _Recorder(VideoSink(out / "drive.mp4", FPS), road)
     report = run(camera_from(road.images()), decide, [recorder, JsonlSink(out / "decisions.jsonl")])
-    return report, recorder.outcomes, [image for _, (_, image) in sorted(recorder.examples.items())]
+    return report, recorder
 
 
 def _region(box: tuple[int, int, int, int] | None, image: Image) -> Region:
@@ -212,10 +218,10 @@ def _write_report(
     out: Path,
     checkpoint: Checkpoint,
     manifest: Manifest,
-    outcomes: list[Outcome],
-    examples: list[Image],
+    recorder: _Recorder,
     summary: dict[str, Any],
 ) -> None:
+    outcomes = recorder.outcomes
     stretches = [outcome.stretch for outcome in outcomes]
     drive_rows = [("weather", "signs read"), *(
         (name, f"{100 * summary[f'drive_accuracy_{name}']:.1f} %") for name in dict.fromkeys(stretches)
@@ -233,9 +239,10 @@ def _write_report(
         Section(
             "The drive",
             "Each frame is decided on within a region around the nearest sign, by the INT8 model on the CPU. "
-            "Parts of the drive are dark, noisy or out of focus; the classifier has been trained on clear days only.",
+            "Parts of the drive are dark, noisy or out of focus; the classifier has been trained on clear days only. "
+            "The whole video is drive.mp4, each decision is in decisions.jsonl.",
             drive_rows,
-            video="drive.webm",
+            picture="drive.webp",
         ),
         Section("Accuracy and latency over time", picture="timeline.png"),
         Section("In each weather", picture="frames.png"),
@@ -250,11 +257,21 @@ def _write_report(
     files: dict[str, bytes | str] = {
         "timeline.png": pictures.timeline(right, times, stretches, FPS, BUDGET_MS),
         "training.png": pictures.training(checkpoint.history),
-        "frames.png": _sheet(examples),
+        "frames.png": _sheet([image for _, (_, image) in sorted(recorder.examples.items())]),
+        "drive.webp": _animation(recorder.preview),
         "summary.json": json.dumps(summary, indent=1),
         "report.html": page("allweather demo", lead, sections),
     }
     write(out, files)
+
+
+def _animation(images: list[Image]) -> bytes:
+    """An animated WebP, which every browser plays."""
+    content = io.BytesIO()
+    first, *rest = [PillowImage.fromarray(image) for image in images]
+    milliseconds = round(1000 * PREVIEW_EVERY / FPS)
+    first.save(content, "WEBP", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=60, method=1)
+    return content.getvalue()
 
 
 def _sheet(images: list[Image]) -> bytes:

@@ -16,6 +16,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "export",
     "openvino": "openvino",
+    "PIL": "train",
     "safetensors": "train",
     "torch": "train",
     "torchvision": "train",

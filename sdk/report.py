@@ -18,7 +18,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: #1e293b; background: #f8faf
 main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 p.lead { color: #475569; margin-top: 0; } p.note { color: #64748b; font-size: .9rem; }
-img, video { max-width: 100%; border-radius: 8px; border: 1px solid #e2e8f0; background: #fff; }
+img { max-width: 100%; border-radius: 8px; border: 1px solid #e2e8f0; background: #fff; }
 table { border-collapse: collapse; background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; overflow: hidden; }
 th, td { padding: .4rem .9rem; text-align: right; border-bottom: 1px solid #eef2f7; }
 td { font-variant-numeric: tabular-nums; }
@@ -29,13 +29,12 @@ tr:last-child td { border-bottom: 0; }
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: a heading, some text, a table, and a picture or video by file name."""
+    """A part of a page: a heading, some text, a table, and a picture by file name."""
 
     heading: str
     text: str = ""
     table: Sequence[Sequence[str]] = ()
     picture: str = ""
-    video: str = ""
 
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -59,8 +58,6 @@ def _section(section: Section) -> str:
         parts.append("</table>")
     if section.picture:
         parts.append(f'<img src="{html.escape(section.picture)}" alt="{html.escape(section.heading)}">')
-    if section.video:
-        parts.append(f'<video src="{html.escape(section.video)}" controls muted loop playsinline></video>')
     return "\n".join(parts)
 
 

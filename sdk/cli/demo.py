@@ -14,8 +14,8 @@ from allweather.cli.options import AsJson, Seed
 @guarded
 def demo(
     out: Annotated[Path, typer.Option(help="folder for the video, the pictures and report.html")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 4,
-    frames: Annotated[int, typer.Option(help="length of the drive video")] = 900,
+    epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 3,
+    frames: Annotated[int, typer.Option(help="length of the drive video")] = 600,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:

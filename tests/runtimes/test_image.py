@@ -47,8 +47,10 @@ def test_a_plain_picture_stays_plain(
 
 
 def rest(side: int, other: int, to_side: int, to_other: int) -> int:
-    """Pixels of a side that the largest crop of the network's shape leaves over."""
-    return side - min(side, max(1, round(to_side * min(side / to_side, other / to_other))))
+    """Pixels of a side that are cut off: what the largest crop of the network's shape leaves over, and its own rest."""
+    scale = min(side / to_side, other / to_other)
+    whole = max(1, round(scale))
+    return side - min(side, round(to_side * scale)) // whole * whole
 
 
 @settings(deadline=None, max_examples=120)

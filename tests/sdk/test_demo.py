@@ -18,7 +18,7 @@ def test_the_whole_journey_in_small(tmp_path: Path) -> None:
     page = (out / "report.html").read_text()
     for name in re.findall(r'src="([^"]+)"', page):
         assert (out / name).stat().st_size > 1000, name
-    assert cv2.VideoCapture(str(out / "drive.webm")).get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(60, abs=1)
+    assert cv2.VideoCapture(str(out / "drive.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(60, abs=1)
     assert json.loads((out / "summary.json").read_text()) == pytest.approx(summary)
     rows = [json.loads(row) for row in (out / "decisions.jsonl").read_text().splitlines()]
     assert [row["index"] for row in rows] == list(range(60))
