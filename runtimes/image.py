@@ -108,8 +108,8 @@ class InputSpec:
             return image
         scale = min(height / self.height, width / self.width)
         whole = max(1, round(scale))
-        crop_height = min(height, round(self.height * scale)) // whole * whole
-        crop_width = min(width, round(self.width * scale)) // whole * whole
+        crop_height = max(1, min(height, round(self.height * scale)) // whole * whole)
+        crop_width = max(1, min(width, round(self.width * scale)) // whole * whole)
         top, left = (height - crop_height) // 2, (width - crop_width) // 2
         crop = image[top : top + crop_height, left : left + crop_width]
         if whole > 1:

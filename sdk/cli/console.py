@@ -33,9 +33,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        _log_to_stderr()
         try:
-            with explained():
+            with _log_to_stderr(), explained():
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
             err.print("interrupted", style="yellow")
@@ -95,13 +94,19 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int, str
         yield update
 
 
-def _log_to_stderr() -> None:
-    """Warnings of the library as lines on stderr."""
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """While open, warnings of the library are lines on stderr."""
     handler = RichHandler(console=err, show_time=False, show_path=False, markup=False)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("allweather")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
+    before, logger.propagate = logger.propagate, False  # else a handler of the root would say it twice
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
 
 
 def _plain(text: str) -> str:

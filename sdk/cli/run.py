@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from allweather.cli.console import guarded, plain, progress, result
 from allweather.cli.options import AsJson, Engine, Precision
 from allweather.cli.options import region as parse_region
+
+if TYPE_CHECKING:
+    from allweather.runtimes.frame import Decision, Frame
 
 FPS = 25.0  # of the video written where the source does not tell its own
 
@@ -35,12 +36,13 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Decides on the frames of a camera, video or folder."""
+    from allweather.cli.interrupts import Interrupts
     from allweather.runtimes.camera import open_camera
     from allweather.runtimes.loop import run as run_loop
     from allweather.runtimes.perceiver import load
     from allweather.runtimes.sink_video import VideoSink
     from allweather.runtimes.sink_window import WindowSink
-    from allweather.runtimes.sinks import CallbackSink, JsonlSink, Sink
+    from allweather.runtimes.sinks import JsonlSink, Sink
 
     place = parse_region(region)
     with (
@@ -60,9 +62,9 @@ def run(
             sinks.append(VideoSink(video, camera.fps or FPS))
         if show:
             sinks.append(WindowSink())
-        sinks.append(CallbackSink(lambda frame, decision: update(frame.index + 1, f"run: {decision.label}")))
-        with _ended_by_signals() as received:
-            report = run_loop(camera, perceiver.decide, sinks, region=place, limit=limit)
+        show_progress = partial(_show_progress, update)
+        with Interrupts(perceiver.decide, show_progress) as interrupts:
+            report = run_loop(camera, interrupts.decide, [*sinks, interrupts], region=place, limit=limit)
     times = report.decision_time
     summary = {"source": camera.name, "frames": report.frames, "decided": report.decided, "late": report.late}
     if not as_json and times:
@@ -72,24 +74,9 @@ def run(
             "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
         }
     result({**summary, "report": plain(report)}, as_json, "run")
-    if received:
-        raise typer.Exit(128 + received[0])
+    if interrupts.received:
+        raise typer.Exit(128 + interrupts.received[0])
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[list[int]]:
-    """While open, Ctrl-C and SIGTERM end the loop in good order; yields the list of those that came."""
-    from allweather.runtimes.sinks import Ended
-
-    received: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise Ended
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _show_progress(update: Callable[[int, str], None], frame: Frame, decision: Decision) -> None:
+    update(frame.index + 1, f"run: {decision.label}")

@@ -50,7 +50,7 @@ def rest(side: int, other: int, to_side: int, to_other: int) -> int:
     """Pixels of a side that are cut off: what the largest crop of the network's shape leaves over, and its own rest."""
     scale = min(side / to_side, other / to_other)
     whole = max(1, round(scale))
-    return side - min(side, round(to_side * scale)) // whole * whole
+    return side - max(1, min(side, round(to_side * scale)) // whole * whole)
 
 
 @settings(deadline=None, max_examples=120)

