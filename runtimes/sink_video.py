@@ -65,7 +65,8 @@ class VideoSink(Sink):
             self._writer = self._start(width=image.shape[1], height=image.shape[0])
         if (image.shape[1], image.shape[0]) != self._size:
             image = np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA), np.uint8)
-        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        with quiet():  # a full disk is said once, when the video is closed, not for each frame
+            self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self._count += 1
 
     def close(self) -> None:

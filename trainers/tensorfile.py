@@ -28,7 +28,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) 
         try:
             save_file(whole, beside, {KEY: json.dumps(header, sort_keys=True)})
         except SafetensorError as error:  # its texts are the operating system's: "I/O error: No space left ..."
-            raise OutputError(f"cannot write {path}: {error}") from error
+            raise OutputError(
+                f"cannot write {path}: {_line(error)}; free some space or choose another place"
+            ) from error
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
