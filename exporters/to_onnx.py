@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import EngineError
+from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.image import InputSpec
 from allweather.trainers.models import Classifier
 
@@ -60,7 +60,7 @@ def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
                 verbose=False,
             )
         except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-            raise EngineError(f"the network cannot be exported to ONNX: {_line(error)}") from error
+            raise EngineError(f"the network cannot be exported to ONNX: {first_line(error)}") from error
     assert program is not None  # dynamo=True always returns one
     model = program.model_proto
     if model.ByteSize() > LIMIT:
@@ -94,7 +94,3 @@ class _Silenced:
     def __exit__(self, *trace: object) -> None:
         for logger, level in zip(self._loggers, self._levels, strict=True):
             logger.setLevel(level)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -62,9 +62,13 @@ class Bundle:
         try:
             mode = path.stat().st_mode
         except (OSError, ValueError) as error:
-            raise BundleError(f"no bundle at {printable(str(path))}; make one with 'allweather export'") from error
+            raise BundleError(
+                f"no bundle at {printable(str(path))}; check the path, or make one with 'allweather export'"
+            ) from error
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # a pipe would keep us waiting
             raise BundleError(f"{path} is neither a folder nor a file; name a bundle made by 'allweather export'")
+        if path.suffix == ".safetensors":
+            raise BundleError(f"{path} is a checkpoint; make a bundle of it with 'allweather export'")
         bundle = Bundle(path, parse_manifest(_read(path, MANIFEST, None), str(path)))
         for name in bundle.manifest.files:
             bundle.read(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from allweather.runtimes.camera_capture import Camera, Capture, LiveCamera, StoredCamera
 from allweather.runtimes.camera_images import SUFFIXES, FolderCapture, IteratorCapture, pictures
 from allweather.runtimes.camera_opencv import open_device, open_pipeline, open_stream, open_video
-from allweather.runtimes.errors import CameraError
+from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.frame import Image
 
 __all__ = ["Camera", "Capture", "LiveCamera", "StoredCamera", "camera_from", "open_camera", "redacted"]
@@ -29,18 +29,22 @@ _SECRET = re.compile(
 )
 
 
-def open_camera(source: str, *, clock: Callable[[], float] = time.monotonic) -> Camera:
+def open_camera(source: str | int | Path, *, clock: Callable[[], float] = time.monotonic) -> Camera:
     """Opens a source of frames, to be used in a `with` block.
 
     Args:
-        source: the number of a device ("0") or its path ("/dev/video0"); a video file; a folder of images or
+        source: the number of a device (0 or "0") or its path ("/dev/video0"); a video file; a folder of images or
             one image; a network stream (rtsp://, rtsps://, http://, https://, udp://); or a GStreamer
             pipeline that ends in an appsink (anything with " ! ").
         clock: gives the monotonic seconds by which frames are stamped.
 
     Raises:
         CameraError: the source is not there, or gives no frames.
+        UsageError: `source` is of another kind.
     """
+    if isinstance(source, bool) or not isinstance(source, str | int | Path):
+        raise UsageError(f"a source is text, a number or a path; got {type(source).__name__}: name the source first")
+    source = str(source)
     name = redacted(source)
     if " ! " in source:
         capture = open_pipeline(source, name)

@@ -100,7 +100,9 @@ def open_engine(bundle: Bundle, engine: str | None = None, precision: str | None
         ParityError: the engine answers differently than on the day of the export.
     """
     if engine is not None and engine not in names():
-        raise EngineError(f"unknown engine {engine!r}; choose one of {', '.join(names())}")
+        raise EngineError(
+            f"unknown engine {engine!r}; choose one of {', '.join(name for name in names() if name != 'fake')}"
+        )
     if engine == "fake":
         return _module("fake").start(Network(b"", b"", "fp32", bundle.input, len(bundle.classes))), None
     reasons = []

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from allweather.runtimes.engine import Engine, Network
-from allweather.runtimes.errors import DependencyError, EngineError, printable
+from allweather.runtimes.errors import DependencyError, EngineError, first_line
 from allweather.runtimes.frame import Floats, Image
 
 SEVERITY_ERROR = 3  # of ONNX Runtime's log: without it, it warns about GPUs that are not there
@@ -55,7 +55,7 @@ class OnnxEngine:
         try:
             self._session = onnxruntime.InferenceSession(network.graph, options, providers=["CPUExecutionProvider"])
         except _faults() as error:
-            raise EngineError(f"onnx refuses the model: {_line(error)}; export it again") from error
+            raise EngineError(f"onnx refuses the model: {first_line(error)}; export it again") from error
         if len(self._session.get_inputs()) != 1 or len(self._session.get_outputs()) != 1:
             raise EngineError("onnx: the model has not one input and one output; export it again")
         self._input = self._session.get_inputs()[0].name
@@ -66,7 +66,7 @@ class OnnxEngine:
             (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
             return np.asarray(logits, np.float32)
         except _faults() as error:
-            raise EngineError(f"onnx failed on a batch of shape {list(images.shape)}: {_line(error)}") from error
+            raise EngineError(f"onnx failed on a batch of shape {list(images.shape)}: {first_line(error)}") from error
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -79,7 +79,3 @@ def _faults() -> tuple[type[Exception], ...]:
 
     kinds = (kind for kind in vars(state).values() if isinstance(kind, type))
     return (*(kind for kind in kinds if issubclass(kind, Exception)), RuntimeError, ValueError)
-
-
-def _line(error: Exception) -> str:
-    return printable((str(error).splitlines() or [type(error).__name__])[0][:200])

@@ -70,6 +70,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, printable and cut to a readable length; its kind where it has no text."""
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:200])
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Maps the operating system's refusals while `path` is written to one clear `OutputError`."""

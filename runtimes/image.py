@@ -102,7 +102,7 @@ class InputSpec:
         if not isinstance(image, np.ndarray):  # None is what OpenCV gives for a picture that it cannot read
             raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}")
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise UsageError(f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}")
+            raise UsageError(f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}: {_cure(image)}")
         height, width = image.shape[:2]
         if (height, width) == (self.height, self.width):
             return image
@@ -118,3 +118,16 @@ class InputSpec:
         if crop.shape[:2] == (self.height, self.width):
             return np.ascontiguousarray(crop)
         return np.asarray(cv2.resize(crop, (self.width, self.height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _cure(image: np.ndarray) -> str:
+    """What makes `image`, which is none that a network takes, into one."""
+    if 0 in image.shape:
+        return "it is empty; look at what reads it"
+    if image.dtype != np.uint8:
+        return "bring it to 0..255 and .astype(np.uint8)"
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return "use cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "leave out the fourth channel: image[..., :3]"
+    return "the colours (red, green, blue) come last"

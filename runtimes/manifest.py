@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from allweather.runtimes.errors import BundleError, printable
+from allweather.runtimes.errors import BundleError, first_line, printable
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -133,7 +133,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     try:
         raw = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where}: {MANIFEST} is no readable JSON ({_first_line(error)}); export it again") from error
+        raise BundleError(f"{where}: {MANIFEST} is no readable JSON ({first_line(error)}); export it again") from error
     if not isinstance(raw, dict) or raw.get("format") != "allweather-bundle":
         raise BundleError(
             f"{where}: {MANIFEST} is not of an allweather bundle; name a folder made by 'allweather export'"
@@ -174,11 +174,7 @@ def _check_references(manifest: Manifest, where: str) -> None:
 
 def _first_fault(error: Exception) -> str:
     if not isinstance(error, ValidationError):
-        return _first_line(error)
+        return first_line(error)
     fault = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in fault["loc"]) or "the whole"
     return printable(f"{place[:120]}: {fault['msg'][:160]}")
-
-
-def _first_line(error: Exception) -> str:
-    return printable((str(error).splitlines() or [type(error).__name__])[0][:160])

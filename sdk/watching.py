@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 from allweather.runtimes import loop
 from allweather.runtimes.camera import open_camera
@@ -12,11 +13,11 @@ from allweather.runtimes.image import Region
 from allweather.runtimes.perceiver import Perceiver
 
 
-def watch(source: str, perceiver: Perceiver, *, region: Region | None = None) -> Iterator[Decision]:
+def watch(source: str | int | Path, perceiver: Perceiver, *, region: Region | None = None) -> Iterator[Decision]:
     """Opens a source and decides on its frames; closes the source when the loop over it ends.
 
     Args:
-        source: a device index, a video file, a folder of pictures, a URL or a GStreamer pipeline.
+        source: a device number, a video file, a folder of pictures, a URL or a GStreamer pipeline.
         perceiver: made by `load`.
         region: the part of each frame to decide on; the whole when None.
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.errors import CheckpointError, OutputError
+from allweather.runtimes.errors import CheckpointError, OutputError, first_line
 
 KEY = "allweather"  # of the JSON text among the header's metadata
 
@@ -29,7 +29,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) 
             save_file(whole, beside, {KEY: json.dumps(header, sort_keys=True)})
         except SafetensorError as error:  # its texts are the operating system's: "I/O error: No space left ..."
             raise OutputError(
-                f"cannot write {path}: {_line(error)}; free some space or choose another place"
+                f"cannot write {path}: {first_line(error)}; free some space or choose another place"
             ) from error
 
 
@@ -47,12 +47,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
             text = (file.metadata() or {}).get(KEY)
         header = None if text is None else json.loads(text)
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {first_line(error)}") from error
     if header is not None and not isinstance(header, dict):
         raise CheckpointError(f"{path} is damaged: its header is no JSON object")
     return tensors, header
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's text, cut to a readable length."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -48,7 +48,13 @@ class Interrupts(Sink):
         """The sinks before this one are closed next: signals wait."""
         self._busy = True
 
-    def _signal(self, number: int, frame: FrameType | None) -> None:
+    def signalled(self, number: int, frame: FrameType | None) -> None:
+        """The handler of both signals.
+
+        Raises:
+            Ended: the loop waits for a frame.
+            KeyboardInterrupt: it is the second one.
+        """
         self.received.append(number)
         if len(self.received) > 1:
             raise KeyboardInterrupt
@@ -57,7 +63,7 @@ class Interrupts(Sink):
 
     def __enter__(self) -> Interrupts:
         """Takes the signals over."""
-        self._before = {number: signal.signal(number, self._signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self.signalled) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *trace: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from allweather.cli.console import guarded, plain, progress, result
 from allweather.cli.options import AsJson, Engine, Precision
 from allweather.cli.options import region as parse_region
+from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     from allweather.runtimes.frame import Decision, Frame
@@ -28,11 +30,17 @@ def run(
     engine: Engine = None,
     precision: Precision = None,
     budget_ms: Annotated[float | None, typer.Option(help="from capture to decision; later ones count as late")] = None,
-    region: Annotated[str | None, typer.Option(help="x,y,width,height in pixels to look at; the whole frame")] = None,
+    region: Annotated[
+        str | None, typer.Option(help="look at x,y,width,height in pixels; the whole frame if not given")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="end after this many decisions")] = None,
     show: Annotated[bool, typer.Option("--show", help="in a window; q closes it")] = False,
-    jsonl: Annotated[Path | None, typer.Option(help="write each decision as a line of JSON")] = None,
-    video: Annotated[Path | None, typer.Option(help="write an annotated video (.mp4)")] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option(help="write each decision as a line of JSON, times in seconds; replaces the file")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="write an annotated video (.mp4, .avi, .webm); replaces the file")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Decides on the frames of a camera, video or folder."""
@@ -45,6 +53,10 @@ def run(
     from allweather.runtimes.sinks import JsonlSink, Sink
 
     place = parse_region(region)
+    for path in (jsonl, video):
+        if path and path.exists() and Path(source).exists() and path.samefile(source):
+            raise UsageError(f"{path} is the source itself; name another file to write")
+    seen: Counter[str] = Counter()
     with (
         load(
             bundle,
@@ -62,7 +74,7 @@ def run(
             sinks.append(VideoSink(video, camera.fps or FPS))
         if show:
             sinks.append(WindowSink())
-        show_progress = partial(_show_progress, update)
+        show_progress = partial(_show_progress, update, seen)
         with Interrupts(perceiver.decide, show_progress) as interrupts:
             report = run_loop(camera, interrupts.decide, [*sinks, interrupts], region=place, limit=limit)
     times = report.decision_time
@@ -70,6 +82,7 @@ def run(
     if not as_json and times:
         summary |= {
             "dropped": report.drops.total,
+            "seen": ", ".join(f"{label} {count}" for label, count in seen.most_common(8)),
             "decisions a second": report.decisions_per_second,
             "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
         }
@@ -78,5 +91,6 @@ def run(
         raise typer.Exit(128 + interrupts.received[0])
 
 
-def _show_progress(update: Callable[[int, str], None], frame: Frame, decision: Decision) -> None:
+def _show_progress(update: Callable[[int, str], None], seen: Counter[str], frame: Frame, decision: Decision) -> None:
+    seen[decision.label] += 1
     update(frame.index + 1, f"run: {decision.label}")
