@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import onnx
 import openvino
 
 from allweather.exporters.calibrate import CalibrationSet
+from allweather.exporters.silence import silenced
 from allweather.exporters.to_onnx import INPUT
 
 QUIET = {"NNCF_CI": "1"}  # with it NNCF builds a stub for its telemetry: nothing is sent from a user's machine
@@ -49,17 +49,15 @@ def _nncf() -> Iterator[ModuleType]:
     """NNCF with its telemetry off and its progress bars and advice silenced; the environment is put back."""
     before = {key: os.environ.get(key) for key in QUIET}
     os.environ.update(QUIET)
-    level = logging.getLogger("nncf").level
     # its progress bars go to stdout, which belongs to the command's result
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
             import nncf
 
-            nncf.set_log_level(logging.ERROR)
-            yield nncf
+            with silenced("nncf"):  # not nncf.set_log_level: that turns down the handlers of others as well
+                yield nncf
         finally:
-            logging.getLogger("nncf").setLevel(level)
             for key, value in before.items():
                 if value is None:
                     os.environ.pop(key)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import logging
 import warnings
 
 import onnx
 import torch
 from torch import Tensor, nn
 
+from allweather.exporters.silence import silenced
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.image import InputSpec
 from allweather.trainers.models import Classifier
@@ -46,7 +46,7 @@ def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
         EngineError: the network has an operation that ONNX has not, or is larger than one file can be.
     """
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
-    with warnings.catch_warnings(), _Silenced("torch.onnx", "onnxscript", "onnx_ir"):
+    with warnings.catch_warnings(), silenced("torch.onnx", "onnxscript", "onnx_ir"):
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
@@ -78,19 +78,3 @@ def _forget_origin(model: onnx.ModelProto) -> None:
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del part.metadata_props[:]
-
-
-class _Silenced:
-    """Keeps named loggers quiet while open: exporters report each of their steps as a warning."""
-
-    def __init__(self, *names: str) -> None:
-        self._loggers = [logging.getLogger(name) for name in names]
-
-    def __enter__(self) -> None:
-        self._levels = [logger.level for logger in self._loggers]
-        for logger in self._loggers:
-            logger.setLevel(logging.CRITICAL)
-
-    def __exit__(self, *trace: object) -> None:
-        for logger, level in zip(self._loggers, self._levels, strict=True):
-            logger.setLevel(level)

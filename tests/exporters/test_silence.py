@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from allweather.exporters.quantize import _nncf
+from allweather.exporters.silence import silenced
+
+
+@pytest.fixture
+def handler() -> logging.Handler:
+    return logging.StreamHandler()
+
+
+def test_named_loggers_say_nothing_and_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("noisy")
+    logger.setLevel(logging.INFO)
+    with silenced("noisy", "other"):
+        logger.error("a step")
+    logger.info("a word")
+    assert [record.getMessage() for record in caplog.records] == ["a word"]
+    assert logging.getLogger("other").level == logging.NOTSET
+
+
+def test_quantization_leaves_handlers_of_others_and_the_environment_alone(handler: logging.Handler) -> None:
+    logger = logging.getLogger("nncf")
+    logger.addHandler(handler)
+    before = dict(os.environ)
+    try:
+        with _nncf():
+            assert not logger.isEnabledFor(logging.ERROR)
+    finally:
+        logger.removeHandler(handler)
+    assert handler.level == logging.NOTSET
+    assert dict(os.environ) == before
