@@ -73,7 +73,7 @@ def write(folder: Path, files: Mapping[str, bytes | str]) -> None:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Writes report.html, result.json, confusion.png and reliability.png.
+    """Writes report.html, result.json, confusion.png and reliability.png; training.png where there was training.
 
     Raises:
         OutputError: the place cannot be written to.
@@ -92,6 +92,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         Section("Is it as sure as it is right?", picture="reliability.png"),
         Section("Classes, the hardest first", table=[("class", "accuracy"), *((k, f"{v:.3f}") for k, v in worst)]),
     ]
+    if evaluation.history:
+        sections.append(Section("How it was trained", picture="training.png"))
     title = f"{Path(evaluation.target).name} on {evaluation.data}"
     files: dict[str, bytes | str] = {
         "confusion.png": pictures.confusion(
@@ -101,4 +103,6 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         "result.json": json.dumps(asdict(evaluation), indent=1),
         "report.html": page(title, f"{evaluation.model} on {evaluation.machine}", sections),
     }
+    if evaluation.history:
+        files["training.png"] = pictures.training(evaluation.history)
     write(folder, files)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +47,7 @@ class Evaluation:
         confusion: [true class][answered class] numbers of pictures.
         reliability: for each bin of confidence (pictures, mean confidence, accuracy).
         machine: where it ran.
+        history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
     """
 
     target: str
@@ -62,6 +63,7 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[tuple[int, float, float], ...]
     machine: str
+    history: tuple[Mapping[str, float], ...] = ()
 
 
 def evaluate_target(
@@ -88,9 +90,10 @@ def evaluate_target(
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model.to(device)
         test = _test_split(data, trained.classes, trained.input, download)
-        return _measured(
+        measured = _measured(
             str(target), "torch fp32", test, lambda split: logits(model, split.images.to(device)).cpu().numpy()
         )
+        return replace(measured, history=trained.history)
     bundle = Bundle.open(target)
     running, chosen = open_engine(bundle, engine, precision)
     name = f"{chosen.engine} {chosen.precision}" if chosen else "fake"

@@ -37,7 +37,8 @@ def test_from_pictures_to_decisions(folder: Path, tmp_path: Path) -> None:
     assert answer(run(*line, "--json"))["val_accuracy"] >= 0.3
     done = answer(run("export", trained, "--data", data, "--out", bundle, "--engine", "openvino", "--json"))
     assert [model["precision"] for model in done["models"]] == ["fp32", "int8"]
-    alone = answer(run("evaluate", trained, "--data", data, "--json"))
+    alone = answer(run("evaluate", trained, "--data", data, "--out", tmp_path / "t", "--json"))
+    assert (tmp_path / "t" / "training.png").is_file()
     there = answer(run("evaluate", bundle, "--data", data, "--precision", "fp32", "--out", tmp_path / "r", "--json"))
     assert alone["accuracy"] == there["accuracy"]
     assert alone["confusion"] == there["confusion"]
