@@ -23,8 +23,8 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.manifest import EngineName, Input, Manifest, Model, Precision
 from allweather.trainers.checkpoint import LIBRARIES, Checkpoint, library_versions
-from allweather.trainers.evaluate import logits
 from allweather.trainers.splits import Dataset
+from allweather.trainers.targets import logits
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")

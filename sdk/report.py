@@ -82,6 +82,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         ("", evaluation.model),
         ("accuracy", f"{evaluation.accuracy:.4f}"),
         ("expected calibration error", f"{evaluation.calibration_error:.4f}"),
+        ("Brier score, 0 to 2", f"{evaluation.brier:.4f}"),
+        ("log loss, nats", f"{evaluation.likelihood_loss:.4f}"),
         ("test pictures", str(evaluation.images)),
         ("pictures a second, in batches", f"{evaluation.images_per_second:.0f}"),
     ]

@@ -78,6 +78,6 @@ def _cifar(kind: str, root: Path, size: int, download: bool) -> Dataset:
 def _resized(images: np.ndarray, size: int) -> np.ndarray:
     """uint8 [n, 32, 32, 3] -> uint8 [n, size, size, 3]."""
     if images.shape[1:3] == (size, size):
-        return images
+        return np.ascontiguousarray(images)  # torchvision's lie colour by colour
     spec = InputSpec(size, size)
     return np.stack([spec.prepare(image) for image in images])

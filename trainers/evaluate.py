@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import answer_all, open_engine
-from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Floats
-from allweather.runtimes.image import InputSpec
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.batches import to_float
-from allweather.trainers.data import open_dataset
+from allweather.trainers.scores import calibration_error, reliability_bins, score
 from allweather.trainers.splits import Dataset, Split
-
-BATCH = 250  # of forward passes without gradients; larger ones leave the CPU's cache
-BINS = 15  # of the calibration error, as in Guo et al. 2017 (arXiv:1706.04599)
+from allweather.trainers.targets import Target, logits, open_target
 
 
 @dataclass(frozen=True)
@@ -42,6 +32,8 @@ class Evaluation:
         images: number of test pictures.
         accuracy: share of pictures put into their class, 0..1.
         calibration_error: expected calibration error over 15 bins of confidence, 0..1.
+        brier: mean squared distance of the probabilities from the truth, 0..2.
+        likelihood_loss: mean negative log-likelihood of the true class, in nats.
         images_per_second: in batches.
         class_accuracy: share of the pictures of each class that are put into it.
         confusion: [true class][answered class] numbers of pictures.
@@ -58,6 +50,8 @@ class Evaluation:
     images: int
     accuracy: float
     calibration_error: float
+    brier: float
+    likelihood_loss: float
     images_per_second: float
     class_accuracy: dict[str, float]
     confusion: tuple[tuple[int, ...], ...]
@@ -67,12 +61,12 @@ class Evaluation:
 
 
 def evaluate_target(
-    target: Path, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
+    path: Path, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
 ) -> Evaluation:
     """Measures a checkpoint (with torch) or a bundle (with an engine) on the test split of a data set.
 
     Args:
-        target: a .safetensors file, or a bundle.
+        path: a .safetensors file, or a bundle.
         data: name of the data set.
         engine: of a bundle; the fastest that runs here if None.
         precision: of a bundle; INT8 where it has it if None.
@@ -80,65 +74,42 @@ def evaluate_target(
 
     Raises:
         UsageError: the data is of other classes, or a checkpoint is given an engine.
-        AllweatherError: the target or the data cannot be read; see `load`, `Bundle.open` and `open_dataset`.
+        AllweatherError: the target or the data cannot be read; see `open_target` and `open_dataset`.
     """
-    if target.suffix == ".safetensors":
-        if engine or precision:
-            raise UsageError("a checkpoint runs in torch at fp32; --engine and --precision are for bundles")
-        trained = checkpoints.load(target)
-        model = trained.classifier()
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model.to(device)
-        test = _test_split(data, trained.classes, trained.input, download)
-        measured = _measured(
-            str(target), "torch fp32", test, lambda split: logits(model, split.images.to(device)).cpu().numpy()
-        )
-        return replace(measured, history=trained.history)
-    bundle = Bundle.open(target)
-    running, chosen = open_engine(bundle, engine, precision)
-    name = f"{chosen.engine} {chosen.precision}" if chosen else "fake"
-    test = _test_split(data, bundle.classes, bundle.input, download)
-    try:
-        return _measured(str(target), name, test, lambda split: answer_all(running, split.images.numpy()))
-    finally:
-        running.close()
+    with open_target(path, engine=engine, precision=precision) as target:
+        return evaluate(target, target.open_data(data, download=download))
 
 
-def _test_split(data: str, classes: tuple[str, ...], spec: InputSpec, download: bool) -> Dataset:
-    dataset = open_dataset(data, spec.height, download=download)
-    if dataset.classes != classes:
-        raise UsageError(
-            f"the classifier knows {len(classes)} classes ({', '.join(classes[:3])}, ...) and {data} has "
-            f"{len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); name the data it was trained on"
-        )
-    return dataset
-
-
-def _measured(target: str, model: str, dataset: Dataset, answer: Callable[[Split], Floats]) -> Evaluation:
-    answer(dataset.test.take(torch.arange(min(8, len(dataset.test)))))  # the first call pays for set-up
+def evaluate(target: Target, dataset: Dataset) -> Evaluation:
+    """Measures an open target on the test split of a data set of its classes and size."""
+    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
+    target.answer(images[:8])  # the first call pays for set-up
     began = time.perf_counter()
-    answers = answer(dataset.test)
+    answers = target.answer(images)
     seconds = time.perf_counter() - began
-    labels = dataset.test.labels.numpy()
     confusion = confusion_matrix(answers.argmax(1), labels, len(dataset.classes))
     totals = confusion.sum(axis=1)
-    reliability = reliability_bins(answers, labels)
+    scores = score(answers, labels)
+    bins = reliability_bins(scores.confidence, scores.right)
     return Evaluation(
-        target=target,
-        model=model,
+        target=str(target.path),
+        model=target.model,
         data=dataset.name,
         classes=dataset.classes,
         notes=dataset.notes,
         images=len(labels),
         accuracy=float(np.trace(confusion) / len(labels)),
-        calibration_error=sum(n * abs(sure - right) for n, sure, right in reliability) / len(labels),
+        calibration_error=calibration_error(bins),
+        brier=float(scores.brier.mean()),
+        likelihood_loss=float(scores.likelihood_loss.mean()),
         images_per_second=len(labels) / seconds,
         class_accuracy={
             name: float(confusion[i, i] / totals[i]) for i, name in enumerate(dataset.classes) if totals[i]
         },
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
-        reliability=reliability,
+        reliability=bins,
         machine=this_device().line(),
+        history=target.history,
     )
 
 
@@ -148,39 +119,6 @@ def confusion_matrix(
     """int64 [C, C]: how many pictures of the row's class were put into the column's."""
     counts = np.bincount(labels * classes + answered, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
-
-
-def reliability_bins(answers: Floats, labels: npt.NDArray[np.int64]) -> tuple[tuple[int, float, float], ...]:
-    """For each of 15 equal bins of confidence: (pictures, mean confidence, accuracy); zeros for an empty one.
-
-    Args:
-        answers: float32 [n, C] logits.
-        labels: int64 [n].
-    """
-    probabilities = torch.from_numpy(answers).double().softmax(1).numpy()
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    rows = []
-    for number in range(BINS):
-        inside = place == number
-        count = int(inside.sum())
-        rows.append((count, float(confidence[inside].mean()), float(right[inside].mean())) if count else (0, 0.0, 0.0))
-    return tuple(rows)
-
-
-@torch.no_grad()
-def logits(model: nn.Module, images: Tensor) -> Tensor:
-    """Runs a classifier over pictures.
-
-    Args:
-        model: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        images: uint8 [n, h, w, 3], on the model's device.
-
-    Returns:
-        float32 [n, C].
-    """
-    model.eval()
-    return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH)])
 
 
 def count_correct(model: nn.Module, split: Split, fabric: Fabric) -> int:

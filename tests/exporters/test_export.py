@@ -18,9 +18,9 @@ from allweather.runtimes.errors import DataError, ParityError, UsageError
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Manifest
 from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.evaluate import logits
 from allweather.trainers.models import build
 from allweather.trainers.splits import Dataset, Split
+from allweather.trainers.targets import logits
 
 
 def test_every_model_answers_as_torch_does(

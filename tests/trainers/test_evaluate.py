@@ -11,7 +11,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.image import InputSpec
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.checkpoint import import_state_dict
-from allweather.trainers.evaluate import confusion_matrix, evaluate_target, reliability_bins
+from allweather.trainers.evaluate import confusion_matrix, evaluate_target
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -23,16 +23,6 @@ def test_confusion_counts_every_picture_once(pairs: list[tuple[int, int]]) -> No
     assert matrix.sum() == len(pairs)
     assert np.trace(matrix) == (labels == answered).sum()
     assert all(matrix[true, seen] == pairs.count((true, seen)) for true in range(4) for seen in range(4))
-
-
-def test_reliability_of_answers_that_are_as_sure_as_right() -> None:
-    rng = np.random.default_rng(0)
-    sure = rng.uniform(0.5, 1, 40_000)
-    right = rng.uniform(size=40_000) < sure
-    logits = np.stack([np.log(sure), np.log(1 - sure)], axis=1).astype(np.float32)
-    bins = reliability_bins(logits, np.where(right, 0, 1))
-    assert sum(count for count, _, _ in bins) == 40_000
-    assert all(abs(confidence - accuracy) < 0.03 for count, confidence, accuracy in bins if count > 500)
 
 
 def test_the_published_resnet20_is_as_good_as_its_authors_say(cifar10: Path, published: Path, tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""What can be measured: a checkpoint in torch, or a bundle in an engine, both as pictures in and logits out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from allweather.runtimes.bundle import Bundle
+from allweather.runtimes.engine import answer_all, open_engine
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.frame import Floats, Image
+from allweather.runtimes.image import InputSpec
+from allweather.trainers import checkpoint as checkpoints
+from allweather.trainers.batches import to_float
+from allweather.trainers.data import open_dataset
+from allweather.trainers.splits import Dataset
+
+BATCH = 250  # of forward passes without gradients; larger ones leave the CPU's cache
+
+
+@dataclass(frozen=True)
+class Target:
+    """A classifier that answers.
+
+    Attributes:
+        path: the checkpoint or bundle.
+        model: what runs it, such as "torch fp32" or "openvino int8".
+        classes: names, in the order of the logits.
+        input: size of its pictures.
+        answer: uint8 [n, h, w, 3] -> float32 [n, C] logits.
+        fingerprint: SHA-256 of its weights; of the manifest of a bundle, which holds those of all its files.
+        history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
+    """
+
+    path: Path
+    model: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    answer: Callable[[Image], Floats]
+    fingerprint: str
+    history: tuple[Mapping[str, float], ...] = ()
+
+    def open_data(self, name: str, *, download: bool = False) -> Dataset:
+        """A data set at its input size.
+
+        Raises:
+            UsageError: the data is of other classes.
+            DataError: it cannot be read; see `open_dataset`.
+        """
+        dataset = open_dataset(name, self.input.height, download=download)
+        if dataset.classes != self.classes:
+            raise UsageError(
+                f"the classifier knows {len(self.classes)} classes ({', '.join(self.classes[:3])}, ...) and {name} has "
+                f"{len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); name the data it was trained on"
+            )
+        return dataset
+
+
+@contextmanager
+def open_target(path: Path, *, engine: str | None = None, precision: str | None = None) -> Iterator[Target]:
+    """Opens a checkpoint or a bundle to be measured.
+
+    Args:
+        path: a .safetensors file, or a bundle.
+        engine: of a bundle; the fastest that runs here if None.
+        precision: of a bundle; INT8 where it has it if None.
+
+    Raises:
+        UsageError: a checkpoint is given an engine.
+        AllweatherError: it cannot be read; see `checkpoint.load` and `Bundle.open`.
+    """
+    if path.suffix == ".safetensors":
+        if engine or precision:
+            raise UsageError("a checkpoint runs in torch at fp32; --engine and --precision are for bundles")
+        trained = checkpoints.load(path)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = trained.classifier().to(device)
+
+        def answer(images: Image) -> Floats:
+            return logits(model, torch.from_numpy(images).to(device)).cpu().numpy()
+
+        yield Target(path, "torch fp32", trained.classes, trained.input, answer, _sha256(path), trained.history)
+        return
+    bundle = Bundle.open(path)
+    running, chosen = open_engine(bundle, engine, precision)
+    name = f"{chosen.engine} {chosen.precision}" if chosen else "fake"
+    try:
+        listed = _sha256(path / "manifest.json" if path.is_dir() else path)
+        yield Target(path, name, bundle.classes, bundle.input, lambda images: answer_all(running, images), listed)
+    finally:
+        running.close()
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: Tensor) -> Tensor:
+    """Runs a classifier over pictures.
+
+    Args:
+        model: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
+        images: uint8 [n, h, w, 3], on the model's device.
+
+    Returns:
+        float32 [n, C].
+    """
+    model.eval()
+    return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH)])
