@@ -97,6 +97,18 @@ def published() -> Path:
     return shared("models")
 
 
+@pytest.fixture(scope="session")
+def cifar10c() -> Path:
+    """A folder like CIFAR-10-C: 120 test pictures through the original implementation of each corruption."""
+    return shared("data/cifar10c")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of other people's published figures."""
+    return shared("data/golden")
+
+
 def allweather(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs the command line as a user does, in a process of its own."""
     command = [sys.executable, "-m", "allweather.cli", *map(str, arguments)]
