@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from allweather.runtimes.frame import Image
+
 BLUE, GREEN, RED, GREY = "#2563eb", "#16a34a", "#dc2626", "#64748b"
 SHADES = {"clean": "#ffffff", "dark": "#cbd5e1", "noise": "#fde68a", "blur": "#c7d2fe"}
 STYLE: dict[Any, Any] = {
@@ -64,6 +66,69 @@ def reliability(bins: Sequence[tuple[int, float, float]], error: float) -> bytes
         )
         top.legend(loc="upper left", frameon=False)
         below.set(xlabel="confidence", ylabel="pictures")
+    return png.getvalue()
+
+
+def error_map(
+    errors: Sequence[Mapping[str, Sequence[float]]], titles: Sequence[str], groups: Sequence[Sequence[str]]
+) -> bytes:
+    """A PNG of errors by corruption and severity, one panel a target, side by side.
+
+    Args:
+        errors: for each target, the errors (0..1) of each corruption at severity 1 to 5.
+        titles: of the panels.
+        groups: corruptions in the order of the rows; a line is drawn between groups.
+    """
+    names = [name for group in groups for name in group if name in errors[0]]
+    first = len([name for name in groups[0] if name in errors[0]])
+    with _figure(2.6 + 3.4 * len(errors), 0.9 + 0.33 * len(names)) as (figure, png):
+        panels = figure.subplots(1, len(errors), sharey=True, squeeze=False)[0]
+        for axes, rows, title in zip(panels, errors, titles, strict=True):
+            values = 100 * np.array([[*rows[name], np.mean(rows[name])] for name in names])
+            shown = axes.imshow(values, cmap="YlOrRd", vmin=0, vmax=100, aspect="auto")
+            for row, column in np.ndindex(values.shape):
+                value = values[row, column]
+                axes.text(
+                    column, row, f"{value:.0f}", ha="center", va="center", size=8,
+                    color="white" if value > 65 else "#1e293b", weight="bold" if column == 5 else "normal",
+                )  # fmt: skip
+            axes.set_xticks(range(6), [*"12345", "mean"])
+            axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+            axes.axvline(4.5, color="white", linewidth=3)
+            if 0 < first < len(names):
+                axes.axhline(first - 0.5, color="white", linewidth=3)
+            axes.grid(visible=False)
+            axes.set(xlabel="severity", title=title)
+        figure.colorbar(shown, ax=panels, fraction=0.03, label="error, %")
+    return png.getvalue()
+
+
+def gallery(images: Sequence[Image], captions: Sequence[str], columns: int = 5) -> bytes:
+    """A PNG of pictures (uint8 [h, w, 3], RGB), each under its caption."""
+    rows = -(-len(images) // columns)
+    with _figure(2.3 * columns, 2.6 * rows) as (figure, png):
+        places = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in places:
+            axes.axis("off")
+        for axes, image, caption in zip(places, images, captions, strict=False):
+            axes.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
+            axes.set_title(caption, size=8)
+    return png.getvalue()
+
+
+def severities(rows: Mapping[str, Sequence[Image]]) -> bytes:
+    """A PNG of one picture under each corruption: a row each, clean first, then severity 1 to 5."""
+    with _figure(8.2, 1.1 * len(rows) + 0.4) as (figure, png):
+        for place, (axes, (name, images)) in enumerate(
+            zip(figure.subplots(len(rows), 6, squeeze=False), rows.items(), strict=True)
+        ):
+            for column, (each, image) in enumerate(zip(axes, images, strict=True)):
+                each.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
+                each.set(xticks=[], yticks=[])
+                each.spines[:].set_visible(False)
+                if place == 0:
+                    each.set_title(f"severity {column}" if column else "clean", size=9)
+            axes[0].set_ylabel(name.replace("_", "\n", 1), rotation=0, ha="right", va="center", size=9)
     return png.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from allweather.cli.corrupt import corrupt
 from allweather.cli.demo import demo
 from allweather.cli.doctor import doctor
 from allweather.cli.evaluate import evaluate
@@ -23,6 +24,7 @@ app.command()(demo)
 app.command()(train)
 app.command("import")(import_)
 app.command()(evaluate)
+app.command()(corrupt)
 app.command()(export)
 app.command()(run)
 app.command()(doctor)

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -64,6 +64,17 @@ def result(values: Mapping[str, Any], as_json: bool, title: str) -> None:
         if isinstance(value, str | int | float | bool):
             table.add_row(key.replace("_", " "), _plain(f"{value:.4g}" if isinstance(value, float) else str(value)))
     out.print(table)
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; the first row is its head, the first column names the rows."""
+    head, *body = rows
+    shown = Table()
+    for number, name in enumerate(head):
+        shown.add_column(_plain(name), justify="right" if number else "left")
+    for row in body:
+        shown.add_row(*map(_plain, row))
+    out.print(shown)
 
 
 def plain(value: Any) -> Any:

@@ -2,38 +2,130 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, plain, result, say
-from allweather.cli.options import AsJson, Data, Download, Engine, Precision
+from allweather.cli.console import guarded, plain, progress, result, say, table
+from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed
+from allweather.runtimes.errors import UsageError
+
+if TYPE_CHECKING:
+    from allweather.runtimes.frame import Image
+    from allweather.trainers.robustness import Robustness
+    from allweather.trainers.targets import Target
+
+GENERATE = "generate"
 
 
 @guarded
 def evaluate(
-    target: Annotated[Path, typer.Argument(help="a checkpoint (.safetensors) or a bundle")],
+    targets: Annotated[list[Path], typer.Argument(help="checkpoints (.safetensors) and bundles, side by side")],
     data: Data,
+    corrupted: Annotated[
+        str | None, typer.Option(help="generate, or a folder like CIFAR-10-C or ImageNet-C: measures robustness")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors")
+    ] = None,
     engine: Engine = None,
     precision: Precision = None,
     out: Annotated[Path | None, typer.Option(help="folder for report.html, result.json and pictures")] = None,
+    devices: Annotated[int, typer.Option(help="processes on this machine that share corrupted pictures")] = 1,
+    seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measures a classifier on the test pictures."""
-    from allweather.report import write_evaluation
-    from allweather.trainers.evaluate import evaluate_target
+    """Measures classifiers on the test pictures: clean, or with --corrupted in nineteen kinds of bad weather."""
+    from allweather.trainers.targets import open_target
 
-    evaluation = evaluate_target(
-        target,
-        data,
-        engine=engine.value if engine else None,
-        precision=precision.value if precision else None,
-        download=download,
-    )
+    chosen = engine.value if engine else None, precision.value if precision else None
+    with ExitStack() as stack:
+        # bundles get the engine; a checkpoint beside them runs in torch
+        alone = all(path.suffix == ".safetensors" for path in targets)
+        opened = [
+            stack.enter_context(
+                open_target(path)
+                if path.suffix == ".safetensors" and not alone
+                else open_target(path, engine=chosen[0], precision=chosen[1])
+            )
+            for path in targets
+        ]
+        if corrupted is None:
+            if len(opened) > 1 or baseline or devices > 1:
+                raise UsageError("several targets, --baseline and --devices go with --corrupted; add it")
+            _clean(opened[0], data, download, out, as_json)
+        else:
+            _robustness(opened, data, corrupted, baseline, devices, seed, download, out, as_json)
+
+
+def _clean(target: Target, data: str, download: bool, out: Path | None, as_json: bool) -> None:
+    from allweather.report import write_evaluation
+    from allweather.trainers.evaluate import evaluate as evaluate_clean
+
+    evaluation = evaluate_clean(target, target.open_data(data, download=download))
     for note in evaluation.notes:
         say(note)
     if out:
         write_evaluation(evaluation, out)
     result(plain(evaluation), as_json, "evaluated")
+
+
+def _robustness(
+    targets: list[Target],
+    data: str,
+    corrupted: str,
+    baseline: str | None,
+    devices: int,
+    seed: int,
+    download: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from allweather.robust_report import error_table, summary_table, write_robustness
+    from allweather.trainers.baselines import read_baseline
+    from allweather.trainers.corrupt.sets import CorruptedSet, Generated, open_set
+    from allweather.trainers.launch import launch
+    from allweather.trainers.measure import measure
+
+    against = read_baseline(baseline) if baseline else None
+    if len({target.classes for target in targets}) > 1:
+        raise UsageError("the targets know different classes; compare those of one data set")
+    fabric = launch(devices)
+    keep = out.with_name(f".{out.name}.cells") if out else None
+    results: list[Robustness] = []
+    seen: list[dict[str, Image]] = []
+    with progress("evaluate", None) as update:
+        for target in targets:
+            dataset = target.open_data(data, download=download)
+            source: CorruptedSet
+            if corrupted == GENERATE:
+                source = Generated(dataset.test.images.numpy(), dataset.test.labels.numpy(), seed)
+            else:
+                source = open_set(Path(corrupted), target.classes, target.input)
+
+            def watch(done: int, total: int, name: str = target.path.name) -> None:
+                update(done, f"{name}: {done} of {total} cells")
+
+            measured, pictures = measure(
+                target, dataset, source, baseline=against, fabric=fabric, keep=keep, watch=watch
+            )
+            results.append(measured)
+            seen.append(pictures)
+    if not fabric.is_global_zero:
+        return
+    for note in results[0].notes:
+        say(note)
+    if out:
+        write_robustness(results, seen, out)
+    if keep:
+        shutil.rmtree(keep, ignore_errors=True)
+    if as_json:
+        result({"results": [asdict(each) for each in results]}, as_json, "evaluated")
+    else:
+        table(summary_table(results))
+        table(error_table(results, list(results[0].errors())))

@@ -1,0 +1,66 @@
+"""allweather corrupt."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from allweather.cli.console import guarded, progress, result, say
+from allweather.cli.options import AsJson, Data, Download, Seed
+
+
+class LayoutChoice(str, Enum):
+    """Published layouts of corrupted sets."""
+
+    npy = "npy"
+    folders = "folders"
+
+
+@guarded
+def corrupt(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="folder to make")],
+    corruption: Annotated[list[str] | None, typer.Option(help="may be given more than once; all nineteen")] = None,
+    layout: Annotated[
+        LayoutChoice, typer.Option(help="npy as in CIFAR-10-C, folders as in ImageNet-C")
+    ] = LayoutChoice.npy,
+    size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="all cores if not given")] = None,
+    seed: Seed = 0,
+    download: Download = False,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a corrupted copy of the test pictures, with a picture of it; killed, it goes on where it was."""
+    from allweather import pictures
+    from allweather.report import write
+    from allweather.trainers.corrupt import CORRUPTIONS
+    from allweather.trainers.corrupt.catalogue import corruption_named
+    from allweather.trainers.corrupt.sets import Generated
+    from allweather.trainers.corrupt.write import SHEET, write_set
+    from allweather.trainers.data import open_dataset
+
+    names = tuple(corruption_named(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
+    dataset = open_dataset(data, size, download=download)
+    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
+    with progress("corrupt", None) as update:
+
+        def watch(done: int, total: int) -> None:
+            update(done, f"corrupt: {done} of {total} blocks")
+
+        write_set(
+            images, labels, dataset.classes, out, data=dataset.name, layout=layout.value, names=names, seed=seed,
+            processes=processes, watch=watch,
+        )  # fmt: skip
+    for note in dataset.notes:
+        say(note)
+    made = Generated(images[:1], labels[:1], seed, names)
+    rows = {name: [images[0], *(made.picture(name, severity, 0) for severity in range(1, 6))] for name in names}
+    write(out, {SHEET: pictures.severities(rows)})
+    result(
+        {"folder": str(out), "layout": layout.value, "corruptions": len(names), "pictures a cell": len(labels),
+         "seed": seed, "picture": str(out / SHEET)},
+        as_json, "corrupted",
+    )  # fmt: skip

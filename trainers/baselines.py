@@ -1,0 +1,64 @@
+"""The errors that a mean corruption error is relative to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from allweather.runtimes.errors import UsageError
+
+ALEXNET = {  # percent, on ImageNet-C at 224 px: Hendrycks and Dietterich 2019, table 1 and their published code
+    "gaussian_noise": 88.6428, "shot_noise": 89.4468, "impulse_noise": 92.2640, "defocus_blur": 81.9880,
+    "glass_blur": 82.6268, "motion_blur": 78.5948, "zoom_blur": 79.8360, "snow": 86.6816, "frost": 82.6572,
+    "fog": 81.9324, "brightness": 56.4592, "contrast": 85.3204, "elastic_transform": 64.6056, "pixelate": 71.7840,
+    "jpeg_compression": 60.6500, "speckle_noise": 84.5388, "gaussian_blur": 78.7108, "spatter": 71.7512,
+    "saturate": 65.8248,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A classifier that others are compared with.
+
+    Attributes:
+        name: "alexnet", or the file it is from.
+        errors: mean error over the severities of each corruption, 0..1.
+    """
+
+    name: str
+    errors: Mapping[str, float]
+
+
+def read_baseline(text: str) -> Baseline:
+    """A baseline by name or file.
+
+    Args:
+        text: "alexnet" for ImageNet-C, or a JSON file: errors in percent by corruption, or a result.json written by
+            `allweather evaluate --corrupted`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text == "alexnet":
+        return Baseline(text, {name: error / 100 for name, error in ALEXNET.items()})
+    path = Path(text)
+    if not path.is_file():
+        raise UsageError(
+            f"no baseline {text!r}: it is alexnet (for ImageNet-C), or a JSON file of errors by corruption"
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if "results" in found:
+            (result,) = found["results"]
+            rows: dict[str, list[float]] = {}
+            for cell in result["cells"]:
+                rows.setdefault(cell["corruption"], []).append(float(cell["error"]))
+            return Baseline(text, {name: sum(errors) / len(errors) for name, errors in rows.items()})
+        return Baseline(text, {str(name): float(error) / 100 for name, error in found.items()})
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise UsageError(
+            f'{text} is no baseline: wanted JSON such as {{"fog": 12.1, ...}} in percent, or the result.json of one '
+            "target made by evaluate --corrupted"
+        ) from error

@@ -1,0 +1,106 @@
+"""How well a classifier holds up: every corruption at every severity, beside the clean pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The answers to one corruption at one severity, or to the clean pictures (severity 0).
+
+    Attributes:
+        corruption: its name, or "clean".
+        severity: 1 to 5, or 0.
+        error: share of wrong answers, 0..1; `low` and `high` are its 95 % bootstrap interval.
+        calibration_error: expected calibration error over 15 bins, 0..1.
+        brier: mean squared distance of the probabilities from the truth, 0..2.
+        likelihood_loss: mean negative log-likelihood, in nats.
+        confidence: mean of the largest probability, 0..1.
+    """
+
+    corruption: str
+    severity: int
+    error: float
+    low: float
+    high: float
+    calibration_error: float
+    brier: float
+    likelihood_loss: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Over all cells of a group of corruptions; attributes as in `Cell`. `missing` are those the set does not have."""
+
+    corruptions: tuple[str, ...]
+    missing: tuple[str, ...]
+    error: float
+    low: float
+    high: float
+    calibration_error: float
+    brier: float
+    likelihood_loss: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """The most confidently wrong answer to a corruption: picture `number` of its cell."""
+
+    corruption: str
+    severity: int
+    number: int
+    label: str
+    answered: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """A classifier measured on a corrupted set.
+
+    Attributes:
+        target: the checkpoint or bundle.
+        model: what ran it, such as "torch fp32".
+        data: name of the clean data set.
+        corrupted: where the corrupted pictures are from.
+        classes: names.
+        images: pictures in each cell.
+        clean: on all clean test pictures.
+        cells: in the order of the corruptions, severity 1 first.
+        common: over the 15 common corruptions; None if the set has none of them.
+        extra: over the 4 others; None if the set has none of them.
+        mce: mean corruption error in percent of the baseline's; None without a baseline or not all 15.
+        baseline: its name, or "none".
+        reliability: for each bin of confidence (pictures, mean confidence, accuracy), over all cells.
+        mistakes: one a corruption.
+        notes: what a reader should know.
+        seconds: it took.
+        machine: where it ran.
+    """
+
+    target: str
+    model: str
+    data: str
+    corrupted: str
+    classes: tuple[str, ...]
+    images: int
+    clean: Cell
+    cells: tuple[Cell, ...]
+    common: Mean | None
+    extra: Mean | None
+    mce: float | None
+    baseline: str
+    reliability: tuple[tuple[int, float, float], ...]
+    mistakes: tuple[Mistake, ...]
+    notes: tuple[str, ...]
+    seconds: float
+    machine: str
+
+    def errors(self) -> dict[str, float]:
+        """Mean error over the severities of each corruption, 0..1."""
+        rows: dict[str, list[float]] = {}
+        for cell in self.cells:
+            rows.setdefault(cell.corruption, []).append(cell.error)
+        return {name: sum(errors) / len(errors) for name, errors in rows.items()}
