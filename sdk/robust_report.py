@@ -55,10 +55,10 @@ def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, 
     heading = f"Robustness on {results[0].data}"
     lead = f"{results[0].images} pictures a cell, {results[0].corrupted}; {results[0].machine}"
     files["report.html"] = page(heading, lead, sections)
-    files["report.md"] = "\n".join(
-        [f"# {heading}", "", lead, "", *results[0].notes, "", *markdown(summary), "", *markdown(errors), "",
-         "![Error by corruption and severity](errors.png)", ""]
-    )  # fmt: skip
+    notes = [f"- {note}" for note in results[0].notes]
+    picture = "![Error by corruption and severity](errors.png)\n"
+    lines = [f"# {heading}", "", lead, "", *notes, "", *markdown(summary), "", *markdown(errors), "", picture]
+    files["report.md"] = "\n".join(lines)
     write(folder, files)
 
 
