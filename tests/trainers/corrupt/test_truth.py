@@ -131,13 +131,16 @@ def interval(wrong: int, count: int) -> tuple[float, float]:
     return 100 * (middle - reach), 100 * (middle + reach)
 
 
-def test_a_classifier_errs_as_often(truth: Path, published: Path) -> None:
-    """ResNet-20 on the random corruptions, two severities for speed; of the others every pixel is known to agree.
+@pytest.mark.parametrize(("arch", "severities", "draws"), [("resnet20", (2, 4), 2), ("resnet56", (3,), 1)])
+def test_a_classifier_errs_as_often(
+    truth: Path, published: Path, arch: str, severities: tuple[int, ...], draws: int
+) -> None:
+    """On the random corruptions, some severities for speed; of the others every pixel is known to agree.
 
     The original is one draw of 120 pictures: cells beyond 5 points must lie in the interval that so few pictures leave.
     """
-    weights = published / "cifar10_resnet20.safetensors"
-    model = import_state_dict(weights, "resnet20", tuple("abcdefghij"), InputSpec(32, 32)).classifier()
+    weights = published / f"cifar10_{arch}.safetensors"
+    model = import_state_dict(weights, arch, tuple("abcdefghij"), InputSpec(32, 32)).classifier()
     labels = np.load(truth / "labels.npy")[: len(clean(truth))]
 
     def wrong(images: Images) -> int:
@@ -145,9 +148,9 @@ def test_a_classifier_errs_as_often(truth: Path, published: Path) -> None:
 
     apart = []
     for name in RANDOM:
-        for severity in (2, 4):
+        for severity in severities:
             theirs = wrong(cell(truth, name, severity))
-            mine = sum(wrong(ours(truth, name, severity, seed)) for seed in (0, 1)) / 2
+            mine = sum(wrong(ours(truth, name, severity, seed)) for seed in range(draws)) / draws
             error, their_error = 100 * mine / len(labels), 100 * theirs / len(labels)
             low, high = interval(theirs, len(labels))
             apart.append(error - their_error)
