@@ -32,7 +32,7 @@ def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, 
     titles = [title(result) for result in results]
     summary, errors = summary_table(results), error_table(results, names)
     sections = [
-        Section("Result", " ".join(results[0].notes), summary),
+        Section("Result", "; ".join(results[0].notes), summary),
         Section("Error by corruption and severity, %", picture="errors.png"),
         Section("Error by corruption, mean over five severities, %", table=errors),
     ]

@@ -27,7 +27,7 @@ def corrupt(
     layout: Annotated[
         LayoutChoice, typer.Option(help="npy as in CIFAR-10-C, folders as in ImageNet-C")
     ] = LayoutChoice.npy,
-    size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
+    size: Annotated[int | None, typer.Option(help="the network's side in pixels; 32, for a folder 224")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="all cores if not given")] = None,
     seed: Seed = 0,
     download: Download = False,

@@ -30,7 +30,7 @@ def evaluate(
         str | None, typer.Option(help="generate, or a folder like CIFAR-10-C or ImageNet-C: measures robustness")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors")
+        str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors in percent")
     ] = None,
     engine: Engine = None,
     precision: Precision = None,

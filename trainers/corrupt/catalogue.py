@@ -60,7 +60,7 @@ def corrupt(images: Images, name: str, severity: int, rng: Rng) -> Images:
             the parameters of CIFAR-C, else those of ImageNet-C.
         name: of the corruption, such as "motion_blur".
         severity: 1 to 5.
-        rng: all chance comes from it, picture after picture.
+        rng: such as `np.random.default_rng(0)`; all chance comes from it, picture after picture.
 
     Returns:
         uint8, the shape of `images`.
