@@ -37,7 +37,7 @@ def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, 
         Section("Error by corruption, mean over five severities, %", table=errors),
     ]
     files: dict[str, bytes | str] = {
-        "errors.png": pictures.error_map([_by_severity(result) for result in results], titles, (COMMON, EXTRA)),
+        "errors.png": pictures.error_map([result.by_severity() for result in results], titles, (COMMON, EXTRA)),
         "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
     }
     for number, (result, images) in enumerate(zip(results, seen, strict=True), 1):
@@ -112,10 +112,3 @@ def markdown(rows: Sequence[Row]) -> list[str]:
 
 def _interval(value: float, low: float, high: float) -> str:
     return f"{100 * value:.2f} ({100 * low:.2f} to {100 * high:.2f})"
-
-
-def _by_severity(result: Robustness) -> dict[str, list[float]]:
-    rows: dict[str, list[float]] = {}
-    for cell in result.cells:
-        rows.setdefault(cell.corruption, []).append(cell.error)
-    return rows

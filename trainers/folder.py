@@ -9,10 +9,10 @@ from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import cv2
 import numpy as np
 import torch
 
+from allweather.runtimes.camera_images import decode
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.frame import Image
 from allweather.runtimes.image import InputSpec
@@ -94,12 +94,10 @@ def _split(folder: Path, classes: tuple[str, ...], side: int, notes: list[str]) 
 
 def _decode_into(path: Path, room: Image, spec: InputSpec) -> bool:
     """Reads one picture into `room` (uint8 [side, side, 3], RGB); says whether it could."""
-    # imdecode, not imread: it takes any file name on every system, and tells damage from absence
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    picture = decode(path.read_bytes())
     if picture is None:
         return False
-    room[...] = spec.prepare(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
+    room[...] = spec.prepare(picture)
     return True
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def measure(
         cells=cells[1:],
         common=common,
         extra=extra,
-        mce=_mce(cells[1:], baseline) if baseline and common and not common.missing else None,
+        mce=None,
         baseline=baseline.name if baseline else "none",
         reliability=reliability_bins(
             np.concatenate([each.confidence for each in scores]), np.concatenate([each.right for each in scores])
@@ -99,6 +100,9 @@ def measure(
         seconds=time.perf_counter() - began,
         machine=this_device().line(),
     )
+    if baseline and common and not common.missing:
+        errors = result.errors()
+        result = replace(result, mce=mean_corruption_error({name: errors[name] for name in COMMON}, baseline.errors))
     pictures = {
         mistake.corruption: corrupted.picture(mistake.corruption, mistake.severity, mistake.number)
         for mistake in result.mistakes
@@ -205,11 +209,6 @@ def _mean(group: Sequence[str], keys: Sequence[Key], scores: Sequence[Scores]) -
         brier=float(np.mean([each.brier.mean() for each in inside])),
         likelihood_loss=float(np.mean([each.likelihood_loss.mean() for each in inside])),
     )
-
-
-def _mce(cells: Sequence[Cell], baseline: Baseline) -> float:
-    errors = {name: float(np.mean([cell.error for cell in cells if cell.corruption == name])) for name in COMMON}
-    return mean_corruption_error(errors, baseline.errors)
 
 
 def _mistakes(

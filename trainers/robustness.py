@@ -6,42 +6,45 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Cell:
-    """The answers to one corruption at one severity, or to the clean pictures (severity 0).
+class Measures:
+    """What is measured of answers.
 
     Attributes:
-        corruption: its name, or "clean".
-        severity: 1 to 5, or 0.
         error: share of wrong answers, 0..1; `low` and `high` are its 95 % bootstrap interval.
         calibration_error: expected calibration error over 15 bins, 0..1.
         brier: mean squared distance of the probabilities from the truth, 0..2.
         likelihood_loss: mean negative log-likelihood, in nats.
+    """
+
+    error: float
+    low: float
+    high: float
+    calibration_error: float
+    brier: float
+    likelihood_loss: float
+
+
+@dataclass(frozen=True)
+class Cell(Measures):
+    """The answers to one corruption at one severity, or to the clean pictures.
+
+    Attributes:
+        corruption: its name, or "clean".
+        severity: 1 to 5, or 0 for the clean pictures.
         confidence: mean of the largest probability, 0..1.
     """
 
     corruption: str
     severity: int
-    error: float
-    low: float
-    high: float
-    calibration_error: float
-    brier: float
-    likelihood_loss: float
     confidence: float
 
 
 @dataclass(frozen=True)
-class Mean:
-    """Over all cells of a group of corruptions; attributes as in `Cell`. `missing` are those the set does not have."""
+class Mean(Measures):
+    """Each measure's mean over all cells of a group of corruptions; `missing` are those that the set lacks."""
 
     corruptions: tuple[str, ...]
     missing: tuple[str, ...]
-    error: float
-    low: float
-    high: float
-    calibration_error: float
-    brier: float
-    likelihood_loss: float
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,13 @@ class Robustness:
     seconds: float
     machine: str
 
-    def errors(self) -> dict[str, float]:
-        """Mean error over the severities of each corruption, 0..1."""
+    def by_severity(self) -> dict[str, list[float]]:
+        """Error at severity 1 to 5 of each corruption, 0..1."""
         rows: dict[str, list[float]] = {}
         for cell in self.cells:
             rows.setdefault(cell.corruption, []).append(cell.error)
-        return {name: sum(errors) / len(errors) for name, errors in rows.items()}
+        return rows
+
+    def errors(self) -> dict[str, float]:
+        """Mean error over the severities of each corruption, 0..1."""
+        return {name: sum(errors) / len(errors) for name, errors in self.by_severity().items()}

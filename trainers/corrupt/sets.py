@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from allweather.runtimes.camera_images import decode
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.frame import Image
 from allweather.runtimes.image import InputSpec
@@ -257,11 +257,10 @@ def _files(cell: Path, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Image:
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    picture = decode(path.read_bytes())
     if picture is None:
         raise DataError(f"{path} is no readable picture; download or make it again")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+    return picture
 
 
 def _sized(images: Images, spec: InputSpec) -> Images:

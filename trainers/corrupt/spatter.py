@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
+from allweather.runtimes.frame import Image
 from allweather.trainers.corrupt.blur import as_bytes
 from allweather.trainers.corrupt.corruption import Corruption, Draw, Floats, Images, Rng
 from allweather.trainers.corrupt.filters import coloured, gaussian
@@ -42,15 +43,15 @@ def spatter(images: Images, layers: Floats, drops: Drops) -> Images:
         out += coloured(cover, MUD)
         return as_bytes(out)
     liquid[liquid < drops.threshold] = 0
-    wet = np.stack([_water(layer) for layer in as_bytes(liquid * 255) / np.float32(255)])
+    wet = np.stack([_water(layer) for layer in as_bytes(liquid * 255)])
     wet *= liquid
     wet *= drops.strength / np.maximum(wet.max(axis=(1, 2), keepdims=True), np.float32(1e-12))
     return as_bytes(images + coloured(wet, WATER))
 
 
-def _water(layer: Floats) -> Floats:
-    """How light falls on the drops of one layer, float32 [h, w]: by the distance from their edges."""
-    edges = cv2.Canny(np.asarray(layer * 255, np.uint8), 50, 150)
+def _water(layer: Image) -> Floats:
+    """How light falls on the drops of one layer (uint8 [h, w]), float32 [h, w]: by the distance from their edges."""
+    edges = cv2.Canny(layer, 50, 150)
     distance = cv2.distanceTransform(255 - edges, cv2.DIST_L2, 5)
     _, distance = cv2.threshold(distance, 20, 20, cv2.THRESH_TRUNC)
     heights = cv2.equalizeHist(cv2.blur(distance, (3, 3)).astype(np.uint8))

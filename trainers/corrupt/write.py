@@ -28,7 +28,7 @@ from allweather.trainers.corrupt.streams import streams
 Layout = Literal["npy", "folders"]
 BLOCK = 256  # pictures that one process makes at a time: a tenth of a second at 32 px
 SETTINGS, SHEET, JOURNAL = "corrupted.json", "sheet.png", "journal.txt"
-CLEAN, CLEAN_LABELS, CLASSES = "clean.npy", "clean-labels.npy", "classes.json"  # only while it is made
+CLEAN, CLEAN_LABELS = "clean.npy", "clean-labels.npy"  # only while it is made
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Settings:
 
     Attributes:
         data: name of the clean set.
+        classes: names, in the order of the labels.
         layout: "npy" as CIFAR-10-C, "folders" as ImageNet-C.
         names: of the corruptions.
         seed: of all chance in it.
@@ -45,6 +46,7 @@ class Settings:
     """
 
     data: str
+    classes: tuple[str, ...]
     layout: Layout
     names: tuple[str, ...]
     seed: int
@@ -105,20 +107,20 @@ def write_set(
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(labels.tobytes())
     chosen = tuple(corruption_named(name).name for name in dict.fromkeys(names))
-    settings = Settings(data, layout, chosen, seed, len(labels), digest.hexdigest())
+    settings = Settings(data, tuple(classes), layout, chosen, seed, len(labels), digest.hexdigest())
     if out.exists():
         raise OutputError(f"{out} is there already; name a new folder, or remove it")
     part = out.with_name(f".{out.name}.part")
     with writing(part):
-        _begin(part, settings, images, labels, classes)
+        _begin(part, settings, images, labels)
         _make(part, settings, processes or os.cpu_count() or 1, watch)
-        for name in (JOURNAL, CLEAN, CLEAN_LABELS, CLASSES):
+        for name in (JOURNAL, CLEAN, CLEAN_LABELS):
             (part / name).unlink()
         part.rename(out)
     return settings
 
 
-def _begin(part: Path, settings: Settings, images: Images, labels: Labels, classes: Sequence[str]) -> None:
+def _begin(part: Path, settings: Settings, images: Images, labels: Labels) -> None:
     """Makes all files of the set but the pictures, unless an earlier call has."""
     if (part / JOURNAL).is_file():
         if json.loads((part / SETTINGS).read_text()) != json.loads(json.dumps(asdict(settings))):
@@ -131,16 +133,15 @@ def _begin(part: Path, settings: Settings, images: Images, labels: Labels, class
     (part / SETTINGS).write_text(json.dumps(asdict(settings), indent=1))
     np.save(part / CLEAN, images)
     np.save(part / CLEAN_LABELS, labels)
-    (part / CLASSES).write_text(json.dumps(list(classes)))
     if settings.layout == "npy":
-        kind = np.uint8 if len(classes) <= 256 else np.int64  # uint8 as published
+        kind = np.uint8 if len(settings.classes) <= 256 else np.int64  # uint8 as published
         np.save(part / LABELS, np.tile(labels, len(SEVERITIES)).astype(kind))
         shape = (len(SEVERITIES) * len(labels), *images.shape[1:])
         for name in settings.names:
             np.lib.format.open_memmap(part / f"{name}.npy", "w+", np.uint8, shape)
     else:
         for name, severity, label in itertools.product(settings.names, SEVERITIES, np.unique(labels)):
-            (part / name / str(severity) / classes[label]).mkdir(parents=True)
+            (part / name / str(severity) / settings.classes[label]).mkdir(parents=True)
     (part / JOURNAL).touch()
 
 
@@ -196,8 +197,7 @@ def _make_unit(part: Path, settings: Settings, unit: _Unit) -> None:
             stored.flush()
             return
         cell = part / unit.name / str(unit.severity)
-        classes = json.loads((part / CLASSES).read_text())
         labels = np.load(part / CLEAN_LABELS)[unit.first : unit.first + BLOCK]
         for number, (image, label) in enumerate(zip(made, labels, strict=True), unit.first):
             _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-            (cell / classes[label] / f"{number:08}.png").write_bytes(data.tobytes())
+            (cell / settings.classes[label] / f"{number:08}.png").write_bytes(data.tobytes())
