@@ -15,8 +15,8 @@ import onnx
 import openvino
 
 from allweather.exporters.calibrate import CalibrationSet
-from allweather.exporters.silence import silenced
 from allweather.exporters.to_onnx import INPUT
+from allweather.trainers.silence import silenced
 
 QUIET = {"NNCF_CI": "1"}  # with it NNCF builds a stub for its telemetry: nothing is sent from a user's machine
 

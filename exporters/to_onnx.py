@@ -9,10 +9,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from allweather.exporters.silence import silenced
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.image import InputSpec
 from allweather.trainers.models import Classifier
+from allweather.trainers.silence import silenced
 
 OPSET = 18  # TensorRT 10.3 and OpenVINO 2024 read it
 LIMIT = 2**31 - 1  # bytes: protobuf's, and so ONNX's without external data

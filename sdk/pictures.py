@@ -105,6 +105,7 @@ def error_map(
 
 def gallery(images: Sequence[Image], captions: Sequence[str], columns: int = 5) -> bytes:
     """A PNG of pictures (uint8 [h, w, 3], RGB), each under its caption."""
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     with _figure(2.3 * columns, 2.6 * rows) as (figure, png):
         places = figure.subplots(rows, columns, squeeze=False).ravel()

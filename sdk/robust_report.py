@@ -15,6 +15,7 @@ from allweather.trainers.robustness import Mean, Robustness
 from allweather.trainers.scores import calibration_error
 
 Row = Sequence[str]
+POOLED = "Over the answers to all corrupted pictures together; in the table above, the mean over the cells."
 
 
 def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, Image]], folder: Path) -> None:
@@ -43,7 +44,9 @@ def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, 
     for number, (result, images) in enumerate(zip(results, seen, strict=True), 1):
         reliability, mistakes = f"reliability-{number}.png", f"mistakes-{number}.png"
         files[reliability] = pictures.reliability(result.reliability, calibration_error(result.reliability))
-        sections.append(Section(f"{titles[number - 1]}: as sure as it is right, when corrupted?", picture=reliability))
+        sections.append(
+            Section(f"{titles[number - 1]}: as sure as it is right, when corrupted?", POOLED, picture=reliability)
+        )
         if result.mistakes:
             captions = [
                 f"{each.corruption} {each.severity}\n{each.label} taken for\n{each.answered} ({each.confidence:.0%})"
@@ -77,8 +80,9 @@ def summary_table(results: Sequence[Robustness]) -> list[Row]:
     ):
         for measure, cells in _measures(means).items():
             rows.append((f"{label}: {measure}", *cells))
-    shown = ["none" if each.mce is None else f"{each.mce:.2f}" for each in results]
-    rows.append((f"mCE, baseline {Path(results[0].baseline).name}", *shown))
+    if results[0].baseline is not None:
+        shown = ["not all 15" if each.mce is None else f"{each.mce:.2f}" for each in results]
+        rows.append((f"mCE, baseline {Path(results[0].baseline).name}", *shown))
     rows.append(("clean calibration error, %", *(f"{100 * each.clean.calibration_error:.2f}" for each in results)))
     return rows
 

@@ -56,9 +56,12 @@ def read_baseline(text: str) -> Baseline:
             for cell in result["cells"]:
                 rows.setdefault(cell["corruption"], []).append(float(cell["error"]))
             return Baseline(text, {name: sum(errors) / len(errors) for name, errors in rows.items()})
-        return Baseline(text, {str(name): float(error) / 100 for name, error in found.items()})
+        errors = {str(name): float(error) / 100 for name, error in found.items()}
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise UsageError(
             f'{text} is no baseline: wanted JSON such as {{"fog": 12.1, ...}} in percent, or the result.json of one '
             "target made by evaluate --corrupted"
         ) from error
+    if errors and max(errors.values()) <= 0.01:
+        raise UsageError(f"{text} has no error above 1 %: it seems to hold shares; wanted percent, as in 12.1")
+    return Baseline(text, errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from allweather.trainers.evaluate import all_reduced, count_correct
 from allweather.trainers.schedules import rate_share
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
+
+log = logging.getLogger(__name__)
 
 SAVE_EVERY = 120.0  # seconds; the most work that a kill can cost
 
@@ -115,6 +118,11 @@ class _Run:
         self.batch = min(settings.batch, count - count % world)
         if self.batch < world or self.batch % world:
             raise UsageError(f"a batch of {self.batch} pictures cannot be shared by {world} processes evenly")
+        if self.batch < settings.batch:
+            log.warning(
+                "a batch of %d holds all %d training pictures, so an epoch is one step; try --batch %d",
+                settings.batch, count, max(world, count // 10 // world * world),
+            )  # fmt: skip
         self.settings, self.peak_rate, self.fabric, self.clock = settings, peak_rate, fabric, clock
         self.steps = count // self.batch
         self.steps_in_all = self.steps * settings.epochs

@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.silence import silenced
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -57,7 +58,7 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         strategy="ddp" if devices > 1 or elastic else "auto",
         precision="bf16-mixed" if bf16 else "32-true",
     )
-    with _quiet():
+    with _quiet(), silenced("lightning_fabric"):
         fabric.launch()
     return fabric
 

@@ -91,7 +91,7 @@ def measure(
         common=common,
         extra=extra,
         mce=None,
-        baseline=baseline.name if baseline else "none",
+        baseline=baseline.name if baseline else None,
         reliability=reliability_bins(
             np.concatenate([each.confidence for each in scores]), np.concatenate([each.right for each in scores])
         ),

@@ -75,7 +75,7 @@ class Robustness:
         common: over the 15 common corruptions; None if the set has none of them.
         extra: over the 4 others; None if the set has none of them.
         mce: mean corruption error in percent of the baseline's; None without a baseline or not all 15.
-        baseline: its name, or "none".
+        baseline: its name; None without one.
         reliability: for each bin of confidence (pictures, mean confidence, accuracy), over all cells.
         mistakes: one a corruption.
         notes: what a reader should know.
@@ -94,7 +94,7 @@ class Robustness:
     common: Mean | None
     extra: Mean | None
     mce: float | None
-    baseline: str
+    baseline: str | None
     reliability: tuple[tuple[int, float, float], ...]
     mistakes: tuple[Mistake, ...]
     notes: tuple[str, ...]

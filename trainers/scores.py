@@ -112,9 +112,12 @@ def mean_corruption_error(errors: Mapping[str, float], baseline: Mapping[str, fl
         baseline: the same of the baseline, in the same unit; may have more corruptions.
 
     Raises:
-        UsageError: the baseline has no error for one of the corruptions; it is named.
+        UsageError: the baseline has no error, or none above 0, for one of the corruptions; it is named.
     """
-    missing = [name for name in errors if not baseline.get(name)]
+    missing = [name for name in errors if name not in baseline]
     if missing:
         raise UsageError(f"the baseline has no error for {', '.join(missing)}; add it, or leave --baseline out")
+    perfect = [name for name in errors if not baseline[name] > 0]
+    if perfect:
+        raise UsageError(f"no error is relative to the baseline's {baseline[perfect[0]]:g} for {', '.join(perfect)}")
     return 100 * mean_error({name: error / baseline[name] for name, error in errors.items()})

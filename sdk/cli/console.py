@@ -42,6 +42,11 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:  # whoever read our output has left
             sys.stdout = None  # else Python complains when it flushes at exit
             raise typer.Exit(1) from None
+        except RuntimeError as error:
+            if "gloo" not in str(error):
+                raise
+            err.print("[red]error:[/red] another process of this run has ended; start the run again, it goes on")
+            raise typer.Exit(1) from None
         except (AllweatherError, OSError) as error:
             err.print(f"[red]error:[/red] {_plain(str(error))}")
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None

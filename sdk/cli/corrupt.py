@@ -10,6 +10,9 @@ import typer
 
 from allweather.cli.console import guarded, progress, result, say
 from allweather.cli.options import AsJson, Data, Download, Seed
+from allweather.runtimes.errors import UsageError
+
+SHEET = "sheet.png"
 
 
 class LayoutChoice(str, Enum):
@@ -23,7 +26,9 @@ class LayoutChoice(str, Enum):
 def corrupt(
     data: Data,
     out: Annotated[Path, typer.Option(help="folder to make")],
-    corruption: Annotated[list[str] | None, typer.Option(help="may be given more than once; all nineteen")] = None,
+    corruption: Annotated[
+        list[str] | None, typer.Option(help="such as fog; once for each; all nineteen if not given")
+    ] = None,
     layout: Annotated[
         LayoutChoice, typer.Option(help="npy as in CIFAR-10-C, folders as in ImageNet-C")
     ] = LayoutChoice.npy,
@@ -35,14 +40,17 @@ def corrupt(
 ) -> None:
     """Writes a corrupted copy of the test pictures, with a picture of it; killed, it goes on where it was."""
     from allweather import pictures
-    from allweather.report import write
     from allweather.trainers.corrupt import CORRUPTIONS
     from allweather.trainers.corrupt.catalogue import corruption_named
+    from allweather.trainers.corrupt.corruption import SEVERITIES
     from allweather.trainers.corrupt.sets import Generated
-    from allweather.trainers.corrupt.write import SHEET, write_set
+    from allweather.trainers.corrupt.write import refuse_taken, write_set
     from allweather.trainers.data import open_dataset
 
+    if any("," in name for name in corruption or ()):
+        raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")
     names = tuple(corruption_named(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
+    refuse_taken(out)  # before the data is read
     dataset = open_dataset(data, size, download=download)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
     with progress("corrupt", None) as update:
@@ -50,17 +58,19 @@ def corrupt(
         def watch(done: int, total: int) -> None:
             update(done, f"corrupt: {done} of {total} blocks")
 
+        def draw_sheet(folder: Path) -> None:
+            made = Generated(images[:1], labels[:1], seed, names)
+            rows = {name: [images[0], *(made.picture(name, each, 0) for each in SEVERITIES)] for name in names}
+            (folder / SHEET).write_bytes(pictures.severities(rows))
+
         write_set(
             images, labels, dataset.classes, out, data=dataset.name, layout=layout.value, names=names, seed=seed,
-            processes=processes, watch=watch,
+            processes=processes, watch=watch, finish=draw_sheet,
         )  # fmt: skip
     for note in dataset.notes:
         say(note)
-    made = Generated(images[:1], labels[:1], seed, names)
-    rows = {name: [images[0], *(made.picture(name, severity, 0) for severity in range(1, 6))] for name in names}
-    write(out, {SHEET: pictures.severities(rows)})
     result(
-        {"folder": str(out), "layout": layout.value, "corruptions": len(names), "pictures a cell": len(labels),
+        {"folder": str(out), "layout": layout.value, "corruptions": len(names), "images": len(labels),
          "seed": seed, "picture": str(out / SHEET)},
         as_json, "corrupted",
     )  # fmt: skip

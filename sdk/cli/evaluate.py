@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allweather.cli.console import guarded, plain, progress, result, say, table
-from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed
+from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed, report_folder
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measures classifiers on the test pictures: clean, or with --corrupted in nineteen kinds of bad weather."""
+    report_folder(out)
     from allweather.trainers.targets import open_target
 
     chosen = engine.value if engine else None, precision.value if precision else None

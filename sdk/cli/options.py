@@ -27,7 +27,7 @@ class PrecisionChoice(str, Enum):
 
 
 Data = Annotated[str, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")]
-Seed = Annotated[int, typer.Option(help="of weights and draws")]
+Seed = Annotated[int, typer.Option(help="of all chance in it: the same seed, the same result")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 Download = Annotated[bool, typer.Option("--download", help="fetch CIFAR into ROOT if it is not there")]
 OutCheckpoint = Annotated[Path, typer.Option("--out", help="checkpoint to write (.safetensors)")]
@@ -43,6 +43,17 @@ def checkpoint_path(path: Path) -> Path:
     """
     if path.suffix != ".safetensors":
         raise UsageError(f"a checkpoint is a .safetensors file; got {path}: write --out {path.stem}.safetensors")
+    return path
+
+
+def report_folder(path: Path | None) -> Path | None:
+    """Refuses a report's folder that is a file before minutes are spent on it.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if path is not None and path.exists() and not path.is_dir():
+        raise UsageError(f"--out is a folder for the report; {path} is a file: name another")
     return path
 
 

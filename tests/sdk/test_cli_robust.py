@@ -36,7 +36,7 @@ def corrupted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--corruption", "fog", "--corruption", "jpeg_compression", "--size", 32, "--seed", 3]
     done = run("corrupt", "--data", f"folder:{folder}", *options, "--processes", 1, "--out", out, "--json")
     assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["pictures a cell"] == 24
+    assert json.loads(done.stdout)["images"] == 24
     return out
 
 
@@ -67,6 +67,7 @@ def test_targets_side_by_side(
     assert not list(tmp_path.glob(".report*"))
     table = run(*line, "--corrupted", corrupted)
     assert "common 15" in table.stdout
+    assert "mCE" not in table.stdout  # nothing was named to compare with
 
 
 def test_generated_and_stored_sets_are_the_same(trained: Path, folder: Path, corrupted: Path, tmp_path: Path) -> None:
@@ -86,10 +87,17 @@ def test_generated_and_stored_sets_are_the_same(trained: Path, folder: Path, cor
     [
         ("evaluate {trained} --data {data} --corrupted /nowhere", 1, "no corrupted set in /nowhere: wanted labels.npy"),
         ("evaluate {trained} --data {data} --corrupted generate --baseline resnet", 2, "no baseline 'resnet'"),
+        (
+            "evaluate {trained} --data {data} --corrupted generate --out {trained}",
+            2,
+            "--out is a folder for the report",
+        ),
+        ("evaluate {trained} --data cifar10:/nowhere --out {trained}", 2, "--out is a folder for the report"),
         ("evaluate {trained} {trained} --data {data}", 2, "go with --corrupted; add it"),
         ("evaluate {trained} --data {data} --baseline alexnet", 2, "go with --corrupted; add it"),
         ("corrupt --data {data} --corruption gausian_noise --out {tmp}/x", 2, "the nearest is gaussian_noise"),
-        ("corrupt --data {data} --out {corrupted}", 1, "is there already; name a new folder"),
+        ("corrupt --data {data} --corruption fog,snow --out {tmp}/x", 2, "write --corruption fog --corruption snow"),
+        ("corrupt --data cifar10:/nowhere --out {corrupted}", 1, "is there already; name a new folder"),
         ("corrupt --data {data} --size 8 --out {tmp}/x", 2, "--size is a side of 16 to 1024"),
         ("corrupt --data {data} --processes 0 --out {tmp}/x", 2, "--processes"),
     ],

@@ -96,6 +96,12 @@ def test_a_run_that_diverges_says_so(dataset: Dataset) -> None:
         fit(small_model(), dataset, FitSettings(epochs=4, batch=24), 1e30, fabric=launch())
 
 
+def test_a_batch_of_all_pictures_is_warned_of(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    fit(small_model(), dataset, FitSettings(epochs=1, batch=1000), 0.05, fabric=launch())
+    count = len(dataset.train)
+    assert f"a batch of 1000 holds all {count} training pictures" in caplog.text
+
+
 def test_more_devices_than_there_are() -> None:
     with pytest.raises(UsageError, match=f"--devices is 1 to {os.cpu_count()}"):
         launch(devices=4000)

@@ -52,6 +52,13 @@ def test_the_baseline_of_imagenet_c() -> None:
     assert 100 * mean_error({name: alexnet.errors[name] for name in COMMON}) == pytest.approx(78.90, abs=0.005)
 
 
+def test_a_baseline_without_errors_to_be_relative_to() -> None:
+    with pytest.raises(UsageError, match="no error for snow; add it"):
+        mean_corruption_error({"fog": 0.2, "snow": 0.3}, {"fog": 0.1})
+    with pytest.raises(UsageError, match="the baseline's 0 for fog"):
+        mean_corruption_error({"fog": 0.2}, {"fog": 0.0})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -59,6 +66,7 @@ def test_the_baseline_of_imagenet_c() -> None:
         ("{", "is no baseline: wanted JSON"),
         ("[1, 2]", "is no baseline: wanted JSON"),
         ('{"fog": "much"}', "is no baseline: wanted JSON"),
+        ('{"fog": 0.12, "snow": 0.3}', "no error above 1 %: it seems to hold shares"),
         ('{"results": []}', "is no baseline: wanted JSON"),
     ],
 )

@@ -6,6 +6,7 @@ whole set in memory.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from allweather.trainers.corrupt.streams import streams
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 LABELS = "labels.npy"
+SETTINGS = "corrupted.json"  # what a set made here is made from
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
 GROUPS = ("noise", "blur", "weather", "digital", "extra")  # as the archives of ImageNet-C are named
 
@@ -168,6 +170,7 @@ def open_set(folder: Path, classes: Sequence[str], spec: InputSpec) -> Corrupted
         DataError: it is neither, or a part of it is missing or not as it should be.
     """
     if (folder / LABELS).is_file():
+        _refuse_others(folder, classes)
         return _open_npy(folder, len(classes), spec)
     places = {
         name: place
@@ -181,6 +184,22 @@ def open_set(folder: Path, classes: Sequence[str], spec: InputSpec) -> Corrupted
             "(as in CIFAR-10-C), or folders such as gaussian_noise/1/CLASS (as in ImageNet-C)"
         )
     return _open_folders(folder, places, classes, spec)
+
+
+def _refuse_others(folder: Path, classes: Sequence[str]) -> None:
+    """Refuses a set made here of other classes: its labels are numbers that would mean something else."""
+    if not (folder / SETTINGS).is_file():  # a published one
+        return
+    try:
+        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        data, made_of = found["data"], tuple(found["classes"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{folder / SETTINGS} does not say what the set was made from; make it again") from error
+    if made_of != tuple(classes):
+        raise DataError(
+            f"{folder} was made from {data} with {len(made_of)} classes such as {made_of[0]!r}; the classifier knows "
+            f"{len(classes)} such as {classes[0]!r}: corrupt the data that it was trained for"
+        )
 
 
 def _open_npy(folder: Path, classes: int, spec: InputSpec) -> NpySet:

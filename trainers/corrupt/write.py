@@ -22,13 +22,13 @@ import numpy as np
 from allweather.runtimes.errors import OutputError, writing
 from allweather.trainers.corrupt.catalogue import CORRUPTIONS, checked, corruption_named
 from allweather.trainers.corrupt.corruption import SEVERITIES, Images
-from allweather.trainers.corrupt.sets import LABELS, Labels
+from allweather.trainers.corrupt.sets import LABELS, SETTINGS, Labels
 from allweather.trainers.corrupt.streams import streams
 
 Layout = Literal["npy", "folders"]
 BLOCK = 256  # pictures that one process makes at a time: a tenth of a second at 32 px
-SETTINGS, SHEET, JOURNAL = "corrupted.json", "sheet.png", "journal.txt"
-CLEAN, CLEAN_LABELS = "clean.npy", "clean-labels.npy"  # only while it is made
+JOURNAL = "journal.txt"  # lines of what is done; only while it is made, as the next two
+CLEAN, CLEAN_LABELS = "clean.npy", "clean-labels.npy"
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def write_set(
     seed: int = 0,
     processes: int | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
+    finish: Callable[[Path], None] = lambda folder: None,
 ) -> Settings:
     """Writes corrupted copies of pictures at all five severities.
 
@@ -97,6 +98,7 @@ def write_set(
         seed: of all chance in it.
         processes: all cores where None.
         watch: told of (blocks done, blocks in all).
+        finish: called with the whole set just before it appears, to lay something beside it.
 
     Raises:
         UsageError: a name is no corruption's.
@@ -108,16 +110,26 @@ def write_set(
     digest.update(labels.tobytes())
     chosen = tuple(corruption_named(name).name for name in dict.fromkeys(names))
     settings = Settings(data, tuple(classes), layout, chosen, seed, len(labels), digest.hexdigest())
-    if out.exists():
-        raise OutputError(f"{out} is there already; name a new folder, or remove it")
+    refuse_taken(out)
     part = out.with_name(f".{out.name}.part")
     with writing(part):
         _begin(part, settings, images, labels)
         _make(part, settings, processes or os.cpu_count() or 1, watch)
-        for name in (JOURNAL, CLEAN, CLEAN_LABELS):
-            (part / name).unlink()
+        finish(part)
+        for name in (CLEAN, CLEAN_LABELS, JOURNAL):  # the journal last: without it all begins anew
+            (part / name).unlink(missing_ok=True)
         part.rename(out)
     return settings
+
+
+def refuse_taken(out: Path) -> None:
+    """Refuses a place for a new set that is taken.
+
+    Raises:
+        OutputError: it is.
+    """
+    if out.exists():
+        raise OutputError(f"{out} is there already; name a new folder, or remove it")
 
 
 def _begin(part: Path, settings: Settings, images: Images, labels: Labels) -> None:

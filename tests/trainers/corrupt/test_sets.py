@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,26 @@ def test_a_killed_run_goes_on_and_ends_the_same(npy: Path, tmp_path: Path, monke
         assert (tmp_path / "set" / f"{name}.npy").read_bytes() == (npy / f"{name}.npy").read_bytes()
 
 
+def test_what_is_laid_beside_appears_with_the_set(tmp_path: Path) -> None:
+    def interrupted(part: Path) -> None:
+        raise KeyboardInterrupt
+
+    for finish in (interrupted, interrupted, lambda part: (part / "sheet.png").touch()):
+        assert not (tmp_path / "set").exists()
+        with contextlib.suppress(KeyboardInterrupt):
+            write_set(
+                IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", names=["fog"], processes=1, finish=finish
+            )
+    made = {path.name for path in (tmp_path / "set").iterdir()}
+    assert made == {"fog.npy", "labels.npy", "corrupted.json", "sheet.png"}
+
+
+@pytest.mark.parametrize("classes", [("bird", "cat", "dog", "eel"), ("cat", "bird", "dog")])
+def test_a_set_of_other_classes_is_refused(npy: Path, classes: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="was made from noise with 3 classes such as 'bird'"):
+        open_set(npy, classes, SPEC)
+
+
 def test_a_folder_that_is_there_is_left_alone(npy: Path) -> None:
     with pytest.raises(OutputError, match="is there already"):
         make(npy)
@@ -125,6 +146,7 @@ def test_a_name_that_is_none(tmp_path: Path) -> None:
         (lambda path: np.save(path / "labels.npy", np.tile(LABELS + 9, 5)), "the classifier knows 3 classes"),
         (lambda path: np.save(path / "labels.npy", np.zeros(150)), "must be whole numbers"),
         (lambda path: (path / "fog.npy").write_bytes(b"\x93NUMPY no more"), "no readable .npy array"),
+        (lambda path: (path / "corrupted.json").write_text("[]"), "corrupted.json does not say what the set was made"),
         (lambda path: (path / "labels.npy").unlink(), "no corrupted set in"),
         (lambda path: [(path / f"{name}.npy").unlink() for name in NAMES], "no corruption such as"),
     ],

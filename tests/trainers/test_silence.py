@@ -6,7 +6,7 @@ import os
 import pytest
 
 from allweather.exporters.quantize import _nncf
-from allweather.exporters.silence import silenced
+from allweather.trainers.silence import silenced
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Keeps the loggers of other libraries quiet: exporters report each of their steps as a warning."""
+"""Keeps the loggers of other libraries quiet: launchers and exporters report each of their steps."""
 
 from __future__ import annotations
 
