@@ -16,9 +16,10 @@ from allweather.runtimes.device import this_device
 from allweather.runtimes.image import InputSpec
 from allweather.trainers.batches import draw, gather
 from allweather.trainers.ema import MovingAverage
-from allweather.trainers.fit import EpochReport, fit
+from allweather.trainers.fit import fit
 from allweather.trainers.launch import fast_bf16, launch
 from allweather.trainers.models import build
+from allweather.trainers.progress import EpochReport
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset, Split
 

@@ -31,8 +31,8 @@ from allweather.runtimes.sink_video import VideoSink
 from allweather.runtimes.sinks import JsonlSink, Sink
 from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.data import open_dataset
-from allweather.trainers.fit import Progress
 from allweather.trainers.launch import launch
+from allweather.trainers.progress import Progress
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.signs import CLASSES, DriveFrame, drive
 from allweather.trainers.splits import Dataset

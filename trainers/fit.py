@@ -6,20 +6,20 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional
 
 from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
 from allweather.trainers import tensorfile
 from allweather.trainers.batches import Draws, draw, gather
 from allweather.trainers.ema import MovingAverage
 from allweather.trainers.evaluate import all_reduced, count_correct
+from allweather.trainers.objective import CrossEntropy, Objective
+from allweather.trainers.progress import EpochReport, Progress
 from allweather.trainers.schedules import rate_share
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
@@ -29,36 +29,6 @@ log = logging.getLogger(__name__)
 SAVE_EVERY = 120.0  # seconds; the most work that a kill can cost
 
 
-@dataclass(frozen=True)
-class EpochReport:
-    """One epoch, measured.
-
-    Attributes:
-        epoch: from 1.
-        loss: mean training loss over all processes.
-        val_accuracy: of the averaged weights on the val split, 0..1.
-        rate: learning rate at the end.
-        seconds: wall-clock time of its training steps, of the last part where it was resumed.
-        images_per_second: of its training steps, over all processes.
-    """
-
-    epoch: int
-    loss: float
-    val_accuracy: float
-    rate: float
-    seconds: float
-    images_per_second: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands: after `step` of `steps` in all; `report` closes each epoch."""
-
-    step: int
-    steps: int
-    report: EpochReport | None = None
-
-
 def fit(
     model: nn.Module,
     dataset: Dataset,
@@ -66,11 +36,12 @@ def fit(
     peak_rate: float,
     *,
     fabric: Fabric,
+    objective: Objective | None = None,
     resume: Path | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[nn.Module, tuple[EpochReport, ...]]:
-    """Trains `model` on `dataset.train` with cross-entropy; SGD, augmented by shifts and mirroring.
+    """Trains `model` on `dataset.train`; SGD, augmented by shifts and mirroring.
 
     Torch's global generator is seeded anew at each step (dropout draws from it).
 
@@ -80,6 +51,7 @@ def fit(
         settings: see there.
         peak_rate: highest learning rate.
         fabric: launched; its processes share each batch.
+        objective: what is made small; cross-entropy where None.
         resume: file to save the run in and to go on from; it is removed by whoever keeps the result.
         watch: called on every process after each step and each epoch.
         clock: seconds, monotonic.
@@ -91,7 +63,8 @@ def fit(
         UsageError: the batch does not fit the data or the number of processes.
         TrainingError: the loss is no longer finite, or `resume` is of another run.
     """
-    run = _Run(model, dataset, settings, peak_rate, fabric, resume, clock)
+    objective = objective or CrossEntropy(settings.label_smoothing)
+    run = _Run(model, dataset, settings, peak_rate, objective, fabric, resume, clock)
     run.load()
     while run.epoch < settings.epochs:
         for step in run.train_epoch():
@@ -110,6 +83,7 @@ class _Run:
         dataset: Dataset,
         settings: FitSettings,
         peak_rate: float,
+        objective: Objective,
         fabric: Fabric,
         resume: Path | None,
         clock: Callable[[], float],
@@ -123,7 +97,8 @@ class _Run:
                 "a batch of %d holds all %d training pictures, so an epoch is one step; try --batch %d",
                 settings.batch, count, max(world, count // 10 // world * world),
             )  # fmt: skip
-        self.settings, self.peak_rate, self.fabric, self.clock = settings, peak_rate, fabric, clock
+        self.settings, self.peak_rate, self.objective = settings, peak_rate, objective
+        self.fabric, self.clock = fabric, clock
         self.steps = count // self.batch
         self.steps_in_all = self.steps * settings.epochs
         self.mirrors = dataset.mirrors if settings.mirrors is None else settings.mirrors
@@ -155,10 +130,12 @@ class _Run:
         number = self.epoch * self.steps + step
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
         images, labels = gather(self.train, draws.order[step, mine], draws.shift[step, mine], draws.mirror[step, mine])
-        torch.manual_seed((self.settings.seed * 1_000_003 + number) * 1009 + self.fabric.global_rank)
+        seed = (self.settings.seed * 1_000_003 + number) * 1009 + self.fabric.global_rank
+        torch.manual_seed(seed)
+        rng = torch.Generator(self.fabric.device).manual_seed(seed)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(number + 1)
-        loss = functional.cross_entropy(self.model(images), labels, label_smoothing=self.settings.label_smoothing)
+        loss = self.objective.loss(self.model, images, labels, self.epoch, rng)
         self.fabric.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -183,6 +160,7 @@ class _Run:
             rate=self._rate((self.epoch + 1) * self.steps),
             seconds=seconds,
             images_per_second=done * self.batch / max(seconds, 1e-9),
+            others=self.objective.measure(self.average.model, self.val, self.fabric),
         )
         self.history.append(report)
         self.epoch, self.step = self.epoch + 1, 0
@@ -208,6 +186,7 @@ class _Run:
         return {
             "settings": dataclasses.asdict(self.settings),
             "peak_rate": self.peak_rate,
+            "objective": dict(self.objective.identity),
             "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
             "processes": self.fabric.world_size,
             "precision": str(self.fabric._precision.precision),
@@ -225,7 +204,7 @@ class _Run:
             "identity": self.identity,
             "epoch": self.epoch,
             "step": self.step,
-            "history": [dataclasses.asdict(report) for report in self.history],
+            "history": [report.row() for report in self.history],
         }
         tensorfile.write(self.resume, {**tensors, "loss_sum": self.loss_sum}, header)
 
@@ -248,7 +227,7 @@ class _Run:
             self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(parameter.device)
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
-        self.history = [EpochReport(**row) for row in header["history"]]
+        self.history = [EpochReport.from_row(row) for row in header["history"]]
 
 
 def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.SGD:

@@ -1,47 +1,53 @@
-"""Taps: the output of every ReLU of any network, by name."""
+"""Taps: the output of every ReLU of any network, in the order of the calls."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+RELUS = frozenset({functional.relu, functional.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_})
 
 
 @contextmanager
-def tapped(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """While open, each forward pass of `model` fills the dictionary with its ReLU outputs.
+def tapped() -> Iterator[list[Tensor]]:
+    """While open, every ReLU's output in this thread is kept, whoever calls it: a module, a function or a method.
 
-    The name is the module's; a ReLU that a network calls several times (torchvision's blocks do) appears as
-    `name`, `name:1`, `name:2`, in the order of the calls. A ReLU called as a function, not a module, cannot be seen.
-
-    Args:
-        model: any network with `nn.ReLU` modules.
+    ReLU6 counts as one. To see one pass, open it around one pass; what it holds keeps the graph of that pass alive.
 
     Yields:
-        float [n, channels, h, w] or [n, features] by name, in the order of the calls; emptied when a pass begins.
+        float [n, channels, h, w] or [n, features] each, growing with every call.
     """
-    found: dict[str, Tensor] = {}
-    calls: Counter[str] = Counter()
+    with _Collector() as collector:
+        yield collector.found
 
-    def clear(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.clear()
-        calls.clear()
 
-    def keep(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            found[f"{name}:{calls[name]}" if calls[name] else name] = output
-            calls[name] += 1
+class _Collector(TorchFunctionMode):
+    """Sees each call of a torch function; those made inside of a function that it sees are not seen again."""
 
-        return hook
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Tensor] = []
 
-    hooks = [model.register_forward_pre_hook(clear)]
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ReLU):
-            hooks.append(module.register_forward_hook(keep(name)))  # type: ignore[arg-type]
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in RELUS or (func is functional.hardtanh and _floor(args, kwargs) == 0):
+            self.found.append(out)
+        return out
+
+
+def _floor(args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> float:
+    """The lower bound that `hardtanh` was called with; nn.ReLU6 calls it with 0."""
+    found: float = args[1] if len(args) > 1 else (kwargs or {}).get("min_val", -1.0)
+    return found

@@ -12,8 +12,9 @@ from lightning_fabric import Fabric
 from allweather.runtimes.image import InputSpec
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.fit import Progress, fit
+from allweather.trainers.fit import fit
 from allweather.trainers.models import architecture, build, load_pretrained
+from allweather.trainers.progress import Progress
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
 
@@ -65,7 +66,7 @@ def train(
         seed=settings.seed,
         settings={**dataclasses.asdict(settings), "peak_rate": peak_rate, "pretrained": pretrained},
         metrics={"val_accuracy": history[-1].val_accuracy, "seconds": sum(row.seconds for row in history)},
-        history=tuple(dataclasses.asdict(row) for row in history),
+        history=tuple(row.row() for row in history),
     )
     if fabric.is_global_zero:
         checkpoints.save(out, checkpoint)

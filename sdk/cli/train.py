@@ -49,9 +49,9 @@ def train(
     """Trains a classifier; killed, it goes on where it was when it is started again."""
     checkpoint_path(out)
     from allweather.trainers.data import open_dataset
-    from allweather.trainers.fit import Progress
     from allweather.trainers.launch import launch
     from allweather.trainers.models import architecture
+    from allweather.trainers.progress import Progress
     from allweather.trainers.settings import FitSettings
     from allweather.trainers.train import train as train_classifier
 

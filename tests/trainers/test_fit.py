@@ -16,9 +16,10 @@ from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.runtimes.image import InputSpec
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.data import open_dataset
-from allweather.trainers.fit import Progress, fit
+from allweather.trainers.fit import fit
 from allweather.trainers.launch import launch
 from allweather.trainers.models import Classifier
+from allweather.trainers.progress import Progress
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
 

@@ -16,12 +16,12 @@ RELUS = {"resnet20": 19, "resnet32": 31, "resnet56": 55, "resnet18": 17, "resnet
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_logits_and_taps_of_every_architecture(arch: str) -> None:
     model = build(arch, 10, InputSpec(32, 32)).eval()
-    with torch.no_grad(), tapped(model) as maps:
+    with torch.no_grad(), tapped() as maps:
         out = model(torch.rand(2, 3, 32, 32))
         assert out.shape == (2, 10)
         assert torch.isfinite(out).all()
         assert len(maps) == RELUS[arch]
-        assert all(value.min() >= 0 for value in maps.values())
+        assert all(value.min() >= 0 for value in maps)
     if arch in PARAMETERS:
         assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[arch]
 
@@ -40,18 +40,6 @@ def test_normalisation_is_the_first_layer() -> None:
     x = torch.rand(2, 3, 4, 4)
     expected = (x - torch.tensor(spec.mean)[:, None, None]) / torch.tensor(spec.std)[:, None, None]
     assert torch.allclose(model(x), expected)
-
-
-def test_taps_are_renewed_by_each_pass_and_leave_nothing_behind() -> None:
-    model = build("resnet18", 3, InputSpec(32, 32)).eval()
-    with torch.no_grad(), tapped(model) as maps:
-        model(torch.zeros(1, 3, 32, 32))
-        first = dict(maps)
-        model(torch.ones(1, 3, 32, 32))
-        assert maps.keys() == first.keys()
-        assert "network.layer1.0.relu:1" in maps
-        assert any(not torch.equal(first[name], maps[name]) for name in maps)
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_what_cannot_be_built_is_named() -> None:

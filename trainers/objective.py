@@ -1,0 +1,63 @@
+"""What a training step makes small: cross-entropy here, robust objectives elsewhere, all for the one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allweather.trainers.splits import Split
+
+
+class Objective(Protocol):
+    """A loss, and what it wants to be judged by after each epoch."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Plain values that must be the same for a run to be resumed."""
+        ...
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
+        """The loss of one batch, a scalar.
+
+        Args:
+            model: in train mode.
+            images: float32 [n, 3, h, w] in 0..1, channels-last.
+            labels: int64 [n].
+            epoch: from 0.
+            rng: seeded for this step and process, on the device of the images.
+        """
+        ...
+
+    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+        """Accuracies (0..1) beside the clean one, by name; `val` is on the model's device."""
+        ...
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Plain supervised training.
+
+    Attributes:
+        label_smoothing: share of the target spread over all classes, 0 to below 1.
+    """
+
+    label_smoothing: float = 0.0
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Nothing: the loop's own settings hold it."""
+        return {}
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
+        """Mean cross-entropy."""
+        return functional.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
+
+    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+        """Nothing: the loop measures clean accuracy itself."""
+        return {}
