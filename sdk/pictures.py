@@ -133,6 +133,38 @@ def severities(rows: Mapping[str, Sequence[Image]]) -> bytes:
     return png.getvalue()
 
 
+def augmentations(shown: Mapping[str, Sequence[Image]]) -> bytes:
+    """A PNG of some pictures (uint8 [h, w, 3], RGB): a row each, a column for each way they are shown."""
+    rows = len(next(iter(shown.values())))
+    with _figure(1.25 * len(shown), 1.25 * rows + 0.6) as (figure, png):
+        places = figure.subplots(rows, len(shown), squeeze=False)
+        for column, (name, images) in enumerate(shown.items()):
+            for row, image in enumerate(images):
+                axes = places[row, column]
+                axes.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
+                axes.axis("off")
+            places[0, column].set_title(name.replace(" (", "\n(").replace(" and ", "\nand "), size=8)
+    return png.getvalue()
+
+
+def finetuning(history: Sequence[Mapping[str, float]], rows: Sequence[str]) -> bytes:
+    """A PNG of validation accuracy over epochs: clean, each augmentation, and the combinations, as named in `rows`."""
+    epochs = [row["epoch"] for row in history]
+    with _figure(8, 4.6) as (figure, png):
+        axes = figure.add_subplot()
+        lines = {"clean": [row["val_accuracy"] for row in history]}
+        lines |= {name: [row[name] for row in history] for name in rows}
+        colours = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
+        for (name, values), colour in zip(lines.items(), colours, strict=True):
+            style = "--" if name.startswith("combined") else "-"
+            shown = name.replace("_", " ")
+            axes.plot(epochs, [100 * value for value in values], style, color=colour, label=shown, marker="o", ms=3)
+        axes.set(xlabel="epoch", ylabel="validation accuracy, %", title="Finetuning")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return png.getvalue()
+
+
 def training(history: Sequence[Mapping[str, float]]) -> bytes:
     """A PNG of loss and validation accuracy over epochs."""
     epochs = [row["epoch"] for row in history]

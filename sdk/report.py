@@ -61,6 +61,13 @@ def _section(section: Section) -> str:
     return "\n".join(parts)
 
 
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table in Markdown; the first row is its head."""
+    head, *body = rows
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    return lines + [f"| {' | '.join(row)} |" for row in body]
+
+
 def write(folder: Path, files: Mapping[str, bytes | str]) -> None:
     """Writes each file into `folder`, each whole or not at all.
 

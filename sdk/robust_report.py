@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from allweather import pictures
-from allweather.report import Section, page, write
+from allweather.report import Section, markdown, page, write
 from allweather.runtimes.frame import Image
 from allweather.trainers.corrupt import COMMON, EXTRA
 from allweather.trainers.robustness import Mean, Robustness
@@ -105,13 +105,6 @@ def error_table(results: Sequence[Robustness], names: Sequence[str]) -> list[Row
     columns = [result.errors() for result in results]
     head = ("corruption", *(title(result) for result in results))
     return [head, *((name, *(f"{100 * column[name]:.2f}" for column in columns)) for name in names)]
-
-
-def markdown(rows: Sequence[Row]) -> list[str]:
-    """A table in Markdown; the first row is its head."""
-    head, *body = rows
-    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
-    return lines + [f"| {' | '.join(row)} |" for row in body]
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -35,6 +35,7 @@ class Checkpoint:
         settings: of the run, as plain values.
         metrics: what was measured, by name: accuracies are shares of 1.
         history: one row an epoch.
+        strengths: calibrated parameters of augmentations, by name; empty before calibration.
         versions: of Python and the libraries that made it.
     """
 
@@ -47,6 +48,7 @@ class Checkpoint:
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
+    strengths: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: library_versions(LIBRARIES))
 
     def classifier(self) -> Classifier:
@@ -85,6 +87,7 @@ class _Header(BaseModel):
     settings: dict[str, Any]
     metrics: dict[str, float]
     history: tuple[dict[str, float], ...]
+    strengths: dict[str, float] = {}
     versions: dict[str, str]
 
 
@@ -104,6 +107,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         settings=dict(checkpoint.settings),
         metrics=dict(checkpoint.metrics),
         history=tuple(dict(row) for row in checkpoint.history),
+        strengths=dict(checkpoint.strengths),
         versions=dict(checkpoint.versions),
     )
     tensorfile.write(path, checkpoint.weights, header.model_dump(mode="json"))
@@ -141,6 +145,7 @@ def load(path: Path) -> Checkpoint:
         settings=header.settings,
         metrics=header.metrics,
         history=header.history,
+        strengths=header.strengths,
         versions=header.versions,
     )
 

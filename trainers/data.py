@@ -48,6 +48,22 @@ def open_dataset(name: str, size: int | None = None, *, download: bool = False, 
     raise UsageError(f"unknown data set {name!r}; write {FORMS}, with ROOT a folder")
 
 
+def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, download: bool = False) -> Dataset:
+    """A data set at a classifier's input size.
+
+    Raises:
+        UsageError: the data is of other classes.
+        DataError: it cannot be read; see `open_dataset`.
+    """
+    dataset = open_dataset(name, spec.height, download=download)
+    if dataset.classes != classes:
+        raise UsageError(
+            f"the classifier knows {len(classes)} classes ({', '.join(classes[:3])}, ...) and {name} has "
+            f"{len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); name the data it was trained on"
+        )
+    return dataset
+
+
 def _signs(size: int, count: int | None) -> Dataset:
     drawn = (
         signs.render(split, size=size, count=count if split == "train" else None) for split in ("train", "val", "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -103,9 +104,9 @@ class _Run:
         self.steps_in_all = self.steps * settings.epochs
         self.mirrors = dataset.mirrors if settings.mirrors is None else settings.mirrors
         self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
+        self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.resume, self.identity = resume, self._identity(dataset)
         self.train, self.val = dataset.train.to(fabric.device), dataset.val.to(fabric.device)
-        self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.plain, settings.ema)
         self.model, self.optimizer = fabric.setup(self.plain, _optimizer(self.plain, settings))
         self.epoch, self.step = 0, 0
@@ -188,6 +189,7 @@ class _Run:
             "peak_rate": self.peak_rate,
             "objective": dict(self.objective.identity),
             "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
+            "start": weights_digest(self.plain),
             "processes": self.fabric.world_size,
             "precision": str(self.fabric._precision.precision),
         }
@@ -228,6 +230,14 @@ class _Run:
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_row(row) for row in header["history"]]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Short hash of all weights and statistics of a model."""
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.SGD:

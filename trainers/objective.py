@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allweather.trainers.distortions import Distortion
 from allweather.trainers.splits import Split
 
 
@@ -45,17 +46,21 @@ class CrossEntropy:
 
     Attributes:
         label_smoothing: share of the target spread over all classes, 0 to below 1.
+        distortion: what is done to each picture first.
     """
 
     label_smoothing: float = 0.0
+    distortion: Distortion | None = None
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Nothing: the loop's own settings hold it."""
-        return {}
+        """The distortion's; the loop's own settings hold the rest."""
+        return self.distortion.identity if self.distortion else {}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Mean cross-entropy."""
+        if self.distortion:
+            images = self.distortion(images, epoch, rng)
         return functional.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
 
     def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.batches import to_float
-from allweather.trainers.data import open_dataset
+from allweather.trainers.data import open_dataset_of
 from allweather.trainers.splits import Dataset
 
 BATCH = 250  # of forward passes without gradients; larger ones leave the CPU's cache
@@ -36,6 +36,7 @@ class Target:
         answer: uint8 [n, h, w, 3] -> float32 [n, C] logits.
         fingerprint: SHA-256 of its weights; of the manifest of a bundle, which holds those of all its files.
         history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
+        strengths: a checkpoint's calibrated parameters of augmentations; empty where there are none.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Target:
     answer: Callable[[Image], Floats]
     fingerprint: str
     history: tuple[Mapping[str, float], ...] = ()
+    strengths: Mapping[str, float] = field(default_factory=dict)
 
     def open_data(self, name: str, *, download: bool = False) -> Dataset:
         """A data set at its input size.
@@ -53,13 +55,7 @@ class Target:
             UsageError: the data is of other classes.
             DataError: it cannot be read; see `open_dataset`.
         """
-        dataset = open_dataset(name, self.input.height, download=download)
-        if dataset.classes != self.classes:
-            raise UsageError(
-                f"the classifier knows {len(self.classes)} classes ({', '.join(self.classes[:3])}, ...) and {name} has "
-                f"{len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); name the data it was trained on"
-            )
-        return dataset
+        return open_dataset_of(name, self.classes, self.input, download=download)
 
 
 @contextmanager
@@ -85,7 +81,16 @@ def open_target(path: Path, *, engine: str | None = None, precision: str | None 
         def answer(images: Image) -> Floats:
             return logits(model, torch.from_numpy(images).to(device)).cpu().numpy()
 
-        yield Target(path, "torch fp32", trained.classes, trained.input, answer, _sha256(path), trained.history)
+        yield Target(
+            path,
+            "torch fp32",
+            trained.classes,
+            trained.input,
+            answer,
+            _sha256(path),
+            trained.history,
+            trained.strengths,
+        )
         return
     bundle = Bundle.open(path)
     running, chosen = open_engine(bundle, engine, precision)

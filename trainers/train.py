@@ -12,8 +12,10 @@ from lightning_fabric import Fabric
 from allweather.runtimes.image import InputSpec
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.distortions import Library, LibraryName
 from allweather.trainers.fit import fit
 from allweather.trainers.models import architecture, build, load_pretrained
+from allweather.trainers.objective import CrossEntropy
 from allweather.trainers.progress import Progress
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
@@ -27,6 +29,7 @@ def train(
     *,
     fabric: Fabric,
     pretrained: bool = False,
+    augment: LibraryName | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Checkpoint:
     """Builds, trains and saves a classifier.
@@ -40,6 +43,7 @@ def train(
         out: the checkpoint to write.
         fabric: launched.
         pretrained: start from torchvision's ImageNet weights.
+        augment: torchvision's augmentation of the pictures, beside shifts and mirroring.
         watch: told of every step and epoch.
 
     Raises:
@@ -55,7 +59,10 @@ def train(
         load_pretrained(model, arch)
     peak_rate = settings.peak_rate or architecture(arch).peak_rate * settings.batch / 128
     resume = resume_path(out)
-    averaged, history = fit(model, dataset, settings, peak_rate, fabric=fabric, resume=resume, watch=watch)
+    objective = CrossEntropy(settings.label_smoothing, Library(augment) if augment else None)
+    averaged, history = fit(
+        model, dataset, settings, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
+    )
     weights = {key.removeprefix("network."): value for key, value in averaged.state_dict().items()}
     checkpoint = Checkpoint(
         arch=arch,
@@ -64,7 +71,7 @@ def train(
         weights=weights,
         data=dataset.name,
         seed=settings.seed,
-        settings={**dataclasses.asdict(settings), "peak_rate": peak_rate, "pretrained": pretrained},
+        settings={**dataclasses.asdict(settings), "peak_rate": peak_rate, "pretrained": pretrained, "augment": augment},
         metrics={"val_accuracy": history[-1].val_accuracy, "seconds": sum(row.seconds for row in history)},
         history=tuple(row.row() for row in history),
     )

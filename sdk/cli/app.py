@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from allweather.cli.calibrate import calibrate
 from allweather.cli.corrupt import corrupt
 from allweather.cli.demo import demo
 from allweather.cli.doctor import doctor
 from allweather.cli.evaluate import evaluate
 from allweather.cli.export import export
+from allweather.cli.finetune import finetune
 from allweather.cli.importing import import_
 from allweather.cli.run import run
 from allweather.cli.train import train
@@ -23,6 +25,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(train)
 app.command("import")(import_)
+app.command()(calibrate)
+app.command()(finetune)
 app.command()(evaluate)
 app.command()(corrupt)
 app.command()(export)

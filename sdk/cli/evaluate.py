@@ -29,6 +29,9 @@ def evaluate(
     corrupted: Annotated[
         str | None, typer.Option(help="generate, or a folder like CIFAR-10-C or ImageNet-C: measures robustness")
     ] = None,
+    augmented: Annotated[
+        bool, typer.Option("--augmented", help="on augmented pictures of the strengths in a calibrated checkpoint")
+    ] = False,
     baseline: Annotated[
         str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors in percent")
     ] = None,
@@ -56,9 +59,17 @@ def evaluate(
             )
             for path in targets
         ]
-        if corrupted is None:
-            if len(opened) > 1 or baseline or devices > 1:
-                raise UsageError("several targets, --baseline and --devices go with --corrupted; add it")
+        if corrupted is None and (baseline or devices > 1):
+            raise UsageError("--baseline and --devices go with --corrupted; add it")
+        if augmented and corrupted:
+            raise UsageError("--augmented and --corrupted are two measurements; ask for one at a time")
+        if len({target.classes for target in opened}) > 1:
+            raise UsageError("the targets know different classes; compare those of one data set")
+        if augmented:
+            _augmented(opened, data, download, out, as_json)
+        elif corrupted is None:
+            if len(opened) > 1:
+                raise UsageError("several targets go with --corrupted or --augmented; add one")
             _clean(opened[0], data, download, out, as_json)
         else:
             _robustness(opened, data, corrupted, baseline, devices, seed, download, out, as_json)
@@ -74,6 +85,34 @@ def _clean(target: Target, data: str, download: bool, out: Path | None, as_json:
     if out:
         write_evaluation(evaluation, out)
     result(plain(evaluation), as_json, "evaluated")
+
+
+def _augmented(targets: list[Target], data: str, download: bool, out: Path | None, as_json: bool) -> None:
+    from allweather.augmented_report import accuracy_table, write_augmented
+    from allweather.trainers.augmented import examples, measure_augmented
+
+    strengths = next((target.strengths for target in targets if target.strengths), None)
+    if strengths is None:
+        raise UsageError(
+            "none of the targets is a calibrated checkpoint; run: allweather calibrate CHECKPOINT --data DATA --out NEW"
+        )
+    results = []
+    with progress("evaluate", None) as update:
+        for target in targets:
+            dataset = target.open_data(data, download=download)
+
+            def watch(done: int, total: int, name: str = target.path.name) -> None:
+                update(done, f"{name}: {done} of {total} rows")
+
+            results.append(measure_augmented(target, dataset, strengths, watch=watch))
+    for note in results[0].notes:
+        say(note)
+    if out:
+        write_augmented(results, examples(dataset, strengths), out)
+    if as_json:
+        result({"results": [asdict(each) for each in results]}, as_json, "evaluated")
+    else:
+        table(accuracy_table(results))
 
 
 def _robustness(
@@ -94,8 +133,6 @@ def _robustness(
     from allweather.trainers.measure import measure
 
     against = read_baseline(baseline) if baseline else None
-    if len({target.classes for target in targets}) > 1:
-        raise UsageError("the targets know different classes; compare those of one data set")
     fabric = launch(devices)
     keep = out.with_name(f".{out.name}.cells") if out else None
     results: list[Robustness] = []

@@ -26,10 +26,29 @@ class PrecisionChoice(str, Enum):
     int8 = "int8"
 
 
+class AugmentChoice(str, Enum):
+    """Augmentations of torchvision."""
+
+    augmix = "augmix"
+    randaugment = "randaugment"
+    trivial = "trivial"
+
+
+class Arithmetic(str, Enum):
+    """Arithmetic of training."""
+
+    auto = "auto"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
 Data = Annotated[str, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")]
 Seed = Annotated[int, typer.Option(help="of all chance in it: the same seed, the same result")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 Download = Annotated[bool, typer.Option("--download", help="fetch CIFAR into ROOT if it is not there")]
+CheckpointFile = Annotated[Path, typer.Argument(help="a checkpoint (.safetensors)")]
+Devices = Annotated[int, typer.Option(help="processes on this machine")]
+TrainPrecision = Annotated[Arithmetic, typer.Option("--precision", help="auto: bf16 where the device is fast at it")]
 OutCheckpoint = Annotated[Path, typer.Option("--out", help="checkpoint to write (.safetensors)")]
 Engine = Annotated[EngineChoice | None, typer.Option(help="the fastest that runs here if not given")]
 Precision = Annotated[PrecisionChoice | None, typer.Option(help="int8 where the bundle has it if not given")]

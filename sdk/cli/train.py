@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from allweather.cli.console import guarded, progress, result, say
-from allweather.cli.options import AsJson, Data, Download, OutCheckpoint, Seed, checkpoint_path
+from allweather.cli.options import (
+    Arithmetic,
+    AsJson,
+    AugmentChoice,
+    Data,
+    Devices,
+    Download,
+    OutCheckpoint,
+    Seed,
+    TrainPrecision,
+    checkpoint_path,
+)
 
 
 class ScheduleChoice(str, Enum):
@@ -16,14 +27,6 @@ class ScheduleChoice(str, Enum):
 
     onecycle = "onecycle"
     cosine = "cosine"
-
-
-class Arithmetic(str, Enum):
-    """Arithmetic of training."""
-
-    auto = "auto"
-    bf16 = "bf16"
-    fp32 = "fp32"
 
 
 @guarded
@@ -40,8 +43,9 @@ def train(
     mirrors: Annotated[bool | None, typer.Option(help="mirror half of the pictures; the data's own answer")] = None,
     size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="start from torchvision's weights")] = False,
-    devices: Annotated[int, typer.Option(help="processes on this machine")] = 1,
-    precision: Annotated[Arithmetic, typer.Option(help="auto: bf16 where the device is fast at it")] = Arithmetic.auto,
+    augment: Annotated[AugmentChoice | None, typer.Option(help="torchvision's, beside shifts and mirroring")] = None,
+    devices: Devices = 1,
+    precision: TrainPrecision = Arithmetic.auto,
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
@@ -79,6 +83,9 @@ def train(
                 f"{row.images_per_second:.0f} images/s"
             )
 
-        checkpoint = train_classifier(arch, dataset, settings, out, fabric=fabric, pretrained=pretrained, watch=watch)
+        checkpoint = train_classifier(
+            arch, dataset, settings, out, fabric=fabric, pretrained=pretrained,
+            augment=augment.value if augment else None, watch=watch,
+        )  # fmt: skip
     if leads:
         result({"checkpoint": str(out), "arch": arch, "data": data, **checkpoint.metrics}, as_json, "trained")

@@ -1,0 +1,59 @@
+"""allweather calibrate."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from allweather.cli.console import guarded, progress, result, say, table
+from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, checkpoint_path
+
+
+@guarded
+def calibrate(
+    checkpoint: CheckpointFile,
+    data: Data,
+    out: OutCheckpoint,
+    points: Annotated[float, typer.Option(help="of accuracy, in percent, that each augmentation is to cost")] = 10.0,
+    download: Download = False,
+    as_json: AsJson = False,
+) -> None:
+    """Finds how strong each augmentation must be to cost a classifier ten points, for finetune to work with."""
+    checkpoint_path(out)
+    import torch
+
+    from allweather.augmented_report import label
+    from allweather.trainers import checkpoint as checkpoints
+    from allweather.trainers.augment import AUGMENTATIONS
+    from allweather.trainers.calibrate import calibrate as find
+    from allweather.trainers.data import open_dataset_of
+
+    start = checkpoints.load(checkpoint)
+    dataset = open_dataset_of(data, start.classes, start.input, download=download)
+    for note in dataset.notes:
+        say(note)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with progress("calibrate", None) as update:
+        found = find(
+            start.classifier().to(device),
+            dataset.val.to(device),
+            points / 100,
+            watch=lambda name: update(0, f"calibrate {name}"),
+        )
+    for each in found.strengths:
+        if not each.reached:
+            cost = 100 * (found.clean - each.accuracy)
+            say(f"{label(each.name)} costs {cost:.1f} points at most: it stays at its limit")
+    checkpoints.save(out, dataclasses.replace(start, strengths=found.parameters))
+    if as_json:
+        result({"checkpoint": str(out), **dataclasses.asdict(found)}, as_json, "calibrated")
+        return
+    rows = [("", "parameter", "here", "paper's VGG-16", "validation accuracy, %")]
+    rows.append(("clean", "", "", "", f"{100 * found.clean:.2f}"))
+    for each in found.strengths:
+        kind, accuracy = AUGMENTATIONS.get(each.name), f"{100 * each.accuracy:.2f}"
+        parts = (kind.parameter, f"{each.parameter:.4g}", f"{kind.paper:g}") if kind else ("", "", "")
+        rows.append((label(each.name), *parts, accuracy))
+    table(rows)
