@@ -1,0 +1,118 @@
+"""The cost of a finetuning step beside a plain one: python benchmarks/finetuning.py [resnet20].
+
+All steps are on the same batch of 128 clean pictures of 32 px: forward, backward, SGD. They take turns, and the ratio
+of medians to the plain step is printed, with the memory that each takes at its peak. "naive" is equation 6 as written.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import get_context
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allweather.runtimes.device import this_device
+from allweather.runtimes.image import InputSpec
+from allweather.trainers.augment import AUGMENTATIONS
+from allweather.trainers.distortions import Combined
+from allweather.trainers.launch import fast_bf16
+from allweather.trainers.models import build
+from allweather.trainers.pairs import PairObjective, terms
+from allweather.trainers.taps import tapped
+
+BATCH, ROUNDS = 128, 9
+HELD_TO = {"at": 2.1, "st": 2.1, "fma": 2.5}
+COPIES = Combined({name: kind.paper for name, kind in AUGMENTATIONS.items()})
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def plain(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the clean batch."""
+    return functional.cross_entropy(model(images), labels)
+
+
+def ours(method: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """As `finetune` does it, distortion included."""
+    objective = PairObjective(terms(method, 1.0), COPIES)  # type: ignore[arg-type]
+    return objective.loss(model, images, labels, 0, torch.Generator().manual_seed(0))
+
+
+def naive(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """FMA from two forward passes, left to autograd."""
+    with tapped() as clean_maps:
+        answers = model(images)
+    with tapped() as maps:
+        model(COPIES(images, 0, torch.Generator().manual_seed(0)))
+    total = functional.cross_entropy(answers, labels)
+    for f, g in zip(clean_maps, maps, strict=True):
+        mean = f.flatten(1).mean(1).reshape(-1, *[1] * (f.dim() - 1))
+        total = total + (((f - g) / mean) ** 2).mean() / len(maps)
+    return total
+
+
+STEPS: dict[str, Loss] = {
+    "plain": plain,
+    **{method: partial(ours, method) for method in ("at", "st", "fma", "robust")},
+    "naive fma": naive,
+}
+
+
+def prepared(arch: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network in train mode and a batch."""
+    torch.manual_seed(0)
+    model = build(arch, 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
+    images = torch.rand(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    return model, images, torch.randint(0, 10, (BATCH,))
+
+
+def step(loss: Loss, model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Seconds of one step."""
+    began = time.perf_counter()
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):
+        value = loss(model, images, labels)
+    value.backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 1e-3 * parameter.grad  # type: ignore[operator]
+            parameter.grad = None
+    return time.perf_counter() - began
+
+
+def peak_memory(arch: str, name: str) -> float:
+    """MB that two steps take at most; run in a process of its own."""
+    model, images, labels = prepared(arch)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(2):
+        step(STEPS[name], model, images, labels)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main() -> None:
+    """Prints one line a step."""
+    arch = sys.argv[1] if len(sys.argv) > 1 else "resnet20"
+    model, images, labels = prepared(arch)
+    times: dict[str, list[float]] = {name: [] for name in STEPS}
+    for loss in STEPS.values():
+        step(loss, model, images, labels)  # the first pays for set-up
+    for _ in range(ROUNDS):
+        for name, loss in STEPS.items():
+            times[name].append(step(loss, model, images, labels))
+    print(f"{this_device().line()}; {arch}, {BATCH} pictures, {'bf16' if fast_bf16() else 'fp32'}, {ROUNDS} rounds")
+    base = statistics.median(times["plain"])
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for name, each in times.items():
+            megabytes = pool.apply(peak_memory, (arch, name))
+            median = statistics.median(each)
+            held = f"  (held to {HELD_TO[name]})" if name in HELD_TO else ""
+            print(f"{name:10} {1000 * median:7.0f} ms  ratio {median / base:5.2f}  {megabytes:6.0f} MB{held}")
+
+
+if __name__ == "__main__":
+    main()
