@@ -35,6 +35,7 @@ def trained() -> Checkpoint:
         metrics={"val_accuracy": 0.5},
         history=({"epoch": 1, "loss": 1.5},),
         versions={"torch": "2"},
+        strengths={"brightness+": 0.25},
     )
 
 
@@ -53,7 +54,7 @@ def header_of(content: bytes) -> dict[str, object]:
 def test_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
     checkpoints.save(tmp_path / "a.safetensors", trained)
     back = checkpoints.load(tmp_path / "a.safetensors")
-    for name in ("arch", "classes", "input", "data", "seed", "settings", "metrics", "history", "versions"):
+    for name in ("arch", "classes", "input", "data", "seed", "settings", "metrics", "history", "versions", "strengths"):
         assert getattr(back, name) == getattr(trained, name), name
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(back.classifier()(x), trained.classifier()(x))
@@ -73,6 +74,7 @@ def test_the_header_is_pinned(content: bytes) -> None:
         "metrics": {"val_accuracy": 0.5},
         "history": [{"epoch": 1, "loss": 1.5}],
         "versions": {"torch": "2"},
+        "strengths": {"brightness+": 0.25},
     }
 
 
