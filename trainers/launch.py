@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.memory import keep_freed_memory
 from allweather.trainers.silence import silenced
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -32,7 +33,8 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
     """Starts the processes of a run; each of them returns from here with its own Fabric.
 
     With more than one device the program is started again for each further process, with the same arguments; under
-    `torchrun` the processes are those it started, on any number of machines.
+    `torchrun` the processes are those it started, on any number of machines. On a CPU the process keeps the memory
+    that it frees from here on.
 
     Args:
         devices: processes on this machine: GPUs where there are any, else shares of the CPU (gloo).
@@ -47,6 +49,8 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         raise UsageError(f"--devices is 1 to {most} here ({'GPUs' if gpus else 'CPU cores'}); got {devices}")
     bf16 = precision == "bf16" or (precision == "auto" and fast_bf16())
     elastic = "TORCHELASTIC_RUN_ID" in os.environ
+    if not gpus:
+        keep_freed_memory()
     if (devices > 1 or elastic) and not gpus:
         # else every process starts a thread for each core and they fight for them
         local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
