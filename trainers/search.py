@@ -55,8 +55,7 @@ def search_gamma(
         watch: told of each trial.
 
     Returns:
-        (the gamma of the best mean among those that cost at most half a point of clean accuracy; else the one of the
-        best clean accuracy, all trials).
+        (the gamma that `chosen` names, all trials).
 
     Raises:
         UsageError: the method has no gamma, or there is nothing to be judged by; see `finetune`.
@@ -90,11 +89,16 @@ def search_gamma(
 
 
 def chosen(trials: tuple[Trial, ...], clean: float) -> float:
-    """The gamma that a search ends with; `clean` is the accuracy before."""
-    good = [trial for trial in trials if trial.clean >= clean - LOSS_OF_CLEAN]
-    if good:
-        return max(good, key=lambda trial: trial.mean).gamma
-    return max(trials, key=lambda trial: trial.clean).gamma
+    """The gamma of the best mean among trials that cost at most half a point of clean accuracy.
+
+    Where none is so careful, as a short run may cost more at any gamma, among all.
+
+    Args:
+        trials: finished.
+        clean: accuracy before, 0..1.
+    """
+    careful = [trial for trial in trials if trial.clean >= clean - LOSS_OF_CLEAN]
+    return max(careful or trials, key=lambda trial: trial.mean).gamma
 
 
 def _read(keep: Path, identity: list[str]) -> tuple[Trial, ...]:
