@@ -1,0 +1,107 @@
+"""Microseconds a view takes beside Pillow and torchvision: python benchmarks/views.py.
+
+Each library gets the picture in its own form (array, Image, uint8 tensor), one at a time, on one core. They take turns,
+and the best of several rounds is printed. Rotation and zoom of the others do not mirror the border. Pillow has no view
+whose factor is written otherwise; a "-" says that a library has no such function.
+"""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from PIL import ImageEnhance, ImageOps
+
+from allweather.runtimes.device import this_device
+from allweather.runtimes.views import CLASSICS, VIEWS, view
+from allweather.trainers.vision import torchvision
+
+ROUNDS, SECONDS = 5, 0.02
+Call = Callable[[], Any]
+
+
+def pillow(name: str, image: Pillow.Image) -> Call | None:
+    """The same view by Pillow."""
+    side = image.width
+    kind, factor = _split(name)
+    if kind == "colour":
+        return lambda: ImageEnhance.Color(image).enhance(factor)
+    if kind == "sharpness":
+        return lambda: ImageEnhance.Sharpness(image).enhance(factor)
+    if kind == "rotate":
+        return lambda: image.rotate(factor, Pillow.Resampling.BILINEAR)
+    if kind == "zoom":
+        shift = (side - side / factor) / 2
+        data = (1 / factor, 0, shift, 0, 1 / factor, shift)
+        return lambda: image.transform(image.size, Pillow.Transform.AFFINE, data, Pillow.Resampling.BILINEAR)
+    if name.startswith("crop"):
+        box = (0, 0, round(side * 7 / 8), round(side * 7 / 8))
+        return lambda: image.resize(image.size, Pillow.Resampling.BILINEAR, box)
+    others: dict[str, Call] = {
+        "autocontrast": lambda: ImageOps.autocontrast(image),
+        "hflip": lambda: ImageOps.mirror(image),
+    }
+    return others.get(name)
+
+
+def tensors(name: str, image: torch.Tensor) -> Call | None:
+    """The same view by torchvision."""
+    functional = torchvision("transforms.v2.functional")
+    side = image.shape[-1]
+    kind, factor = _split(name)
+    part = round(side * 7 / 8)
+    calls: dict[str, Call] = {
+        "colour": partial(functional.adjust_saturation, image, factor),
+        "sharpness": partial(functional.adjust_sharpness, image, factor),
+        "rotate": partial(functional.rotate, image, factor, functional.InterpolationMode.BILINEAR),
+        "zoom": partial(
+            functional.affine, image, 0.0, [0, 0], factor, [0.0, 0.0], functional.InterpolationMode.BILINEAR
+        ),
+        "autocontrast": partial(functional.autocontrast, image),
+        "hflip": partial(functional.horizontal_flip, image),
+        "crop": partial(functional.resized_crop, image, 0, 0, part, part, [side, side], antialias=False),
+    }
+    return calls.get(kind)
+
+
+def _split(name: str) -> tuple[str, float]:
+    """A view's kind and the number in its name."""
+    kind = name.split("-")[0] if name.startswith("crop") else name.rstrip("+-.0123456789")
+    return kind, float(name[len(kind) :] or 0) if not name.startswith("crop") else 0.0
+
+
+def best(call: Call | None) -> float:
+    """Microseconds of a call, for one round."""
+    if call is None:
+        return float("nan")
+    timer = timeit.Timer(call)
+    once = max(timer.timeit(1), 1e-7)
+    count = max(1, int(SECONDS / once))
+    return 1e6 * timer.timeit(count) / count
+
+
+def main() -> None:
+    """Prints one line a view and size."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    print(f"{this_device().line()}; one core, microseconds a picture, best of {ROUNDS} rounds")
+    for side in (32, 224):
+        noise = np.random.default_rng(0).integers(20, 230, (side // 4, side // 4, 3), dtype=np.uint8)
+        array = np.ascontiguousarray(cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC))
+        image, tensor = Pillow.fromarray(array), torch.from_numpy(array).permute(2, 0, 1).contiguous()
+        print(f"\n{side} px {'ours':>20} {'Pillow':>9} {'torchvision':>12} {'ratios':>14}")
+        for name in (*VIEWS, *list(CLASSICS)[:2]):
+            calls = (partial(view(name).apply, array), pillow(name, image), tensors(name, tensor))
+            ours, theirs, torchs = (min(best(call) for _ in range(ROUNDS)) for call in calls)
+            ratios = "" if name == "identity" else f"{theirs / ours:7.1f} {torchs / ours:7.1f}"
+            print(f"{name:16} {ours:9.2f} {theirs:9.2f} {torchs:12.2f} {ratios}")
+
+
+if __name__ == "__main__":
+    main()
