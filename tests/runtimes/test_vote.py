@@ -82,3 +82,10 @@ def test_a_constant_added_to_a_view_changes_nothing(logits: Any, data: st.DataOb
 @given(logits=ANY, times=st.integers(2, 5))
 def test_a_view_seen_several_times_votes_as_once(logits: Any, times: int) -> None:
     np.testing.assert_allclose(mean_probability(np.repeat(logits, times, axis=0)), mean_probability(logits), atol=1e-6)
+
+
+def test_weights_count() -> None:
+    logits = np.array([[4.0, 0.0], [0.0, 4.0]], np.float32)
+    assert mean_probability(logits, (1.0, 0.0))[0] > 0.9
+    assert mean_probability(logits, (1.0, 3.0))[1] > 0.7
+    assert np.array_equal(mean_probability(logits, (2.0, 2.0)), mean_probability(logits))

@@ -1,0 +1,149 @@
+"""Policies: which views of a frame are run, and how their answers become one. Small values that travel in bundles."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.frame import Floats
+from allweather.runtimes.views import CLASSICS, THEN, VIEWS, view
+
+Pick = Literal["all", "draw", "random", "top", "oracle"]
+FLIP = "hflip"
+CROPS = tuple(name for name in CLASSICS if name.startswith("crop"))
+FORMS = (
+    "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
+    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K",
+)  # fmt: skip
+TUNED = ("gps", "learned")  # found by `allweather tune`, not by their names alone
+MOST = 64  # views a frame; no vote gains from more, and a hostile bundle could ask for millions
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a frame is looked at.
+
+    Attributes:
+        name: as it is written: "top:2+flip".
+        pick: how views are chosen: all of them; `count` draws, with repetition; a random subset of `count`; the `count`
+            of the lowest predicted loss; or of the lowest true loss, which only an evaluation knows.
+        views: names to choose from.
+        count: how many are chosen.
+        flips: whether each chosen view is run mirrored, too.
+        weights: of `views` in the vote, in their order; equal where empty.
+    """
+
+    name: str
+    pick: Pick
+    views: tuple[str, ...]
+    count: int
+    flips: bool = False
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be run.
+
+        Raises:
+            UsageError: naming what is wrong.
+        """
+        for name in self.views:
+            view(name)
+        repeats = self.pick == "draw"
+        most = MOST if repeats else min(MOST, len(self.views))
+        if not self.views or not 1 <= self.count <= most:
+            raise UsageError(f"policy {self.name}: the number of views is 1 to {most}; got {self.count}")
+        if not repeats and len(set(self.views)) < len(self.views):
+            raise UsageError(f"policy {self.name}: a view is named twice; 'set:VIEW,...:N' draws with repetition")
+        fits = len(self.weights) in (0, len(self.views)) and all(0 <= weight < math.inf for weight in self.weights)
+        if not fits or (self.weights and not sum(self.weights) > 0):
+            raise UsageError(f"policy {self.name}: one weight a view, all >= 0 and one above; got {self.weights}")
+
+    @property
+    def runs(self) -> int:
+        """Pictures that the classifier sees for a frame."""
+        return self.count * (2 if self.flips else 1)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it needs predicted losses."""
+        return self.pick == "top"
+
+    def choose(self, losses: Floats | None, rng: np.random.Generator) -> tuple[int, ...]:
+        """Places in `views` of those to run on a frame, the most promising first.
+
+        Args:
+            losses: float [len(views)], predicted ("top") or true ("oracle"); a nan is taken for the worst.
+            rng: for "draw" and "random".
+        """
+        if self.pick == "draw":
+            return tuple(int(place) for place in rng.integers(len(self.views), size=self.count))
+        if self.pick == "random":
+            return tuple(int(place) for place in rng.permutation(len(self.views))[: self.count])
+        if self.pick == "all":
+            return tuple(range(len(self.views)))
+        assert losses is not None
+        return tuple(int(place) for place in np.argsort(losses, kind="stable")[: self.count])
+
+    def run(self, places: Iterable[int]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Names of the pictures to run for chosen views, and the weight of each in the vote."""
+        names, weights = [], []
+        for place in places:
+            name, weight = self.views[place], self.weights[place] if self.weights else 1.0
+            names.append(name)
+            if self.flips:
+                names.append(FLIP if name == "identity" else name + THEN + FLIP)
+            weights += [weight] * (2 if self.flips else 1)
+        return tuple(names), tuple(weights)
+
+
+def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
+    """The policy that a text stands for.
+
+    Args:
+        text: one of `FORMS`, with numbers and names put in.
+        tuned: those that a checkpoint or bundle holds; they go by their own names.
+
+    Raises:
+        UsageError: there is no such policy, its numbers cannot be, or it must be tuned first.
+    """
+    for each in tuned:
+        if each.name == text:
+            return each
+    kind, _, rest = text.partition(":")
+    every = tuple(VIEWS)
+    fixed = {
+        "center": ("identity",),
+        "hflip": ("identity", FLIP),
+        "5crop": CROPS,
+        "10crop": (*CROPS, *(name + THEN + FLIP for name in CROPS)),
+        "all": every,
+    }
+    if text in fixed:
+        return Policy(text, "all", fixed[text], len(fixed[text]))
+    if kind == "random":
+        return Policy(text, "random", every, _count(text, rest))
+    if kind == "oracle":
+        return Policy(text, "oracle", every, _count(text, rest))
+    if kind == "top":
+        return Policy(text, "top", every, _count(text, rest.removesuffix("+flip")), flips=rest.endswith("+flip"))
+    if kind == "set":
+        listed, _, count = rest.partition(":")
+        names = tuple(listed.split(","))
+        return Policy(text, "draw" if count else "all", names, _count(text, count) if count else len(names))
+    if kind in TUNED:
+        have = ", ".join(each.name for each in tuned) or "none"
+        raise UsageError(f"policy {text} is found by tuning, and this has {have}; run allweather tune --policy {text}")
+    near = difflib.get_close_matches(text, FORMS, 1, 0.0)[0]
+    raise UsageError(f"no policy is called {text!r}; did you mean {near}? There are: {', '.join(FORMS)}")
+
+
+def _count(text: str, number: str) -> int:
+    if not number.isascii() or not number.isdigit() or len(number) > 9:
+        raise UsageError(f"policy {text!r} wants a number of views, such as {text.split(':')[0]}:2; got {number!r}")
+    return int(number)
