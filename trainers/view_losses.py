@@ -1,0 +1,205 @@
+"""What a loss predictor learns from: a frozen classifier's loss on every view of corrupted pictures (Kim et al., 3.4).
+
+It is computed once and kept in shards, so that a kill costs one shard, and every predictor for a classifier learns from
+the same numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.frame import Image
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.views import VIEWS
+from allweather.trainers import tensorfile
+from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS, corrupt
+from allweather.trainers.fit import weights_digest
+from allweather.trainers.splits import Split
+from allweather.trainers.targets import logits
+
+SHARD = 500  # pictures before corruption
+SEVERITIES = 5
+FAMILIES = ("noise", "blur", "weather", "digital")
+
+
+@dataclass(frozen=True)
+class Corrupting:
+    """How the pictures that a predictor learns from are made.
+
+    Attributes:
+        copies: corrupted copies of each picture.
+        clean: share of the copies that stay clean: most frames are, and a predictor must leave them alone.
+        without: corruption family of which nothing is shown; None for all 15 common corruptions. The extra four are
+            always held out.
+        seed: of all draws.
+    """
+
+    copies: int = 2
+    clean: float = 0.1
+    without: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be.
+
+        Raises:
+            UsageError: naming the setting.
+        """
+        if not 1 <= self.copies <= 100:
+            raise UsageError(f"copies of a picture are 1 to 100; got {self.copies}")
+        if not 0 <= self.clean <= 1:
+            raise UsageError(f"the clean share is from 0 to 1; got {self.clean:g}")
+        if self.without is not None and self.without not in FAMILIES:
+            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {self.without!r}")
+
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the corruptions that are shown."""
+        return tuple(name for name in COMMON if CORRUPTIONS[name].family != self.without)
+
+
+@dataclass(frozen=True)
+class ViewLosses:
+    """Corrupted pictures and what a classifier makes of each of their views.
+
+    Attributes:
+        images: uint8 [n, s, s, 3], as the predictor sees them.
+        losses: float32 [n, V], cross-entropy of the classifier in nats, one column a view of `VIEWS`.
+        right: bool [n, V], whether it was right.
+        source: int64 [n], number of the picture before corruption.
+    """
+
+    images: Tensor
+    losses: Tensor
+    right: Tensor
+    source: Tensor
+
+    def __len__(self) -> int:
+        """Number of corrupted pictures."""
+        return len(self.source)
+
+    def take(self, index: Tensor) -> ViewLosses:
+        """The rows of those numbers (int64 [m]), copied."""
+        return ViewLosses(*(getattr(self, name)[index] for name in COLUMNS))
+
+    def fold(self, number: int = 0, folds: int = 5) -> tuple[ViewLosses, ViewLosses]:
+        """All but one fold, and that one: no picture has copies in both."""
+        out = self.source % folds == number
+        return self.take((~out).nonzero()[:, 0]), self.take(out.nonzero()[:, 0])
+
+
+COLUMNS = tuple(part.name for part in dataclasses.fields(ViewLosses))
+
+
+def view_losses(
+    model: nn.Module,
+    split: Split,
+    seen: InputSpec,
+    corrupting: Corrupting,
+    folder: Path,
+    *,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> ViewLosses:
+    """Computes what is not in the folder yet, and reads all of it.
+
+    Args:
+        model: the frozen classifier: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
+        split: pictures of its size, on the CPU.
+        seen: size of what the predictor sees.
+        corrupting: see there.
+        folder: of the shards.
+        watch: told of (shards done, shards in all).
+
+    Raises:
+        UsageError: the folder holds losses of another classifier, or of other pictures or settings.
+        OutputError: it cannot be written to.
+    """
+    identity = _identity(model, split, seen, corrupting)
+    total = -(-len(split) // SHARD)
+    shards = []
+    for number in range(total):
+        watch(number, total)
+        place = folder / f"{number:05}.safetensors"
+        found = _read(place, identity)
+        if found is None:
+            found = _shard(model, split, seen, corrupting, number)
+            tensorfile.write(place, _tensors(found), identity)
+        shards.append(found)
+    watch(total, total)
+    return ViewLosses(*(torch.cat([getattr(each, name) for each in shards]) for name in COLUMNS))
+
+
+def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting, number: int) -> ViewLosses:
+    rng = np.random.default_rng([corrupting.seed, number])
+    source = torch.arange(number * SHARD, min((number + 1) * SHARD, len(split))).repeat(corrupting.copies)
+    images, labels = _corrupted(split.images[source].numpy(), corrupting, rng), split.labels[source]
+    losses, right = [], []
+    for view in VIEWS.values():
+        answers = logits(model, torch.from_numpy(np.stack([view.apply(image) for image in images])))
+        losses.append(functional.cross_entropy(answers, labels, reduction="none"))
+        right.append(answers.argmax(1) == labels)
+    small = torch.from_numpy(np.stack([seen.prepare(image) for image in images]))
+    return ViewLosses(small, torch.stack(losses, 1), torch.stack(right, 1), source)
+
+
+def _corrupted(images: Image, corrupting: Corrupting, rng: np.random.Generator) -> Image:
+    """Each picture by a corruption and severity of its own; `clean` of them stay. Changes `images`."""
+    kinds = corrupting.kinds()
+    chosen = np.where(rng.random(len(images)) < corrupting.clean, -1, rng.integers(len(kinds), size=len(images)))
+    severities = rng.integers(1, SEVERITIES + 1, size=len(images))
+    for number, name in enumerate(kinds):
+        for severity in range(1, SEVERITIES + 1):
+            mine = (chosen == number) & (severities == severity)
+            if mine.any():
+                images[mine] = corrupt(images[mine], name, severity, rng)
+    return images
+
+
+def _identity(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting) -> dict[str, Any]:
+    """What must be the same for shards to belong together, in plain values."""
+    return {
+        "classifier": weights_digest(model),
+        "pictures": [len(split), int(split.labels.sum()), int(split.images[:: max(1, len(split) // 100)].sum())],
+        "seen": [seen.height, seen.width],
+        "views": list(VIEWS),
+        "corrupting": dataclasses.asdict(corrupting),
+    }
+
+
+def _tensors(found: ViewLosses) -> dict[str, Tensor]:
+    return {name: getattr(found, name) for name in COLUMNS}
+
+
+def _read(place: Path, identity: dict[str, Any]) -> ViewLosses | None:
+    """A finished shard; None where there is none or it is damaged.
+
+    Raises:
+        UsageError: it is of something else.
+    """
+    try:
+        tensors, found = tensorfile.read(place)
+    except CheckpointError:
+        return None
+    if found is None or found.get("classifier") != identity["classifier"]:
+        theirs = (found or {}).get("classifier", "none")
+        raise UsageError(
+            f"{place.parent} holds view losses of another classifier ({theirs}, not {identity['classifier']}); "
+            "name another folder, or delete it"
+        )
+    other = _differing(found, identity)
+    if other:
+        raise UsageError(f"{place.parent} holds view losses of other {other[0]}; name another folder, or delete it")
+    return ViewLosses(**tensors)
+
+
+def _differing(found: dict[str, Any], identity: dict[str, Any]) -> Sequence[str]:
+    return [key for key, value in identity.items() if found.get(key) != value]
