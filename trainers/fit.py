@@ -18,7 +18,7 @@ from allweather.runtimes.errors import CheckpointError, TrainingError, UsageErro
 from allweather.trainers import tensorfile
 from allweather.trainers.batches import Draws, draw, gather
 from allweather.trainers.ema import MovingAverage
-from allweather.trainers.evaluate import all_reduced, count_correct
+from allweather.trainers.evaluate import all_reduced
 from allweather.trainers.objective import CrossEntropy, Objective
 from allweather.trainers.progress import EpochReport, Progress
 from allweather.trainers.schedules import rate_share
@@ -157,7 +157,7 @@ class _Run:
         report = EpochReport(
             epoch=self.epoch + 1,
             loss=loss,
-            val_accuracy=count_correct(self.average.model, self.val, self.fabric) / len(self.val),
+            val_accuracy=self.objective.accuracy(self.average.model, self.val, self.fabric),
             rate=self._rate((self.epoch + 1) * self.steps),
             seconds=seconds,
             images_per_second=done * self.batch / max(seconds, 1e-9),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.trainers.distortions import Distortion
+from allweather.trainers.evaluate import count_correct
 from allweather.trainers.splits import Split
 
 
@@ -35,8 +36,12 @@ class Objective(Protocol):
         """
         ...
 
+    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+        """What an epoch is judged by, 0..1; `val` is on the model's device, and the processes share it."""
+        ...
+
     def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """Accuracies (0..1) beside the clean one, by name; `val` is on the model's device."""
+        """Further figures by name."""
         ...
 
 
@@ -63,6 +68,10 @@ class CrossEntropy:
             images = self.distortion(images, epoch, rng)
         return functional.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
 
+    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+        """Share of the pictures that are put into their class."""
+        return count_correct(model, val, fabric) / len(val)
+
     def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """Nothing: the loop measures clean accuracy itself."""
+        """Nothing else."""
         return {}

@@ -16,7 +16,7 @@ from torch.nn import functional
 from allweather.trainers.augment import ROWS, kinds
 from allweather.trainers.calibrate import augmented_accuracy
 from allweather.trainers.distortions import Distortion
-from allweather.trainers.evaluate import all_reduced
+from allweather.trainers.evaluate import all_reduced, count_correct
 from allweather.trainers.losses import divergence, feature_map_loss
 from allweather.trainers.splits import Split
 from allweather.trainers.taps import tapped
@@ -89,6 +89,10 @@ class PairObjective:
         if self.terms.maps:
             loss = loss + self.terms.maps * feature_map_loss(maps)
         return loss
+
+    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+        """Share of the clean pictures that are put into their class."""
+        return count_correct(model, val, fabric) / len(val)
 
     def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """Accuracy on each augmentation and both combinations, 0..1; the processes share the rows."""

@@ -1,0 +1,104 @@
+"""The loss predictor: its networks, and that it learns which view helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from allweather.runtimes.errors import TrainingError, UsageError
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.views import VIEWS
+from allweather.trainers.launch import launch
+from allweather.trainers.models import build
+from allweather.trainers.predictor import PredictorSettings, train_predictor
+from allweather.trainers.predictors import PREDICTORS, build_predictor, seen_by
+from allweather.trainers.progress import Progress
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.view_losses import ViewLosses
+
+SPEC = InputSpec(16, 16)
+SETTINGS = PredictorSettings(fit=FitSettings(epochs=4, batch=32, shift=0, schedule="cosine"))
+
+
+def multiply_adds(model: torch.nn.Module, side: int) -> float:
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(torch.rand(1, 3, side, side))
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+@pytest.mark.parametrize("side", [32, 56])
+def test_a_prediction_for_each_view(name: str, side: int) -> None:
+    model = build_predictor(name, InputSpec(side, side)).eval()
+    pictures = torch.rand(3, 3, side, side)
+    predicted = model(pictures)
+    assert predicted.shape == (3, len(VIEWS))
+    assert torch.allclose(model(pictures[:1]), predicted[:1], atol=1e-4)  # in eval mode pictures do not mix
+
+
+def test_tiny_costs_a_tenth_of_resnet20() -> None:
+    tiny, classifier = build_predictor("tiny", InputSpec(32, 32)), build("resnet20", 10, InputSpec(32, 32))
+    assert multiply_adds(tiny, 32) <= 0.1 * multiply_adds(classifier, 32)
+
+
+@pytest.mark.parametrize(("side", "seen"), [(32, 32), (64, 64), (96, 48), (224, 56)])
+def test_a_predictor_sees_64_px_at_most(side: int, seen: int) -> None:
+    assert seen_by(InputSpec(side, side)).width == seen
+
+
+@pytest.fixture(scope="module")
+def targets() -> ViewLosses:
+    """Dark pictures do well in the second view, bright ones in the ninth; the classifier is wrong elsewhere."""
+    rng = np.random.default_rng(0)
+    bright = rng.random(600) < 0.5
+    images = rng.integers(0, 100, (600, 16, 16, 3)) + 150 * bright[:, None, None, None]
+    best = np.where(bright, 8, 1)
+    losses = 2 + 0.1 * rng.random((600, 12))
+    losses[np.arange(600), best] = 0.1
+    return ViewLosses(
+        torch.from_numpy(images.astype(np.uint8)),
+        torch.from_numpy(losses.astype(np.float32)),
+        torch.from_numpy(losses < 1),
+        torch.arange(600),
+    )
+
+
+def test_it_learns_which_view_helps(targets: ViewLosses) -> None:
+    _, history = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
+    assert history[-1].val_accuracy > 0.95
+    assert history[-1].others["rank_correlation"] > 0.2
+
+
+def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_path: Path) -> None:
+    whole, _ = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(now: Progress) -> None:
+        if now.report and now.report.epoch == 2:
+            raise StoppedError
+
+    place = tmp_path / "run.resume"
+    with pytest.raises(StoppedError):
+        train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place, watch=stop)
+    cut, history = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place)
+    assert [row.epoch for row in history] == [1, 2, 3, 4]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, cut.state_dict()[name]), name
+    others = ViewLosses(targets.images, targets.losses + 1, targets.right, targets.source)
+    with pytest.raises(TrainingError, match="other settings, data"):
+        train_predictor(others, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place)
+
+
+def test_what_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="'huge' is none of tiny, efficientnet"):
+        PredictorSettings(kind="huge")
+    with pytest.raises(UsageError, match="'ndcg' is none of spearman"):
+        PredictorSettings(loss="ndcg")
+    with pytest.raises(UsageError, match="unknown predictor 'huge'"):
+        build_predictor("huge", SPEC)

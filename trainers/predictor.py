@@ -1,0 +1,143 @@
+"""Trains a loss predictor beside a frozen classifier (Kim et al. 2020)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.views import VIEWS
+from allweather.trainers.evaluate import all_reduced
+from allweather.trainers.fit import fit
+from allweather.trainers.predictors import PREDICTORS, Predictor, build_predictor
+from allweather.trainers.progress import EpochReport, Progress
+from allweather.trainers.rank_losses import RANK_LOSSES, correlation, ranks
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.splits import Dataset, Split
+from allweather.trainers.targets import logits
+from allweather.trainers.view_losses import Corrupting, ViewLosses
+
+
+@dataclass(frozen=True)
+class PredictorSettings:
+    """What the training of a predictor is told.
+
+    Attributes:
+        kind: of `PREDICTORS`.
+        loss: of `RANK_LOSSES`.
+        corrupting: how its pictures are made.
+        fit: of the loop. Pictures are not shifted: the classifier's losses are those of the picture as it lies.
+    """
+
+    kind: str = "tiny"
+    loss: str = "regret"
+    corrupting: Corrupting = field(default_factory=Corrupting)
+    fit: FitSettings = field(default_factory=lambda: FitSettings(epochs=10, shift=0))
+
+    def __post_init__(self) -> None:
+        """Refuses what there is not.
+
+        Raises:
+            UsageError: naming the setting and what goes.
+        """
+        for name, known in ((self.kind, PREDICTORS), (self.loss, RANK_LOSSES)):
+            if name not in known:
+                raise UsageError(f"{name!r} is none of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class RankObjective:
+    """Makes a rank loss small; labels of the splits are rows of these tables.
+
+    Attributes:
+        loss_name: of `RANK_LOSSES`.
+        train: what the classifier makes of the views of the training pictures.
+        val: likewise, to be judged by.
+    """
+
+    loss_name: str
+    train: ViewLosses
+    val: ViewLosses
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The loss and a hash of the targets."""
+        digest = hashlib.sha256(self.train.losses.numpy().tobytes())
+        return {"loss": self.loss_name, "targets": digest.hexdigest()[:16]}
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
+        """The rank loss of a batch."""
+        true = self.train.losses[labels.cpu()].to(images.device)
+        return RANK_LOSSES[self.loss_name](model(images).float(), true)
+
+    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+        """The classifier's, on the view of the lowest prediction: what a frame gets at k = 1."""
+        return self._judged(model, val, fabric)[0]
+
+    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+        """Rank correlation with the true losses."""
+        return {"rank_correlation": self._judged(model, val, fabric)[1]}
+
+    def _judged(self, model: nn.Module, val: Split, fabric: Fabric) -> tuple[float, float]:
+        """(accuracy at k = 1, mean rank correlation)."""
+        mine = slice(fabric.global_rank, None, fabric.world_size)
+        predicted = logits(model, val.images[mine])
+        rows = val.labels[mine].cpu()
+        right = self.val.right[rows].to(predicted.device).gather(1, predicted.argmin(1, keepdim=True))
+        alike = correlation(ranks(predicted), ranks(self.val.losses[rows].to(predicted.device)))
+        sums = torch.stack([right.float().sum(), alike.sum()])
+        found = all_reduced(fabric, sums, "sum") / len(val)
+        return float(found[0]), float(found[1])
+
+
+def train_predictor(
+    targets: ViewLosses,
+    seen: InputSpec,
+    settings: PredictorSettings,
+    *,
+    mirrors: bool,
+    fabric: Fabric,
+    resume: Path | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[Predictor, tuple[EpochReport, ...]]:
+    """Trains on four fifths of the pictures and judges on the rest.
+
+    Args:
+        targets: of the classifier; see `view_losses`.
+        seen: size of their pictures.
+        settings: see there.
+        mirrors: whether a mirrored picture keeps its class.
+        fabric: launched.
+        resume: file to save the run in and to go on from.
+        watch: told of every step and epoch.
+
+    Returns:
+        (the predictor, one report an epoch: `val_accuracy` is the classifier's at k = 1).
+
+    Raises:
+        TrainingError: the run diverged, or its resume file is of another run.
+    """
+    torch.manual_seed(settings.fit.seed)
+    model = build_predictor(settings.kind, seen)
+    train, val = targets.fold()
+    objective = RankObjective(settings.loss, train, val)
+    dataset = Dataset("view losses", tuple(VIEWS), _rows(train), _rows(val), _rows(val), mirrors)
+    peak_rate = settings.fit.peak_rate or PREDICTORS[settings.kind].peak_rate * settings.fit.batch / 128
+    averaged, history = fit(
+        model, dataset, settings.fit, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
+    )
+    assert isinstance(averaged, Predictor)
+    return averaged, history
+
+
+def _rows(table: ViewLosses) -> Split:
+    """Pictures labelled by their row."""
+    return Split(table.images, torch.arange(len(table)))
