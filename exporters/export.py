@@ -85,12 +85,7 @@ def export(
     manifest = Manifest(
         arch=checkpoint.arch,
         classes=checkpoint.classes,
-        input=Input(
-            height=checkpoint.input.height,
-            width=checkpoint.input.width,
-            mean=checkpoint.input.mean,
-            std=checkpoint.input.std,
-        ),
+        input=Input.of(checkpoint.input),
         views=("identity",),
         models=tuple(models),
         golden_frames="golden/frames.npy",

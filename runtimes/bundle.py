@@ -82,8 +82,7 @@ class Bundle:
     @property
     def input(self) -> InputSpec:
         """What the networks take."""
-        spec = self.manifest.input
-        return InputSpec(spec.height, spec.width, spec.mean, spec.std)
+        return self.manifest.input.spec()
 
     def read(self, name: str) -> bytes:
         """The content of a listed file.

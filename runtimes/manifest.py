@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allweather.runtimes.errors import BundleError, first_line, printable
+from allweather.runtimes.image import InputSpec
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -43,6 +44,15 @@ class Input(_Strict):
     width: Side
     mean: tuple[float, float, float]
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+    @staticmethod
+    def of(spec: InputSpec) -> Input:
+        """To be written."""
+        return Input(height=spec.height, width=spec.width, mean=spec.mean, std=spec.std)
+
+    def spec(self) -> InputSpec:
+        """As it is used."""
+        return InputSpec(self.height, self.width, self.mean, self.std)
 
 
 class Parity(_Strict):

@@ -14,10 +14,14 @@ from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.image import InputSpec
+from allweather.runtimes.manifest import Input
+from allweather.runtimes.policy import Policy
 from allweather.trainers import tensorfile
 from allweather.trainers.models import Classifier, build
+from allweather.trainers.predictor_file import PredictorHeader, TrainedPredictor
 
 SCHEMA = 1
+PREDICTOR = "predictor/"  # before the names of the predictor's weights
 LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
 
 
@@ -36,6 +40,8 @@ class Checkpoint:
         metrics: what was measured, by name: accuracies are shares of 1.
         history: one row an epoch.
         strengths: calibrated parameters of augmentations, by name; empty before calibration.
+        predictor: of the loss on each view, for this classifier; None before one was trained.
+        policies: that were tuned, the chosen one first.
         versions: of Python and the libraries that made it.
     """
 
@@ -49,6 +55,8 @@ class Checkpoint:
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
     strengths: Mapping[str, float] = field(default_factory=dict)
+    predictor: TrainedPredictor | None = None
+    policies: tuple[Policy, ...] = ()
     versions: Mapping[str, str] = field(default_factory=lambda: library_versions(LIBRARIES))
 
     def classifier(self) -> Classifier:
@@ -65,14 +73,6 @@ class Checkpoint:
         return model.eval()
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    height: int
-    width: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
 class _Header(BaseModel):
     """The JSON text; anything else than this is refused."""
 
@@ -81,13 +81,15 @@ class _Header(BaseModel):
     schema_version: Literal[1] = 1
     arch: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    input: _Input
+    input: Input
     data: str
     seed: int
     settings: dict[str, Any]
     metrics: dict[str, float]
     history: tuple[dict[str, float], ...]
     strengths: dict[str, float] = {}
+    predictor: PredictorHeader | None = None
+    policies: tuple[Policy, ...] = ()
     versions: dict[str, str]
 
 
@@ -97,20 +99,24 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    spec = checkpoint.input
     header = _Header(
         arch=checkpoint.arch,
         classes=checkpoint.classes,
-        input=_Input(height=spec.height, width=spec.width, mean=spec.mean, std=spec.std),
+        input=Input.of(checkpoint.input),
         data=checkpoint.data,
         seed=checkpoint.seed,
         settings=dict(checkpoint.settings),
         metrics=dict(checkpoint.metrics),
         history=tuple(dict(row) for row in checkpoint.history),
         strengths=dict(checkpoint.strengths),
+        predictor=PredictorHeader.of(checkpoint.predictor) if checkpoint.predictor else None,
+        policies=checkpoint.policies,
         versions=dict(checkpoint.versions),
     )
-    tensorfile.write(path, checkpoint.weights, header.model_dump(mode="json"))
+    weights = dict(checkpoint.weights)
+    if checkpoint.predictor:
+        weights |= {PREDICTOR + key: value for key, value in checkpoint.predictor.weights.items()}
+    tensorfile.write(path, weights, header.model_dump(mode="json"))
 
 
 def load(path: Path) -> Checkpoint:
@@ -132,13 +138,13 @@ def load(path: Path) -> Checkpoint:
         )
     try:
         header = _Header.model_validate(raw)
-        spec = InputSpec(header.input.height, header.input.width, header.input.mean, header.input.std)
     except (ValidationError, UsageError) as error:
         raise CheckpointError(f"{path} is damaged: {_first_fault(error)}; train or import it again") from error
+    ranking = {key.removeprefix(PREDICTOR): weights.pop(key) for key in list(weights) if key.startswith(PREDICTOR)}
     return Checkpoint(
         arch=header.arch,
         classes=header.classes,
-        input=spec,
+        input=header.input.spec(),
         weights=weights,
         data=header.data,
         seed=header.seed,
@@ -146,6 +152,8 @@ def load(path: Path) -> Checkpoint:
         metrics=header.metrics,
         history=header.history,
         strengths=header.strengths,
+        predictor=header.predictor.with_weights(ranking) if header.predictor else None,
+        policies=header.policies,
         versions=header.versions,
     )
 

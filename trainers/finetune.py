@@ -15,8 +15,8 @@ from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.augment import AUGMENTATIONS
 from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.distortions import Combined, Distortion, Individual, Library, LibraryName, Mixed
-from allweather.trainers.fit import fit, weights_digest
-from allweather.trainers.models import architecture
+from allweather.trainers.fit import fit
+from allweather.trainers.models import architecture, weights_digest
 from allweather.trainers.pairs import GAMMAS, Method, PairObjective, terms
 from allweather.trainers.progress import EpochReport, Progress
 from allweather.trainers.settings import FitSettings

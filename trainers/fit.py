@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from allweather.trainers import tensorfile
 from allweather.trainers.batches import Draws, draw, gather
 from allweather.trainers.ema import MovingAverage
 from allweather.trainers.evaluate import all_reduced
+from allweather.trainers.models import weights_digest
 from allweather.trainers.objective import CrossEntropy, Objective
 from allweather.trainers.progress import EpochReport, Progress
 from allweather.trainers.schedules import rate_share
@@ -230,14 +230,6 @@ class _Run:
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_row(row) for row in header["history"]]
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Short hash of all weights and statistics of a model."""
-    digest = hashlib.sha256()
-    for value in model.state_dict().values():
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.SGD:

@@ -5,6 +5,7 @@ Every one is a `Classifier`: pixels in [0, 1] go in, the first layer normalises 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -133,6 +134,14 @@ def build(arch: str, classes: int, spec: InputSpec) -> Classifier:
         raise UsageError(f"a classifier needs at least two classes; got {classes}")
     small = max(spec.height, spec.width) <= SMALL_SIDE
     return Classifier(architecture(arch).make(classes, small), spec)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Short hash of all weights and statistics of a model."""
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def load_pretrained(model: Classifier, arch: str) -> None:

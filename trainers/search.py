@@ -16,7 +16,8 @@ from allweather.runtimes.errors import UsageError
 from allweather.trainers.calibrate import augmented_accuracy
 from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.finetune import FinetuneSettings, checked, judgement, objective_of, peak_rate_of
-from allweather.trainers.fit import fit, weights_digest
+from allweather.trainers.fit import fit
+from allweather.trainers.models import weights_digest
 from allweather.trainers.splits import Dataset
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)

@@ -23,7 +23,7 @@ from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import tensorfile
 from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS, corrupt
-from allweather.trainers.fit import weights_digest
+from allweather.trainers.models import weights_digest
 from allweather.trainers.splits import Split
 from allweather.trainers.targets import logits
 

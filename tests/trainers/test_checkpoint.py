@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from contextlib import suppress
@@ -13,9 +14,13 @@ from safetensors.torch import save_file
 
 from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.image import InputSpec
+from allweather.runtimes.policy import Policy, parse_policy
+from allweather.runtimes.views import VIEWS
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.checkpoint import Checkpoint, import_state_dict
 from allweather.trainers.models import build
+from allweather.trainers.predictor_file import TrainedPredictor
+from allweather.trainers.predictors import build_predictor
 
 CLASSES = ("cat", "dog", "emu")
 
@@ -61,6 +66,22 @@ def test_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
+def test_predictor_and_policies_travel_with_the_classifier(trained: Checkpoint, tmp_path: Path) -> None:
+    seen = InputSpec(16, 16)
+    model = build_predictor("tiny", seen).eval()
+    predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), "0123", model.state_dict(), metrics={"val_accuracy": 0.5})
+    policies = (Policy("gps:2", "all", ("zoom1.2", "identity"), 2), parse_policy("top:2+flip"))
+    whole = dataclasses.replace(trained, predictor=predictor, policies=policies)
+    checkpoints.save(tmp_path / "a.safetensors", whole)
+    back = checkpoints.load(tmp_path / "a.safetensors")
+    assert back.policies == policies
+    assert back.predictor is not None
+    assert dataclasses.replace(back.predictor, weights={}) == dataclasses.replace(predictor, weights={})
+    x = torch.rand(2, 3, 16, 16)
+    assert torch.equal(back.predictor.model()(x), model(x))
+    assert torch.equal(back.classifier()(torch.rand(0, 3, 32, 32)), trained.classifier()(torch.rand(0, 3, 32, 32)))
+
+
 def test_the_header_is_pinned(content: bytes) -> None:
     assert header_of(content) == {
         "format": "allweather-checkpoint",
@@ -75,6 +96,8 @@ def test_the_header_is_pinned(content: bytes) -> None:
         "history": [{"epoch": 1, "loss": 1.5}],
         "versions": {"torch": "2"},
         "strengths": {"brightness+": 0.25},
+        "predictor": None,
+        "policies": [],
     }
 
 
@@ -116,9 +139,17 @@ def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.D
         ({"schema_version": "1.5"}, "damaged: schema_version"),
         ({"classes": ["one"]}, "damaged: classes"),
         ({"arch": "resnet9000"}, "unknown architecture 'resnet9000'"),
-        ({"input": {"height": 10**9, "width": 32, "mean": [0, 0, 0], "std": [1, 1, 1]}}, "1..4096 pixels"),
-        ({"input": {"height": 32, "width": 32, "mean": [0, 0, 0], "std": [0, 1, 1]}}, "std > 0"),
+        (
+            {"input": {"height": 10**9, "width": 32, "mean": [0, 0, 0], "std": [1, 1, 1]}},
+            "input.height: Input should be less",
+        ),
+        (
+            {"input": {"height": 32, "width": 32, "mean": [0, 0, 0], "std": [0, 1, 1]}},
+            "input.std.0: Input should be greater than 0",
+        ),
         ({"extra": 1}, "damaged: extra"),
+        ({"policies": [{"name": "x", "pick": "all", "views": ["fog"], "count": 1}]}, "no view is called 'fog'"),
+        ({"policies": [{"name": "x", "pick": "some", "views": ["hflip"], "count": 1}]}, "damaged: policies.0.pick"),
         ({"classes": list(map(str, range(40)))}, "linear.weight has the shape .3, 64. where .* .40, 64."),
     ],
 )
