@@ -101,12 +101,7 @@ def export(
 
 def _check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
     side = dataset.test.images.shape[1]
-    if dataset.classes != checkpoint.classes:
-        raise UsageError(
-            f"the checkpoint knows {len(checkpoint.classes)} classes ({', '.join(checkpoint.classes[:3])}, ...) and "
-            f"{dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); "
-            "name the data it was trained on"
-        )
+    checkpoint.refuse_other_classes(dataset.classes)
     if (side, side) != (checkpoint.input.height, checkpoint.input.width):
         raise UsageError(f"the checkpoint takes {checkpoint.input.height} px, {dataset.name} came in {side} px")
 

@@ -72,6 +72,18 @@ class Checkpoint:
         fill(model, self.weights)
         return model.eval()
 
+    def refuse_other_classes(self, classes: tuple[str, ...]) -> None:
+        """Refuses data of other classes.
+
+        Raises:
+            UsageError: naming the first ones of both.
+        """
+        if self.classes != classes:
+            raise UsageError(
+                f"the classifier knows {len(self.classes)} classes ({', '.join(self.classes[:3])}, ...) and the data "
+                f"has {len(classes)} ({', '.join(classes[:3])}, ...); name the data it was trained on"
+            )
+
 
 class _Header(BaseModel):
     """The JSON text; anything else than this is refused."""

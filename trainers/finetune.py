@@ -123,6 +123,8 @@ def finetune(
         settings=plain_settings(settings, peak_rate, start),
         metrics={**judgement(history[-1]), "seconds": sum(row.seconds for row in history)},
         history=tuple(row.row() for row in history),
+        predictor=None,  # it knows the losses of the classifier that was
+        policies=(),
         versions=checkpoints.library_versions(checkpoints.LIBRARIES),
     )
     if fabric.is_global_zero:
@@ -149,11 +151,7 @@ def checked(start: Checkpoint, dataset: Dataset, settings: FinetuneSettings) -> 
     Raises:
         UsageError: saying what to do.
     """
-    if start.classes != dataset.classes:
-        raise UsageError(
-            f"the classifier knows {len(start.classes)} classes ({', '.join(start.classes[:3])}, ...) and the data has "
-            f"{len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); name the data it was trained on"
-        )
+    start.refuse_other_classes(dataset.classes)
     if not start.strengths and not settings.augment:
         raise UsageError(
             "the checkpoint has no calibrated strengths; run: allweather calibrate CHECKPOINT --data DATA --out NEW, "

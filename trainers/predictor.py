@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +16,20 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
+from allweather.trainers import checkpoint as checkpoints
+from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.evaluate import all_reduced
 from allweather.trainers.fit import fit
-from allweather.trainers.predictors import PREDICTORS, Predictor, build_predictor
+from allweather.trainers.models import weights_digest
+from allweather.trainers.predictor_file import TrainedPredictor
+from allweather.trainers.predictors import PREDICTORS, Predictor, build_predictor, seen_by
 from allweather.trainers.progress import EpochReport, Progress
 from allweather.trainers.rank_losses import RANK_LOSSES, correlation, ranks
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset, Split
 from allweather.trainers.targets import logits
-from allweather.trainers.view_losses import Corrupting, ViewLosses
+from allweather.trainers.train import resume_path
+from allweather.trainers.view_losses import Corrupting, ViewLosses, view_losses
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,62 @@ class RankObjective:
         sums = torch.stack([right.float().sum(), alike.sum()])
         found = all_reduced(fabric, sums, "sum") / len(val)
         return float(found[0]), float(found[1])
+
+
+def add_predictor(
+    start: Checkpoint,
+    dataset: Dataset,
+    settings: PredictorSettings,
+    out: Path,
+    *,
+    keep: Path,
+    fabric: Fabric,
+    watch_targets: Callable[[int, int], None] = lambda done, total: None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Checkpoint:
+    """Trains a predictor for a classifier and saves both.
+
+    While it trains, `.<name>.resume` beside `out` holds the run; a run that finds one goes on from there.
+
+    Args:
+        start: the classifier, which stays as it is.
+        dataset: of its classes and size; train is used.
+        settings: see there.
+        out: the checkpoint to write.
+        keep: folder of the view losses; see `view_losses`.
+        fabric: launched.
+        watch_targets: told of (shards of view losses done, in all).
+        watch: told of every step and epoch.
+
+    Raises:
+        UsageError: the data is of other classes, or `keep` holds something else.
+        TrainingError: the run diverged, or its resume file is of another run.
+        OutputError: the checkpoint cannot be written.
+    """
+    start.refuse_other_classes(dataset.classes)
+    classifier, seen, resume = start.classifier(), seen_by(start.input), resume_path(out)
+    targets = view_losses(
+        classifier, dataset.train, seen, settings.corrupting, keep, fabric=fabric, watch=watch_targets
+    )
+    model, history = train_predictor(
+        targets, seen, settings, mirrors=dataset.mirrors, fabric=fabric, resume=resume, watch=watch
+    )
+    last = history[-1]
+    trained = TrainedPredictor(
+        kind=settings.kind,
+        seen=seen,
+        views=tuple(VIEWS),
+        classifier=weights_digest(start.classifier()),
+        weights=model.state_dict(),
+        settings={**dataclasses.asdict(settings), "data": dataset.name},
+        metrics={"val_accuracy": last.val_accuracy, **last.others},
+        history=tuple(row.row() for row in history),
+    )
+    checkpoint = dataclasses.replace(start, predictor=trained)
+    if fabric.is_global_zero:
+        checkpoints.save(out, checkpoint)
+        resume.unlink(missing_ok=True)
+    return checkpoint
 
 
 def train_predictor(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -107,16 +108,19 @@ def view_losses(
     corrupting: Corrupting,
     folder: Path,
     *,
+    fabric: Fabric,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ViewLosses:
-    """Computes what is not in the folder yet, and reads all of it.
+    """Computes what is not in the folder yet, each process its share, and reads all of it.
 
     Args:
         model: the frozen classifier: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        split: pictures of its size, on the CPU.
+        split: pictures of its size, on the CPU. The classifier remembers its own training pictures, so that the losses
+            of others tell more.
         seen: size of what the predictor sees.
         corrupting: see there.
         folder: of the shards.
+        fabric: launched.
         watch: told of (shards done, shards in all).
 
     Raises:
@@ -124,17 +128,16 @@ def view_losses(
         OutputError: it cannot be written to.
     """
     identity = _identity(model, split, seen, corrupting)
-    total = -(-len(split) // SHARD)
-    shards = []
-    for number in range(total):
-        watch(number, total)
-        place = folder / f"{number:05}.safetensors"
-        found = _read(place, identity)
-        if found is None:
+    places = [folder / f"{number:05}.safetensors" for number in range(-(-len(split) // SHARD))]
+    model = model.to(fabric.device)
+    for number, place in enumerate(places):
+        watch(number, len(places))
+        if number % fabric.world_size == fabric.global_rank and _read(place, identity) is None:
             found = _shard(model, split, seen, corrupting, number)
-            tensorfile.write(place, _tensors(found), identity)
-        shards.append(found)
-    watch(total, total)
+            tensorfile.write(place, {name: getattr(found, name) for name in COLUMNS}, identity)
+    watch(len(places), len(places))
+    fabric.barrier()
+    shards = [_read(place, identity) for place in places]
     return ViewLosses(*(torch.cat([getattr(each, name) for each in shards]) for name in COLUMNS))
 
 
@@ -142,9 +145,10 @@ def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupti
     rng = np.random.default_rng([corrupting.seed, number])
     source = torch.arange(number * SHARD, min((number + 1) * SHARD, len(split))).repeat(corrupting.copies)
     images, labels = _corrupted(split.images[source].numpy(), corrupting, rng), split.labels[source]
-    losses, right = [], []
+    losses, right, device = [], [], next(model.parameters()).device
     for view in VIEWS.values():
-        answers = logits(model, torch.from_numpy(np.stack([view.apply(image) for image in images])))
+        looked = torch.from_numpy(np.stack([view.apply(image) for image in images]))
+        answers = logits(model, looked.to(device)).cpu()
         losses.append(functional.cross_entropy(answers, labels, reduction="none"))
         right.append(answers.argmax(1) == labels)
     small = torch.from_numpy(np.stack([seen.prepare(image) for image in images]))
@@ -173,10 +177,6 @@ def _identity(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corru
         "views": list(VIEWS),
         "corrupting": dataclasses.asdict(corrupting),
     }
-
-
-def _tensors(found: ViewLosses) -> dict[str, Tensor]:
-    return {name: getattr(found, name) for name in COLUMNS}
 
 
 def _read(place: Path, identity: dict[str, Any]) -> ViewLosses | None:

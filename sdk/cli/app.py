@@ -12,6 +12,7 @@ from allweather.cli.evaluate import evaluate
 from allweather.cli.export import export
 from allweather.cli.finetune import finetune
 from allweather.cli.importing import import_
+from allweather.cli.predictor import predictor
 from allweather.cli.run import run
 from allweather.cli.train import train
 
@@ -27,6 +28,7 @@ app.command()(train)
 app.command("import")(import_)
 app.command()(calibrate)
 app.command()(finetune)
+app.command()(predictor)
 app.command()(evaluate)
 app.command()(corrupt)
 app.command()(export)

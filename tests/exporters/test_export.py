@@ -98,7 +98,7 @@ def test_int8_without_pictures_to_calibrate_on_is_an_error(
 
 def test_data_of_other_classes_or_size_is_refused(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
     other = Dataset("pets", ("cat", "dog"), dataset.train, dataset.val, dataset.test, mirrors=True)
-    with pytest.raises(UsageError, match="pets has 2"):
+    with pytest.raises(UsageError, match="the data has 2"):
         export(checkpoint, other, tmp_path / "x.aw", engines=["onnx"], precisions=["fp32"])
     large = Split(torch.zeros(4, 48, 48, 3, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
     other = Dataset("large", dataset.classes, large, large, large, mirrors=True)

@@ -14,6 +14,7 @@ from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import view_losses as module
 from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS
+from allweather.trainers.launch import launch
 from allweather.trainers.splits import Split
 from allweather.trainers.targets import logits
 from allweather.trainers.view_losses import Corrupting, view_losses
@@ -39,7 +40,9 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_losses_are_those_of_the_classifier_on_each_view(split: Split, tmp_path: Path) -> None:
-    found = view_losses(classifier(), split, InputSpec(32, 32), Corrupting(copies=3, clean=0.2), tmp_path)
+    found = view_losses(
+        classifier(), split, InputSpec(32, 32), Corrupting(copies=3, clean=0.2), tmp_path, fabric=launch()
+    )
     assert found.losses.shape == (69, 12)
     assert found.source.bincount().tolist() == [3] * 23
     for column, view in enumerate(VIEWS.values()):
@@ -53,13 +56,13 @@ def test_losses_are_those_of_the_classifier_on_each_view(split: Split, tmp_path:
 
 
 def test_a_predictor_sees_less_than_the_classifier(split: Split, tmp_path: Path) -> None:
-    found = view_losses(classifier(), split, SEEN, Corrupting(copies=1, clean=1.0), tmp_path)
+    found = view_losses(classifier(), split, SEEN, Corrupting(copies=1, clean=1.0), tmp_path, fabric=launch())
     assert found.images.shape == (23, 16, 16, 3)
     assert np.array_equal(found.images[5].numpy(), SEEN.prepare(split.images[5].numpy()))
 
 
 def test_shards_resume_and_damaged_ones_are_made_again(split: Split, tmp_path: Path) -> None:
-    whole = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "whole")
+    whole = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "whole", fabric=launch())
 
     class StoppedError(Exception):
         pass
@@ -70,18 +73,18 @@ def test_shards_resume_and_damaged_ones_are_made_again(split: Split, tmp_path: P
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "cut", watch=stop)
+        view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "cut", fabric=launch(), watch=stop)
     first, second = sorted((tmp_path / "cut").iterdir())
     second.write_bytes(second.read_bytes()[:100])
     kept = first.stat().st_mtime_ns
-    cut = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "cut")
+    cut = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "cut", fabric=launch())
     assert first.stat().st_mtime_ns == kept
     assert torch.equal(cut.losses, whole.losses)
     assert torch.equal(cut.images, whole.images)
 
 
 def test_folds_share_no_picture(split: Split, tmp_path: Path) -> None:
-    rest, fold = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path).fold(1)
+    rest, fold = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path, fabric=launch()).fold(1)
     assert len(rest) + len(fold) == 46
     assert len(fold) == 10
     assert not set(rest.source.tolist()) & set(fold.source.tolist())
@@ -96,15 +99,17 @@ def test_a_family_can_be_left_out_and_the_extra_four_always_are(family: str) -> 
 
 
 def test_losses_of_something_else_are_refused(split: Split, tmp_path: Path) -> None:
-    view_losses(classifier(), split, SEEN, Corrupting(), tmp_path)
+    view_losses(classifier(), split, SEEN, Corrupting(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="view losses of another classifier"):
-        view_losses(classifier(1), split, SEEN, Corrupting(), tmp_path)
+        view_losses(classifier(1), split, SEEN, Corrupting(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="of other corrupting"):
-        view_losses(classifier(), split, SEEN, Corrupting(seed=1), tmp_path)
+        view_losses(classifier(), split, SEEN, Corrupting(seed=1), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="of other seen"):
-        view_losses(classifier(), split, InputSpec(32, 32), Corrupting(), tmp_path)
+        view_losses(classifier(), split, InputSpec(32, 32), Corrupting(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="of other pictures"):
-        view_losses(classifier(), Split(255 - split.images, split.labels), SEEN, Corrupting(), tmp_path)
+        view_losses(
+            classifier(), Split(255 - split.images, split.labels), SEEN, Corrupting(), tmp_path, fabric=launch()
+        )
 
 
 @pytest.mark.parametrize(
