@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from allweather.exporters.calibrate import CalibrationSet, calibration_set
 from allweather.exporters.quantize import quantize_onnx, quantize_openvino
+from allweather.exporters.subject import Subject, subjects
 from allweather.exporters.to_onnx import to_onnx
 from allweather.exporters.to_openvino import read_onnx, serialize
 from allweather.exporters.verify import compare, cost_curve, tolerance
@@ -20,25 +17,15 @@ from allweather.runtimes.bundle import npy, write_bundle
 from allweather.runtimes.device import this_device
 from allweather.runtimes.engine import Network, answer_all
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Floats, Image
+from allweather.runtimes.frame import Image
 from allweather.runtimes.manifest import EngineName, Input, Manifest, Model, Precision
 from allweather.trainers.checkpoint import LIBRARIES, Checkpoint, library_versions
 from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import logits
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-PARITY_PICTURES = 1000  # of the test split; +-1.9 points at 90 % (95 % interval), +-0.2 for an agreement of 99.9 %
 GOLDEN_PICTURES = 8
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What torch says of some test pictures: uint8 [n, h, w, 3], their labels [n] and float32 [n, C] logits."""
-
-    images: Image
-    labels: npt.NDArray[np.int64]
-    logits: Floats
+RANKS_ALIKE = 0.95  # share of pictures in which an INT8 predictor must pick the view that torch picks
 
 
 def export(
@@ -68,29 +55,38 @@ def export(
         OutputError: the bundle cannot be written.
     """
     _check_fit(checkpoint, dataset)
-    calibration = calibration_set(dataset) if "int8" in precisions else None
     watch("reference answers from torch")
-    reference = _reference(checkpoint, dataset)
-    watch("ONNX graph")
-    graph = to_onnx(checkpoint.classifier(), checkpoint.input)
-    contents = {"golden/frames.npy": npy(reference.images[:GOLDEN_PICTURES])}
-    models = []
-    for engine in engines:
-        for precision in precisions:
-            watch(f"{engine} {precision}")
-            network = _compile(checkpoint, graph, engine, precision, calibration)
-            model, files = _measured(network, engine, precision, reference)
-            models.append(model)
-            contents |= files
+    contents: dict[str, bytes] = {}
+    models, frames, provenance = [], np.zeros(0, np.uint8), None
+    for subject in subjects(checkpoint, dataset, int8="int8" in precisions):
+        if subject.role == "classifier":
+            frames = subject.images[:GOLDEN_PICTURES]
+            provenance = subject.calibration.provenance if subject.calibration else None
+        watch(f"ONNX graph of the {subject.role}")
+        graph = to_onnx(subject.model, subject.spec)
+        for engine in engines:
+            for precision in precisions:
+                watch(f"{subject.role}: {engine} {precision}")
+                network = _compile(subject, graph, engine, precision)
+                model, files = _measured(network, engine, subject, frames)
+                if subject.role == "predictor" and precision == "int8" and model.parity.agreement < RANKS_ALIKE:
+                    watch(f"left out: in INT8 the predictor picks the same view in {model.parity.agreement:.0%} only")
+                    continue
+                models.append(model)
+                contents |= files
+    contents["golden/frames.npy"] = npy(frames)
+    predictor = checkpoint.predictor
     manifest = Manifest(
         arch=checkpoint.arch,
         classes=checkpoint.classes,
         input=Input.of(checkpoint.input),
-        views=("identity",),
+        views=predictor.views if predictor else ("identity",),
+        predictor=Input.of(predictor.seen) if predictor else None,
+        policies=checkpoint.policies,
         models=tuple(models),
         golden_frames="golden/frames.npy",
-        golden_count=len(reference.images[:GOLDEN_PICTURES]),
-        calibration=calibration.provenance if calibration else None,
+        golden_count=len(frames),
+        calibration=provenance,
         machine=this_device().line(),
         versions=library_versions((*LIBRARIES, "onnx", "onnxruntime", "openvino", "nncf")),
         files={},
@@ -106,17 +102,8 @@ def _check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
         raise UsageError(f"the checkpoint takes {checkpoint.input.height} px, {dataset.name} came in {side} px")
 
 
-def _reference(checkpoint: Checkpoint, dataset: Dataset) -> Reference:
-    count = min(PARITY_PICTURES, len(dataset.test))
-    some = dataset.test.take(torch.linspace(0, len(dataset.test) - 1, count).long())
-    answers = logits(checkpoint.classifier(), some.images)
-    return Reference(some.images.numpy(), some.labels.numpy(), answers.numpy())
-
-
-def _compile(
-    checkpoint: Checkpoint, graph: bytes, engine: EngineName, precision: Precision, calibration: CalibrationSet | None
-) -> Network:
-    weights = b""
+def _compile(subject: Subject, graph: bytes, engine: EngineName, precision: Precision) -> Network:
+    weights, calibration = b"", subject.calibration
     if engine == "openvino":
         model = read_onnx(graph)
         if precision == "int8" and calibration:
@@ -124,27 +111,25 @@ def _compile(
         graph, weights = serialize(model)
     elif precision == "int8" and calibration:
         graph = quantize_onnx(graph, calibration)
-    return Network(graph, weights, precision, checkpoint.input, len(checkpoint.classes))
+    return Network(graph, weights, precision, subject.spec, subject.answers.shape[1])
 
 
-def _measured(
-    network: Network, engine: EngineName, precision: Precision, reference: Reference
-) -> tuple[Model, dict[str, bytes]]:
+def _measured(network: Network, engine: EngineName, subject: Subject, frames: Image) -> tuple[Model, dict[str, bytes]]:
     """Runs a compiled network; returns what the manifest says of it, and its files."""
     running = importlib.import_module(f"allweather.runtimes.engine_{engine}").start(network)
-    parity = compare(answer_all(running, reference.images), reference.logits, reference.labels)
-    golden = np.concatenate([running.classify(image[None]) for image in reference.images[:GOLDEN_PICTURES]])
-    seconds = cost_curve(running, reference.images[0])
+    parity = compare(answer_all(running, subject.images), subject.answers, subject.labels)
+    golden = np.concatenate([running.run(subject.spec.prepare(image)[None]) for image in frames])
+    seconds = cost_curve(running, subject.images[0])
     running.close()
-    stem = f"classifier-{precision}"
-    name = f"{engine}/{stem}.{'xml' if engine == 'openvino' else 'onnx'}"
-    bin_name = f"{engine}/{stem}.bin" if engine == "openvino" else None
-    golden_name = f"golden/{engine}-{precision}.npy"
+    precision: Precision = "int8" if network.precision == "int8" else "fp32"
+    name = f"{engine}/{subject.role}-{precision}.{'xml' if engine == 'openvino' else 'onnx'}"
+    bin_name = f"{engine}/{subject.role}-{precision}.bin" if engine == "openvino" else None
+    golden_name = f"golden/{subject.role}-{engine}-{precision}.npy"
     files = {name: network.graph, golden_name: npy(golden)}
     if bin_name:
         files[bin_name] = network.weights
     model = Model(
-        role="classifier",
+        role=subject.role,
         engine=engine,
         precision=precision,
         file=name,

@@ -1,4 +1,4 @@
-"""From a classifier to an ONNX graph: uint8 NHWC in, logits out, any batch size, all weights inside."""
+"""From a network to an ONNX graph: uint8 NHWC in, logits or losses out, any batch size, all weights inside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.image import InputSpec
-from allweather.trainers.models import Classifier
 from allweather.trainers.silence import silenced
 
 OPSET = 18  # TensorRT 10.3 and OpenVINO 2024 read it
@@ -20,23 +19,23 @@ INPUT, OUTPUT = "images", "logits"
 
 
 class Deployed(nn.Module):
-    """A classifier as the device calls it: pixels in, no preparation left to the caller."""
+    """A network as the device calls it: pixels in, no preparation left to the caller."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [n, h, w, 3], RGB -> float32 [n, C] logits."""
-        out: Tensor = self.classifier(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        """uint8 [n, h, w, 3], RGB -> float32 [n, outputs]."""
+        out: Tensor = self.model(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
         return out
 
 
-def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
+def to_onnx(model: nn.Module, spec: InputSpec) -> bytes:
     """Exports and checks a graph.
 
     Args:
-        classifier: in eval mode.
+        model: float [n, 3, h, w] in 0..1 -> float [n, outputs], in eval mode.
         spec: the size of its pictures.
 
     Returns:
@@ -50,7 +49,7 @@ def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
-                Deployed(classifier).eval(),
+                Deployed(model).eval(),
                 (example,),
                 input_names=[INPUT],
                 output_names=[OUTPUT],
@@ -62,13 +61,13 @@ def to_onnx(classifier: Classifier, spec: InputSpec) -> bytes:
         except (torch.onnx.OnnxExporterError, RuntimeError) as error:
             raise EngineError(f"the network cannot be exported to ONNX: {first_line(error)}") from error
     assert program is not None  # dynamo=True always returns one
-    model = program.model_proto
-    if model.ByteSize() > LIMIT:
-        raise EngineError(f"the graph takes {model.ByteSize()} bytes; one ONNX file holds at most {LIMIT}")
-    _forget_origin(model)
-    onnx.checker.check_model(model, full_check=True)
+    graph = program.model_proto
+    if graph.ByteSize() > LIMIT:
+        raise EngineError(f"the graph takes {graph.ByteSize()} bytes; one ONNX file holds at most {LIMIT}")
+    _forget_origin(graph)
+    onnx.checker.check_model(graph, full_check=True)
     buffer = io.BytesIO()
-    onnx.save_model(model, buffer)
+    onnx.save_model(graph, buffer)
     return buffer.getvalue()
 
 

@@ -19,22 +19,23 @@ COST_VIEWS = 4  # batch sizes that the cost curve covers
 COST_CALLS = 15
 
 
-def compare(got: Floats, reference: Floats, labels: npt.NDArray[np.int64]) -> Parity:
+def compare(got: Floats, reference: Floats, labels: npt.NDArray[np.int64] | None) -> Parity:
     """Measures one model against torch.
 
     Args:
-        got: float32 [n, C], the engine's logits.
-        reference: float32 [n, C], torch's.
-        labels: int64 [n], the truth.
+        got: float32 [n, C] logits of the engine, or [n, V] losses.
+        reference: torch's.
+        labels: int64 [n], the truth; None for losses, of which the lowest is the best.
     """
     difference = np.abs(got - reference)
+    best, wanted = (got.argmin(1), reference.argmin(1)) if labels is None else (got.argmax(1), reference.argmax(1))
     return Parity(
         images=len(got),
         largest_logit_difference=float(difference.max()),
         mean_logit_difference=float(difference.mean()),
-        agreement=float((got.argmax(1) == reference.argmax(1)).mean()),
-        accuracy=float((got.argmax(1) == labels).mean()),
-        reference_accuracy=float((reference.argmax(1) == labels).mean()),
+        agreement=float((best == wanted).mean()),
+        accuracy=None if labels is None else float((best == labels).mean()),
+        reference_accuracy=None if labels is None else float((wanted == labels).mean()),
     )
 
 
@@ -68,11 +69,11 @@ def cost_curve(engine: Engine, image: Image, clock: Callable[[], float] = time.p
     curve = []
     for count in range(1, COST_VIEWS + 1):
         batch = np.repeat(image[None], count, axis=0)
-        engine.classify(batch)
+        engine.run(batch)
         times = []
         for _ in range(COST_CALLS):
             began = clock()
-            engine.classify(batch)
+            engine.run(batch)
             times.append(clock() - began)
         curve.append(statistics.median(times))
     return tuple(curve)

@@ -98,7 +98,7 @@ def _draw_panel(canvas: Image, decision: Decision, scale: float) -> None:
 
     _draw_bar(canvas, (left, edge + 40 * scale), right - left, 5 * scale, decision.confidence)
 
-    milliseconds = 1000 * (decision.times.prepare + decision.times.infer + decision.times.vote)
+    milliseconds = 1000 * decision.times.total
     late = _Text.fit("LATE" if decision.late else "", 8 * scale, right - left)
     late.draw(canvas, right - late.width, edge + 63 * scale, WARNING)
     count = len(decision.views)

@@ -28,9 +28,11 @@ from allweather.runtimes.manifest import (
     MAXIMUM_MANIFEST,
     Manifest,
     Model,
+    Role,
     StoredFile,
     parse_manifest,
 )
+from allweather.runtimes.views import VIEWS
 
 MAXIMUM_RATIO = 50  # weights shrink to a half at best; deflate can hide a gigabyte in a megabyte
 MAXIMUM_SLACK = 1 << 20  # bytes that may shrink to nothing: a short text, a dark picture
@@ -84,6 +86,25 @@ class Bundle:
         """What the networks take."""
         return self.manifest.input.spec()
 
+    def outputs(self, role: Role) -> int:
+        """Numbers that a network answers with for each picture."""
+        return len(self.classes) if role == "classifier" else len(self.manifest.views)
+
+    def taken_by(self, role: Role) -> InputSpec:
+        """What a network takes.
+
+        Raises:
+            BundleError: there is no such network.
+        """
+        if role == "classifier":
+            return self.input
+        if self.manifest.predictor is None:
+            raise BundleError(f"{self.path} has no loss predictor; train one with 'allweather predictor', and export")
+        if self.manifest.views != tuple(VIEWS):
+            theirs = next((name for name in self.manifest.views if name not in VIEWS), "fewer or in another order")
+            raise BundleError(f"{self.path}: its predictor ranks other views than this allweather has ({theirs})")
+        return self.manifest.predictor.spec()
+
     def read(self, name: str) -> bytes:
         """The content of a listed file.
 
@@ -104,9 +125,9 @@ class Bundle:
         shape = (self.manifest.golden_count, spec.height, spec.width, 3)
         return np.asarray(self._array(self.manifest.golden_frames, shape, "|u1"), np.uint8)
 
-    def golden_logits(self, model: Model) -> Floats:
-        """The answers of `model` to the golden frames: float32 [n, C]."""
-        shape = (self.manifest.golden_count, len(self.classes))
+    def golden_answers(self, model: Model) -> Floats:
+        """The answers of `model` to the golden frames: float32 [n, C or V]."""
+        shape = (self.manifest.golden_count, self.outputs(model.role))
         return np.asarray(self._array(model.golden, shape, "<f4"), np.float32)
 
     def _array(self, name: str, shape: tuple[int, ...], kind: str) -> npt.NDArray[np.generic]:

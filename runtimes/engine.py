@@ -20,7 +20,7 @@ from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.errors import BundleError, DependencyError, EngineError, ParityError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import Model
+from allweather.runtimes.manifest import Model, Role
 
 PREFERENCE = ("openvino", "onnx")  # where a bundle has several: the fastest on a CPU first
 PRECISIONS = ("int8", "fp32")
@@ -36,21 +36,21 @@ class Network:
         weights: OpenVINO IR's bin; empty where `graph` holds them.
         precision: "fp32" or "int8".
         input: size of the pictures it takes.
-        classes: number of logits.
+        outputs: numbers that it answers with for each picture: one a class, or one a view.
     """
 
     graph: bytes
     weights: bytes
     precision: str
     input: InputSpec
-    classes: int
+    outputs: int
 
 
 class Engine(Protocol):
     """Runs one network. Not for use by several threads at once."""
 
-    def classify(self, images: Image) -> Floats:
-        """uint8 [n, h, w, 3], RGB, n >= 1 -> float32 [n, C] logits, the caller's to keep.
+    def run(self, images: Image) -> Floats:
+        """uint8 [n, h, w, 3], RGB, n >= 1 -> float32 [n, outputs], the caller's to keep.
 
         Raises:
             EngineError: the engine failed.
@@ -84,13 +84,16 @@ def names() -> list[str]:
     return sorted(name.removeprefix("engine_") for name in found if name.startswith("engine_"))
 
 
-def open_engine(bundle: Bundle, engine: str | None = None, precision: str | None = None) -> tuple[Engine, Model | None]:
+def open_engine(
+    bundle: Bundle, engine: str | None = None, precision: str | None = None, role: Role = "classifier"
+) -> tuple[Engine, Model | None]:
     """Compiles the best fitting model of a bundle and checks it on the golden frames.
 
     Args:
         bundle: opened.
         engine: "openvino", "onnx" or "fake"; None for the first of `PREFERENCE` that runs here.
         precision: "int8" or "fp32"; None for INT8 where the bundle has it.
+        role: which of its networks.
 
     Returns:
         The engine and the model it runs; no model for the fake engine, which needs none.
@@ -98,15 +101,17 @@ def open_engine(bundle: Bundle, engine: str | None = None, precision: str | None
     Raises:
         EngineError: no model fits, no engine runs here (all reasons are listed), or a library refuses the model.
         ParityError: the engine answers differently than on the day of the export.
+        BundleError: it has no network of this role, or one that ranks other views.
     """
     if engine is not None and engine not in names():
         raise EngineError(
             f"unknown engine {engine!r}; choose one of {', '.join(name for name in names() if name != 'fake')}"
         )
+    taken = bundle.taken_by(role)
     if engine == "fake":
-        return _module("fake").start(Network(b"", b"", "fp32", bundle.input, len(bundle.classes))), None
+        return _module("fake").start(Network(b"", b"", "fp32", taken, bundle.outputs(role))), None
     reasons = []
-    for model in _candidates(bundle, engine, precision):
+    for model in _candidates(bundle, engine, precision, role):
         try:
             running = _start(bundle, model)
         except DependencyError as error:
@@ -131,19 +136,16 @@ def answer_all(engine: Engine, images: Image) -> Floats:
     Returns:
         float32 [n, C].
     """
-    return np.concatenate([engine.classify(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+    return np.concatenate([engine.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
 
 
-def _candidates(bundle: Bundle, engine: str | None, precision: str | None) -> list[Model]:
-    fitting = [
-        model
-        for model in bundle.manifest.models
-        if engine in (None, model.engine) and precision in (None, model.precision)
-    ]
+def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role: Role) -> list[Model]:
+    there = [model for model in bundle.manifest.models if model.role == role]
+    fitting = [model for model in there if engine in (None, model.engine) and precision in (None, model.precision)]
     if not fitting:
-        have = ", ".join(f"{model.engine} {model.precision}" for model in bundle.manifest.models)
+        have = ", ".join(f"{model.engine} {model.precision}" for model in there)
         raise EngineError(
-            f"{bundle.path} has no model for {engine or 'any engine'} {precision or ''}".rstrip()
+            f"{bundle.path} has no {role} for {engine or 'any engine'} {precision or ''}".rstrip()
             + f"; it has {have}: choose one of these or export it"
         )
     return sorted(fitting, key=lambda model: (PREFERENCE.index(model.engine), PRECISIONS.index(model.precision)))
@@ -154,8 +156,8 @@ def _start(bundle: Bundle, model: Model) -> Engine:
         graph=bundle.read(model.file),
         weights=bundle.read(model.weights) if model.weights else b"",
         precision=model.precision,
-        input=bundle.input,
-        classes=len(bundle.classes),
+        input=bundle.taken_by(model.role),
+        outputs=bundle.outputs(model.role),
     )
     engine: Engine = _module(model.engine).start(network)
     return engine
@@ -163,10 +165,10 @@ def _start(bundle: Bundle, model: Model) -> Engine:
 
 def _replay(bundle: Bundle, model: Model, engine: Engine) -> None:
     """Runs the golden frames, one by one as the loop does, and compares."""
-    frames, wanted = bundle.golden_frames(), bundle.golden_logits(model)
+    frames, wanted, taken = bundle.golden_frames(), bundle.golden_answers(model), bundle.taken_by(model.role)
     differences = []
     for frame, logits in zip(frames, wanted.astype(np.float64), strict=True):
-        got = engine.classify(frame[None])
+        got = engine.run(taken.prepare(frame)[None])
         if got.shape != (1, len(logits)):
             raise BundleError(f"{bundle.path}: {model.file} gives {list(got.shape)} logits, not {[1, len(logits)]}")
         with np.errstate(invalid="ignore"):  # nan, and infinity less infinity, count as different

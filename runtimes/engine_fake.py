@@ -18,7 +18,7 @@ def probe() -> str:
 
 def start(network: Network) -> Engine:
     """A fake engine with as many classes as the network."""
-    return FakeEngine(network.classes)
+    return FakeEngine(network.outputs)
 
 
 class FakeEngine:
@@ -33,8 +33,8 @@ class FakeEngine:
     def __init__(self, classes: int, seconds: float = 0.0, sleep: Callable[[float], None] = time.sleep) -> None:
         self._classes, self._seconds, self._sleep = classes, seconds, sleep
 
-    def classify(self, images: Image) -> Floats:
-        """See `Engine.classify`."""
+    def run(self, images: Image) -> Floats:
+        """See `Engine.run`."""
         if self._seconds:
             self._sleep(self._seconds * len(images))
         brightness = images.reshape(len(images), -1).mean(axis=1) / 256

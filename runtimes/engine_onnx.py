@@ -60,8 +60,8 @@ class OnnxEngine:
             raise EngineError("onnx: the model has not one input and one output; export it again")
         self._input = self._session.get_inputs()[0].name
 
-    def classify(self, images: Image) -> Floats:
-        """See `Engine.classify`."""
+    def run(self, images: Image) -> Floats:
+        """See `Engine.run`."""
         try:
             (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
             return np.asarray(logits, np.float32)

@@ -58,8 +58,8 @@ class OpenvinoEngine:
         self._requests: OrderedDict[int, openvino.InferRequest] = OrderedDict()
         self._request(1)
 
-    def classify(self, images: Image) -> Floats:
-        """See `Engine.classify`."""
+    def run(self, images: Image) -> Floats:
+        """See `Engine.run`."""
         request = self._request(len(images))
         try:
             request.infer([np.ascontiguousarray(images)], share_inputs=True)

@@ -50,11 +50,13 @@ class Plan:
 
     Attributes:
         views: names of the views to run, in order of promise; never empty.
+        weights: of each of them in the vote.
         predicted_losses: the predicted loss of each of `views`, or empty where nothing was predicted.
         expected_seconds: what running the views is expected to cost; nan where it is not known.
     """
 
     views: tuple[str, ...]
+    weights: tuple[float, ...]
     predicted_losses: tuple[float, ...]
     expected_seconds: float
 
@@ -64,14 +66,23 @@ class StageTimes:
     """Where the time of one decision went, in seconds.
 
     Attributes:
-        prepare: crop, resize and views.
-        infer: the engine.
+        prepare: crop and resize.
+        rank: the loss predictor, and the choice of views.
+        views: making them.
+        infer: the classifier.
         vote: softmax, mean and the rest of the decision.
     """
 
     prepare: float
+    rank: float
+    views: float
     infer: float
     vote: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.prepare + self.rank + self.views + self.infer + self.vote
 
 
 @dataclass(frozen=True)

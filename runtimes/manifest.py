@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from allweather.runtimes.errors import BundleError, first_line, printable
+from allweather.runtimes.errors import BundleError, UsageError, first_line, printable
 from allweather.runtimes.image import InputSpec
+from allweather.runtimes.policy import Policy
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -24,6 +25,7 @@ Finite = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 EngineName = Literal["openvino", "onnx"]
 Precision = Literal["fp32", "int8"]
+Role = Literal["classifier", "predictor"]
 
 
 class _Strict(BaseModel):
@@ -56,14 +58,14 @@ class Input(_Strict):
 
 
 class Parity(_Strict):
-    """How one model answers beside the torch classifier it was made from.
+    """How one model answers beside the torch network it was made from.
 
     Attributes:
         images: test pictures compared.
         largest_logit_difference: over all of them and all classes.
         mean_logit_difference: mean absolute difference.
-        agreement: share of pictures that get the same top class.
-        accuracy: share of pictures that get the right class from this model.
+        agreement: share of pictures that get the same top class, or the same view of the lowest loss.
+        accuracy: share of pictures that get the right class from this model; None for a predictor.
         reference_accuracy: the same from torch.
     """
 
@@ -71,26 +73,26 @@ class Parity(_Strict):
     largest_logit_difference: Finite
     mean_logit_difference: Finite
     agreement: Share
-    accuracy: Share
-    reference_accuracy: Share
+    accuracy: Share | None
+    reference_accuracy: Share | None
 
 
 class Model(_Strict):
     """One compiled network.
 
     Attributes:
-        role: what it is for.
+        role: what it is for: the classifier answers with logits, the predictor with a loss for each view.
         engine: which engine runs it.
         precision: of its arithmetic.
         file: ONNX graph or OpenVINO IR (.xml).
         weights: OpenVINO's .bin; None where the graph holds them.
-        golden: float32 [n, C] .npy: its logits for the golden frames on the machine of the export.
+        golden: float32 [n, C or V] .npy: its answers to the golden frames on the machine of the export.
         tolerance: largest difference from `golden` that a device may show.
         seconds: cost curve on the machine of the export: median seconds of a call with 1, 2, ... pictures.
         parity: measured when it was exported.
     """
 
-    role: Literal["classifier"]
+    role: Role
     engine: EngineName
     precision: Precision
     file: FileName
@@ -111,7 +113,13 @@ class Calibration(_Strict):
 
 
 class Manifest(_Strict):
-    """All that a bundle says; every file it needs is listed with size and hash."""
+    """All that a bundle says; every file it needs is listed with size and hash.
+
+    Attributes:
+        views: what the predictor's answers stand for, in their order; the identity alone where there is none.
+        predictor: what the predictor takes; None where there is none.
+        policies: that were tuned; the first is what a perceiver does unless it is told otherwise.
+    """
 
     format: Literal["allweather-bundle"] = "allweather-bundle"
     schema_version: Literal[1] = 1
@@ -119,6 +127,8 @@ class Manifest(_Strict):
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=100_000)]
     input: Input
     views: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
+    predictor: Input | None = None
+    policies: Annotated[tuple[Policy, ...], Field(max_length=64)] = ()
     models: Annotated[tuple[Model, ...], Field(min_length=1, max_length=64)]
     golden_frames: FileName
     golden_count: Annotated[int, Field(ge=1, le=1024)]
@@ -156,7 +166,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         )
     try:
         manifest = Manifest.model_validate_json(text, strict=True)
-    except (ValidationError, RecursionError) as error:
+    except (ValidationError, RecursionError, UsageError) as error:
         raise BundleError(f"{where}: {MANIFEST} is damaged: {_first_fault(error)}; export it again") from error
     _check_references(manifest, where)
     return manifest
@@ -171,10 +181,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _check_references(manifest: Manifest, where: str) -> None:
-    """Every file that is spoken of must be listed; the manifest cannot list itself."""
+    """Every file that is spoken of must be listed; the manifest cannot list itself; a predictor says what it takes."""
     spoken = [manifest.golden_frames]
     for model in manifest.models:
         spoken += [name for name in (model.file, model.weights, model.golden) if name is not None]
+    if manifest.predictor is None and any(model.role == "predictor" for model in manifest.models):
+        raise BundleError(f"{where}: {MANIFEST} does not say what its predictor takes; export it again")
     if MANIFEST in manifest.files:
         raise BundleError(f"{where}: {MANIFEST} lists itself as a file; export it again")
     missing = sorted(set(spoken) - set(manifest.files))

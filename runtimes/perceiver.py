@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -12,23 +13,43 @@ import numpy as np
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.engine import Engine, open_engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Budget, Decision, Frame, Image, StageTimes
+from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, StageTimes
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.planner import plan_identity
-from allweather.runtimes.views import VIEWS
+from allweather.runtimes.manifest import Model
+from allweather.runtimes.planner import plan
+from allweather.runtimes.policy import Policy, parse_policy
+from allweather.runtimes.views import view
 from allweather.runtimes.vote import mean_probability
+
+CENTER = parse_policy("center")
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """A running loss predictor.
+
+    Attributes:
+        engine: float32 [V] for each picture.
+        spec: what it takes.
+    """
+
+    engine: Engine
+    spec: InputSpec
 
 
 class Perceiver:
     """Decides what is in a frame. For one thread at a time; a context manager.
 
     Args:
-        engine: runs the network; closed with the perceiver.
+        engine: runs the classifier; closed with the perceiver.
         classes: names, in the order of the logits.
         spec: how a picture is prepared.
         budget: time from capture to decision; a decision after it is marked as late.
         costs: expected seconds of running 1, 2, ... views; empty where nothing was measured.
+        policy: which views are run.
+        ranker: for a policy that ranks views; closed with the perceiver.
         clock: seconds, monotonic; the one that frames are stamped with.
+        seed: of policies that draw.
     """
 
     def __init__(
@@ -38,10 +59,16 @@ class Perceiver:
         spec: InputSpec,
         budget: Budget | None = None,
         costs: Sequence[float] = (),
+        *,
+        policy: Policy = CENTER,
+        ranker: Ranker | None = None,
         clock: Callable[[], float] = time.monotonic,
+        seed: int = 0,
     ) -> None:
-        self.classes, self.spec, self.budget = tuple(classes), spec, budget or Budget()
-        self._engine, self._costs, self._clock = engine, tuple(costs), clock
+        refuse_unrunnable(policy, ranker is not None)
+        self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
+        self._engine, self._costs, self._ranker, self._clock = engine, tuple(costs), ranker, clock
+        self._rng = np.random.default_rng(seed)
         self._decided = 0
 
     def __call__(self, image: Image) -> Decision:
@@ -69,16 +96,16 @@ class Perceiver:
         """
         clock = self._clock
         began = clock()
-        plan = plan_identity(self._costs)
         prepared = self.spec.prepare(frame.image)
-        if plan.views == ("identity",):
-            batch = prepared[None]
-        else:
-            batch = np.stack([VIEWS[name].apply(prepared) for name in plan.views])
         ready = clock()
-        logits = self._engine.classify(batch)
+        losses = self._ranked(prepared) if self.policy.ranks else None
+        looks = plan(self.policy, losses, self._costs, self._rng)
+        ranked = clock()
+        batch = np.stack([view(name).apply(prepared) for name in looks.views])
+        viewed = clock()
+        logits = self._engine.run(batch)
         answered = clock()
-        probabilities = mean_probability(logits)
+        probabilities = mean_probability(logits, looks.weights)
         best = int(probabilities.argmax())
         self._decided += 1
         done = clock()
@@ -87,17 +114,25 @@ class Perceiver:
             confidence=float(probabilities[best]),
             probabilities=probabilities,
             index=frame.index,
-            views=plan.views,
-            predicted_losses=plan.predicted_losses,
-            times=StageTimes(ready - began, answered - ready, done - answered),
+            views=looks.views,
+            predicted_losses=looks.predicted_losses,
+            times=StageTimes(ready - began, ranked - ready, viewed - ranked, answered - viewed, done - answered),
             age=done - frame.captured,
             late=done > self.budget.deadline(frame),
             skipped=skipped,
         )
 
+    def _ranked(self, prepared: Image) -> Floats:
+        """The predicted loss of each view, float32 [V]."""
+        assert self._ranker is not None
+        found: Floats = self._ranker.engine.run(self._ranker.spec.prepare(prepared)[None])[0]
+        return found
+
     def close(self) -> None:
-        """Closes the engine."""
+        """Closes the engines."""
         self._engine.close()
+        if self._ranker:
+            self._ranker.engine.close()
 
     def __enter__(self) -> Perceiver:
         """The perceiver itself."""
@@ -106,8 +141,29 @@ class Perceiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the engine."""
+        """Closes the engines."""
         self.close()
+
+
+def refuse_unrunnable(policy: Policy, ranks: bool) -> None:
+    """Refuses a policy that no camera loop can follow.
+
+    Args:
+        policy: of the loop.
+        ranks: whether there is a loss predictor.
+
+    Raises:
+        UsageError: saying what it needs.
+    """
+    if policy.pick == "oracle":
+        raise UsageError(
+            f"policy {policy.name} knows the true losses, so it is for evaluate alone; top:K predicts them"
+        )
+    if policy.ranks and not ranks:
+        raise UsageError(
+            f"policy {policy.name} needs a loss predictor, and there is none; train one with allweather predictor, and "
+            "export it again"
+        )
 
 
 def load(
@@ -116,6 +172,7 @@ def load(
     engine: str | None = None,
     precision: str | None = None,
     budget_ms: float | None = None,
+    policy: str | None = None,
 ) -> Perceiver:
     """Opens a bundle on this device.
 
@@ -124,16 +181,43 @@ def load(
         engine: "openvino", "onnx" or "fake"; None for the fastest that runs here.
         precision: "int8" or "fp32"; None for INT8 where the bundle has it.
         budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
+        policy: which views are run, such as "top:2"; None for the bundle's own, or one look where it has none.
 
     Raises:
         BundleError: the bundle is missing, damaged or hostile.
         EngineError: nothing here can run it.
         ParityError: this device answers differently than the bundle promises.
-        UsageError: the budget is not above 0.
+        UsageError: the budget is not above 0, or the bundle cannot follow the policy.
     """
     if budget_ms is not None and not budget_ms > 0:
         raise UsageError(f"a budget is above 0 milliseconds; got {budget_ms:g}")
     bundle = Bundle.open(path)
+    tuned = bundle.manifest.policies
+    chosen = parse_policy(policy, tuned) if policy is not None else (*tuned, CENTER)[0]
+    refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
     running, model = open_engine(bundle, engine, precision)
+    ranker = None
+    if chosen.ranks:
+        try:
+            ranker = Ranker(open_ranker(bundle, model, engine), bundle.taken_by("predictor"))
+        except BaseException:
+            running.close()
+            raise
     budget = Budget() if budget_ms is None else Budget(budget_ms / 1000)
-    return Perceiver(running, bundle.classes, bundle.input, budget, model.seconds if model else ())
+    costs = model.seconds if model else ()
+    return Perceiver(running, bundle.classes, bundle.input, budget, costs, policy=chosen, ranker=ranker)
+
+
+def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None) -> Engine:
+    """The bundle's loss predictor, on the engine that runs its classifier.
+
+    Args:
+        bundle: opened.
+        beside: the classifier that runs; None for the fake engine.
+        engine: that was asked for.
+
+    Raises:
+        EngineError: nothing here can run it.
+        ParityError: this device answers differently than the bundle promises.
+    """
+    return open_engine(bundle, beside.engine if beside else engine, role="predictor")[0]

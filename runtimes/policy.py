@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Policy:
     count: int
     flips: bool = False
     weights: tuple[float, ...] = ()
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # where it is read from a manifest or checkpoint
 
     def __post_init__(self) -> None:
         """Refuses what cannot be run.
@@ -52,10 +53,12 @@ class Policy:
         Raises:
             UsageError: naming what is wrong.
         """
+        repeats = self.pick == "draw"
+        most = MOST if repeats else len(self.views)
+        if len(self.views) > MOST:
+            raise UsageError(f"policy {self.name}: at most {MOST} views; got {len(self.views)}")
         for name in self.views:
             view(name)
-        repeats = self.pick == "draw"
-        most = MOST if repeats else min(MOST, len(self.views))
         if not self.views or not 1 <= self.count <= most:
             raise UsageError(f"policy {self.name}: the number of views is 1 to {most}; got {self.count}")
         if not repeats and len(set(self.views)) < len(self.views):

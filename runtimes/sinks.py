@@ -6,6 +6,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 
@@ -110,7 +111,6 @@ class JsonlSink(Sink):
 
 def line(decision: Decision) -> str:
     """The decision as one line of JSON with its line end; what is no finite number is null."""
-    times = decision.times
     entry = {
         "index": int(decision.index),
         "label": decision.label,
@@ -120,7 +120,7 @@ def line(decision: Decision) -> str:
         "age": _number(decision.age),
         "late": bool(decision.late),
         "skipped": int(decision.skipped),
-        "times": {name: _number(getattr(times, name)) for name in ("prepare", "infer", "vote")},
+        "times": {name: _number(seconds) for name, seconds in asdict(decision.times).items()},
     }
     return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
 

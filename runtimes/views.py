@@ -23,6 +23,7 @@ from allweather.runtimes.frame import Image
 
 GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue in luma (ITU-R 601), as in Pillow
 CROP = 7 / 8  # side of a crop beside that of the picture: 224 of 256 pixels
+MOST_PARTS = 3  # of a chain; a hostile bundle could ask for millions
 THEN = "/"  # "zoom1.2/hflip" is zoomed, then mirrored
 
 
@@ -150,6 +151,8 @@ def view(name: str) -> View:
     """
     known = {**VIEWS, **CLASSICS}
     parts = []
+    if name.count(THEN) >= MOST_PARTS:
+        raise UsageError(f"at most {MOST_PARTS} views go one after the other; {name[:40]!r} has more")
     for part in name.split(THEN):
         if part not in known:
             near = difflib.get_close_matches(part, known, 1, 0.0)

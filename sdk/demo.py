@@ -151,8 +151,7 @@ class _Recorder(Sink):
         place = _region(truth.box, frame.image)
         self._video.write(frame, decision, place)
         name = None if truth.label is None else CLASSES[truth.label]
-        times = decision.times
-        spent = 1000 * (times.prepare + times.infer + times.vote)
+        spent = 1000 * decision.times.total
         self.outcomes.append(Outcome(truth.stretch, name, decision.label, spent))
         if frame.index % PREVIEW_EVERY == 0:
             self.preview.append(annotate(frame.image, decision, place))

@@ -52,6 +52,7 @@ def export(
         say(note)
     models = [
         {
+            "role": model.role,
             "engine": model.engine,
             "precision": model.precision,
             "ms": 1000 * model.seconds[0],
@@ -69,13 +70,12 @@ def parity_table(models: list[dict[str, float | str]]) -> object:
     from rich.table import Table
 
     table = Table(title=f"beside torch, on {models[0]['images']} test pictures", title_justify="left")
-    for head in ("model", "accuracy", "torch", "same class", "largest logit difference", "ms a picture"):
+    for head in ("model", "accuracy", "torch", "same answer", "largest difference", "ms a picture"):
         table.add_column(head, justify="left" if head == "model" else "right")
     for row in models:
         table.add_row(
-            f"{row['engine']} {row['precision']}",
-            f"{row['accuracy']:.4f}",
-            f"{row['reference_accuracy']:.4f}",
+            f"{row['role']}: {row['engine']} {row['precision']}",
+            *("" if row[key] is None else f"{row[key]:.4f}" for key in ("accuracy", "reference_accuracy")),
             f"{row['agreement']:.4f}",
             f"{row['largest_logit_difference']:.2g}",
             f"{row['ms']:.2f}",

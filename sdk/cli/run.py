@@ -30,6 +30,9 @@ def run(
     engine: Engine = None,
     precision: Precision = None,
     budget_ms: Annotated[float | None, typer.Option(help="from capture to decision; later ones count as late")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="views of each frame: center, hflip, top:K, ...; the bundle's own if not given")
+    ] = None,
     region: Annotated[
         str | None, typer.Option(help="look at x,y,width,height in pixels; the whole frame if not given")
     ] = None,
@@ -63,6 +66,7 @@ def run(
             engine=engine.value if engine else None,
             precision=precision.value if precision else None,
             budget_ms=budget_ms,
+            policy=policy,
         ) as perceiver,
         open_camera(source) as camera,
         progress("run", limit) as update,

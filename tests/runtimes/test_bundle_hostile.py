@@ -234,7 +234,7 @@ def test_an_array_of_another_kind_is_refused_though_its_hash_is_right(
     write_bundle(tmp_path / name, made.manifest, {**made.contents, "golden/logits.npy": ARRAYS[kind]})
     bundle = Bundle.open(tmp_path / name)
     with pytest.raises(BundleError, match=r"golden/logits\.npy is not an array of <f4 \[2, 2\]; export it again"):
-        bundle.golden_logits(bundle.manifest.models[0])
+        bundle.golden_answers(bundle.manifest.models[0])
 
 
 def test_a_count_of_golden_frames_that_is_not_theirs_is_refused(made: Any, tmp_path: Path) -> None:

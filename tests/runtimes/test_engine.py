@@ -50,7 +50,7 @@ def test_every_engine_agrees_with_numpy(
     network: Any, engines: dict[str, Engine], name: str, count: int, seed: int
 ) -> None:
     images = pictures(seed, count)
-    logits = engines[name].classify(images)
+    logits = engines[name].run(images)
     assert (logits.dtype, logits.shape) == (np.float32, (count, 4))
     np.testing.assert_allclose(logits, network.answer(images), atol=1e-5, rtol=1e-5)
 
@@ -58,12 +58,12 @@ def test_every_engine_agrees_with_numpy(
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("second", [1, 3])
 def test_an_answer_is_the_callers_to_keep(engines: dict[str, Engine], name: str, second: int) -> None:
-    first = engines[name].classify(pictures(1, 1))
+    first = engines[name].run(pictures(1, 1))
     kept = first.copy()
-    engines[name].classify(pictures(2, second))
+    engines[name].run(pictures(2, second))
     np.testing.assert_array_equal(first, kept)
     first += 1  # and to change
-    np.testing.assert_array_equal(engines[name].classify(pictures(1, 1)), kept)
+    np.testing.assert_array_equal(engines[name].run(pictures(1, 1)), kept)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -71,8 +71,8 @@ def test_pictures_that_lie_otherwise_in_memory_are_answered_alike(engines: dict[
     images = pictures(3, 2)
     images.setflags(write=False)
     np.testing.assert_array_equal(
-        engines[name].classify(images[:, ::-1, ::-1]),
-        engines[name].classify(np.ascontiguousarray(images[:, ::-1, ::-1])),
+        engines[name].run(images[:, ::-1, ::-1]),
+        engines[name].run(np.ascontiguousarray(images[:, ::-1, ::-1])),
     )
 
 
@@ -80,7 +80,7 @@ def test_pictures_that_lie_otherwise_in_memory_are_answered_alike(engines: dict[
 @pytest.mark.parametrize("shape", [(1, 9, 9, 3), (1, 8, 8, 4), (1, 3, 8, 8), (8, 8, 3), (1, 1, 8, 8, 3), (2, 64, 3)])
 def test_a_picture_of_another_size_is_refused(engines: dict[str, Engine], name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(EngineError) as caught:
-        engines[name].classify(np.zeros(shape, np.uint8))
+        engines[name].run(np.zeros(shape, np.uint8))
     assert name in one_line(caught.value)
 
 
@@ -89,14 +89,14 @@ def test_more_batch_sizes_than_are_kept_give_the_same_answers(network: Any, name
     engine = MODULES[name].start(compiled(network, name))
     images = pictures(4, 12)
     for count in [*range(1, 13), 1, 12, 1]:
-        np.testing.assert_allclose(engine.classify(images[:count]), network.answer(images[:count]), atol=1e-5)
+        np.testing.assert_allclose(engine.run(images[:count]), network.answer(images[:count]), atol=1e-5)
 
 
 def test_openvino_keeps_the_batch_sizes_that_are_in_use(network: Any) -> None:
     engine = engine_openvino.OpenvinoEngine(compiled(network, "openvino"))
     kept = engine._request(1)
     for count in range(2, 12):
-        engine.classify(pictures(0, count))
+        engine.run(pictures(0, count))
         assert engine._request(1) is kept
 
 
@@ -123,7 +123,7 @@ def test_a_graph_cut_anywhere_is_refused_or_runs(network: Any, name: str) -> Non
     whole = compiled(network, name)
     for length in range(0, len(whole.graph), 1 + len(whole.graph) // 60):
         try:
-            MODULES[name].start(replace(whole, graph=whole.graph[:length])).classify(pictures(0, 1))
+            MODULES[name].start(replace(whole, graph=whole.graph[:length])).run(pictures(0, 1))
         except EngineError as error:
             one_line(error)
 
@@ -211,7 +211,7 @@ class Odd:
     def __init__(self, answer: Callable[[Image], Any]) -> None:
         self.answer, self.closed = answer, False
 
-    def classify(self, images: Image) -> Any:
+    def run(self, images: Image) -> Any:
         return self.answer(images)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from allweather.runtimes.engine_fake import FakeEngine
 def test_the_fake_engine_sees_brightness(grey: int, classes: int, count: int) -> None:
     spent = SimpleNamespace(seconds=0.0)
     engine = FakeEngine(classes, 0.25, lambda seconds: setattr(spent, "seconds", spent.seconds + seconds))
-    logits = engine.classify(np.full((count, 4, 5, 3), grey, np.uint8))
+    logits = engine.run(np.full((count, 4, 5, 3), grey, np.uint8))
     assert (logits.dtype, logits.shape) == (np.float32, (count, classes))
     assert set(logits.argmax(axis=1)) == {grey * classes // 256}
     assert spent.seconds == 0.25 * count
@@ -27,5 +27,5 @@ def test_the_fake_engine_sees_brightness(grey: int, classes: int, count: int) ->
 def test_the_fake_engine_fits_every_bundle(real_bundle: Bundle) -> None:
     engine, model = open_engine(real_bundle, "fake")
     assert model is None
-    assert engine.classify(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)
+    assert engine.run(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)
     engine.close()

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.engine_fake import FakeEngine
 from allweather.runtimes.errors import BundleError, EngineError, UsageError
-from allweather.runtimes.frame import Budget, Frame, Image
+from allweather.runtimes.frame import Budget, Floats, Frame, Image
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.perceiver import Perceiver, load
+from allweather.runtimes.perceiver import Perceiver, Ranker, load
+from allweather.runtimes.policy import parse_policy
+from allweather.runtimes.views import VIEWS, view
 
 CLASSES = ("night", "dusk", "dawn", "day")
 
@@ -69,12 +71,13 @@ def test_times_add_up_and_late_is_after_the_deadline(
     frame = Frame(grey(200), index, clock.now)
     clock.sleep(waited / 16)
     decision = perceiver(clock, seconds=seconds / 16, budget=budget / 16).decide(frame, skipped)
-    spent = decision.times.prepare + decision.times.infer + decision.times.vote
+    spent = decision.times.total
     assert decision.age == clock.now - frame.captured
     assert decision.age == (waited + ticks) / 16 + spent  # one tick is the look at the clock that begins
     assert decision.times.infer == (seconds + ticks) / 16
-    assert (decision.times.prepare, decision.times.vote) == (ticks / 16, ticks / 16)
-    assert decision.late is (waited + seconds + 4 * ticks > budget)
+    others = (decision.times.prepare, decision.times.rank, decision.times.views, decision.times.vote)
+    assert others == (ticks / 16,) * 4
+    assert decision.late is (waited + seconds + 6 * ticks > budget)
     assert (decision.index, decision.skipped) == (index, skipped)
 
 
@@ -86,7 +89,7 @@ def test_pictures_without_a_camera_are_counted() -> None:
     eyes = perceiver(Clock(0.5))
     decisions = [eyes(grey(0)) for _ in range(3)]
     assert [decision.index for decision in decisions] == [0, 1, 2]
-    assert [decision.age for decision in decisions] == [2.0, 2.0, 2.0]
+    assert [decision.age for decision in decisions] == [3.0, 3.0, 3.0]
     assert [decision.skipped for decision in decisions] == [0, 0, 0]
 
 
@@ -139,6 +142,70 @@ def test_load_says_what_is_missing(real_bundle: Bundle, tmp_path: Path) -> None:
         load(tmp_path / "none")
     with pytest.raises(EngineError, match="unknown engine 'tpu'"):
         load(real_bundle.path, engine="tpu")
+
+
+class Ranking(FakeEngine):
+    """Predicts that the given views do best, in their order."""
+
+    def __init__(self, *best: str) -> None:
+        super().__init__(len(VIEWS))
+        self.losses = np.ones((1, len(VIEWS)), np.float32)
+        for place, name in enumerate(best):
+            self.losses[0, list(VIEWS).index(name)] = place / 10
+
+    def run(self, images: Image) -> Floats:
+        assert images.shape == (1, 4, 4, 3)  # what it takes, not what the classifier takes
+        return self.losses
+
+
+@pytest.mark.parametrize(
+    ("policy", "views", "losses"),
+    [
+        ("center", ("identity",), ()),
+        ("hflip", ("identity", "hflip"), ()),
+        ("top:1", ("zoom1.2",), (0.0,)),
+        ("top:2", ("zoom1.2", "colour2"), (0.0, 0.1)),
+        ("top:2+flip", ("zoom1.2", "zoom1.2/hflip", "colour2", "colour2/hflip"), (0.0, 0.0, 0.1, 0.1)),
+    ],
+)
+def test_a_policy_is_followed(policy: str, views: tuple[str, ...], losses: tuple[float, ...]) -> None:
+    seen: list[Image] = []
+
+    class Watched(FakeEngine):
+        def run(self, images: Image) -> Floats:
+            seen.append(images)
+            return super().run(images)
+
+    ranker = Ranker(Ranking("zoom1.2", "colour2"), InputSpec(4, 4))
+    eyes = Perceiver(Watched(4), CLASSES, InputSpec(8, 8), policy=parse_policy(policy), ranker=ranker)
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    decision = eyes(image)
+    assert decision.views == views
+    assert decision.predicted_losses == pytest.approx(losses)
+    assert np.array_equal(seen[0], np.stack([view(name).apply(image) for name in views]))
+
+
+def test_draws_differ_from_frame_to_frame_and_repeat_with_the_seed() -> None:
+    def looked(seed: int) -> list[tuple[str, ...]]:
+        eyes = Perceiver(FakeEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy("random:3"), seed=seed)
+        return [eyes(grey(9)).views for _ in range(5)]
+
+    assert len(set(looked(1))) > 1
+    assert looked(1) == looked(1) != looked(2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("top:2", "policy top:2 needs a loss predictor, and there is none"),
+        ("oracle:1", "policy oracle:1 knows the true losses, so it is for evaluate alone"),
+        ("gps:3", "policy gps:3 is found by tuning"),
+        ("top:13", "number of views is 1 to 12; got 13"),
+    ],
+)
+def test_a_policy_that_the_bundle_cannot_run_is_refused(real_bundle: Bundle, policy: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load(real_bundle.path, engine="fake", policy=policy)
 
 
 def test_leaving_and_closing_close_the_engine() -> None:
