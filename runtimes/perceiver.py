@@ -123,10 +123,9 @@ class Perceiver:
         )
 
     def _ranked(self, prepared: Image) -> Floats:
-        """The predicted loss of each view, float32 [V]."""
+        """The predicted loss of each view, float32 [1, V]."""
         assert self._ranker is not None
-        found: Floats = self._ranker.engine.run(self._ranker.spec.prepare(prepared)[None])[0]
-        return found
+        return self._ranker.engine.run(self._ranker.spec.prepare(prepared)[None])
 
     def close(self) -> None:
         """Closes the engines."""

@@ -15,12 +15,14 @@ def plan(policy: Policy, losses: Floats | None, costs: Sequence[float], rng: np.
 
     Args:
         policy: of the loop.
-        losses: float32 [V], predicted; None where the policy ranks nothing.
+        losses: float32 [1, V], predicted; None where the policy ranks nothing.
         costs: expected seconds of running 1, 2, ... views; empty where nothing was measured.
         rng: of the loop.
     """
-    places = policy.choose(losses, rng)
+    places = policy.choose(losses, rng)[0].tolist()
     names, weights = policy.run(places)
-    known = () if losses is None else tuple(float(losses[place]) for place in places for _ in range(1 + policy.flips))
+    known = (
+        () if losses is None else tuple(float(losses[0, place]) for place in places for _ in range(1 + policy.flips))
+    )
     expected = costs[len(names) - 1] if len(names) <= len(costs) else float("nan")
     return Plan(names, weights, known, expected)

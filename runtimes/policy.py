@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats
 from allweather.runtimes.views import CLASSICS, THEN, VIEWS, view
 
+Places = npt.NDArray[np.int64]
 Pick = Literal["all", "draw", "random", "top", "oracle"]
 FLIP = "hflip"
 CROPS = tuple(name for name in CLASSICS if name.startswith("crop"))
@@ -77,21 +79,26 @@ class Policy:
         """Whether it needs predicted losses."""
         return self.pick == "top"
 
-    def choose(self, losses: Floats | None, rng: np.random.Generator) -> tuple[int, ...]:
-        """Places in `views` of those to run on a frame, the most promising first.
+    def choose(self, losses: Floats | None, rng: np.random.Generator, frames: int = 1) -> Places:
+        """Which views to run on each of some frames.
 
         Args:
-            losses: float [len(views)], predicted ("top") or true ("oracle"); a nan is taken for the worst.
+            losses: float [frames, len(views)], predicted ("top") or true ("oracle"); a nan is taken for the worst. None
+                for a policy that needs none.
             rng: for "draw" and "random".
+            frames: how many.
+
+        Returns:
+            int [frames, count], places in `views`, the most promising first.
         """
         if self.pick == "draw":
-            return tuple(int(place) for place in rng.integers(len(self.views), size=self.count))
+            return rng.integers(len(self.views), size=(frames, self.count))
         if self.pick == "random":
-            return tuple(int(place) for place in rng.permutation(len(self.views))[: self.count])
+            return rng.random((frames, len(self.views))).argsort(axis=1)[:, : self.count]
         if self.pick == "all":
-            return tuple(range(len(self.views)))
+            return np.tile(np.arange(len(self.views)), (frames, 1))
         assert losses is not None
-        return tuple(int(place) for place in np.argsort(losses, kind="stable")[: self.count])
+        return losses.argsort(axis=1, kind="stable")[:, : self.count]
 
     def run(self, places: Iterable[int]) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """Names of the pictures to run for chosen views, and the weight of each in the vote."""

@@ -21,7 +21,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 def names(text: str, losses: np.ndarray | None = None) -> tuple[str, ...]:
     """What a policy runs."""
     policy = parse_policy(text)
-    return policy.run(policy.choose(losses, rng()))[0]
+    return policy.run(policy.choose(None if losses is None else losses[None], rng())[0])[0]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def names(text: str, losses: np.ndarray | None = None) -> tuple[str, ...]:
 def test_every_form_runs_as_many_pictures_as_it_says(text: str, runs: int) -> None:
     policy = parse_policy(text)
     losses = np.linspace(0, 1, len(policy.views), dtype=np.float32)
-    chosen, weights = policy.run(policy.choose(losses, rng()))
+    chosen, weights = policy.run(policy.choose(losses[None], rng())[0])
     assert policy.name == text
     assert len(chosen) == len(weights) == policy.runs == runs
     for name in chosen:
@@ -52,6 +52,19 @@ def test_top_takes_the_lowest_losses_in_order(losses: list[float], count: int) -
     seen = [losses[EVERY.index(name)] for name in found]
     assert seen == sorted(losses)[:count]
     assert len(set(found)) == count
+
+
+@pytest.mark.parametrize("text", ["all", "random:5", "set:identity,hflip:9", "top:3", "oracle:2"])
+def test_many_frames_are_chosen_for_at_once(text: str) -> None:
+    policy = parse_policy(text)
+    losses = np.random.default_rng(1).random((50, 12)).astype(np.float32)
+    places = policy.choose(losses, rng(), 50)
+    assert places.shape == (50, policy.count)
+    if policy.pick in ("top", "oracle", "all"):
+        alone = [policy.choose(row[None], rng())[0] for row in losses]
+        assert np.array_equal(np.stack(alone), places)
+    if policy.pick == "random":
+        assert all(len(set(each)) == 5 for each in places.tolist())
 
 
 def test_nan_is_the_worst_loss() -> None:
@@ -76,7 +89,7 @@ def test_draws_repeat_and_subsets_do_not() -> None:
 
 def test_weights_follow_their_views() -> None:
     policy = Policy("learned", "all", ("identity", "hflip", "zoom1.2"), 3, weights=(1.0, 0.0, 2.5))
-    assert policy.run(policy.choose(None, rng())) == (("identity", "hflip", "zoom1.2"), (1.0, 0.0, 2.5))
+    assert policy.run(policy.choose(None, rng())[0]) == (("identity", "hflip", "zoom1.2"), (1.0, 0.0, 2.5))
 
 
 def test_what_was_tuned_goes_by_its_name() -> None:
