@@ -74,7 +74,7 @@ def measure(
         mean_corruption_error({name: 1.0 for name in corrupted.names if name in COMMON}, baseline.errors)
     clean = score(target.answer(dataset.test.images.numpy()), dataset.test.labels.numpy())
     keys = list(product(corrupted.names, SEVERITIES))
-    place = keep / _identity(target, corrupted) if keep else None
+    place = keep / identity_of(target, corrupted, dataset) if keep else None
     table = _answers(target, corrupted, keys, place, fabric, watch)
     scores = [_scores(rows, corrupted.labels) for rows in table]
     cells = _cells([("clean", 0)], [clean]) + _cells(keys, scores)
@@ -153,13 +153,16 @@ def _cell_answers(target: Target, corrupted: CorruptedSet, key: Key, place: Path
     return rows
 
 
-def _identity(target: Target, corrupted: CorruptedSet) -> str:
-    """Of a target and a set, so that finished cells of others are not taken for theirs."""
-    name, severity = corrupted.names[0], SEVERITIES[-1]
-    first = next(corrupted.batches(name, severity, 16))
-    facts = [str(target.path), target.model, corrupted.source, corrupted.names, len(corrupted.labels)]
+def identity_of(target: Target, corrupted: CorruptedSet | None, dataset: Dataset) -> str:
+    """Of a target and its pictures, so that finished cells of others are not taken for theirs."""
+    first = dataset.test.images[:16].numpy()
+    facts: list[object] = [str(target.path), target.model, dataset.name, len(dataset.test)]
+    arrays = [first, dataset.test.labels.numpy(), target.answer(first).argmax(1)]
+    if corrupted:
+        facts += [corrupted.source, corrupted.names, len(corrupted.labels)]
+        arrays += [next(corrupted.batches(corrupted.names[0], SEVERITIES[-1], 16)), corrupted.labels]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for array in (first, corrupted.labels, target.answer(first).argmax(1)):
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(target.fingerprint.encode())
     return digest.hexdigest()[:16]

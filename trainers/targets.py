@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +17,12 @@ from allweather.runtimes.engine import answer_all, open_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
+from allweather.runtimes.perceiver import open_ranker
+from allweather.runtimes.policy import Policy
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.batches import to_float
 from allweather.trainers.data import open_dataset_of
+from allweather.trainers.predictor_file import TrainedPredictor
 from allweather.trainers.splits import Dataset
 
 BATCH = 250  # of forward passes without gradients; larger ones leave the CPU's cache
@@ -37,6 +41,8 @@ class Target:
         fingerprint: SHA-256 of its weights; of the manifest of a bundle, which holds those of all its files.
         history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
         strengths: a checkpoint's calibrated parameters of augmentations; empty where there are none.
+        rank: uint8 [n, h, w, 3] -> float32 [n, V] predicted losses; None without a loss predictor.
+        policies: that were tuned for it.
     """
 
     path: Path
@@ -47,6 +53,8 @@ class Target:
     fingerprint: str
     history: tuple[Mapping[str, float], ...] = ()
     strengths: Mapping[str, float] = field(default_factory=dict)
+    rank: Callable[[Image], Floats] | None = None
+    policies: tuple[Policy, ...] = ()
 
     def open_data(self, name: str, *, download: bool = False) -> Dataset:
         """A data set at its input size.
@@ -90,16 +98,45 @@ def open_target(path: Path, *, engine: str | None = None, precision: str | None 
             _sha256(path),
             trained.history,
             trained.strengths,
+            _ranking(trained.predictor, device) if trained.predictor else None,
+            trained.policies,
         )
         return
     bundle = Bundle.open(path)
-    running, chosen = open_engine(bundle, engine, precision)
-    name = f"{chosen.engine} {chosen.precision}" if chosen else "fake"
-    try:
-        listed = _sha256(path / "manifest.json" if path.is_dir() else path)
-        yield Target(path, name, bundle.classes, bundle.input, lambda images: answer_all(running, images), listed)
-    finally:
-        running.close()
+    listed = _sha256(path / "manifest.json" if path.is_dir() else path)
+    with ExitStack() as stack:
+        running, chosen = open_engine(bundle, engine, precision)
+        stack.callback(running.close)
+        rank = None
+        if bundle.manifest.predictor:
+            ranker, seen = open_ranker(bundle, chosen, engine), bundle.taken_by("predictor")
+            stack.callback(ranker.close)
+
+            def rank(images: Image) -> Floats:
+                return answer_all(ranker, np.stack([seen.prepare(image) for image in images]))
+
+        name = f"{chosen.engine} {chosen.precision}" if chosen else "fake"
+        yield Target(
+            path,
+            name,
+            bundle.classes,
+            bundle.input,
+            lambda images: answer_all(running, images),
+            listed,
+            rank=rank,
+            policies=bundle.manifest.policies,
+        )
+
+
+def _ranking(predictor: TrainedPredictor, device: torch.device) -> Callable[[Image], Floats]:
+    """What predicts losses in torch."""
+    model, seen = predictor.model().to(device), predictor.seen
+
+    def rank(images: Image) -> Floats:
+        small = np.stack([seen.prepare(image) for image in images])
+        return logits(model, torch.from_numpy(small).to(device)).cpu().numpy()
+
+    return rank
 
 
 def _sha256(file: Path) -> str:

@@ -1,0 +1,221 @@
+"""Measures policies on clean and corrupted pictures: what each gains, where it looks, and what it costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.frame import Floats, Image
+from allweather.runtimes.policy import Policy, parse_policy
+from allweather.runtimes.views import VIEWS, view
+from allweather.runtimes.vote import probabilities
+from allweather.trainers import tensorfile
+from allweather.trainers.corrupt.corruption import SEVERITIES
+from allweather.trainers.corrupt.sets import CorruptedSet, Labels
+from allweather.trainers.measure import identity_of
+from allweather.trainers.rank_losses import correlation, ranks
+from allweather.trainers.splits import Dataset
+from allweather.trainers.targets import Target
+
+BATCH = 500
+CENTER, ORACLE = parse_policy("center"), parse_policy("oracle:1")  # beside every policy
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What policies made of the pictures of one cell.
+
+    Attributes:
+        corruption: its name, or "clean".
+        severity: 1 to 5, or 0 for the clean pictures.
+        right: bool [policies, n].
+        first: int64 [policies, n], place in the policy's views of the one it likes best.
+        alike: float32 [n], rank correlation of predicted and true losses over `VIEWS`; nan without a predictor.
+    """
+
+    corruption: str
+    severity: int
+    right: npt.NDArray[np.bool_]
+    first: npt.NDArray[np.int64]
+    alike: Floats
+
+
+def outcomes(
+    target: Target,
+    dataset: Dataset,
+    corrupted: CorruptedSet | None,
+    policies: Sequence[Policy],
+    *,
+    seed: int = 0,
+    keep: Path | None = None,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Outcome]:
+    """Follows each policy on the clean test pictures, then on each cell of a corrupted set.
+
+    Every view that one of the policies may run is answered once; the policies share the answers.
+
+    Args:
+        target: see `open_target`.
+        dataset: its test split is the clean side.
+        corrupted: of the same classes; None for the clean side alone.
+        policies: of distinct names.
+        seed: of policies that draw.
+        keep: folder for finished cells, which a later call with the same arguments goes on from; it is removed by
+            whoever keeps the result.
+        watch: told of (cells done, cells in all).
+
+    Raises:
+        UsageError: a policy ranks views and the target has no loss predictor.
+        OutputError: `keep` cannot be written.
+    """
+    for policy in policies:
+        if policy.ranks and target.rank is None:
+            raise UsageError(
+                f"policy {policy.name} needs a loss predictor, and {target.path} has none; train one with allweather "
+                "predictor"
+            )
+    cells = [("clean", 0)]
+    if corrupted:
+        cells += [(name, severity) for name in corrupted.names for severity in SEVERITIES]
+    texts = json.dumps([[policy.name, policy.views, policy.weights] for policy in policies] + [seed])
+    identity = {"of": identity_of(target, corrupted, dataset), "policies": hashlib.sha256(texts.encode()).hexdigest()}
+    found = []
+    for number, (name, severity) in enumerate(cells):
+        watch(number, len(cells))
+        place = keep / f"{name}-{severity}.safetensors" if keep else None
+        cell = _read(place, identity, name, severity)
+        if cell is None:
+            rng = np.random.default_rng([seed, number])
+            images, labels = _pictures(dataset, corrupted, name, severity)
+            cell = _cell(target, name, severity, images, labels, policies, rng)
+            if place:
+                parts = {part: torch.from_numpy(getattr(cell, part)) for part in ("right", "first", "alike")}
+                tensorfile.write(place, parts, identity)
+        found.append(cell)
+    watch(len(cells), len(cells))
+    return found
+
+
+def _pictures(
+    dataset: Dataset, corrupted: CorruptedSet | None, name: str, severity: int
+) -> tuple[Iterator[Image], Labels]:
+    if name == "clean" or corrupted is None:
+        return (part.numpy() for part in torch.split(dataset.test.images, BATCH)), dataset.test.labels.numpy()
+    return corrupted.batches(name, severity, BATCH), corrupted.labels
+
+
+def _cell(
+    target: Target,
+    name: str,
+    severity: int,
+    batches: Iterator[Image],
+    labels: Labels,
+    policies: Sequence[Policy],
+    rng: np.random.Generator,
+) -> Outcome:
+    right, first, alike, begin = [], [], [], 0
+    names = sorted({each for policy in policies for each in policy.run(range(len(policy.views)))[0]} | set(VIEWS))
+    for images in batches:
+        truth = labels[begin : begin + len(images)]
+        begin += len(images)
+        answers = {
+            each: probabilities(target.answer(np.stack([view(each).apply(image) for image in images])))
+            for each in names
+        }
+        rows = np.arange(len(images))
+        true = np.stack([-np.log(answers[each][rows, truth].clip(1e-12)) for each in VIEWS], 1).astype(np.float32)
+        predicted = target.rank(images) if target.rank else None
+        places = [
+            policy.choose({"top": predicted, "oracle": true}.get(policy.pick), rng, len(images)) for policy in policies
+        ]
+        votes = [vote(policy, chosen, answers) for policy, chosen in zip(policies, places, strict=True)]
+        right.append(np.stack([each.argmax(1) == truth for each in votes]))
+        first.append(np.stack([chosen[:, 0] for chosen in places]))
+        alike.append(_alike(predicted, true))
+    return Outcome(name, severity, np.concatenate(right, 1), np.concatenate(first, 1), np.concatenate(alike))
+
+
+def vote(
+    policy: Policy, places: npt.NDArray[np.int64], answers: dict[str, npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """What a policy makes of the answers to its views.
+
+    Args:
+        policy: see there.
+        places: int [n, count], what it chose.
+        answers: probabilities [n, C] of every view that it may run, by name.
+
+    Returns:
+        float64 [n, C], the weighted mean.
+    """
+    total, weights = np.zeros_like(next(iter(answers.values()))), np.zeros(len(places))
+    for place in range(len(policy.views)):
+        times = (places == place).sum(1)
+        for name, weight in zip(*policy.run([place]), strict=True):
+            total += (times * weight)[:, None] * answers[name]
+            weights += times * weight
+    found: npt.NDArray[np.float64] = total / np.where(weights > 0, weights, 1)[:, None]
+    return found
+
+
+def _alike(predicted: Floats | None, true: Floats) -> Floats:
+    if predicted is None:
+        return np.full(len(true), np.nan, np.float32)
+    found = correlation(ranks(torch.from_numpy(predicted)), ranks(torch.from_numpy(true)))
+    return np.asarray(found.numpy(), np.float32)
+
+
+def _read(place: Path | None, identity: dict[str, str], name: str, severity: int) -> Outcome | None:
+    """A finished cell of the same measurement."""
+    if place is None or not place.is_file():
+        return None
+    tensors, header = tensorfile.read(place)
+    if header != identity:
+        return None
+    return Outcome(name, severity, *(tensors[part].numpy() for part in ("right", "first", "alike")))
+
+
+def relative_costs(
+    target: Target,
+    images: Image,
+    policies: Sequence[Policy],
+    *,
+    rounds: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Wall-clock time of each policy beside one look, with the predictor and the making of views.
+
+    Args:
+        target: see `open_target`.
+        images: uint8 [n, h, w, 3], one after the other as from a camera.
+        policies: they take turns.
+        rounds: over the pictures.
+        clock: seconds.
+    """
+    rng, followed = np.random.default_rng(0), [CENTER, *policies]
+    times: list[list[float]] = [[] for _ in followed]
+    for policy in followed:
+        _follow(target, policy, images[0], rng)  # the first look at a batch of a new size compiles for it
+    for _ in range(rounds):
+        for image in images:
+            for policy, each in zip(followed, times, strict=True):
+                began = clock()
+                _follow(target, policy, image, rng)
+                each.append(clock() - began)
+    base, *others = (float(np.median(each)) for each in times)
+    return [each / base for each in others]
+
+
+def _follow(target: Target, policy: Policy, image: Image, rng: np.random.Generator) -> None:
+    losses = target.rank(image[None]) if policy.ranks and target.rank else np.zeros((1, len(policy.views)), np.float32)
+    names, _ = policy.run(policy.choose(losses, rng)[0])
+    target.answer(np.stack([view(name).apply(image) for name in names]))
