@@ -103,6 +103,25 @@ def error_map(
     return png.getvalue()
 
 
+def looks(rows: Mapping[str, Sequence[float]], views: Sequence[str], title: str) -> bytes:
+    """A PNG of how often each view is chosen (shares 0..1, one a view), a row for each kind of pictures."""
+    with _figure(2.2 + 0.62 * len(views), 1.6 + 0.3 * len(rows)) as (figure, png):
+        axes = figure.add_subplot()
+        shares = 100 * np.array(list(rows.values()))
+        shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for row, column in np.ndindex(shares.shape):
+            share = shares[row, column]
+            if share >= 0.5:
+                colour = "white" if share > 60 else "#1e293b"
+                axes.text(column, row, f"{share:.0f}", ha="center", va="center", size=8, color=colour)
+        axes.set_xticks(range(len(views)), views, rotation=45, ha="right")
+        axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+        axes.grid(visible=False)
+        axes.set(title=title)
+        figure.colorbar(shown, ax=axes, fraction=0.03, label="chosen first, % of the pictures")
+    return png.getvalue()
+
+
 def gallery(images: Sequence[Image], captions: Sequence[str], columns: int = 5) -> bytes:
     """A PNG of pictures (uint8 [h, w, 3], RGB), each under its caption."""
     columns = min(columns, len(images))

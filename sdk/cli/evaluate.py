@@ -16,7 +16,9 @@ from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     from allweather.runtimes.frame import Image
+    from allweather.trainers.corrupt.sets import CorruptedSet
     from allweather.trainers.robustness import Robustness
+    from allweather.trainers.splits import Dataset
     from allweather.trainers.targets import Target
 
 GENERATE = "generate"
@@ -34,6 +36,9 @@ def evaluate(
     ] = False,
     baseline: Annotated[
         str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors in percent")
+    ] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="center, hflip, 5crop, 10crop, all, random:K, top:K, top:K+flip, oracle:K")
     ] = None,
     engine: Engine = None,
     precision: Precision = None,
@@ -61,11 +66,15 @@ def evaluate(
         ]
         if corrupted is None and (baseline or devices > 1):
             raise UsageError("--baseline and --devices go with --corrupted; add it")
+        if policy and (augmented or baseline or devices > 1 or len(opened) > 1):
+            raise UsageError("--policy compares policies of one target, with --corrupted or without; nothing else")
         if augmented and corrupted:
             raise UsageError("--augmented and --corrupted are two measurements; ask for one at a time")
         if len({target.classes for target in opened}) > 1:
             raise UsageError("the targets know different classes; compare those of one data set")
-        if augmented:
+        if policy:
+            _policies(opened[0], data, corrupted, policy, seed, download, out, as_json)
+        elif augmented:
             _augmented(opened, data, download, out, as_json)
         elif corrupted is None:
             if len(opened) > 1:
@@ -115,6 +124,50 @@ def _augmented(targets: list[Target], data: str, download: bool, out: Path | Non
         table(accuracy_table(results))
 
 
+def _policies(
+    target: Target,
+    data: str,
+    corrupted: str | None,
+    texts: list[str],
+    seed: int,
+    download: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from allweather.policy_report import correlations, summary_table, write_policies
+    from allweather.runtimes.policy import parse_policy
+    from allweather.trainers.policy_results import measure_policies
+
+    asked = [parse_policy(text, target.policies) for text in dict.fromkeys(texts)]
+    dataset = target.open_data(data, download=download)
+    source = _source(target, dataset, corrupted, seed) if corrupted else None
+    keep = out.with_name(f".{out.name}.cells") if out else None
+    with progress("evaluate", None) as update:
+
+        def watch(done: int, total: int) -> None:
+            update(done, f"{target.path.name}: {done} of {total} cells")
+
+        measured, turned = measure_policies(target, dataset, source, asked, seed=seed, keep=keep, watch=watch)
+    for note in (*measured.notes, *correlations(measured)):
+        say(note)
+    if out:
+        write_policies(measured, turned, out)
+    if keep:
+        shutil.rmtree(keep, ignore_errors=True)
+    if as_json:
+        result(asdict(measured), as_json, "evaluated")
+    else:
+        table(summary_table(measured))
+
+
+def _source(target: Target, dataset: Dataset, corrupted: str, seed: int) -> CorruptedSet:
+    from allweather.trainers.corrupt.sets import Generated, open_set
+
+    if corrupted == GENERATE:
+        return Generated(dataset.test.images.numpy(), dataset.test.labels.numpy(), seed)
+    return open_set(Path(corrupted), target.classes, target.input)
+
+
 def _robustness(
     targets: list[Target],
     data: str,
@@ -128,7 +181,6 @@ def _robustness(
 ) -> None:
     from allweather.robust_report import error_table, summary_table, write_robustness
     from allweather.trainers.baselines import read_baseline
-    from allweather.trainers.corrupt.sets import CorruptedSet, Generated, open_set
     from allweather.trainers.launch import launch
     from allweather.trainers.measure import measure
 
@@ -140,11 +192,7 @@ def _robustness(
     with progress("evaluate", None) as update:
         for target in targets:
             dataset = target.open_data(data, download=download)
-            source: CorruptedSet
-            if corrupted == GENERATE:
-                source = Generated(dataset.test.images.numpy(), dataset.test.labels.numpy(), seed)
-            else:
-                source = open_set(Path(corrupted), target.classes, target.input)
+            source = _source(target, dataset, corrupted, seed)
 
             def watch(done: int, total: int, name: str = target.path.name) -> None:
                 update(done, f"{name}: {done} of {total} cells")

@@ -72,3 +72,43 @@ def test_what_cannot_be_is_said_in_a_line(plain: Path, folder: Path, tmp_path: P
         assert message in " ".join(done.stderr.split()), line
         assert "Traceback" not in done.stderr
     assert not out.exists()
+
+
+def test_policies_are_measured_side_by_side(plain: Path, folder: Path, tmp_path: Path) -> None:
+    data, seeing = f"folder:{folder}", tmp_path / "seeing.safetensors"
+    done = run("predictor", plain, "--data", data, "--epochs", 1, "--batch", 20, "--copies", 1, "--out", seeing)
+    assert done.exit_code == 0, done.stderr
+    asked = [part for text in ("hflip", "top:1", "top:2+flip", "random:2") for part in ("--policy", text)]
+    report = tmp_path / "report"
+    line = ["evaluate", seeing, "--data", data, "--corrupted", "generate", *asked, "--out", report]
+    done = run(*line, "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [score["policy"] for score in found["scores"]] == [
+        "center", "oracle:1", "hflip", "top:1", "top:2+flip", "random:2"
+    ]  # fmt: skip
+    center, oracle, _, top, _, _ = found["scores"]
+    assert center["cost"] > 0
+    assert oracle["cost"] is None
+    assert oracle["common"]["value"] <= min(center["common"]["value"], top["common"]["value"])
+    assert oracle["captured"] in (1, None)
+    assert len(center["errors"]) == 19
+    assert all(sum(shares) == pytest.approx(1) for shares in top["looks"].values())
+    assert -1 <= found["correlation"]["common"] <= 1
+    assert "rank correlation of predicted and true losses" in done.stderr
+    names = {path.name for path in report.iterdir()}
+    assert {"report.html", "report.md", "result.json", "looks-top-1.png", "looks-top-2-flip.png"} <= names
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_policies_that_cannot_be_measured(plain: Path, folder: Path) -> None:
+    for line, message in (
+        ([plain, "--policy", "top:1"], "needs a loss predictor"),
+        ([plain, "--policy", "gps:2"], "is found by tuning"),
+        ([plain, "--policy", "top:99"], "number of views is 1 to 12; got 99"),
+        ([plain, plain, "--policy", "hflip"], "--policy compares policies of one target"),
+        ([plain, "--policy", "hflip", "--augmented"], "--policy compares policies of one target"),
+    ):
+        done = run("evaluate", *line, "--data", f"folder:{folder}")
+        assert done.exit_code in (1, 2), line
+        assert message in " ".join(done.stderr.split()), line
