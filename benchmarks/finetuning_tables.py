@@ -68,9 +68,8 @@ def wanted(run: Run, names: Sequence[str]) -> bool:
     return not names or any(name in (run.name, run.group) or (name == "ia" and "-ia-" in run.group) for name in names)
 
 
-def measured(path: Path, dataset: Dataset, parameters: dict[str, float]) -> Augmented:
-    """A checkpoint on the augmented test pictures; kept beside it."""
-    kept = path.with_suffix(".json")
+def measured(path: Path, kept: Path, dataset: Dataset, parameters: dict[str, float]) -> Augmented:
+    """A checkpoint on the augmented test pictures, or what was kept of it."""
     if not kept.is_file():
         with open_target(path) as target:
             found = measure_augmented(target, dataset, parameters)
@@ -131,13 +130,12 @@ def main() -> None:
             done = finetune(first, dataset, run.settings, out, fabric=fabric)
             print(run.name, {key: round(value, 4) for key, value in done.metrics.items()}, flush=True)
     parameters = dict(first.strengths)
-    with open_target(given.start) as target:
-        start = measure_augmented(target, dataset, parameters)
+    start = measured(given.start, given.folder / "start.json", dataset, parameters)
     groups: dict[str, list[Augmented]] = {}
     for run in runs:
         path = given.folder / f"{run.name}.safetensors"
         if path.is_file():
-            groups.setdefault(run.group, []).append(measured(path, dataset, parameters))
+            groups.setdefault(run.group, []).append(measured(path, path.with_suffix(".json"), dataset, parameters))
     text = "\n".join([*markdown(table_3(start, groups)), "", *markdown(table_2(start, groups)), ""])
     with atomic_file(given.folder / "tables.md") as beside:
         beside.write_text(text)
