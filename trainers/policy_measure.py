@@ -22,7 +22,7 @@ from allweather.trainers import tensorfile
 from allweather.trainers.corrupt.corruption import SEVERITIES
 from allweather.trainers.corrupt.sets import CorruptedSet, Labels
 from allweather.trainers.measure import identity_of
-from allweather.trainers.rank_losses import correlation, ranks
+from allweather.trainers.ranking import correlation, ranks
 from allweather.trainers.splits import Dataset
 from allweather.trainers.targets import Target
 

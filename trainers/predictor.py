@@ -24,7 +24,8 @@ from allweather.trainers.models import weights_digest
 from allweather.trainers.predictor_file import TrainedPredictor
 from allweather.trainers.predictors import PREDICTORS, Predictor, build_predictor, seen_by
 from allweather.trainers.progress import EpochReport, Progress
-from allweather.trainers.rank_losses import RANK_LOSSES, correlation, ranks
+from allweather.trainers.rank_losses import RANK_LOSSES
+from allweather.trainers.ranking import correlation, ranks
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset, Split
 from allweather.trainers.targets import logits

@@ -41,6 +41,7 @@ class LossChoice(str, Enum):
 
     regret = "regret"
     spearman = "spearman"
+    sodeep = "sodeep"
     relative = "relative"
 
 

@@ -98,7 +98,7 @@ def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_p
 def test_what_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="'huge' is none of tiny, efficientnet"):
         PredictorSettings(kind="huge")
-    with pytest.raises(UsageError, match="'ndcg' is none of spearman"):
+    with pytest.raises(UsageError, match="'ndcg' is none of regret"):
         PredictorSettings(loss="ndcg")
     with pytest.raises(UsageError, match="unknown predictor 'huge'"):
         build_predictor("huge", SPEC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
-from allweather.trainers.rank_losses import RANK_LOSSES, correlation, ranks, soft_ranks
+from allweather.trainers import rank_losses
+from allweather.trainers.rank_losses import RANK_LOSSES
+from allweather.trainers.ranking import correlation, ranks, soft_ranks
+from allweather.trainers.sorter import sequences, train_sorter
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_sorter() -> Iterator[None]:
+    """One that was trained for a tenth of the time serves the tests."""
+    trained = train_sorter(100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rank_losses, "sorter", lambda: trained)
+        yield
+
+
+def test_a_sorter_ranks_what_it_has_not_seen() -> None:
+    values = sequences(500, torch.Generator().manual_seed(99))
+    found = rank_losses.sorter()(values)
+    assert float(correlation(found, ranks(values)).mean()) > 0.9
+    assert torch.allclose(rank_losses.sorter()(5 * values + 3), found, atol=0.05)
+
 
 ROWS = st.lists(st.integers(-5, 5), min_size=2, max_size=12)
 
