@@ -18,6 +18,7 @@ from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.corrupting import Corrupting
 from allweather.trainers.evaluate import all_reduced
 from allweather.trainers.fit import fit
 from allweather.trainers.models import weights_digest
@@ -30,7 +31,7 @@ from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset, Split
 from allweather.trainers.targets import logits
 from allweather.trainers.train import resume_path
-from allweather.trainers.view_losses import Corrupting, ViewLosses, view_losses
+from allweather.trainers.view_losses import ViewLosses, view_losses
 
 
 @dataclass(frozen=True)

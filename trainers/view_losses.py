@@ -19,53 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.runtimes.errors import CheckpointError, UsageError
-from allweather.runtimes.frame import Image
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import tensorfile
-from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS, corrupt
+from allweather.trainers.corrupting import Corrupting, corrupted
 from allweather.trainers.models import weights_digest
 from allweather.trainers.splits import Split
 from allweather.trainers.targets import logits
 
 SHARD = 500  # pictures before corruption
-SEVERITIES = 5
-FAMILIES = ("noise", "blur", "weather", "digital")
-
-
-@dataclass(frozen=True)
-class Corrupting:
-    """How the pictures that a predictor learns from are made.
-
-    Attributes:
-        copies: corrupted copies of each picture.
-        clean: share of the copies that stay clean: most frames are, and a predictor must leave them alone.
-        without: corruption family of which nothing is shown; None for all 15 common corruptions. The extra four are
-            always held out.
-        seed: of all draws.
-    """
-
-    copies: int = 2
-    clean: float = 0.1
-    without: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses what cannot be.
-
-        Raises:
-            UsageError: naming the setting.
-        """
-        if not 1 <= self.copies <= 100:
-            raise UsageError(f"copies of a picture are 1 to 100; got {self.copies}")
-        if not 0 <= self.clean <= 1:
-            raise UsageError(f"the clean share is from 0 to 1; got {self.clean:g}")
-        if self.without is not None and self.without not in FAMILIES:
-            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {self.without!r}")
-
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the corruptions that are shown."""
-        return tuple(name for name in COMMON if CORRUPTIONS[name].family != self.without)
 
 
 @dataclass(frozen=True)
@@ -144,7 +106,7 @@ def view_losses(
 def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting, number: int) -> ViewLosses:
     rng = np.random.default_rng([corrupting.seed, number])
     source = torch.arange(number * SHARD, min((number + 1) * SHARD, len(split))).repeat(corrupting.copies)
-    images, labels = _corrupted(split.images[source].numpy(), corrupting, rng), split.labels[source]
+    images, labels = corrupted(split.images[source].numpy(), corrupting, rng), split.labels[source]
     losses, right, device = [], [], next(model.parameters()).device
     for view in VIEWS.values():
         looked = torch.from_numpy(np.stack([view.apply(image) for image in images]))
@@ -153,19 +115,6 @@ def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupti
         right.append(answers.argmax(1) == labels)
     small = torch.from_numpy(np.stack([seen.prepare(image) for image in images]))
     return ViewLosses(small, torch.stack(losses, 1), torch.stack(right, 1), source)
-
-
-def _corrupted(images: Image, corrupting: Corrupting, rng: np.random.Generator) -> Image:
-    """Each picture by a corruption and severity of its own; `clean` of them stay. Changes `images`."""
-    kinds = corrupting.kinds()
-    chosen = np.where(rng.random(len(images)) < corrupting.clean, -1, rng.integers(len(kinds), size=len(images)))
-    severities = rng.integers(1, SEVERITIES + 1, size=len(images))
-    for number, name in enumerate(kinds):
-        for severity in range(1, SEVERITIES + 1):
-            mine = (chosen == number) & (severities == severity)
-            if mine.any():
-                images[mine] = corrupt(images[mine], name, severity, rng)
-    return images
 
 
 def _identity(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from allweather.cli.importing import import_
 from allweather.cli.predictor import predictor
 from allweather.cli.run import run
 from allweather.cli.train import train
+from allweather.cli.tune import tune
 
 app = typer.Typer(
     name="allweather",
@@ -29,6 +30,7 @@ app.command("import")(import_)
 app.command()(calibrate)
 app.command()(finetune)
 app.command()(predictor)
+app.command()(tune)
 app.command()(evaluate)
 app.command()(corrupt)
 app.command()(export)

@@ -84,11 +84,11 @@ def predictor(
     if use is not None:
         _put_in(start, use, out, as_json)
         return
+    from allweather.trainers.corrupting import Corrupting
     from allweather.trainers.data import open_dataset_of
     from allweather.trainers.launch import launch
     from allweather.trainers.predictor import PredictorSettings, add_predictor
     from allweather.trainers.settings import FitSettings
-    from allweather.trainers.view_losses import Corrupting
 
     settings = PredictorSettings(
         kind=kind.value, loss=loss.value,

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
+from allweather.runtimes.perceiver import load
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.checkpoint import Checkpoint
@@ -114,3 +115,39 @@ def test_policies_that_cannot_be_measured(plain: Path, folder: Path) -> None:
         done = run("evaluate", *line, "--data", f"folder:{folder}")
         assert done.exit_code in (1, 2), line
         assert message in " ".join(done.stderr.split()), line
+
+
+def test_a_tuned_policy_travels_to_the_bundle(plain: Path, folder: Path, tmp_path: Path) -> None:
+    data, tuned, bundle = f"folder:{folder}", tmp_path / "tuned.safetensors", tmp_path / "tuned.aw"
+    done = run("tune", plain, "--data", data, "--policy", "gps:3", "--out", tuned, "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["views"]) == 3
+    both = tmp_path / "both.safetensors"
+    assert run("tune", tuned, "--data", data, "--policy", "hflip", "--out", both).exit_code == 0
+    assert [policy.name for policy in checkpoints.load(both).policies] == ["hflip", "gps:3"]
+    line = ["--data", data, "--engine", "onnx", "--precision", "fp32", "--out", bundle]
+    assert run("export", both, *line).exit_code == 0
+    with load(bundle) as eyes:
+        assert eyes.policy.name == "hflip"
+    with load(bundle, policy="gps:3") as eyes:
+        assert list(eyes.policy.views) == found["views"]
+    measured = run("evaluate", bundle, "--data", data, "--policy", "gps:3", "--json")
+    assert measured.exit_code == 0, measured.stderr
+    same = run("evaluate", both, "--data", data, "--policy", "gps:3", "--json")
+    shown = [json.loads(each.stdout)["scores"] for each in (measured, same)]
+    assert [score["clean"] for score in shown[0]] == [score["clean"] for score in shown[1]]
+
+
+def test_policies_that_cannot_be_tuned(plain: Path, folder: Path, tmp_path: Path) -> None:
+    for policy, message in (
+        ("gps:99", "K from 1 to 18"),
+        ("top:1", "needs a loss predictor"),
+        ("oracle:1", "for evaluate alone"),
+        ("best", "no policy is called 'best'"),
+    ):
+        line = ["--data", f"folder:{folder}", "--policy", policy, "--out", tmp_path / "x.safetensors"]
+        done = run("tune", plain, *line)
+        assert done.exit_code == 2, policy
+        assert message in " ".join(done.stderr.split()), policy
+    assert not list(tmp_path.iterdir())

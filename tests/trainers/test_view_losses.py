@@ -14,10 +14,11 @@ from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import view_losses as module
 from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS
+from allweather.trainers.corrupting import Corrupting
 from allweather.trainers.launch import launch
 from allweather.trainers.splits import Split
 from allweather.trainers.targets import logits
-from allweather.trainers.view_losses import Corrupting, view_losses
+from allweather.trainers.view_losses import view_losses
 
 SEEN = InputSpec(16, 16)
 

@@ -1,0 +1,183 @@
+"""Finds policies on validation pictures: views by greedy search, or one learned weight a view.
+
+Greedy search is GPS of Molchanov et al. 2020 (arXiv:2002.09103); learned weights are those of Shanmugam et al. 2021
+(arXiv:2011.11156), not by class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.policy import Policy, parse_policy
+from allweather.runtimes.views import CLASSICS, VIEWS, view
+from allweather.trainers.corrupting import Corrupting, corrupted
+from allweather.trainers.splits import Split
+from allweather.trainers.targets import Target
+
+BATCH = 500
+CANDIDATES = (*VIEWS, *CLASSICS)
+TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
+STEPS, RATE = 300, 0.05  # of the weights' descent
+SMALLEST_WEIGHT = 0.01  # a view of less is not worth its run
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier says of each view of validation pictures.
+
+    Attributes:
+        names: of the views.
+        probabilities: float32 [names, n, C].
+        labels: int64 [n].
+    """
+
+    names: tuple[str, ...]
+    probabilities: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A policy and what it came to on the pictures that it was found on.
+
+    Attributes:
+        policy: see there.
+        accuracy: 0..1.
+        likelihood: calibrated log-likelihood, mean over the pictures, in nats.
+    """
+
+    policy: Policy
+    accuracy: float
+    likelihood: float
+
+
+def answers_of(
+    target: Target, val: Split, corrupting: Corrupting, *, watch: Callable[[int, int], None] = lambda done, total: None
+) -> Answers:
+    """Asks for every candidate view of corrupted copies of validation pictures.
+
+    Args:
+        target: see `open_target`.
+        val: pictures it was not trained on.
+        corrupting: how the copies are made.
+        watch: told of (batches done, in all).
+    """
+    parts, labels, total = [], [], -(-len(val) // BATCH)
+    for number in range(total):
+        watch(number, total)
+        source = torch.arange(number * BATCH, min((number + 1) * BATCH, len(val))).repeat(corrupting.copies)
+        images = corrupted(val.images[source].numpy(), corrupting, np.random.default_rng([corrupting.seed, number]))
+        looked = (np.stack([view(name).apply(image) for image in images]) for name in CANDIDATES)
+        parts.append(torch.stack([torch.from_numpy(target.answer(each)).softmax(1) for each in looked]))
+        labels.append(val.labels[source])
+    watch(total, total)
+    return Answers(CANDIDATES, torch.cat(parts, 1), torch.cat(labels))
+
+
+def tune(answers: Answers, text: str) -> Tuned:
+    """Finds the policy that a text asks for.
+
+    Args:
+        answers: see `answers_of`.
+        text: "gps:K" or "learned".
+
+    Raises:
+        UsageError: it is neither, or K is out of range.
+    """
+    count = checked(text)
+    return learned(answers) if count is None else greedy(answers, count)
+
+
+def checked(text: str) -> int | None:
+    """K of "gps:K", None of "learned".
+
+    Raises:
+        UsageError: it is neither, or K is out of range.
+    """
+    kind, _, number = text.partition(":")
+    if text == "learned":
+        return None
+    most = len(CANDIDATES)
+    if kind != "gps" or not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= most:
+        raise UsageError(f"tuning finds gps:K, with K from 1 to {most}, and learned; got {text!r}")
+    return int(number)
+
+
+def greedy(answers: Answers, count: int) -> Tuned:
+    """Adds the view that helps the vote most, again and again.
+
+    Args:
+        answers: see `answers_of`.
+        count: of views.
+    """
+    chosen: list[int] = []
+    total = torch.zeros_like(answers.probabilities[0])
+    for number in range(1, count + 1):
+        others = [place for place in range(len(answers.names)) if place not in chosen]
+        gains = [
+            calibrated_likelihood((total + answers.probabilities[place]) / number, answers.labels) for place in others
+        ]
+        best = others[int(np.argmax(gains))]
+        chosen.append(best)
+        total = total + answers.probabilities[best]
+    names = tuple(answers.names[place] for place in chosen)
+    return _judged(Policy(f"gps:{count}", "all", names, count), total / count, answers)
+
+
+def learned(answers: Answers) -> Tuned:
+    """One weight a view, of the greatest likelihood of the vote; views of hardly any weight are left out."""
+    raw = torch.zeros(len(answers.names), requires_grad=True)
+    optimizer = torch.optim.Adam([raw], RATE)
+    for _ in range(STEPS):
+        vote = torch.einsum("v,vnc->nc", raw.softmax(0), answers.probabilities)
+        loss = -vote.gather(1, answers.labels[:, None]).clamp(min=1e-12).log().mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    weights = raw.detach().softmax(0)
+    kept = [place for place, weight in enumerate(weights.tolist()) if weight >= SMALLEST_WEIGHT]
+    names, shares = tuple(answers.names[place] for place in kept), tuple(weights[kept].tolist())
+    vote = torch.einsum("v,vnc->nc", weights[kept] / weights[kept].sum(), answers.probabilities[kept])
+    return _judged(Policy("learned", "all", names, len(names), weights=shares), vote, answers)
+
+
+def calibrated_likelihood(vote: Tensor, labels: Tensor) -> float:
+    """Log-likelihood at the best temperature: how much a vote knows, however sure it says it is.
+
+    The temperature is found on one half of the pictures and judged on the other, both ways, and the mean is taken
+    (Ashukha et al. 2020, arXiv:2002.06470).
+
+    Args:
+        vote: float [n, C] probabilities.
+        labels: int64 [n].
+    """
+    logs = vote.clamp(min=1e-12).log()
+    scaled = logs[None] / TEMPERATURES[:, None, None]
+    likely = scaled.log_softmax(2).gather(2, labels[None, :, None].expand(len(TEMPERATURES), -1, 1))[..., 0]
+    halves = likely[:, ::2].mean(1), likely[:, 1::2].mean(1)
+    found = (halves[1][halves[0].argmax()] + halves[0][halves[1].argmax()]) / 2
+    return float(found)
+
+
+def chosen_first(policies: Sequence[Policy], chosen: Policy) -> tuple[Policy, ...]:
+    """Tuned policies with the chosen one in front; an older one of its name gives way."""
+    return (chosen, *(policy for policy in policies if policy.name != chosen.name))
+
+
+def _judged(policy: Policy, vote: Tensor, answers: Answers) -> Tuned:
+    right = (vote.argmax(1) == answers.labels).float().mean()
+    return Tuned(policy, float(right), calibrated_likelihood(vote, answers.labels))
+
+
+CENTER = parse_policy("center")
+
+
+def center(answers: Answers) -> Tuned:
+    """One look, to compare with."""
+    return _judged(CENTER, answers.probabilities[answers.names.index("identity")], answers)
