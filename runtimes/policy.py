@@ -6,7 +6,8 @@ import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class Policy:
     count: int
     flips: bool = False
     weights: tuple[float, ...] = ()
-    __pydantic_config__: ClassVar = {"extra": "forbid"}  # where it is read from a manifest or checkpoint
+    __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # where it is read from a manifest or checkpoint
 
     def __post_init__(self) -> None:
         """Refuses what cannot be run.

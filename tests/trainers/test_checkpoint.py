@@ -150,6 +150,7 @@ def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.D
         ({"extra": 1}, "damaged: extra"),
         ({"policies": [{"name": "x", "pick": "all", "views": ["fog"], "count": 1}]}, "no view is called 'fog'"),
         ({"policies": [{"name": "x", "pick": "some", "views": ["hflip"], "count": 1}]}, "damaged: policies.0.pick"),
+        ({"policies": [{"name": "x", "pick": "all", "views": ["hflip"], "count": 1, "y": 1}]}, "damaged: policies.0.y"),
         ({"classes": list(map(str, range(40)))}, "linear.weight has the shape .3, 64. where .* .40, 64."),
     ],
 )
