@@ -56,7 +56,8 @@ class PairObjective:
     """Cross-entropy of clean pictures, and what ties the answers to distorted copies to them.
 
     Both halves go through the network as one batch, so BatchNorm normalizes by the statistics of both: with a batch of
-    its own for each half, or with frozen statistics, it learned less (docs/results/robust-finetuning.md).
+    its own for each half it learned less, and with frozen statistics it diverged at this rate
+    (docs/results/robust-finetuning.md).
 
     Attributes:
         terms: what is added.
