@@ -7,9 +7,12 @@ import functools
 import json
 import logging
 import math
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 import typer
@@ -33,25 +36,53 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        interrupted: list[int] = []
         try:
-            with _log_to_stderr(), explained():
+            with _noticing(interrupted), _log_to_stderr(), explained():
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
-            err.print("interrupted", style="yellow")
-            raise typer.Exit(130) from None
+            raise _interrupted() from None
         except BrokenPipeError:  # whoever read our output has left
             sys.stdout = None  # else Python complains when it flushes at exit
             raise typer.Exit(1) from None
         except RuntimeError as error:
+            if interrupted:
+                raise _interrupted() from None
             if "gloo" not in str(error):
                 raise
             err.print("[red]error:[/red] another process of this run has ended; start the run again, it goes on")
             raise typer.Exit(1) from None
         except (AllweatherError, OSError) as error:
+            if interrupted:
+                raise _interrupted() from None
             err.print(f"[red]error:[/red] {_plain(str(error))}")
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
 
     return run
+
+
+@contextmanager
+def _noticing(interrupted: list[int]) -> Iterator[None]:
+    """Notes Ctrl-C while open: libraries turn the KeyboardInterrupt of it into errors of their own."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+
+    def noticed(number: int, frame: FrameType | None) -> None:
+        interrupted.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, noticed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted() -> typer.Exit:
+    err.print("interrupted", style="yellow")
+    return typer.Exit(130)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,44 @@
+"""How commands end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SWALLOWED = """
+import os, signal, sys, time
+import typer
+from allweather.cli.console import guarded
+from allweather.runtimes.errors import EngineError
+
+@guarded
+def command() -> None:
+    try:
+        if sys.argv[1] == "interrupted":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        raise ValueError
+    except (KeyboardInterrupt, ValueError) as error:
+        raise {kind}("a library took it for a fault of its own") from error
+
+app = typer.Typer()
+app.command()(command)
+app(args=[])
+"""
+
+
+@pytest.mark.parametrize("kind", ["EngineError", "RuntimeError"])
+def test_an_interrupt_that_a_library_swallows_is_still_one(kind: str) -> None:
+    words = [sys.executable, "-c", SWALLOWED.format(kind=kind), "interrupted"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip() == "interrupted"
+
+
+def test_without_one_the_error_is_said() -> None:
+    words = [sys.executable, "-c", SWALLOWED.format(kind="EngineError"), "left alone"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "error: a library took it for a fault of its own"
