@@ -62,6 +62,10 @@ class Policy:
             raise UsageError(f"policy {self.name}: at most {MOST} views; got {len(self.views)}")
         for name in self.views:
             view(name)
+        if self.pick in ("top", "oracle") and self.views != tuple(VIEWS):
+            raise UsageError(f"policy {self.name}: losses are known of the {len(VIEWS)} views alone, in their order")
+        if self.weights and self.pick != "all":
+            raise UsageError(f"policy {self.name}: weights go with views that are all run")
         if not self.views or not 1 <= self.count <= most:
             raise UsageError(f"policy {self.name}: the number of views is 1 to {most}; got {self.count}")
         if not repeats and len(set(self.views)) < len(self.views):

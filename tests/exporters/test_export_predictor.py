@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from allweather.exporters import export as module
 from allweather.exporters.export import export
 from allweather.exporters.subject import half_corrupted
 from allweather.runtimes.bundle import Bundle, write_bundle
@@ -104,6 +105,23 @@ def test_a_predictor_of_another_view_list_is_refused_by_name(bundle: Path, tmp_p
     silent = opened.manifest.model_copy(update={"predictor": None})
     with pytest.raises(BundleError, match="does not say what its predictor takes"):
         write_bundle(tmp_path / "silent.aw", silent, contents)
+
+
+def test_an_int8_predictor_that_loses_its_order_leaves_the_fp32_one(
+    seeing: Checkpoint,
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "RANKS_ALIKE", 1.1)
+    manifest = export(seeing, dataset, tmp_path / "small.aw", engines=("onnx",), precisions=("int8",))
+    assert [(model.role, model.precision) for model in manifest.models] == [
+        ("classifier", "int8"), ("predictor", "fp32")
+    ]  # fmt: skip
+    assert "the INT8 predictor is left out" in caplog.text
+    with load(tmp_path / "small.aw", policy="top:1") as eyes:
+        assert len(eyes(dataset.test.images[0].numpy()).views) == 1
 
 
 def test_every_second_picture_is_corrupted() -> None:

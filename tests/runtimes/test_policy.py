@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.policy import Policy, parse_policy
+from allweather.runtimes.policy import Pick, Policy, parse_policy
 from allweather.runtimes.views import VIEWS, view
 
 EVERY = tuple(VIEWS)
@@ -121,6 +121,18 @@ def test_what_was_tuned_goes_by_its_name() -> None:
 def test_what_cannot_be_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_policy(text)
+
+
+@pytest.mark.parametrize("pick", ["top", "oracle"])
+def test_a_policy_that_would_rank_other_views_is_refused(pick: Pick) -> None:
+    for views in (("hflip",), EVERY[::-1], (*EVERY, "hflip")):
+        with pytest.raises(UsageError, match="losses are known of the 12 views alone, in their order"):
+            Policy("made by hand", pick, views, 1)
+
+
+def test_weights_that_a_vote_could_lack_are_refused() -> None:
+    with pytest.raises(UsageError, match="weights go with views that are all run"):
+        Policy("made by hand", "draw", ("identity", "hflip"), 1, weights=(1.0, 0.0))
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (-1.0, 2.0), (float("nan"), 1.0), (float("inf"), 1.0)])
