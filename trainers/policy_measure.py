@@ -123,7 +123,9 @@ def _cell(
     rng: np.random.Generator,
 ) -> Outcome:
     right, first, alike, begin = [], [], [], 0
-    names = sorted({each for policy in policies for each in policy.run(range(len(policy.views)))[0]} | set(VIEWS))
+    names = {each for policy in policies for each in policy.run(range(len(policy.views)))[0]}
+    if target.rank or any(policy.pick == "oracle" for policy in policies):
+        names |= set(VIEWS)
     for images in batches:
         truth = labels[begin : begin + len(images)]
         begin += len(images)
@@ -131,8 +133,7 @@ def _cell(
             each: probabilities(target.answer(np.stack([view(each).apply(image) for image in images])))
             for each in names
         }
-        rows = np.arange(len(images))
-        true = np.stack([-np.log(answers[each][rows, truth].clip(1e-12)) for each in VIEWS], 1).astype(np.float32)
+        true = _losses(answers, truth) if names.issuperset(VIEWS) else None
         predicted = target.rank(images) if target.rank else None
         places = [
             policy.choose({"top": predicted, "oracle": true}.get(policy.pick), rng, len(images)) for policy in policies
@@ -140,7 +141,7 @@ def _cell(
         votes = [vote(policy, chosen, answers) for policy, chosen in zip(policies, places, strict=True)]
         right.append(np.stack([each.argmax(1) == truth for each in votes]))
         first.append(np.stack([chosen[:, 0] for chosen in places]))
-        alike.append(_alike(predicted, true))
+        alike.append(_alike(predicted, true, len(images)))
     return Outcome(name, severity, np.concatenate(right, 1), np.concatenate(first, 1), np.concatenate(alike))
 
 
@@ -167,9 +168,15 @@ def vote(
     return found
 
 
-def _alike(predicted: Floats | None, true: Floats) -> Floats:
-    if predicted is None:
-        return np.full(len(true), np.nan, np.float32)
+def _losses(answers: dict[str, npt.NDArray[np.float64]], labels: Labels) -> Floats:
+    """Cross-entropy of each of `VIEWS`, float32 [n, V]."""
+    rows = np.arange(len(labels))
+    return np.stack([-np.log(answers[each][rows, labels].clip(1e-12)) for each in VIEWS], 1).astype(np.float32)
+
+
+def _alike(predicted: Floats | None, true: Floats | None, count: int) -> Floats:
+    if predicted is None or true is None:
+        return np.full(count, np.nan, np.float32)
     found = correlation(ranks(torch.from_numpy(predicted)), ranks(torch.from_numpy(true)))
     return np.asarray(found.numpy(), np.float32)
 
@@ -201,7 +208,7 @@ def relative_costs(
         rounds: over the pictures.
         clock: seconds.
     """
-    rng, followed = np.random.default_rng(0), [CENTER, *policies]
+    rng, followed = np.random.default_rng(0), [CENTER, *(policy for policy in policies if policy != CENTER)]
     times: list[list[float]] = [[] for _ in followed]
     for policy in followed:
         _follow(target, policy, images[0], rng)  # the first look at a batch of a new size compiles for it
@@ -211,8 +218,8 @@ def relative_costs(
                 began = clock()
                 _follow(target, policy, image, rng)
                 each.append(clock() - began)
-    base, *others = (float(np.median(each)) for each in times)
-    return [each / base for each in others]
+    seconds = {policy: float(np.median(each)) for policy, each in zip(followed, times, strict=True)}
+    return [seconds[policy] / seconds[CENTER] for policy in policies]
 
 
 def _follow(target: Target, policy: Policy, image: Image, rng: np.random.Generator) -> None:
