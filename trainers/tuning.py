@@ -14,14 +14,18 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.frame import Floats
 from allweather.runtimes.policy import Policy, parse_policy
 from allweather.runtimes.views import CLASSICS, VIEWS, view
 from allweather.trainers.corrupting import Corrupting, corrupted
+from allweather.trainers.policy_measure import vote
 from allweather.trainers.splits import Split
 from allweather.trainers.targets import Target
 
 BATCH = 500
 CANDIDATES = (*VIEWS, *CLASSICS)
+FIXED = ("center", "hflip", "5crop", "10crop", "all")
+RANKED = ("top:1", "top:2", "top:3", "top:4", "top:1+flip", "top:2+flip")
 TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
 STEPS, RATE = 300, 0.05  # of the weights' descent
 SMALLEST_WEIGHT = 0.01  # a view of less is not worth its run
@@ -32,14 +36,16 @@ class Answers:
     """What a classifier says of each view of validation pictures.
 
     Attributes:
-        names: of the views.
+        names: of the views; `CANDIDATES` come first.
         probabilities: float32 [names, n, C].
         labels: int64 [n].
+        predicted: float32 [n, V], losses by its predictor; None without one.
     """
 
     names: tuple[str, ...]
     probabilities: Tensor
     labels: Tensor
+    predicted: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,18 @@ class Tuned:
     likelihood: float
 
 
+def usual(predictor: bool) -> tuple[str, ...]:
+    """Policies to compare where none is named."""
+    return (*FIXED, *(RANKED if predictor else ()), *(f"gps:{count}" for count in range(1, 5)), "learned")
+
+
 def answers_of(
-    target: Target, val: Split, corrupting: Corrupting, *, watch: Callable[[int, int], None] = lambda done, total: None
+    target: Target,
+    val: Split,
+    corrupting: Corrupting,
+    policies: Sequence[Policy] = (),
+    *,
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Answers:
     """Asks for every candidate view of corrupted copies of validation pictures.
 
@@ -66,32 +82,53 @@ def answers_of(
         target: see `open_target`.
         val: pictures it was not trained on.
         corrupting: how the copies are made.
+        policies: whose views are asked for, too.
         watch: told of (batches done, in all).
     """
+    others = {name for policy in policies for name in policy.run(range(len(policy.views)))[0]} - set(CANDIDATES)
+    names = (*CANDIDATES, *sorted(others))
+    predicted: list[Floats] = []
     parts, labels, total = [], [], -(-len(val) // BATCH)
     for number in range(total):
         watch(number, total)
         source = torch.arange(number * BATCH, min((number + 1) * BATCH, len(val))).repeat(corrupting.copies)
         images = corrupted(val.images[source].numpy(), corrupting, np.random.default_rng([corrupting.seed, number]))
-        looked = (np.stack([view(name).apply(image) for image in images]) for name in CANDIDATES)
+        looked = (np.stack([view(name).apply(image) for image in images]) for name in names)
         parts.append(torch.stack([torch.from_numpy(target.answer(each)).softmax(1) for each in looked]))
         labels.append(val.labels[source])
+        if target.rank:
+            predicted.append(target.rank(images))
     watch(total, total)
-    return Answers(CANDIDATES, torch.cat(parts, 1), torch.cat(labels))
+    return Answers(names, torch.cat(parts, 1), torch.cat(labels), np.concatenate(predicted) if predicted else None)
 
 
-def tune(answers: Answers, text: str) -> Tuned:
-    """Finds the policy that a text asks for.
+def tune(answers: Answers, policy: str | Policy) -> Tuned:
+    """Finds the policy that a text asks for, or judges one that is known.
 
     Args:
         answers: see `answers_of`.
-        text: "gps:K" or "learned".
+        policy: "gps:K" or "learned"; or one to be judged, whose views are among the answers.
 
     Raises:
-        UsageError: it is neither, or K is out of range.
+        UsageError: the text is neither, or K is out of range.
     """
-    count = checked(text)
+    if isinstance(policy, Policy):
+        return _followed(policy, answers)
+    count = checked(policy)
     return learned(answers) if count is None else greedy(answers, count)
+
+
+def best(found: Sequence[Tuned], runs: int) -> Tuned:
+    """The likeliest vote among policies of at most so many pictures a frame.
+
+    Raises:
+        UsageError: there is none.
+    """
+    cheap = [each for each in found if each.policy.runs <= runs]
+    if not cheap:
+        least = min(found, key=lambda each: each.policy.runs).policy
+        raise UsageError(f"no policy looks at {runs} pictures a frame or fewer; {least.name} looks at {least.runs}")
+    return max(cheap, key=lambda each: each.likelihood)
 
 
 def checked(text: str) -> int | None:
@@ -180,4 +217,12 @@ CENTER = parse_policy("center")
 
 def center(answers: Answers) -> Tuned:
     """One look, to compare with."""
-    return _judged(CENTER, answers.probabilities[answers.names.index("identity")], answers)
+    return _followed(CENTER, answers)
+
+
+def _followed(policy: Policy, answers: Answers) -> Tuned:
+    """A policy that is known, on these answers."""
+    places = policy.choose(answers.predicted, np.random.default_rng(0), len(answers.labels))
+    by_name = {name: part.numpy() for name, part in zip(answers.names, answers.probabilities, strict=True)}
+    found = vote(policy, places, by_name)
+    return _judged(policy, torch.from_numpy(found).float(), answers)

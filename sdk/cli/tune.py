@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say
+from allweather.cli.console import guarded, progress, result, say, table
 from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed, checkpoint_path
+
+if TYPE_CHECKING:
+    from allweather.runtimes.policy import Policy
+    from allweather.trainers.checkpoint import Checkpoint
+    from allweather.trainers.tuning import Tuned
 
 
 @guarded
 def tune(
     checkpoint: CheckpointFile,
     data: Data,
-    policy: Annotated[
-        str, typer.Option(help="gps:K (the K views that vote best), learned (a weight a view), or any fixed one")
-    ],
     out: OutCheckpoint,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="to compare; the usual ones without. A single one is stored as it is")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="most pictures that the classifier may look at for a frame")] = 4,
     copies: Annotated[int, typer.Option(help="corrupted copies of each validation picture")] = 1,
     download: Download = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Finds a policy on corrupted validation pictures and stores it: a bundle made of it looks so by itself."""
+    """Finds the best policy on corrupted validation pictures and stores it: a bundle made of it looks so by itself.
+
+    gps:K is found by greedy search (the K views that vote best), learned has a weight a view; others are as they are.
+    """
     checkpoint_path(out)
-    from allweather.runtimes.perceiver import refuse_unrunnable
-    from allweather.runtimes.policy import TUNED, parse_policy
+    from allweather.runtimes.policy import MOST, TUNED
     from allweather.trainers import checkpoint as checkpoints
     from allweather.trainers import tuning
     from allweather.trainers.corrupting import Corrupting
     from allweather.trainers.targets import open_target
 
     start = checkpoints.load(checkpoint)
-    if policy.partition(":")[0] not in TUNED:
-        fixed = parse_policy(policy)
-        refuse_unrunnable(fixed, start.predictor is not None)
-        checkpoints.save(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, fixed)))
-        result({"checkpoint": str(out), "policy": policy, "views": list(fixed.views)}, as_json, "stored")
+    asked = [_understood(text, start) for text in policy or tuning.usual(start.predictor is not None)]
+    known = [each for each in asked if not isinstance(each, str)]
+    if policy and len(policy) == 1 and known:
+        checkpoints.save(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, known[0])))
+        result({"checkpoint": str(out), "policy": policy[0], "views": list(known[0].views)}, as_json, "stored")
         return
-    tuning.checked(policy)
+    if policy and len(policy) == 1:
+        runs = MOST
     corrupting = Corrupting(copies=copies, seed=seed)
     with open_target(checkpoint) as target, progress("tune", None) as update:
         dataset = target.open_data(data, download=download)
@@ -48,19 +58,61 @@ def tune(
         def watch(done: int, total: int) -> None:
             update(done, f"tune: {done} of {total} batches")
 
-        answers = tuning.answers_of(target, dataset.val, corrupting, watch=watch)
+        answers = tuning.answers_of(target, dataset.val, corrupting, known, watch=watch)
     for note in dataset.notes:
         say(note)
-    found, once = tuning.tune(answers, policy), tuning.center(answers)
-    checkpoints.save(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, found.policy)))
+    found = [tuning.tune(answers, each) for each in asked]
+    chosen, once = tuning.best(found, runs), tuning.center(answers)
+    kept = start.policies
+    for each in (*(each for each in found if each.policy.name.partition(":")[0] in TUNED), chosen):
+        kept = tuning.chosen_first(kept, each.policy)
+    checkpoints.save(out, dataclasses.replace(start, policies=kept))
+    if not as_json and len(found) > 1:
+        table(_rows(found))
     facts = {
         "checkpoint": str(out),
-        "policy": found.policy.name,
-        "views": list(found.policy.views),
-        "weights": list(found.policy.weights),
-        "val_accuracy": found.accuracy,
+        "policy": chosen.policy.name,
+        "views": list(chosen.policy.views),
+        "weights": list(chosen.policy.weights),
+        "val_accuracy": chosen.accuracy,
         "val_accuracy_of_one_look": once.accuracy,
-        "calibrated_likelihood": found.likelihood,
+        "calibrated_likelihood": chosen.likelihood,
         "calibrated_likelihood_of_one_look": once.likelihood,
+        **({"compared": [_facts(each) for each in found]} if as_json else {}),
     }
     result(facts, as_json, "tuned")
+
+
+def _understood(text: str, start: Checkpoint) -> Policy | str:
+    """A policy that can be followed, or the name of one that is to be found.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from allweather.runtimes.perceiver import refuse_unrunnable
+    from allweather.runtimes.policy import TUNED, parse_policy
+    from allweather.trainers import tuning
+
+    if text.partition(":")[0] in TUNED:
+        tuning.checked(text)
+        return text
+    fixed = parse_policy(text)
+    refuse_unrunnable(fixed, start.predictor is not None)
+    return fixed
+
+
+def _facts(found: Tuned) -> dict[str, object]:
+    return {
+        "policy": found.policy.name,
+        "runs": found.policy.runs,
+        "val_accuracy": found.accuracy,
+        "calibrated_likelihood": found.likelihood,
+    }
+
+
+def _rows(found: Sequence[Tuned]) -> list[Sequence[str]]:
+    """A table of policies, the cheapest first."""
+    rows: list[Sequence[str]] = [("policy", "runs", "val accuracy, %", "calibrated log-likelihood")]
+    for each in sorted(found, key=lambda each: each.policy.runs):
+        rows.append((each.policy.name, str(each.policy.runs), f"{100 * each.accuracy:.2f}", f"{each.likelihood:.4f}"))
+    return rows

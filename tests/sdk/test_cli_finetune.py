@@ -12,19 +12,11 @@ from allweather.cli.app import app
 from allweather.runtimes.manifest import Manifest
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.augment import AUGMENTATIONS, ROWS
-from allweather.trainers.checkpoint import Checkpoint
 
 
 def run(*arguments: object) -> Result:
     """The command line in this process; what it would have printed is in the result."""
     return CliRunner().invoke(app, list(map(str, arguments)))
-
-
-@pytest.fixture(scope="module")
-def plain(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("plain") / "plain.safetensors"
-    checkpoints.save(path, checkpoint)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from allweather.cli.app import app
 from allweather.runtimes.perceiver import load
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.models import weights_digest
 from allweather.trainers.predictor_file import save_predictor
 
@@ -21,13 +20,6 @@ from allweather.trainers.predictor_file import save_predictor
 def run(*arguments: object) -> Result:
     """The command line in this process; what it would have printed is in the result."""
     return CliRunner().invoke(app, list(map(str, arguments)))
-
-
-@pytest.fixture(scope="module")
-def plain(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("plain") / "plain.safetensors"
-    checkpoints.save(path, checkpoint)
-    return path
 
 
 def test_a_predictor_is_trained_kept_and_put_in(plain: Path, folder: Path, tmp_path: Path) -> None:
@@ -137,6 +129,24 @@ def test_a_tuned_policy_travels_to_the_bundle(plain: Path, folder: Path, tmp_pat
     same = run("evaluate", both, "--data", data, "--policy", "gps:3", "--json")
     shown = [json.loads(each.stdout)["scores"] for each in (measured, same)]
     assert [score["clean"] for score in shown[0]] == [score["clean"] for score in shown[1]]
+
+
+def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path, tmp_path: Path) -> None:
+    data, tuned = f"folder:{folder}", tmp_path / "tuned.safetensors"
+    done = run("tune", plain, "--data", data, "--runs", 2, "--out", tuned, "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    rows = {row["policy"]: row for row in found["compared"]}
+    assert set(rows) == {"center", "hflip", "5crop", "10crop", "all", "gps:1", "gps:2", "gps:3", "gps:4", "learned"}
+    assert rows[found["policy"]]["runs"] <= 2
+    cheap = [row["calibrated_likelihood"] for row in rows.values() if row["runs"] <= 2]
+    assert found["calibrated_likelihood"] == max(cheap)
+    assert rows["center"]["val_accuracy"] == found["val_accuracy_of_one_look"]
+    kept = [policy.name for policy in checkpoints.load(tuned).policies]
+    assert kept[0] == found["policy"]
+    assert {"gps:1", "gps:2", "gps:3", "gps:4", "learned"} <= set(kept)
+    shown = run("tune", plain, "--data", data, "--policy", "hflip", "--policy", "gps:1", "--out", tuned)
+    assert "calibrated log-likelihood" in shown.stdout
 
 
 def test_policies_that_cannot_be_tuned(plain: Path, folder: Path, tmp_path: Path) -> None:

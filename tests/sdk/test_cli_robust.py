@@ -13,20 +13,11 @@ from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
 from allweather.runtimes.manifest import Manifest
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.checkpoint import Checkpoint
 
 
 def run(*arguments: object) -> Result:
     """The command line in this process; what it would have printed is in the result."""
     return CliRunner().invoke(app, list(map(str, arguments)))
-
-
-@pytest.fixture(scope="module")
-def trained(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("trained") / "colours.safetensors"
-    checkpoints.save(path, checkpoint)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +39,9 @@ def test_a_set_has_its_picture(corrupted: Path) -> None:
 
 
 def test_targets_side_by_side(
-    trained: Path, exported: tuple[Path, Manifest], folder: Path, corrupted: Path, tmp_path: Path
+    plain: Path, exported: tuple[Path, Manifest], folder: Path, corrupted: Path, tmp_path: Path
 ) -> None:
-    line = ["evaluate", trained, exported[0], "--data", f"folder:{folder}", "--engine", "onnx", "--precision", "fp32"]
+    line = ["evaluate", plain, exported[0], "--data", f"folder:{folder}", "--engine", "onnx", "--precision", "fp32"]
     report = tmp_path / "report"
     stored = run(*line, "--corrupted", corrupted, "--out", report, "--json")
     assert stored.exit_code == 0, stored.stderr
@@ -70,8 +61,8 @@ def test_targets_side_by_side(
     assert "mCE" not in table.stdout  # nothing was named to compare with
 
 
-def test_generated_and_stored_sets_are_the_same(trained: Path, folder: Path, corrupted: Path, tmp_path: Path) -> None:
-    line = ["evaluate", trained, "--data", f"folder:{folder}", "--seed", 3, "--out", tmp_path / "r", "--json"]
+def test_generated_and_stored_sets_are_the_same(plain: Path, folder: Path, corrupted: Path, tmp_path: Path) -> None:
+    line = ["evaluate", plain, "--data", f"folder:{folder}", "--seed", 3, "--out", tmp_path / "r", "--json"]
     generated = run(*line, "--corrupted", "generate")
     stored = run(*line, "--corrupted", corrupted)
     (one,), (two,) = (json.loads(each.stdout)["results"] for each in (generated, stored))
@@ -103,9 +94,9 @@ def test_generated_and_stored_sets_are_the_same(trained: Path, folder: Path, cor
     ],
 )
 def test_bad_input(
-    trained: Path, folder: Path, corrupted: Path, tmp_path: Path, line: str, code: int, message: str
+    plain: Path, folder: Path, corrupted: Path, tmp_path: Path, line: str, code: int, message: str
 ) -> None:
-    values = {"trained": trained, "data": f"folder:{folder}", "corrupted": corrupted, "tmp": tmp_path}
+    values = {"trained": plain, "data": f"folder:{folder}", "corrupted": corrupted, "tmp": tmp_path}
     done = run(*(part.format(**values) for part in line.split()))
     assert done.exit_code == code, done.stderr
     assert message in done.stderr.replace("\n", "")
@@ -114,12 +105,12 @@ def test_bad_input(
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: a measurement by two processes was not checked")
-def test_two_processes_measure_what_one_does(trained: Path, folder: Path, corrupted: Path) -> None:
+def test_two_processes_measure_what_one_does(plain: Path, folder: Path, corrupted: Path) -> None:
     line = [
         "-m",
         "allweather.cli",
         "evaluate",
-        trained,
+        plain,
         "--data",
         f"folder:{folder}",
         "--corrupted",

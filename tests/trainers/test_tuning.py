@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.policy import Policy, parse_policy
-from allweather.trainers.tuning import CANDIDATES, Answers, calibrated_likelihood, center, checked, chosen_first, tune
+from allweather.runtimes.views import VIEWS
+from allweather.trainers.tuning import (
+    CANDIDATES,
+    Answers,
+    best,
+    calibrated_likelihood,
+    center,
+    checked,
+    chosen_first,
+    tune,
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +72,20 @@ def test_the_chosen_policy_comes_first_and_replaces_an_older_one() -> None:
     old, other = Policy("gps:1", "all", ("hflip",), 1), parse_policy("hflip")
     new = Policy("gps:1", "all", ("zoom1.2",), 1)
     assert chosen_first((old, other), new) == (new, other)
+
+
+def test_the_best_is_the_likeliest_that_is_cheap_enough(answers: Answers) -> None:
+    predicted = np.zeros((600, len(VIEWS)), np.float32)
+    predicted[:, list(VIEWS).index("zoom1.2")] = -1
+    seeing = dataclasses.replace(answers, predicted=predicted)
+    found = [tune(seeing, each) for each in (parse_policy("top:1"), parse_policy("hflip"), "gps:2", "gps:3")]
+    zoomed = answers.probabilities[CANDIDATES.index("zoom1.2")].argmax(1) == answers.labels
+    assert found[0].accuracy == pytest.approx(float(zoomed.float().mean()))
+    assert best(found, 1) is found[0]
+    assert best(found, 2) is found[2]
+    assert best(found, 9).likelihood == max(each.likelihood for each in found)
+    with pytest.raises(UsageError, match="no policy looks at 1 pictures a frame or fewer; hflip looks at 2"):
+        best(found[1:], 1)
 
 
 @pytest.mark.parametrize("text", ["gps:0", "gps:19", "gps:", "gps:x", "gps", "best", "gps:\u0663"])
