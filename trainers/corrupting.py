@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Image
-from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS, corrupt
+from allweather.trainers.corrupt.catalogue import COMMON, corrupt
 from allweather.trainers.corrupt.corruption import SEVERITIES
 
 FAMILIES = ("noise", "blur", "weather", "digital")
@@ -16,19 +17,16 @@ FAMILIES = ("noise", "blur", "weather", "digital")
 
 @dataclass(frozen=True)
 class Corrupting:
-    """How copies are corrupted.
+    """How copies are corrupted: by one of the 15 common corruptions; the extra four are always held out.
 
     Attributes:
         copies: corrupted copies of each picture.
         clean: share of the copies that stay clean: most frames are, and they must be left alone.
-        without: corruption family of which nothing is shown; None for all 15 common corruptions. The extra four are
-            always held out.
         seed: of all draws.
     """
 
     copies: int = 2
     clean: float = 0.1
-    without: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,15 +39,9 @@ class Corrupting:
             raise UsageError(f"copies of a picture are 1 to 100; got {self.copies}")
         if not 0 <= self.clean <= 1:
             raise UsageError(f"the clean share is from 0 to 1; got {self.clean:g}")
-        if self.without is not None and self.without not in FAMILIES:
-            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {self.without!r}")
-
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the corruptions that are shown."""
-        return tuple(name for name in COMMON if CORRUPTIONS[name].family != self.without)
 
 
-def corrupted(images: Image, corrupting: Corrupting, rng: np.random.Generator) -> Image:
+def corrupted(images: Image, corrupting: Corrupting, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.int64]]:
     """Corrupts pictures, in place.
 
     Args:
@@ -58,14 +50,13 @@ def corrupted(images: Image, corrupting: Corrupting, rng: np.random.Generator) -
         rng: of all draws.
 
     Returns:
-        `images`.
+        (`images`, the place in `COMMON` of what was done to each, int64 [n], -1 for nothing).
     """
-    kinds = corrupting.kinds()
-    chosen = np.where(rng.random(len(images)) < corrupting.clean, -1, rng.integers(len(kinds), size=len(images)))
+    chosen = np.where(rng.random(len(images)) < corrupting.clean, -1, rng.integers(len(COMMON), size=len(images)))
     severities = rng.choice(SEVERITIES, size=len(images))
-    for number, name in enumerate(kinds):
+    for number, name in enumerate(COMMON):
         for severity in SEVERITIES:
             mine = (chosen == number) & (severities == severity)
             if mine.any():
                 images[mine] = corrupt(images[mine], name, severity, rng)
-    return images
+    return images, chosen

@@ -18,7 +18,7 @@ from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.corrupting import Corrupting
+from allweather.trainers.corrupting import FAMILIES, Corrupting
 from allweather.trainers.evaluate import all_reduced
 from allweather.trainers.fit import fit
 from allweather.trainers.models import weights_digest
@@ -42,12 +42,14 @@ class PredictorSettings:
         kind: of `PREDICTORS`.
         loss: of `RANK_LOSSES`.
         corrupting: how its pictures are made.
+        without: corruption family of which nothing is shown; None for all 15 common corruptions.
         fit: of the loop. Pictures are not shifted: the classifier's losses are those of the picture as it lies.
     """
 
     kind: str = "tiny"
     loss: str = "regret"
     corrupting: Corrupting = field(default_factory=Corrupting)
+    without: str | None = None
     fit: FitSettings = field(default_factory=lambda: FitSettings(epochs=10, shift=0))
 
     def __post_init__(self) -> None:
@@ -59,6 +61,8 @@ class PredictorSettings:
         for name, known in ((self.kind, PREDICTORS), (self.loss, RANK_LOSSES)):
             if name not in known:
                 raise UsageError(f"{name!r} is none of {', '.join(known)}")
+        if self.without is not None and self.without not in FAMILIES:
+            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {self.without!r}")
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ def add_predictor(
     targets = view_losses(
         classifier, dataset.train, seen, settings.corrupting, keep, fabric=fabric, watch=watch_targets
     )
+    if settings.without:
+        targets = targets.without(settings.without)
     model, history = train_predictor(
         targets, seen, settings, mirrors=dataset.mirrors, fabric=fabric, resume=resume, watch=watch
     )

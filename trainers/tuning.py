@@ -92,7 +92,7 @@ def answers_of(
     for number in range(total):
         watch(number, total)
         source = torch.arange(number * BATCH, min((number + 1) * BATCH, len(val))).repeat(corrupting.copies)
-        images = corrupted(val.images[source].numpy(), corrupting, np.random.default_rng([corrupting.seed, number]))
+        images, _ = corrupted(val.images[source].numpy(), corrupting, np.random.default_rng([corrupting.seed, number]))
         looked = (np.stack([view(name).apply(image) for image in images]) for name in names)
         parts.append(torch.stack([torch.from_numpy(target.answer(each)).softmax(1) for each in looked]))
         labels.append(val.labels[source])

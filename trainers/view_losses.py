@@ -22,7 +22,8 @@ from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import tensorfile
-from allweather.trainers.corrupting import Corrupting, corrupted
+from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS
+from allweather.trainers.corrupting import FAMILIES, Corrupting, corrupted
 from allweather.trainers.models import weights_digest
 from allweather.trainers.splits import Split
 from allweather.trainers.targets import logits
@@ -39,12 +40,14 @@ class ViewLosses:
         losses: float32 [n, V], cross-entropy of the classifier in nats, one column a view of `VIEWS`.
         right: bool [n, V], whether it was right.
         source: int64 [n], number of the picture before corruption.
+        kind: int64 [n], place in `COMMON` of the corruption, -1 for clean pictures.
     """
 
     images: Tensor
     losses: Tensor
     right: Tensor
     source: Tensor
+    kind: Tensor
 
     def __len__(self) -> int:
         """Number of corrupted pictures."""
@@ -58,6 +61,17 @@ class ViewLosses:
         """All but one fold, and that one: no picture has copies in both."""
         out = self.source % folds == number
         return self.take((~out).nonzero()[:, 0]), self.take(out.nonzero()[:, 0])
+
+    def without(self, family: str) -> ViewLosses:
+        """The rows that no corruption of a family has touched.
+
+        Raises:
+            UsageError: there is no such family.
+        """
+        if family not in FAMILIES:
+            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {family!r}")
+        others = [-1, *(place for place, name in enumerate(COMMON) if CORRUPTIONS[name].family != family)]
+        return self.take(torch.isin(self.kind, torch.tensor(others)).nonzero()[:, 0])
 
 
 COLUMNS = tuple(part.name for part in dataclasses.fields(ViewLosses))
@@ -106,7 +120,8 @@ def view_losses(
 def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting, number: int) -> ViewLosses:
     rng = np.random.default_rng([corrupting.seed, number])
     source = torch.arange(number * SHARD, min((number + 1) * SHARD, len(split))).repeat(corrupting.copies)
-    images, labels = corrupted(split.images[source].numpy(), corrupting, rng), split.labels[source]
+    images, kinds = corrupted(split.images[source].numpy(), corrupting, rng)
+    labels = split.labels[source]
     losses, right, device = [], [], next(model.parameters()).device
     for view in VIEWS.values():
         looked = torch.from_numpy(np.stack([view.apply(image) for image in images]))
@@ -114,7 +129,7 @@ def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupti
         losses.append(functional.cross_entropy(answers, labels, reduction="none"))
         right.append(answers.argmax(1) == labels)
     small = torch.from_numpy(np.stack([seen.prepare(image) for image in images]))
-    return ViewLosses(small, torch.stack(losses, 1), torch.stack(right, 1), source)
+    return ViewLosses(small, torch.stack(losses, 1), torch.stack(right, 1), source, torch.from_numpy(kinds))
 
 
 def _identity(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting) -> dict[str, Any]:

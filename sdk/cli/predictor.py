@@ -92,7 +92,8 @@ def predictor(
 
     settings = PredictorSettings(
         kind=kind.value, loss=loss.value,
-        corrupting=Corrupting(copies=copies, without=without.value if without else None, seed=seed),
+        corrupting=Corrupting(copies=copies, seed=seed),
+        without=without.value if without else None,
         fit=FitSettings(epochs=epochs, batch=batch, peak_rate=peak_rate, shift=0, seed=seed),
     )  # fmt: skip
     fabric = launch(devices, precision.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def targets() -> ViewLosses:
         torch.from_numpy(losses.astype(np.float32)),
         torch.from_numpy(losses < 1),
         torch.arange(600),
+        torch.full((600,), -1),
     )
 
 
@@ -90,7 +92,7 @@ def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_p
     assert [row.epoch for row in history] == [1, 2, 3, 4]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, cut.state_dict()[name]), name
-    others = ViewLosses(targets.images, targets.losses + 1, targets.right, targets.source)
+    others = dataclasses.replace(targets, losses=targets.losses + 1)
     with pytest.raises(TrainingError, match="other settings, data"):
         train_predictor(others, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place)
 
@@ -100,5 +102,7 @@ def test_what_there_is_not_is_refused() -> None:
         PredictorSettings(kind="huge")
     with pytest.raises(UsageError, match="'ndcg' is none of regret"):
         PredictorSettings(loss="ndcg")
+    with pytest.raises(UsageError, match="noise, blur, weather, digital; got 'fog'"):
+        PredictorSettings(without="fog")
     with pytest.raises(UsageError, match="unknown predictor 'huge'"):
         build_predictor("huge", SPEC)
