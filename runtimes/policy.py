@@ -154,8 +154,8 @@ def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
         return Policy(text, "oracle", every, _count(text, rest))
     if kind == "top":
         best, memory, frames = rest.partition("~")
-        most, flips = _count(text, best.removesuffix("+flip")), best.endswith("+flip")
-        return Policy(text, "top", every, most, flips=flips, frames=_count(text, frames) if memory else 1)
+        count, flips = _count(text, best.removesuffix("+flip")), best.endswith("+flip")
+        return Policy(text, "top", every, count, flips=flips, frames=_count(text, frames) if memory else 1)
     if kind == "set":
         listed, _, count = rest.partition(":")
         names = tuple(listed.split(","))
