@@ -18,7 +18,6 @@ from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Model
 from allweather.runtimes.planner import plan
 from allweather.runtimes.policy import Policy, parse_policy
-from allweather.runtimes.smoothing import Smoothing
 from allweather.runtimes.views import view
 from allweather.runtimes.vote import mean_probability
 
@@ -70,7 +69,6 @@ class Perceiver:
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
         self._engine, self._costs, self._ranker, self._clock = engine, tuple(costs), ranker, clock
         self._rng = np.random.default_rng(seed)
-        self._smoothing, self._last = Smoothing(policy.frames), -1
         self._decided = 0
 
     def __call__(self, image: Image) -> Decision:
@@ -100,7 +98,7 @@ class Perceiver:
         began = clock()
         prepared = self.spec.prepare(frame.image)
         ready = clock()
-        losses = self._ranked(prepared, frame.index) if self.policy.ranks else None
+        losses = self._ranked(prepared) if self.policy.ranks else None
         looks = plan(self.policy, losses, self._costs, self._rng)
         ranked = clock()
         batch = np.stack([view(name).apply(prepared) for name in looks.views])
@@ -124,13 +122,10 @@ class Perceiver:
             skipped=skipped,
         )
 
-    def _ranked(self, prepared: Image, index: int) -> Floats:
-        """The predicted loss of each view, float32 [1, V]; a number that does not go up begins a new stream."""
+    def _ranked(self, prepared: Image) -> Floats:
+        """The predicted loss of each view, float32 [1, V]."""
         assert self._ranker is not None
-        if index <= self._last:
-            self._smoothing.forget()
-        self._last = index
-        return self._smoothing(self._ranker.engine.run(self._ranker.spec.prepare(prepared)[None]))
+        return self._ranker.engine.run(self._ranker.spec.prepare(prepared)[None])
 
     def close(self) -> None:
         """Closes the engines."""

@@ -22,10 +22,9 @@ FLIP = "hflip"
 CROPS = tuple(name for name in CLASSICS if name.startswith("crop"))
 FORMS = (
     "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
-    "gps:K", "learned", "top:K", "top:K+flip", "top:K~FRAMES", "top:K+flip~FRAMES", "oracle:K",
+    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K",
 )  # fmt: skip
 TUNED = ("gps", "learned")  # found by `allweather tune`, not by their names alone
-LONGEST = 1000  # frames that a mean looks back; half a minute at 30 a second
 MOST = 64  # views a frame; no vote gains from more, and a hostile bundle could ask for millions
 
 
@@ -41,7 +40,6 @@ class Policy:
         count: how many are chosen.
         flips: whether each chosen view is run mirrored, too.
         weights: of `views` in the vote, in their order; equal where empty.
-        frames: of a stream over which predicted losses are averaged; 1 where each frame stands alone.
     """
 
     name: str
@@ -50,7 +48,6 @@ class Policy:
     count: int
     flips: bool = False
     weights: tuple[float, ...] = ()
-    frames: int = 1
     __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # where it is read from a manifest or checkpoint
 
     def __post_init__(self) -> None:
@@ -69,10 +66,6 @@ class Policy:
             raise UsageError(f"policy {self.name}: losses are known of the {len(VIEWS)} views alone, in their order")
         if self.weights and self.pick != "all":
             raise UsageError(f"policy {self.name}: weights go with views that are all run")
-        if not 1 <= self.frames <= LONGEST or (self.frames > 1 and not self.ranks):
-            raise UsageError(
-                f"policy {self.name}: predicted losses are averaged over 1 to {LONGEST} frames of a stream"
-            )
         if not self.views or not 1 <= self.count <= most:
             raise UsageError(f"policy {self.name}: the number of views is 1 to {most}; got {self.count}")
         if not repeats and len(set(self.views)) < len(self.views):
@@ -153,9 +146,7 @@ def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
     if kind == "oracle":
         return Policy(text, "oracle", every, _count(text, rest))
     if kind == "top":
-        best, memory, frames = rest.partition("~")
-        count, flips = _count(text, best.removesuffix("+flip")), best.endswith("+flip")
-        return Policy(text, "top", every, count, flips=flips, frames=_count(text, frames) if memory else 1)
+        return Policy(text, "top", every, _count(text, rest.removesuffix("+flip")), flips=rest.endswith("+flip"))
     if kind == "set":
         listed, _, count = rest.partition(":")
         names = tuple(listed.split(","))
@@ -169,5 +160,5 @@ def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
 
 def _count(text: str, number: str) -> int:
     if not number.isascii() or not number.isdigit() or len(number) > 9:
-        raise UsageError(f"policy {text!r} wants whole numbers, such as {text.split(':')[0]}:2; got {number!r}")
+        raise UsageError(f"policy {text!r} wants a number of views, such as {text.split(':')[0]}:2; got {number!r}")
     return int(number)

@@ -16,7 +16,6 @@ import torch
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.policy import Policy, parse_policy
-from allweather.runtimes.smoothing import Smoothing
 from allweather.runtimes.views import VIEWS, view
 from allweather.runtimes.vote import probabilities
 from allweather.trainers import tensorfile
@@ -124,7 +123,6 @@ def _cell(
     rng: np.random.Generator,
 ) -> Outcome:
     right, first, alike, begin = [], [], [], 0
-    streams = [Smoothing(policy.frames) for policy in policies]  # a cell is one: other pictures, the same weather
     names = {each for policy in policies for each in policy.run(range(len(policy.views)))[0]}
     if target.rank or any(policy.pick == "oracle" for policy in policies):
         names |= set(VIEWS)
@@ -137,10 +135,9 @@ def _cell(
         }
         true = _losses(answers, truth) if names.issuperset(VIEWS) else None
         predicted = target.rank(images) if target.rank else None
-        places = []
-        for policy, stream in zip(policies, streams, strict=True):
-            smooth = stream(predicted) if policy.ranks and predicted is not None else None
-            places.append(policy.choose({"top": smooth, "oracle": true}.get(policy.pick), rng, len(images)))
+        places = [
+            policy.choose({"top": predicted, "oracle": true}.get(policy.pick), rng, len(images)) for policy in policies
+        ]
         votes = [vote(policy, chosen, answers) for policy, chosen in zip(policies, places, strict=True)]
         right.append(np.stack([each.argmax(1) == truth for each in votes]))
         first.append(np.stack([chosen[:, 0] for chosen in places]))

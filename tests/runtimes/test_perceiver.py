@@ -185,24 +185,6 @@ def test_a_policy_is_followed(policy: str, views: tuple[str, ...], losses: tuple
     assert np.array_equal(seen[0], np.stack([view(name).apply(image) for name in views]))
 
 
-def test_a_policy_with_a_memory_forgets_when_a_stream_begins_anew() -> None:
-    class Seesaw(FakeEngine):
-        """One view for bright pictures, another for dark ones."""
-
-        def run(self, images: Image) -> Floats:
-            losses = np.ones((len(images), len(VIEWS)), np.float32)
-            bright = images.reshape(len(images), -1).mean(1) > 128
-            losses[np.arange(len(images)), np.where(bright, 3, 5)] = 0
-            return losses
-
-    ranker = Ranker(Seesaw(len(VIEWS)), InputSpec(4, 4))
-    names = list(VIEWS)
-    eyes = Perceiver(FakeEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy("top:1~8"), ranker=ranker)
-    looks = [eyes.decide(Frame(grey(tone), index, 0.0)).views[0] for index, tone in enumerate([9, 9, 9, 200, 9])]
-    assert looks == [names[5]] * 5  # one bright frame among dark ones is not believed
-    assert eyes.decide(Frame(grey(200), 0, 0.0)).views == (names[3],)
-
-
 def test_draws_differ_from_frame_to_frame_and_repeat_with_the_seed() -> None:
     def looked(seed: int) -> list[tuple[str, ...]]:
         eyes = Perceiver(FakeEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy("random:3"), seed=seed)
