@@ -13,7 +13,7 @@ import numpy as np
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.engine import Engine, open_engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, StageTimes
+from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, Plan, StageTimes
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Model
 from allweather.runtimes.planner import plan
@@ -101,26 +101,43 @@ class Perceiver:
         losses = self._ranked(prepared) if self.policy.ranks else None
         looks = plan(self.policy, losses, self._costs, self._rng)
         ranked = clock()
-        batch = np.stack([view(name).apply(prepared) for name in looks.views])
-        viewed = clock()
-        logits = self._engine.run(batch)
-        answered = clock()
-        probabilities = mean_probability(logits, looks.weights)
-        best = int(probabilities.argmax())
+        vote, used, making, running = self._look(prepared, looks, ranked)
+        best = int(vote.argmax())
         self._decided += 1
         done = clock()
+        rest = done - ranked - making - running
         return Decision(
             label=self.classes[best],
-            confidence=float(probabilities[best]),
-            probabilities=probabilities,
+            confidence=float(vote[best]),
+            probabilities=vote,
             index=frame.index,
-            views=looks.views,
-            predicted_losses=looks.predicted_losses,
-            times=StageTimes(ready - began, ranked - ready, viewed - ranked, answered - viewed, done - answered),
+            views=looks.views[:used],
+            predicted_losses=looks.predicted_losses[:used],
+            times=StageTimes(ready - began, ranked - ready, making, running, rest),
             age=done - frame.captured,
             late=done > self.budget.deadline(frame),
             skipped=skipped,
         )
+
+    def _look(self, prepared: Image, looks: Plan, now: float) -> tuple[Floats, int, float, float]:
+        """Runs views until the vote is settled.
+
+        Returns:
+            (the vote, float32 [C]; how many views it took; seconds of making them; seconds of the classifier).
+        """
+        answers: list[Floats] = []
+        step = 1 if self.policy.stops else len(looks.views)
+        making = running = 0.0
+        while True:
+            names = looks.views[len(answers) : len(answers) + step]
+            batch = np.stack([view(name).apply(prepared) for name in names])
+            made = self._clock()
+            answers += list(self._engine.run(batch))
+            answered = self._clock()
+            making, running, now = making + made - now, running + answered - made, answered
+            vote = mean_probability(np.stack(answers), looks.weights[: len(answers)])
+            if len(answers) == len(looks.views) or float(vote.max()) > self.policy.settled:
+                return vote, len(answers), making, running
 
     def _ranked(self, prepared: Image) -> Floats:
         """The predicted loss of each view, float32 [1, V]."""

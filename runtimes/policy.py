@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -22,7 +22,7 @@ FLIP = "hflip"
 CROPS = tuple(name for name in CLASSICS if name.startswith("crop"))
 FORMS = (
     "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
-    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K",
+    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY@SHARE",
 )  # fmt: skip
 TUNED = ("gps", "learned")  # found by `allweather tune`, not by their names alone
 MOST = 64  # views a frame; no vote gains from more, and a hostile bundle could ask for millions
@@ -40,6 +40,7 @@ class Policy:
         count: how many are chosen.
         flips: whether each chosen view is run mirrored, too.
         weights: of `views` in the vote, in their order; equal where empty.
+        settled: no further view is run once a class has more than this share of the vote; with 1 all are.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Policy:
     count: int
     flips: bool = False
     weights: tuple[float, ...] = ()
+    settled: float = 1.0
     __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # where it is read from a manifest or checkpoint
 
     def __post_init__(self) -> None:
@@ -73,16 +75,25 @@ class Policy:
         fits = len(self.weights) in (0, len(self.views)) and all(0 <= weight < math.inf for weight in self.weights)
         if not fits or (self.weights and not sum(self.weights) > 0):
             raise UsageError(f"policy {self.name}: one weight a view, all >= 0 and one above; got {self.weights}")
+        if not 0 < self.settled <= 1:
+            raise UsageError(f"policy {self.name}: the share that settles a vote is above 0, at most 1")
+        if self.stops and 0 in self.weights:
+            raise UsageError(f"policy {self.name}: no view may weigh 0 where the first could settle the vote")
 
     @property
     def runs(self) -> int:
-        """Pictures that the classifier sees for a frame."""
+        """Most pictures that the classifier sees for a frame."""
         return self.count * (2 if self.flips else 1)
 
     @property
     def ranks(self) -> bool:
         """Whether it needs predicted losses."""
         return self.pick == "top"
+
+    @property
+    def stops(self) -> bool:
+        """Whether a vote may settle before all views are run, so that they go one by one."""
+        return self.settled < 1
 
     def choose(self, losses: Floats | None, rng: np.random.Generator, frames: int = 1) -> Places:
         """Which views to run on each of some frames.
@@ -130,6 +141,9 @@ def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
     for each in tuned:
         if each.name == text:
             return each
+    base, stops, share = text.partition("@")
+    if stops:
+        return replace(parse_policy(base, tuned), name=text, settled=_share(text, share))
     kind, _, rest = text.partition(":")
     every = tuple(VIEWS)
     fixed = {
@@ -162,3 +176,12 @@ def _count(text: str, number: str) -> int:
     if not number.isascii() or not number.isdigit() or len(number) > 9:
         raise UsageError(f"policy {text!r} wants a number of views, such as {text.split(':')[0]}:2; got {number!r}")
     return int(number)
+
+
+def _share(text: str, number: str) -> float:
+    try:
+        return float(number)
+    except ValueError:
+        raise UsageError(
+            f"policy {text!r} wants the share of the vote that settles it, such as {text.split('@')[0]}@0.95"
+        ) from None

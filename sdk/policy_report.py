@@ -60,10 +60,17 @@ def summary_table(result: Policies) -> list[Row]:
         ("policy", "runs", "cost", "clean error, %", "common 15, %", "extra 4, %", "of the oracle's gain, %")
     ]
     for score in result.scores:
-        cost = "" if score.cost is None else f"{score.cost:.2f}"
+        runs = _range([score.runs["clean"], score.runs["common"]])
+        cost = _range([score.cost, score.corrupted_cost])
         captured = "" if score.captured is None else f"{100 * score.captured:.1f}"
-        rows.append((score.policy, str(score.runs), cost, *map(_shown, _errors(score)), captured))
+        rows.append((score.policy, runs, cost, *map(_shown, _errors(score)), captured))
     return rows
+
+
+def _range(values: Sequence[float | None]) -> str:
+    """On clean and on corrupted pictures; one number where they come to the same."""
+    shown = [f"{value:.2f}" for value in values if value is not None]
+    return " / ".join(dict.fromkeys(shown))
 
 
 def correlations(result: Policies) -> list[str]:

@@ -17,7 +17,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.policy import Policy, parse_policy
 from allweather.runtimes.views import VIEWS, view
-from allweather.runtimes.vote import probabilities
+from allweather.runtimes.vote import mean_probability, probabilities
 from allweather.trainers import tensorfile
 from allweather.trainers.corrupt.corruption import SEVERITIES
 from allweather.trainers.corrupt.sets import CorruptedSet, Labels
@@ -27,6 +27,7 @@ from allweather.trainers.splits import Dataset
 from allweather.trainers.targets import Target
 
 BATCH = 500
+PARTS = ("right", "first", "runs", "alike")  # of an outcome, as it is kept
 CENTER, ORACLE = parse_policy("center"), parse_policy("oracle:1")  # beside every policy
 
 
@@ -39,6 +40,7 @@ class Outcome:
         severity: 1 to 5, or 0 for the clean pictures.
         right: bool [policies, n].
         first: int64 [policies, n], place in the policy's views of the one it likes best.
+        runs: int64 [policies, n], pictures that the classifier saw.
         alike: float32 [n], rank correlation of predicted and true losses over `VIEWS`; nan without a predictor.
     """
 
@@ -46,6 +48,7 @@ class Outcome:
     severity: int
     right: npt.NDArray[np.bool_]
     first: npt.NDArray[np.int64]
+    runs: npt.NDArray[np.int64]
     alike: Floats
 
 
@@ -98,7 +101,7 @@ def outcomes(
             images, labels = _pictures(dataset, corrupted, name, severity)
             cell = _cell(target, name, severity, images, labels, policies, rng)
             if place:
-                parts = {part: torch.from_numpy(getattr(cell, part)) for part in ("right", "first", "alike")}
+                parts = {part: torch.from_numpy(getattr(cell, part)) for part in PARTS}
                 tensorfile.write(place, parts, identity)
         found.append(cell)
     watch(len(cells), len(cells))
@@ -122,7 +125,7 @@ def _cell(
     policies: Sequence[Policy],
     rng: np.random.Generator,
 ) -> Outcome:
-    right, first, alike, begin = [], [], [], 0
+    right, first, runs, alike, begin = [], [], [], [], 0
     names = {each for policy in policies for each in policy.run(range(len(policy.views)))[0]}
     if target.rank or any(policy.pick == "oracle" for policy in policies):
         names |= set(VIEWS)
@@ -139,15 +142,23 @@ def _cell(
             policy.choose({"top": predicted, "oracle": true}.get(policy.pick), rng, len(images)) for policy in policies
         ]
         votes = [vote(policy, chosen, answers) for policy, chosen in zip(policies, places, strict=True)]
-        right.append(np.stack([each.argmax(1) == truth for each in votes]))
+        right.append(np.stack([shares.argmax(1) == truth for shares, _ in votes]))
+        runs.append(np.stack([each for _, each in votes]))
         first.append(np.stack([chosen[:, 0] for chosen in places]))
         alike.append(_alike(predicted, true, len(images)))
-    return Outcome(name, severity, np.concatenate(right, 1), np.concatenate(first, 1), np.concatenate(alike))
+    return Outcome(
+        name,
+        severity,
+        np.concatenate(right, 1),
+        np.concatenate(first, 1),
+        np.concatenate(runs, 1),
+        np.concatenate(alike),
+    )
 
 
 def vote(
     policy: Policy, places: npt.NDArray[np.int64], answers: dict[str, npt.NDArray[np.float64]]
-) -> npt.NDArray[np.float64]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """What a policy makes of the answers to its views.
 
     Args:
@@ -156,16 +167,22 @@ def vote(
         answers: probabilities [n, C] of every view that it may run, by name.
 
     Returns:
-        float64 [n, C], the weighted mean.
+        (float64 [n, C], the weighted mean; int64 [n], how many views it took).
     """
-    total, weights = np.zeros_like(next(iter(answers.values()))), np.zeros(len(places))
-    for place in range(len(policy.views)):
-        times = (places == place).sum(1)
-        for name, weight in zip(*policy.run([place]), strict=True):
-            total += (times * weight)[:, None] * answers[name]
-            weights += times * weight
-    found: npt.NDArray[np.float64] = total / np.where(weights > 0, weights, 1)[:, None]
-    return found
+    total, weights = np.zeros_like(next(iter(answers.values()))), np.zeros((len(places), 1))
+    runs, on = np.zeros(len(places), np.int64), np.ones(len(places), np.bool_)
+    for column in places.T:
+        for part in range(1 + policy.flips):
+            for place in np.unique(column[on]):
+                rows = np.flatnonzero(on & (column == place))
+                names, shares = policy.run([place])
+                total[rows] += shares[part] * answers[names[part]][rows]
+                weights[rows] += shares[part]
+            runs += on
+            if policy.stops:
+                on &= total.max(1) <= policy.settled * weights[:, 0]
+    found: npt.NDArray[np.float64] = total / np.where(weights > 0, weights, 1)
+    return found, runs
 
 
 def _losses(answers: dict[str, npt.NDArray[np.float64]], labels: Labels) -> Floats:
@@ -188,7 +205,7 @@ def _read(place: Path | None, identity: dict[str, str], name: str, severity: int
     tensors, header = tensorfile.read(place)
     if header != identity:
         return None
-    return Outcome(name, severity, *(tensors[part].numpy() for part in ("right", "first", "alike")))
+    return Outcome(name, severity, *(tensors[part].numpy() for part in PARTS))
 
 
 def relative_costs(
@@ -209,20 +226,27 @@ def relative_costs(
         clock: seconds.
     """
     rng, followed = np.random.default_rng(0), [CENTER, *(policy for policy in policies if policy != CENTER)]
-    times: list[list[float]] = [[] for _ in followed]
+    times = np.zeros((len(followed), rounds, len(images)))
     for policy in followed:
         _follow(target, policy, images[0], rng)  # the first look at a batch of a new size compiles for it
-    for _ in range(rounds):
-        for image in images:
-            for policy, each in zip(followed, times, strict=True):
+    for turn in range(rounds):
+        for number, image in enumerate(images):
+            for place, policy in enumerate(followed):
                 began = clock()
                 _follow(target, policy, image, rng)
-                each.append(clock() - began)
-    seconds = {policy: float(np.median(each)) for policy, each in zip(followed, times, strict=True)}
+                times[place, turn, number] = clock() - began
+    seconds = dict(zip(followed, np.median(times, 1).mean(1).tolist(), strict=True))
     return [seconds[policy] / seconds[CENTER] for policy in policies]
 
 
 def _follow(target: Target, policy: Policy, image: Image, rng: np.random.Generator) -> None:
     losses = target.rank(image[None]) if policy.ranks and target.rank else np.zeros((1, len(policy.views)), np.float32)
-    names, _ = policy.run(policy.choose(losses, rng)[0])
-    target.answer(np.stack([view(name).apply(image) for name in names]))
+    names, weights = policy.run(policy.choose(losses, rng)[0])
+    if not policy.stops:
+        target.answer(np.stack([view(name).apply(image) for name in names]))
+        return
+    answers: list[Floats] = []
+    for name in names:
+        answers.append(target.answer(view(name).apply(image)[None])[0])
+        if mean_probability(np.stack(answers), weights[: len(answers)]).max() > policy.settled:
+            return

@@ -20,6 +20,7 @@ from allweather.trainers.splits import Dataset
 from allweather.trainers.targets import Target
 
 TIMED = 20  # pictures that costs are measured on
+GROUPS = {"clean": ("clean",), "common": COMMON, "extra": EXTRA}
 SHOWN = 5  # frames that turned right, and as many that turned wrong
 
 
@@ -38,8 +39,9 @@ class PolicyScore:
 
     Attributes:
         policy: its name.
-        runs: pictures that the classifier sees for a frame.
-        cost: wall-clock time of a frame beside that of one look, predictor included; None for an oracle.
+        runs: pictures that the classifier sees for a frame, mean: clean, common, extra; None without them.
+        cost: wall-clock time of a clean frame beside that of one look, predictor included; None for an oracle.
+        corrupted_cost: of frames of severity 3; None likewise, and without any.
         clean: error on the clean pictures.
         common: over the 15 common corruptions; None without them.
         extra: over the 4 others; None without them.
@@ -51,8 +53,9 @@ class PolicyScore:
     """
 
     policy: str
-    runs: int
+    runs: dict[str, float | None]
     cost: float | None
+    corrupted_cost: float | None
     clean: Error
     common: Error | None
     extra: Error | None
@@ -135,9 +138,12 @@ def measure_policies(
     policies = [CENTER, ORACLE, *(each for each in asked if each.name not in (CENTER.name, ORACLE.name))]
     cells = outcomes(target, dataset, corrupted, policies, seed=seed, keep=keep, watch=watch)
     timed = [policy for policy in policies if policy.pick != "oracle"]
-    ratios = relative_costs(target, dataset.test.images[:TIMED].numpy(), timed)
-    costs = dict(zip((policy.name for policy in timed), ratios, strict=True))
-    scores = [_score(number, policy, cells, costs.get(policy.name)) for number, policy in enumerate(policies)]
+    clean = relative_costs(target, dataset.test.images[:TIMED].numpy(), timed)
+    there = relative_costs(target, _some(corrupted), timed) if corrupted else [None] * len(timed)
+    costs = {policy.name: each for policy, *each in zip(timed, clean, there, strict=True)}
+    scores = [
+        _score(number, policy, cells, costs.get(policy.name, (None, None))) for number, policy in enumerate(policies)
+    ]
     turned = _turned(policies, cells, dataset, corrupted)
     result = Policies(
         target=str(target.path),
@@ -147,7 +153,8 @@ def measure_policies(
         images=cells[-1].right.shape[1],
         scores=tuple(scores),
         correlation={
-            name: _alike(cells, group) for name, group in (("clean", ("clean",)), ("common", COMMON), ("extra", EXTRA))
+            name: _mean([float(cell.alike.mean()) for cell in cells if cell.corruption in group])
+            for name, group in GROUPS.items()
         },
         turned=turned,
         notes=dataset.notes,
@@ -157,7 +164,13 @@ def measure_policies(
     return result, [_picture(each, dataset, corrupted) for each in turned]
 
 
-def _score(number: int, policy: Policy, cells: Sequence[Outcome], cost: float | None) -> PolicyScore:
+def _some(corrupted: CorruptedSet) -> Image:
+    """Frames of severity 3, of one corruption after the other; uint8 [TIMED, h, w, 3]."""
+    names, count = corrupted.names, len(corrupted.labels)
+    return np.stack([corrupted.picture(names[each % len(names)], 3, each % count) for each in range(TIMED)])
+
+
+def _score(number: int, policy: Policy, cells: Sequence[Outcome], costs: Sequence[float | None]) -> PolicyScore:
     by_name: dict[str, list[Outcome]] = {}
     for cell in cells:
         by_name.setdefault(cell.corruption, []).append(cell)
@@ -165,7 +178,7 @@ def _score(number: int, policy: Policy, cells: Sequence[Outcome], cost: float | 
         name: np.bincount(np.concatenate([cell.first[number] for cell in group]), minlength=len(policy.views))
         for name, group in by_name.items()
     }
-    clean, common, extra = (_error(number, cells, group) for group in (("clean",), COMMON, EXTRA))
+    clean, common, extra = (_error(number, cells, group) for group in GROUPS.values())
     assert clean is not None
     captured = None
     if common:
@@ -176,8 +189,12 @@ def _score(number: int, policy: Policy, cells: Sequence[Outcome], cost: float | 
         captured = (center.value - common.value) / gain if gain > 0 else None
     return PolicyScore(
         policy=policy.name,
-        runs=policy.runs,
-        cost=cost,
+        runs={
+            name: _mean([float(cell.runs[number].mean()) for cell in cells if cell.corruption in group])
+            for name, group in GROUPS.items()
+        },
+        cost=costs[0],
+        corrupted_cost=costs[1],
         clean=clean,
         common=common,
         extra=extra,
@@ -201,9 +218,9 @@ def _error(number: int, cells: Sequence[Outcome], group: Sequence[str]) -> Error
     return Error(float(wrong.mean()), float(low), float(high))
 
 
-def _alike(cells: Sequence[Outcome], group: Sequence[str]) -> float | None:
-    inside = [float(cell.alike.mean()) for cell in cells if cell.corruption in group]
-    return float(np.mean(inside)) if inside and not np.isnan(inside).any() else None
+def _mean(cells: Sequence[float]) -> float | None:
+    """None where there is nothing, or a cell is not known."""
+    return float(np.mean(cells)) if cells and not np.isnan(cells).any() else None
 
 
 def _turned(

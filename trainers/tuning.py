@@ -6,6 +6,7 @@ Greedy search is GPS of Molchanov et al. 2020 (arXiv:2002.09103); learned weight
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ from allweather.trainers.targets import Target
 
 BATCH = 500
 CANDIDATES = (*VIEWS, *CLASSICS)
-FIXED = ("center", "hflip", "5crop", "10crop", "all")
-RANKED = ("top:1", "top:2", "top:3", "top:4", "top:1+flip", "top:2+flip")
+FIXED = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")
+RANKED = ("top:1", "top:2", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
 TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
 STEPS, RATE = 300, 0.05  # of the weights' descent
 SMALLEST_WEIGHT = 0.01  # a view of less is not worth its run
@@ -56,11 +57,13 @@ class Tuned:
         policy: see there.
         accuracy: 0..1.
         likelihood: calibrated log-likelihood, mean over the pictures, in nats.
+        runs: pictures that the classifier saw for one, mean.
     """
 
     policy: Policy
     accuracy: float
     likelihood: float
+    runs: float
 
 
 def usual(predictor: bool) -> tuple[str, ...]:
@@ -119,15 +122,16 @@ def tune(answers: Answers, policy: str | Policy) -> Tuned:
 
 
 def best(found: Sequence[Tuned], runs: int) -> Tuned:
-    """The likeliest vote among policies of at most so many pictures a frame.
+    """The likeliest vote among policies of at most so many pictures a frame, on average.
 
     Raises:
         UsageError: there is none.
     """
-    cheap = [each for each in found if each.policy.runs <= runs]
+    cheap = [each for each in found if each.runs <= runs]
     if not cheap:
-        least = min(found, key=lambda each: each.policy.runs).policy
-        raise UsageError(f"no policy looks at {runs} pictures a frame or fewer; {least.name} looks at {least.runs}")
+        least = min(found, key=lambda each: each.runs)
+        name = least.policy.name
+        raise UsageError(f"no policy looks at {runs} pictures a frame or fewer; {name} looks at {least.runs:.3g}")
     return max(cheap, key=lambda each: each.likelihood)
 
 
@@ -209,7 +213,7 @@ def chosen_first(policies: Sequence[Policy], chosen: Policy) -> tuple[Policy, ..
 
 def _judged(policy: Policy, vote: Tensor, answers: Answers) -> Tuned:
     right = (vote.argmax(1) == answers.labels).float().mean()
-    return Tuned(policy, float(right), calibrated_likelihood(vote, answers.labels))
+    return Tuned(policy, float(right), calibrated_likelihood(vote, answers.labels), policy.runs)
 
 
 CENTER = parse_policy("center")
@@ -224,5 +228,6 @@ def _followed(policy: Policy, answers: Answers) -> Tuned:
     """A policy that is known, on these answers."""
     places = policy.choose(answers.predicted, np.random.default_rng(0), len(answers.labels))
     by_name = {name: part.numpy() for name, part in zip(answers.names, answers.probabilities, strict=True)}
-    found = vote(policy, places, by_name)
-    return _judged(policy, torch.from_numpy(found).float(), answers)
+    found, runs = vote(policy, places, by_name)
+    judged = _judged(policy, torch.from_numpy(found).float(), answers)
+    return dataclasses.replace(judged, runs=float(runs.mean()))

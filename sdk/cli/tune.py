@@ -25,7 +25,7 @@ def tune(
     policy: Annotated[
         list[str] | None, typer.Option(help="to compare; the usual ones without. A single one is stored as it is")
     ] = None,
-    runs: Annotated[int, typer.Option(help="most pictures that the classifier may look at for a frame")] = 4,
+    runs: Annotated[int, typer.Option(help="pictures that the classifier may look at for a frame, on average")] = 4,
     copies: Annotated[int, typer.Option(help="corrupted copies of each validation picture")] = 1,
     download: Download = False,
     seed: Seed = 0,
@@ -104,7 +104,7 @@ def _understood(text: str, start: Checkpoint) -> Policy | str:
 def _facts(found: Tuned) -> dict[str, object]:
     return {
         "policy": found.policy.name,
-        "runs": found.policy.runs,
+        "runs": found.runs,
         "val_accuracy": found.accuracy,
         "calibrated_likelihood": found.likelihood,
     }
@@ -113,6 +113,6 @@ def _facts(found: Tuned) -> dict[str, object]:
 def _rows(found: Sequence[Tuned]) -> list[Sequence[str]]:
     """A table of policies, the cheapest first."""
     rows: list[Sequence[str]] = [("policy", "runs", "val accuracy, %", "calibrated log-likelihood")]
-    for each in sorted(found, key=lambda each: each.policy.runs):
-        rows.append((each.policy.name, str(each.policy.runs), f"{100 * each.accuracy:.2f}", f"{each.likelihood:.4f}"))
+    for each in sorted(found, key=lambda each: each.runs):
+        rows.append((each.policy.name, f"{each.runs:.2f}", f"{100 * each.accuracy:.2f}", f"{each.likelihood:.4f}"))
     return rows

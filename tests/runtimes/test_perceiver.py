@@ -185,6 +185,23 @@ def test_a_policy_is_followed(policy: str, views: tuple[str, ...], losses: tuple
     assert np.array_equal(seen[0], np.stack([view(name).apply(image) for name in views]))
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.2, 1), (0.99999, 12), (1, 12)])
+def test_no_view_is_run_after_the_vote_is_settled(share: float, count: int) -> None:
+    asked: list[int] = []
+
+    class Counting(FakeEngine):
+        def run(self, images: Image) -> Floats:
+            asked.append(len(images))
+            return super().run(images)
+
+    eyes = Perceiver(Counting(4), CLASSES, InputSpec(8, 8), policy=parse_policy(f"all@{share}"))
+    decision = eyes(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    assert decision.views == tuple(VIEWS)[:count]
+    assert sum(asked) == count
+    assert len(asked) == (1 if share == 1 else count)
+    assert decision.times.total > 0
+
+
 def test_draws_differ_from_frame_to_frame_and_repeat_with_the_seed() -> None:
     def looked(seed: int) -> list[tuple[str, ...]]:
         eyes = Perceiver(FakeEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy("random:3"), seed=seed)

@@ -29,6 +29,7 @@ def names(text: str, losses: np.ndarray | None = None) -> tuple[str, ...]:
     [
         ("center", 1), ("hflip", 2), ("5crop", 5), ("10crop", 10), ("all", 12), ("random:4", 4), ("top:1", 1),
         ("top:12", 12), ("top:2+flip", 4), ("oracle:2", 2), ("set:identity,hflip", 2), ("set:identity,hflip:7", 7),
+        ("top:2+flip@0.95", 4), ("hflip@.5", 2), ("10crop@1", 10),
     ],
 )  # fmt: skip
 def test_every_form_runs_as_many_pictures_as_it_says(text: str, runs: int) -> None:
@@ -87,6 +88,15 @@ def test_draws_repeat_and_subsets_do_not() -> None:
     assert subset != EVERY
 
 
+def test_any_policy_may_stop_where_its_vote_is_settled() -> None:
+    found = Policy("gps:2", "all", ("zoom1.2", "identity"), 2)
+    stopping = parse_policy("gps:2@0.9", [found])
+    assert (stopping.views, stopping.settled, stopping.stops) == (found.views, 0.9, True)
+    assert not found.stops
+    with pytest.raises(UsageError, match="no view may weigh 0"):
+        Policy("made by hand", "all", ("identity", "hflip"), 2, weights=(0.0, 1.0), settled=0.9)
+
+
 def test_weights_follow_their_views() -> None:
     policy = Policy("learned", "all", ("identity", "hflip", "zoom1.2"), 3, weights=(1.0, 0.0, 2.5))
     assert policy.run(policy.choose(None, rng())[0]) == (("identity", "hflip", "zoom1.2"), (1.0, 0.0, 2.5))
@@ -113,6 +123,12 @@ def test_what_was_tuned_goes_by_its_name() -> None:
         ("set:identity,identity", "named twice"),
         ("set:identity,fog", "no view is called 'fog'"),
         ("set:", "no view is called ''"),
+        ("top:1@0", "the share that settles a vote is above 0, at most 1"),
+        ("hflip@1.01", "above 0, at most 1"),
+        ("hflip@nan", "above 0, at most 1"),
+        ("hflip@", "wants the share of the vote that settles it, such as hflip@0.95"),
+        ("hflip@0.5@0.6", "wants the share of the vote"),
+        ("gps:2@0.9", "gps:2 is found by tuning"),
         ("centre", "no policy is called 'centre'; did you mean center[?]"),
         ("learned", "found by tuning, and this has none"),
         ("", "no policy is called ''"),

@@ -83,7 +83,8 @@ def test_policies_are_measured_side_by_side(plain: Path, folder: Path, tmp_path:
         "center", "oracle:1", "hflip", "top:1", "top:2+flip", "random:2"
     ]  # fmt: skip
     center, oracle, _, top, _, _ = found["scores"]
-    assert center["cost"] > 0
+    assert center["cost"] == center["corrupted_cost"] == 1
+    assert center["runs"]["clean"] == 1
     assert oracle["cost"] is None
     assert oracle["common"]["value"] <= min(center["common"]["value"], top["common"]["value"])
     assert oracle["captured"] in (1, None)
@@ -137,7 +138,10 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     rows = {row["policy"]: row for row in found["compared"]}
-    assert set(rows) == {"center", "hflip", "5crop", "10crop", "all", "gps:1", "gps:2", "gps:3", "gps:4", "learned"}
+    assert set(rows) == {
+        "center", "hflip", "hflip@0.95", "5crop", "10crop", "all", "gps:1", "gps:2", "gps:3", "gps:4", "learned"
+    }  # fmt: skip
+    assert 1 <= rows["hflip@0.95"]["runs"] <= 2
     assert rows[found["policy"]]["runs"] <= 2
     cheap = [row["calibrated_likelihood"] for row in rows.values() if row["runs"] <= 2]
     assert found["calibrated_likelihood"] == max(cheap)

@@ -57,13 +57,16 @@ class Engine:
 
 
 def test_each_policy_is_as_right_as_the_perceiver_that_follows_it(target: Target, dataset: Dataset) -> None:
-    policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "all")]
+    policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "all", "top:2+flip@0.9999")]
     (clean,) = outcomes(target, dataset, None, policies)
-    for policy, right in zip(policies, clean.right, strict=True):
+    for policy, right, runs in zip(policies, clean.right, clean.runs, strict=True):
         ranker = Ranker(Engine(rank), InputSpec(32, 32))  # type: ignore[arg-type]
         eyes = Perceiver(Engine(answer), dataset.classes, InputSpec(32, 32), policy=policy, ranker=ranker)  # type: ignore[arg-type]
-        for image, label, each in zip(dataset.test.images.numpy(), dataset.test.labels.tolist(), right, strict=True):
-            assert (eyes(image).label == dataset.classes[label]) == each, policy.name
+        looks = [eyes(image) for image in dataset.test.images.numpy()]
+        wanted = [dataset.classes[label] for label in dataset.test.labels.tolist()]
+        assert [look.label == name for look, name in zip(looks, wanted, strict=True)] == right.tolist(), policy.name
+        assert [len(look.views) for look in looks] == runs.tolist(), policy.name
+    assert 1 < clean.runs[-1].mean() < 4  # some votes settle early
 
 
 def test_cells_come_in_order_and_the_oracle_is_never_worse(
@@ -114,9 +117,19 @@ def test_a_killed_measurement_goes_on(
 def test_weights_and_repetition_count_in_the_vote() -> None:
     answers = {"identity": np.array([[1.0, 0.0]]), "hflip": np.array([[0.0, 1.0]])}
     learned = Policy("learned", "all", ("identity", "hflip"), 2, weights=(3.0, 1.0))
-    assert vote(learned, np.array([[0, 1]]), answers).tolist() == [[0.75, 0.25]]
+    assert vote(learned, np.array([[0, 1]]), answers)[0].tolist() == [[0.75, 0.25]]
     drawn = parse_policy("set:identity,hflip:5")
-    assert vote(drawn, np.array([[0, 1, 1, 1, 1]]), answers) == pytest.approx(np.array([[0.2, 0.8]]))
+    found, runs = vote(drawn, np.array([[0, 1, 1, 1, 1]]), answers)
+    assert found == pytest.approx(np.array([[0.2, 0.8]]))
+    assert runs.tolist() == [5]
+
+
+def test_a_vote_ends_where_it_is_settled() -> None:
+    answers = {"identity": np.array([[0.9, 0.1], [0.6, 0.4]]), "hflip": np.array([[0.0, 1.0], [0.8, 0.2]])}
+    policy = parse_policy("set:identity,hflip@0.85")
+    found, runs = vote(policy, np.array([[0, 1], [0, 1]]), answers)
+    assert runs.tolist() == [1, 2]
+    assert found == pytest.approx(np.array([[0.9, 0.1], [0.7, 0.3]]))
 
 
 def test_costs_are_relative_to_one_look(target: Target, dataset: Dataset) -> None:
@@ -131,10 +144,10 @@ def test_costs_are_relative_to_one_look(target: Target, dataset: Dataset) -> Non
         return rank(images)
 
     timed = dataclasses.replace(target, answer=slow, rank=ranking)
-    policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "all")]
+    policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "all", "all@0.001")]
     images = dataset.test.images[:3].numpy()
     found = relative_costs(timed, images, policies, rounds=2, clock=lambda: now[0])
-    assert found == pytest.approx([1, 2, 1.25, 4.25, 12])
+    assert found == pytest.approx([1, 2, 1.25, 4.25, 12, 1])
 
 
 def test_ranking_without_a_predictor_is_refused(target: Target, dataset: Dataset) -> None:
