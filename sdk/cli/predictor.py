@@ -39,6 +39,7 @@ class KindChoice(str, Enum):
 class LossChoice(str, Enum):
     """What a predictor's training makes small."""
 
+    squared = "squared"
     regret = "regret"
     spearman = "spearman"
     sodeep = "sodeep"
@@ -61,7 +62,7 @@ def predictor(
     data: Annotated[str | None, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")] = None,
     use: Annotated[Path | None, typer.Option(help="a trained predictor to put in, instead of training one")] = None,
     kind: Annotated[KindChoice, typer.Option(help="tiny for a device, efficientnet as in the paper")] = KindChoice.tiny,
-    loss: Annotated[LossChoice, typer.Option(help="what its training makes small")] = LossChoice.regret,
+    loss: Annotated[LossChoice, typer.Option(help="what its training makes small")] = LossChoice.squared,
     copies: Annotated[int, typer.Option(help="corrupted copies of each training picture")] = 2,
     without: Annotated[FamilyChoice | None, typer.Option(help="corruptions to show nothing of")] = None,
     targets: Annotated[Path | None, typer.Option(help="folder to keep the view losses in, for the next one")] = None,

@@ -19,6 +19,7 @@ from allweather.trainers.predictor import PredictorSettings, train_predictor
 from allweather.trainers.predictors import PREDICTORS, build_predictor, seen_by
 from allweather.trainers.progress import Progress
 from allweather.trainers.settings import FitSettings
+from allweather.trainers.targets import logits
 from allweather.trainers.view_losses import ViewLosses
 
 SPEC = InputSpec(16, 16)
@@ -65,18 +66,37 @@ def targets() -> ViewLosses:
         torch.from_numpy(losses.astype(np.float32)),
         torch.from_numpy(losses < 1),
         torch.arange(600),
-        torch.full((600,), -1),
+        torch.zeros(600, dtype=torch.int64),
     )
 
 
 def test_it_learns_which_view_helps(targets: ViewLosses) -> None:
-    _, history = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
+    _, history, accuracy = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
     assert history[-1].val_accuracy > 0.95
+    assert accuracy == history[-1].val_accuracy  # nothing is clean, so nothing is held back
     assert history[-1].others["rank_correlation"] > 0.2
 
 
+def test_clean_pictures_are_left_alone(targets: ViewLosses) -> None:
+    """Those that the classifier gets right as they are, and half of the time wrong where it looks otherwise."""
+    clean = torch.arange(len(targets)) % 2 == 0
+    right = targets.right.clone()
+    right[clean] = torch.rand(int(clean.sum()), len(VIEWS), generator=torch.Generator().manual_seed(0)) < 0.5
+    right[clean, 0] = True
+    losses = torch.where(clean[:, None], 0.01 * torch.rand(len(targets), len(VIEWS)), targets.losses)
+    images = torch.where(clean[:, None, None, None], torch.randint(0, 256, targets.images.shape), targets.images)
+    kind = torch.where(clean, -1, 0)
+    mixed = ViewLosses(images.to(torch.uint8), losses, right, targets.source, kind)
+    model, history, accuracy = train_predictor(mixed, SPEC, SETTINGS, mirrors=True, fabric=launch())
+    _, val = mixed.fold()
+    picked = logits(model, val.images).argmin(1)
+    assert (picked[val.kind < 0] == 0).all()
+    assert val.right.gather(1, picked[:, None])[val.kind == 0].float().mean() > 0.95
+    assert accuracy > history[-1].val_accuracy
+
+
 def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_path: Path) -> None:
-    whole, _ = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
+    whole, *_ = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
 
     class StoppedError(Exception):
         pass
@@ -88,7 +108,7 @@ def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_p
     place = tmp_path / "run.resume"
     with pytest.raises(StoppedError):
         train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place, watch=stop)
-    cut, history = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place)
+    cut, history, _ = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place)
     assert [row.epoch for row in history] == [1, 2, 3, 4]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, cut.state_dict()[name]), name
@@ -100,7 +120,7 @@ def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_p
 def test_what_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="'huge' is none of tiny, efficientnet"):
         PredictorSettings(kind="huge")
-    with pytest.raises(UsageError, match="'ndcg' is none of regret"):
+    with pytest.raises(UsageError, match="'ndcg' is none of squared"):
         PredictorSettings(loss="ndcg")
     with pytest.raises(UsageError, match="noise, blur, weather, digital; got 'fog'"):
         PredictorSettings(without="fog")
