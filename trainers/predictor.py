@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.image import InputSpec
@@ -35,7 +34,7 @@ from allweather.trainers.train import resume_path
 from allweather.trainers.view_losses import ViewLosses, view_losses
 
 CLEAN_LOSS = 0.001  # of the classifier's accuracy that choosing views may cost on clean pictures
-MARGINS = [step / 50 for step in range(51)]  # 0 to 1, in units of the predictions (nats, with `squared`)
+EPSILON = 1e-6  # by which a margin is above the gap that it closes
 
 
 @dataclass(frozen=True)
@@ -208,30 +207,44 @@ def train_predictor(
         model, dataset, settings.fit, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
     assert isinstance(averaged, Predictor)
-    _leave_clean_alone(averaged, val)
+    leave_clean_alone(averaged, val)
     return averaged, history, objective.accuracy(averaged, dataset.val, fabric)
 
 
-def _leave_clean_alone(model: Predictor, val: ViewLosses) -> None:
-    """Lowers what is predicted for one plain look by the least that keeps clean pictures right.
+def leave_clean_alone(model: Predictor, val: ViewLosses) -> float:
+    """Changes what is predicted for one plain look so far that clean pictures stay right.
 
-    On clean pictures most views are about as good as one another, and a choice by noise costs more than it can win.
+    On clean pictures most views are about as good as one another, and a choice by noise costs more than it can win. So
+    a view has to be better by a margin: the least with which, and with all larger ones, the classifier loses no more
+    than `CLEAN_LOSS` on the clean pictures.
+
+    Args:
+        model: it is changed.
+        val: pictures that it has not learned from.
+
+    Returns:
+        The margin, in units of the predictions; 0 without clean pictures.
     """
     clean = val.take((val.kind < 0).nonzero()[:, 0])
     if len(clean) == 0:
-        return
-    predicted = logits(model, clean.images.to(next(model.parameters()).device)).cpu()
+        return 0.0
     plain = list(VIEWS).index("identity")
-    wanted = clean.right[:, plain].float().mean() - CLEAN_LOSS
-    margin = 0.0
-    for margin in MARGINS:
-        chosen = (predicted - margin * functional.one_hot(torch.tensor(plain), len(VIEWS))).argmin(1, keepdim=True)
-        if clean.right.gather(1, chosen).float().mean() >= wanted:
-            break
+    predicted = logits(model, clean.images.to(next(model.parameters()).device)).cpu()
+    here = predicted[:, plain].clone()
+    predicted[:, plain] = torch.inf
+    gaps, order = (here - predicted.amin(1)).sort(descending=True)
+    change = clean.right.gather(1, predicted.argmin(1, keepdim=True))[:, 0].float() - clean.right[:, plain].float()
+    lost = -change[order].cumsum(0) / len(clean)
+    failing = (lost > CLEAN_LOSS).nonzero()[:, 0]
+    if len(failing) == 0:
+        return 0.0
+    first = int(failing[0])
+    margin = max(0.0, float(gaps[max(first - 1, 0)] + gaps[first]) / 2 + EPSILON)
     last = model.head[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
         last.bias[plain] -= margin
+    return margin
 
 
 def _rows(table: ViewLosses) -> Split:
