@@ -34,7 +34,7 @@ from allweather.trainers.policy_measure import vote
 from allweather.trainers.targets import logits
 
 FULL = parse_policy("top:2+flip")
-POINTS = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2", "top:2+flip")
+POINTS = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2+flip")
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 GAINS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)  # nats
 MEMORIES = (1, 2, 4, 8, 16, 32)  # frames
