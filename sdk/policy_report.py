@@ -33,7 +33,7 @@ def write_policies(result: Policies, turned: Sequence[Image], folder: Path) -> N
     files: dict[str, bytes | str] = {"result.json": json.dumps(asdict(result), indent=1)}
     for score in result.scores:
         if score.policy.startswith(("top", "oracle")):
-            name = f"looks-{score.policy.replace(':', '-').replace('+', '-')}.png"
+            name = f"looks-{score.policy.translate(str.maketrans(':+@', '---'))}.png"
             files[name] = pictures.looks(score.looks, score.views, score.policy)
             sections.append(Section(f"Where {score.policy} looks first", picture=name))
     if turned:

@@ -24,6 +24,8 @@ from rich.table import Table
 from allweather.needs import explained
 from allweather.runtimes.errors import AllweatherError, UsageError
 
+LONGEST_NAME = 24  # of a row of a table that is not broken, however narrow the terminal
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -107,7 +109,8 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     head, *body = rows
     shown = Table()
     for number, name in enumerate(head):
-        shown.add_column(_plain(name), justify="right" if number else "left")
+        width = None if number else min(LONGEST_NAME, max(len(_plain(row[0])) for row in rows))
+        shown.add_column(_plain(name), justify="right" if number else "left", min_width=width)
     for row in body:
         shown.add_row(*map(_plain, row))
     out.print(shown)
