@@ -10,6 +10,7 @@ import typer
 
 from allweather.cli.console import guarded, progress, result, say, table
 from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed, checkpoint_path
+from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     from allweather.runtimes.policy import Policy
@@ -36,6 +37,8 @@ def tune(
     gps:K is found by greedy search (the K views that vote best), learned has a weight a view; others are as they are.
     """
     checkpoint_path(out)
+    if runs < 1:
+        raise UsageError(f"--runs is 1 picture a frame or more; got {runs}")
     from allweather.runtimes.policy import MOST, TUNED
     from allweather.trainers import checkpoint as checkpoints
     from allweather.trainers import tuning

@@ -164,4 +164,7 @@ def test_policies_that_cannot_be_tuned(plain: Path, folder: Path, tmp_path: Path
         done = run("tune", plain, *line)
         assert done.exit_code == 2, policy
         assert message in " ".join(done.stderr.split()), policy
+    done = run("tune", plain, "--data", f"folder:{folder}", "--runs", 0, "--out", tmp_path / "x.safetensors")
+    assert done.exit_code == 2
+    assert "--runs is 1 picture a frame or more; got 0" in " ".join(done.stderr.split())
     assert not list(tmp_path.iterdir())
