@@ -96,10 +96,10 @@ def _understood(text: str, start: Checkpoint) -> Policy | str:
     from allweather.runtimes.policy import TUNED, parse_policy
     from allweather.trainers import tuning
 
-    if text.partition(":")[0] in TUNED:
+    if "@" not in text and text.partition(":")[0] in TUNED:
         tuning.checked(text)
         return text
-    fixed = parse_policy(text)
+    fixed = parse_policy(text, start.policies)
     refuse_unrunnable(fixed, start.predictor is not None)
     return fixed
 
