@@ -2,10 +2,10 @@
 
     python benchmarks/looking_again.py CKPT DATA FOLDER [--pictures N]
 
-CKPT holds a classifier and its loss predictor. N validation pictures are corrupted in each of 19 ways at five
-severities, and three ways to save looks are followed: stop where the vote is settled; look four times only where the
-predicted gain is large; look four times more only where one look is unsure. Then predictions are averaged over the
-pictures of a cell, as over a stream. FOLDER gets curves.png and tables.md.
+CKPT holds a classifier and its loss predictor (`--loss squared`, which predicts nats). N validation pictures are
+corrupted in each of 19 ways at five severities, and three ways to save looks are followed: stop where the vote is
+settled; look four times only where the predicted gain is large; look four times more only where one look is unsure.
+Then predictions are averaged over the pictures of a cell, as over a stream. FOLDER gets curves.png and tables.md.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def answered(path: Path, data: str, count: int) -> Answers:
         raise SystemExit(f"{path} has no loss predictor; allweather predictor trains one")
     val = open_dataset_of(data, start.classes, start.input).val
     model, ranker, seen = start.classifier(), start.predictor.model(), start.predictor.seen
-    names = (*VIEWS, *("hflip" if name == "identity" else f"{name}/hflip" for name in VIEWS))
+    names, _ = parse_policy(f"top:{len(VIEWS)}+flip").run(range(len(VIEWS)))  # every view, and mirrored
     found, predicted, labels, numbers = [], [], [], []
     for number, (kind, severity) in enumerate(
         [("", 0), *((kind, level) for kind in CORRUPTIONS for level in SEVERITIES)]

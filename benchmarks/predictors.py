@@ -45,7 +45,7 @@ from allweather.trainers.targets import logits
 from allweather.trainers.view_losses import ViewLosses, view_losses
 
 POLICIES = tuple(parse_policy(text) for text in ("top:1", "top:2+flip"))
-ASKED = (*VIEWS, *("hflip" if name == "identity" else f"{name}/hflip" for name in VIEWS))
+ASKED = parse_policy(f"top:{len(VIEWS)}+flip").run(range(len(VIEWS)))[0]  # every view, and mirrored
 GROUPS = {"clean": ("clean",), "common 15": COMMON, "extra 4": EXTRA}
 
 

@@ -13,13 +13,12 @@ import numpy as np
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.engine import Engine, open_engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, Plan, StageTimes
+from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, StageTimes
 from allweather.runtimes.image import InputSpec
+from allweather.runtimes.looking import look
 from allweather.runtimes.manifest import Model
 from allweather.runtimes.planner import plan
 from allweather.runtimes.policy import Policy, parse_policy
-from allweather.runtimes.views import view
-from allweather.runtimes.vote import mean_probability
 
 CENTER = parse_policy("center")
 
@@ -100,44 +99,23 @@ class Perceiver:
         ready = clock()
         losses = self._ranked(prepared) if self.policy.ranks else None
         looks = plan(self.policy, losses, self._costs, self._rng)
-        ranked = clock()
-        vote, used, making, running = self._look(prepared, looks, ranked)
-        best = int(vote.argmax())
+        seen = look(self._engine.run, prepared, looks.views, looks.weights, self.policy.settled, clock)
+        best = int(seen.vote.argmax())
         self._decided += 1
         done = clock()
-        rest = done - ranked - making - running
+        rest = done - seen.began - seen.making - seen.running
         return Decision(
             label=self.classes[best],
-            confidence=float(vote[best]),
-            probabilities=vote,
+            confidence=float(seen.vote[best]),
+            probabilities=seen.vote,
             index=frame.index,
-            views=looks.views[:used],
-            predicted_losses=looks.predicted_losses[:used],
-            times=StageTimes(ready - began, ranked - ready, making, running, rest),
+            views=looks.views[: seen.used],
+            predicted_losses=looks.predicted_losses[: seen.used],
+            times=StageTimes(ready - began, seen.began - ready, seen.making, seen.running, rest),
             age=done - frame.captured,
             late=done > self.budget.deadline(frame),
             skipped=skipped,
         )
-
-    def _look(self, prepared: Image, looks: Plan, now: float) -> tuple[Floats, int, float, float]:
-        """Runs views until the vote is settled.
-
-        Returns:
-            (the vote, float32 [C]; how many views it took; seconds of making them; seconds of the classifier).
-        """
-        answers: list[Floats] = []
-        step = 1 if self.policy.stops else len(looks.views)
-        making = running = 0.0
-        while True:
-            names = looks.views[len(answers) : len(answers) + step]
-            batch = np.stack([view(name).apply(prepared) for name in names])
-            made = self._clock()
-            answers += list(self._engine.run(batch))
-            answered = self._clock()
-            making, running, now = making + made - now, running + answered - made, answered
-            vote = mean_probability(np.stack(answers), looks.weights[: len(answers)])
-            if len(answers) == len(looks.views) or float(vote.max()) > self.policy.settled:
-                return vote, len(answers), making, running
 
     def _ranked(self, prepared: Image) -> Floats:
         """The predicted loss of each view, float32 [1, V]."""

@@ -15,9 +15,10 @@ import torch
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats, Image
+from allweather.runtimes.looking import look
 from allweather.runtimes.policy import Policy, parse_policy
 from allweather.runtimes.views import VIEWS, view
-from allweather.runtimes.vote import mean_probability, probabilities
+from allweather.runtimes.vote import probabilities
 from allweather.trainers import tensorfile
 from allweather.trainers.corrupt.corruption import SEVERITIES
 from allweather.trainers.corrupt.sets import CorruptedSet, Labels
@@ -242,11 +243,4 @@ def relative_costs(
 def _follow(target: Target, policy: Policy, image: Image, rng: np.random.Generator) -> None:
     losses = target.rank(image[None]) if policy.ranks and target.rank else np.zeros((1, len(policy.views)), np.float32)
     names, weights = policy.run(policy.choose(losses, rng)[0])
-    if not policy.stops:
-        target.answer(np.stack([view(name).apply(image) for name in names]))
-        return
-    answers: list[Floats] = []
-    for name in names:
-        answers.append(target.answer(view(name).apply(image)[None])[0])
-        if mean_probability(np.stack(answers), weights[: len(answers)]).max() > policy.settled:
-            return
+    look(target.answer, image, names, weights, policy.settled, time.perf_counter)
