@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Image: TypeAlias = npt.NDArray[np.uint8]  # [H, W, 3], RGB, 0..255
 Floats: TypeAlias = npt.NDArray[np.float32]
+
+# What settled how often a frame was looked at: all looks of the policy were run; the vote was settled before; the
+# deadline left time for fewer; for one without ranking; for none, and one was run nonetheless.
+Why = Literal["policy", "settled", "budget", "unranked", "overdue"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Budget:
 
     Attributes:
         seconds: time from capture to decision, > 0; infinity when there is no deadline.
-        reserve: seconds kept free of planned work for what is not planned (sinks, scheduling), >= 0.
+        reserve: seconds of it in which nothing is planned, >= 0 and below `seconds`: for what comes after the decision.
     """
 
     seconds: float = float("inf")
@@ -52,13 +56,19 @@ class Plan:
         views: names of the views to run, in order of promise; never empty.
         weights: of each of them in the vote.
         predicted_losses: the predicted loss of each of `views`, or empty where nothing was predicted.
-        expected_seconds: what running the views is expected to cost; nan where it is not known.
+        wanted: how many views the policy would run.
+        time_left: seconds to the deadline, less the reserve, when it was made; infinity without a deadline.
+        expected_seconds: a high quantile of what running the views costs; nan where nothing was measured.
+        why: what settled the number of views.
     """
 
     views: tuple[str, ...]
     weights: tuple[float, ...]
     predicted_losses: tuple[float, ...]
+    wanted: int
+    time_left: float
     expected_seconds: float
+    why: Why
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,8 @@ class StageTimes:
 
     Attributes:
         prepare: crop and resize.
-        rank: the loss predictor, and the choice of views.
+        rank: the loss predictor.
+        plan: the choice of views.
         views: making them.
         infer: the classifier.
         vote: softmax, mean and the rest of the decision.
@@ -75,6 +86,7 @@ class StageTimes:
 
     prepare: float
     rank: float
+    plan: float
     views: float
     infer: float
     vote: float
@@ -82,7 +94,7 @@ class StageTimes:
     @property
     def total(self) -> float:
         """All of them."""
-        return self.prepare + self.rank + self.views + self.infer + self.vote
+        return self.prepare + self.rank + self.plan + self.views + self.infer + self.vote
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,10 @@ class Decision:
         age: seconds from capture to decision.
         late: whether the decision came after its deadline.
         skipped: frames of the source that were passed over since the decision before.
+        wanted: how many views the policy would have run.
+        time_left: seconds to the deadline, less the reserve, when the views were chosen; infinity without a deadline.
+        expected_seconds: a high quantile of what the views were going to cost; nan where nothing was measured.
+        why: what settled the number of views.
     """
 
     label: str
@@ -112,3 +128,7 @@ class Decision:
     age: float
     late: bool
     skipped: int
+    wanted: int = 1
+    time_left: float = float("inf")
+    expected_seconds: float = float("nan")
+    why: Why = "policy"

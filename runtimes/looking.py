@@ -37,23 +37,25 @@ def look(
     names: Sequence[str],
     weights: Sequence[float],
     settled: float,
+    steps: Callable[[int], int],
     clock: Callable[[], float],
 ) -> Looked:
-    """Runs views, all as one batch or one after the other.
+    """Runs views in batches until the vote is settled, or no more are to be run.
 
     Args:
         run: the classifier, uint8 [n, h, w, 3] -> float32 [n, C] logits.
         image: uint8 [h, w, 3], prepared.
         names: of the views, in order.
         weights: of each in the vote.
-        settled: share of the vote for a class above which no further view is run; with 1 all go as one batch.
+        settled: share of the vote for a class above which no further view is run.
+        steps: after so many views, how many to run next; 0 for no more. At least 1 for the first.
         clock: seconds.
 
     Raises:
         EngineError: the engine failed.
     """
     answers: list[Floats] = []
-    step = 1 if settled < 1 else len(names)
+    step = steps(0)
     making = running = 0.0
     now = began = clock()
     while True:
@@ -63,5 +65,11 @@ def look(
         answered = clock()
         making, running, now = making + made - now, running + answered - made, answered
         vote = mean_probability(np.stack(answers), weights[: len(answers)])
-        if len(answers) == len(names) or float(vote.max()) > settled:
+        step = 0 if float(vote.max()) > settled else steps(len(answers))
+        if not step:
             return Looked(vote, len(answers), began, making, running)
+
+
+def unhurried(count: int, settled: float) -> Callable[[int], int]:
+    """The steps of `count` views where no time presses: one by one if the vote may settle before, else all at once."""
+    return (lambda done: int(done < count)) if settled < 1 else (lambda done: count - done)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.engine import Engine, open_engine
+from allweather.runtimes.costs import CostCurve
+from allweather.runtimes.engine import Engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, StageTimes
+from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, Plan, StageTimes, Why
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.looking import look
-from allweather.runtimes.manifest import Model
-from allweather.runtimes.planner import plan
+from allweather.runtimes.looking import Looked, look
+from allweather.runtimes.planner import Planner
 from allweather.runtimes.policy import Policy, parse_policy
+from allweather.runtimes.turns import Turns
 
 CENTER = parse_policy("center")
 
@@ -37,16 +36,20 @@ class Ranker:
 
 
 class Perceiver:
-    """Decides what is in a frame. For one thread at a time; a context manager.
+    """Decides what is in a frame, within a time budget. A context manager.
+
+    Any number of threads may use it; they take turns, in the order they came. The time that a frame waits for its turn
+    is part of its budget.
 
     Args:
         engine: runs the classifier; closed with the perceiver.
         classes: names, in the order of the logits.
         spec: how a picture is prepared.
-        budget: time from capture to decision; a decision after it is marked as late.
-        costs: expected seconds of running 1, 2, ... views; empty where nothing was measured.
-        policy: which views are run.
+        budget: time from capture to decision: as many looks are taken as fit into it.
+        policy: which views are run, if there is time.
         ranker: for a policy that ranks views; closed with the perceiver.
+        looks: what running 1, 2, ... views costs, if it is known; it is learned from every frame.
+        rank: what the loss predictor costs, likewise.
         clock: seconds, monotonic; the one that frames are stamped with.
         seed: of policies that draw.
     """
@@ -57,30 +60,45 @@ class Perceiver:
         classes: Sequence[str],
         spec: InputSpec,
         budget: Budget | None = None,
-        costs: Sequence[float] = (),
         *,
         policy: Policy = CENTER,
         ranker: Ranker | None = None,
+        looks: CostCurve | None = None,
+        rank: CostCurve | None = None,
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
     ) -> None:
         refuse_unrunnable(policy, ranker is not None)
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
-        self._engine, self._costs, self._ranker, self._clock = engine, tuple(costs), ranker, clock
+        self._engine, self._ranker, self._clock = engine, ranker if policy.ranks else None, clock
+        self._planner = Planner(policy, looks or CostCurve(), (rank or CostCurve()) if policy.ranks else None)
         self._rng = np.random.default_rng(seed)
         self._decided = 0
+        self._turns = Turns()
 
-    def __call__(self, image: Image) -> Decision:
+    def __call__(self, image: Image, *, bgr: bool = False) -> Decision:
         """Decides on a picture that was taken just now.
 
         Args:
             image: uint8 [H, W, 3], RGB.
+            bgr: whether its channels come as blue, green, red, as OpenCV reads them.
 
         Raises:
             UsageError: `image` is no such picture.
             EngineError: the engine failed.
         """
-        return self.decide(Frame(image, self._decided, self._clock()))
+        captured = self._clock()
+        with self._turns:
+            return self.decide(Frame(rgb(image) if bgr else image, self._decided, captured))
+
+    def turn(self) -> Turns:
+        """For a `with` block in which no other thread decides; `decide` waits for one by itself."""
+        return self._turns
+
+    def worthwhile(self, frame: Frame) -> bool:
+        """Whether a look at this frame could end before its deadline, or no look at any frame could."""
+        one = self._planner.looks.seconds(1)
+        return one <= self._left(frame) or one > self.budget.seconds - self.budget.reserve
 
     def decide(self, frame: Frame, skipped: int = 0) -> Decision:
         """Decides on a frame of a camera.
@@ -93,29 +111,54 @@ class Perceiver:
             UsageError: the image is not uint8 [H, W, 3].
             EngineError: the engine failed.
         """
-        clock = self._clock
-        began = clock()
-        prepared = self.spec.prepare(frame.image)
-        ready = clock()
-        losses = self._ranked(prepared) if self.policy.ranks else None
-        looks = plan(self.policy, losses, self._costs, self._rng)
-        seen = look(self._engine.run, prepared, looks.views, looks.weights, self.policy.settled, clock)
+        with self._turns:
+            clock, planner = self._clock, self._planner
+            began = clock()
+            prepared = self.spec.prepare(frame.image)
+            ready = clock()
+            losses = self._ranked(prepared) if planner.has_time_to_rank(self._left(frame)) else None
+            ranked = clock()
+            plan = planner.plan(losses, self._left(frame), self._rng)
+            steps = planner.steps(plan, lambda: self._left(frame))
+            seen = look(self._engine.run, prepared, plan.views, plan.weights, self.policy.settled, steps, clock)
+            decision = self._decision(frame, skipped, plan, seen, (began, ready, ranked, clock()))
+            if losses is not None and planner.rank:
+                planner.rank.add(1, ranked - ready)
+            looks, rest = (seen.used, 1) if not self.policy.stops else (1, seen.used)
+            planner.looks.add(looks, (decision.times.views + decision.times.infer + decision.times.vote) / rest)
+            self._decided += 1
+            return decision
+
+    def _decision(
+        self, frame: Frame, skipped: int, plan: Plan, seen: Looked, at: tuple[float, float, float, float]
+    ) -> Decision:
+        began, ready, ranked, done = at
         best = int(seen.vote.argmax())
-        self._decided += 1
-        done = clock()
-        rest = done - seen.began - seen.making - seen.running
+        confidence = float(seen.vote[best])
+        why: Why = plan.why
+        if seen.used < len(plan.views):
+            why = "settled" if confidence > self.policy.settled else "budget"
+        vote = done - seen.began - seen.making - seen.running
         return Decision(
             label=self.classes[best],
-            confidence=float(seen.vote[best]),
+            confidence=confidence,
             probabilities=seen.vote,
             index=frame.index,
-            views=looks.views[: seen.used],
-            predicted_losses=looks.predicted_losses[: seen.used],
-            times=StageTimes(ready - began, seen.began - ready, seen.making, seen.running, rest),
+            views=plan.views[: seen.used],
+            predicted_losses=plan.predicted_losses[: seen.used],
+            times=StageTimes(ready - began, ranked - ready, seen.began - ranked, seen.making, seen.running, vote),
             age=done - frame.captured,
             late=done > self.budget.deadline(frame),
             skipped=skipped,
+            wanted=plan.wanted,
+            time_left=plan.time_left,
+            expected_seconds=plan.expected_seconds,
+            why=why,
         )
+
+    def _left(self, frame: Frame) -> float:
+        """Seconds that may be planned with."""
+        return self.budget.deadline(frame) - self.budget.reserve - self._clock()
 
     def _ranked(self, prepared: Image) -> Floats:
         """The predicted loss of each view, float32 [1, V]."""
@@ -139,6 +182,11 @@ class Perceiver:
         self.close()
 
 
+def rgb(image: Image) -> Image:
+    """A picture of OpenCV, whose channels are blue, green and red, with them in our order; what is none, as it is."""
+    return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image
+
+
 def refuse_unrunnable(policy: Policy, ranks: bool) -> None:
     """Refuses a policy that no camera loop can follow.
 
@@ -158,60 +206,3 @@ def refuse_unrunnable(policy: Policy, ranks: bool) -> None:
             f"policy {policy.name} needs a loss predictor, and there is none; train one with allweather predictor, and "
             "export it again"
         )
-
-
-def load(
-    path: Path | str,
-    *,
-    engine: str | None = None,
-    precision: str | None = None,
-    budget_ms: float | None = None,
-    policy: str | None = None,
-) -> Perceiver:
-    """Opens a bundle on this device.
-
-    Args:
-        path: the bundle: a folder or a .zip.
-        engine: "openvino", "onnx" or "fake"; None for the fastest that runs here.
-        precision: "int8" or "fp32"; None for INT8 where the bundle has it.
-        budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
-        policy: which views are run, such as "top:2"; None for the bundle's own, or one look where it has none.
-
-    Raises:
-        BundleError: the bundle is missing, damaged or hostile.
-        EngineError: nothing here can run it.
-        ParityError: this device answers differently than the bundle promises.
-        UsageError: the budget is not above 0, or the bundle cannot follow the policy.
-    """
-    if budget_ms is not None and not budget_ms > 0:
-        raise UsageError(f"a budget is above 0 milliseconds; got {budget_ms:g}")
-    bundle = Bundle.open(path)
-    tuned = bundle.manifest.policies
-    chosen = parse_policy(policy, tuned) if policy is not None else (*tuned, CENTER)[0]
-    refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
-    running, model = open_engine(bundle, engine, precision)
-    ranker = None
-    if chosen.ranks:
-        try:
-            ranker = Ranker(open_ranker(bundle, model, engine), bundle.taken_by("predictor"))
-        except BaseException:
-            running.close()
-            raise
-    budget = Budget() if budget_ms is None else Budget(budget_ms / 1000)
-    costs = model.seconds if model else ()
-    return Perceiver(running, bundle.classes, bundle.input, budget, costs, policy=chosen, ranker=ranker)
-
-
-def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None) -> Engine:
-    """The bundle's loss predictor, on the engine that runs its classifier.
-
-    Args:
-        bundle: opened.
-        beside: the classifier that runs; None for the fake engine.
-        engine: that was asked for.
-
-    Raises:
-        EngineError: nothing here can run it.
-        ParityError: this device answers differently than the bundle promises.
-    """
-    return open_engine(bundle, beside.engine if beside else engine, role="predictor")[0]

@@ -1,28 +1,94 @@
-"""Which views to run on a frame."""
+"""Which views to run on a frame in the time left: fewer, then without ranking, at last one look."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 
 import numpy as np
 
-from allweather.runtimes.frame import Floats, Plan
+from allweather.runtimes.costs import CostCurve
+from allweather.runtimes.frame import Floats, Plan, Why
 from allweather.runtimes.policy import Policy
 
+SIZES = (1, 2, 3, 4, 6, 8, 12)  # of batches, and the policy's own: an engine compiles each of them
 
-def plan(policy: Policy, losses: Floats | None, costs: Sequence[float], rng: np.random.Generator) -> Plan:
-    """What a policy does with one frame.
+
+class Planner:
+    """Follows a policy as far as the deadline allows. Deterministic given its costs.
+
+    It never plans past the deadline, unless there is no time for one look: then it looks once nonetheless, and it is
+    for the loop to drop such frames.
 
     Args:
-        policy: of the loop.
-        losses: float32 [1, V], predicted; None where the policy ranks nothing.
-        costs: expected seconds of running 1, 2, ... views; empty where nothing was measured.
-        rng: of the loop.
+        policy: what is wanted.
+        looks: costs of making and running n views and of the vote.
+        rank: costs of the loss predictor; None for a policy that ranks nothing.
     """
-    places = policy.choose(losses, rng)[0].tolist()
-    names, weights = policy.run(places)
-    known = (
-        () if losses is None else tuple(float(losses[0, place]) for place in places for _ in range(1 + policy.flips))
-    )
-    expected = costs[len(names) - 1] if len(names) <= len(costs) else float("nan")
-    return Plan(names, weights, known, expected)
+
+    def __init__(self, policy: Policy, looks: CostCurve, rank: CostCurve | None = None) -> None:
+        self.policy, self.looks, self.rank = policy, looks, rank
+        self.sizes = sizes(policy.runs)
+
+    def has_time_to_rank(self, left: float) -> bool:
+        """Whether the loss predictor and one look fit into `left` seconds, and the policy ranks."""
+        return self.rank is not None and self.rank.seconds(1) + self.looks.seconds(1) <= left
+
+    def fitting(self, wanted: int, left: float) -> int:
+        """The largest size of batch up to `wanted` that fits into `left` seconds; 0 where not one look does."""
+        most = 0
+        for size in self.sizes:
+            if size > wanted or self.looks.seconds(size) > left:
+                break
+            most = size
+        return most
+
+    def plan(self, losses: Floats | None, left: float, rng: np.random.Generator) -> Plan:
+        """What to do with one frame.
+
+        Args:
+            losses: float32 [1, V], predicted; None where nothing was ranked.
+            left: seconds to the deadline; infinity without one.
+            rng: of policies that draw.
+        """
+        policy = self.policy
+        ranked = losses is not None
+        if policy.ranks and not ranked:
+            places = [0]  # the frame as it is
+            names, weights = policy.views[:1], (1.0,)
+        else:
+            places = policy.choose(losses, rng)[0].tolist()
+            names, weights = policy.run(places)
+        wanted = policy.runs
+        # One by one, a policy that stops may take as many as the clock allows; that is asked before each.
+        fits = self.fitting(1 if policy.stops else len(names), left)
+        count = len(names) if policy.stops and fits else max(fits, 1)
+        known = () if not ranked else tuple(float(losses[0, place]) for place in places for _ in range(policy.mirrors))
+        why: Why = "policy"
+        if not fits:
+            why = "overdue"
+        elif policy.ranks and not ranked:
+            why = "unranked"
+        elif count < wanted:
+            why = "budget"
+        expected = self.looks.seconds(1 if policy.stops else count)
+        return Plan(
+            names[:count], weights[:count], known[:count], wanted, left, expected if expected else math.nan, why
+        )
+
+    def steps(self, plan: Plan, left: Callable[[], float]) -> Callable[[int], int]:
+        """How many views to run next after so many, 0 to stop: all at once, or one by one while time lasts.
+
+        Args:
+            plan: of this planner.
+            left: tells the seconds to the deadline.
+        """
+        count = len(plan.views)
+        if not self.policy.stops:
+            return lambda done: count - done
+        return lambda done: int(done < count and (done == 0 or self.looks.seconds(1) <= left()))
+
+
+def sizes(most: int) -> tuple[int, ...]:
+    """Sizes of batches that are chosen from where a policy wants `most` looks."""
+    return (*(size for size in SIZES if size < most), most)

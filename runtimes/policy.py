@@ -81,9 +81,14 @@ class Policy:
             raise UsageError(f"policy {self.name}: no view may weigh 0 where the first could settle the vote")
 
     @property
+    def mirrors(self) -> int:
+        """Pictures run for each chosen view: 2 where it is run mirrored, too."""
+        return 2 if self.flips else 1
+
+    @property
     def runs(self) -> int:
         """Most pictures that the classifier sees for a frame."""
-        return self.count * (2 if self.flips else 1)
+        return self.count * self.mirrors
 
     @property
     def ranks(self) -> bool:
@@ -124,7 +129,7 @@ class Policy:
             names.append(name)
             if self.flips:
                 names.append(FLIP if name == "identity" else name + THEN + FLIP)
-            weights += [weight] * (2 if self.flips else 1)
+            weights += [weight] * self.mirrors
         return tuple(names), tuple(weights)
 
 

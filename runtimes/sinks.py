@@ -120,6 +120,10 @@ def line(decision: Decision) -> str:
         "age": _number(decision.age),
         "late": bool(decision.late),
         "skipped": int(decision.skipped),
+        "wanted": int(decision.wanted),
+        "time_left": _number(decision.time_left),
+        "expected_seconds": _number(decision.expected_seconds),
+        "why": decision.why,
         "times": {name: _number(seconds) for name, seconds in asdict(decision.times).items()},
     }
     return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from allweather.runtimes.frame import Frame as Frame
     from allweather.runtimes.image import InputSpec as InputSpec
     from allweather.runtimes.image import Region as Region
+    from allweather.runtimes.loading import load as load
     from allweather.runtimes.perceiver import Perceiver as Perceiver
-    from allweather.runtimes.perceiver import load as load
     from allweather.watching import watch as watch
 
 __version__ = "0.1.0"
@@ -36,7 +36,7 @@ _HOME = {
     "InputSpec": "allweather.runtimes.image",
     "Perceiver": "allweather.runtimes.perceiver",
     "Region": "allweather.runtimes.image",
-    "load": "allweather.runtimes.perceiver",
+    "load": "allweather.runtimes.loading",
     "open_camera": "allweather.runtimes.camera",
     "watch": "allweather.watching",
 }

@@ -23,10 +23,11 @@ from allweather.runtimes.camera import camera_from
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Decision, Frame, Image
 from allweather.runtimes.image import Region
+from allweather.runtimes.loading import load
 from allweather.runtimes.loop import run
 from allweather.runtimes.manifest import Manifest
 from allweather.runtimes.pace import LoopReport
-from allweather.runtimes.perceiver import Perceiver, load
+from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.sink_video import VideoSink
 from allweather.runtimes.sinks import JsonlSink, Sink
 from allweather.trainers.checkpoint import Checkpoint

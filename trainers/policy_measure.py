@@ -15,7 +15,7 @@ import torch
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats, Image
-from allweather.runtimes.looking import look
+from allweather.runtimes.looking import look, unhurried
 from allweather.runtimes.policy import Policy, parse_policy
 from allweather.runtimes.views import VIEWS, view
 from allweather.runtimes.vote import probabilities
@@ -243,4 +243,5 @@ def relative_costs(
 def _follow(target: Target, policy: Policy, image: Image, rng: np.random.Generator) -> None:
     losses = target.rank(image[None]) if policy.ranks and target.rank else np.zeros((1, len(policy.views)), np.float32)
     names, weights = policy.run(policy.choose(losses, rng)[0])
-    look(target.answer, image, names, weights, policy.settled, time.perf_counter)
+    steps = unhurried(len(names), policy.settled)
+    look(target.answer, image, names, weights, policy.settled, steps, time.perf_counter)

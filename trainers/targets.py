@@ -17,7 +17,7 @@ from allweather.runtimes.engine import answer_all, open_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.perceiver import open_ranker
+from allweather.runtimes.loading import open_ranker
 from allweather.runtimes.policy import Policy
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.batches import to_float

@@ -49,8 +49,8 @@ def run(
     """Decides on the frames of a camera, video or folder."""
     from allweather.cli.interrupts import Interrupts
     from allweather.runtimes.camera import open_camera
+    from allweather.runtimes.loading import load
     from allweather.runtimes.loop import run as run_loop
-    from allweather.runtimes.perceiver import load
     from allweather.runtimes.sink_video import VideoSink
     from allweather.runtimes.sink_window import WindowSink
     from allweather.runtimes.sinks import JsonlSink, Sink

@@ -15,8 +15,8 @@ from allweather.exporters.subject import half_corrupted
 from allweather.runtimes.bundle import Bundle, write_bundle
 from allweather.runtimes.engine import open_engine
 from allweather.runtimes.errors import BundleError
+from allweather.runtimes.loading import load
 from allweather.runtimes.manifest import Manifest
-from allweather.runtimes.perceiver import load
 from allweather.runtimes.policy import Policy
 from allweather.runtimes.views import VIEWS, view
 from allweather.runtimes.vote import mean_probability

@@ -27,7 +27,7 @@ def decide(frame: Frame, skipped: int) -> Decision:
     """A perceiver that sees the brightness."""
     label = str(int(frame.image.mean()))
     return Decision(
-        label, 1.0, np.ones(1, np.float32), frame.index, ("identity",), (), StageTimes(0, 0, 0, 0, 0), 0.01,
+        label, 1.0, np.ones(1, np.float32), frame.index, ("identity",), (), StageTimes(0, 0, 0, 0, 0, 0), 0.01,
         frame.index % 2 == 1, skipped,
     )  # fmt: skip
 

@@ -26,7 +26,9 @@ def filled(values: list[float]) -> Quantiles:
 
 
 def decision(*, age: float = 0.02, late: bool = False) -> Decision:
-    return Decision("stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), StageTimes(0, 0, 0, 0, 0), age, late, 0)
+    return Decision(
+        "stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), StageTimes(0, 0, 0, 0, 0, 0), age, late, 0
+    )
 
 
 @given(durations, st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))

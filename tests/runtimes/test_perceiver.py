@@ -16,7 +16,8 @@ from allweather.runtimes.engine_fake import FakeEngine
 from allweather.runtimes.errors import BundleError, EngineError, UsageError
 from allweather.runtimes.frame import Budget, Floats, Frame, Image
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.perceiver import Perceiver, Ranker, load
+from allweather.runtimes.loading import load
+from allweather.runtimes.perceiver import Perceiver, Ranker
 from allweather.runtimes.policy import parse_policy
 from allweather.runtimes.views import VIEWS, view
 
@@ -75,9 +76,11 @@ def test_times_add_up_and_late_is_after_the_deadline(
     assert decision.age == clock.now - frame.captured
     assert decision.age == (waited + ticks) / 16 + spent  # one tick is the look at the clock that begins
     assert decision.times.infer == (seconds + ticks) / 16
-    others = (decision.times.prepare, decision.times.rank, decision.times.views, decision.times.vote)
-    assert others == (ticks / 16,) * 4
-    assert decision.late is (waited + seconds + 6 * ticks > budget)
+    others = (decision.times.prepare, decision.times.views, decision.times.vote)
+    assert others == (ticks / 16,) * 3
+    planning = (decision.times.rank, decision.times.plan)  # each looks at the time that is left, too
+    assert planning == (2 * ticks / 16,) * 2
+    assert decision.late is (waited + seconds + 9 * ticks > budget)
     assert (decision.index, decision.skipped) == (index, skipped)
 
 
@@ -89,7 +92,7 @@ def test_pictures_without_a_camera_are_counted() -> None:
     eyes = perceiver(Clock(0.5))
     decisions = [eyes(grey(0)) for _ in range(3)]
     assert [decision.index for decision in decisions] == [0, 1, 2]
-    assert [decision.age for decision in decisions] == [3.0, 3.0, 3.0]
+    assert [decision.age for decision in decisions] == [4.5, 4.5, 4.5]
     assert [decision.skipped for decision in decisions] == [0, 0, 0]
 
 

@@ -26,7 +26,7 @@ def decision(
     losses: tuple[float, ...] = (0.5,),
 ) -> Decision:  # fmt: skip
     return Decision(
-        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0.0, 0.0, 0.01, 0.0),
+        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0, 0, 0, 0.01, 0),
         0.02, late, 3,
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ def decision(
     losses: tuple[float, ...] = (0.5,),
 ) -> Decision:  # fmt: skip
     return Decision(
-        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0.0, 0.0, 0.01, 0.0),
+        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0, 0, 0, 0.01, 0),
         0.02, late, 3,
     )  # fmt: skip
 
@@ -69,7 +69,8 @@ def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
     assert json.loads(path.read_text().splitlines()[2]) == {
         "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"], "predicted_losses": [0.5],
         "age": 0.02, "late": False, "skipped": 3,
-        "times": {"prepare": 0.001, "rank": 0.0, "views": 0.0, "infer": 0.01, "vote": 0.0},
+        "wanted": 1, "time_left": None, "expected_seconds": None, "why": "policy",
+        "times": {"prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "vote": 0.0},
     }  # fmt: skip
 
 

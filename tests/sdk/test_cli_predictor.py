@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
-from allweather.runtimes.perceiver import load
+from allweather.runtimes.loading import load
 from allweather.runtimes.views import VIEWS
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.models import weights_digest

@@ -1,0 +1,83 @@
+"""From a bundle to a perceiver that is warm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from allweather.runtimes.bundle import Bundle
+from allweather.runtimes.engine import Engine, open_engine
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.frame import Budget
+from allweather.runtimes.manifest import Model
+from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker, refuse_unrunnable
+from allweather.runtimes.planner import sizes
+from allweather.runtimes.policy import parse_policy
+from allweather.runtimes.warming import cost_of_looks, cost_of_ranking
+
+
+def load(
+    path: Path | str,
+    *,
+    engine: str | None = None,
+    precision: str | None = None,
+    budget_ms: float | None = None,
+    policy: str | None = None,
+) -> Perceiver:
+    """Opens a bundle on this device and warms it up: what looks cost here is measured, so that no frame has to wait.
+
+    Args:
+        path: the bundle: a folder or a .zip.
+        engine: "openvino", "onnx" or "fake"; None for the fastest that runs here.
+        precision: "int8" or "fp32"; None for INT8 where the bundle has it.
+        budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
+        policy: which views are run if there is time, such as "top:2"; None for the bundle's own, or one look where it
+            has none.
+
+    Raises:
+        BundleError: the bundle is missing, damaged or hostile.
+        EngineError: nothing here can run it.
+        ParityError: this device answers differently than the bundle promises.
+        UsageError: the budget is not above 0, or the bundle cannot follow the policy.
+    """
+    if budget_ms is not None and not budget_ms > 0:
+        raise UsageError(f"a budget is above 0 milliseconds; got {budget_ms:g}")
+    bundle = Bundle.open(path)
+    tuned = bundle.manifest.policies
+    chosen = parse_policy(policy, tuned) if policy is not None else (*tuned, CENTER)[0]
+    refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
+    running, model = open_engine(bundle, engine, precision)
+    ranker = None
+    try:
+        if chosen.ranks:
+            ranker = Ranker(open_ranker(bundle, model, engine), bundle.taken_by("predictor"))
+        counts = (chosen.runs,) if budget_ms is None else sizes(chosen.runs)
+        return Perceiver(
+            running,
+            bundle.classes,
+            bundle.input,
+            Budget() if budget_ms is None else Budget(budget_ms / 1000),
+            policy=chosen,
+            ranker=ranker,
+            looks=cost_of_looks(running, bundle.input, chosen, (1,) if chosen.stops else counts),
+            rank=cost_of_ranking(ranker) if ranker else None,
+        )
+    except BaseException:
+        running.close()
+        if ranker:
+            ranker.engine.close()
+        raise
+
+
+def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None) -> Engine:
+    """The bundle's loss predictor, on the engine that runs its classifier.
+
+    Args:
+        bundle: opened.
+        beside: the classifier that runs; None for the fake engine.
+        engine: that was asked for.
+
+    Raises:
+        EngineError: nothing here can run it.
+        ParityError: this device answers differently than the bundle promises.
+    """
+    return open_engine(bundle, beside.engine if beside else engine, role="predictor")[0]

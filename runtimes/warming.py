@@ -1,0 +1,74 @@
+"""The warm-up of a perceiver: every batch size that its planner may choose is compiled and timed before frames come."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from allweather.runtimes.costs import CostCurve
+from allweather.runtimes.engine import Engine
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.looking import look
+from allweather.runtimes.perceiver import Ranker
+from allweather.runtimes.policy import Policy
+
+CALLS = 5  # timed for each size, after one that compiles it
+LONGEST = 0.2  # seconds for the timed calls of one size; one call is always timed
+
+
+def cost_of_looks(
+    engine: Engine,
+    spec: InputSpec,
+    policy: Policy,
+    counts: Iterable[int],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> CostCurve:
+    """What running views costs here.
+
+    Args:
+        engine: of the classifier.
+        spec: what it takes.
+        policy: whose views are run.
+        counts: the numbers of views to time.
+        clock: seconds.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    image = np.full((spec.height, spec.width, 3), 128, np.uint8)
+    names, weights = policy.run(range(policy.count) if policy.pick != "draw" else [0] * policy.count)
+
+    def run(count: int) -> object:
+        chosen, shares = names[:count], (1.0,) * count
+        return look(engine.run, image, chosen, shares if not all(weights[:count]) else weights[:count], 1.0,
+                    lambda done: count - done, clock)  # fmt: skip
+
+    return CostCurve({n: _median(lambda n=n: run(n), clock) for n in counts})
+
+
+def cost_of_ranking(ranker: Ranker, *, clock: Callable[[], float] = time.monotonic) -> CostCurve:
+    """What predicting the losses of one frame's views costs here.
+
+    Args:
+        ranker: open.
+        clock: seconds.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    image = np.full((1, ranker.spec.height, ranker.spec.width, 3), 128, np.uint8)
+    return CostCurve({1: _median(lambda: ranker.engine.run(image), clock)})
+
+
+def _median(call: Callable[[], object], clock: Callable[[], float]) -> float:
+    call()
+    times: list[float] = []
+    while not times or (len(times) < CALLS and sum(times) < LONGEST):
+        began = clock()
+        call()
+        times.append(clock() - began)
+    return statistics.median(times)
