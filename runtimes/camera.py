@@ -5,11 +5,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from allweather.runtimes.camera_capture import Camera, Capture, LiveCamera, StoredCamera
+from allweather.runtimes.camera_capture import Camera, Capture, StoredCamera
 from allweather.runtimes.camera_images import SUFFIXES, FolderCapture, IteratorCapture, pictures
-from allweather.runtimes.camera_opencv import open_device, open_pipeline, open_stream, open_video
+from allweather.runtimes.camera_live import LiveCamera
+from allweather.runtimes.camera_opencv import (
+    need_ffmpeg,
+    need_gstreamer,
+    open_device,
+    open_pipeline,
+    open_stream,
+    open_video,
+)
+from allweather.runtimes.camera_paced import PacedCapture
 from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.frame import Image
 
@@ -29,17 +39,25 @@ _SECRET = re.compile(
 )
 
 
-def open_camera(source: str | int | Path, *, clock: Callable[[], float] = time.monotonic) -> Camera:
+FPS = 25.0  # of a recording that does not state its speed, and of pictures, when they are played
+
+
+def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> Camera:
     """Opens a source of frames, to be used in a `with` block.
+
+    A device, stream or pipeline is connected to by a thread of the camera, and again whenever it is lost: that it is
+    not there yet is no error (see `LiveCamera.state`). A file or folder has to be there.
 
     Args:
         source: the number of a device (0 or "0") or its path ("/dev/video0"); a video file; a folder of images or
             one image; a network stream (rtsp://, rtsps://, http://, https://, udp://); or a GStreamer
             pipeline that ends in an appsink (anything with " ! ").
+        live: play a file or folder at its own speed and lose what is not looked at in time, as a camera would.
         clock: gives the monotonic seconds by which frames are stamped.
 
     Raises:
-        CameraError: the source is not there, or gives no frames.
+        CameraError: the file or folder is not there, or holds no frames.
+        DependencyError: this cv2 cannot read such a source.
         UsageError: `source` is of another kind.
     """
     if isinstance(source, bool) or not isinstance(source, str | int | Path):
@@ -47,21 +65,22 @@ def open_camera(source: str | int | Path, *, clock: Callable[[], float] = time.m
     source = str(source)
     name = redacted(source)
     if " ! " in source:
-        capture = open_pipeline(source, name)
-        return LiveCamera(capture, name, capture.fps, clock=clock)
+        need_gstreamer(name)
+        return LiveCamera(partial(open_pipeline, source, name), name, clock=clock)
     if _STREAM.match(source):
-        capture = open_stream(source, name)
-        # What comes over http may be a film, which ends; the others are cameras, which do not.
-        endless = not source.lower().startswith("http")
-        return LiveCamera(capture, name, capture.fps, endless=endless, clock=clock)
+        need_ffmpeg(name)
+        return LiveCamera(partial(open_stream, source, name), name, clock=clock)
     if source.isdecimal() or source.startswith("/dev/"):
-        capture = open_device(source)
-        return LiveCamera(capture, name, capture.fps, endless=True, clock=clock)
+        return LiveCamera(partial(open_device, source), name, clock=clock)
     if source:  # as a path, "" is the working folder
         try:
-            return _open_stored(Path(source), name, clock)
+            capture = _open_stored(Path(source), name)
         except OSError as error:
             raise CameraError(f"cannot open {name}: {error.strerror or error}; name another file") from error
+        if live:
+            paced = PacedCapture(capture, capture.fps or FPS, clock=clock)
+            return LiveCamera(lambda: paced, name, clock=clock)
+        return StoredCamera(capture, name, clock=clock)
     raise CameraError("a camera needs a name: 0, /dev/video0, a file, a folder of images, or rtsp://...")
 
 
@@ -80,14 +99,11 @@ def redacted(text: str) -> str:
     return _SECRET.sub(r"\1***", _LOGIN.sub("***@", text))
 
 
-def _open_stored(path: Path, name: str, clock: Callable[[], float]) -> Camera:
+def _open_stored(path: Path, name: str) -> Capture:
     if path.is_dir():
-        return StoredCamera(FolderCapture(pictures(path)), name, clock=clock)
+        return FolderCapture(pictures(path))
     if path.is_file():
-        if path.suffix.lower() in SUFFIXES:
-            return StoredCamera(FolderCapture([path]), name, clock=clock)
-        capture = open_video(path)
-        return StoredCamera(capture, name, capture.fps, clock=clock)
+        return FolderCapture([path]) if path.suffix.lower() in SUFFIXES else open_video(path)
     if _SCHEME.match(name):
         raise CameraError(f"cannot open {name}: known are rtsp://, rtsps://, http://, https:// and udp://")
     if path.exists():

@@ -20,6 +20,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff",
 class FolderCapture:
     """Pictures from files, one after the other. A damaged one is named in a warning."""
 
+    fps: float | None = None
+    endless = False
+
     def __init__(self, files: Sequence[Path]) -> None:
         """Reads nothing yet.
 
@@ -91,6 +94,9 @@ def _is_whole(data: bytes) -> bool:
 
 class IteratorCapture:
     """Arrays that a Python iterator gives; an exception it raises reaches the reader."""
+
+    fps: float | None = None
+    endless = False
 
     def __init__(self, images: Iterable[Image]) -> None:
         """Takes nothing yet.

@@ -7,27 +7,25 @@ from types import TracebackType
 
 from allweather.runtimes.frame import Frame
 
-# On Windows a wait without limit cannot be interrupted by Ctrl-C; waking twice a second costs nothing.
-WAKING_SECONDS = 0.5
-
 
 class Mailbox:
     """Holds the newest frame. `put` never waits and replaces a frame that nobody took.
 
-    The writing thread fills it inside `with`; leaving that block ends the mailbox, and an exception that
-    leaves it is raised again in the reader, after the last frame.
+    The writing thread fills it inside `with`; leaving that block ends the mailbox and keeps the exception that left it.
 
     Attributes:
         superseded: frames that were replaced before they were taken.
+        ended: whether no more frames will come; one may still lie there.
+        error: what ended it; None where the frames ran out, or the reader closed it.
     """
 
     def __init__(self) -> None:
         """Starts empty and open."""
         self.superseded = 0
+        self.ended = False
+        self.error: BaseException | None = None
         self._changed = threading.Condition()
         self._frame: Frame | None = None
-        self._ended = False
-        self._error: BaseException | None = None
 
     def __enter__(self) -> Mailbox:
         return self
@@ -36,37 +34,31 @@ class Mailbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         with self._changed:
-            self._ended = True
-            self._error = error
+            self.ended = True
+            self.error = error
             self._changed.notify_all()
         return True  # the exception now belongs to the reader
 
     def put(self, frame: Frame) -> None:
         """Lays down the newest frame; nobody will take it any more once the mailbox has ended."""
         with self._changed:
-            if self._ended:
+            if self.ended:
                 return
             self.superseded += self._frame is not None
             self._frame = frame
             self._changed.notify_all()
 
-    def take(self) -> Frame | None:
-        """Waits for a frame not seen yet and takes it; None when the mailbox has ended.
-
-        Raises:
-            BaseException: whatever ended the writing thread.
-        """
+    def take(self, seconds: float) -> Frame | None:
+        """Takes the frame, and waits for one for so long if there is none; None when none came, or all have."""
         with self._changed:
-            while self._frame is None and not self._ended:
-                self._changed.wait(WAKING_SECONDS)
+            if self._frame is None and not self.ended and seconds > 0:
+                self._changed.wait_for(lambda: self._frame is not None or self.ended, seconds)
             frame, self._frame = self._frame, None
-            if frame is None and self._error is not None:
-                raise self._error
             return frame
 
     def close(self) -> None:
         """Releases a waiting reader and forgets the frame, from the reader's side."""
         with self._changed:
             self._frame = None
-            self._ended = True
+            self.ended = True
             self._changed.notify_all()

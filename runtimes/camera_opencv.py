@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from allweather.runtimes.errors import CameraError
+from allweather.runtimes.errors import CameraError, DependencyError
 from allweather.runtimes.frame import Image
 
 logger = logging.getLogger(__name__)
@@ -29,18 +29,21 @@ class OpenCvCapture:
 
     Attributes:
         fps: frames a second as the source states it; None when it does not.
+        endless: whether it has no end, as a device has none.
     """
 
-    def __init__(self, video: cv2.VideoCapture, name: str, *, stored: bool = False) -> None:
+    def __init__(self, video: cv2.VideoCapture, name: str, *, stored: bool = False, endless: bool = False) -> None:
         """Takes over an opened capture.
 
         Args:
             video: the capture; it is released by `close`.
             name: what to call it in messages; no passwords.
             stored: whether it is a file, whose frames were counted when it was written.
+            endless: whether it has no end.
         """
+        self.endless = endless
         fps = float(video.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if math.isfinite(fps) and 0 < fps <= FASTEST else None
+        self.fps: float | None = fps if math.isfinite(fps) and 0 < fps <= FASTEST else None
         self._video = video
         self._name = name
         self._stored = stored
@@ -114,7 +117,7 @@ def open_device(source: str) -> OpenCvCapture:
             video = _try(int(source) if source.isdecimal() else source, cv2.CAP_ANY)
     if video is None:
         raise CameraError(f"the camera {path} cannot be opened; see that no other program uses it, and that it is one")
-    return OpenCvCapture(video, str(path))
+    return OpenCvCapture(video, str(path), endless=True)
 
 
 def open_video(path: Path) -> OpenCvCapture:
@@ -132,6 +135,39 @@ def open_video(path: Path) -> OpenCvCapture:
     return OpenCvCapture(video, str(path), stored=True)
 
 
+def need_ffmpeg(name: str) -> None:
+    """Refuses a stream that this cv2 will never read.
+
+    Args:
+        name: of the stream, without passwords.
+
+    Raises:
+        DependencyError: it is built without FFMPEG.
+    """
+    if not _has(cv2.CAP_FFMPEG):
+        raise DependencyError(
+            f"cannot open {name}: this cv2 is built without FFMPEG; "
+            "name a GStreamer pipeline (rtspsrc ! ...), or pip install opencv-python-headless"
+        )
+
+
+def need_gstreamer(name: str) -> None:
+    """Refuses a pipeline that this cv2 will never run.
+
+    Args:
+        name: the pipeline, without passwords.
+
+    Raises:
+        DependencyError: it is built without GStreamer.
+    """
+    if not _has(cv2.CAP_GSTREAMER):
+        raise DependencyError(
+            f"cannot open {name}: this cv2 is built without GStreamer, as all wheels from the index are; "
+            "pip uninstall opencv-python opencv-python-headless and use the system's cv2 "
+            "(on Jetson and Debian: apt install python3-opencv)"
+        )
+
+
 def open_stream(url: str, name: str) -> OpenCvCapture:
     """Opens a network stream, with limits on how long it may take to answer.
 
@@ -142,11 +178,6 @@ def open_stream(url: str, name: str) -> OpenCvCapture:
     Raises:
         CameraError: nobody answers, or what answers is no video.
     """
-    if not _has(cv2.CAP_FFMPEG):
-        raise CameraError(
-            f"cannot open {name}: this cv2 is built without FFMPEG; "
-            "name a GStreamer pipeline (rtspsrc ! ...), or pip install opencv-python-headless"
-        )
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MILLISECONDS,
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MILLISECONDS,
@@ -158,7 +189,8 @@ def open_stream(url: str, name: str) -> OpenCvCapture:
             f"no video from {name} within {TIMEOUT_MILLISECONDS / 1000:.0f} s; check the address, the "
             "password and that the camera is on"
         )
-    return OpenCvCapture(video, name)
+    # What comes over http may be a film, which ends and knows its length; the others are cameras.
+    return OpenCvCapture(video, name, endless=not video.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
 
 
 def open_pipeline(pipeline: str, name: str) -> OpenCvCapture:
@@ -169,14 +201,8 @@ def open_pipeline(pipeline: str, name: str) -> OpenCvCapture:
         name: the same without passwords, for messages.
 
     Raises:
-        CameraError: this cv2 has no GStreamer, or GStreamer refuses the pipeline.
+        CameraError: GStreamer refuses the pipeline.
     """
-    if not _has(cv2.CAP_GSTREAMER):
-        raise CameraError(
-            f"cannot open {name}: this cv2 is built without GStreamer, as all wheels from the index are; "
-            "pip uninstall opencv-python opencv-python-headless and use the system's cv2 "
-            "(on Jetson and Debian: apt install python3-opencv)"
-        )
     with quiet():
         video = _try(pipeline, cv2.CAP_GSTREAMER)
     if video is None:
@@ -184,7 +210,7 @@ def open_pipeline(pipeline: str, name: str) -> OpenCvCapture:
             f"GStreamer cannot run {name}; try it with gst-launch-1.0, and end it in "
             "`videoconvert ! video/x-raw,format=BGR ! appsink`"
         )
-    return OpenCvCapture(video, name)
+    return OpenCvCapture(video, name, endless="filesrc" not in pipeline and "num-buffers" not in pipeline)
 
 
 @contextmanager

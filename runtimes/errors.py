@@ -9,6 +9,7 @@ AllweatherError
 |-- EngineError       an engine is missing, or refuses a model
 |   `-- ParityError   an engine answers differently from what the bundle promises
 |-- CameraError       a source cannot be opened or read
+|-- StalledError      a camera or engine hangs, and was started anew in vain (command line: exit 75)
 |-- OutputError       a result cannot be written (folder, permission, full disk)
 `-- DependencyError   an optional library is not installed
 """
@@ -55,6 +56,10 @@ class ParityError(EngineError):
 
 class CameraError(AllweatherError):
     """A source of frames cannot be opened or read."""
+
+
+class StalledError(AllweatherError):
+    """A camera or an engine hangs, and starting it anew inside this process did not help; a new process may."""
 
 
 class OutputError(AllweatherError):

@@ -5,60 +5,131 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Protocol
 
 from allweather.runtimes.camera_capture import Camera
-from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.errors import EngineError, OutputError, UsageError
 from allweather.runtimes.frame import Decision, Frame
 from allweather.runtimes.image import Region
-from allweather.runtimes.pace import LoopReport, Tally
+from allweather.runtimes.pace import Drops, LoopReport, Tally
 from allweather.runtimes.sinks import Ended, Sink
 
 logger = logging.getLogger(__name__)
 
 
-class Decide(Protocol):
-    """What looks at frames; the perceiver's method."""
+class Decider(Protocol):
+    """What looks at frames; the perceiver."""
 
-    def __call__(self, frame: Frame, skipped: int) -> Decision:
+    def turn(self) -> AbstractContextManager[object]:
+        """In a `with` block nobody else decides."""
+
+    def worthwhile(self, frame: Frame) -> bool:
+        """Whether a decision on the frame would come before its deadline, or none on any frame would."""
+
+    def decide(self, frame: Frame, skipped: int) -> Decision:
         """Decides on `frame`, before which `skipped` frames of the source were passed over."""
 
 
+class FunctionDecider:
+    """A function as what looks at frames: nobody else wants a turn, and every frame is worth a look.
+
+    Args:
+        function: decides on a frame, before which so many frames of the source were passed over.
+    """
+
+    def __init__(self, function: Callable[[Frame, int], Decision]) -> None:
+        self._function = function
+
+    def turn(self) -> AbstractContextManager[object]:
+        """See `Decider.turn`."""
+        return nullcontext()
+
+    def worthwhile(self, frame: Frame) -> bool:
+        """See `Decider.worthwhile`."""
+        return True
+
+    def decide(self, frame: Frame, skipped: int) -> Decision:
+        """Calls the function."""
+        return self._function(frame, skipped)
+
+
+@dataclass
+class Passed:
+    """Frames that a loop passed over itself.
+
+    Attributes:
+        late: of a live source, too old for their deadline.
+        engine: on which the engine failed.
+    """
+
+    late: int = 0
+    engine: int = 0
+
+    def drops(self) -> Drops:
+        """The same as drops."""
+        return Drops(late=self.late, engine=self.engine)
+
+
 def watch(
-    camera: Camera, decide: Decide, *, region: Region | None = None
+    camera: Camera, decider: Decider, *, region: Region | None = None, passed: Passed | None = None
 ) -> Generator[tuple[Frame, Decision], None, None]:
-    """Decides on each frame of a camera, as fast as they are asked for.
+    """Decides on the frames of a camera, as fast as they are asked for.
+
+    Of a live camera the newest frame is taken when the decider's turn has come. One that is too old for its deadline is
+    passed over, but never two in a row: a loop that only drops frames is worth nothing. A frame on which the engine
+    fails is passed over likewise; the second in a row ends the loop.
 
     The camera is held open while the generator lives. One that is not already in a `with` block is closed
     when the generator ends or is closed.
 
     Args:
         camera: gives the frames.
-        decide: looks at a frame, or at the region of it, and decides.
+        decider: looks at a frame, or at the region of it, and decides.
         region: the part of each frame to decide on; the whole when None.
+        passed: counts what is passed over.
 
     Yields:
         The whole frame, and the decision on it.
 
     Raises:
         CameraError: the camera fails.
+        EngineError: the engine fails.
+        StalledError: camera or engine hangs for good.
         UsageError: the region does not lie inside the frame.
     """
+    passed = passed or Passed()
     expected: int | None = None  # before the first frame of this loop nothing was passed over by it
+    failed = hurried = False
     with closing(iter(camera)) as frames:
-        for frame in frames:
-            seen = Frame(region.crop(frame.image), frame.index, frame.captured) if region else frame
-            decision = decide(seen, 0 if expected is None else frame.index - expected)
+        for read in frames:
+            with decider.turn():
+                frame = camera.freshest(read)
+                if camera.live and not hurried and not decider.worthwhile(frame):
+                    passed.late += 1
+                    hurried = True
+                    continue
+                seen = Frame(region.crop(frame.image), frame.index, frame.captured) if region else frame
+                try:
+                    decision = decider.decide(seen, 0 if expected is None else frame.index - expected)
+                except EngineError as error:
+                    if failed:
+                        raise
+                    logger.warning("no decision on frame %d: %s", frame.index, error)
+                    passed.engine += 1
+                    failed = True
+                    continue
+            failed = hurried = False
             expected = frame.index + 1
             yield frame, decision
 
 
 def run(
     camera: Camera,
-    decide: Decide,
+    decider: Decider,
     sinks: Sequence[Sink],
     *,
     region: Region | None = None,
@@ -68,11 +139,11 @@ def run(
     """Watches a camera and hands every decision to the sinks, until the frames end.
 
     Ends early when a sink, or a signal handler of the program, raises `Ended`. However it ends, all sinks
-    are closed. Ctrl-C passes through after that.
+    are closed. Ctrl-C passes through after that. Several loops may share a decider, each in a thread of its own.
 
     Args:
         camera: gives the frames; closed at the end unless the caller holds it in a `with` block.
-        decide: looks at a frame and decides.
+        decider: looks at a frame and decides.
         sinks: take the decisions, in this order.
         region: the part of each frame to decide on; the sinks get the whole frame, and the region to draw.
         limit: end after this many decisions, >= 1.
@@ -80,29 +151,27 @@ def run(
 
     Raises:
         CameraError: the camera fails.
+        EngineError: the engine fails.
         OutputError: a sink fails.
+        StalledError: camera or engine hangs for good.
         UsageError: the limit is not positive, or the region does not lie inside the frame.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
     before = camera.skipped
-    tally = Tally(clock=clock)
-
-    def timed(frame: Frame, skipped: int) -> Decision:
-        began = clock()
-        decision = decide(frame, skipped)
-        tally.add(decision, clock() - began)
-        return decision
-
-    with camera, _open(sinks), closing(watch(camera, timed, region=region)) as decisions:
+    tally, passed = Tally(clock=clock), Passed()
+    with camera, _open(sinks), closing(watch(camera, decider, region=region, passed=passed)) as decisions:
         try:
             for count, (frame, decision) in enumerate(decisions, start=1):
+                tally.add(decision)
+                began = clock()
                 _write(sinks, frame, decision, region)
+                tally.wrote(clock() - began)
                 if count == limit:
                     break
         except Ended:
             logger.info("ended on request")
-    return tally.report(camera.skipped.since(before))
+    return tally.report(camera.skipped.since(before).plus(passed.drops()))
 
 
 def _write(sinks: Sequence[Sink], frame: Frame, decision: Decision, region: Region | None) -> None:

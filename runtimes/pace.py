@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, fields
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Decision
+from allweather.runtimes.frame import Decision, StageTimes
 
 RELATIVE_ERROR = 0.01
 SMALLEST = 1e-6  # seconds; nothing this loop times is shorter
@@ -26,19 +27,29 @@ class Drops:
     Attributes:
         decode: frames that were damaged.
         superseded: frames of a live source that were replaced by a newer one before they were looked at.
+        late: frames of a live source that were too old to be decided on before their deadline.
+        engine: frames on which the engine failed.
+        source: how often a live source was lost; how many frames with it, nobody can say.
     """
 
     decode: int = 0
     superseded: int = 0
+    late: int = 0
+    engine: int = 0
+    source: int = 0
 
     @property
     def total(self) -> int:
-        """Frames dropped, whatever the cause."""
-        return self.decode + self.superseded
+        """Frames dropped, whatever the cause; without those that were lost with their source."""
+        return self.decode + self.superseded + self.late + self.engine
+
+    def plus(self, other: Drops) -> Drops:
+        """Both together."""
+        return Drops(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def since(self, before: Drops) -> Drops:
         """What was dropped after `before` was noted."""
-        return Drops(self.decode - before.decode, self.superseded - before.superseded)
+        return Drops(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(before), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -172,6 +183,8 @@ class LoopReport:
         seconds: how long the loop ran.
         decision_time: how long the decisions took; None when there was none.
         frame_age: how old the frames were when decided, from their capture; None when there was none.
+        stages: how long each stage of a decision took, and "sink": all sinks together; empty when there was none.
+        looks: how many views were run, and on how many frames; as pairs, the fewest first.
     """
 
     frames: int
@@ -181,15 +194,22 @@ class LoopReport:
     seconds: float
     decision_time: Spread | None
     frame_age: Spread | None
+    stages: Mapping[str, Spread]
+    looks: tuple[tuple[int, int], ...]
 
     @property
     def decisions_per_second(self) -> float:
         """Decisions a second over the whole run, with capture, drawing and writing; 0 for an empty run."""
         return self.decided / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def mean_looks(self) -> float:
+        """Views a decision; 0 for an empty run."""
+        return sum(count * frames for count, frames in self.looks) / self.decided if self.decided else 0.0
+
 
 class Tally:
-    """Counts what becomes of the frames of one run. For use by one thread."""
+    """Counts what becomes of the frames of one run, in bounded memory. For use by one thread."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Starts the run.
@@ -202,16 +222,26 @@ class Tally:
         self._late = 0
         self._decision_time = Quantiles()
         self._frame_age = Quantiles()
+        self._stages = {each.name: Quantiles() for each in fields(StageTimes)} | {"sink": Quantiles()}
+        self._looks: Counter[int] = Counter()
 
-    def add(self, decision: Decision, seconds: float) -> None:
-        """Counts one decision, which took `seconds` to make."""
+    def add(self, decision: Decision) -> None:
+        """Counts one decision."""
         self._late += decision.late
-        self._decision_time.add(seconds)
+        self._decision_time.add(decision.times.total)
         self._frame_age.add(decision.age)
+        self._looks[len(decision.views)] += 1
+        for name, seconds in vars(decision.times).items():
+            self._stages[name].add(seconds)
+
+    def wrote(self, seconds: float) -> None:
+        """Counts how long the sinks took for one decision."""
+        self._stages["sink"].add(seconds)
 
     def report(self, drops: Drops) -> LoopReport:
-        """The run so far, with the frames its source has dropped."""
+        """The run so far, with the frames that were dropped."""
         decided = self._decision_time.count
+        spreads = {name: each.spread() for name, each in self._stages.items()}
         return LoopReport(
             frames=decided + drops.total,
             decided=decided,
@@ -220,4 +250,6 @@ class Tally:
             seconds=self._clock() - self._started,
             decision_time=self._decision_time.spread(),
             frame_age=self._frame_age.spread(),
+            stages={name: spread for name, spread in spreads.items() if spread},
+            looks=tuple(sorted(self._looks.items())),
         )

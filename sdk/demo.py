@@ -24,7 +24,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Decision, Frame, Image
 from allweather.runtimes.image import Region
 from allweather.runtimes.loading import load
-from allweather.runtimes.loop import run
+from allweather.runtimes.loop import FunctionDecider, run
 from allweather.runtimes.manifest import Manifest
 from allweather.runtimes.pace import LoopReport
 from allweather.runtimes.perceiver import Perceiver
@@ -175,7 +175,7 @@ def _drive(
         return perceiver.decide(Frame(place.crop(frame.image), frame.index, frame.captured), skipped)
 
     recorder = _Recorder(VideoSink(out / "drive.mp4", FPS), road)
-    report = run(camera_from(road.images()), decide, [recorder, JsonlSink(out / "decisions.jsonl")])
+    report = run(camera_from(road.images()), FunctionDecider(decide), [recorder, JsonlSink(out / "decisions.jsonl")])
     return report, recorder
 
 

@@ -28,6 +28,6 @@ def watch(source: str | int | Path, perceiver: Perceiver, *, region: Region | No
         CameraError: the source cannot be opened or read.
         UsageError: the region does not lie inside the frame.
     """
-    with open_camera(source) as camera, closing(loop.watch(camera, perceiver.decide, region=region)) as decisions:
+    with open_camera(source) as camera, closing(loop.watch(camera, perceiver, region=region)) as decisions:
         for _, decision in decisions:
             yield decision

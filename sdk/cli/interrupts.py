@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import FrameType
 
 from allweather.runtimes.frame import Decision, Frame
 from allweather.runtimes.image import Region
-from allweather.runtimes.loop import Decide
+from allweather.runtimes.loop import Decider
 from allweather.runtimes.sinks import Ended, Sink
 
 
@@ -19,19 +20,31 @@ class Interrupts(Sink):
     and sinks that are being closed are closed. A second signal does not wait.
 
     Args:
-        decide: looks at frames.
+        decider: looks at frames.
         watch: told of each decision that has been written.
     """
 
-    def __init__(self, decide: Decide, watch: Callable[[Frame, Decision], None]) -> None:
-        self._decide, self._watch = decide, watch
+    def __init__(self, decider: Decider, watch: Callable[[Frame, Decision], None]) -> None:
+        self._decider, self._watch = decider, watch
         self._busy = False
         self.received: list[int] = []
+
+    def turn(self) -> AbstractContextManager[object]:
+        """The decider's."""
+        return self._decider.turn()
+
+    def worthwhile(self, frame: Frame) -> bool:
+        """What the decider says."""
+        return self._decider.worthwhile(frame)
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
         """The decision; from its beginning signals wait."""
         self._busy = True
-        return self._decide(frame, skipped)
+        try:
+            return self._decider.decide(frame, skipped)
+        except BaseException:  # nothing will be written of this frame: the wait for the next one can be cut short
+            self._busy = False
+            raise
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
         """Ends the loop if a signal has come, now that the sinks before this one have written.

@@ -79,8 +79,8 @@ def run(
         if show:
             sinks.append(WindowSink())
         show_progress = partial(_show_progress, update, seen)
-        with Interrupts(perceiver.decide, show_progress) as interrupts:
-            report = run_loop(camera, interrupts.decide, [*sinks, interrupts], region=place, limit=limit)
+        with Interrupts(perceiver, show_progress) as interrupts:
+            report = run_loop(camera, interrupts, [*sinks, interrupts], region=place, limit=limit)
     times = report.decision_time
     summary = {"source": camera.name, "frames": report.frames, "decided": report.decided, "late": report.late}
     if not as_json and times:

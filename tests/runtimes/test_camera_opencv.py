@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 
 from allweather.runtimes import camera_opencv
-from allweather.runtimes.camera import open_camera
-from allweather.runtimes.camera_opencv import OpenCvCapture
-from allweather.runtimes.errors import CameraError
+from allweather.runtimes.camera import open_camera, redacted
+from allweather.runtimes.camera_opencv import OpenCvCapture, open_device, open_stream
+from allweather.runtimes.errors import CameraError, DependencyError
 
 
 def test_a_device_that_is_not_there_is_named_without_noise(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CameraError, match=r"camera .*99"):
-        open_camera("99")
+        open_device("99")
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="devices are paths on Linux only; untested")
 def test_a_device_that_is_no_camera_is_refused_without_noise(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CameraError, match=r"/dev/null cannot be opened"):
-        open_camera("/dev/null")
+        open_device("/dev/null")
     assert capfd.readouterr() == ("", "")
 
 
@@ -43,7 +43,7 @@ def test_opencvs_log_level_is_put_back() -> None:
 
 def test_a_stream_that_refuses_is_named_without_its_password() -> None:
     with pytest.raises(CameraError) as caught:
-        open_camera("rtsp://user:secret@127.0.0.1:9/door")
+        open_stream("rtsp://user:secret@127.0.0.1:9/door", redacted("rtsp://user:secret@127.0.0.1:9/door"))
     assert "rtsp://***@127.0.0.1:9/door" in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -56,7 +56,7 @@ def test_a_stream_that_is_silent_is_given_up(scheme: str, monkeypatch: pytest.Mo
         server.listen()
         began = time.monotonic()
         with pytest.raises(CameraError, match="no video from"):
-            open_camera(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/door")
+            open_stream(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/door", "the door")
     assert time.monotonic() - began < 3
 
 
@@ -66,7 +66,7 @@ def test_a_stream_that_is_silent_is_given_up(scheme: str, monkeypatch: pytest.Mo
 )
 def test_a_cv2_without_a_backend_says_what_to_do(source: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_opencv, "_has", lambda backend: False)
-    with pytest.raises(CameraError, match=f"built without {missing}") as caught:
+    with pytest.raises(DependencyError, match=f"built without {missing}") as caught:
         open_camera(source)
     assert "rtsp://***@door" in str(caught.value)
     assert "pip" in str(caught.value)

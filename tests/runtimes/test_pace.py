@@ -25,10 +25,9 @@ def filled(values: list[float]) -> Quantiles:
     return quantiles
 
 
-def decision(*, age: float = 0.02, late: bool = False) -> Decision:
-    return Decision(
-        "stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), StageTimes(0, 0, 0, 0, 0, 0), age, late, 0
-    )
+def decision(*, age: float = 0.02, late: bool = False, seconds: float = 0) -> Decision:
+    times = StageTimes(0, 0, 0, 0, seconds, 0)
+    return Decision("stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), times, age, late, 0)
 
 
 @given(durations, st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
@@ -112,8 +111,9 @@ def test_a_quantile_of_nothing_is_refused() -> None:
 def test_a_tally_counts_and_times_by_the_clock_it_is_given() -> None:
     now = [100.0]
     tally = Tally(clock=lambda: now[0])
-    tally.add(decision(age=0.02), 0.01)
-    tally.add(decision(age=0.06, late=True), 0.03)
+    tally.add(decision(age=0.02, seconds=0.01))
+    tally.add(decision(age=0.06, late=True, seconds=0.03))
+    tally.wrote(0.5)
     now[0] = 104.0
     report = tally.report(Drops(decode=1, superseded=2))
     assert (report.frames, report.decided, report.late, report.seconds) == (5, 2, 1, 4.0)
@@ -122,6 +122,9 @@ def test_a_tally_counts_and_times_by_the_clock_it_is_given() -> None:
     assert report.decision_time == Spread(2, 0.01, 0.02, 0.01, 0.03, 0.03, 0.03)
     assert report.frame_age is not None
     assert report.frame_age.maximum == 0.06
+    assert list(report.stages) == ["prepare", "rank", "plan", "views", "infer", "vote", "sink"]
+    assert (report.stages["infer"].mean, report.stages["sink"].maximum) == (0.02, 0.5)
+    assert (report.looks, report.mean_looks) == (((1, 2),), 1.0)
 
 
 def test_a_run_without_frames_has_a_report() -> None:
@@ -129,8 +132,10 @@ def test_a_run_without_frames_has_a_report() -> None:
     assert (report.frames, report.seconds, report.decisions_per_second) == (0, 0.0, 0.0)
     assert report.decision_time is None
     assert report.frame_age is None
+    assert (report.stages, report.looks, report.mean_looks) == ({}, (), 0.0)
 
 
 def test_drops_are_told_apart_in_time() -> None:
-    assert Drops(3, 10).since(Drops(1, 4)) == Drops(2, 6)
-    assert Drops(2, 6).total == 8
+    assert Drops(3, 10, 2, 1, 5).since(Drops(1, 4, 2, 0, 1)) == Drops(2, 6, 0, 1, 4)
+    assert Drops(1, 4, 2, 0, 1).plus(Drops(2, 6, 0, 1, 4)) == Drops(3, 10, 2, 1, 5)
+    assert Drops(2, 6, 3, 1, source=7).total == 12

@@ -47,9 +47,9 @@ def watched(first: Counter, second: Counter, waiting_at: int | None = None) -> t
                 interrupts.signalled(signal.SIGTERM, None)
             yield np.zeros((8, 8, 3), np.uint8)
 
-    with Interrupts(perceiver.decide, lambda frame, decision: None) as interrupts:
+    with Interrupts(perceiver, lambda frame, decision: None) as interrupts:
         first.interrupts = second.interrupts = interrupts
-        report = run(camera_from(images()), interrupts.decide, [first, second, interrupts])
+        report = run(camera_from(images()), interrupts, [first, second, interrupts])
     assert first.closed
     assert second.closed
     return report.decided, interrupts.received
