@@ -10,7 +10,7 @@ from typing import Protocol
 
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.frame import Frame, Image
-from allweather.runtimes.pace import Drops
+from allweather.runtimes.tally import Drops
 
 
 class Capture(Protocol):
@@ -47,6 +47,7 @@ class Camera(ABC):
     Attributes:
         name: the source as it was named, without passwords.
         live: whether frames are lost when nobody reads them.
+        on_wake: called now and then while its reader waits for a frame.
     """
 
     live: bool
@@ -54,6 +55,7 @@ class Camera(ABC):
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         """Made by `open_camera` and `camera_from`."""
         self.name = name
+        self.on_wake: Callable[[], object] = lambda: None
         self._clock = clock
         self._users = 0
         self._closed = False

@@ -16,7 +16,7 @@ from allweather.runtimes.camera_capture import Camera, Capture, frames_of
 from allweather.runtimes.camera_mailbox import Mailbox
 from allweather.runtimes.errors import CameraError, StalledError
 from allweather.runtimes.frame import Frame
-from allweather.runtimes.pace import Drops
+from allweather.runtimes.tally import Drops
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +120,7 @@ class LiveCamera(Camera):
     def _read(self) -> Frame | None:
         while not self._stopping.is_set() and (connection := self._connection):
             frame = connection.mailbox.take(WAKING_SECONDS)
+            self.on_wake()
             if frame is not None:
                 self._arrived()
                 return frame

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.engine import Engine, open_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Budget
+from allweather.runtimes.guard import USUAL_SECONDS, GuardedEngine
 from allweather.runtimes.manifest import Model
 from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker, refuse_unrunnable
 from allweather.runtimes.planner import sizes
@@ -46,26 +49,33 @@ def load(
     chosen = parse_policy(policy, tuned) if policy is not None else (*tuned, CENTER)[0]
     refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
     running, model = open_engine(bundle, engine, precision)
-    ranker = None
-    try:
+    with ExitStack() as undo:
+        classifier = _guarded(running, lambda: open_engine(bundle, engine, precision)[0], model)
+        undo.enter_context(closing(classifier))
+        ranker = None
         if chosen.ranks:
-            ranker = Ranker(open_ranker(bundle, model, engine), bundle.taken_by("predictor"))
+            first = open_ranker(bundle, model, engine)
+            guarded = _guarded(first, lambda: open_ranker(bundle, model, engine), model)
+            ranker = Ranker(undo.enter_context(closing(guarded)), bundle.taken_by("predictor"))
         counts = (chosen.runs,) if budget_ms is None else sizes(chosen.runs)
-        return Perceiver(
-            running,
+        perceiver = Perceiver(
+            classifier,
             bundle.classes,
             bundle.input,
             Budget() if budget_ms is None else Budget(budget_ms / 1000),
             policy=chosen,
             ranker=ranker,
-            looks=cost_of_looks(running, bundle.input, chosen, (1,) if chosen.stops else counts),
+            looks=cost_of_looks(classifier, bundle.input, chosen, (1,) if chosen.stops else counts),
             rank=cost_of_ranking(ranker) if ranker else None,
         )
-    except BaseException:
-        running.close()
-        if ranker:
-            ranker.engine.close()
-        raise
+        undo.pop_all()
+        return perceiver
+
+
+def _guarded(engine: Engine, again: Callable[[], Engine], model: Model | None) -> GuardedEngine:
+    """An engine whose calls may take twenty times what one of `sizes` took on the day of the export, or two seconds."""
+    usual = 20 * max(model.seconds, default=0.0) if model else 0.0
+    return GuardedEngine(engine, again, model.engine if model else "fake", usual=max(usual, USUAL_SECONDS))
 
 
 def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None) -> Engine:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Protocol
@@ -15,10 +13,12 @@ from allweather.runtimes.camera_capture import Camera
 from allweather.runtimes.errors import EngineError, OutputError, UsageError
 from allweather.runtimes.frame import Decision, Frame
 from allweather.runtimes.image import Region
-from allweather.runtimes.pace import Drops, LoopReport, Tally
 from allweather.runtimes.sinks import Ended, Sink
+from allweather.runtimes.tally import Drops, LoopReport, Tally
 
 logger = logging.getLogger(__name__)
+
+FAILURES_MOST = 10  # frames in a row on which the engine fails; more than its guard takes to give up
 
 
 class Decider(Protocol):
@@ -57,31 +57,14 @@ class FunctionDecider:
         return self._function(frame, skipped)
 
 
-@dataclass
-class Passed:
-    """Frames that a loop passed over itself.
-
-    Attributes:
-        late: of a live source, too old for their deadline.
-        engine: on which the engine failed.
-    """
-
-    late: int = 0
-    engine: int = 0
-
-    def drops(self) -> Drops:
-        """The same as drops."""
-        return Drops(late=self.late, engine=self.engine)
-
-
 def watch(
-    camera: Camera, decider: Decider, *, region: Region | None = None, passed: Passed | None = None
+    camera: Camera, decider: Decider, *, region: Region | None = None, tally: Tally | None = None
 ) -> Generator[tuple[Frame, Decision], None, None]:
     """Decides on the frames of a camera, as fast as they are asked for.
 
     Of a live camera the newest frame is taken when the decider's turn has come. One that is too old for its deadline is
     passed over, but never two in a row: a loop that only drops frames is worth nothing. A frame on which the engine
-    fails is passed over likewise; the second in a row ends the loop.
+    fails is passed over, too, as long as not too many are in a row.
 
     The camera is held open while the generator lives. One that is not already in a `with` block is closed
     when the generator ends or is closed.
@@ -90,7 +73,7 @@ def watch(
         camera: gives the frames.
         decider: looks at a frame, or at the region of it, and decides.
         region: the part of each frame to decide on; the whole when None.
-        passed: counts what is passed over.
+        tally: counts what becomes of the frames.
 
     Yields:
         The whole frame, and the decision on it.
@@ -101,29 +84,32 @@ def watch(
         StalledError: camera or engine hangs for good.
         UsageError: the region does not lie inside the frame.
     """
-    passed = passed or Passed()
+    tally = tally or Tally()
+    tally.start(lambda: camera.skipped)
+    camera.on_wake = tally.turn
     expected: int | None = None  # before the first frame of this loop nothing was passed over by it
-    failed = hurried = False
+    failures, hurried = 0, False
     with closing(iter(camera)) as frames:
         for read in frames:
             with decider.turn():
                 frame = camera.freshest(read)
                 if camera.live and not hurried and not decider.worthwhile(frame):
-                    passed.late += 1
+                    tally.pass_over(Drops(late=1))
                     hurried = True
                     continue
                 seen = Frame(region.crop(frame.image), frame.index, frame.captured) if region else frame
                 try:
                     decision = decider.decide(seen, 0 if expected is None else frame.index - expected)
                 except EngineError as error:
-                    if failed:
+                    failures += 1
+                    if failures == FAILURES_MOST:
                         raise
                     logger.warning("no decision on frame %d: %s", frame.index, error)
-                    passed.engine += 1
-                    failed = True
+                    tally.pass_over(Drops(engine=1))
                     continue
-            failed = hurried = False
+            failures, hurried = 0, False
             expected = frame.index + 1
+            tally.add(decision)
             yield frame, decision
 
 
@@ -134,7 +120,7 @@ def run(
     *,
     region: Region | None = None,
     limit: int | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    tally: Tally | None = None,
 ) -> LoopReport:
     """Watches a camera and hands every decision to the sinks, until the frames end.
 
@@ -147,7 +133,7 @@ def run(
         sinks: take the decisions, in this order.
         region: the part of each frame to decide on; the sinks get the whole frame, and the region to draw.
         limit: end after this many decisions, >= 1.
-        clock: gives monotonic seconds.
+        tally: keeps the account, for whoever wants to look at it meanwhile.
 
     Raises:
         CameraError: the camera fails.
@@ -158,20 +144,18 @@ def run(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
-    before = camera.skipped
-    tally, passed = Tally(clock=clock), Passed()
-    with camera, _open(sinks), closing(watch(camera, decider, region=region, passed=passed)) as decisions:
+    tally = tally or Tally()
+    with camera, _open(sinks), closing(watch(camera, decider, region=region, tally=tally)) as decisions:
         try:
             for count, (frame, decision) in enumerate(decisions, start=1):
-                tally.add(decision)
-                began = clock()
+                began = tally.clock()
                 _write(sinks, frame, decision, region)
-                tally.wrote(clock() - began)
+                tally.wrote(tally.clock() - began)
                 if count == limit:
                     break
         except Ended:
             logger.info("ended on request")
-    return tally.report(camera.skipped.since(before).plus(passed.drops()))
+    return tally.report()
 
 
 def _write(sinks: Sequence[Sink], frame: Frame, decision: Decision, region: Region | None) -> None:

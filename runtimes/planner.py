@@ -52,22 +52,20 @@ class Planner:
             rng: of policies that draw.
         """
         policy = self.policy
-        ranked = losses is not None
-        if policy.ranks and not ranked:
-            places = [0]  # the frame as it is
-            names, weights = policy.views[:1], (1.0,)
-        else:
-            places = policy.choose(losses, rng)[0].tolist()
-            names, weights = policy.run(places)
+        unranked = policy.ranks and losses is None
+        places = [0] if unranked else policy.choose(losses, rng)[0].tolist()
+        names, weights = policy.run(places)  # unranked, it is the frame as it is, and perhaps mirrored
         wanted = policy.runs
         # One by one, a policy that stops may take as many as the clock allows; that is asked before each.
         fits = self.fitting(1 if policy.stops else len(names), left)
         count = len(names) if policy.stops and fits else max(fits, 1)
-        known = () if not ranked else tuple(float(losses[0, place]) for place in places for _ in range(policy.mirrors))
+        known: tuple[float, ...] = ()
+        if losses is not None:
+            known = tuple(float(losses[0, place]) for place in places for _ in range(policy.mirrors))
         why: Why = "policy"
         if not fits:
             why = "overdue"
-        elif policy.ranks and not ranked:
+        elif unranked:
             why = "unranked"
         elif count < wanted:
             why = "budget"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
 from allweather.runtimes.costs import CostCurve
 from allweather.runtimes.engine import Engine
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.looking import look
+from allweather.runtimes.looking import look, unhurried
 from allweather.runtimes.perceiver import Ranker
 from allweather.runtimes.policy import Policy
 
@@ -40,14 +41,13 @@ def cost_of_looks(
         EngineError: the engine failed.
     """
     image = np.full((spec.height, spec.width, 3), 128, np.uint8)
-    names, weights = policy.run(range(policy.count) if policy.pick != "draw" else [0] * policy.count)
+    names, _ = policy.run(range(policy.count) if policy.pick != "draw" else [0] * policy.count)
 
     def run(count: int) -> object:
-        chosen, shares = names[:count], (1.0,) * count
-        return look(engine.run, image, chosen, shares if not all(weights[:count]) else weights[:count], 1.0,
-                    lambda done: count - done, clock)  # fmt: skip
+        steps = unhurried(count, 1.0)
+        return look(engine.run, image, names[:count], (1.0,) * count, 1.0, steps, clock)
 
-    return CostCurve({n: _median(lambda n=n: run(n), clock) for n in counts})
+    return CostCurve({count: _median(partial(run, count), clock) for count in counts})
 
 
 def cost_of_ranking(ranker: Ranker, *, clock: Callable[[], float] = time.monotonic) -> CostCurve:

@@ -26,10 +26,11 @@ from allweather.runtimes.image import Region
 from allweather.runtimes.loading import load
 from allweather.runtimes.loop import FunctionDecider, run
 from allweather.runtimes.manifest import Manifest
-from allweather.runtimes.pace import LoopReport
 from allweather.runtimes.perceiver import Perceiver
+from allweather.runtimes.sink_jsonl import JsonlSink
 from allweather.runtimes.sink_video import VideoSink
-from allweather.runtimes.sinks import JsonlSink, Sink
+from allweather.runtimes.sinks import Sink
+from allweather.runtimes.tally import LoopReport
 from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.data import open_dataset
 from allweather.trainers.launch import launch

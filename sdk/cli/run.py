@@ -51,9 +51,10 @@ def run(
     from allweather.runtimes.camera import open_camera
     from allweather.runtimes.loading import load
     from allweather.runtimes.loop import run as run_loop
+    from allweather.runtimes.sink_jsonl import JsonlSink
     from allweather.runtimes.sink_video import VideoSink
     from allweather.runtimes.sink_window import WindowSink
-    from allweather.runtimes.sinks import JsonlSink, Sink
+    from allweather.runtimes.sinks import Sink
 
     place = parse_region(region)
     for path in (jsonl, video):

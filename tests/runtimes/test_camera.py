@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from allweather.runtimes.camera import camera_from, open_camera, redacted
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.frame import Image
-from allweather.runtimes.pace import Drops
+from allweather.runtimes.tally import Drops
 
 
 def picture(value: int = 0, height: int = 48, width: int = 64) -> Image:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from allweather.runtimes.camera_live import LiveCamera
 from allweather.runtimes.camera_mailbox import Mailbox
 from allweather.runtimes.frame import Frame, Image
-from allweather.runtimes.pace import Drops
+from allweather.runtimes.tally import Drops
 
 
 class Ticking:

@@ -18,7 +18,7 @@ from allweather.runtimes.camera_live import CameraState, LiveCamera
 from allweather.runtimes.camera_paced import PacedCapture
 from allweather.runtimes.errors import CameraError, DependencyError, StalledError
 from allweather.runtimes.frame import Image
-from allweather.runtimes.pace import Drops
+from allweather.runtimes.tally import Drops
 
 
 class Cut:

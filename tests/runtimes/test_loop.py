@@ -18,9 +18,10 @@ from allweather.runtimes.errors import CameraError, OutputError, UsageError
 from allweather.runtimes.frame import Decision, Frame, Image, StageTimes
 from allweather.runtimes.image import Region
 from allweather.runtimes.loop import FunctionDecider, run, watch
-from allweather.runtimes.pace import Drops
+from allweather.runtimes.sink_jsonl import JsonlSink
 from allweather.runtimes.sink_video import VideoSink
-from allweather.runtimes.sinks import CallbackSink, Ended, JsonlSink, Sink
+from allweather.runtimes.sinks import CallbackSink, Ended, Sink
+from allweather.runtimes.tally import Drops, Tally
 
 
 @FunctionDecider
@@ -65,8 +66,7 @@ class Noting(Sink):
 class Ticking:
     """A live source that gives a frame each millisecond until it has given `count`."""
 
-    fps: float | None = None
-    endless = False
+    fps, endless = None, False
 
     def __init__(self, count: int = 1_000_000) -> None:
         self._left = count
@@ -100,15 +100,15 @@ def test_every_decision_reaches_every_sink_in_order() -> None:
 
 def test_the_report_says_what_happened() -> None:
     ticks = iter(range(100))
-    report = run(camera_from(pictures(4)), decide, [], clock=lambda: float(next(ticks)))
+    report = run(camera_from(pictures(4)), decide, [Noting()], tally=Tally(clock=lambda: float(next(ticks))))
     assert (report.frames, report.decided, report.late, report.drops) == (4, 4, 2, Drops())
-    assert report.decision_time is not None
+    assert report.decision_time
     assert report.decision_time.maximum == 0
     assert report.stages["sink"].mean == 1.0
     assert (report.looks, report.mean_looks) == (((1, 4),), 1.0)
-    assert report.frame_age is not None
+    assert report.frame_age
     assert report.frame_age.mean == pytest.approx(0.01)
-    assert report.seconds == 9.0  # two looks at the clock a frame, one at each end
+    assert report.seconds == 13.0  # three looks at the clock a frame, one at the end
 
 
 def test_damaged_images_are_in_the_report_and_in_the_decisions(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Decision, StageTimes
-from allweather.runtimes.pace import LARGEST, RELATIVE_ERROR, SMALLEST, Drops, Quantiles, Spread, Tally
+from allweather.runtimes.pace import LARGEST, RELATIVE_ERROR, SMALLEST, Quantiles
 
 durations = st.lists(st.floats(SMALLEST, LARGEST, exclude_max=True) | st.floats(1e-4, 0.1), min_size=1, max_size=200)
 ROUNDING = 1e-9  # of the logarithm at the edge of a bin
@@ -23,11 +22,6 @@ def filled(values: list[float]) -> Quantiles:
     for value in values:
         quantiles.add(value)
     return quantiles
-
-
-def decision(*, age: float = 0.02, late: bool = False, seconds: float = 0) -> Decision:
-    times = StageTimes(0, 0, 0, 0, seconds, 0)
-    return Decision("stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), times, age, late, 0)
 
 
 @given(durations, st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
@@ -108,34 +102,10 @@ def test_a_quantile_of_nothing_is_refused() -> None:
         Quantiles().quantile(0.5)
 
 
-def test_a_tally_counts_and_times_by_the_clock_it_is_given() -> None:
-    now = [100.0]
-    tally = Tally(clock=lambda: now[0])
-    tally.add(decision(age=0.02, seconds=0.01))
-    tally.add(decision(age=0.06, late=True, seconds=0.03))
-    tally.wrote(0.5)
-    now[0] = 104.0
-    report = tally.report(Drops(decode=1, superseded=2))
-    assert (report.frames, report.decided, report.late, report.seconds) == (5, 2, 1, 4.0)
-    assert report.drops == Drops(decode=1, superseded=2)
-    assert report.decisions_per_second == 0.5
-    assert report.decision_time == Spread(2, 0.01, 0.02, 0.01, 0.03, 0.03, 0.03)
-    assert report.frame_age is not None
-    assert report.frame_age.maximum == 0.06
-    assert list(report.stages) == ["prepare", "rank", "plan", "views", "infer", "vote", "sink"]
-    assert (report.stages["infer"].mean, report.stages["sink"].maximum) == (0.02, 0.5)
-    assert (report.looks, report.mean_looks) == (((1, 2),), 1.0)
-
-
-def test_a_run_without_frames_has_a_report() -> None:
-    report = Tally(clock=lambda: 1.0).report(Drops())
-    assert (report.frames, report.seconds, report.decisions_per_second) == (0, 0.0, 0.0)
-    assert report.decision_time is None
-    assert report.frame_age is None
-    assert (report.stages, report.looks, report.mean_looks) == ({}, (), 0.0)
-
-
-def test_drops_are_told_apart_in_time() -> None:
-    assert Drops(3, 10, 2, 1, 5).since(Drops(1, 4, 2, 0, 1)) == Drops(2, 6, 0, 1, 4)
-    assert Drops(1, 4, 2, 0, 1).plus(Drops(2, 6, 0, 1, 4)) == Drops(3, 10, 2, 1, 5)
-    assert Drops(2, 6, 3, 1, source=7).total == 12
+@given(durations, st.lists(st.floats(SMALLEST, 10 * LARGEST), min_size=1, max_size=8))
+def test_counts_up_to_a_bound_are_numpys_within_the_stated_error(values: list[float], bounds: list[float]) -> None:
+    quantiles = filled(values)
+    bounds = sorted(bounds)
+    for bound, count in zip(bounds, quantiles.at_most(bounds), strict=True):
+        near = 1 + 2.1 * RELATIVE_ERROR
+        assert (np.array(values) <= bound / near).sum() <= count <= (np.array(values) <= bound * near).sum()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allweather.runtimes import sink_jsonl
 from allweather.runtimes.errors import DependencyError, OutputError
 from allweather.runtimes.frame import Decision, Frame, Image, StageTimes
+from allweather.runtimes.sink_jsonl import JsonlSink
 from allweather.runtimes.sink_window import WindowSink
-from allweather.runtimes.sinks import CallbackSink, Ended, JsonlSink, Sink
+from allweather.runtimes.sinks import CallbackSink, Ended, Sink
 
 LINUX = sys.platform.startswith("linux")
 
@@ -101,9 +105,71 @@ def test_a_log_starts_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not LINUX, reason="/dev/full is the only disk that is always full; not tested here")
-def test_a_full_disk_is_an_output_error() -> None:
-    with opened(JsonlSink(Path("/dev/full"))) as sink, pytest.raises(OutputError, match="disk is full"):
-        sink.write(frame(), decision(), None)
+def test_a_disk_that_stays_full_is_heard_of_at_once_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    sink = JsonlSink(Path("/dev/full"))
+    sink.open()
+    for index in range(3):
+        sink.write(frame(index), decision(index), None)
+    assert [record.getMessage().rpartition("; ")[2] for record in caplog.records] == ["decisions wait in memory for it"]
+    with pytest.raises(OutputError, match=r"disk is full.*; 3 decisions are not in it"):
+        sink.close()
+
+
+class Disk:
+    """A file on a disk with so many free bytes."""
+
+    free = 10**9
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._file = path.open(mode + "b", buffering=0)
+
+    def write(self, data: bytes) -> int:
+        if not Disk.free:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = self._file.write(data[: Disk.free])
+        Disk.free -= taken
+        return taken
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@given(free=st.integers(0, 2000), kept=st.sampled_from([3, 20_000]))
+def test_no_decision_is_lost_while_a_disk_is_full(free: int, kept: int) -> None:
+    now = [0.0]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sink_jsonl, "FileIO", Disk)
+        patch.setattr(sink_jsonl, "KEPT_LINES", kept)
+        path = Path(folder, "a.jsonl")
+        Disk.free = free
+        sink = JsonlSink(path, clock=lambda: now[0])
+        sink.open()
+        for index in range(20):
+            now[0] += 0.2
+            if index == 12:
+                Disk.free = 10**9
+            sink.write(frame(index), decision(index), None)
+        lost = sink._lost
+        if lost:
+            with pytest.raises(OutputError, match=f"lacks {lost} decisions"):
+                sink.close()
+        else:
+            sink.close()
+        found = [json.loads(text)["index"] for text in path.read_text().splitlines()]
+    assert found == sorted(set(found))
+    assert len(found) == 20 - lost
+    assert kept == 3 or not lost
+
+
+def test_a_log_that_has_grown_is_laid_aside(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with opened(JsonlSink(path, rotate_bytes=1000, fsync=True)) as sink:
+        for index in range(50):
+            sink.write(frame(index), decision(index), None)
+            assert path.stat().st_size < 1500
+    laid, last = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl.1", "a.jsonl"))
+    assert [json.loads(text)["index"] for text in (*laid, *last)] == list(range(50 - len(laid) - len(last), 50))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
 
 
 def test_a_log_in_a_place_that_is_none_is_refused(tmp_path: Path) -> None:

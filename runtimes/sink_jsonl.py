@@ -1,0 +1,157 @@
+"""A sink that logs decisions as lines of JSON, through full disks and without growing for ever."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from io import FileIO
+from pathlib import Path
+
+from allweather.runtimes.errors import OutputError, writing
+from allweather.runtimes.frame import Decision, Frame
+from allweather.runtimes.image import Region
+from allweather.runtimes.sinks import Sink
+
+logger = logging.getLogger(__name__)
+
+KEPT_LINES = 20_000  # waiting for a disk that is full: ten minutes at 30 frames a second, some 10 MB
+AGAIN_SECONDS = 0.5  # between attempts on such a disk
+
+
+class JsonlSink(Sink):
+    """Writes one JSON object a line: a log to read while it grows.
+
+    Unlike results, which appear whole or not at all, it is written under its own name, and each line is there as soon
+    as it is decided (`tail -f`). A file of that name is replaced. A line that cannot be written waits in memory until
+    there is room again, and nothing else waits for it: the loop goes on.
+
+    Args:
+        path: the file; its folder is made if missing.
+        rotate_bytes: when the file has grown so large it becomes `path.1`, a new one is begun, and what was `path.1`
+            is gone; None for one file.
+        fsync: have each line on the disk itself before the next frame; costs milliseconds a line.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rotate_bytes: int | None = None,
+        fsync: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._limit, self._fsync, self._clock = path, rotate_bytes, fsync, clock
+        self._file: FileIO | None = None
+        self._size = 0
+        self._waiting: deque[bytes] = deque()
+        self._begun = False  # whether a part of the first waiting line is in the file
+        self._lost = 0
+        self._again = -math.inf
+
+    def open(self) -> None:
+        """Starts an empty log.
+
+        Raises:
+            OutputError: the place cannot be written to.
+        """
+        with writing(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._start()
+
+    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+        """Appends one line, or keeps it for later."""
+        self._waiting.append(line(decision).encode("utf-8", "replace"))  # JSON can smuggle lone surrogates into a label
+        if len(self._waiting) > KEPT_LINES:
+            del self._waiting[1 if self._begun else 0]
+            self._lost += 1
+        if self._clock() < self._again:
+            return
+        try:
+            self._write_waiting()
+            self._again = -math.inf
+        except OutputError as error:
+            if self._again == -math.inf:
+                logger.error("%s; decisions wait in memory for it", error)
+            self._again = self._clock() + AGAIN_SECONDS
+
+    def close(self) -> None:
+        """Writes what waits, and closes the log.
+
+        Raises:
+            OutputError: some lines could not be written.
+        """
+        if self._file is None:
+            return
+        try:
+            self._write_waiting()
+        except OutputError as error:
+            raise OutputError(f"{error}; {len(self._waiting) + self._lost} decisions are not in it") from error
+        finally:
+            file, self._file = self._file, None
+            with writing(self._path):
+                file.close()
+        if self._lost:
+            raise OutputError(f"{self._path} lacks {self._lost} decisions: its disk was full for too long")
+
+    def _start(self) -> None:
+        # No buffer: a line is seen at once, and a full disk is heard of at the line that met it.
+        self._file, self._size = FileIO(self._path, "w"), 0
+
+    def _write_waiting(self) -> None:
+        assert self._file is not None, "opened first"
+        with writing(self._path):
+            while self._waiting:
+                if self._limit and self._size >= self._limit and not self._begun:
+                    self._rotate()
+                data = self._waiting[0]
+                taken = self._file.write(data)  # an unbuffered file may take a part
+                self._size += taken
+                self._begun = taken < len(data)
+                if self._begun:
+                    self._waiting[0] = data[taken:]
+                else:
+                    self._waiting.popleft()
+                if self._fsync:
+                    os.fsync(self._file.fileno())
+
+    def _rotate(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        self._start()
+
+
+def line(decision: Decision) -> str:
+    """The decision as one line of JSON with its line end; what is no finite number is null."""
+    entry = {
+        "index": int(decision.index),
+        "label": decision.label,
+        "confidence": _number(decision.confidence),
+        "views": list(decision.views),
+        "predicted_losses": _numbers(decision.predicted_losses),
+        "age": _number(decision.age),
+        "late": bool(decision.late),
+        "skipped": int(decision.skipped),
+        "wanted": int(decision.wanted),
+        "time_left": _number(decision.time_left),
+        "expected_seconds": _number(decision.expected_seconds),
+        "why": decision.why,
+        "times": {name: _number(seconds) for name, seconds in asdict(decision.times).items()},
+    }
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _number(value: float) -> float | None:
+    """A plain float, as numpy's are not JSON; None for nan and infinity, which JSON does not know."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [_number(value) for value in values]
