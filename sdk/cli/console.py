@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from allweather.needs import explained
-from allweather.runtimes.errors import AllweatherError, UsageError
+from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
 
 LONGEST_NAME = 24  # of a row of a table that is not broken, however narrow the terminal
 
@@ -58,9 +58,14 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             if interrupted:
                 raise _interrupted() from None
             err.print(f"[red]error:[/red] {_plain(str(error))}")
-            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
+            raise typer.Exit(_exit_code(error)) from None
 
     return run
+
+
+def _exit_code(error: Exception) -> int:
+    """2 for bad usage; 75 (EX_TEMPFAIL) where a new process may help, which supervisors know; else 1."""
+    return 2 if isinstance(error, UsageError) else 75 if isinstance(error, StalledError) else 1
 
 
 @contextmanager

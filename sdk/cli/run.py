@@ -3,97 +3,178 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, plain, progress, result
+from allweather.cli.console import guarded, plain, progress, result, say
 from allweather.cli.options import AsJson, Engine, Precision
 from allweather.cli.options import region as parse_region
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
+    from allweather.runtimes.camera import Camera
     from allweather.runtimes.frame import Decision, Frame
+    from allweather.runtimes.sinks import Sink
+    from allweather.runtimes.tally import LoopReport
 
 FPS = 25.0  # of the video written where the source does not tell its own
+MEGABYTE = 10**6
 
 
 @guarded
 def run(
     bundle: Annotated[Path, typer.Argument(help="made by export: a folder or .zip")],
     source: Annotated[
-        str, typer.Option(help="device index, video file, folder of pictures, URL or GStreamer pipeline")
+        list[str],
+        typer.Option(help="device index, video file, folder of pictures, URL or GStreamer pipeline; may be repeated"),
     ],
     engine: Engine = None,
     precision: Precision = None,
-    budget_ms: Annotated[float | None, typer.Option(help="from capture to decision; later ones count as late")] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option(help="from capture to decision: as many looks are taken as fit into it")
+    ] = None,
     policy: Annotated[
         str | None, typer.Option(help="views of each frame: center, hflip, top:K, ...; the bundle's own if not given")
     ] = None,
     region: Annotated[
         str | None, typer.Option(help="look at x,y,width,height in pixels; the whole frame if not given")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="end after this many decisions")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="play a file at its own speed and lose what is not looked at in time")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="end after this many decisions on each source")] = None,
     show: Annotated[bool, typer.Option("--show", help="in a window; q closes it")] = False,
     jsonl: Annotated[
         Path | None, typer.Option(help="write each decision as a line of JSON, times in seconds; replaces the file")
     ] = None,
+    jsonl_mb: Annotated[
+        float | None, typer.Option(help="begin a new log after so many megabytes; the last one is kept as FILE.1")
+    ] = None,
+    jsonl_fsync: Annotated[
+        bool, typer.Option("--jsonl-fsync", help="have each line on the disk before the next frame")
+    ] = False,
     video: Annotated[
         Path | None, typer.Option(help="write an annotated video (.mp4, .avi, .webm); replaces the file")
     ] = None,
+    page: Annotated[
+        str | None, typer.Option(help="serve a watch page, /metrics and /healthz on [HOST:]PORT; HOST is this machine")
+    ] = None,
+    token: Annotated[
+        str, typer.Option(envvar="ALLWEATHER_TOKEN", help="that viewers of the page need; a must on other HOSTs")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Decides on the frames of a camera, video or folder."""
-    from allweather.cli.interrupts import Interrupts
+    """Decides on the frames of cameras, videos or folders."""
+    from allweather.cli.loops import Watched, run_all
     from allweather.runtimes.camera import open_camera
+    from allweather.runtimes.channel import Channel
+    from allweather.runtimes.health import Supervised
     from allweather.runtimes.loading import load
-    from allweather.runtimes.loop import run as run_loop
+    from allweather.runtimes.page import Page
+    from allweather.runtimes.tally import Tally
+
+    place = parse_region(region)
+    _refuse(source, jsonl, video, jsonl_mb, show)
+    address = _address(page) if page else None
+    with ExitStack() as stack:
+        perceiver = stack.enter_context(
+            load(
+                bundle,
+                engine=engine.value if engine else None,
+                precision=precision.value if precision else None,
+                budget_ms=budget_ms,
+                policy=policy,
+            )
+        )
+        watched, channels = [], []
+        for number, name in enumerate(source):
+            camera = stack.enter_context(open_camera(name, live=live))
+            tally = Tally()
+            channels.append(Channel(camera, tally, perceiver.budget))
+            files = [_numbered(path, number, len(source)) for path in (jsonl, video)]
+            sinks = _sinks(camera, files[0], files[1], jsonl_mb, jsonl_fsync, show)
+            watched.append(Watched(camera, [*sinks, channels[-1]] if address else sinks, tally))
+        if address:
+            say(f"watch it on {stack.enter_context(Page(channels, address, token)).url}")
+        update = stack.enter_context(progress("run", limit))
+        seen: Counter[str] = Counter()
+        stack.enter_context(Supervised(channels))
+        reports, signals = run_all(
+            watched, perceiver, region=place, limit=limit, watch=partial(_show_progress, update, seen)
+        )
+    for one, report in zip(watched, reports, strict=True):
+        _tell(one.camera.name, report, seen if len(watched) == 1 else Counter(), as_json)
+    if signals:
+        raise typer.Exit(128 + signals[0])
+
+
+def _refuse(
+    sources: Sequence[str],
+    jsonl: Path | None,
+    video: Path | None,
+    jsonl_mb: float | None,
+    show: bool,
+) -> None:
+    """Refuses what cannot be, before anything is opened."""
+    for path in (jsonl, video):
+        for source in sources:
+            if path and path.exists() and Path(source).exists() and path.samefile(source):
+                raise UsageError(f"{path} is the source itself; name another file to write")
+    if jsonl_mb is not None and not 0 < jsonl_mb < float("inf"):
+        raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {jsonl_mb:g}")
+    if show and len(sources) > 1:
+        raise UsageError("--show opens one window, for one source; use --page for several")
+
+
+def _address(text: str) -> tuple[str, int]:
+    """The host and port in [HOST:]PORT."""
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--page is [HOST:]PORT with a port up to 65535, such as 8080; got {text}")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _numbered(path: Path | None, number: int, count: int) -> Path | None:
+    """The file of one of several sources: log.jsonl becomes log-0.jsonl."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}") if path and count > 1 else path
+
+
+def _sinks(
+    camera: Camera, jsonl: Path | None, video: Path | None, jsonl_mb: float | None, fsync: bool, show: bool
+) -> list[Sink]:
     from allweather.runtimes.sink_jsonl import JsonlSink
     from allweather.runtimes.sink_video import VideoSink
     from allweather.runtimes.sink_window import WindowSink
-    from allweather.runtimes.sinks import Sink
 
-    place = parse_region(region)
-    for path in (jsonl, video):
-        if path and path.exists() and Path(source).exists() and path.samefile(source):
-            raise UsageError(f"{path} is the source itself; name another file to write")
-    seen: Counter[str] = Counter()
-    with (
-        load(
-            bundle,
-            engine=engine.value if engine else None,
-            precision=precision.value if precision else None,
-            budget_ms=budget_ms,
-            policy=policy,
-        ) as perceiver,
-        open_camera(source) as camera,
-        progress("run", limit) as update,
-    ):
-        sinks: list[Sink] = []
-        if jsonl:
-            sinks.append(JsonlSink(jsonl))
-        if video:
-            sinks.append(VideoSink(video, camera.fps or FPS))
-        if show:
-            sinks.append(WindowSink())
-        show_progress = partial(_show_progress, update, seen)
-        with Interrupts(perceiver, show_progress) as interrupts:
-            report = run_loop(camera, interrupts, [*sinks, interrupts], region=place, limit=limit)
-    times = report.decision_time
-    summary = {"source": camera.name, "frames": report.frames, "decided": report.decided, "late": report.late}
-    if not as_json and times:
+    sinks: list[Sink] = []
+    if jsonl:
+        sinks.append(JsonlSink(jsonl, rotate_bytes=round(jsonl_mb * MEGABYTE) if jsonl_mb else None, fsync=fsync))
+    if video:
+        sinks.append(VideoSink(video, camera.fps or FPS))
+    if show:
+        sinks.append(WindowSink())
+    return sinks
+
+
+def _tell(name: str, report: LoopReport, seen: Counter[str], as_json: bool) -> None:
+    summary = {"source": name, "frames": report.frames, "decided": report.decided, "late": report.late}
+    times, ages = report.decision_time, report.frame_age
+    if not as_json and times and ages:
+        causes = ", ".join(f"{cause} {count}" for cause, count in vars(report.drops).items() if count)
         summary |= {
-            "dropped": report.drops.total,
+            "dropped": causes or "none",
             "seen": ", ".join(f"{label} {count}" for label, count in seen.most_common(8)),
+            "looks a frame": report.mean_looks,
             "decisions a second": report.decisions_per_second,
             "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
+            "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),
         }
-    result({**summary, "report": plain(report)}, as_json, "run")
-    if interrupts.received:
-        raise typer.Exit(128 + interrupts.received[0])
+    result({key: value for key, value in summary.items() if value != ""} | {"report": plain(report)}, as_json, "run")
 
 
 def _show_progress(update: Callable[[int, str], None], seen: Counter[str], frame: Frame, decision: Decision) -> None:

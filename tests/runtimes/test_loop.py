@@ -189,9 +189,6 @@ def test_a_camera_is_closed_when_a_sink_does_not_open() -> None:
     assert source.closed == 1
 
 
-# ---- ending early
-
-
 @pytest.mark.parametrize("where", ["sink", "decide", "camera"])
 def test_ctrl_c_closes_all_and_passes_through(where: str, tmp_path: Path) -> None:
     def interrupted(frame: Frame, skipped: int) -> Decision:
@@ -268,9 +265,6 @@ def test_a_camera_that_breaks_closes_the_sinks() -> None:
         run(camera_from(images()), decide, [sink])
     assert sink.notes[0] == "open"
     assert sink.notes[-1] == "close"
-
-
-# ---- watch
 
 
 def test_watch_gives_frames_with_their_decisions() -> None:

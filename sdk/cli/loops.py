@@ -1,0 +1,86 @@
+"""The loops of `allweather run`: one a camera, all on one perceiver, ended together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from allweather.cli.interrupts import Interrupts
+from allweather.runtimes.camera_capture import Camera
+from allweather.runtimes.frame import Decision, Frame
+from allweather.runtimes.image import Region
+from allweather.runtimes.loop import run
+from allweather.runtimes.perceiver import Perceiver
+from allweather.runtimes.sinks import Ended, Sink
+from allweather.runtimes.tally import LoopReport, Tally
+
+ENDING_SECONDS = 5.0  # for the loops of several cameras to end after the first one failed, or a signal
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One camera with what its decisions go to."""
+
+    camera: Camera
+    sinks: Sequence[Sink]
+    tally: Tally
+
+
+def run_all(
+    watched: Sequence[Watched],
+    perceiver: Perceiver,
+    *,
+    region: Region | None,
+    limit: int | None,
+    watch: Callable[[Frame, Decision], None],
+) -> tuple[list[LoopReport], list[int]]:
+    """Runs a loop for each camera until its frames end, or a signal comes.
+
+    Args:
+        watched: one or more; with several, each has a thread, and they take turns at the perceiver.
+        perceiver: decides.
+        region: the part of each frame to decide on.
+        limit: decisions of each camera.
+        watch: told of each decision.
+
+    Returns:
+        The account of each loop, and the signals that came.
+
+    Raises:
+        AllweatherError: what ended one of the loops; the others are ended, too.
+    """
+    if len(watched) == 1:
+        only = watched[0]
+        with Interrupts(perceiver, watch) as interrupts:
+            sinks = [*only.sinks, interrupts]
+            run(only.camera, interrupts, sinks, region=region, limit=limit, tally=only.tally)
+        return [only.tally.report()], interrupts.received
+    errors: list[BaseException] = []
+    ended = threading.Event()
+
+    def loop(one: Watched) -> None:
+        try:
+            run(one.camera, perceiver, one.sinks, region=region, limit=limit, tally=one.tally)
+        except BaseException as error:  # noqa: BLE001 -- raised again by the thread that waits
+            errors.append(error)
+            ended.set()
+
+    threads = [
+        threading.Thread(target=loop, args=(one,), name=f"loop {one.camera.name}", daemon=True) for one in watched
+    ]
+    with Interrupts(perceiver, watch) as interrupts:
+        try:
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads) and not ended.wait(0.1):
+                continue
+        except Ended:
+            pass
+        for one in watched:
+            one.camera.close()  # its loop ends with the frame it decides on
+        for thread in threads:
+            thread.join(ENDING_SECONDS)
+    if errors:
+        raise errors[0]
+    return [one.tally.report() for one in watched], interrupts.received
