@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from allweather.runtimes import loop
-from allweather.runtimes.camera import open_camera
-from allweather.runtimes.frame import Decision
+from allweather.runtimes.camera import camera_from, open_camera
+from allweather.runtimes.frame import Decision, Image
 from allweather.runtimes.image import Region
 from allweather.runtimes.perceiver import Perceiver
 
 
-def watch(source: str | int | Path, perceiver: Perceiver, *, region: Region | None = None) -> Iterator[Decision]:
+def watch(
+    source: str | int | Path | Iterable[Image],
+    perceiver: Perceiver,
+    *,
+    region: Region | None = None,
+    live: bool = False,
+) -> Iterator[Decision]:
     """Opens a source and decides on its frames; closes the source when the loop over it ends.
 
+    A device or stream that is lost is connected to again, and one that is not there yet is waited for. Several threads
+    may each watch a source with the same perceiver.
+
     Args:
-        source: a device number, a video file, a folder of pictures, a URL or a GStreamer pipeline.
+        source: a device number, a video file, a folder of pictures, a URL or a GStreamer pipeline; or pictures, uint8
+            [H, W, 3] RGB each.
         perceiver: made by `load`.
+        live: play a file or folder at its own speed and lose what is not looked at in time, as a camera would.
         region: the part of each frame to decide on; the whole when None.
 
     Yields:
@@ -26,8 +37,11 @@ def watch(source: str | int | Path, perceiver: Perceiver, *, region: Region | No
 
     Raises:
         CameraError: the source cannot be opened or read.
+        EngineError: the engine fails again and again.
+        StalledError: camera or engine hangs, also when started anew.
         UsageError: the region does not lie inside the frame.
     """
-    with open_camera(source) as camera, closing(loop.watch(camera, perceiver, region=region)) as decisions:
+    camera = open_camera(source, live=live) if isinstance(source, str | int | Path) else camera_from(source)
+    with camera, closing(loop.watch(camera, perceiver, region=region)) as decisions:
         for _, decision in decisions:
             yield decision
