@@ -50,6 +50,21 @@ def this_device() -> Device:
     )
 
 
+def power_mode() -> str:
+    """How the processor's clock is governed, and a Jetson's power mode; "unknown" where the system does not tell."""
+    places = {
+        "governor": Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "nvpmodel": Path("/var/lib/nvpmodel/status"),
+    }
+    found = []
+    for name, path in places.items():
+        try:
+            found.append(f"{name} {path.read_text(errors='replace').strip()}")
+        except OSError:
+            continue
+    return ", ".join(found) or "unknown"
+
+
 def _cpuinfo() -> dict[str, str]:
     """The first processor's entries of /proc/cpuinfo; empty on systems without it."""
     try:

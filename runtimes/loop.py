@@ -73,7 +73,7 @@ def watch(
         camera: gives the frames.
         decider: looks at a frame, or at the region of it, and decides.
         region: the part of each frame to decide on; the whole when None.
-        tally: counts what becomes of the frames.
+        tally: started; counts what becomes of the frames.
 
     Yields:
         The whole frame, and the decision on it.
@@ -85,12 +85,17 @@ def watch(
         UsageError: the region does not lie inside the frame.
     """
     tally = tally or Tally()
-    tally.start(lambda: camera.skipped)
     camera.on_wake = tally.turn
     expected: int | None = None  # before the first frame of this loop nothing was passed over by it
     failures, hurried = 0, False
     with closing(iter(camera)) as frames:
-        for read in frames:
+        while True:
+            began = tally.clock()
+            read = next(frames, None)
+            if read is None:
+                return
+            if not camera.live:
+                tally.captured(tally.clock() - began)
             with decider.turn():
                 frame = camera.freshest(read)
                 if camera.live and not hurried and not decider.worthwhile(frame):
@@ -145,6 +150,7 @@ def run(
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
     tally = tally or Tally()
+    tally.start(lambda: camera.skipped)
     with camera, _open(sinks), closing(watch(camera, decider, region=region, tally=tally)) as decisions:
         try:
             for count, (frame, decision) in enumerate(decisions, start=1):

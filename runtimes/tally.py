@@ -56,7 +56,8 @@ class LoopReport:
         seconds: how long the loop ran.
         decision_time: how long the decisions took; None when there was none.
         frame_age: how old the frames were when decided, from their capture; None when there was none.
-        stages: how long each stage of a decision took, and "sink": all sinks together; empty when there was none.
+        stages: how long each stage of a decision took; "capture": reading and decoding a frame, where that is not
+            waiting for a camera; "sink": all sinks together. Empty when there was no decision.
         looks: how many views were run, and on how many frames; as pairs, the fewest first.
     """
 
@@ -108,7 +109,7 @@ class Tally:
         self._drops: Callable[[], Drops] = Drops
         self._decision_time = Quantiles()
         self._frame_age = Quantiles()
-        self._stages = {each.name: Quantiles() for each in fields(StageTimes)} | {"sink": Quantiles()}
+        self._stages = {name: Quantiles() for name in ("capture", *(each.name for each in fields(StageTimes)), "sink")}
         self._looks: Counter[int] = Counter()
         self._late = 0
         self._started = self._turned = clock()
@@ -144,6 +145,11 @@ class Tally:
             for name, seconds in vars(decision.times).items():
                 self._stages[name].add(seconds)
             self._turned = self._decided = self.clock()
+
+    def captured(self, seconds: float) -> None:
+        """Counts how long it took to read one frame."""
+        with self._lock:
+            self._stages["capture"].add(seconds)
 
     def wrote(self, seconds: float) -> None:
         """Counts how long the sinks took for one decision."""

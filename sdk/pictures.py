@@ -103,6 +103,31 @@ def error_map(
     return png.getvalue()
 
 
+def stages(names: Sequence[str], times: Sequence[Mapping[str, float]], tails: Sequence[tuple[float, float]]) -> bytes:
+    """A PNG of where the time goes: a bar of medians for each run, with marks at its p90 and p99.
+
+    Args:
+        names: of the runs.
+        times: for each, the median milliseconds of its stages, in order.
+        tails: for each, p90 and p99 of the whole decision, in milliseconds.
+    """
+    colours = ["#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b"]
+    with _figure(8.5, 1.6 + 0.34 * len(names)) as (figure, png):
+        axes = figure.add_subplot()
+        for row, (each, tail) in enumerate(zip(times, tails, strict=True)):
+            left = 0.0
+            for number, (stage, value) in enumerate(each.items()):
+                label = stage if not row else None
+                axes.barh(row, value, left=left, color=colours[number % len(colours)], height=0.62, label=label)
+                left += value
+            axes.plot(tail, [row, row], color=RED, marker="|", markersize=9, linewidth=0.8)
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set(xlabel="milliseconds: medians of the stages; red: p90 and p99 of the whole decision")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=8, frameon=False, fontsize=8)
+    return png.getvalue()
+
+
 def looks(rows: Mapping[str, Sequence[float]], views: Sequence[str], title: str) -> bytes:
     """A PNG of how often each view is chosen (shares 0..1, one a view), a row for each kind of pictures."""
     with _figure(2.2 + 0.62 * len(views), 1.6 + 0.3 * len(rows)) as (figure, png):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from allweather.cli.bench import bench
 from allweather.cli.calibrate import calibrate
 from allweather.cli.corrupt import corrupt
 from allweather.cli.demo import demo
@@ -35,4 +36,5 @@ app.command()(evaluate)
 app.command()(corrupt)
 app.command()(export)
 app.command()(run)
+app.command()(bench)
 app.command()(doctor)
