@@ -37,6 +37,7 @@ class Network:
         precision: "fp32" or "int8".
         input: size of the pictures it takes.
         outputs: numbers that it answers with for each picture: one a class, or one a view.
+        threads: of the processor to run it on; None for the library's choice, all cores.
     """
 
     graph: bytes
@@ -44,6 +45,7 @@ class Network:
     precision: str
     input: InputSpec
     outputs: int
+    threads: int | None = None
 
 
 class Engine(Protocol):
@@ -85,7 +87,11 @@ def names() -> list[str]:
 
 
 def open_engine(
-    bundle: Bundle, engine: str | None = None, precision: str | None = None, role: Role = "classifier"
+    bundle: Bundle,
+    engine: str | None = None,
+    precision: str | None = None,
+    role: Role = "classifier",
+    threads: int | None = None,
 ) -> tuple[Engine, Model | None]:
     """Compiles the best fitting model of a bundle and checks it on the golden frames.
 
@@ -94,6 +100,7 @@ def open_engine(
         engine: "openvino", "onnx" or "fake"; None for the first of `PREFERENCE` that runs here.
         precision: "int8" or "fp32"; None for INT8 where the bundle has it.
         role: which of its networks.
+        threads: of the processor, >= 1; None for all cores.
 
     Returns:
         The engine and the model it runs; no model for the fake engine, which needs none.
@@ -113,7 +120,7 @@ def open_engine(
     reasons = []
     for model in _candidates(bundle, engine, precision, role):
         try:
-            running = _start(bundle, model)
+            running = _start(bundle, model, threads)
         except DependencyError as error:
             reasons.append(str(error))
             continue
@@ -151,13 +158,14 @@ def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role:
     return sorted(fitting, key=lambda model: (PREFERENCE.index(model.engine), PRECISIONS.index(model.precision)))
 
 
-def _start(bundle: Bundle, model: Model) -> Engine:
+def _start(bundle: Bundle, model: Model, threads: int | None) -> Engine:
     network = Network(
         graph=bundle.read(model.file),
         weights=bundle.read(model.weights) if model.weights else b"",
         precision=model.precision,
         input=bundle.taken_by(model.role),
         outputs=bundle.outputs(model.role),
+        threads=threads,
     )
     engine: Engine = _module(model.engine).start(network)
     return engine

@@ -49,6 +49,7 @@ class OnnxEngine:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SEVERITY_ERROR
+        options.intra_op_num_threads = network.threads or 0
         options.add_session_config_entry("session.load_model_format", "ONNX")  # not whatever the bytes look like
         if _ELSEWHERE.search(network.graph):
             raise EngineError("onnx: the model keeps weights in another file, outside its bundle; export it again")

@@ -80,9 +80,10 @@ class OpenvinoEngine:
         try:
             model = self._core.read_model(self._network.graph, self._network.weights)
             model.reshape([count, spec.height, spec.width, 3])
-            compiled = self._core.compile_model(
-                model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-            )
+            hints: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+            if self._network.threads:
+                hints["INFERENCE_NUM_THREADS"] = self._network.threads
+            compiled = self._core.compile_model(model, "CPU", hints)
         except RuntimeError as error:
             raise EngineError(f"openvino refuses the model: {_line(error)}; export it again") from error
         self._requests[count] = compiled.create_infer_request()

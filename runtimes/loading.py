@@ -25,6 +25,7 @@ def load(
     precision: str | None = None,
     budget_ms: float | None = None,
     policy: str | None = None,
+    threads: int | None = None,
 ) -> Perceiver:
     """Opens a bundle on this device and warms it up: what looks cost here is measured, so that no frame has to wait.
 
@@ -35,6 +36,8 @@ def load(
         budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
         policy: which views are run if there is time, such as "top:2"; None for the bundle's own, or one look where it
             has none.
+        threads: of the processor, >= 1; None for all cores. Fewer than there are keep decisions steady beside other
+            programs: a network that is split over all cores waits for the busiest one.
 
     Raises:
         BundleError: the bundle is missing, damaged or hostile.
@@ -44,18 +47,20 @@ def load(
     """
     if budget_ms is not None and not budget_ms > 0:
         raise UsageError(f"a budget is above 0 milliseconds; got {budget_ms:g}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads are a number >= 1; got {threads}")
     bundle = Bundle.open(path)
     tuned = bundle.manifest.policies
     chosen = parse_policy(policy, tuned) if policy is not None else (*tuned, CENTER)[0]
     refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
-    running, model = open_engine(bundle, engine, precision)
+    running, model = open_engine(bundle, engine, precision, threads=threads)
     with ExitStack() as undo:
-        classifier = _guarded(running, lambda: open_engine(bundle, engine, precision)[0], model)
+        classifier = _guarded(running, lambda: open_engine(bundle, engine, precision, threads=threads)[0], model)
         undo.enter_context(closing(classifier))
         ranker = None
         if chosen.ranks:
-            first = open_ranker(bundle, model, engine)
-            guarded = _guarded(first, lambda: open_ranker(bundle, model, engine), model)
+            first = open_ranker(bundle, model, engine, threads)
+            guarded = _guarded(first, lambda: open_ranker(bundle, model, engine, threads), model)
             ranker = Ranker(undo.enter_context(closing(guarded)), bundle.taken_by("predictor"))
         counts = (chosen.runs,) if budget_ms is None else sizes(chosen.runs)
         perceiver = Perceiver(
@@ -78,16 +83,17 @@ def _guarded(engine: Engine, again: Callable[[], Engine], model: Model | None) -
     return GuardedEngine(engine, again, model.engine if model else "fake", usual=max(usual, USUAL_SECONDS))
 
 
-def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None) -> Engine:
+def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None, threads: int | None = None) -> Engine:
     """The bundle's loss predictor, on the engine that runs its classifier.
 
     Args:
         bundle: opened.
         beside: the classifier that runs; None for the fake engine.
         engine: that was asked for.
+        threads: of the processor; None for all cores.
 
     Raises:
         EngineError: nothing here can run it.
         ParityError: this device answers differently than the bundle promises.
     """
-    return open_engine(bundle, beside.engine if beside else engine, role="predictor")[0]
+    return open_engine(bundle, beside.engine if beside else engine, role="predictor", threads=threads)[0]

@@ -41,6 +41,9 @@ def run(
     policy: Annotated[
         str | None, typer.Option(help="views of each frame: center, hflip, top:K, ...; the bundle's own if not given")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="cores to decide on; all if not given. Fewer keep steady beside other programs")
+    ] = None,
     region: Annotated[
         str | None, typer.Option(help="look at x,y,width,height in pixels; the whole frame if not given")
     ] = None,
@@ -89,6 +92,7 @@ def run(
                 precision=precision.value if precision else None,
                 budget_ms=budget_ms,
                 policy=policy,
+                threads=threads,
             )
         )
         watched, channels = [], []
