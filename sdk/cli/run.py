@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -111,8 +111,12 @@ def run(
         reports, signals = run_all(
             watched, perceiver, region=place, limit=limit, watch=partial(_show_progress, update, seen)
         )
-    for one, report in zip(watched, reports, strict=True):
-        _tell(one.camera.name, report, seen if len(watched) == 1 else Counter(), as_json)
+    names = [one.camera.name for one in watched]
+    if as_json and len(names) > 1:
+        result({"sources": [_figures(name, report) for name, report in zip(names, reports, strict=True)]}, True, "run")
+    else:
+        for name, report in zip(names, reports, strict=True):
+            _tell(name, report, seen if len(names) == 1 else Counter(), as_json)
     if signals:
         raise typer.Exit(128 + signals[0])
 
@@ -165,8 +169,13 @@ def _sinks(
     return sinks
 
 
+def _figures(name: str, report: LoopReport) -> dict[str, Any]:
+    plain_ones = {"source": name, "frames": report.frames, "decided": report.decided, "late": report.late}
+    return {**plain_ones, "report": plain(report)}
+
+
 def _tell(name: str, report: LoopReport, seen: Counter[str], as_json: bool) -> None:
-    summary = {"source": name, "frames": report.frames, "decided": report.decided, "late": report.late}
+    summary = _figures(name, report)
     times, ages = report.decision_time, report.frame_age
     if not as_json and times and ages:
         causes = ", ".join(f"{cause} {count}" for cause, count in vars(report.drops).items() if count)
@@ -178,7 +187,7 @@ def _tell(name: str, report: LoopReport, seen: Counter[str], as_json: bool) -> N
             "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
             "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),
         }
-    result({key: value for key, value in summary.items() if value != ""} | {"report": plain(report)}, as_json, "run")
+    result({key: value for key, value in summary.items() if value != ""}, as_json, "run")
 
 
 def _show_progress(update: Callable[[int, str], None], seen: Counter[str], frame: Frame, decision: Decision) -> None:
