@@ -18,10 +18,11 @@ SHORTEST = 1e-6  # seconds; a clock of a test stands still
 class CostCurve:
     """Seconds of running n views as one batch, for n from 1.
 
-    What a call costs is taken for the product of three: what n views cost beside others (`measured`, and slowly what
-    comes in); the pace of the device, which all n share, the median of the last few calls; and its noise, of which the
-    99 % quantile over the last 512 calls counts. So a slow spell is known after three calls and forgotten after three,
-    and a single hiccup changes nothing, but many do. For use by one thread.
+    What a call costs is taken for what n views usually cost (`measured`, and slowly what comes in) times the pace of
+    the device, which all n share, the median of the last few calls; and to that comes its noise, the seconds by which
+    99 in 100 of the last 512 calls exceeded this at most, as a program that gets in between takes as long whatever n
+    is. So a slow spell is known after three calls and forgotten after three, and a single hiccup changes nothing, but
+    many do. For use by one thread.
 
     Args:
         measured: seconds of some n, from a warm-up; may be empty.
@@ -38,16 +39,18 @@ class CostCurve:
         """What `n` views will hardly exceed. Where nothing was measured, one costs nothing and more cost infinity."""
         if not self._sizes:
             return 0.0 if n == 1 else float("inf")
-        return self._typical(n) * self._pace * self._margin()
+        usual = self._typical(n) * self._pace
+        return usual + self._margin(usual)
 
     def add(self, n: int, seconds: float) -> None:
         """Learns from one call of `n` views."""
         seconds = max(seconds, SHORTEST)
-        if n not in self._sizes:
-            self._sizes = dict(sorted({**self._sizes, n: seconds / self._pace}.items()))
+        if n not in self._sizes:  # one call alone cannot tell what n views cost from how the device does just now
+            known = self._typical(n) if self._sizes else seconds
+            self._sizes = dict(sorted({**self._sizes, n: known}.items()))
         typical = self._typical(n)
         ratio = seconds / typical
-        self._remember(ratio / self._pace)
+        self._remember(max(seconds - typical * self._pace, 0.0))
         self._recent.append(ratio)
         self._pace = statistics.median(self._recent)
         off = min(max(ratio / self._pace, 0.5), 1.5) - 1  # one hiccup is not to teach much
@@ -73,9 +76,7 @@ class CostCurve:
         self._noise.append(noise)
         insort(self._sorted, noise)
 
-    def _margin(self) -> float:
-        """How far a call may exceed the pace; with few calls known, what they have not shown yet is allowed for."""
+    def _margin(self, usual: float) -> float:
+        """Seconds by which a call may exceed the usual; where few are known, more than they have shown."""
         known = len(self._sorted)
-        if not known:
-            return 1.0
-        return max(self._sorted[known - 1 - int(EXCEEDED * known)], 1 + 1 / known)
+        return max(self._sorted[known - 1 - int(EXCEEDED * known)], usual / known) if known else 0.0

@@ -140,7 +140,7 @@ class Perceiver:
 
     def worthwhile(self, frame: Frame) -> bool:
         """Whether a look at this frame could end before its deadline, or no look at any frame could."""
-        one = self._planner.looks.seconds(1)
+        one = self._planner.seconds(1)
         return one <= self._left(frame) or one > self.budget.seconds - self.budget.reserve
 
     def decide(self, frame: Frame, skipped: int = 0) -> Decision:
@@ -170,6 +170,7 @@ class Perceiver:
             decision = self._decision(frame, skipped, plan, seen, times, done)
             if losses is not None and planner.rank:
                 planner.rank.add(1, ranked - ready)
+            planner.learn(plan, done > self.budget.deadline(frame) - self.budget.reserve)
             looks, rest = (seen.used, 1) if not self.policy.stops else (1, seen.used)
             planner.looks.add(looks, (decision.times.views + decision.times.infer + decision.times.vote) / rest)
             self._decided += 1

@@ -12,6 +12,9 @@ from allweather.runtimes.frame import Floats, Plan, Why
 from allweather.runtimes.policy import Policy
 
 SIZES = (1, 2, 3, 4, 6, 8, 12)  # of batches, and the policy's own: an engine compiles each of them
+LATE = 0.001  # share of decisions that may be late though they were planned to be in time
+STEP = 0.1  # by which a late one makes the planner more careful; 1 / LATE good ones take it back
+CALM = 10  # decisions after a late one whose lateness teaches nothing more: a stall is one event
 
 
 class Planner:
@@ -19,6 +22,11 @@ class Planner:
 
     It never plans past the deadline, unless there is no time for one look: then it looks once nonetheless, and it is
     for the loop to drop such frames.
+
+    What it allows for beyond the costs is learned from what comes of its plans: each late decision that could have been
+    shorter makes it a tenth more careful, each good one a ten-thousandth less, so that one in a thousand is late in the
+    long run (a stochastic approximation of that quantile, after Robbins and Monro), and as many looks are taken as that
+    allows.
 
     Args:
         policy: what is wanted.
@@ -29,16 +37,43 @@ class Planner:
     def __init__(self, policy: Policy, looks: CostCurve, rank: CostCurve | None = None) -> None:
         self.policy, self.looks, self.rank = policy, looks, rank
         self.sizes = sizes(policy.runs)
+        self._caution = 0.0  # logarithm of the factor that costs are multiplied by
+        self._since_late = CALM
+
+    def seconds(self, count: int) -> float:
+        """What running so many views is planned with. Caution is for what can be left out: not for the first look."""
+        cost = self.looks.seconds(count)
+        return self.careful(cost) if count > 1 else cost
+
+    def careful(self, seconds: float) -> float:
+        """Costs with what experience adds to them."""
+        return seconds * math.exp(self._caution)
+
+    def learn(self, plan: Plan, late: bool) -> None:
+        """Learns from the end of a decision.
+
+        Args:
+            plan: of this planner.
+            late: whether it ended after the time that was left.
+        """
+        self._since_late += 1
+        if not late:
+            self._caution = max(0.0, self._caution - LATE * STEP)
+        elif self._since_late > CALM and (len(plan.views) > 1 or plan.predicted_losses):
+            self._caution += STEP
+            self._since_late = 0
 
     def has_time_to_rank(self, left: float) -> bool:
         """Whether the loss predictor and one look fit into `left` seconds, and the policy ranks."""
-        return self.rank is not None and self.rank.seconds(1) + self.looks.seconds(1) <= left
+        return (
+            self.rank is not None and (self.rank.seconds(1) + self.looks.seconds(1)) * math.exp(self._caution) <= left
+        )
 
     def fitting(self, wanted: int, left: float) -> int:
         """The largest size of batch up to `wanted` that fits into `left` seconds; 0 where not one look does."""
         most = 0
         for size in self.sizes:
-            if size > wanted or self.looks.seconds(size) > left:
+            if size > wanted or self.seconds(size) > left:
                 break
             most = size
         return most
@@ -69,7 +104,7 @@ class Planner:
             why = "unranked"
         elif count < wanted:
             why = "budget"
-        expected = self.looks.seconds(1 if policy.stops else count)
+        expected = self.seconds(1 if policy.stops else count)
         return Plan(
             names[:count], weights[:count], known[:count], wanted, left, expected if expected else math.nan, why
         )
@@ -84,7 +119,9 @@ class Planner:
         count = len(plan.views)
         if not self.policy.stops:
             return lambda done: count - done
-        return lambda done: int(done < count and (done == 0 or self.looks.seconds(1) <= left()))
+        return lambda done: int(
+            done < count and (done == 0 or self.looks.seconds(1) * math.exp(self._caution) <= left())
+        )
 
 
 def sizes(most: int) -> tuple[int, ...]:

@@ -151,7 +151,7 @@ def test_a_budget_that_no_frame_can_keep_drops_none() -> None:
 
 
 def test_a_slow_spell_costs_three_late_frames_and_ends() -> None:
-    device = Device("top:6", 0.065)
+    device = Device("top:6", 0.07)
     assert device.counts(700)[-1] == 6
     device.slowness = 3.0
     spell = [device.eyes.decide(device.frame()) for _ in range(50)]
@@ -173,3 +173,23 @@ def test_the_reserve_is_kept_free() -> None:
     device = Device("center", math.inf)
     eyes = Perceiver(FakeEngine(2), ("a", "b"), InputSpec(4, 4), Budget(0.05, reserve=0.02), clock=device.clock)
     assert eyes.decide(device.frame()).time_left == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.3])
+def test_one_decision_in_a_thousand_is_late_and_no_look_is_given_away(noise: float) -> None:
+    """On a device whose calls have a heavy tail, at a budget between two and three looks."""
+    rng = np.random.default_rng(0)
+    device = Device("all", 0.028)
+
+    def spend(seconds: float) -> None:
+        device.clock.sleep(seconds * float(rng.lognormal(0, noise)))
+
+    eyes = Perceiver(
+        FakeEngine(4, 0.01, spend), tuple("abcd"), InputSpec(4, 4), Budget(0.028), policy=parse_policy("all"),
+        looks=CostCurve({1: 0.01, 2: 0.02}), clock=device.clock,
+    )  # fmt: skip
+    decisions = [eyes.decide(device.frame()) for _ in range(6000)]
+    late = [each.late for each in decisions[1000:] if each.why != "overdue"]
+    assert sum(late) / len(late) < 0.004
+    looks = [len(each.views) for each in decisions[1000:]]
+    assert np.mean(looks) > (1.9 if noise <= 0.1 else 0.99)
