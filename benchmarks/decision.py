@@ -22,7 +22,7 @@ from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.device import this_device
 from allweather.runtimes.frame import Image
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import Role
+from allweather.runtimes.manifest import Precision, Role
 from allweather.runtimes.views import VIEWS
 from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.models import build, weights_digest
@@ -34,8 +34,8 @@ PICTURES, CALLS = 40, 300
 CLASSES = tuple(f"class{number}" for number in range(10))
 
 
-def make_bundle(path: Path) -> None:
-    """A ResNet-50 that has learned nothing, in INT8, and a loss predictor that has not, either."""
+def make_bundle(path: Path, precision: Precision = "int8") -> None:
+    """A ResNet-50 that has learned nothing, and a loss predictor that has not, either."""
     torch.manual_seed(0)
     spec = InputSpec(224, 224)
     model, seen = build("resnet50", 10, spec), seen_by(spec)
@@ -47,7 +47,7 @@ def make_bundle(path: Path) -> None:
     data = Dataset("random", CLASSES, split, split, split, mirrors=True)
     weights = model.network.state_dict()
     start = Checkpoint("resnet50", CLASSES, spec, weights, "random", 0, predictor=predictor)
-    export(start, data, path, engines=["openvino"], precisions=["int8"])
+    export(start, data, path, engines=["openvino"], precisions=[precision])
 
 
 def raw_call(bundle: Bundle, role: Role, picture: Image) -> Callable[[], object]:

@@ -65,9 +65,7 @@ class Planner:
 
     def has_time_to_rank(self, left: float) -> bool:
         """Whether the loss predictor and one look fit into `left` seconds, and the policy ranks."""
-        return (
-            self.rank is not None and (self.rank.seconds(1) + self.looks.seconds(1)) * math.exp(self._caution) <= left
-        )
+        return self.rank is not None and self.careful(self.rank.seconds(1) + self.looks.seconds(1)) <= left
 
     def fitting(self, wanted: int, left: float) -> int:
         """The largest size of batch up to `wanted` that fits into `left` seconds; 0 where not one look does."""
@@ -119,9 +117,7 @@ class Planner:
         count = len(plan.views)
         if not self.policy.stops:
             return lambda done: count - done
-        return lambda done: int(
-            done < count and (done == 0 or self.looks.seconds(1) * math.exp(self._caution) <= left())
-        )
+        return lambda done: int(done < count and (done == 0 or self.careful(self.looks.seconds(1)) <= left()))
 
 
 def sizes(most: int) -> tuple[int, ...]:

@@ -3,10 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from typer.main import get_command
 
+from allweather.cli.app import app
 from allweather.runtimes.manifest import Manifest
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -39,9 +42,20 @@ def test_train(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "colours.aw" / "manifest.json").is_file()
 
 
+def test_the_command_of_the_systemd_unit_is_ours() -> None:
+    text = (SAMPLES / "deploy" / "allweather.service").read_text().replace("\\\n", " ")
+    (line,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
+    run: Any = get_command(app)
+    known = {option for parameter in run.commands["run"].params for option in parameter.opts}
+    asked = {word for word in line.split() if word.startswith("--")}
+    assert "--page" in asked
+    assert asked <= known
+
+
 def test_every_sample_is_tested() -> None:
     names = {path.stem for path in SAMPLES.glob("*.py")}
     assert names == {name.removeprefix("test_") for name in globals() if name.startswith("test_")} - {
-        "every_sample_is_tested"
+        "every_sample_is_tested",
+        "commands_of_the_deployments_are_ours",
     }
     assert names

@@ -1,0 +1,240 @@
+"""A hundred thousand frames through every fault we can think of: python benchmarks/soak.py [--frames N].
+
+A motion JPEG camera on loopback, in this process, is cut off, frozen, sends garbage, changes its size, trickles, is
+gone and comes back, while the loop decides with an engine that throws and hangs now and then, logs into a file, and
+serves a page that one viewer never reads. Printed are the longest time from each fault's end to the next decision, what
+leaked, and the slope of memory over a hundred thousand frames of an undisturbed loop with the trend's standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from allweather.runtimes.camera import camera_from, open_camera
+from allweather.runtimes.channel import Channel
+from allweather.runtimes.engine_fake import FakeEngine
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.frame import Decision, Floats, Frame, Image
+from allweather.runtimes.guard import GuardedEngine
+from allweather.runtimes.image import InputSpec, Region
+from allweather.runtimes.loop import run
+from allweather.runtimes.page import Page
+from allweather.runtimes.perceiver import Perceiver
+from allweather.runtimes.sink_jsonl import JsonlSink
+from allweather.runtimes.sinks import Ended, Sink
+from allweather.runtimes.tally import Tally
+
+PERIOD = 1 / 60
+
+
+class Stream(BaseHTTPRequestHandler):
+    """The camera; its mood is the server's."""
+
+    server: Any
+
+    def do_GET(self) -> None:
+        """Sends pictures until the mood changes."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        born = self.server.generation
+        while self.server.generation == born:
+            time.sleep(PERIOD)
+            mood, data = self.server.mood, self.server.picture()
+            if mood == "frozen":
+                continue
+            if mood == "garbage":
+                data = os.urandom(len(data))
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+            if mood == "trickle":
+                for byte in (head + data)[:40]:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.05)
+                return
+            self.wfile.write(head + data + b"\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name of the library
+        """Says nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """A camera that can be turned off and on again at the same port."""
+
+    daemon_threads = allow_reuse_address = True
+    mood, generation, side = "well", 0, 64
+
+    def picture(self) -> bytes:
+        """A grey JPEG."""
+        return bytes(cv2.imencode(".jpg", np.full((self.side, self.side, 3), 128, np.uint8))[1].tobytes())
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A viewer that left."""
+
+
+class Watcher(Sink):
+    """Notes when the last decision was, and ends the loop when asked."""
+
+    def __init__(self) -> None:
+        self.count, self.last, self.ended = 0, time.monotonic(), False
+
+    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+        """Notes it."""
+        self.count, self.last = self.count + 1, time.monotonic()
+        if self.ended:
+            raise Ended
+
+
+class Moody(FakeEngine):
+    """Throws or hangs at its next call when told."""
+
+    mood = ""
+
+    def run(self, images: Image) -> Floats:
+        """See `Engine.run`."""
+        mood, Moody.mood = Moody.mood, ""
+        if mood == "throws":
+            raise EngineError("the device is lost")
+        if mood == "hangs":
+            time.sleep(6)
+        return super().run(images)
+
+
+@contextmanager
+def serving(port: int) -> Iterator[Server]:
+    """The camera, on."""
+    server = Server(("127.0.0.1", port), Stream)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.generation += 1
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def until_decided(watcher: Watcher, since: float) -> float:
+    """Seconds from `since` to the next decision after it."""
+    while watcher.last <= since:
+        if time.monotonic() - since > 60:
+            return float("inf")
+        time.sleep(0.005)
+    return watcher.last - since
+
+
+def faults(watcher: Watcher, port: int) -> None:
+    """Injects all of them and prints how long it took to decide again."""
+    with serving(port) as server:
+        until_decided(watcher, time.monotonic())
+        found = []
+        for _ in range(50):
+            server.generation += 1
+            found.append(until_decided(watcher, time.monotonic() + 0.05))
+        print(f"cut 50 times: decides again within {max(found):.2f} s", flush=True)
+        for mood, seconds in (("frozen", 8.0), ("garbage", 3.0), ("trickle", 3.0)):
+            server.mood = mood
+            time.sleep(seconds)
+            server.mood = "well"
+            print(f"{mood} for {seconds:.0f} s: {until_decided(watcher, time.monotonic() + 0.02):.2f} s", flush=True)
+        server.side = 200
+        server.generation += 1
+        print(f"another size: {until_decided(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
+        for mood in ("throws", "hangs"):
+            Moody.mood = mood
+            print(f"engine {mood}: {until_decided(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
+    for seconds in (3.0, 12.0):
+        time.sleep(seconds)
+        with serving(port):
+            print(f"gone for {seconds:.0f} s: {until_decided(watcher, time.monotonic()):.2f} s", flush=True)
+
+
+def memory() -> float:
+    """Megabytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def open_files() -> int:
+    """Files that this process holds open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def slope(frames: int) -> str:
+    """Memory of an undisturbed loop."""
+    samples: list[float] = []
+
+    class Sampling(Sink):
+        def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+            if frame.index % (frames // 100) == 0:
+                samples.append(memory())
+
+    camera, tally = camera_from(repeat(np.zeros((120, 160, 3), np.uint8), frames)), Tally()
+    shown = Channel(camera, tally, Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8)).budget)
+    with tempfile.TemporaryDirectory() as folder, Page([shown], ("127.0.0.1", 0)):
+        log = JsonlSink(Path(folder, "d.jsonl"), rotate_bytes=10**6)
+        engine = GuardedEngine(FakeEngine(2), lambda: FakeEngine(2), "fake")
+        with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
+            report = run(camera, eyes, [log, shown, Sampling()], tally=tally)
+    kept = np.array(samples[len(samples) // 5 :])  # what is loaded on first use is there by then
+    at = np.arange(len(kept)) * frames / 100 / 1e5
+    (rate, level), covariance = np.polyfit(at, kept, 1, cov=True)
+    error = float(np.sqrt(covariance[0, 0]))
+    return f"{report.decided} frames: {level:.1f} MB, {rate:+.3f} MB each 100,000 frames (standard error {error:.3f})"
+
+
+def main() -> None:
+    """Prints one line a fault, then leaks and memory."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=100_000)
+    frames = parser.parse_args().frames
+    threads, files = threading.active_count(), open_files()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    watcher, tally = Watcher(), Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "d.jsonl")
+        camera = open_camera(f"http://127.0.0.1:{port}/cam")
+        engine = GuardedEngine(Moody(2), lambda: Moody(2), "moody")
+        with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
+            shown = Channel(camera, tally, eyes.budget)
+            loop = threading.Thread(
+                target=run, args=(camera, eyes, [JsonlSink(log), shown, watcher]), kwargs={"tally": tally}
+            )
+            with Page([shown], ("127.0.0.1", 0)) as page:
+                viewer = socket.create_connection(("127.0.0.1", int(page.url[17:-1])))
+                viewer.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")  # and never reads
+                loop.start()
+                faults(watcher, port)
+                watcher.ended = True
+                camera.close()
+                loop.join(10)
+                viewer.close()
+        rows = [json.loads(line)["index"] for line in log.read_text().splitlines()]
+    print(f"decided {watcher.count}, in the log {len(rows)}, all different: {len(set(rows)) == len(rows)}")
+    deadline = time.monotonic() + 10
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.05)
+    gc.collect()
+    print(f"left over: {threading.active_count() - threads} threads, {open_files() - files} files")
+    print(slope(frames))
+
+
+if __name__ == "__main__":
+    main()
