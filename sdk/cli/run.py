@@ -78,7 +78,6 @@ def run(
     from allweather.runtimes.channel import Channel
     from allweather.runtimes.health import Supervised
     from allweather.runtimes.loading import load
-    from allweather.runtimes.page import Page
     from allweather.runtimes.tally import Tally
 
     place = parse_region(region)
@@ -104,6 +103,8 @@ def run(
             sinks = _sinks(camera, files[0], files[1], jsonl_mb, jsonl_fsync, show)
             watched.append(Watched(camera, [*sinks, channels[-1]] if address else sinks, tally))
         if address:
+            from allweather.runtimes.page import Page
+
             say(f"watch it on {stack.enter_context(Page(channels, address, token)).url}")
         update = stack.enter_context(progress("run", limit))
         seen: Counter[str] = Counter()
