@@ -60,6 +60,7 @@ class Bench:
         frames: decisions of each run.
         source: what gave the frames.
         machine: processor, cores, instructions.
+        threads: of the processor that the engines were given; None for all cores.
         power: how the processor's clock is governed; "unknown" where the system does not tell.
         runs: one an engine, precision and number of looks.
     """
@@ -68,6 +69,7 @@ class Bench:
     frames: int
     source: str
     machine: str
+    threads: int | None
     power: str
     runs: tuple[Run, ...]
 
@@ -80,6 +82,7 @@ def bench(
     source: str | None = None,
     engine: str | None = None,
     precision: str | None = None,
+    threads: int | None = None,
     watch: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Bench:
     """Runs the loop on the same frames with each model of a bundle that runs here.
@@ -93,6 +96,7 @@ def bench(
         source: a video file or folder, read anew for each run; frames of 640 x 480 are made up without one.
         engine: only this one.
         precision: only this one.
+        threads: of the processor; None for all cores.
         watch: told of (runs done, runs in all, the run's name).
 
     Raises:
@@ -118,7 +122,7 @@ def bench(
     for number, (name, kind, count) in enumerate(plans):
         watch(number, len(plans), f"{name} {kind}, {count} looks")
         policy = f"top:{count}" if predicts else "set:" + ",".join((*VIEWS, FLIP)[:count])
-        with load(path, engine=name, precision=kind, policy=policy) as perceiver:
+        with load(path, engine=name, precision=kind, policy=policy, threads=threads) as perceiver:
             with _camera(source) as camera:
                 run(camera, perceiver, [], limit=WARM)
             with _camera(source) as camera:
@@ -128,7 +132,7 @@ def bench(
         runs.append(Run(name, kind, policy, count, report))
     watch(len(plans), len(plans), "done")
     shown = source or f"made up, {WIDTH} x {HEIGHT}"
-    return Bench(str(path), frames, shown, this_device().line(), power_mode(), tuple(runs))
+    return Bench(str(path), frames, shown, this_device().line(), threads, power_mode(), tuple(runs))
 
 
 def _camera(source: str | None) -> Camera:

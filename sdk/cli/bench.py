@@ -22,6 +22,7 @@ def bench(
     looks: Annotated[str, typer.Option(help="numbers of views a frame, such as 1,2,4")] = "1,2,4",
     engine: Engine = None,
     precision: Precision = None,
+    threads: Annotated[int | None, typer.Option(help="cores to decide on; all if not given")] = None,
     out: Annotated[Path | None, typer.Option(help="folder of a page, its picture and all figures")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,6 +43,7 @@ def bench(
             source=source,
             engine=engine.value if engine else None,
             precision=precision.value if precision else None,
+            threads=threads,
             watch=watch,
         )
     if out:
@@ -51,7 +53,8 @@ def bench(
     if as_json:
         result(plain(found), True, "bench")
         return
-    say(f"{found.machine}; power: {found.power}; {found.frames} frames, {found.source}")
+    cores = f"threads: {threads or 'all cores'}"
+    say(f"{found.machine}; {cores}; power: {found.power}; {found.frames} frames, {found.source}")
     rows: list[tuple[str, ...]] = [("", "rank", "views", "infer", "rest", "p50", "p90", "p99", "age p99")]
     for run in found.runs:
         medians = {name: spread.p50 for name, spread in run.report.stages.items()}
