@@ -1,6 +1,6 @@
 """How many decisions are late while another process loads a core.
 
-    python benchmarks/late.py [BUNDLE] [--frames N] [--threads N]
+    python benchmarks/late.py [BUNDLE] [--frames N] [--threads N] [--calls N]
 
 The budget is 1.5 times the median decision of one look, measured on the idle machine. Then frames of 640 x 480 come
 as fast as they are decided on, with a process beside that never rests, and the policy wants four looks. Last, on the
@@ -29,7 +29,7 @@ from allweather.runtimes.pace import Spread
 from allweather.runtimes.tally import LoopReport
 from allweather.runtimes.views import VIEWS
 
-MOST, CALLS = 4, 300
+MOST = 4
 
 
 def decided(bundle: Path, threads: int | None, looks: int, frames: int, budget: float | None) -> LoopReport:
@@ -43,9 +43,9 @@ def decided(bundle: Path, threads: int | None, looks: int, frames: int, budget: 
         return run(camera_from(islice(cycle(pictures), frames)), perceiver, [])
 
 
-def alone(bundle: Path, threads: int | None, looks: int) -> Spread:
+def alone(bundle: Path, threads: int | None, looks: int, calls: int) -> Spread:
     """Decisions on the idle machine without a budget."""
-    times = decided(bundle, threads, looks, CALLS, None).decision_time
+    times = decided(bundle, threads, looks, calls, None).decision_time
     assert times
     print(f"{looks} looks: p50 {1000 * times.p50:.2f} ms, p99 {1000 * times.p99:.2f} ms", flush=True)
     return times
@@ -85,6 +85,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path, nargs="?")
     parser.add_argument("--frames", type=int, default=20_000)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--calls", type=int, default=300, help="decisions on the idle machine")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bundle = given.bundle
@@ -93,15 +94,15 @@ def main() -> None:
             make_bundle(bundle)
         what = given.bundle or "ResNet-50 INT8, 224 px"
         print(f"{this_device().line()}; {what}, threads {given.threads or 'all'}", flush=True)
-        times = {count: alone(bundle, given.threads, count) for count in range(1, MOST + 1)}
+        times = {count: alone(bundle, given.threads, count, given.calls) for count in range(1, MOST + 1)}
         budget = 1.5 * times[1].p50
-        show("idle", decided(bundle, given.threads, MOST, CALLS, budget), budget)
+        show("idle", decided(bundle, given.threads, MOST, given.calls, budget), budget)
         with loaded_core():
             show("one core loaded", decided(bundle, given.threads, MOST, given.frames, budget), budget)
         for count in range(1, MOST + 1):
             budget = 1.02 * times[count].p99
             best = max(each for each, spread in times.items() if spread.p99 <= budget)
-            report = decided(bundle, given.threads, MOST, 3 * CALLS, budget)
+            report = decided(bundle, given.threads, MOST, 3 * given.calls, budget)
             show(f"idle, {best} looks fit, {report.mean_looks / best:.3f} of them run", report, budget)
 
 

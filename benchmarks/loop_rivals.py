@@ -61,7 +61,7 @@ def with_model_api(bundle: Bundle, folder: Path) -> Call:
     onnx = folder / "resnet50.onnx"
     network = build("resnet50", 10, bundle.input).eval()
     torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), str(onnx), dynamo=False)
-    model = models.ClassificationModel.create_model(str(onnx), preload=True, configuration={"multilabel": False})
+    model = models.ClassificationModel.create_model(str(onnx), "Classification", preload=True)
     return lambda frame: model(frame)
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     reference = {"one": statistics.median(times["ours, one look"]), "two": statistics.median(times["ours, two looks"])}
     for each, seconds in times.items():
         p50, p99 = (1000 * float(np.percentile(seconds[10:], q)) for q in (50, 99))
-        beside = reference["two" if "two" in each or "ttach" in each else "one"]
+        beside = reference["two" if "two looks" in each or "ttach" in each else "one"]
         print(f"{each:30s} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   beside ours {p50 / 1000 / beside:.2f}")
 
 

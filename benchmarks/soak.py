@@ -1,6 +1,8 @@
-"""A hundred thousand frames through every fault we can think of: python benchmarks/soak.py [--frames N].
+"""Every fault we can think of, and a hundred thousand frames.
 
-A motion JPEG camera on loopback, in this process, is cut off, frozen, sends garbage, changes its size, trickles, is
+    python benchmarks/soak.py [--frames N] [--protocol http|rtsp]
+
+A camera on loopback, in this process, is cut off, frozen, sends garbage, changes its size, trickles, is
 gone and comes back, while the loop decides with an engine that throws and hangs now and then, logs into a file, and
 serves a page that one viewer never reads. Printed are the longest time from each fault's end to the next decision, what
 leaked, and the slope of memory over a hundred thousand frames of an undisturbed loop with the trend's standard error.
@@ -16,15 +18,11 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
+from stream_camera import free_port, serving
 
 from allweather.runtimes.camera import camera_from, open_camera
 from allweather.runtimes.channel import Channel
@@ -39,52 +37,6 @@ from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.sink_jsonl import JsonlSink
 from allweather.runtimes.sinks import Ended, Sink
 from allweather.runtimes.tally import Tally
-
-PERIOD = 1 / 60
-
-
-class Stream(BaseHTTPRequestHandler):
-    """The camera; its mood is the server's."""
-
-    server: Any
-
-    def do_GET(self) -> None:
-        """Sends pictures until the mood changes."""
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        born = self.server.generation
-        while self.server.generation == born:
-            time.sleep(PERIOD)
-            mood, data = self.server.mood, self.server.picture()
-            if mood == "frozen":
-                continue
-            if mood == "garbage":
-                data = os.urandom(len(data))
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
-            if mood == "trickle":
-                for byte in (head + data)[:40]:
-                    self.wfile.write(bytes([byte]))
-                    time.sleep(0.05)
-                return
-            self.wfile.write(head + data + b"\r\n")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name of the library
-        """Says nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    """A camera that can be turned off and on again at the same port."""
-
-    daemon_threads = allow_reuse_address = True
-    mood, generation, side = "well", 0, 64
-
-    def picture(self) -> bytes:
-        """A grey JPEG."""
-        return bytes(cv2.imencode(".jpg", np.full((self.side, self.side, 3), 128, np.uint8))[1].tobytes())
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A viewer that left."""
 
 
 class Watcher(Sink):
@@ -115,21 +67,6 @@ class Moody(FakeEngine):
         return super().run(images)
 
 
-@contextmanager
-def serving(port: int) -> Iterator[Server]:
-    """The camera, on."""
-    server = Server(("127.0.0.1", port), Stream)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.generation += 1
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def until_decided(watcher: Watcher, since: float) -> float:
     """Seconds from `since` to the next decision after it."""
     while watcher.last <= since:
@@ -139,29 +76,29 @@ def until_decided(watcher: Watcher, since: float) -> float:
     return watcher.last - since
 
 
-def faults(watcher: Watcher, port: int) -> None:
+def faults(watcher: Watcher, protocol: str, port: int) -> None:
     """Injects all of them and prints how long it took to decide again."""
-    with serving(port) as server:
+    with serving(protocol, port) as mood:
         until_decided(watcher, time.monotonic())
         found = []
         for _ in range(50):
-            server.generation += 1
+            mood.cuts += 1
             found.append(until_decided(watcher, time.monotonic() + 0.05))
         print(f"cut 50 times: decides again within {max(found):.2f} s", flush=True)
-        for mood, seconds in (("frozen", 8.0), ("garbage", 3.0), ("trickle", 3.0)):
-            server.mood = mood
+        for name, seconds in (("frozen", 8.0), ("garbage", 3.0), ("trickle", 3.0)):
+            mood.name = name
             time.sleep(seconds)
-            server.mood = "well"
-            print(f"{mood} for {seconds:.0f} s: {until_decided(watcher, time.monotonic() + 0.02):.2f} s", flush=True)
-        server.side = 200
-        server.generation += 1
+            mood.name = "well"
+            print(f"{name} for {seconds:.0f} s: {until_decided(watcher, time.monotonic() + 0.02):.2f} s", flush=True)
+        mood.side = 192
+        mood.cuts += 1
         print(f"another size: {until_decided(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
-        for mood in ("throws", "hangs"):
-            Moody.mood = mood
-            print(f"engine {mood}: {until_decided(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
+        for name in ("throws", "hangs"):
+            Moody.mood = name
+            print(f"engine {name}: {until_decided(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
     for seconds in (3.0, 12.0):
         time.sleep(seconds)
-        with serving(port):
+        with serving(protocol, port):
             print(f"gone for {seconds:.0f} s: {until_decided(watcher, time.monotonic()):.2f} s", flush=True)
 
 
@@ -202,15 +139,14 @@ def main() -> None:
     """Prints one line a fault, then leaks and memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
-    frames = parser.parse_args().frames
+    parser.add_argument("--protocol", choices=["http", "rtsp"], default="http")
+    given = parser.parse_args()
     threads, files = threading.active_count(), open_files()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     watcher, tally = Watcher(), Tally()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "d.jsonl")
-        camera = open_camera(f"http://127.0.0.1:{port}/cam")
+        camera = open_camera(f"{given.protocol}://127.0.0.1:{port}/cam")
         engine = GuardedEngine(Moody(2), lambda: Moody(2), "moody")
         with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
             shown = Channel(camera, tally, eyes.budget)
@@ -221,7 +157,7 @@ def main() -> None:
                 viewer = socket.create_connection(("127.0.0.1", int(page.url[17:-1])))
                 viewer.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")  # and never reads
                 loop.start()
-                faults(watcher, port)
+                faults(watcher, given.protocol, port)
                 watcher.ended = True
                 camera.close()
                 loop.join(10)
@@ -233,7 +169,7 @@ def main() -> None:
         time.sleep(0.05)
     gc.collect()
     print(f"left over: {threading.active_count() - threads} threads, {open_files() - files} files")
-    print(slope(frames))
+    print(slope(given.frames))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 RECENT = 5  # calls whose median is the pace of the device: three slow ones change it, a hiccup does not
 REMEMBERED = 512  # calls of which the worst are known: 17 s at 30 frames a second
-EXCEEDED = 0.01  # share of them that may cost more than `seconds` says
+EXCEEDED = 0.05  # share of them that may cost more than `seconds` says; the planner learns what that does
 LEARNING = 0.02  # how far one call moves what is known of its size
 WORST_BATCH = 1.1  # a batch of n costs at most this many times n calls of one: else one bad warm-up would be for ever
 SHORTEST = 1e-6  # seconds; a clock of a test stands still
@@ -20,7 +20,7 @@ class CostCurve:
 
     What a call costs is taken for what n views usually cost (`measured`, and slowly what comes in) times the pace of
     the device, which all n share, the median of the last few calls; and to that comes its noise, the seconds by which
-    99 in 100 of the last 512 calls exceeded this at most, as a program that gets in between takes as long whatever n
+    95 in 100 of the last 512 calls exceeded this at most, as a program that gets in between takes as long whatever n
     is. So a slow spell is known after three calls and forgotten after three, and a single hiccup changes nothing, but
     many do. For use by one thread.
 

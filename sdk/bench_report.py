@@ -23,7 +23,8 @@ def write_bench(found: Bench, folder: Path) -> None:
         OutputError: the place cannot be written to.
     """
     rows = bench_table(found)
-    lead = f"{found.frames} frames, {found.source}; {found.machine}; threads: {found.threads or 'all cores'}; power: {found.power}"
+    cores = f"threads: {found.threads or 'all cores'}"
+    lead = f"{found.frames} frames, {found.source}; {found.machine}; {cores}; power: {found.power}"
     picture = pictures.stages(
         [_name(run) for run in found.runs],
         [{stage: 1000 * spread.p50 for stage, spread in run.report.stages.items()} for run in found.runs],
