@@ -56,6 +56,16 @@ class CostCurve:
         off = min(max(ratio / self._pace, 0.5), 1.5) - 1  # one hiccup is not to teach much
         self._sizes[n] = typical * (1 + LEARNING * off)
 
+    def follow(self, other: CostCurve) -> None:
+        """Learns from what another network did on the same device while this one was not run.
+
+        Without that, one that was left out in a slow spell would be left out for ever.
+        """
+        if other._recent:
+            self._recent.append(other._recent[-1])
+            self._pace = statistics.median(self._recent)
+            self._remember(0.0)
+
     def _typical(self, n: int) -> float:
         """Seconds of n views at the usual pace: measured, between those measured, or in proportion."""
         sizes = list(self._sizes)

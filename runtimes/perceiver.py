@@ -168,7 +168,9 @@ class Perceiver:
             vote = done - seen.began - seen.making - seen.running
             times = StageTimes(ready - began, ranked - ready, seen.began - ranked, seen.making, seen.running, vote)
             decision = self._decision(frame, skipped, plan, seen, times, done)
-            if losses is not None and planner.rank:
+            if planner.rank and losses is None:
+                planner.rank.follow(planner.looks)
+            elif planner.rank:
                 planner.rank.add(1, ranked - ready)
             planner.learn(plan, done > self.budget.deadline(frame) - self.budget.reserve)
             looks, rest = (seen.used, 1) if not self.policy.stops else (1, seen.used)

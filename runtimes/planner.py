@@ -14,6 +14,7 @@ from allweather.runtimes.policy import Policy
 SIZES = (1, 2, 3, 4, 6, 8, 12)  # of batches, and the policy's own: an engine compiles each of them
 LATE = 0.001  # share of decisions that may be late though they were planned to be in time
 STEP = 0.1  # by which a late one makes the planner more careful; 1 / LATE good ones take it back
+MOST = 0.7  # logarithm: plans are made for at most twice the costs, or a bad minute would be felt for long
 CALM = 10  # decisions after a late one whose lateness teaches nothing more: a stall is one event
 
 
@@ -60,7 +61,7 @@ class Planner:
         if not late:
             self._caution = max(0.0, self._caution - LATE * STEP)
         elif self._since_late > CALM and (len(plan.views) > 1 or plan.predicted_losses):
-            self._caution += STEP
+            self._caution = min(self._caution + STEP, MOST)
             self._since_late = 0
 
     def has_time_to_rank(self, left: float) -> bool:

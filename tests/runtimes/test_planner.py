@@ -161,6 +161,18 @@ def test_a_slow_spell_costs_three_late_frames_and_ends() -> None:
     assert device.counts(8)[-1] == 6
 
 
+@pytest.mark.parametrize("budget", [0.03, 0.07])
+def test_ranking_comes_back_after_a_slow_spell_in_which_there_was_no_time_for_it(budget: float) -> None:
+    device = Device("top:6", budget)
+    device.counts(600)
+    device.slowness = 10.0
+    device.counts(10)
+    assert not any(device.eyes.decide(device.frame()).predicted_losses for _ in range(50))
+    device.slowness = 1.0
+    device.counts(20)
+    assert device.eyes.decide(device.frame()).why in ("policy", "budget")
+
+
 def test_a_vote_that_may_settle_is_cut_by_the_clock() -> None:
     device = Device("all@0.99999", 0.045)
     device.counts(700)
