@@ -124,6 +124,8 @@ class LiveCamera(Camera):
             if frame is not None:
                 self._arrived()
                 return frame
+            if self._stopping.is_set():  # closed meanwhile, which ends the mailbox, too
+                return None
             if connection.mailbox.ended:
                 error = connection.mailbox.error
                 if error is None and connection.finished:

@@ -36,8 +36,11 @@ class LoopCollector:
         ages = HistogramMetricFamily(
             "allweather_frame_age_seconds", "Age of a frame when it was decided on.", labels=["camera"]
         )
-        for channel in self._channels:
-            name, report = channel.camera.name, channel.tally.report()
+        names = [channel.camera.name for channel in self._channels]
+        for number, channel in enumerate(self._channels):
+            name, report = names[number], channel.tally.report()
+            if names.count(name) > 1:  # the same source twice: labels have to differ
+                name = f"{name} #{number}"
             decisions.add_metric([name], report.decided)
             late.add_metric([name], report.late)
             looks.add_metric([name], sum(count * frames for count, frames in report.looks))

@@ -105,7 +105,8 @@ def run(
         if address:
             from allweather.runtimes.page import Page
 
-            say(f"watch it on {stack.enter_context(Page(channels, address, token)).url}")
+            url = stack.enter_context(Page(channels, address, token)).url
+            say(f"watch it on {url}{'?token=... (yours)' if token else ''}")
         update = stack.enter_context(progress("run", limit))
         seen: Counter[str] = Counter()
         stack.enter_context(Supervised(channels))

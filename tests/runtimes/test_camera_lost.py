@@ -180,6 +180,18 @@ def test_closing_ends_the_wait_for_a_camera_at_once(monkeypatch: pytest.MonkeyPa
     assert time.monotonic() - began < 1
 
 
+def test_closing_a_camera_that_is_read_elsewhere_is_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    porch = camera(lambda: Cut(10**6))
+    reader = threading.Thread(target=lambda: list(porch))
+    reader.start()
+    while porch.state.phase != "live":
+        time.sleep(0.001)
+    porch.close()
+    reader.join(5)
+    assert not caplog.records
+    assert porch.skipped.source == 0
+
+
 def test_waits_grow_and_have_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
 

@@ -149,6 +149,13 @@ def test_metrics_are_read_by_prometheus_own_parser() -> None:
     assert found["allweather_camera_up"].value == 1
 
 
+def test_the_same_source_twice_has_two_names() -> None:
+    with Page([channel(1), channel(2)], LOCAL) as page:
+        body = ask(page, "/metrics")[1].decode()
+    assert 'allweather_decisions_total{camera="iterator #0"} 1.0' in body
+    assert 'allweather_decisions_total{camera="iterator #1"} 2.0' in body
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
