@@ -5,12 +5,34 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Literal, Protocol
 
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.frame import Frame, Image
 from allweather.runtimes.tally import Drops
+
+Phase = Literal["connecting", "live", "waiting", "ended"]
+
+
+@dataclass(frozen=True)
+class CameraState:
+    """How a camera is.
+
+    Attributes:
+        name: the source, without passwords.
+        phase: "connecting"; "live": frames come; "waiting": it is not there and will be tried again; "ended".
+        connections: how often it was connected.
+        lost: how often it was lost.
+        trouble: why it is waiting; empty when it is not.
+    """
+
+    name: str
+    phase: Phase
+    connections: int = 0
+    lost: int = 0
+    trouble: str = ""
 
 
 class Capture(Protocol):
@@ -69,6 +91,11 @@ class Camera(ABC):
     @abstractmethod
     def skipped(self) -> Drops:
         """Frames that never reached a reader, by cause."""
+
+    @property
+    def state(self) -> CameraState:
+        """How it is; for any thread. A file or folder is there, or could not have been opened."""
+        return CameraState(self.name, "ended" if self._closed else "live", connections=1)
 
     def freshest(self, frame: Frame) -> Frame:
         """The frame to look at in place of one that was read and has waited since: a newer one, where it is live."""

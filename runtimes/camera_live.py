@@ -7,20 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from allweather.runtimes.camera_capture import Camera, Capture, frames_of
+from allweather.runtimes.camera_capture import Camera, CameraState, Capture, Phase, frames_of
 from allweather.runtimes.camera_mailbox import Mailbox
 from allweather.runtimes.errors import CameraError, StalledError
 from allweather.runtimes.frame import Frame
 from allweather.runtimes.tally import Drops
 
 logger = logging.getLogger(__name__)
-
-Phase = Literal["connecting", "live", "waiting", "ended"]
 
 CLOSING_SECONDS = 0.9  # a healthy camera gives a frame, and with it the chance to stop, far more often
 WAKING_SECONDS = 0.2  # at most so late a stall is noticed; a wait without limit cannot be interrupted everywhere
@@ -29,25 +25,6 @@ STALLED_SECONDS = 5.0  # without a frame from a source that does not state its s
 STALLED_FRAMES, STALLED_AT_LEAST = 2, 2.0  # of one that does: so many frames' time, and so many seconds
 HUNG_MOST = 5  # connections left behind in a driver that does not answer; each holds a thread
 FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0  # seconds between attempts: doubled each time, so a camera is back within two
-
-
-@dataclass(frozen=True)
-class CameraState:
-    """How a camera is.
-
-    Attributes:
-        name: the source, without passwords.
-        phase: "connecting"; "live": frames come; "waiting": it is not there and will be tried again; "ended".
-        connections: how often it was connected.
-        lost: how often it was lost.
-        trouble: why it is waiting; empty when it is not.
-    """
-
-    name: str
-    phase: Phase
-    connections: int = 0
-    lost: int = 0
-    trouble: str = ""
 
 
 class LiveCamera(Camera):
@@ -131,8 +108,8 @@ class LiveCamera(Camera):
                 if error is None and connection.finished:
                     self._become("ended")
                     return None
-                if error is not None and not isinstance(error, CameraError):
-                    raise error
+                if error is not None and (connection.ends or not isinstance(error, CameraError)):
+                    raise error  # of what has an end, as a film; or what no new connection mends
                 self._lost(str(error) if error else f"the camera {self.name} gives no more frames")
             elif self._clock() - self._last > connection.patience():
                 self._hung.append(connection)
@@ -210,6 +187,11 @@ class _Connection:
         """Frames of this connection that never reached a reader."""
         return Drops(decode=self._damaged, superseded=self.mailbox.superseded)
 
+    @property
+    def ends(self) -> bool:
+        """Whether it is open and has an end."""
+        return self.capture is not None and not self.capture.endless
+
     def patience(self) -> float:
         """Seconds without a frame after which it hangs."""
         if self.capture is None:
@@ -229,7 +211,7 @@ class _Connection:
                     return
                 self.mailbox.put(frame)
                 self.next_index = frame.index + 1
-            self.finished = not capture.endless
+            self.finished = self.ends
 
     def _note_damaged(self) -> None:
         self._damaged += 1

@@ -11,9 +11,9 @@ import cv2
 
 from allweather.runtimes.annotate import annotate
 from allweather.runtimes.camera_capture import Camera
-from allweather.runtimes.camera_live import CameraState, LiveCamera
 from allweather.runtimes.frame import Budget, Decision, Frame
 from allweather.runtimes.image import Region
+from allweather.runtimes.sink_jsonl import entry, number
 from allweather.runtimes.sinks import Sink
 from allweather.runtimes.tally import Tally
 
@@ -71,19 +71,13 @@ class Channel(Sink):
                 self._drawn = (number, data.tobytes())
             return self._drawn[1]
 
-    def state(self) -> CameraState:
-        """How its camera is."""
-        if isinstance(self.camera, LiveCamera):
-            return self.camera.state
-        return CameraState(self.camera.name, "live", 1)
-
     def snapshot(self) -> Mapping[str, Any]:
         """All that the page shows but the picture, as plain values; infinity is None."""
         report, newest = self.tally.report(), self._newest
         times, ages = self.tally.at_most(BOUNDS)
-        shown: dict[str, Any] = {
-            "camera": asdict(self.state()),
-            "budget": _finite(self._budget.seconds),
+        return {
+            "camera": asdict(self.camera.state),
+            "budget": number(self._budget.seconds),
             "decided": report.decided,
             "late": report.late,
             "drops": asdict(report.drops),
@@ -93,24 +87,5 @@ class Channel(Sink):
             "decision_times": times,
             "frame_ages": ages,
             "age": asdict(report.frame_age) if report.frame_age else None,
-            "decision": None,
+            "decision": entry(newest[1]) if newest else None,
         }
-        if newest:
-            decision = newest[1]
-            shown["decision"] = {
-                "index": int(decision.index),
-                "label": decision.label,
-                "confidence": _finite(decision.confidence),
-                "views": list(decision.views),
-                "predicted_losses": [_finite(loss) for loss in decision.predicted_losses],
-                "wanted": decision.wanted,
-                "why": decision.why,
-                "age": _finite(decision.age),
-                "late": bool(decision.late),
-                "times": {name: _finite(seconds) for name, seconds in vars(decision.times).items()},
-            }
-        return shown
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if abs(value) < float("inf") else None

@@ -34,7 +34,7 @@ def health(channels: Sequence[Channel]) -> Health:
     """How the loops of some channels are now."""
     alive, serving, troubles = True, True, []
     for channel in channels:
-        state, beat, now = channel.state(), channel.tally.beat(), channel.tally.clock()
+        state, beat, now = channel.camera.state, channel.tally.beat(), channel.tally.clock()
         if state.phase == "ended":
             continue
         silent = now - (beat.turned if beat.decided is None else beat.decided)

@@ -46,7 +46,7 @@ class LoopCollector:
             looks.add_metric([name], sum(count * frames for count, frames in report.looks))
             for cause, count in vars(report.drops).items():
                 drops.add_metric([name, cause], count)
-            up.add_metric([name], channel.state().phase == "live")
+            up.add_metric([name], channel.camera.state.phase == "live")
             for family, counts, spread in zip(
                 (times, ages), channel.tally.at_most(BOUNDS), (report.decision_time, report.frame_age), strict=True
             ):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from allweather.runtimes.errors import OutputError, writing
 from allweather.runtimes.frame import Decision, Frame
@@ -129,29 +130,33 @@ class JsonlSink(Sink):
 
 
 def line(decision: Decision) -> str:
-    """The decision as one line of JSON with its line end; what is no finite number is null."""
-    entry = {
+    """The decision as one line of JSON with its line end."""
+    return json.dumps(entry(decision), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def entry(decision: Decision) -> dict[str, Any]:
+    """The decision as plain values that JSON knows; what is no finite number is None."""
+    return {
         "index": int(decision.index),
         "label": decision.label,
-        "confidence": _number(decision.confidence),
+        "confidence": number(decision.confidence),
         "views": list(decision.views),
         "predicted_losses": _numbers(decision.predicted_losses),
-        "age": _number(decision.age),
+        "age": number(decision.age),
         "late": bool(decision.late),
         "skipped": int(decision.skipped),
         "wanted": int(decision.wanted),
-        "time_left": _number(decision.time_left),
-        "expected_seconds": _number(decision.expected_seconds),
+        "time_left": number(decision.time_left),
+        "expected_seconds": number(decision.expected_seconds),
         "why": decision.why,
-        "times": {name: _number(seconds) for name, seconds in asdict(decision.times).items()},
+        "times": {name: number(seconds) for name, seconds in asdict(decision.times).items()},
     }
-    return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
     """A plain float, as numpy's are not JSON; None for nan and infinity, which JSON does not know."""
     return float(value) if math.isfinite(value) else None
 
 
 def _numbers(values: Iterable[float]) -> list[float | None]:
-    return [_number(value) for value in values]
+    return [number(value) for value in values]

@@ -161,6 +161,19 @@ def test_what_no_waiting_mends_reaches_the_reader() -> None:
         next(iter(camera(connect)))
 
 
+def test_a_film_that_is_damaged_is_not_tried_for_ever() -> None:
+    class Film(Cut):
+        endless = False
+
+        def retrieve(self) -> Image | None:
+            raise CameraError("the video holds no readable frame")
+
+    film = Film(3)
+    with pytest.raises(CameraError, match="no readable frame"):
+        next(iter(camera(lambda: film)))
+    assert film.closed == 1
+
+
 def test_closing_ends_the_wait_for_a_camera_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_live, "FIRST_WAIT", 20.0)
     monkeypatch.setattr(camera_live, "LONGEST_WAIT", 20.0)
