@@ -46,6 +46,7 @@ class GuardedEngine:
     ) -> None:
         self._again, self._name, self._usual, self._clock = again, name, usual, clock
         self._restarts: deque[float] = deque(maxlen=RESTARTS_MOST)
+        self._closed = False
         self._worker = _Worker(lambda: engine, name)
 
     def run(self, images: Image) -> Floats:
@@ -55,6 +56,8 @@ class GuardedEngine:
             EngineError: it failed or hung; another one is there for the next call.
             StalledError: it did so too often.
         """
+        if self._closed:
+            raise EngineError(f"the engine {self._name} has been closed; load it again")
         limit = self._usual if len(images) in self._worker.known else FIRST_SECONDS
         try:
             return self._worker.run(images, limit)
@@ -64,6 +67,7 @@ class GuardedEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
+        self._closed = True
         self._worker.close()
 
     def _restart(self, error: EngineError) -> None:
@@ -82,6 +86,8 @@ class GuardedEngine:
 class _Worker:
     """One thread with one engine, which it also opens and closes.
 
+    Not a ThreadPoolExecutor: Python waits for its threads when the program ends, also for one that hangs.
+
     Attributes:
         known: batch sizes that it has run.
     """
@@ -95,8 +101,6 @@ class _Worker:
         self._thread.start()
 
     def run(self, images: Image, limit: float) -> Floats:
-        if not self._thread.is_alive():
-            raise EngineError(f"the engine {self._name} has been closed")
         self._asked.put(images)
         try:
             answer = self._answers.get(timeout=limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,22 +33,21 @@ class VideoSink(Sink):
     formats do not know; frames of another size are resized to it.
     """
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float | Callable[[], float]) -> None:
         """Touches nothing yet.
 
         Args:
             path: the file, .mp4, .avi or .webm; its folder is made if missing.
-            fps: frames a second at which it will play, > 0.
+            fps: frames a second at which it will play, > 0; or what tells them when the first frame is there, as a
+                camera that had to be waited for does not know its speed before.
 
         Raises:
             UsageError: the suffix or the speed is none that can be written.
         """
         if path.suffix.lower() not in CODECS:
             raise UsageError(f"a video is written as {', '.join(CODECS)}; got {path.name!r}")
-        if not (math.isfinite(fps) and 0 < fps <= FASTEST):
-            raise UsageError(f"a video has more than 0 and at most {FASTEST:.0f} frames a second; got {fps}")
         self._path = path
-        self._fps = fps
+        self._fps = fps if callable(fps) else _speed(fps)
         self._undo = ExitStack()
         self._beside = path
         self._writer: cv2.VideoWriter | None = None
@@ -85,12 +85,13 @@ class VideoSink(Sink):
 
     def _start(self, *, width: int, height: int) -> cv2.VideoWriter:
         """Opens the encoder on a file beside the final one."""
+        fps = _speed(self._fps()) if callable(self._fps) else self._fps
         self._size = (max(2, width - width % 2), max(2, height - height % 2))
         with ExitStack() as undo:
             self._beside = undo.enter_context(atomic_file(self._path))
             codec = CODECS[self._path.suffix.lower()]
             with quiet():
-                writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*codec), self._fps, self._size)
+                writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*codec), fps, self._size)
             if not writer.isOpened():
                 raise OutputError(
                     f"cannot write {self._path}: this cv2 cannot encode {codec} at {self._size[0]} x "
@@ -110,3 +111,9 @@ class VideoSink(Sink):
                 f"cannot write {self._path}: it holds {int(count) if fine else 0} of {self._count} frames; "
                 "the disk may be full, free some space or choose another place"
             )
+
+
+def _speed(fps: float) -> float:
+    if not (math.isfinite(fps) and 0 < fps <= FASTEST):
+        raise UsageError(f"a video has more than 0 and at most {FASTEST:.0f} frames a second; got {fps}")
+    return fps

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from allweather.runtimes import loop
 from allweather.runtimes.camera import camera_from, open_camera
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.frame import Decision, Image
 from allweather.runtimes.image import Region
 from allweather.runtimes.perceiver import Perceiver
@@ -36,11 +37,14 @@ def watch(
         One decision a frame: every frame of a file or folder, the newest one of a live source.
 
     Raises:
+        UsageError: `perceiver` is none, or the region does not lie inside the frame.
         CameraError: the source cannot be opened or read.
         EngineError: the engine fails again and again.
         StalledError: camera or engine hangs, also when started anew.
-        UsageError: the region does not lie inside the frame.
     """
+    if not isinstance(perceiver, Perceiver):
+        came = type(perceiver).__name__
+        raise UsageError(f"watch wants a source and a perceiver, as allweather.load gives one; got {came}")
     camera = open_camera(source, live=live) if isinstance(source, str | int | Path) else camera_from(source)
     with camera, closing(loop.watch(camera, perceiver, region=region)) as decisions:
         for _, decision in decisions:

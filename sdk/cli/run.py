@@ -96,7 +96,8 @@ def run(
         )
         watched, channels = [], []
         for number, name in enumerate(source):
-            camera = stack.enter_context(open_camera(name, live=live))
+            camera = open_camera(name, live=live)
+            stack.callback(camera.close)  # the loop opens it, so that what passes before is counted, too
             tally = Tally()
             channels.append(Channel(camera, tally, perceiver.budget))
             files = [_numbered(path, number, len(source)) for path in (jsonl, video)]
@@ -165,7 +166,7 @@ def _sinks(
     if jsonl:
         sinks.append(JsonlSink(jsonl, rotate_bytes=round(jsonl_mb * MEGABYTE) if jsonl_mb else None, fsync=fsync))
     if video:
-        sinks.append(VideoSink(video, camera.fps or FPS))
+        sinks.append(VideoSink(video, lambda: camera.fps or FPS))
     if show:
         sinks.append(WindowSink())
     return sinks

@@ -74,6 +74,7 @@ def test_a_guarded_engine_answers_as_it_would_alone() -> None:
     bench.end()
     with pytest.raises(EngineError, match="has been closed"):
         bench.engine.run(images)
+    assert len(bench.made) == 1  # no other one is started for it
 
 
 @pytest.mark.parametrize("mood", ["hangs", "throws"])

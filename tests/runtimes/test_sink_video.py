@@ -128,3 +128,16 @@ def test_a_video_that_the_disk_has_no_room_for_is_an_output_error(suffix: str, t
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_speed_may_be_known_with_the_first_frame_only(tmp_path: Path) -> None:
+    known: list[float] = []
+    with opened(VideoSink(tmp_path / "film.avi", lambda: known[0])) as sink:
+        known.append(12.0)
+        sink.write(frame(), decision(), None)
+    assert cv2.VideoCapture(str(tmp_path / "film.avi")).get(cv2.CAP_PROP_FPS) == 12
+    with (
+        opened(VideoSink(tmp_path / "other.avi", lambda: 1e9)) as sink,
+        pytest.raises(UsageError, match="frames a second"),
+    ):
+        sink.write(frame(), decision(), None)

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import allweather
 from allweather.cli import console
 from allweather.cli.app import app
 from allweather.runtimes.errors import CameraError, StalledError, UsageError
@@ -145,6 +146,24 @@ def test_two_sources_on_one_engine(exported: tuple[Path, Manifest], folder: Path
     for number, each in enumerate(told):
         rows = (tmp_path / f"d-{number}.jsonl").read_text().splitlines()
         assert each["decided"] == len(rows) == len(list(sources[number].iterdir()))
+
+
+def test_a_file_played_live_accounts_for_every_frame(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+    film, seen = tmp_path / "film.avi", tmp_path / "seen.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 40, (64, 48))
+    for _ in range(60):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    words = ["--source", str(film), "--live", "--video", str(seen), "--page", "0", "--json"]
+    done = CliRunner().invoke(app, ["run", str(exported[0]), *words])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["frames"] == 60
+    assert cv2.VideoCapture(str(seen)).get(cv2.CAP_PROP_FPS) == 40
+
+
+def test_watch_wants_a_perceiver(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"as allweather\.load gives one; got str"):
+        next(iter(allweather.watch(folder, "signs.aw")))  # type: ignore[arg-type]
 
 
 def test_one_bad_source_ends_the_other(exported: tuple[Path, Manifest], folder: Path, tmp_path: Path) -> None:
