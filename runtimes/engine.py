@@ -22,8 +22,8 @@ from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Model, Role
 
-PREFERENCE = ("openvino", "onnx")  # where a bundle has several: the fastest on a CPU first
-PRECISIONS = ("int8", "fp32")
+PREFERENCE = ("tensorrt", "openvino", "onnx")  # where a bundle has several: a GPU, then the fastest on a CPU
+PRECISIONS = ("int8", "fp16", "bf16", "fp32")
 BATCH = 50  # of measurements over many pictures
 
 
@@ -119,6 +119,9 @@ def open_engine(
         return _module("fake").start(Network(b"", b"", "fp32", taken, bundle.outputs(role))), None
     reasons = []
     for model in _candidates(bundle, engine, precision, role):
+        if model.engine not in names():
+            reasons.append(f"{model.engine}: this allweather has no such engine; update it")
+            continue
         try:
             running = _start(bundle, model, threads)
         except DependencyError as error:

@@ -23,8 +23,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=1, le=4096)]
-EngineName = Literal["openvino", "onnx"]
-Precision = Literal["fp32", "int8"]
+EngineName = Literal["openvino", "onnx", "tensorrt"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Role = Literal["classifier", "predictor"]
 
 
@@ -67,6 +67,8 @@ class Parity(_Strict):
         agreement: share of pictures that get the same top class, or the same view of the lowest loss.
         accuracy: share of pictures that get the right class from this model; None for a predictor.
         reference_accuracy: the same from torch.
+        corrupted_accuracy: the same share with every picture corrupted; None where it was not measured.
+        reference_corrupted_accuracy: the same from torch.
     """
 
     images: Annotated[int, Field(ge=1)]
@@ -75,6 +77,8 @@ class Parity(_Strict):
     agreement: Share
     accuracy: Share | None
     reference_accuracy: Share | None
+    corrupted_accuracy: Share | None = None
+    reference_corrupted_accuracy: Share | None = None
 
 
 class Model(_Strict):
@@ -88,8 +92,10 @@ class Model(_Strict):
         weights: OpenVINO's .bin; None where the graph holds them.
         golden: float32 [n, C or V] .npy: its answers to the golden frames on the machine of the export.
         tolerance: largest difference from `golden` that a device may show.
-        seconds: cost curve on the machine of the export: median seconds of a call with 1, 2, ... pictures.
+        seconds: cost curve on the machine of the export: median seconds of a call with 1, 2, ... pictures; empty where
+            that machine could not run this engine.
         parity: measured when it was exported.
+        forced: what the gate held against it, where it was written all the same (`export --force`).
     """
 
     role: Role
@@ -101,6 +107,7 @@ class Model(_Strict):
     tolerance: Finite
     seconds: Annotated[tuple[Finite, ...], Field(max_length=64)]
     parity: Parity
+    forced: Annotated[str, Field(max_length=1000)] = ""
 
 
 class Calibration(_Strict):
