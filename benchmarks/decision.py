@@ -17,7 +17,7 @@ import openvino
 import torch
 
 from allweather import load
-from allweather.exporters.export import export
+from allweather.exporters.export import Choice, export
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.device import this_device
 from allweather.runtimes.frame import Image
@@ -47,7 +47,7 @@ def make_bundle(path: Path, precision: Precision = "int8") -> None:
     data = Dataset("random", CLASSES, split, split, split, mirrors=True)
     weights = model.network.state_dict()
     start = Checkpoint("resnet50", CLASSES, spec, weights, "random", 0, predictor=predictor)
-    export(start, data, path, engines=["openvino"], precisions=[precision])
+    export(start, data, path, Choice(["openvino"], [precision], force=True))
 
 
 def raw_call(bundle: Bundle, role: Role, picture: Image) -> Callable[[], object]:

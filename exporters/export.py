@@ -1,96 +1,155 @@
-"""From a checkpoint to a bundle: compile for each engine and precision, measure each, write all or nothing."""
+"""From a checkpoint to a bundle: compile, measure and judge every candidate; write those that prove themselves."""
 
 from __future__ import annotations
 
-import importlib
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from allweather.exporters.quantize import quantize_onnx, quantize_openvino
-from allweather.exporters.subject import Subject, subjects
-from allweather.exporters.to_onnx import to_onnx
-from allweather.exporters.to_openvino import read_onnx, serialize
-from allweather.exporters.verify import compare, cost_curve, tolerance
+from allweather.exporters.calibrate import half_corrupted
+from allweather.exporters.candidates import Candidate, Compiler, offered
+from allweather.exporters.subject import subjects
 from allweather.runtimes.bundle import npy, write_bundle
 from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import Network, answer_all
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.frame import Image
-from allweather.runtimes.manifest import EngineName, Input, Manifest, Model, Precision
+from allweather.runtimes.manifest import Calibration, EngineName, Input, LeftOut, Manifest, Precision
 from allweather.trainers.checkpoint import LIBRARIES, Checkpoint, library_versions
 from allweather.trainers.splits import Dataset
 
-ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")
-PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-log = logging.getLogger(__name__)
-
+ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")  # where none is named; TensorRT is for those who have a GPU
 GOLDEN_PICTURES = 8
-RANKS_ALIKE = 0.95  # share of pictures in which an INT8 predictor must pick the view that torch picks
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which candidates to compile, and which of them to keep.
+
+    Attributes:
+        engines: to compile for.
+        precisions: all of these that pass the gate are kept. None to try all that this machine can run, and to keep of
+            each engine fp32 and the fastest; of TensorRT all, as only the device can time them.
+        force: keep what the gate refuses as well; the manifest says so.
+    """
+
+    engines: Sequence[EngineName] = ENGINES
+    precisions: Sequence[Precision] | None = None
+    force: bool = False
+
+
+USUAL = Choice()
 
 
 def export(
     checkpoint: Checkpoint,
     dataset: Dataset,
     out: Path,
-    *,
-    engines: Sequence[EngineName],
-    precisions: Sequence[Precision],
+    choice: Choice = USUAL,
     watch: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
     """Compiles a checkpoint and writes the bundle.
 
     Args:
-        checkpoint: the classifier.
-        dataset: its train split calibrates INT8; its test split measures parity and gives the golden frames.
+        checkpoint: the classifier, and its predictor, which is always there in fp32, too: INT8 may lose its order.
+        dataset: its train split calibrates INT8; its validation split is what the gate judges on.
         out: folder or .zip to write.
-        engines: of `ENGINES`.
-        precisions: of `PRECISIONS`. A predictor is always there in fp32, too: in INT8 it may lose its order.
+        choice: what to compile and keep.
         watch: told the name of each step as it begins.
 
     Raises:
-        UsageError: the data set is of other classes or another size than the checkpoint.
+        UsageError: the data set is of other classes or another size than the checkpoint; no engine offers a precision.
         DataError: INT8 is asked for and there are too few pictures to calibrate on.
         EngineError: the network has an operation that an engine has not.
-        ParityError: an fp32 model does not compute what torch does.
+        ParityError: the gate refuses every classifier.
         OutputError: the bundle cannot be written.
     """
     _check_fit(checkpoint, dataset)
+    plan = _plan(choice)
     watch("reference answers from torch")
-    contents: dict[str, bytes] = {}
-    models, frames, provenance = [], np.zeros(0, np.uint8), None
-    for subject in subjects(checkpoint, dataset, int8="int8" in precisions):
-        if subject.role == "classifier":
-            frames = subject.images[:GOLDEN_PICTURES]
-            provenance = subject.calibration.provenance if subject.calibration else None
-        watch(f"ONNX graph of the {subject.role}")
-        graph = to_onnx(subject.model, subject.spec)
-        wanted = precisions if subject.role == "classifier" else tuple(dict.fromkeys(("fp32", *precisions)))
-        for engine in engines:
-            for precision in wanted:
+    kept: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    provenance: Calibration | None = None
+    frames = _golden(dataset)
+    for subject in subjects(checkpoint, dataset, int8=any("int8" in names for names in plan.values())):
+        compiler = Compiler(subject)
+        provenance = subject.calibration.provenance if subject.calibration else None
+        for engine, precisions in plan.items():
+            found = []
+            for precision in precisions if subject.role == "classifier" else _with_fp32(precisions):
                 watch(f"{subject.role}: {engine} {precision}")
-                network = _compile(subject, graph, engine, precision)
-                model, files = _measured(network, engine, subject, frames)
-                if subject.role == "predictor" and precision == "int8" and model.parity.agreement < RANKS_ALIKE:
-                    log.warning(
-                        "%s: the INT8 predictor is left out, as it picks the view that torch picks in %.0f %% only; "
-                        "the fp32 one is there", engine, 100 * model.parity.agreement,
-                    )  # fmt: skip
-                    continue
-                models.append(model)
-                contents |= files
-    contents["golden/frames.npy"] = npy(frames)
+                found.append(compiler.candidate(engine, precision, frames))
+            chosen, others = _chosen(found, choice)
+            kept += chosen
+            left_out += others
+    if not any(candidate.model.role == "classifier" for candidate in kept):
+        reasons = "; ".join(f"{one.engine} {one.precision}: {one.reason}" for one in left_out)
+        raise ParityError(f"no classifier passes the gate ({reasons}); --force writes them nonetheless")
+    manifest = _manifest(checkpoint, kept, left_out, provenance, frames)
+    contents = {name: content for candidate in kept for name, content in candidate.files.items()}
+    write_bundle(out, manifest, {**contents, "golden/frames.npy": npy(frames)})
+    return manifest
+
+
+def _plan(choice: Choice) -> dict[EngineName, tuple[Precision, ...]]:
+    wanted = None if choice.precisions is None else tuple(choice.precisions)
+    plan = {engine: offered(engine, wanted) for engine in choice.engines}
+    if any(not names for names in plan.values()) and wanted is not None:
+        engine = next(engine for engine, names in plan.items() if not names)
+        there = ", ".join(offered(engine, None))
+        raise UsageError(f"{engine} is not compiled in {' or '.join(wanted)}; choose of {there}")
+    return plan
+
+
+def _with_fp32(precisions: Iterable[Precision]) -> tuple[Precision, ...]:
+    return tuple(dict.fromkeys(("fp32", *precisions)))
+
+
+def _golden(dataset: Dataset) -> Image:
+    """A few pictures that every device must answer alike, every second one corrupted."""
+    count = min(GOLDEN_PICTURES, len(dataset.val))
+    places = np.linspace(0, len(dataset.val) - 1, count).astype(int)
+    return half_corrupted(dataset.val.images[places].numpy())
+
+
+def _chosen(found: list[Candidate], choice: Choice) -> tuple[list[Candidate], list[LeftOut]]:
+    """Of one engine and role: what is kept, the one to prefer first, and what is not."""
+    passed = [one for one in found if not one.reason]
+    refused = [one for one in found if one.reason]
+    passed.sort(key=lambda one: one.model.seconds or (0.0,))  # stable: TensorRT's stay in the order they are offered
+    slower: list[Candidate] = []
+    if choice.precisions is None and passed and passed[0].model.seconds:
+        slower = [one for one in passed[1:] if one.model.precision != "fp32"]
+        passed = [one for one in passed if one not in slower]
+    left_out = [one.left_out(f"{passed[0].model.precision} answers sooner") for one in slower]
+    if choice.force:
+        return passed + [_forced(one) for one in refused], left_out
+    return passed, left_out + [one.left_out(one.reason) for one in refused]
+
+
+def _forced(candidate: Candidate) -> Candidate:
+    model = candidate.model.model_copy(update={"forced": candidate.reason})
+    return Candidate(model, candidate.files, candidate.reason)
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    kept: list[Candidate],
+    left_out: list[LeftOut],
+    provenance: Calibration | None,
+    frames: Image,
+) -> Manifest:
     predictor = checkpoint.predictor
-    manifest = Manifest(
+    return Manifest(
         arch=checkpoint.arch,
         classes=checkpoint.classes,
         input=Input.of(checkpoint.input),
         views=predictor.views if predictor else ("identity",),
         predictor=Input.of(predictor.seen) if predictor else None,
         policies=checkpoint.policies,
-        models=tuple(models),
+        models=tuple(candidate.model for candidate in kept),
+        left_out=tuple(left_out),
         golden_frames="golden/frames.npy",
         golden_count=len(frames),
         calibration=provenance,
@@ -98,8 +157,6 @@ def export(
         versions=library_versions((*LIBRARIES, "onnx", "onnxruntime", "openvino", "nncf")),
         files={},
     )
-    write_bundle(out, manifest, contents)
-    return manifest
 
 
 def _check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
@@ -107,43 +164,3 @@ def _check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
     checkpoint.refuse_other_classes(dataset.classes)
     if (side, side) != (checkpoint.input.height, checkpoint.input.width):
         raise UsageError(f"the checkpoint takes {checkpoint.input.height} px, {dataset.name} came in {side} px")
-
-
-def _compile(subject: Subject, graph: bytes, engine: EngineName, precision: Precision) -> Network:
-    weights, calibration = b"", subject.calibration
-    if engine == "openvino":
-        model = read_onnx(graph)
-        if precision == "int8" and calibration:
-            model = quantize_openvino(model, calibration)
-        graph, weights = serialize(model)
-    elif precision == "int8" and calibration:
-        graph = quantize_onnx(graph, calibration)
-    return Network(graph, weights, precision, subject.spec, subject.answers.shape[1])
-
-
-def _measured(network: Network, engine: EngineName, subject: Subject, frames: Image) -> tuple[Model, dict[str, bytes]]:
-    """Runs a compiled network; returns what the manifest says of it, and its files."""
-    running = importlib.import_module(f"allweather.runtimes.engine_{engine}").start(network)
-    parity = compare(answer_all(running, subject.images), subject.answers, subject.labels)
-    golden = np.concatenate([running.run(subject.spec.prepare(image)[None]) for image in frames])
-    seconds = cost_curve(running, subject.images[0])
-    running.close()
-    precision: Precision = "int8" if network.precision == "int8" else "fp32"
-    name = f"{engine}/{subject.role}-{precision}.{'xml' if engine == 'openvino' else 'onnx'}"
-    bin_name = f"{engine}/{subject.role}-{precision}.bin" if engine == "openvino" else None
-    golden_name = f"golden/{subject.role}-{engine}-{precision}.npy"
-    files = {name: network.graph, golden_name: npy(golden)}
-    if bin_name:
-        files[bin_name] = network.weights
-    model = Model(
-        role=subject.role,
-        engine=engine,
-        precision=precision,
-        file=name,
-        weights=bin_name,
-        golden=golden_name,
-        tolerance=tolerance(precision, parity),
-        seconds=seconds,
-        parity=parity,
-    )
-    return model, files

@@ -10,17 +10,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from allweather.exporters.calibrate import CalibrationSet, calibration_set
+from allweather.exporters.calibrate import CalibrationSet, calibration_set, corrupted, half_corrupted
+from allweather.exporters.gate import Answers
+from allweather.runtimes.engine import Engine, answer_all
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Role
 from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.corrupt.catalogue import COMMON, corrupt
 from allweather.trainers.splits import Dataset
 from allweather.trainers.targets import logits
 
-PARITY_PICTURES = 1000  # of the test split; +-1.9 points at 90 % (95 % interval), +-0.2 for an agreement of 99.9 %
-SEVERITY = 3
+JUDGED = 1000  # validation pictures, and as many corrupted: +-1.9 points at 90 %, +-0.2 for an agreement of 99.9 %
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,32 @@ class Subject:
         role: what it is for.
         model: float [n, 3, h, w] in 0..1 -> float [n, outputs], in eval mode.
         spec: what it takes.
-        images: uint8 [n, h, w, 3], pictures that it is judged on.
-        answers: float32 [n, outputs], torch's to them.
-        labels: int64 [n], the truth; None where there is none.
+        clean: uint8 [n, h, w, 3], pictures that it is judged on; for a predictor every second one is corrupted.
+        corrupted: the same ones corrupted; None for a predictor.
+        labels: int64 [n], the truth; None for a predictor.
+        answers: torch's.
         calibration: for INT8; None where it is not asked for.
     """
 
     role: Role
     model: nn.Module
     spec: InputSpec
-    images: Image
-    answers: Floats
+    clean: Image
+    corrupted: Image | None
     labels: npt.NDArray[np.int64] | None
+    answers: Answers
     calibration: CalibrationSet | None
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that it answers with for each picture."""
+        return int(self.answers.clean.shape[1])
+
+    def asked(self, engine: Engine) -> Answers:
+        """An engine's answers to the pictures that this network is judged on."""
+        return Answers(
+            answer_all(engine, self.clean), None if self.corrupted is None else answer_all(engine, self.corrupted)
+        )
 
 
 def subjects(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterator[Subject]:
@@ -51,7 +64,7 @@ def subjects(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterato
 
     Args:
         checkpoint: of both.
-        dataset: its train split calibrates INT8; its test split is what they are judged on.
+        dataset: its train split calibrates INT8; its validation split is what they are judged on.
         int8: whether calibration pictures are needed.
 
     Raises:
@@ -59,29 +72,24 @@ def subjects(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterato
         CheckpointError: the weights do not fit.
     """
     calibration = calibration_set(dataset) if int8 else None
-    count = min(PARITY_PICTURES, len(dataset.test))
-    some = dataset.test.take(torch.linspace(0, len(dataset.test) - 1, count).long())
-    images, classifier = some.images.numpy(), checkpoint.classifier()
-    answers = logits(classifier, some.images).numpy()
-    yield Subject("classifier", classifier, checkpoint.input, images, answers, some.labels.numpy(), calibration)
+    count = min(JUDGED, len(dataset.val))
+    some = dataset.val.take(torch.linspace(0, len(dataset.val) - 1, count).long())
+    clean, classifier = some.images.numpy(), checkpoint.classifier()
+    worse = corrupted(clean)
+    answers = Answers(_torch(classifier, clean), _torch(classifier, worse))
+    yield Subject("classifier", classifier, checkpoint.input, clean, worse, some.labels.numpy(), answers, calibration)
     if checkpoint.predictor is None:
         return
     model, seen = checkpoint.predictor.model(), checkpoint.predictor.seen
     if calibration:
-        calibration = CalibrationSet(_seen(half_corrupted(calibration.images), seen), calibration.provenance)
-    small = _seen(half_corrupted(images), seen)
-    answers = logits(model, torch.from_numpy(small)).numpy()
-    yield Subject("predictor", model, seen, small, answers, None, calibration)
+        calibration = CalibrationSet(_seen(calibration.images, seen), calibration.provenance)
+    small = _seen(half_corrupted(clean), seen)
+    yield Subject("predictor", model, seen, small, None, None, Answers(_torch(model, small), None), calibration)
 
 
-def half_corrupted(images: Image) -> Image:
-    """Every second picture as a predictor's work is: through one of the 15 common corruptions, in turn."""
-    out: Image = images.copy()
-    for number, name in enumerate(COMMON):
-        mine = slice(2 * number + 1, None, 2 * len(COMMON))
-        if len(out[mine]):
-            out[mine] = corrupt(out[mine], name, SEVERITY, np.random.default_rng(number))
-    return out
+def _torch(model: nn.Module, images: Image) -> Floats:
+    answers: Floats = logits(model, torch.from_numpy(images)).numpy()
+    return answers
 
 
 def _seen(images: Image, spec: InputSpec) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 
@@ -21,22 +22,25 @@ INPUT, OUTPUT = "images", "logits"
 class Deployed(nn.Module):
     """A network as the device calls it: pixels in, no preparation left to the caller."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, arithmetic: torch.dtype) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.arithmetic = model.to(arithmetic), arithmetic
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [n, h, w, 3], RGB -> float32 [n, outputs]."""
-        out: Tensor = self.model(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
-        return out
+        pixels = images.to(self.arithmetic)  # first: TensorRT transposes no bytes
+        out: Tensor = self.model(pixels.permute(0, 3, 1, 2) / 255)
+        return out.to(torch.float32)
 
 
-def to_onnx(model: nn.Module, spec: InputSpec) -> bytes:
+def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.float32) -> bytes:
     """Exports and checks a graph.
 
     Args:
         model: float [n, 3, h, w] in 0..1 -> float [n, outputs], in eval mode.
         spec: the size of its pictures.
+        arithmetic: torch.float32, or torch.float16 for a graph whose every tensor is of that type, as a strongly typed
+            TensorRT network wants it.
 
     Returns:
         The content of an .onnx file: input `images` uint8 [n, h, w, 3], output `logits` float32 [n, C].
@@ -49,7 +53,7 @@ def to_onnx(model: nn.Module, spec: InputSpec) -> bytes:
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
-                Deployed(model).eval(),
+                Deployed(copy.deepcopy(model), arithmetic).eval(),
                 (example,),
                 input_names=[INPUT],
                 output_names=[OUTPUT],

@@ -23,6 +23,11 @@ def read_onnx(graph: bytes) -> openvino.Model:
         raise EngineError(f"OpenVINO cannot read the ONNX graph: {str(error).strip()[:200]}") from error
 
 
+def computes_bf16() -> bool:
+    """Whether this processor has instructions for bf16, without which OpenVINO computes in fp32 and says nothing."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def serialize(model: openvino.Model) -> tuple[bytes, bytes]:
     """The IR of a model: (xml, bin)."""
     with TemporaryDirectory() as folder:  # OpenVINO serializes to files only

@@ -23,7 +23,6 @@ from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Model, Role
 
 PREFERENCE = ("tensorrt", "openvino", "onnx")  # where a bundle has several: a GPU, then the fastest on a CPU
-PRECISIONS = ("int8", "fp16", "bf16", "fp32")
 BATCH = 50  # of measurements over many pictures
 
 
@@ -34,7 +33,7 @@ class Network:
     Attributes:
         graph: ONNX, or OpenVINO IR's xml.
         weights: OpenVINO IR's bin; empty where `graph` holds them.
-        precision: "fp32" or "int8".
+        precision: "fp32", "bf16", "fp16" or "int8".
         input: size of the pictures it takes.
         outputs: numbers that it answers with for each picture: one a class, or one a view.
         threads: of the processor to run it on; None for the library's choice, all cores.
@@ -98,7 +97,7 @@ def open_engine(
     Args:
         bundle: opened.
         engine: "openvino", "onnx" or "fake"; None for the first of `PREFERENCE` that runs here.
-        precision: "int8" or "fp32"; None for INT8 where the bundle has it.
+        precision: "fp32", "bf16", "fp16" or "int8"; None for the one that the bundle prefers.
         role: which of its networks.
         threads: of the processor, >= 1; None for all cores.
 
@@ -158,7 +157,7 @@ def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role:
             f"{bundle.path} has no {role} for {engine or 'any engine'} {precision or ''}".rstrip()
             + f"; it has {have}: choose one of these or export it"
         )
-    return sorted(fitting, key=lambda model: (PREFERENCE.index(model.engine), PRECISIONS.index(model.precision)))
+    return sorted(fitting, key=lambda model: PREFERENCE.index(model.engine))  # stable: see `Manifest.models`
 
 
 def _start(bundle: Bundle, model: Model, threads: int | None) -> Engine:

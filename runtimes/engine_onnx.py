@@ -42,14 +42,22 @@ def start(network: Network) -> Engine:
 
 
 class OnnxEngine:
-    """Runs an ONNX graph through one session."""
+    """Runs an ONNX graph through one session.
 
-    def __init__(self, network: Network) -> None:
+    Args:
+        network: to run.
+        literally: compute node for node what the graph says, without ONNX Runtime's optimizations, which round
+            Q/DQ graphs otherwise; slower.
+    """
+
+    def __init__(self, network: Network, *, literally: bool = False) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SEVERITY_ERROR
         options.intra_op_num_threads = network.threads or 0
+        if literally:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.load_model_format", "ONNX")  # not whatever the bytes look like
         if _ELSEWHERE.search(network.graph):
             raise EngineError("onnx: the model keeps weights in another file, outside its bundle; export it again")

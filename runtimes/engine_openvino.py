@@ -45,7 +45,8 @@ class OpenvinoEngine:
     """Runs IR through one infer request for each batch size.
 
     A fixed batch size is compiled for each size, as a dynamic one costs OpenVINO its layout optimizations. Arithmetic
-    that is not INT8 stays fp32 (on a CPU with AMX OpenVINO would take bf16 of its own accord, and answer otherwise).
+    that is not INT8 is fp32 unless the model is said to be bf16 (on a CPU with AMX OpenVINO would take bf16 of its own
+    accord, and answer otherwise).
     """
 
     def __init__(self, network: Network) -> None:
@@ -80,7 +81,8 @@ class OpenvinoEngine:
         try:
             model = self._core.read_model(self._network.graph, self._network.weights)
             model.reshape([count, spec.height, spec.width, 3])
-            hints: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+            arithmetic = "bf16" if self._network.precision == "bf16" else "f32"
+            hints: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
             if self._network.threads:
                 hints["INFERENCE_NUM_THREADS"] = self._network.threads
             compiled = self._core.compile_model(model, "CPU", hints)

@@ -32,7 +32,8 @@ def load(
     Args:
         path: the bundle: a folder or a .zip.
         engine: "openvino", "onnx" or "fake"; None for the fastest that runs here.
-        precision: "int8" or "fp32"; None for INT8 where the bundle has it.
+        precision: "fp32", "bf16", "fp16" or "int8"; None for the one that the bundle prefers: the fastest on the
+            machine of the export.
         budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
         policy: which views are run if there is time, such as "top:2"; None for the bundle's own, or one look where it
             has none.

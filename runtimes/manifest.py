@@ -111,12 +111,33 @@ class Model(_Strict):
 
 
 class Calibration(_Strict):
-    """Where the ranges of the INT8 models come from: `images` pictures of `data`'s `split`, drawn with `seed`."""
+    """Where the ranges of the INT8 models come from: `images` pictures of `data`'s `split`, drawn with `seed`.
+
+    Attributes:
+        corrupted: how many of them were corrupted first.
+    """
 
     data: str
     split: str
     images: Annotated[int, Field(ge=1)]
     seed: int
+    corrupted: Annotated[int, Field(ge=0)] = 0
+
+
+class LeftOut(_Strict):
+    """A model that was compiled and measured, and is not in the bundle.
+
+    Attributes:
+        role, engine, precision, seconds, parity: as of a `Model`.
+        reason: what the gate held against it, or which model answers sooner.
+    """
+
+    role: Role
+    engine: EngineName
+    precision: Precision
+    seconds: Annotated[tuple[Finite, ...], Field(max_length=64)]
+    parity: Parity
+    reason: Annotated[str, Field(max_length=1000)]
 
 
 class Manifest(_Strict):
@@ -126,6 +147,8 @@ class Manifest(_Strict):
         views: what the predictor's answers stand for, in their order; the identity alone where there is none.
         predictor: what the predictor takes; None where there is none.
         policies: that were tuned; the first is what a perceiver does unless it is told otherwise.
+        models: of each engine and role, the one to prefer first.
+        left_out: what the export measured and did not keep.
     """
 
     format: Literal["allweather-bundle"] = "allweather-bundle"
@@ -137,6 +160,7 @@ class Manifest(_Strict):
     predictor: Input | None = None
     policies: Annotated[tuple[Policy, ...], Field(max_length=64)] = ()
     models: Annotated[tuple[Model, ...], Field(min_length=1, max_length=64)]
+    left_out: Annotated[tuple[LeftOut, ...], Field(max_length=64)] = ()
     golden_frames: FileName
     golden_count: Annotated[int, Field(ge=1, le=1024)]
     calibration: Calibration | None

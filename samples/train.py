@@ -6,7 +6,7 @@ FOLDER holds train/CLASS/*.jpg, and val and test likewise.
 import sys
 from pathlib import Path
 
-from allweather.exporters.export import export
+from allweather.exporters.export import Choice, export
 from allweather.trainers.data import open_dataset
 from allweather.trainers.launch import launch
 from allweather.trainers.settings import FitSettings
@@ -16,6 +16,6 @@ folder, bundle = sys.argv[1], Path(sys.argv[2])
 dataset = open_dataset(f"folder:{folder}", 32)
 settings = FitSettings(epochs=2, batch=20)  # a few more for pictures that are harder than the test's
 checkpoint = train("resnet20", dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
-manifest = export(checkpoint, dataset, bundle, engines=["openvino"], precisions=["fp32", "int8"])
+manifest = export(checkpoint, dataset, bundle, Choice(["openvino"]))
 for model in manifest.models:
     print(f"{model.engine} {model.precision}: accuracy {model.parity.accuracy:.3f}, {1000 * model.seconds[0]:.2f} ms")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.exporters.export import export
+from allweather.exporters.export import Choice, export
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Manifest
 from allweather.trainers.checkpoint import Checkpoint
@@ -69,7 +69,7 @@ def exported(
 ) -> tuple[Path, Manifest]:
     """That ResNet-20 as a bundle for every engine and precision, and its manifest."""
     out = tmp_path_factory.mktemp("bundle") / "colours.aw"
-    manifest = export(checkpoint, dataset, out, engines=["openvino", "onnx"], precisions=["fp32", "int8"])
+    manifest = export(checkpoint, dataset, out, Choice(["openvino", "onnx"], ["fp32", "int8"]))
     return out, manifest
 
 

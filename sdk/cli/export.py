@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,19 +12,28 @@ from allweather.cli.console import out as stdout
 from allweather.cli.options import AsJson, Download, EngineChoice, PrecisionChoice
 from allweather.runtimes.errors import DataError
 
+if TYPE_CHECKING:
+    from allweather.runtimes.manifest import LeftOut, Model
+
 
 @guarded
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="made by train or import (.safetensors)")],
     out: Annotated[Path, typer.Option(help="bundle to write: a folder, or one file if it ends in .zip")],
     data: Annotated[str | None, typer.Option(help="what it was trained on: calibrates INT8, measures parity")] = None,
-    engine: Annotated[list[EngineChoice] | None, typer.Option(help="may be given more than once; all")] = None,
-    precision: Annotated[list[PrecisionChoice] | None, typer.Option(help="may be given more than once; all")] = None,
+    engine: Annotated[
+        list[EngineChoice] | None, typer.Option(help="may be given more than once; openvino and onnx if not given")
+    ] = None,
+    precision: Annotated[
+        list[PrecisionChoice] | None,
+        typer.Option(help="may be given more than once; if not given, all are tried, and fp32 and the fastest kept"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="keep what fails the parity gate; the bundle says so")] = False,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
     """Compiles a checkpoint into a bundle that a device runs, and measures what that changed."""
-    from allweather.exporters.export import ENGINES, PRECISIONS
+    from allweather.exporters.export import ENGINES, Choice
     from allweather.exporters.export import export as export_bundle
     from allweather.trainers import checkpoint as checkpoints
     from allweather.trainers.data import FORMS, open_dataset
@@ -40,44 +49,61 @@ def export(
         def watch(step: str) -> None:
             update(0, f"export: {step}")
 
-        manifest = export_bundle(
-            trained,
-            dataset,
-            out,
-            engines=[choice.value for choice in engine] if engine else ENGINES,
-            precisions=[choice.value for choice in precision] if precision else PRECISIONS,
-            watch=watch,
+        choice = Choice(
+            engines=[one.value for one in engine] if engine else ENGINES,
+            precisions=[one.value for one in precision] if precision else None,
+            force=force,
         )
+        manifest = export_bundle(trained, dataset, out, choice, watch)
     for note in dataset.notes:
         say(note)
-    models = [
-        {
-            "role": model.role,
-            "engine": model.engine,
-            "precision": model.precision,
-            "ms": 1000 * model.seconds[0],
-            **model.parity.model_dump(),
-        }
-        for model in manifest.models
-    ]
-    result({"bundle": str(out), "machine": manifest.machine, "models": plain(models)}, as_json, "exported")
+    rows = [_row(model, model.forced and f"forced: {model.forced}") for model in manifest.models]
+    left_out = [_row(model, model.reason) for model in manifest.left_out]
+    result(
+        {"bundle": str(out), "machine": manifest.machine, "models": plain(rows), "left_out": plain(left_out)},
+        as_json,
+        "exported",
+    )
     if not as_json:
-        stdout.print(parity_table(models))
+        stdout.print(parity_table(rows, "in the bundle"))
+        if left_out:
+            stdout.print(parity_table(left_out, "left out"))
 
 
-def parity_table(models: list[dict[str, float | str]]) -> object:
+def _row(model: Model | LeftOut, note: str) -> dict[str, float | str | None]:
+    return {
+        "role": model.role,
+        "engine": model.engine,
+        "precision": model.precision,
+        "ms": 1000 * model.seconds[0] if model.seconds else None,
+        **model.parity.model_dump(),
+        "note": note,
+    }
+
+
+def parity_table(rows: list[dict[str, float | str | None]], what: str) -> object:
     """One row a model: what the export changed."""
     from rich.table import Table
 
-    table = Table(title=f"beside torch, on {models[0]['images']} test pictures", title_justify="left")
-    for head in ("model", "accuracy", "torch", "same answer", "largest difference", "ms a picture"):
-        table.add_column(head, justify="left" if head == "model" else "right")
-    for row in models:
+    table = Table(title=f"{what}: measured on {rows[0]['images']} validation pictures", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for head in ("clean", "corrupted", "as torch", "off by", "ms"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("note")
+    truth = next((row for row in rows if row["role"] == "classifier"), None)
+    if truth:
+        shares = (_share(truth[f"reference_{key}"]) for key in ("accuracy", "corrupted_accuracy"))
+        table.add_row("classifier torch", *shares)
+    for row in rows:
         table.add_row(
-            f"{row['role']}: {row['engine']} {row['precision']}",
-            *("" if row[key] is None else f"{row[key]:.4f}" for key in ("accuracy", "reference_accuracy")),
-            f"{row['agreement']:.4f}",
+            f"{row['role']} {row['engine']} {row['precision']}",
+            *(_share(row[key]) for key in ("accuracy", "corrupted_accuracy", "agreement")),
             f"{row['largest_logit_difference']:.2g}",
-            f"{row['ms']:.2f}",
+            "" if row["ms"] is None else f"{row['ms']:.2f}",
+            str(row["note"]),
         )
     return table
+
+
+def _share(value: float | str | None) -> str:
+    return "" if value is None else f"{value:.4f}"

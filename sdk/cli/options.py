@@ -17,12 +17,15 @@ class EngineChoice(str, Enum):
 
     openvino = "openvino"
     onnx = "onnx"
+    tensorrt = "tensorrt"
 
 
 class PrecisionChoice(str, Enum):
     """Arithmetic of an exported model."""
 
     fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
     int8 = "int8"
 
 
@@ -51,7 +54,7 @@ Devices = Annotated[int, typer.Option(help="processes on this machine")]
 TrainPrecision = Annotated[Arithmetic, typer.Option("--precision", help="auto: bf16 where the device is fast at it")]
 OutCheckpoint = Annotated[Path, typer.Option("--out", help="checkpoint to write (.safetensors)")]
 Engine = Annotated[EngineChoice | None, typer.Option(help="the fastest that runs here if not given")]
-Precision = Annotated[PrecisionChoice | None, typer.Option(help="int8 where the bundle has it if not given")]
+Precision = Annotated[PrecisionChoice | None, typer.Option(help="the one that the bundle prefers if not given")]
 
 
 def checkpoint_path(path: Path) -> Path:

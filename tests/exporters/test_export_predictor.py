@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.exporters import export as module
-from allweather.exporters.export import export
-from allweather.exporters.subject import half_corrupted
+from allweather.exporters import candidates
+from allweather.exporters.calibrate import CalibrationSet, half_corrupted
+from allweather.exporters.export import Choice, export
+from allweather.exporters.quantize_onnx import PERCENTILE, quantize_onnx
 from allweather.runtimes.bundle import Bundle, write_bundle
 from allweather.runtimes.engine import open_engine
 from allweather.runtimes.errors import BundleError
@@ -49,7 +50,7 @@ def seeing(checkpoint: Checkpoint) -> Checkpoint:
 @pytest.fixture(scope="module")
 def bundle(seeing: Checkpoint, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("seeing") / "seeing.aw"
-    export(seeing, dataset, out, engines=("openvino", "onnx"), precisions=("fp32",))
+    export(seeing, dataset, out, Choice(("openvino", "onnx"), ("fp32",)))
     return out
 
 
@@ -112,14 +113,17 @@ def test_an_int8_predictor_that_loses_its_order_leaves_the_fp32_one(
     dataset: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(module, "RANKS_ALIKE", 1.1)
-    manifest = export(seeing, dataset, tmp_path / "small.aw", engines=("onnx",), precisions=("int8",))
+    def clip(graph: bytes, calibration: CalibrationSet) -> bytes:
+        predicts = calibration.images.shape[1:3] == (32, 32) and b"linear.bias" not in graph
+        return quantize_onnx(graph, calibration, 1 if predicts else PERCENTILE)
+
+    monkeypatch.setattr(candidates, "quantize_onnx", clip)
+    manifest = export(seeing, dataset, tmp_path / "small.aw", Choice(("onnx",), ("int8",)))
     assert [(model.role, model.precision) for model in manifest.models] == [
         ("classifier", "int8"), ("predictor", "fp32")
     ]  # fmt: skip
-    assert "the INT8 predictor is left out" in caplog.text
+    assert [(left.role, left.precision) for left in manifest.left_out] == [("predictor", "int8")]
     with load(tmp_path / "small.aw", policy="top:1") as eyes:
         assert len(eyes(dataset.test.images[0].numpy()).views) == 1
 

@@ -151,7 +151,7 @@ def test_no_engine_reads_weights_outside_the_bundle(
             assert "another file" in one_line(caught.value) or "no OpenVINO IR" in str(caught.value)
 
 
-def test_openvino_comes_first_and_int8_before_fp32(real_bundle: Bundle) -> None:
+def test_openvino_comes_first_then_what_the_bundle_prefers(real_bundle: Bundle) -> None:
     def chosen(engine: str | None, precision: str | None) -> tuple[str, str]:
         running, model = open_engine(real_bundle, engine, precision)
         assert model is not None
@@ -159,7 +159,7 @@ def test_openvino_comes_first_and_int8_before_fp32(real_bundle: Bundle) -> None:
         return model.engine, model.precision
 
     assert chosen(None, None) == ("openvino", "fp32")
-    assert chosen("onnx", None) == ("onnx", "int8")
+    assert chosen("onnx", None) == ("onnx", "fp32")
     assert chosen("onnx", "fp32") == ("onnx", "fp32")
     assert chosen(None, "int8") == ("onnx", "int8")
     assert chosen("openvino", "fp32") == ("openvino", "fp32")

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from allweather.exporters.quantize import _nncf
+from allweather.exporters.quantize_openvino import _nncf
 from allweather.trainers.silence import silenced
 
 

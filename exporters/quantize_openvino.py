@@ -1,21 +1,21 @@
-"""INT8 by post-training quantization with NNCF."""
+"""INT8 for OpenVINO by NNCF: after training, with control of the accuracy where that is needed."""
 
 from __future__ import annotations
 
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import openvino
 
 from allweather.exporters.calibrate import CalibrationSet
-from allweather.exporters.to_onnx import INPUT
+from allweather.runtimes.engine import BATCH
+from allweather.runtimes.frame import Image
 from allweather.trainers.silence import silenced
 
 QUIET = {"NNCF_CI": "1"}  # with it NNCF builds a stub for its telemetry: nothing is sent from a user's machine
@@ -31,17 +31,40 @@ def quantize_openvino(model: openvino.Model, calibration: CalibrationSet) -> ope
     return quantized
 
 
-def quantize_onnx(graph: bytes, calibration: CalibrationSet) -> bytes:
-    """INT8 weights and activations as QuantizeLinear / DequantizeLinear pairs."""
+def quantize_with_accuracy(
+    model: openvino.Model,
+    calibration: CalibrationSet,
+    images: Image,
+    labels: npt.NDArray[np.int64],
+    drop: float,
+) -> openvino.Model:
+    """INT8, with layers given back to float one by one, the costliest first, until the accuracy is kept.
 
-    def feed(image: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]]:
-        return {INPUT: image[None]}
+    Args:
+        model: float, left as it is.
+        calibration: pictures that set the ranges.
+        images: uint8 [n, h, w, 3], to measure the accuracy on.
+        labels: int64 [n], the truth.
+        drop: of the accuracy that may be lost, 0..1.
+    """
+
+    def accuracy(compiled: openvino.CompiledModel, items: Iterable[int]) -> tuple[float, None]:
+        chosen = list(items)
+        answers = [compiled(images[chosen[i : i + BATCH]])[0] for i in range(0, len(chosen), BATCH)]
+        return float((np.concatenate(answers).argmax(1) == labels[chosen]).mean()), None
 
     with _nncf() as nncf:
-        data = nncf.Dataset(list(calibration.images), feed)
-        quantized = nncf.quantize(onnx.load_from_string(graph), data, subset_size=len(calibration.images))
-    content: bytes = quantized.SerializeToString()
-    return content
+        careful: openvino.Model = nncf.quantize_with_accuracy_control(
+            model,
+            nncf.Dataset([image[None] for image in calibration.images]),
+            nncf.Dataset(list(range(len(images)))),
+            accuracy,
+            max_drop=drop,
+            drop_type=nncf.DropType.ABSOLUTE,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(calibration.images),
+        )
+    return careful
 
 
 @contextmanager
