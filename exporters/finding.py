@@ -7,7 +7,7 @@ from typing import Literal
 
 from onnx import NodeProto
 
-from allweather.exporters.qdq_graph import title
+from allweather.exporters.qdq_graph import one_line, title
 
 Severity = Literal["error", "advice"]
 
@@ -34,9 +34,9 @@ class Finding:
 
 def error(rule: str, node: NodeProto, text: str, cure: str) -> Finding:
     """A finding that keeps the graph from running in INT8, or from running."""
-    return Finding(rule, "error", title(node), text, cure)
+    return Finding(rule, "error", title(node), one_line(text), one_line(cure))
 
 
 def advice(rule: str, node: NodeProto, text: str, cure: str) -> Finding:
     """A finding that costs time only."""
-    return Finding(rule, "advice", title(node), text, cure)
+    return Finding(rule, "advice", title(node), one_line(text), one_line(cure))

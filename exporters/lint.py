@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 

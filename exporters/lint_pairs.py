@@ -13,8 +13,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto
 
 from allweather.exporters.finding import Finding, advice, error
-from allweather.exporters.qdq_graph import DEQUANTIZE, QUANTIZE, Graph, argument, attribute, is_a, is_external
-from allweather.runtimes.errors import printable
+from allweather.exporters.qdq_graph import DEQUANTIZE, QUANTIZE, Graph, argument, attribute, is_a, is_external, one_line
 
 QOPERATORS = frozenset((
     "ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QGemm", "QLinearAdd", "QLinearAveragePool",
@@ -33,7 +32,7 @@ def external_data(graph: Graph) -> Iterator[Finding]:
     if outside:
         more = f" and {len(outside) - 1} more lie" if len(outside) > 1 else " lies"
         yield Finding(
-            "external-data", "error", printable(outside[0]), f"{more.strip()} outside the file",
+            "external-data", "error", one_line(outside[0]), f"{more.strip()} outside the file",
             "save it whole: onnx.save(onnx.load(path), path, save_as_external_data=False)",
         )  # fmt: skip
 

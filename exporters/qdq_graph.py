@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
+import onnx.numpy_helper
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from allweather.runtimes.errors import EngineError, first_line, printable
@@ -128,7 +128,7 @@ class Graph:
             array: npt.NDArray[Any] = np.asarray(onnx.numpy_helper.to_array(tensor))
         except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
             raise EngineError(
-                f"the tensor {printable(name)} is damaged ({first_line(error)}); export it again"
+                f"the tensor {one_line(name)} is damaged ({first_line(error)}); export it again"
             ) from error
         return array
 
@@ -147,7 +147,8 @@ class Graph:
 
     def roots(self, name: str) -> Iterator[tuple[str, tuple[NodeProto, ...]]]:
         """Tensors that this one holds the numbers of, each with the nodes of `PASSES` on the way, from its end."""
-        seen, waiting = set(), [(name, ())]
+        seen: set[str] = set()
+        waiting: list[tuple[str, tuple[NodeProto, ...]]] = [(name, ())]
         while waiting:
             name, way = waiting.pop()
             if name in seen:
@@ -228,7 +229,12 @@ def attribute(node: NodeProto, name: str, default: int) -> int:
 
 def title(node: NodeProto) -> str:
     """What a person can find a node by: its name, or what it makes if it has none."""
-    return printable(node.name or f"{node.op_type} that makes {next(iter(node.output), 'nothing')}")
+    return one_line(node.name or f"{node.op_type} that makes {next(iter(node.output), 'nothing')}")
+
+
+def one_line(text: str | bytes) -> str:
+    """A word or a sentence with words of a file in it, for a person; protobuf hands on as bytes what is no UTF-8."""
+    return printable(text if isinstance(text, str) else repr(text))
 
 
 def is_external(tensor: TensorProto) -> bool:

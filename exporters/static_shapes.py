@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import onnx
+import onnx.helper
+import onnx.shape_inference
 from onnx import GraphProto
 
 FEW = 64  # numbers of an initializer that may be a shape itself
