@@ -16,6 +16,23 @@ def static_shapes(graph: GraphProto, opset: int) -> dict[str, tuple[int | None, 
         graph: its weights may lie outside the file.
         opset: version of the standard operators.
     """
+    try:
+        bones = _without_weights(graph)
+        domains = sorted({node.domain for node in graph.node} - {"", "ai.onnx"})
+        opsets = [onnx.helper.make_opsetid("", opset), *(onnx.helper.make_opsetid(domain, 1) for domain in domains)]
+        found = onnx.shape_inference.infer_shapes(onnx.helper.make_model(bones, opset_imports=opsets)).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError):
+        return {}
+    return {
+        value.name: tuple(
+            dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
+        )
+        for value in (*found.value_info, *found.input, *found.output)
+    }
+
+
+def _without_weights(graph: GraphProto) -> GraphProto:
+    """The same graph, in which weights are inputs: their shapes are needed, and copying them takes long."""
     bones = GraphProto(name="bones")
     bones.node.extend(graph.node)
     bones.input.extend(graph.input)
@@ -25,17 +42,6 @@ def static_shapes(graph: GraphProto, opset: int) -> dict[str, tuple[int | None, 
     for tensor in graph.initializer:
         if sum(tensor.dims) <= FEW and tensor.ByteSize() <= 16 * FEW:
             bones.initializer.append(tensor)
-        elif tensor.name not in given:  # its shape is all that is needed, and copying it is what would take long
+        elif tensor.name not in given:
             bones.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
-    domains = sorted({node.domain for node in graph.node} - {"", "ai.onnx"})
-    opsets = [onnx.helper.make_opsetid("", opset), *(onnx.helper.make_opsetid(domain, 1) for domain in domains)]
-    try:
-        found = onnx.shape_inference.infer_shapes(onnx.helper.make_model(bones, opset_imports=opsets)).graph
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
-        return {}
-    return {
-        value.name: tuple(
-            dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim
-        )
-        for value in (*found.value_info, *found.input, *found.output)
-    }
+    return bones
