@@ -13,6 +13,7 @@ from allweather.cli.evaluate import evaluate
 from allweather.cli.export import export
 from allweather.cli.finetune import finetune
 from allweather.cli.importing import import_
+from allweather.cli.lint import lint
 from allweather.cli.predictor import predictor
 from allweather.cli.run import run
 from allweather.cli.train import train
@@ -35,6 +36,7 @@ app.command()(tune)
 app.command()(evaluate)
 app.command()(corrupt)
 app.command()(export)
+app.command()(lint)
 app.command()(run)
 app.command()(bench)
 app.command()(doctor)

@@ -1,0 +1,55 @@
+"""allweather lint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from allweather.cli.console import guarded, out, plain, result, say
+from allweather.cli.options import AsJson
+from allweather.runtimes.errors import EngineError
+
+
+@guarded
+def lint(
+    model: Annotated[Path, typer.Argument(help="any .onnx file; a bundle has its own under onnx/")],
+    as_json: AsJson = False,
+) -> None:
+    """Says what keeps TensorRT from running an ONNX file in INT8, node by node; fails if anything does."""
+    from allweather.exporters.lint import load, report
+
+    found = report(load(model))
+    if as_json:
+        counts = {"int8": found.int8, "total": found.total, "pairs": found.pairs, "errors": len(found.errors)}
+        result({"file": str(model), **counts, "findings": plain(found.findings)}, True, "lint")
+    else:
+        if found.findings:
+            out.print(findings_table(plain(found.findings)))
+        out.print(
+            f"{found.int8} of {found.total} Conv, Gemm and MatMul run in INT8, {found.total - found.int8} in float"
+        )
+    if not found.pairs:
+        say("no Q/DQ nodes: nothing is INT8 in this graph")
+    if found.errors:
+        count = len(found.errors)
+        first = found.errors[0]
+        raise EngineError(
+            f"{model} has {count} error{'s' * (count > 1)} that keep{'s' * (count == 1)} INT8 from it, "
+            f"the first at {first.node}: it {first.text}; {first.cure}"
+        )
+
+
+def findings_table(findings: list[dict[str, str]]) -> object:
+    """One row a finding, errors first."""
+    from rich.table import Table
+
+    table = Table(show_lines=True)
+    for head in ("", "rule", "node", "what", "cure"):
+        table.add_column(head, overflow="fold")
+    for row in findings:
+        colour = "red" if row["severity"] == "error" else "yellow"
+        cells = (row[key].replace("[", r"\[") for key in ("rule", "node", "text", "cure"))
+        table.add_row(f"[{colour}]{row['severity']}[/{colour}]", *cells)
+    return table
