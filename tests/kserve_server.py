@@ -5,10 +5,12 @@ Triton's is read with Triton's own published message, the Model Server's as JSON
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import re
 import runpy
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -111,6 +113,7 @@ class KserveServer(ThreadingHTTPServer):
     def __init__(self, root: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.models, self.mischief, self.lock = load_repository(root), Mischief(), threading.Lock()
+        self.open: list[socket.socket] = []
         self.address = f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> KserveServer:
@@ -121,6 +124,9 @@ class KserveServer(ThreadingHTTPServer):
     def __exit__(self, *error: object) -> None:
         self.shutdown()
         self.thread.join()
+        for connection in self.open:  # those that are kept open would be answered for ever
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -134,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.mischief.connections += 1
+        self.server.open.append(self.connection)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 -- the name of the base class
         pass
