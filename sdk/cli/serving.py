@@ -73,7 +73,7 @@ def export_layout(
     engine, precision = (next(iter(chosen), None) for chosen in (engines, precisions))
     written = write_repository(bundle, layout.value, out, engine=engine, precision=precision)
     newest = [each for each in written.versions if each.version == written.newest]
-    models = {each.role: f"{each.engine} {each.precision}" for each in newest}
+    models: dict[str, str] = {each.role: f"{each.engine} {each.precision}" for each in newest}
     result({"repository": str(out), "layout": layout.value, "version": written.newest, **models}, as_json, "exported")
     if not as_json:
         say("docs/serving.md says how to start the server, and samples/ask_server.py how to ask it")

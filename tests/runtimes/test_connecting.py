@@ -68,16 +68,15 @@ def test_views_go_as_one_batch_where_there_is_time_and_fewer_where_there_is_not(
 def test_a_stalled_server_is_given_up_in_time_and_asked_for_less_until_it_is_back(
     server: Any, sample_bundle: Path, frames: Any
 ) -> None:
-    with connect(sample_bundle, server.address, policy="top:4", budget_ms=150) as perceiver:
+    with connect(sample_bundle, server.address, policy="top:4", budget_ms=400) as perceiver:
         assert len(perceiver(frames[0]).views) == 4
-        server.mischief.delay = 0.3
+        server.mischief.delay = 3
         for _ in range(4):
             began = time.monotonic()
-            with pytest.raises(NoAnswerError, match=r"no answer within 1\d\d ms"):
+            with pytest.raises(NoAnswerError, match=r"no answer within [34]\d\d ms"):
                 perceiver(frames[0])
-            assert time.monotonic() - began < 0.3
+            assert time.monotonic() - began < 1.2
         server.mischief.delay = 0
-        time.sleep(0.4)  # the calls that were given up are still on their way through the server
         first = perceiver(frames[0])
         assert first.views == ("identity",)
         assert not first.late
@@ -93,7 +92,7 @@ def test_without_a_server_the_frame_is_lost_at_once(
     began = time.monotonic()
     with pytest.raises(EngineError, match="see that the server runs there"):
         perceiver(frames[0])
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1
     perceiver.close()
 
 

@@ -88,7 +88,7 @@ def test_one_connection_serves_all_calls_and_is_renewed_when_the_server_closed_i
     assert server.mischief.connections == 3
 
 
-@pytest.mark.parametrize("mischief", [{"delay": 0.6}, {"drip": 0.02}], ids=["stalls", "drips"])
+@pytest.mark.parametrize("mischief", [{"delay": 3}, {"drip": 0.02}], ids=["stalls", "drips"])
 def test_a_call_ends_in_time_and_the_next_one_is_as_good_as_new(
     there: RemoteEngine, server: Any, here: Engine, mischief: dict[str, float]
 ) -> None:
@@ -99,7 +99,7 @@ def test_a_call_ends_in_time_and_the_next_one_is_as_good_as_new(
     began = time.monotonic()
     with pytest.raises(NoAnswerError, match=r"127.0.0.1:\d+ classifier: no answer within 150 ms$"):
         there.run(pictures(1))
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1
     server.mischief.delay = server.mischief.drip = 0
     left[0] = 2
     np.testing.assert_array_equal(there.run(pictures(1, 7)), here.run(pictures(1, 7)))
@@ -145,7 +145,7 @@ def test_a_listener_that_never_answers_is_given_up_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(NoAnswerError, match="no answer within 200 ms"):
             RemoteEngine(f"http://127.0.0.1:{silent.getsockname()[1]}", "classifier", SPEC, 10, seconds=0.2)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1
 
 
 def test_what_is_refused_says_why_in_one_line(there: RemoteEngine, server: Any) -> None:
