@@ -14,7 +14,7 @@ from allweather.runtimes.guard import USUAL_SECONDS, GuardedEngine
 from allweather.runtimes.manifest import Model
 from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker, refuse_unrunnable
 from allweather.runtimes.planner import sizes
-from allweather.runtimes.policy import parse_policy
+from allweather.runtimes.policy import Policy, parse_policy
 from allweather.runtimes.warming import cost_of_looks, cost_of_ranking
 
 
@@ -46,14 +46,11 @@ def load(
         ParityError: this device answers differently than the bundle promises.
         UsageError: the budget is not above 0, or the bundle cannot follow the policy.
     """
-    if budget_ms is not None and not budget_ms > 0:
-        raise UsageError(f"a budget is above 0 milliseconds; got {budget_ms:g}")
+    budget = budget_of(budget_ms)
     if threads is not None and threads < 1:
         raise UsageError(f"threads are a number >= 1; got {threads}")
     bundle = Bundle.open(path)
-    tuned = bundle.manifest.policies
-    chosen = parse_policy(policy, tuned) if policy is not None else (*tuned, CENTER)[0]
-    refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
+    chosen = policy_of(bundle, policy)
     running, model = open_engine(bundle, engine, precision, threads=threads)
     with ExitStack() as undo:
         classifier = _guarded(running, lambda: open_engine(bundle, engine, precision, threads=threads)[0], model)
@@ -68,7 +65,7 @@ def load(
             classifier,
             bundle.classes,
             bundle.input,
-            Budget() if budget_ms is None else Budget(budget_ms / 1000),
+            budget,
             policy=chosen,
             ranker=ranker,
             looks=cost_of_looks(classifier, bundle.input, chosen, (1,) if chosen.stops else counts),
@@ -76,6 +73,29 @@ def load(
         )
         undo.pop_all()
         return perceiver
+
+
+def budget_of(milliseconds: float | None) -> Budget:
+    """The budget of so many milliseconds from capture to decision; None for no deadline.
+
+    Raises:
+        UsageError: they are not above 0.
+    """
+    if milliseconds is not None and not milliseconds > 0:
+        raise UsageError(f"a budget is above 0 milliseconds; got {milliseconds:g}")
+    return Budget() if milliseconds is None else Budget(milliseconds / 1000)
+
+
+def policy_of(bundle: Bundle, name: str | None) -> Policy:
+    """The policy of a name; None for the bundle's own, or one look where it has none.
+
+    Raises:
+        UsageError: there is no such policy, or the bundle cannot follow it.
+    """
+    tuned = bundle.manifest.policies
+    chosen = parse_policy(name, tuned) if name is not None else (*tuned, CENTER)[0]
+    refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
+    return chosen
 
 
 def _guarded(engine: Engine, again: Callable[[], Engine], model: Model | None) -> GuardedEngine:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -108,6 +111,19 @@ def cifar10c() -> Path:
 def golden() -> Path:
     """The folder of other people's published figures."""
     return shared("data/golden")
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Path], Any]:
+    """Serves a model repository over KServe v2 while a `with` block lasts; see tests/kserve_server.py."""
+    serving: Callable[[Path], Any] = runpy.run_path(str(Path(__file__).with_name("kserve_server.py")))["KserveServer"]
+    return serving
+
+
+@pytest.fixture(scope="session")
+def sample_bundle() -> Path:
+    """The bundle of the samples: ten classes of CIFAR-10, a loss predictor, both engines, FP32 and INT8."""
+    return ROOT / "samples" / "bundles" / "cifar10-resnet20"
 
 
 def allweather(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import typer
 from allweather.cli.console import guarded, plain, progress, result, say
 from allweather.cli.console import out as stdout
 from allweather.cli.options import AsJson, Download, EngineChoice, PrecisionChoice
+from allweather.cli.serving import Layout, export_layout, is_bundle
 from allweather.runtimes.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @guarded
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="made by train or import (.safetensors)")],
+    checkpoint: Annotated[Path, typer.Argument(help="made by train or import (.safetensors); with --layout, a bundle")],
     out: Annotated[Path, typer.Option(help="bundle to write: a folder, or one file if it ends in .zip")],
     data: Annotated[str | None, typer.Option(help="what it was trained on: calibrates INT8, measures parity")] = None,
     engine: Annotated[
@@ -29,10 +30,15 @@ def export(
         typer.Option(help="may be given more than once; if not given, all are tried, and fp32 and the fastest kept"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="keep what fails the parity gate; the bundle says so")] = False,
+    layout: Layout = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
     """Compiles a checkpoint into a bundle that a device runs, and measures what that changed."""
+    if layout or is_bundle(checkpoint):
+        engines, precisions = (tuple(each.value for each in chosen or ()) for chosen in (engine, precision))
+        export_layout(checkpoint, layout, out, data=data, engines=engines, precisions=precisions, as_json=as_json)
+        return
     from allweather.exporters.export import ENGINES, Choice
     from allweather.exporters.export import export as export_bundle
     from allweather.trainers import checkpoint as checkpoints

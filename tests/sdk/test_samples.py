@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from typer.main import get_command
 
 from allweather.cli.app import app
+from allweather.exporters.serving import write_repository
+from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.manifest import Manifest
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -40,6 +43,18 @@ def test_train(folder: Path, tmp_path: Path) -> None:
     said = sample("train.py", folder, tmp_path / "colours.aw")
     assert "openvino int8" in said
     assert (tmp_path / "colours.aw" / "manifest.json").is_file()
+
+
+def test_ask_server(sample_bundle: Path, folder: Path, tmp_path: Path, serve: Callable[[Path], Any]) -> None:
+    write_repository(Bundle.open(sample_bundle), "ovms", tmp_path / "repository")
+    picture = folder / "test" / "green" / "000.png"
+    with serve(tmp_path / "repository") as server:
+        line = sample("ask_server.py", sample_bundle, server.address, 5000, picture)
+        assert line.split()[1] in Bundle.open(sample_bundle).classes
+        assert " looks (" in line
+        server.mischief.delay = 0.2
+        line = sample("ask_server.py", sample_bundle, server.address, 100, picture)
+        assert "no answer within the budget (127.0.0.1:" in line
 
 
 def test_the_command_of_the_systemd_unit_is_ours() -> None:

@@ -1,0 +1,34 @@
+"""Decides on pictures with networks on a server, within a budget: python ask_server.py BUNDLE ADDRESS MS PICTURE...
+
+The server is Triton or the OpenVINO Model Server with a repository of BUNDLE ('allweather export BUNDLE --layout'), at
+ADDRESS, such as http://10.0.0.7:8000. The client takes names, size and policy from the bundle. A frame goes in as many
+views as the budget of MS milliseconds leaves time for, in one request; it goes once where more does not fit, and is
+given up where not even that comes back in time.
+"""
+
+import sys
+
+import cv2
+
+from allweather import AllweatherError
+from allweather.runtimes.connecting import connect
+from allweather.runtimes.errors import NoAnswerError
+
+bundle, address, budget, *pictures = sys.argv[1:]
+try:
+    with connect(bundle, address, budget_ms=float(budget)) as perceiver:
+        for picture in pictures:
+            image = cv2.imread(picture)
+            assert image is not None, f"{picture} is no picture"
+            try:
+                decision = perceiver(image, bgr=True)
+            except NoAnswerError as error:
+                print(f"{picture}  no answer within the budget ({error})")
+                continue
+            looks = f"{len(decision.views)} of {decision.wanted} looks ({decision.why})"
+            late = "  late" if decision.late else ""
+            print(
+                f"{picture}  {decision.label}  {decision.confidence:.0%}  {looks}  {1000 * decision.age:.1f} ms{late}"
+            )
+except AllweatherError as error:
+    sys.exit(f"error: {error}")
