@@ -7,7 +7,8 @@ AllweatherError
 |-- CheckpointError   a checkpoint or state dict cannot be read or does not fit
 |-- BundleError       a bundle is damaged, hostile, or of another schema
 |-- EngineError       an engine is missing, or refuses a model
-|   `-- ParityError   an engine answers differently from what the bundle promises
+|   |-- ParityError   an engine answers differently from what the bundle promises
+|   `-- NotBuiltError an engine has to be built on this device first
 |-- CameraError       a source cannot be opened or read
 |-- StalledError      a camera or engine hangs, and was started anew in vain (command line: exit 75)
 |-- OutputError       a result cannot be written (folder, permission, full disk)
@@ -52,6 +53,10 @@ class EngineError(AllweatherError):
 
 class ParityError(EngineError):
     """An engine answers the golden frames differently from what the bundle promises."""
+
+
+class NotBuiltError(EngineError):
+    """The engine of a model has not been built on this device yet."""
 
 
 class CameraError(AllweatherError):
