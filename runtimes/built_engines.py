@@ -119,6 +119,7 @@ class BuiltEngines:
         """
         import fcntl  # not on Windows, where nothing else here needs it
 
+        self._make()
         with _caching(self.folder):
             handle = os.open(self.folder / f"{key.digest}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
@@ -147,24 +148,28 @@ class BuiltEngines:
         with os.fdopen(handle, "rb") as stream:
             return stream.read()
 
+    def _make(self) -> None:
+        """The folder, closed to others."""
+        with _caching(self.folder):
+            self.folder.parent.parent.mkdir(parents=True, exist_ok=True)
+            for part in (self.folder.parent, self.folder):
+                part.mkdir(mode=0o700, exist_ok=True)
+        _refuse_open(self.folder)
+
     def _write(self, name: str, content: bytes) -> None:
+        self._make()
         with _caching(self.folder), atomic_file(self.folder / name) as beside:
             beside.write_bytes(content)
 
 
 def built_engines() -> BuiltEngines:
-    """The folder of this user, in XDG_CACHE_HOME or ~/.cache; made, closed to others, where it is missing.
+    """The folder of this user, in XDG_CACHE_HOME or ~/.cache; the first build makes it.
 
     Raises:
         EngineError: it is a link, another user's, or open to others.
-        OutputError: it cannot be made.
     """
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     folder = (named if named.is_absolute() else Path.home() / ".cache") / "allweather" / "tensorrt"
-    with _caching(folder):
-        folder.parent.parent.mkdir(parents=True, exist_ok=True)
-        for part in (folder.parent, folder):
-            part.mkdir(mode=0o700, exist_ok=True)
     _refuse_open(folder.parent, folder)
     return BuiltEngines(folder)
 

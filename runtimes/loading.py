@@ -31,8 +31,8 @@ def load(
 
     Args:
         path: the bundle: a folder or a .zip.
-        engine: "openvino", "onnx" or "fake"; None for the fastest that runs here.
-        precision: "int8" or "fp32"; None for INT8 where the bundle has it.
+        engine: "openvino", "onnx", "tensorrt", "tensorrt_rtx" or "fake"; None for the fastest that runs here.
+        precision: "int8", "fp16", "bf16" or "fp32"; None for INT8 where the bundle has it.
         budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
         policy: which views are run if there is time, such as "top:2"; None for the bundle's own, or one look where it
             has none.
@@ -96,4 +96,5 @@ def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None,
         EngineError: nothing here can run it.
         ParityError: this device answers differently than the bundle promises.
     """
-    return open_engine(bundle, beside.engine if beside else engine, role="predictor", threads=threads)[0]
+    chosen = engine or (beside.engine if beside else None)
+    return open_engine(bundle, chosen, role="predictor", threads=threads)[0]

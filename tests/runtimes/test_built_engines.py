@@ -134,8 +134,12 @@ def test_what_does_not_begin_like_an_engine_is_not_stored(cache: BuiltEngines, e
     refused(lambda: cache.load(KEY), NotBuiltError)
 
 
-def test_the_folder_is_private(cache: BuiltEngines, tmp_path: Path) -> None:
+def test_the_folder_is_private_and_made_by_the_first_build(cache: BuiltEngines, tmp_path: Path) -> None:
     assert cache.folder == tmp_path / "allweather" / "tensorrt"
+    refused(lambda: cache.load(KEY), NotBuiltError)
+    assert not cache.folder.exists()
+    cache.store(KEY, engine_of(KEY))
+    assert cache.folder.parent.stat().st_mode & 0o777 == 0o700
     assert cache.folder.stat().st_mode & 0o777 == 0o700
     cache.folder.chmod(0o770)
     assert f"chmod 700 {cache.folder}" in refused(built_engines)
@@ -143,6 +147,7 @@ def test_the_folder_is_private(cache: BuiltEngines, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_user_is_refused(cache: BuiltEngines, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.store(KEY, engine_of(KEY))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     assert "not to 12345" in refused(built_engines)
     refused(lambda: cache.load(KEY))
@@ -190,7 +195,7 @@ def test_a_folder_that_cannot_be_written_to_says_where_to_choose_another(
     refused(lambda: cache.store(KEY, engine_of(KEY)), OutputError)
     refused(lambda: cache.store_timings(KEY, b"t"), OutputError)
     monkeypatch.setattr(Path, "mkdir", refuses)
-    refused(built_engines, OutputError)
+    refused(lambda: cache.store(KEY, engine_of(KEY)), OutputError)
 
 
 def test_timings_are_kept_for_a_device_and_version(cache: BuiltEngines) -> None:
