@@ -27,7 +27,8 @@ class Deployed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [n, h, w, 3], RGB -> float32 [n, outputs]."""
-        out: Tensor = self.model(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        # a float first: TensorRT takes uint8 for an input, but transposes none
+        out: Tensor = self.model(images.to(torch.float32).permute(0, 3, 1, 2) / 255)
         return out
 
 

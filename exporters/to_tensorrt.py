@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from allweather.exporters.build_progress import BuildProgress
-from allweather.runtimes.errors import EngineError, printable
-from allweather.runtimes.tensorrt_library import Library
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.tensorrt_library import Library, flat
 
 if TYPE_CHECKING:
     import tensorrt
@@ -159,9 +159,5 @@ def _refusal(library: Library, parser: tensorrt.OnnxParser) -> str:
     if parser.num_errors == 0:
         return f"{library.flavour} cannot read the model: {library.error}; export it again"
     error = parser.get_error(0)
-    node = (
-        f"the node {printable(error.node_name())} ({printable(error.node_operator())})"
-        if error.node_name()
-        else "the model"
-    )
-    return f"{library.flavour} refuses {node}: {printable(error.desc()[:300])}; export it again"
+    node = f"the node {flat(error.node_name())} ({flat(error.node_operator())})" if error.node_name() else "the model"
+    return f"{library.flavour} refuses {node}: {flat(error.desc())}; export it again"

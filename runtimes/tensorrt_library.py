@@ -68,6 +68,11 @@ def open_library(flavour: str) -> Library:
     return Library(flavour, trt, version, _logger(trt))
 
 
+def flat(text: str) -> str:
+    """What a library says over many lines, as one of readable length."""
+    return printable(" ".join(text.split())[:240])
+
+
 @lru_cache(maxsize=2)
 def _logger(trt: Any) -> Any:
     """The process's logger: debug lines for us, and the last error for messages."""
@@ -82,7 +87,8 @@ def _logger(trt: Any) -> Any:
         def log(self, severity: Any, msg: str) -> None:
             """Called by the library, from any thread; must not raise."""
             if int(severity) <= int(trt.ILogger.Severity.ERROR):
-                self.error = printable(msg[:300])
-            log.debug("%s", printable(msg))
+                self.error = flat(msg)
+            for line in msg.splitlines():
+                log.debug("%s", printable(line))
 
     return Logger()
