@@ -117,9 +117,9 @@ class Cuda:
         (graph,) = self._checked("end a graph", cudart.cudaStreamEndCapture(stream))
         try:
             (ready,) = self._checked("prepare a graph", cudart.cudaGraphInstantiate(graph, 0))
+            held.callback(lambda: self._checked("free a prepared graph", cudart.cudaGraphExecDestroy(ready)))
         finally:
             self._checked("free a graph", cudart.cudaGraphDestroy(graph))
-        held.callback(lambda: self._checked("free a prepared graph", cudart.cudaGraphExecDestroy(ready)))
         return ready
 
     def launch(self, graph: Any, stream: Any) -> None:
