@@ -137,7 +137,7 @@ class BuiltEngines:
         path = self.folder / name
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise EngineError(f"{path} cannot be read ({error.strerror}); delete it and {CURE}") from error
@@ -188,8 +188,12 @@ def _refuse_open(*folders: Path) -> None:
     for part in folders:
         try:
             status = part.lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise EngineError(
+                f"{part} cannot be looked at ({error.strerror}); set XDG_CACHE_HOME to another"
+            ) from error
         if not stat.S_ISDIR(status.st_mode):
             raise EngineError(f"{part} is a link or a file; built engines need a folder: delete it and {CURE}")
         if status.st_uid != os.geteuid():
