@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,18 @@ def test_train(folder: Path, tmp_path: Path) -> None:
     said = sample("train.py", folder, tmp_path / "colours.aw")
     assert "openvino int8" in said
     assert (tmp_path / "colours.aw" / "manifest.json").is_file()
+
+
+def test_jetson_check(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+    """As far as it goes without a GPU: one line says what is missing, and the report tells the rest."""
+    command = [sys.executable, str(SAMPLES / "jetson_check.py"), str(exported[0])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1, done.stdout + done.stderr
+    assert "nothing to build with" in done.stdout
+    report = json.loads((tmp_path / "jetson-report.json").read_text())
+    assert report["doctor"]["answer"]["device"]["cores"] >= 1
+    assert report["build"]["answer"] is None
 
 
 def test_the_command_of_the_systemd_unit_is_ours() -> None:
