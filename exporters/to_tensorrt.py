@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from allweather.exporters.build_progress import BuildProgress
 from allweather.runtimes.errors import EngineError
@@ -105,12 +105,12 @@ def _serialized(library: Library, order: Order, progress: BuildProgress, kind: i
         raise EngineError(_refusal(library, parser))
     if (network.num_inputs, network.num_outputs) != (1, 1):
         raise EngineError(f"{library.flavour}: the model has not one input and one output; export it again")
-    config = _configured(library, order, builder, network)
+    config: tensorrt.IBuilderConfig = _configured(library, order, builder, network)
     for flag in flags:
         config.set_flag(getattr(trt.BuilderFlag, flag))
     if progress.monitor is not None:
         config.progress_monitor = progress.monitor
-    cache = _timing_cache(library, order, config)
+    cache: tensorrt.ITimingCache | None = _timing_cache(library, order, config)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         reason = "the build was stopped" if progress.cancelled else library.error
@@ -142,7 +142,7 @@ def _configured(
     return config
 
 
-def _timing_cache(library: Library, order: Order, config: tensorrt.IBuilderConfig) -> Any:
+def _timing_cache(library: Library, order: Order, config: tensorrt.IBuilderConfig) -> tensorrt.ITimingCache | None:
     """Measurements of layers, which later builds need not repeat; None for RTX, which measures nothing."""
     if library.flavour == "tensorrt_rtx":
         return None

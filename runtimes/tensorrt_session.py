@@ -95,9 +95,11 @@ class TensorrtEngine:
         picture = int(np.prod(self._shape))
         with ExitStack() as held:
             held.callback(self._forget)
-            self._runtime, self._engine = self._loaded(plan)
-            self._input, self._output, self._largest = self._tensors(self._engine)
-            self._scratch_size = int(self._engine.device_memory_size_v2)
+            self._runtime, loaded = self._loaded(plan)
+            engine: tensorrt.ICudaEngine = loaded
+            self._engine = engine
+            self._input, self._output, self._largest = self._tensors(engine)
+            self._scratch_size = int(engine.device_memory_size_v2)
             # what the contexts compute in; they share it, as only one of them runs at a time
             self._scratch = cuda.device_memory(held, max(1, self._scratch_size))
             self._device_in = cuda.device_memory(held, self._largest * picture)
@@ -160,8 +162,11 @@ class TensorrtEngine:
             )
 
     def _new_lane(self, count: int) -> _Lane:
-        trt, engine = self._library.trt, self._engine
-        context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        trt = self._library.trt
+        engine: tensorrt.ICudaEngine = self._engine
+        context: tensorrt.IExecutionContext = engine.create_execution_context(
+            trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
         if context is None:
             raise EngineError(f"{self._library.flavour} has no room for {count} pictures: {self._library.error}")
         context.set_device_memory(self._scratch, self._scratch_size)

@@ -154,6 +154,18 @@ def test_the_real_builder_for_rtx_takes_our_graphs_and_refuses_bad_ones() -> Non
     assert done.stdout.endswith("as it must be\n")
 
 
+def test_every_name_of_tensorrt_that_is_used_is_in_the_real_bindings() -> None:
+    wheels = os.environ.get("ALLWEATHER_TENSORRT_WHEELS", "").split()
+    if not wheels:
+        pytest.skip("ALLWEATHER_TENSORRT_WHEELS names no wheels of TensorRT's bindings: its names were not checked")
+    command = [sys.executable, str(ROOT / "benchmarks" / "tensorrt_names.py"), *wheels]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(", 0 wrong") == len(wheels)
+    for name in ("IExecutionContext.execute_async_v3()", "ICudaEngine.device_memory_size_v2", "the fake Builder"):
+        assert done.stdout.count(f"  {name}") >= len(wheels)
+
+
 def test_the_library_is_what_it_says(jetson: Any) -> None:
     library = open_library("tensorrt")
     assert isinstance(library, Library)

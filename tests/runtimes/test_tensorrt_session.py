@@ -160,6 +160,30 @@ def test_every_cuda_call_that_we_make_was_made_to_fail() -> None:
     assert called - {"cudaGetLastError"} == FREEING | CAPTURING | asked | running | starting
 
 
+def test_every_cuda_name_that_we_use_is_in_the_real_bindings() -> None:
+    import ast
+    import importlib.util
+    import inspect
+
+    from allweather.runtimes import cuda_device
+
+    if importlib.util.find_spec("cuda") is None:
+        pytest.skip("cuda-python is not installed: the names of CUDA's runtime were not checked")
+    real = importlib.import_module("cuda.bindings.runtime")
+    nodes = [node for node in ast.walk(ast.parse(inspect.getsource(cuda_device))) if isinstance(node, ast.Attribute)]
+    names = {node.attr for node in nodes if node.attr.startswith("cuda") and ast.unparse(node.value).endswith("cudart")}
+    assert len(names) > 20
+    for name in sorted(names):
+        assert hasattr(real, name), name
+        ours = getattr(__import__("fake_cuda").FakeCudart, name)
+        if callable(ours):
+            signature = (inspect.getdoc(getattr(real, name)) or "").splitlines()[0]
+            wanted = signature.partition("(")[2].rpartition(")")[0]
+            assert len([part for part in wanted.split(",") if part]) == len(inspect.signature(ours).parameters) - 1, (
+                name
+            )
+
+
 def test_a_closed_engine_stays_closed(jetson: Any, network: Any) -> None:
     engine = started(network)
     engine.run(pictures(1))
