@@ -139,7 +139,7 @@ class TensorrtEngine:
         else:
             self._enqueue(lane.context, count)
         self._cuda.wait(self._stream)
-        answers = self._logits[:count].copy()
+        answers: Floats = self._logits[:count].copy()
         if not lane.tried:
             self._capture(lane, count)
         return answers
