@@ -28,7 +28,7 @@ class Deployed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [n, h, w, 3], RGB -> float32 [n, outputs]."""
-        pixels = images.to(self.arithmetic)  # first: TensorRT transposes no bytes
+        pixels = images.to(self.arithmetic)  # first: TensorRT takes uint8 for an input, but transposes none
         out: Tensor = self.model(pixels.permute(0, 3, 1, 2) / 255)
         return out.to(torch.float32)
 

@@ -7,6 +7,7 @@ that mends it; `start(network)` compiles. Its library is imported inside them.
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ import numpy as np
 
 from allweather import runtimes
 from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.errors import BundleError, DependencyError, EngineError, ParityError
+from allweather.runtimes.errors import BundleError, DependencyError, EngineError, NotBuiltError, ParityError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Model, Role
 
 PREFERENCE = ("tensorrt", "openvino", "onnx")  # where a bundle has several: a GPU, then the fastest on a CPU
 BATCH = 50  # of measurements over many pictures
+SIBLINGS = {"tensorrt_rtx": "tensorrt"}  # engines that run the models of another, where they are asked for by name
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def open_engine(
 
     Args:
         bundle: opened.
-        engine: "openvino", "onnx" or "fake"; None for the first of `PREFERENCE` that runs here.
+        engine: one of `names()`; None for the first of `PREFERENCE` that runs here.
         precision: "fp32", "bf16", "fp16" or "int8"; None for the one that the bundle prefers.
         role: which of its networks.
         threads: of the processor, >= 1; None for all cores.
@@ -106,6 +109,7 @@ def open_engine(
 
     Raises:
         EngineError: no model fits, no engine runs here (all reasons are listed), or a library refuses the model.
+        NotBuiltError: the engine that was asked for has to be built on this device first.
         ParityError: the engine answers differently than on the day of the export.
         BundleError: it has no network of this role, or one that ranks other views.
     """
@@ -116,15 +120,23 @@ def open_engine(
     taken = bundle.taken_by(role)
     if engine == "fake":
         return _module("fake").start(Network(b"", b"", "fp32", taken, bundle.outputs(role))), None
-    reasons = []
+    reasons: list[str] = []
+    unbuilt: list[str] = []
     for model in _candidates(bundle, engine, precision, role):
         if model.engine not in names():
             reasons.append(f"{model.engine}: this allweather has no such engine; update it")
             continue
         try:
-            running = _start(bundle, model, threads)
+            running = _start(bundle, model, engine or model.engine, threads)
         except DependencyError as error:
             reasons.append(str(error))
+            continue
+        except NotBuiltError as error:
+            if engine is not None:
+                raise
+            if not unbuilt:
+                log.warning("%s: %s; another engine runs it until then", bundle.path, error)
+            unbuilt.append(str(error))
             continue
         try:
             _replay(bundle, model, running)
@@ -132,7 +144,7 @@ def open_engine(
             running.close()
             raise
         return running, model
-    raise EngineError(f"no engine here can run {bundle.path}: {'; '.join(dict.fromkeys(reasons))}")
+    raise EngineError(f"no engine here can run {bundle.path}: {'; '.join(dict.fromkeys(unbuilt + reasons))}")
 
 
 def answer_all(engine: Engine, images: Image) -> Floats:
@@ -150,7 +162,8 @@ def answer_all(engine: Engine, images: Image) -> Floats:
 
 def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role: Role) -> list[Model]:
     there = [model for model in bundle.manifest.models if model.role == role]
-    fitting = [model for model in there if engine in (None, model.engine) and precision in (None, model.precision)]
+    runs = None if engine is None else SIBLINGS.get(engine, engine)
+    fitting = [model for model in there if runs in (None, model.engine) and precision in (None, model.precision)]
     if not fitting:
         have = ", ".join(f"{model.engine} {model.precision}" for model in there)
         raise EngineError(
@@ -160,8 +173,13 @@ def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role:
     return sorted(fitting, key=lambda model: PREFERENCE.index(model.engine))  # stable: see `Manifest.models`
 
 
-def _start(bundle: Bundle, model: Model, threads: int | None) -> Engine:
-    network = Network(
+def network_of(bundle: Bundle, model: Model, threads: int | None = None) -> Network:
+    """A model of a bundle as engines take it.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    return Network(
         graph=bundle.read(model.file),
         weights=bundle.read(model.weights) if model.weights else b"",
         precision=model.precision,
@@ -169,8 +187,11 @@ def _start(bundle: Bundle, model: Model, threads: int | None) -> Engine:
         outputs=bundle.outputs(model.role),
         threads=threads,
     )
-    engine: Engine = _module(model.engine).start(network)
-    return engine
+
+
+def _start(bundle: Bundle, model: Model, engine: str, threads: int | None) -> Engine:
+    started: Engine = _module(engine).start(network_of(bundle, model, threads))
+    return started
 
 
 def _replay(bundle: Bundle, model: Model, engine: Engine) -> None:

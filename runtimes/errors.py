@@ -8,7 +8,8 @@ AllweatherError
 |-- BundleError       a bundle is damaged, hostile, or of another schema
 |-- EngineError       an engine is missing, or refuses a model
 |   |-- ParityError   an engine answers differently from what the bundle promises
-|   `-- NoAnswerError an engine over the network has not answered in time
+|   |-- NoAnswerError an engine over the network has not answered in time
+|   `-- NotBuiltError an engine has to be built on this device first
 |-- CameraError       a source cannot be opened or read
 |-- StalledError      a camera or engine hangs, and was started anew in vain (command line: exit 75)
 |-- OutputError       a result cannot be written (folder, permission, full disk)
@@ -57,6 +58,10 @@ class ParityError(EngineError):
 
 class NoAnswerError(EngineError):
     """An engine over the network has not answered within the time that was left."""
+
+
+class NotBuiltError(EngineError):
+    """The engine of a model has not been built on this device yet."""
 
 
 class CameraError(AllweatherError):

@@ -31,7 +31,7 @@ def load(
 
     Args:
         path: the bundle: a folder or a .zip.
-        engine: "openvino", "onnx" or "fake"; None for the fastest that runs here.
+        engine: "openvino", "onnx", "tensorrt", "tensorrt_rtx" or "fake"; None for the fastest that runs here.
         precision: "fp32", "bf16", "fp16" or "int8"; None for the one that the bundle prefers: the fastest on the
             machine of the export.
         budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
@@ -117,4 +117,5 @@ def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None,
         EngineError: nothing here can run it.
         ParityError: this device answers differently than the bundle promises.
     """
-    return open_engine(bundle, beside.engine if beside else engine, role="predictor", threads=threads)[0]
+    chosen = engine or (beside.engine if beside else None)
+    return open_engine(bundle, chosen, role="predictor", threads=threads)[0]

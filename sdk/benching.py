@@ -12,7 +12,7 @@ import numpy as np
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.camera import Camera, camera_from, open_camera
 from allweather.runtimes.device import power_mode, this_device
-from allweather.runtimes.engine import open_engine, statuses
+from allweather.runtimes.engine import SIBLINGS, open_engine, statuses
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.loading import load
 from allweather.runtimes.loop import run
@@ -108,10 +108,10 @@ def bench(
     predicts = bundle.manifest.predictor is not None
     here = {status.name for status in statuses() if status.version}
     models = [
-        (model.engine, model.precision)
+        (engine or model.engine, model.precision)
         for model in bundle.manifest.models
         if model.role == "classifier"
-        and engine in (None, model.engine)
+        and engine in (None, model.engine, *(name for name, runs in SIBLINGS.items() if runs == model.engine))
         and precision in (None, model.precision)
         and (model.engine in here or engine)
     ]

@@ -12,6 +12,7 @@ from importlib import metadata
 from allweather import __version__
 from allweather.needs import EXTRAS
 from allweather.runtimes.device import Device, this_device
+from allweather.runtimes.errors import DependencyError, EngineError
 
 TRAINING = ("torch", "torchvision", "lightning-fabric", "safetensors", "matplotlib", "onnx", "onnxscript", "nncf")
 
@@ -35,9 +36,9 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Looks at the processor, cv2, the engines and the training libraries; changes nothing."""
+    """Looks at the processor, cv2, the engines, the GPU and the training libraries; changes nothing."""
     device = this_device()
-    findings = (*_system(device), *_cv2(), *_engines(), *_training())
+    findings = (*_system(device), *_cv2(), *_engines(), *_gpu(), *_training())
     return Diagnosis(__version__, device, findings)
 
 
@@ -87,6 +88,36 @@ def _engines() -> Iterator[Finding]:
     for status in statuses():
         if status.name != "fake":
             yield Finding(f"engine {status.name}", status.version is not None, status.version or status.reason)
+
+
+def _gpu() -> Iterator[Finding]:
+    """What TensorRT needs, part by part: the engines above name only the first that is missing."""
+    try:
+        from allweather.runtimes.built_engines import built_engines
+        from allweather.runtimes.cuda_device import open_cuda
+        from allweather.runtimes.tensorrt_library import open_library
+    except ModuleNotFoundError:  # said above
+        return
+    for flavour in ("tensorrt", "tensorrt_rtx"):
+        try:
+            yield Finding(f"{flavour} library", True, open_library(flavour).version)
+        except DependencyError as error:
+            yield Finding(f"{flavour} library", False, str(error).removeprefix(f"{flavour}: "))
+    try:
+        cuda = open_cuda()
+    except DependencyError as error:
+        yield Finding("cuda bindings", False, str(error))
+        return
+    yield Finding("cuda bindings", True, "cuda-python is there")
+    try:
+        gpu = cuda.gpu()
+        yield Finding("gpu", True, f"{gpu.name}, compute capability {gpu.architecture}, driver for CUDA {gpu.cuda}")
+    except DependencyError as error:
+        yield Finding("gpu", False, str(error))
+    try:
+        yield Finding("built engines", True, f"lie in {built_engines().folder}")
+    except EngineError as error:
+        yield Finding("built engines", False, str(error))
 
 
 def _training() -> Iterator[Finding]:

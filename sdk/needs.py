@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from allweather.runtimes.errors import DependencyError
 
 EXTRAS = {
+    "cuda": "tensorrt",
     "cv2": "openvino",
     "lightning_fabric": "train",
     "matplotlib": "train",
@@ -18,6 +19,7 @@ EXTRAS = {
     "openvino": "openvino",
     "PIL": "train",
     "safetensors": "train",
+    "tensorrt_rtx": "rtx",
     "torch": "train",
     "torchvision": "train",
 }

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fake_cuda
+import fake_tensorrt
 import numpy as np
 import pytest
 import torch
@@ -124,6 +126,27 @@ def serve() -> Callable[[Path], Any]:
 def sample_bundle() -> Path:
     """The bundle of the samples: ten classes of CIFAR-10, a loss predictor, both engines, FP32 and INT8."""
     return ROOT / "samples" / "bundles" / "cifar10-resnet20"
+
+
+class FakeJetson:
+    """A machine with a GPU and TensorRT that are not there; its cache of engines is its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch, self.cudart = monkeypatch, fake_cuda.FakeCudart()
+        monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", self.cudart)
+        self.install()
+
+    def install(self, version: str = "10.3.0", **settings: Any) -> Any:
+        """Another TensorRT; see `fake_library`."""
+        trt = fake_tensorrt.fake_library(self.cudart, version, **settings)
+        self._monkeypatch.setitem(sys.modules, "tensorrt", trt)
+        return trt
+
+
+@pytest.fixture
+def jetson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeJetson:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return FakeJetson(monkeypatch)
 
 
 def allweather(*arguments: object) -> subprocess.CompletedProcess[str]:

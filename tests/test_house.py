@@ -74,6 +74,7 @@ def test_the_device_never_needs_torch() -> None:
         "pydantic",
         "openvino",
         "onnxruntime",
+        "tensorrt",
         "allweather",
         *sys.stdlib_module_names,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from allweather.cli.bench import bench
+from allweather.cli.build import build
 from allweather.cli.calibrate import calibrate
 from allweather.cli.corrupt import corrupt
 from allweather.cli.demo import demo
@@ -37,6 +38,7 @@ app.command()(evaluate)
 app.command()(corrupt)
 app.command()(export)
 app.command()(lint)
+app.command()(build)
 app.command()(run)
 app.command()(bench)
 app.command()(doctor)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from allweather.cli.console import guarded, plain, progress, result, say, table
-from allweather.cli.options import AsJson, EngineChoice, PrecisionChoice
+from allweather.cli.options import AsJson, PrecisionChoice, RunningChoice
 from allweather.runtimes.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def bench(
     ] = None,
     frames: Annotated[int, typer.Option(help="decisions of each run")] = 200,
     looks: Annotated[str, typer.Option(help="numbers of views a frame, such as 1,2,4")] = "1,2,4",
-    engine: Annotated[EngineChoice | None, typer.Option(help="all that run here if not given")] = None,
+    engine: Annotated[RunningChoice | None, typer.Option(help="all that run here if not given")] = None,
     precision: Annotated[PrecisionChoice | None, typer.Option(help="all that the bundle has if not given")] = None,
     threads: Annotated[int | None, typer.Option(help="cores to decide on; all if not given")] = None,
     out: Annotated[Path | None, typer.Option(help="folder of a page, its picture and all figures")] = None,

@@ -20,6 +20,15 @@ class EngineChoice(str, Enum):
     tensorrt = "tensorrt"
 
 
+class RunningChoice(str, Enum):
+    """Engines that a bundle can be run on."""
+
+    openvino = "openvino"
+    onnx = "onnx"
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt_rtx"
+
+
 class PrecisionChoice(str, Enum):
     """Arithmetic of an exported model."""
 
@@ -53,7 +62,7 @@ CheckpointFile = Annotated[Path, typer.Argument(help="a checkpoint (.safetensors
 Devices = Annotated[int, typer.Option(help="processes on this machine")]
 TrainPrecision = Annotated[Arithmetic, typer.Option("--precision", help="auto: bf16 where the device is fast at it")]
 OutCheckpoint = Annotated[Path, typer.Option("--out", help="checkpoint to write (.safetensors)")]
-Engine = Annotated[EngineChoice | None, typer.Option(help="the fastest that runs here if not given")]
+Engine = Annotated[RunningChoice | None, typer.Option(help="the fastest that runs here if not given")]
 Precision = Annotated[PrecisionChoice | None, typer.Option(help="the one that the bundle prefers if not given")]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,18 @@ def test_ask_server(sample_bundle: Path, folder: Path, tmp_path: Path, serve: Ca
         server.mischief.delay = 0.2
         line = sample("ask_server.py", sample_bundle, server.address, 100, picture)
         assert "no answer within the budget (127.0.0.1:" in line
+
+
+def test_jetson_check(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+    """As far as it goes without a GPU: one line says what is missing, and the report tells the rest."""
+    command = [sys.executable, str(SAMPLES / "jetson_check.py"), str(exported[0])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1, done.stdout + done.stderr
+    assert "nothing to build with" in done.stdout
+    report = json.loads((tmp_path / "jetson-report.json").read_text())
+    assert report["doctor"]["answer"]["device"]["cores"] >= 1
+    assert report["build"]["answer"] is None
 
 
 def test_the_command_of_the_systemd_unit_is_ours() -> None:

@@ -1,0 +1,162 @@
+"""Builds INT8 engines with TensorRT for RTX, and reads what became of each layer: tensorrt_rtx_build.py [ARCH SIZE].
+
+Needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver: it compiles for a card that is not there. A
+network with symmetric Q/DQ pairs must come out with every Conv and Gemm in Int8; four wrong ones must show or be
+refused, by name. Weights are random, as are the pictures: the layers' arithmetic does not depend on them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from allweather.exporters.to_onnx import INPUT, to_onnx
+from allweather.exporters.to_tensorrt import Order, build
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.tensorrt_library import Library, open_library
+from allweather.trainers.models import build as build_network
+
+LAYER = re.compile(r"^Name: (\S+?)_myl\d+_\d+, LayerType: (?:correlation|gemm), Inputs: \[ .*?Datatype: (\w+)")
+ARCHITECTURE = "8.6"  # an RTX 3060
+
+
+class Pictures(CalibrationDataReader):
+    """Two random ones."""
+
+    def __init__(self, size: int) -> None:
+        rng = np.random.default_rng(0)
+        self._left = iter([{INPUT: rng.integers(0, 256, (1, size, size, 3), np.uint8)} for _ in range(2)])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """One of them; None after the last."""
+        return next(self._left, None)
+
+
+def quantized(plain: Path, size: int, form: QuantFormat = QuantFormat.QDQ, *, bias: bool = False) -> onnx.ModelProto:
+    """Symmetric INT8 inputs and weights of every Conv and Gemm."""
+    every = sorted({node.op_type for node in onnx.load(plain).graph.node})
+    extra = {
+        "ActivationSymmetric": True,
+        "WeightSymmetric": True,
+        "AddQDQPairToWeight": not bias,
+        "QuantizeBias": bias,
+        "DedicatedQDQPair": False,
+        "OpTypesToExcludeOutputQuantization": every,  # or Conv, Add and ReLU could not be fused
+    }
+    out = plain.with_name("quantized.onnx")
+    quantize_static(
+        plain, out, Pictures(size), quant_format=form, op_types_to_quantize=["Conv", "Gemm"], per_channel=True,
+        activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, extra_options=extra,
+    )  # fmt: skip
+    return onnx.load(out)
+
+
+def without_weight_pair(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """One Conv in the middle takes its weights as they were; returns its name, too."""
+    broken = onnx.ModelProto.FromString(model.SerializeToString())
+    maker = {output: node for node in broken.graph.node for output in node.output}
+    convs = [node for node in broken.graph.node if node.op_type == "Conv"]
+    conv = convs[len(convs) // 2]
+    conv.input[1] = maker[maker[conv.input[1]].input[0]].input[0]
+    return broken, conv.name
+
+
+def with_zero_point(model: onnx.ModelProto) -> onnx.ModelProto:
+    """One input of a Conv is quantized about 3 instead of 0."""
+    broken = onnx.ModelProto.FromString(model.SerializeToString())
+    weights = {one.name: one for one in broken.graph.initializer}
+    point = next(
+        weights[node.input[2]]
+        for node in broken.graph.node
+        if node.op_type == "QuantizeLinear" and not weights[node.input[2]].dims
+    )
+    point.CopyFrom(onnx.numpy_helper.from_array(np.array(3, np.int8), point.name))
+    return broken
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """The library's own lines."""
+    lines: list[str] = []
+
+    class Listener(logging.Handler):
+        """Keeps them."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """One line."""
+            lines.append(record.getMessage())
+
+    log, listener = logging.getLogger("allweather"), Listener()
+    log.addHandler(listener)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    try:
+        yield lines
+    finally:
+        log.removeHandler(listener)
+        log.setLevel(logging.NOTSET)
+
+
+def arithmetic(library: Library, model: onnx.ModelProto) -> dict[str, str]:
+    """Type of the input of every Conv and Gemm in the built engine, by name."""
+    with listening() as lines:
+        build(library, Order(model.SerializeToString(), "int8", 12, ARCHITECTURE))
+    return {found[1]: found[2] for line in lines if (found := LAYER.match(line))}
+
+
+def refusal(library: Library, model: onnx.ModelProto) -> str:
+    """What is said of a graph that cannot be built; empty if it can, or if no node of it is named."""
+    try:
+        build(library, Order(model.SerializeToString(), "int8", 12, ARCHITECTURE))
+    except EngineError as error:
+        named = re.search(r"refuses the node (\S+) ", str(error))
+        return str(error) if named and named[1] in {node.name for node in model.graph.node} else ""
+    return ""
+
+
+def main(arch: str = "resnet50", size: str = "224") -> int:
+    """Prints what was found; returns 1 if anything is not as it must be."""
+    warnings.simplefilter("ignore")
+    logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime advises to fold batch norms, which are folded
+    library, side = open_library("tensorrt_rtx"), int(size)
+    torch.manual_seed(0)
+    spec = InputSpec(side, side)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "plain.onnx")
+        plain.write_bytes(to_onnx(build_network(arch, 10, spec), spec))
+        good = quantized(plain, side)
+        biased = quantized(plain, side, bias=True)
+        operators = quantized(plain, side, QuantFormat.QOperator)
+    meant = sum(node.op_type in ("Conv", "Gemm") for node in good.graph.node)
+    began = time.perf_counter()
+    layers = arithmetic(library, good)
+    spent = time.perf_counter() - began
+    int8 = sum(kind == "Int8" for kind in layers.values())
+    print(f"tensorrt_rtx {library.version}, {arch} at {size} px: built in {spent:.1f} s, {int8} of {meant} in Int8")
+    broken, name = without_weight_pair(good)
+    floats = [layer for layer, kind in arithmetic(library, broken).items() if kind != "Int8"]
+    print(f"without the pair on the weights of {name}: in float {floats}")
+    wrong = {"int32 bias": biased, "zero point 3": with_zero_point(good), "QOperator": operators}
+    said = {what: refusal(library, model) for what, model in wrong.items()}
+    for what, text in said.items():
+        print(f"{what}: {text or 'NOT REFUSED BY NAME'}")
+    fine = int8 == meant == len(layers) and floats == [name] and all(said.values())
+    print("as it must be" if fine else "NOT as it must be")
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
