@@ -26,7 +26,11 @@ def quantize_openvino(model: openvino.Model, calibration: CalibrationSet) -> ope
     with _nncf() as nncf:
         data = nncf.Dataset([image[None] for image in calibration.images])
         quantized: openvino.Model = nncf.quantize(
-            model, data, preset=nncf.QuantizationPreset.MIXED, subset_size=len(calibration.images)
+            model,
+            data,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(calibration.images),
+            advanced_parameters=_unsaturated(nncf),
         )
     return quantized
 
@@ -63,8 +67,14 @@ def quantize_with_accuracy(
             drop_type=nncf.DropType.ABSOLUTE,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(calibration.images),
+            advanced_quantization_parameters=_unsaturated(nncf),
         )
     return careful
+
+
+def _unsaturated(nncf: ModuleType) -> object:
+    """Weights in seven bits: on x86 without VNNI sums of 16 bits saturate else, by up to 2.5 logits (ResNet-20)."""
+    return nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
 
 
 @contextmanager

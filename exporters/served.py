@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.engine import PRECISIONS
 from allweather.runtimes.errors import BundleError, EngineError, printable
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import EngineName, Model, Role
@@ -51,7 +50,7 @@ def networks(
         bundle: opened.
         engines: whose models the server can run, the best first.
         engine: one of them; None for the first that the bundle has.
-        precision: of the classifier; None for INT8 where the bundle has it. The predictor comes in the best it has.
+        precision: of the classifier; None for the one that the bundle prefers, as always for the predictor.
         layout: the server's name, for messages.
 
     Raises:
@@ -81,9 +80,7 @@ def _best(bundle: Bundle, role: Role, engines: Sequence[EngineName], precision: 
         for model in bundle.manifest.models
         if model.role == role and model.engine in engines and precision in (None, model.precision)
     ]
-    return min(
-        fitting, key=lambda model: (engines.index(model.engine), PRECISIONS.index(model.precision)), default=None
-    )
+    return min(fitting, key=lambda model: engines.index(model.engine), default=None)
 
 
 def _served(bundle: Bundle, model: Model) -> Served:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from allweather.runtimes.atomic import atomic_file
 from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError, writing
+from allweather.runtimes.private_folder import cache_folder, make_private, refuse_open
 
 CURE = "run 'allweather build BUNDLE'"
 MAGIC = {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}  # how an engine of each library begins
@@ -74,7 +75,7 @@ class BuiltEngines:
             NotBuiltError: there is none.
             EngineError: it was changed, cut off, or built by or for another; or the folder is open to others.
         """
-        _refuse_open(self.folder)
+        refuse_open(self.folder)
         engine, note = self._read(f"{key.digest}.engine"), self._read(f"{key.digest}.json")
         if engine is None or note is None:
             raise NotBuiltError(f"{key.flavour} {key.precision}: not built for this device yet: {CURE}")
@@ -151,10 +152,7 @@ class BuiltEngines:
     def _make(self) -> None:
         """The folder, closed to others."""
         with _caching(self.folder):
-            self.folder.parent.parent.mkdir(parents=True, exist_ok=True)
-            for part in (self.folder.parent, self.folder):
-                part.mkdir(mode=0o700, exist_ok=True)
-        _refuse_open(self.folder)
+            make_private(self.folder)
 
     def _write(self, name: str, content: bytes) -> None:
         self._make()
@@ -168,9 +166,8 @@ def built_engines() -> BuiltEngines:
     Raises:
         EngineError: it is a link, another user's, or open to others.
     """
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    folder = (named if named.is_absolute() else Path.home() / ".cache") / "allweather" / "tensorrt"
-    _refuse_open(folder.parent, folder)
+    folder = cache_folder("tensorrt")
+    refuse_open(folder.parent, folder)
     return BuiltEngines(folder)
 
 
@@ -181,28 +178,6 @@ def _caching(folder: Path) -> Iterator[None]:
             yield
     except OutputError as error:
         raise OutputError(f"{error}; XDG_CACHE_HOME says where built engines lie") from error
-
-
-def _refuse_open(*folders: Path) -> None:
-    """Whoever could write here could have this device run any program."""
-    for part in folders:
-        try:
-            status = part.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise EngineError(
-                f"{part} cannot be looked at ({error.strerror}); set XDG_CACHE_HOME to another"
-            ) from error
-        if not stat.S_ISDIR(status.st_mode):
-            raise EngineError(f"{part} is a link or a file; built engines need a folder: delete it and {CURE}")
-        if status.st_uid != os.geteuid():
-            raise EngineError(
-                f"{part} belongs to user {status.st_uid}, not to {os.geteuid()} who runs this; built engines are "
-                "programs: run as its owner, or set XDG_CACHE_HOME to a folder of your own"
-            )
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise EngineError(f"others can write to {part}, and built engines are programs: chmod 700 {part}")
 
 
 def _refuse_other_version(engine: bytes, key: EngineKey) -> None:

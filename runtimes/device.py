@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from allweather.runtimes.errors import printable
+
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16")
 INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
 
@@ -44,7 +46,7 @@ def this_device() -> Device:
     have = set(words.get("flags", words.get("Features", "")).split())
     return Device(
         system=f"{platform.system()} {platform.machine()}",
-        cpu=words.get("model name") or platform.processor() or platform.machine(),
+        cpu=words.get("model name") or _board() or platform.processor() or platform.machine(),
         cores=cores,
         flags=tuple(flag for flag in FLAGS if flag in have),
     )
@@ -63,6 +65,14 @@ def power_mode() -> str:
         except OSError:
             continue
     return ", ".join(found) or "unknown"
+
+
+def _board() -> str:
+    """What an ARM board calls itself, such as a Jetson; empty on others."""
+    try:
+        return printable(Path("/proc/device-tree/model").read_text(errors="replace").strip("\0\n"))
+    except OSError:
+        return ""
 
 
 def _cpuinfo() -> dict[str, str]:

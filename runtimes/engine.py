@@ -25,7 +25,11 @@ from allweather.runtimes.manifest import Model, Role
 
 PREFERENCE = ("tensorrt", "openvino", "onnx")  # where a bundle has several: a GPU, then the fastest on a CPU
 BATCH = 50  # of measurements over many pictures
-SIBLINGS = {"tensorrt_rtx": "tensorrt"}  # engines that run the models of another, where they are asked for by name
+SIBLINGS = {
+    "openvino_gpu": "openvino",
+    "openvino_npu": "openvino",
+    "tensorrt_rtx": "tensorrt",
+}  # engines that run the models of another, where they are asked for by name
 log = logging.getLogger(__name__)
 
 
@@ -123,9 +127,6 @@ def open_engine(
     reasons: list[str] = []
     unbuilt: list[str] = []
     for model in _candidates(bundle, engine, precision, role):
-        if model.engine not in names():
-            reasons.append(f"{model.engine}: this allweather has no such engine; update it")
-            continue
         try:
             running = _start(bundle, model, engine or model.engine, threads)
         except DependencyError as error:

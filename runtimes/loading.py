@@ -31,7 +31,7 @@ def load(
 
     Args:
         path: the bundle: a folder or a .zip.
-        engine: "openvino", "onnx", "tensorrt", "tensorrt_rtx" or "fake"; None for the fastest that runs here.
+        engine: one of `engine.names()`, such as "openvino" or "tensorrt"; None for the fastest that runs here.
         precision: "fp32", "bf16", "fp16" or "int8"; None for the one that the bundle prefers: the fastest on the
             machine of the export.
         budget_ms: milliseconds from capture to decision, > 0; None for no deadline.

@@ -6,7 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,14 @@ def paint_folder(root: Path, counts: dict[str, int], side: int = 32) -> Path:
                 picture = rng.normal(colour, 70, (side, side + 8, 3)).clip(0, 255).astype(np.uint8)
                 cv2.imwrite(str(root / split / name / f"{number:03}.png"), picture)
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What engines compile is kept for the session, not in the folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,8 @@ class RunningChoice(str, Enum):
     """Engines that a bundle can be run on."""
 
     openvino = "openvino"
+    openvino_gpu = "openvino_gpu"
+    openvino_npu = "openvino_npu"
     onnx = "onnx"
     tensorrt = "tensorrt"
     tensorrt_rtx = "tensorrt_rtx"

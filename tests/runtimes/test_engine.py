@@ -22,7 +22,7 @@ from allweather.runtimes.image import InputSpec
 
 MODULES: dict[str, Any] = {"onnx": engine_onnx, "openvino": engine_openvino}
 ENGINES = sorted(MODULES)
-GPU = ["tensorrt", "tensorrt_rtx"]  # tested where there is a fake one, in test_tensorrt_session.py
+GPU = ["openvino_gpu", "openvino_npu", "tensorrt", "tensorrt_rtx"]  # TensorRT is tested in test_tensorrt_session.py
 
 
 def compiled(network: Any, name: str, **change: bytes) -> Network:
@@ -93,14 +93,6 @@ def test_more_batch_sizes_than_are_kept_give_the_same_answers(network: Any, name
         np.testing.assert_allclose(engine.run(images[:count]), network.answer(images[:count]), atol=1e-5)
 
 
-def test_openvino_keeps_the_batch_sizes_that_are_in_use(network: Any) -> None:
-    engine = engine_openvino.OpenvinoEngine(compiled(network, "openvino"))
-    kept = engine._request(1)
-    for count in range(2, 12):
-        engine.run(pictures(0, count))
-        assert engine._request(1) is kept
-
-
 @pytest.mark.parametrize("name", ENGINES)
 def test_closing_twice_does_no_harm(network: Any, name: str) -> None:
     engine = MODULES[name].start(compiled(network, name))
@@ -156,7 +148,7 @@ def test_openvino_comes_first_then_what_the_bundle_prefers(real_bundle: Bundle) 
     def chosen(engine: str | None, precision: str | None) -> tuple[str, str]:
         running, model = open_engine(real_bundle, engine, precision)
         assert model is not None
-        assert type(running).__module__.endswith(model.engine)
+        assert model.engine in type(running).__module__
         return model.engine, model.precision
 
     assert chosen(None, None) == ("openvino", "fp32")
@@ -188,7 +180,7 @@ def test_engines_that_are_not_installed_are_passed_over_or_all_named(
     for name in (*missing, *GPU):
         monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}.get(name, name), None)
     found = {status.name: status for status in statuses()}
-    assert [name for name in names() if found[name].version is None] == [*missing, *GPU]
+    assert [name for name in names() if found[name].version is None and name not in GPU] == missing
     if len(missing) == len(ENGINES):
         with pytest.raises(EngineError) as caught:
             open_engine(real_bundle)
