@@ -69,7 +69,7 @@ class Row:
         agreement: share of pictures whose best output is the same.
         right_here: share of pictures that x86 classifies right; None where nobody knows.
         right: the same on arm64.
-        decisions: share of camera frames with the same label; None for a predictor, or when refused.
+        decisions: share of camera frames with the same label; None for a predictor.
         probability: largest difference of a probability in those decisions.
     """
 
@@ -130,7 +130,7 @@ def row(bundle: Bundle, model: Model, labels: npt.NDArray[np.int64] | None, here
     best_here, best = (each.argmin(1) if ranks else each.argmax(1) for each in (mine, theirs))
     known = None if ranks else labels
     agreed, probability = None, None
-    if f"decisions/{name}" in here and f"decisions/{name}" in there:
+    if not ranks:
         decided, other = here[f"decisions/{name}"], there[f"decisions/{name}"]
         agreed = float((decided.argmax(1) == other.argmax(1)).mean())
         probability = float(np.abs(decided - other).max())

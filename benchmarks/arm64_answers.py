@@ -10,21 +10,22 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from allweather import load
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import open_engine, statuses
-from allweather.runtimes.errors import EngineError, first_line
+from allweather.runtimes.engine import Engine, open_engine, statuses
+from allweather.runtimes.errors import ParityError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.image import InputSpec
+from allweather.runtimes.loading import open_ranker
 from allweather.runtimes.manifest import Model
+from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker
 from allweather.runtimes.views import CLASSICS, VIEWS
 
 ANY = 1e9  # a tolerance that refuses nothing, to measure what was refused
@@ -38,31 +39,33 @@ def name_of(model: Model) -> str:
     return f"{model.role}-{model.engine}-{model.precision}"
 
 
-def refusal(bundle: Bundle, model: Model) -> str:
-    """What is said when the model is opened as a device does, which replays the golden frames; empty if nothing."""
+def opened(bundle: Bundle, model: Model) -> tuple[Engine, str]:
+    """An engine with this model, and what is said when it is opened as a device does; nothing if it opens."""
     try:
-        opened, _ = open_engine(bundle, model.engine, model.precision, model.role)
-    except EngineError as error:
-        return first_line(error)
-    opened.close()
-    return ""
+        return open_engine(bundle, model.engine, model.precision, model.role)[0], ""
+    except ParityError as error:
+        every = tuple(each.model_copy(update={"tolerance": ANY}) for each in bundle.manifest.models)
+        tolerant = replace(bundle, manifest=bundle.manifest.model_copy(update={"models": every}))
+        return open_engine(tolerant, model.engine, model.precision, model.role)[0], str(error)
 
 
-def answers(bundle: Bundle, model: Model, pictures: Image) -> Iterator[Named]:
-    """A model's answers to the golden frames and to `pictures`, one by one as the loop asks for them."""
-    every = tuple(each.model_copy(update={"tolerance": ANY}) for each in bundle.manifest.models)
-    tolerant = replace(bundle, manifest=bundle.manifest.model_copy(update={"models": every}))
-    engine, _ = open_engine(tolerant, model.engine, model.precision, model.role)
-    with closing(engine):
-        for name, images in {"golden": bundle.golden_frames(), "pictures": pictures}.items():
-            prepared = [bundle.taken_by(model.role).prepare(image) for image in images]
-            found: Floats = np.concatenate([engine.run(image[None]) for image in prepared])
-            yield f"{name}/{name_of(model)}", found
+def answers(bundle: Bundle, model: Model, engine: Engine, images: Image) -> Floats:
+    """A model's answers to pictures, one by one as the loop asks for them."""
+    spec = bundle.taken_by(model.role)
+    return np.concatenate([engine.run(spec.prepare(image)[None]) for image in images])
 
 
-def decisions(bundle: Bundle, model: Model, frames: Image) -> npt.NDArray[np.float64]:
-    """Probabilities after the whole journey of a frame, as the bundle wants it decided: [n, C]."""
-    with load(bundle.path, engine=model.engine, precision=model.precision) as perceiver:
+def decisions(bundle: Bundle, model: Model, engine: Engine, frames: Image) -> npt.NDArray[np.float64]:
+    """Probabilities after the whole journey of a frame, decided as the bundle wants it: [n, C].
+
+    As `allweather.load` does it, but without its guard: an emulated call may take longer than the guard waits.
+    """
+    policy = (*bundle.manifest.policies, CENTER)[0]
+    with ExitStack() as undo:
+        ranker = None
+        if policy.ranks:
+            ranker = Ranker(undo.enter_context(closing(open_ranker(bundle, model))), bundle.taken_by("predictor"))
+        perceiver = Perceiver(engine, bundle.classes, bundle.input, policy=policy, ranker=ranker)
         return np.array([perceiver(frame).probabilities for frame in frames], np.float64)
 
 
@@ -82,16 +85,20 @@ def pixels(spec: InputSpec, pictures: Image, frames: Image) -> Iterator[Named]:
 def everything(bundle: Bundle, pictures: Image, frames: Image) -> Iterator[Named]:
     """All of the above by name, and what this machine is."""
     yield "machine", np.array(f"{this_device().line()}, Python {platform.python_version()}")
-    versions = {status.name: status.version for status in statuses()}
+    there = {status.name: status for status in statuses()}
     for model in bundle.manifest.models:
-        refused = refusal(bundle, model)
-        yield f"refused/{name_of(model)}", np.array(refused)
-        yield f"version/{name_of(model)}", np.array(versions.get(model.engine) or "")
-        if not versions.get(model.engine):
+        name, status = name_of(model), there[model.engine]
+        yield f"version/{name}", np.array(status.version or "")
+        if status.version is None:
+            yield f"refused/{name}", np.array(status.reason)
             continue
-        yield from answers(bundle, model, pictures)
-        if model.role == "classifier" and not refused:
-            yield f"decisions/{name_of(model)}", decisions(bundle, model, frames)
+        engine, refused = opened(bundle, model)
+        with closing(engine):
+            yield f"refused/{name}", np.array(refused)
+            yield f"golden/{name}", answers(bundle, model, engine, bundle.golden_frames())
+            yield f"pictures/{name}", answers(bundle, model, engine, pictures)
+            if model.role == "classifier":
+                yield f"decisions/{name}", decisions(bundle, model, engine, frames)
     yield from pixels(bundle.input, pictures, frames)
 
 

@@ -67,10 +67,12 @@ class Arm64:
         if done.returncode > 0:
             raise EngineError(f"arm64 failed: {_last(done.stderr)}")
         guilty = next((name for name in LOADED if self._python("-c", f"import {name}").returncode), None)
-        cause = f"{guilty} cannot be imported there" if guilty else "while it ran, all libraries can be imported"
+        cause = (
+            f"{guilty} cannot be imported" if guilty else f"all libraries can be imported, then: {_last(done.stderr)}"
+        )
         raise EngineError(
-            f"arm64 crashed under qemu ({signal.Signals(-done.returncode).name}): {cause}; try another version "
-            "of it in constraints.txt, or a newer qemu"
+            f"arm64 crashed under qemu ({signal.Signals(-done.returncode).name}): {cause}; try another version in "
+            "constraints.txt, or a newer qemu"
         )
 
     def _python(self, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -216,5 +218,5 @@ def _done(command: list[object], environment: dict[str, str]) -> subprocess.Comp
 
 def _last(text: str) -> str:
     """The last line that says something, which is where programs name the cause."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("qemu: uncaught")]
     return first_line(ValueError(lines[-1])) if lines else "it said nothing"
