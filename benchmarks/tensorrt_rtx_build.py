@@ -1,8 +1,9 @@
 """Builds INT8 engines with TensorRT for RTX, and reads what became of each layer: tensorrt_rtx_build.py [ARCH SIZE].
 
-Needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver: it compiles for a card that is not there. A
-network with symmetric Q/DQ pairs must come out with every Conv and Gemm in Int8; four wrong ones must show or be
-refused, by name. Weights are random, as are the pictures: the layers' arithmetic does not depend on them.
+Needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver: it compiles for a card that is not there. What
+the exporter quantized must come out with just those Conv in Int8 that are meant to be, and its FP16 graph in Half; four
+wrong ones must show or be refused, by name. Weights are random, as are the pictures: the layers' arithmetic does not
+depend on them.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ import onnx
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from allweather.exporters.calibrate import CalibrationSet
+from allweather.exporters.quantize_onnx import quantize_onnx
 from allweather.exporters.to_onnx import INPUT, to_onnx
 from allweather.exporters.to_tensorrt import Order, build
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.image import InputSpec
+from allweather.runtimes.manifest import Calibration
 from allweather.runtimes.tensorrt_library import Library, open_library
 from allweather.trainers.models import build as build_network
 
@@ -46,7 +50,7 @@ class Pictures(CalibrationDataReader):
 
 
 def quantized(plain: Path, size: int, form: QuantFormat = QuantFormat.QDQ, *, bias: bool = False) -> onnx.ModelProto:
-    """Symmetric INT8 inputs and weights of every Conv and Gemm."""
+    """Another's INT8, to be refused: as QOperator nodes, or with its bias in INT8 as well."""
     every = sorted({node.op_type for node in onnx.load(plain).graph.node})
     extra = {
         "ActivationSymmetric": True,
@@ -65,13 +69,30 @@ def quantized(plain: Path, size: int, form: QuantFormat = QuantFormat.QDQ, *, bi
 
 
 def without_weight_pair(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
-    """One Conv in the middle takes its weights as they were; returns its name, too."""
+    """One Conv in the middle takes weights in float; returns its name, too."""
     broken = onnx.ModelProto.FromString(model.SerializeToString())
+    weights = {one.name: onnx.numpy_helper.to_array(one) for one in broken.graph.initializer}
     maker = {output: node for node in broken.graph.node for output in node.output}
     convs = [node for node in broken.graph.node if node.op_type == "Conv"]
     conv = convs[len(convs) // 2]
-    conv.input[1] = maker[maker[conv.input[1]].input[0]].input[0]
+    values, scale = (weights[name] for name in maker[conv.input[1]].input[:2])
+    plain = values * scale.reshape(-1, 1, 1, 1)
+    broken.graph.initializer.append(onnx.numpy_helper.from_array(plain.astype(np.float32), "plain"))
+    conv.input[1] = "plain"
     return broken, conv.name
+
+
+def paired(model: onnx.ModelProto) -> set[str]:
+    """The Conv and Gemm whose picture and weights both come out of a pair."""
+    out = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    return {node.name for node in layers if set(node.input[:2]) <= out}
+
+
+def some(size: int) -> CalibrationSet:
+    """Random pictures."""
+    images = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
+    return CalibrationSet(images, Calibration(data="random", split="none", images=8, seed=0))
 
 
 def with_zero_point(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -136,24 +157,29 @@ def main(arch: str = "resnet50", size: str = "224") -> int:
     spec = InputSpec(side, side)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, "plain.onnx")
-        plain.write_bytes(to_onnx(build_network(arch, 10, spec), spec))
-        good = quantized(plain, side)
+        network = build_network(arch, 10, spec)
+        plain.write_bytes(to_onnx(network, spec))
+        good = onnx.load_from_string(quantize_onnx(plain.read_bytes(), some(side)))
+        half = onnx.load_from_string(to_onnx(network, spec, torch.float16))
         biased = quantized(plain, side, bias=True)
         operators = quantized(plain, side, QuantFormat.QOperator)
-    meant = sum(node.op_type in ("Conv", "Gemm") for node in good.graph.node)
+    meant, every = paired(good), [node.name for node in good.graph.node if node.op_type in ("Conv", "Gemm")]
     began = time.perf_counter()
     layers = arithmetic(library, good)
     spent = time.perf_counter() - began
-    int8 = sum(kind == "Int8" for kind in layers.values())
-    print(f"tensorrt_rtx {library.version}, {arch} at {size} px: built in {spent:.1f} s, {int8} of {meant} in Int8")
+    int8 = {name for name, kind in layers.items() if kind == "Int8"}
+    print(f"tensorrt_rtx {library.version}, {arch} at {size} px: built in {spent:.1f} s, {len(int8)} layers in Int8")
+    print(f"meant to be: {len(meant)} of {len(every)}; in float, as meant: {sorted(set(every) - meant)}")
+    halves = arithmetic(library, half)
+    print(f"FP16 graph: {sum(kind == 'Half' for kind in halves.values())} of {len(halves)} layers in Half")
     broken, name = without_weight_pair(good)
-    floats = [layer for layer, kind in arithmetic(library, broken).items() if kind != "Int8"]
-    print(f"without the pair on the weights of {name}: in float {floats}")
+    lost = int8 - {layer for layer, kind in arithmetic(library, broken).items() if kind == "Int8"}
+    print(f"without the pair on the weights of {name}: no more in Int8 {sorted(lost)}")
     wrong = {"int32 bias": biased, "zero point 3": with_zero_point(good), "QOperator": operators}
     said = {what: refusal(library, model) for what, model in wrong.items()}
     for what, text in said.items():
         print(f"{what}: {text or 'NOT REFUSED BY NAME'}")
-    fine = int8 == meant == len(layers) and floats == [name] and all(said.values())
+    fine = int8 == meant and lost == {name} and set(halves.values()) == {"Half"} and all(said.values())
     print("as it must be" if fine else "NOT as it must be")
     return 0 if fine else 1
 

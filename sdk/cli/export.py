@@ -74,6 +74,9 @@ def export(
         stdout.print(parity_table(rows, "in the bundle"))
         if left_out:
             stdout.print(parity_table(left_out, "left out"))
+        for row in (*rows, *left_out):
+            if row["note"]:
+                stdout.print(f"{row['role']} {row['engine']} {row['precision']}: {row['note']}", highlight=False)
 
 
 def _row(model: Model | LeftOut, note: str) -> dict[str, float | str | None]:
@@ -95,7 +98,6 @@ def parity_table(rows: list[dict[str, float | str | None]], what: str) -> object
     table.add_column("", no_wrap=True)
     for head in ("clean", "corrupted", "as torch", "off by", "ms"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("note")
     truth = next((row for row in rows if row["role"] == "classifier"), None)
     if truth:
         shares = (_share(truth[f"reference_{key}"]) for key in ("accuracy", "corrupted_accuracy"))
@@ -106,7 +108,6 @@ def parity_table(rows: list[dict[str, float | str | None]], what: str) -> object
             *(_share(row[key]) for key in ("accuracy", "corrupted_accuracy", "agreement")),
             f"{row['largest_logit_difference']:.2g}",
             "" if row["ms"] is None else f"{row['ms']:.2f}",
-            str(row["note"]),
         )
     return table
 

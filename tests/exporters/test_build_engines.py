@@ -80,7 +80,7 @@ def test_built_once_and_run(jetson: Any, bundle: Bundle) -> None:
     assert all(0 <= share <= 1 for share in shares)
     again = build_engines(bundle, "tensorrt")
     assert [(one.key, one.seconds) for one in again] == [(one.key, 0.0) for one in first]
-    for precision, found in ((None, "int8"), ("fp16", "fp16")):
+    for precision, found in ((None, "fp16"), ("int8", "int8")):
         running, chosen = open_engine(bundle, None, precision)  # the GPU comes first where it is built
         assert chosen is not None
         assert (chosen.engine, chosen.precision) == ("tensorrt", found)

@@ -53,10 +53,11 @@ def test_what_is_lost_for_sure_is_refused_and_nothing_else(right: int, wrong: in
     ours[:wrong] = 1  # torch was right
     wanted[wrong : wrong + right] = 1  # we are right
     got, reference = answers(ours), answers(wanted)
-    reason = judge(Answers(got, got), Answers(reference, reference), labels, "int8").reason
+    verdict = judge(Answers(got, got), Answers(reference, reference), labels, "int8")
     lost, error = (wrong - right) / COUNT, np.sqrt(right + wrong) / COUNT
-    assert ("points of accuracy" in reason) == (lost - error > LOST)
-    assert ("torch's answer" in reason) == ((right + wrong) / COUNT > 1 - THRESHOLDS["int8"].agreement)
+    assert ("points of accuracy" in verdict.reason) == (lost - error > LOST)
+    assert verdict.parity.agreement == pytest.approx(1 - (right + wrong) / COUNT)
+    assert ("torch's answer" in verdict.reason) == (verdict.parity.agreement < THRESHOLDS["int8"].agreement)
 
 
 def test_logits_of_fp32_must_be_torchs() -> None:
