@@ -140,11 +140,9 @@ def test_the_bundle_of_the_samples() -> None:
     assert report(whole).pairs == report(whole).int8 == 0
     assert lint(whole) == ()
     made = report(load(BUNDLE / "classifier-int8.onnx"))
+    assert made.findings == ()
     assert made.total == report(whole).total
-    assert made.pairs >= 2 * made.int8
-    assert made.int8 == made.total or made.findings
-    asymmetric = {"type", "zero-point"}
-    assert {finding.rule for finding in made.errors} <= asymmetric
+    assert made.int8 == made.total - 2  # the first Conv and the Gemm stay in float
 
 
 def test_a_resnet50_takes_well_under_a_second(new_net: New) -> None:
