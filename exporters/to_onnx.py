@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 import warnings
+from contextlib import redirect_stderr
 
 import onnx
 import torch
@@ -49,7 +51,8 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
         EngineError: the network has an operation that ONNX has not, or is larger than one file can be.
     """
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
-    with warnings.catch_warnings(), silenced("torch.onnx", "onnxscript", "onnx_ir"):
+    quiet = silenced("torch", "torch.onnx", "onnxscript", "onnx_ir")
+    with warnings.catch_warnings(), quiet, redirect_stderr(io.StringIO()):  # torch prints graphs that it cannot export
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
@@ -63,7 +66,7 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
                 verbose=False,
             )
         except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-            raise EngineError(f"the network cannot be exported to ONNX: {first_line(error)}") from error
+            raise EngineError(f"the network cannot be exported to ONNX: {_cause(error)}") from error
     assert program is not None  # dynamo=True always returns one
     graph = program.model_proto
     if graph.ByteSize() > LIMIT:
@@ -73,6 +76,18 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
     buffer = io.BytesIO()
     onnx.save_model(graph, buffer)
     return buffer.getvalue()
+
+
+def _cause(error: BaseException) -> str:
+    """What lies at the bottom of torch's long texts, and what to do."""
+    deepest = error
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+    if operation := re.search(r"op='([\w.:]+)'", str(deepest)):
+        return f"it has the operation {operation[1]}, which ONNX has not; compute that of others"
+    if "data-dependent" in str(deepest):
+        return "which way it goes depends on a picture's values (an `if` on a tensor); use torch.where"
+    return first_line(deepest)
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from torch import Tensor, nn
 
 from allweather.exporters.calibrate import calibration_set
 from allweather.exporters.candidates import Compiler
@@ -16,7 +18,7 @@ from allweather.exporters.to_onnx import to_onnx
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.engine import answer_all, open_engine
 from allweather.runtimes.engine_fake import FakeEngine
-from allweather.runtimes.errors import DataError, ParityError, UsageError
+from allweather.runtimes.errors import DataError, EngineError, ParityError, UsageError
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import EngineName, Manifest, Precision
 from allweather.trainers.checkpoint import Checkpoint
@@ -198,3 +200,30 @@ def test_a_forced_model_is_marked_for_ever(checkpoint: Checkpoint, dataset: Data
     export(checkpoint, dataset, tmp_path / "x.aw", Choice(["onnx"], ["int8"], force=True))
     (model,) = Bundle.open(tmp_path / "x.aw").manifest.models
     assert "points of accuracy" in model.forced
+
+
+class Foreign(nn.Module):
+    """A user's own network."""
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.answer(images.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: torch.special.gammainc(x, x + 1), "it has the operation prims.igamma, which ONNX has not"),
+        (lambda x: x if x.sum() > 0 else -x, "an `if` on a tensor"),
+    ],
+)
+def test_a_network_that_cannot_be_exported_is_told_why(
+    answer: Callable[[Tensor], Tensor], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(EngineError, match=message) as caught:
+        to_onnx(Foreign(answer), InputSpec(8, 8))
+    assert str(caught.value).isprintable()
+    assert capfd.readouterr() == ("", "")
