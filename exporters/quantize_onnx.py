@@ -12,7 +12,7 @@ from allweather.exporters.to_onnx import INPUT
 from allweather.runtimes.engine_onnx import SEVERITY_ERROR
 from allweather.runtimes.frame import Floats, Image
 
-PERCENTILE = 99.99  # of absolute values becomes 127
+PERCENTILE = 99.99  # of absolute values becomes 127; compared with others in docs/results/int8.md
 BATCH = 8  # pictures whose activations are in memory together: 0.4 GB of a ResNet-50 at 224 px
 VALUES = 4096  # drawn from each activation of each picture: of 512 pictures, 200 lie above the percentile
 
