@@ -151,16 +151,16 @@ def run(
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
     tally = tally or Tally()
     tally.start(lambda: camera.skipped)
-    with camera, _open(sinks), closing(watch(camera, decider, region=region, tally=tally)) as decisions:
-        try:
+    try:
+        with camera, _open(sinks), closing(watch(camera, decider, region=region, tally=tally)) as decisions:
             for count, (frame, decision) in enumerate(decisions, start=1):
                 began = tally.clock()
                 _write(sinks, frame, decision, region)
                 tally.wrote(tally.clock() - began)
                 if count == limit:
                     break
-        except Ended:
-            logger.info("ended on request")
+    except Ended:
+        logger.info("ended on request")
     return tally.report()
 
 

@@ -16,8 +16,8 @@ from allweather.runtimes.sinks import Ended, Sink
 class Interrupts(Sink):
     """The last sink of a loop, and the wrapper of what decides.
 
-    Only the wait for a frame is cut short by a signal; a frame that is being decided on is first written to all sinks,
-    and sinks that are being closed are closed. A second signal does not wait.
+    Only the wait for a frame is cut short by a signal; camera and sinks are first opened, a frame that is being decided
+    on is first written to all sinks, and sinks that are being closed are closed. A second signal does not wait.
 
     Args:
         decider: looks at frames.
@@ -26,8 +26,18 @@ class Interrupts(Sink):
 
     def __init__(self, decider: Decider, watch: Callable[[Frame, Decision], None]) -> None:
         self._decider, self._watch = decider, watch
-        self._busy = False
+        self._busy = True
         self.received: list[int] = []
+
+    def open(self) -> None:
+        """Camera and sinks are open: from now on the wait for a frame can be cut short.
+
+        Raises:
+            Ended: a signal came meanwhile; one that arrived half-way would leave a camera's thread behind.
+        """
+        self._busy = False
+        if self.received:
+            raise Ended
 
     def turn(self) -> AbstractContextManager[object]:
         """The decider's."""

@@ -70,9 +70,10 @@ def run_all(
         threading.Thread(target=loop, args=(one,), name=f"loop {one.camera.name}", daemon=True) for one in watched
     ]
     with Interrupts(perceiver, watch) as interrupts:
+        for thread in threads:
+            thread.start()
         try:
-            for thread in threads:
-                thread.start()
+            interrupts.open()
             while any(thread.is_alive() for thread in threads) and not ended.wait(0.1):
                 continue
         except Ended:

@@ -74,10 +74,14 @@ PINNED = """{
     "mean_logit_difference": 0.0,
     "agreement": 1.0,
     "accuracy": 0.5,
-    "reference_accuracy": 0.5
-   }
+    "reference_accuracy": 0.5,
+    "corrupted_accuracy": null,
+    "reference_corrupted_accuracy": null
+   },
+   "forced": ""
   }
  ],
+ "left_out": [],
  "golden_frames": "golden/frames.npy",
  "golden_count": 2,
  "calibration": null,

@@ -42,7 +42,7 @@ def repository(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def here(bundle: Bundle) -> Engine:
-    return open_engine(bundle, "onnx", "int8")[0]
+    return open_engine(bundle, "onnx")[0]
 
 
 @pytest.fixture

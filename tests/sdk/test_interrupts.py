@@ -16,12 +16,16 @@ from allweather.runtimes.sinks import Sink
 
 
 class Counter(Sink):
-    """Counts frames; has a signal come while it writes or closes."""
+    """Counts frames; has a signal come while it is opened, writes or closes."""
 
     interrupts: Interrupts
 
     def __init__(self, signalled_at: int | str | None = None) -> None:
         self.count, self.closed, self._at = 0, False, signalled_at
+
+    def open(self) -> None:
+        if self._at == "open":
+            self.interrupts.signalled(signal.SIGINT, None)
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
         if frame.index == self._at:
@@ -70,6 +74,12 @@ def test_the_wait_for_a_frame_is_cut_short() -> None:
 def test_sinks_that_are_being_closed_are_closed() -> None:
     first, second = Counter(), Counter("close")
     assert watched(first, second) == (10, [signal.SIGTERM])
+
+
+def test_what_is_being_opened_is_opened_and_then_closed() -> None:
+    first, second = Counter("open"), Counter()
+    assert watched(first, second) == (0, [signal.SIGINT])
+    assert (first.count, second.count) == (0, 0)
 
 
 def test_handlers_are_given_back() -> None:
