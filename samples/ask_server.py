@@ -10,9 +10,7 @@ import sys
 
 import cv2
 
-from allweather import AllweatherError
-from allweather.runtimes.connecting import connect
-from allweather.runtimes.errors import NoAnswerError
+from allweather import AllweatherError, NoAnswerError, connect
 
 bundle, address, budget, *pictures = sys.argv[1:]
 try:

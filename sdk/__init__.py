@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from allweather.runtimes.bundle import Bundle as Bundle
     from allweather.runtimes.camera import open_camera as open_camera
+    from allweather.runtimes.connecting import connect as connect
     from allweather.runtimes.errors import AllweatherError as AllweatherError
+    from allweather.runtimes.errors import NoAnswerError as NoAnswerError
     from allweather.runtimes.frame import Budget as Budget
     from allweather.runtimes.frame import Decision as Decision
     from allweather.runtimes.frame import Frame as Frame
@@ -34,8 +36,10 @@ _HOME = {
     "Decision": "allweather.runtimes.frame",
     "Frame": "allweather.runtimes.frame",
     "InputSpec": "allweather.runtimes.image",
+    "NoAnswerError": "allweather.runtimes.errors",
     "Perceiver": "allweather.runtimes.perceiver",
     "Region": "allweather.runtimes.image",
+    "connect": "allweather.runtimes.connecting",
     "load": "allweather.runtimes.loading",
     "open_camera": "allweather.runtimes.camera",
     "watch": "allweather.watching",
