@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
+from allweather.runtimes.bundle import Bundle
 
 
 def run(*arguments: object) -> Result:
@@ -20,9 +21,10 @@ def run(*arguments: object) -> Result:
 def test_a_bundle_becomes_a_repository(layout: str, engine: str, sample_bundle: Path, tmp_path: Path) -> None:
     done = run(sample_bundle, "--layout", layout, "--out", tmp_path / "models", "--json")
     assert done.exit_code == 0, done.stderr
+    preferred = next(model for model in Bundle.open(sample_bundle).manifest.models if model.engine == engine)
     assert json.loads(done.stdout) == {
         "repository": str(tmp_path / "models"), "layout": layout, "version": 1,
-        "classifier": f"{engine} int8", "predictor": f"{engine} fp32",
+        "classifier": f"{engine} {preferred.precision}", "predictor": f"{engine} fp32",
     }  # fmt: skip
     again = run(
         sample_bundle, "--layout", layout, "--out", tmp_path / "models", "--engine", "onnx", "--precision", "fp32"

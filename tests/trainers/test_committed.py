@@ -67,6 +67,6 @@ def test_the_bundle_decides_on_both_engines(cifar10c: Path, engine: str) -> None
 def test_the_bundle_is_small() -> None:
     manifest = Bundle.open(BUNDLE).manifest
     assert {(each.role, each.engine) for each in manifest.models} == {
-        (role, engine) for role in ("classifier", "predictor") for engine in ("openvino", "onnx")
+        (role, engine) for role in ("classifier", "predictor") for engine in ("openvino", "onnx", "tensorrt")
     }
     assert sum(file.stat().st_size for file in BUNDLE.rglob("*") if file.is_file()) < 6e6
