@@ -101,9 +101,7 @@ def run_demo(
     manifest = export(checkpoint, dataset, out / "signs.aw", Choice(["openvino"], ["fp32", "int8"]))
     chosen = _smallest(manifest)
     parity = chosen.parity
-    say(
-        f"exported: {chosen.precision}, validation accuracy {parity.accuracy:.4f}, torch {parity.reference_accuracy:.4f}"
-    )
+    say(f"exported: {chosen.precision}, accuracy {parity.accuracy:.4f}, torch {parity.reference_accuracy:.4f}")
     for left in manifest.left_out:
         say(f"{left.precision} is left out: {left.reason}")
     with load(out / "signs.aw", engine="openvino", precision=chosen.precision, budget_ms=BUDGET_MS) as perceiver:
