@@ -9,7 +9,7 @@ from allweather.runtimes.frame import Decision, Frame
 from allweather.runtimes.image import Region
 
 
-class Ended(Exception):  # noqa: N818 -- no error: a wish, as StopIteration is
+class Ended(BaseException):
     """Raised by a sink, or by a program's signal handler, to end the loop in good order."""
 
 

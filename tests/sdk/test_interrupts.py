@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
+import logging
 import signal
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from allweather.cli.interrupts import Interrupts
 from allweather.runtimes.camera import camera_from
@@ -12,7 +15,7 @@ from allweather.runtimes.frame import Decision, Frame, Image
 from allweather.runtimes.image import InputSpec, Region
 from allweather.runtimes.loop import run
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.sinks import Sink
+from allweather.runtimes.sinks import Ended, Sink
 
 
 class Counter(Sink):
@@ -80,6 +83,21 @@ def test_what_is_being_opened_is_opened_and_then_closed() -> None:
     first, second = Counter("open"), Counter()
     assert watched(first, second) == (0, [signal.SIGINT])
     assert (first.count, second.count) == (0, 0)
+
+
+def test_a_signal_that_comes_while_something_is_logged_is_not_lost() -> None:
+    interrupts = Interrupts(Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8)), lambda frame, decision: None)
+    interrupts.open()
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            interrupts.signalled(signal.SIGINT, None)
+            return len(text)
+
+    logger = logging.Logger("interrupted")
+    logger.addHandler(logging.StreamHandler(Stream()))
+    with pytest.raises(Ended):
+        logger.warning("the camera is gone")
 
 
 def test_handlers_are_given_back() -> None:
