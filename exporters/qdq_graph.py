@@ -23,7 +23,7 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # TensorRT-RTX 1.7.1 moves a pair past each of these, tried one by one; not past Relu, Clip, Resize or an average
 PASSES = frozenset((
     "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GlobalMaxPool", "Identity", "MaxPool", "Pad",
-    "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze",
+    "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
 ))  # fmt: skip
 DOMAINS = ("", "ai.onnx", "com.microsoft")  # the last is ONNX Runtime's own copy of the same two operators
 

@@ -10,6 +10,7 @@ from allweather.exporters.calibrate import CalibrationSet
 from allweather.exporters.placement import Placement, insert, place
 from allweather.exporters.to_onnx import INPUT
 from allweather.runtimes.engine_onnx import SEVERITY_ERROR
+from allweather.runtimes.errors import EngineError
 from allweather.runtimes.frame import Floats, Image
 
 PERCENTILE = 99.99  # of absolute values becomes 127; compared with others in docs/results/int8.md
@@ -24,11 +25,14 @@ def quantize_onnx(graph: bytes, calibration: CalibrationSet, percentile: float =
         graph: made by `to_onnx`.
         calibration: pictures that set the ranges of activations.
         percentile: of an activation's absolute values that becomes 127; what is above is clipped. 0..100.
+
+    Raises:
+        EngineError: there is nothing in it to quantize.
     """
     model = onnx.load_from_string(graph)
     placement = place(model)
     if not placement.activations:
-        return graph
+        raise EngineError("no convolution of this network is wide enough for INT8; export it in other precisions")
     quantized = insert(model, placement, _largest(model, placement, calibration.images, percentile))
     onnx.checker.check_model(quantized, full_check=True)
     content: bytes = quantized.SerializeToString()

@@ -71,7 +71,7 @@ def write_repository(
         layout: of which server.
         out: folder to write. Where it holds a repository of the same networks, their next version is added.
         engine: whose model to serve; None for the layout's first that the bundle has.
-        precision: of the classifier; None for INT8 where the bundle has it.
+        precision: of the classifier; None for the one that the bundle prefers.
 
     Returns:
         What was written, with the versions from before.

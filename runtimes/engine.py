@@ -25,11 +25,8 @@ from allweather.runtimes.manifest import Model, Role
 
 PREFERENCE = ("tensorrt", "openvino", "onnx")  # where a bundle has several: a GPU, then the fastest on a CPU
 BATCH = 50  # of measurements over many pictures
-SIBLINGS = {
-    "openvino_gpu": "openvino",
-    "openvino_npu": "openvino",
-    "tensorrt_rtx": "tensorrt",
-}  # engines that run the models of another, where they are asked for by name
+# engines that run the models of another, where they are asked for by name
+SIBLINGS = {"openvino_gpu": "openvino", "openvino_npu": "openvino", "tensorrt_rtx": "tensorrt"}
 log = logging.getLogger(__name__)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +64,7 @@ class OpenvinoEngine:
             raise EngineError("openvino refuses the model: it is no OpenVINO IR; export it again")
         self._core = openvino.Core()
         self._network, self._device, self._openvino = network, device, openvino
-        self._streams = STREAMS if (network.threads or os.cpu_count() or 1) > 1 else 1
+        self._streams = STREAMS if (network.threads or this_device().cores) > 1 else 1
         self._one = self._compiled("LATENCY").create_infer_request()
         self._side_by_side: openvino.AsyncInferQueue | None = None
 
@@ -119,17 +118,21 @@ class OpenvinoEngine:
         if network.threads and self._device == "CPU":
             options["INFERENCE_NUM_THREADS"] = network.threads
 
+        new: list[openvino.CompiledModel] = []
+
         def compile_now() -> bytes:
             model = self._core.read_model(network.graph, network.weights)
             model.reshape([1, spec.height, spec.width, 3])
-            blob: bytes = self._core.compile_model(model, self._device, options).export_model().getvalue()
+            new.append(self._core.compile_model(model, self._device, options))
+            blob: bytes = new[0].export_model().getvalue()
             return blob
 
         content = hashlib.sha256(network.graph + network.weights).hexdigest()
         name = self._core.get_property(self._device, "FULL_DEVICE_NAME")
         parts = (content, sorted(options.items()), self._openvino.__version__, self._device, name, this_device().line())
         try:
-            return self._core.import_model(io.BytesIO(compiled_before(parts, compile_now)), self._device, options)
+            blob = compiled_before(parts, compile_now)
+            return new[0] if new else self._core.import_model(io.BytesIO(blob), self._device, options)
         except RuntimeError as error:
             raise EngineError(f"openvino refuses the model: {_line(error)}; export it again") from error
 
