@@ -1,0 +1,77 @@
+"""INT8: where the pairs go, and that accuracy is given back where it was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from allweather.exporters.calibrate import CalibrationSet, calibration_set, corrupted
+from allweather.exporters.lint import report
+from allweather.exporters.quantize_onnx import quantize_onnx
+from allweather.exporters.quantize_openvino import quantize_with_accuracy
+from allweather.exporters.to_onnx import to_onnx
+from allweather.exporters.to_openvino import read_onnx, serialize
+from allweather.runtimes import engine_openvino
+from allweather.runtimes.engine import Network, answer_all
+from allweather.runtimes.engine_onnx import OnnxEngine
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.frame import Image
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.manifest import Calibration
+from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.models import build
+from allweather.trainers.splits import Dataset
+from allweather.trainers.targets import logits
+
+SPEC = InputSpec(32, 32)
+
+
+def some(count: int) -> CalibrationSet:
+    images: Image = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
+    return CalibrationSet(images, Calibration(data="random", split="none", images=count, seed=0))
+
+
+@pytest.mark.parametrize(("arch", "floats"), [("resnet18", 2), ("resnet50", 2), ("vgg16", 4)])
+def test_the_linter_finds_nothing_in_what_we_quantize(arch: str, floats: int) -> None:
+    torch.manual_seed(0)
+    made = report(onnx.load_from_string(quantize_onnx(to_onnx(build(arch, 10, SPEC).eval(), SPEC), some(4))))
+    assert made.findings == ()
+    assert made.int8 == made.total - floats  # the first Conv and each Gemm
+
+
+def test_weights_and_activations_keep_their_values_up_to_a_step(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    """With every value inside its range the answers are those of fp32 but for rounding."""
+    images = dataset.val.images.numpy()
+    graph = to_onnx(checkpoint.classifier(), SPEC)
+    whole = quantize_onnx(graph, CalibrationSet(images, some(1).provenance), 100)
+    got = answer_all(OnnxEngine(Network(whole, b"", "int8", SPEC, 3), literally=True), images)
+    wanted = logits(checkpoint.classifier(), dataset.val.images).numpy()
+    assert np.abs(got - wanted).mean() < 0.1 * np.ptp(wanted)
+    assert (got.argmax(1) == wanted.argmax(1)).mean() >= 0.9
+
+
+def test_a_network_with_nothing_wide_enough_is_no_int8_model() -> None:
+    narrow = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)).eval()
+    with pytest.raises(EngineError, match="no convolution of this network is wide enough for INT8"):
+        quantize_onnx(to_onnx(narrow, SPEC), some(2))
+
+
+def test_accuracy_is_given_back_layer_by_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    """With no drop allowed, INT8 is as right as fp32, at the price of layers where that is needed."""
+    clean = dataset.val.images.numpy()
+    images = np.concatenate([clean, corrupted(clean)])
+    labels = np.tile(dataset.val.labels.numpy(), 2)
+    model = read_onnx(to_onnx(checkpoint.classifier(), checkpoint.input))
+    quantized = {
+        drop: serialize(quantize_with_accuracy(model, calibration_set(dataset), images, labels, drop))
+        for drop in (1.0, 0.0)
+    }
+    pairs = {drop: graph.count(b'type="FakeQuantize"') for drop, (graph, _) in quantized.items()}
+    assert pairs[1.0] >= pairs[0.0]
+    wanted = logits(checkpoint.classifier(), torch.from_numpy(images)).numpy().argmax(1)
+    engine = engine_openvino.start(Network(*quantized[0.0], "int8", SPEC, 3))
+    got = answer_all(engine, images).argmax(1)
+    assert (got == labels).mean() >= (wanted == labels).mean()
