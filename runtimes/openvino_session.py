@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,7 +133,11 @@ class OpenvinoEngine:
         parts = (content, sorted(options.items()), self._openvino.__version__, self._device, name, this_device().line())
         try:
             blob = compiled_before(parts, compile_now)
-            return new[0] if new else self._core.import_model(io.BytesIO(blob), self._device, options)
+            if not new:
+                with suppress(RuntimeError):  # whole, but not to a device's liking: its driver is another now
+                    return self._core.import_model(io.BytesIO(blob), self._device, options)
+                compile_now()
+            return new[0]
         except RuntimeError as error:
             raise EngineError(f"openvino refuses the model: {_line(error)}; export it again") from error
 

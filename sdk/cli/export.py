@@ -37,7 +37,8 @@ def export(
     """Compiles a checkpoint into a bundle that a device runs, and measures what that changed."""
     if layout or is_bundle(checkpoint):
         engines, precisions = (tuple(each.value for each in chosen or ()) for chosen in (engine, precision))
-        export_layout(checkpoint, layout, out, data=data, engines=engines, precisions=precisions, as_json=as_json)
+        idle = [name for name, given in (("--data", data), ("--download", download), ("--force", force)) if given]
+        export_layout(checkpoint, layout, out, engines=engines, precisions=precisions, idle=idle, as_json=as_json)
         return
     from allweather.exporters.export import ENGINES, Choice
     from allweather.exporters.export import export as export_bundle

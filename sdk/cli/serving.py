@@ -36,9 +36,9 @@ def export_layout(
     layout: LayoutChoice | None,
     out: Path,
     *,
-    data: str | None,
     engines: Sequence[str],
     precisions: Sequence[str],
+    idle: Sequence[str],
     as_json: bool,
 ) -> None:
     """Writes the bundle `source` as a model repository.
@@ -47,9 +47,9 @@ def export_layout(
         source: what was named to be exported.
         layout: asked for; None where it was not.
         out: folder to write.
-        data: given by mistake.
         engines: that were chosen.
         precisions: that were chosen.
+        idle: options that were given and have nothing to do here.
         as_json: whether the result is one JSON object.
 
     Raises:
@@ -65,8 +65,8 @@ def export_layout(
         raise UsageError(f"{source} is a bundle already; add --layout triton or ovms, or name a checkpoint")
     if source.suffix == ".safetensors":
         raise UsageError(f"--layout takes a bundle; export {source} without it first, and then the bundle")
-    if data is not None:
-        raise UsageError("--layout writes what is in the bundle and needs no --data; leave it out")
+    if idle:
+        raise UsageError(f"--layout writes what is in the bundle and needs no {idle[0]}; leave it out")
     if len(engines) > 1 or len(precisions) > 1:
         raise UsageError("--layout serves one model for each role; give --engine and --precision once at most")
     bundle = Bundle.open(source)

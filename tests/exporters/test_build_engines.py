@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from colour_network import colour_network
 from typer.testing import CliRunner, Result
 
 from allweather import load
@@ -40,17 +39,6 @@ def model(engine: str, precision: str) -> Model:
 def bundle(tmp_path: Path) -> Bundle:
     """Mean colour times a matrix, for ONNX Runtime and, in two precisions by name, for TensorRT."""
     matrix = np.random.default_rng(5).normal(0, 0.01, (3, 4)).astype(np.float32)
-    made = helper.make_graph(
-        [
-            helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["pixels"], ["colour"], axes=[1, 2], keepdims=0),
-            helper.make_node("MatMul", ["colour", "matrix"], ["logits"]),
-        ],
-        "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 4])],
-        [onnx.numpy_helper.from_array(matrix, "matrix")],
-    )
     frames = np.random.default_rng(6).integers(0, 256, (3, 8, 8, 3), np.uint8)
     logits = (frames.astype(np.float64).mean(axis=(1, 2)) @ matrix).astype(np.float32)
     models = (model("onnx", "fp32"), model("tensorrt", "fp16"), model("tensorrt", "int8"))
@@ -59,11 +47,10 @@ def bundle(tmp_path: Path) -> Bundle:
         input=Input(height=8, width=8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1)), golden_frames="golden/frames.npy",
         golden_count=3, calibration=None, machine="a test", versions={}, files={},
     )  # fmt: skip
-    opsets = [helper.make_opsetid("", 13)]
     contents = {
         "golden/frames.npy": npy(frames),
         "golden/logits.npy": npy(logits),
-        "model.onnx": helper.make_model(made, opset_imports=opsets, ir_version=9).SerializeToString(),
+        "model.onnx": colour_network(matrix),
     }
     write_bundle(tmp_path / "bundle.aw", manifest, contents)
     return Bundle.open(tmp_path / "bundle.aw")

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from colour_network import colour_network
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,23 +27,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def graph() -> bytes:
     """Mean colour times a matrix of 3 x 2."""
-    import numpy as np
-    import onnx
-    from onnx import TensorProto, helper
-
-    made = helper.make_graph(
-        [
-            helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["pixels"], ["colour"], axes=[1, 2], keepdims=0),
-            helper.make_node("MatMul", ["colour", "matrix"], ["logits"]),
-        ],
-        "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])],
-        [onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), "matrix")],
-    )
-    content: bytes = helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString()
-    return content
+    return colour_network(np.ones((3, 2), np.float32))
 
 
 def built(order: Order) -> Built:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colour_network import colour_network
 
 from allweather.runtimes.bundle import Bundle, npy, write_bundle
 from allweather.runtimes.errors import BundleError
@@ -81,25 +82,10 @@ def made() -> Made:
 
 @pytest.fixture(scope="session")
 def network() -> Network:
-    import onnx
     import openvino
-    from onnx import TensorProto, helper
 
     matrix = np.random.default_rng(5).normal(0, 0.01, (3, 4)).astype(np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["pixels"], ["colour"], axes=[1, 2], keepdims=0),
-            helper.make_node("MatMul", ["colour", "matrix"], ["logits"]),
-        ],
-        "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 4])],
-        [onnx.numpy_helper.from_array(matrix, "matrix")],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
-    onnx.checker.check_model(proto)
-    data: bytes = proto.SerializeToString()
+    data = colour_network(matrix)
     with tempfile.TemporaryDirectory() as folder:
         xml, weights = Path(folder, "n.xml"), Path(folder, "n.bin")
         openvino.serialize(openvino.Core().read_model(data, b""), str(xml), str(weights))

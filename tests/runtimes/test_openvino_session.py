@@ -44,7 +44,7 @@ def test_pictures_of_another_size_are_refused_alone_and_side_by_side(compiled: N
     assert engine.run(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)  # and it goes on
 
 
-@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "folder"])
+@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "folder", "foreign"])
 def test_a_damaged_entry_is_compiled_anew(compiled: Network, cache: Path, network: Any, harm: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
     wanted = engine_openvino.start(compiled).run(images)
@@ -56,7 +56,8 @@ def test_a_damaged_entry_is_compiled_anew(compiled: Network, cache: Path, networ
     else:
         middle = len(content) // 2
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        entry.write_bytes({"cut": content[:middle], "flip": flipped, "empty": b""}[harm])
+        foreign = hashlib.sha256(flipped[-DIGEST:]).digest() + flipped[-DIGEST:]  # whole, but no network
+        entry.write_bytes({"cut": content[:middle], "flip": flipped, "empty": b"", "foreign": foreign}[harm])
     np.testing.assert_array_equal(engine_openvino.start(compiled).run(images), wanted)
     if harm != "folder":
         mended = entry.read_bytes()

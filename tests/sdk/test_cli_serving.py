@@ -39,6 +39,8 @@ BAD = [
     ("{bundle} --out {tmp}/x", 2, "is a bundle already; add --layout triton or ovms, or name a checkpoint"),
     ("{plain} --layout triton --out {tmp}/x", 2, "--layout takes a bundle; export {plain} without it first"),
     ("{bundle} --layout triton --data signs --out {tmp}/x", 2, "needs no --data; leave it out"),
+    ("{bundle} --layout triton --force --out {tmp}/x", 2, "needs no --force; leave it out"),
+    ("{bundle} --layout triton --download --out {tmp}/x", 2, "needs no --download; leave it out"),
     ("{bundle} --layout ovms --engine onnx --engine openvino --out {tmp}/x", 2, "give --engine and --precision once"),
     ("{bundle} --layout triton --engine openvino --out {tmp}/x", 1, "triton serves models for onnx; "),
     ("{tmp}/none.aw --layout triton --out {tmp}/x", 1, "no bundle at {tmp}/none.aw"),
