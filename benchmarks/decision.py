@@ -15,42 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-import torch
+from untrained import untrained_bundle
 
 from allweather import load
-from allweather.exporters.export import Choice, export
 from allweather.runtimes.bundle import Bundle
 from allweather.runtimes.device import this_device
 from allweather.runtimes.engine import open_engine
 from allweather.runtimes.frame import Image
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import Precision, Role
-from allweather.runtimes.views import VIEWS
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.models import build, weights_digest
-from allweather.trainers.predictor_file import TrainedPredictor
-from allweather.trainers.predictors import build_predictor, seen_by
-from allweather.trainers.splits import Dataset, Split
+from allweather.runtimes.manifest import Role
 
-PICTURES, CALLS = 40, 300
+CALLS = 300
 LOOKS = (2, 3, 4, 12)
-CLASSES = tuple(f"class{number}" for number in range(10))
-
-
-def make_bundle(path: Path, precision: Precision = "int8") -> None:
-    """A ResNet-50 that has learned nothing, and a loss predictor that has not, either."""
-    torch.manual_seed(0)
-    spec = InputSpec(224, 224)
-    model, seen = build("resnet50", 10, spec), seen_by(spec)
-    predictor = TrainedPredictor(
-        "tiny", seen, tuple(VIEWS), weights_digest(model), build_predictor("tiny", seen).state_dict()
-    )
-    images = torch.randint(0, 256, (PICTURES, 224, 224, 3), dtype=torch.uint8)
-    split = Split(images, torch.arange(PICTURES) % 10)
-    data = Dataset("random", CLASSES, split, split, split, mirrors=True)
-    weights = model.network.state_dict()
-    start = Checkpoint("resnet50", CLASSES, spec, weights, "random", 0, predictor=predictor)
-    export(start, data, path, Choice(["openvino"], [precision], force=True))
 
 
 def raw_call(bundle: Bundle, role: Role, picture: Image) -> Callable[[], object]:
@@ -76,7 +51,7 @@ def main() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "resnet50.aw")
-        make_bundle(path)
+        untrained_bundle(path)
         bundle = Bundle.open(path)
         prepared = bundle.input.prepare(frame)
         small = bundle.taken_by("predictor").prepare(prepared)

@@ -19,7 +19,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from decision import make_bundle
+from untrained import untrained_bundle
 
 from allweather import load
 from allweather.runtimes.camera import camera_from
@@ -91,7 +91,7 @@ def main() -> None:
         bundle = given.bundle
         if bundle is None:
             bundle = Path(folder, "resnet50.aw")
-            make_bundle(bundle)
+            untrained_bundle(bundle)
         what = given.bundle or "ResNet-50 INT8, 224 px"
         print(f"{this_device().line()}; {what}, threads {given.threads or 'all'}", flush=True)
         times = {count: alone(bundle, given.threads, count, given.calls) for count in range(1, MOST + 1)}

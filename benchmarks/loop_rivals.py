@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from decision import make_bundle
+from untrained import untrained_bundle
 
 from allweather import load
 from allweather.runtimes.bundle import Bundle
@@ -81,7 +81,7 @@ def main() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (4, 480, 640, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_bundle(folder / "resnet50.aw", "fp32")
+        untrained_bundle(folder / "resnet50.aw", precisions=("fp32",))
         bundle = Bundle.open(folder / "resnet50.aw")
         makers: dict[str, Callable[[], Call]] = {
             "ours, one look": lambda: ours(bundle.path, "center"),

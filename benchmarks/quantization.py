@@ -1,19 +1,13 @@
-"""INT8 beside fp32, in time and accuracy: python benchmarks/quantization.py CHECKPOINT DATA.
+"""What INT8 costs in accuracy: python benchmarks/quantization.py CHECKPOINT DATA.
 
-Engines take turns, one picture a call. Accuracy is that of the test split, clean and with every picture corrupted.
-The Q/DQ graph is also computed by ONNX's own reference evaluator, by ONNX Runtime without optimizations and by
-OpenVINO, which shall agree. OpenVINO's benchmark_app runs the same IR in turn with our engine.
+On the test split, clean and with every picture corrupted. The Q/DQ graph is also computed by ONNX's own reference
+evaluator, by ONNX Runtime without optimizations and by OpenVINO, which shall agree.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import re
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +30,6 @@ from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.data import open_dataset
 from allweather.trainers.targets import logits
 
-ROUNDS = 200
-APP_SECONDS = 10
-
 
 def engines(bundle: Bundle) -> dict[str, Engine]:
     """Every model of the bundle, running."""
@@ -54,19 +45,6 @@ def engines(bundle: Bundle) -> dict[str, Engine]:
             module = engine_openvino if model.engine == "openvino" else engine_onnx
             running[f"{model.role} {model.engine} {model.precision}"] = module.start(network)
     return running
-
-
-def milliseconds(running: dict[str, Engine], pictures: dict[str, Image]) -> dict[str, list[float]]:
-    """Times of single calls, all engines taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in running}
-    for place in range(ROUNDS):
-        for name, engine in running.items():
-            images = pictures[name.split()[0]]
-            picture = images[place % len(images)][None]
-            began = time.perf_counter()
-            engine.run(picture)
-            times[name].append(1000 * (time.perf_counter() - began))
-    return {name: each[10:] for name, each in times.items()}
 
 
 def agreement(bundle: Bundle, clean: Image, count: int) -> None:
@@ -86,21 +64,6 @@ def agreement(bundle: Bundle, clean: Image, count: int) -> None:
         same = 100 * (got.argmax(1) == wanted.argmax(1)).mean()
         off = np.abs(got - wanted).max()
         print(f"Q/DQ reference and {name:31s} same class {same:6.2f} % of {count}, off by {off:.2g}")
-
-
-def app_median(bundle: Bundle, precision: str) -> float:
-    """benchmark_app's median latency of the same IR, one picture a call, in milliseconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in ("xml", "bin"):
-            Path(folder, f"m.{kind}").write_bytes(bundle.read(f"openvino/classifier-{precision}.{kind}"))
-        spec = bundle.input
-        app = str(Path(sys.executable).with_name("benchmark_app"))
-        command = [app, "-m", f"{folder}/m.xml", "-hint", "latency", "-api", "sync", "-t", str(APP_SECONDS)]
-        command += ["-shape", f"[1,{spec.height},{spec.width},3]", "-infer_precision", "f32"]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 -- our own words
-    found = re.search(r"Median:\s+([0-9.]+) (us|ms)", told)
-    assert found, told
-    return float(found[1]) / {"us": 1000, "ms": 1}[found[2]]
 
 
 def main() -> None:
@@ -136,31 +99,6 @@ def main() -> None:
                     right, same = 100 * (got == labels).mean(), 100 * (got == truth.argmax(1)).mean()
                     print(f"{name:9s} {kind:32s} {right:.2f} %, torch's class {same:.2f} %")
         agreement(bundle, clean, min(chosen.reference, len(clean)))
-        pictures = {"classifier": clean, "predictor": _small(bundle, clean)}
-        times = milliseconds({name: each for name, each in running.items() if "literally" not in name}, pictures)
-        for name, each in times.items():
-            p50, p90, p99 = np.percentile(each, (50, 90, 99))
-            print(f"{name:26s} p50 {p50:8.3f} ms   p90 {p90:8.3f} ms   p99 {p99:8.3f} ms")
-        medians = {name: float(np.median(each)) for name, each in times.items()}
-        for engine_name in ("openvino", "onnx"):
-            ratio = medians[f"classifier {engine_name} fp32"] / medians[f"classifier {engine_name} int8"]
-            print(f"{engine_name}: INT8 is {ratio:.2f} x as fast as fp32 (held to >= 3.5 with VNNI)")
-        for precision in ("fp32", "int8"):
-            engine = running[f"classifier openvino {precision}"]
-            ours, app = [], []
-            for _ in range(3):  # in turn, as the machine's speed drifts
-                app.append(app_median(bundle, precision))
-                ours.append(float(np.median(milliseconds({"classifier": engine}, pictures)["classifier"])))
-            print(
-                f"{precision}: ours / benchmark_app {np.median(ours) / np.median(app):.3f} (held to <= 1.05) "
-                + json.dumps({"ours": ours, "benchmark_app": app})
-            )
-
-
-def _small(bundle: Bundle, clean: Image) -> Image:
-    if bundle.manifest.predictor is None:
-        return clean[:0]
-    return np.stack([bundle.taken_by("predictor").prepare(image) for image in clean[:50]])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""Bundles whose networks have learned nothing, for benchmarks of speed, which does not depend on the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from allweather.exporters.export import Choice, export
+from allweather.runtimes.image import InputSpec
+from allweather.runtimes.manifest import EngineName, Precision
+from allweather.runtimes.views import VIEWS
+from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.models import build, weights_digest
+from allweather.trainers.predictor_file import TrainedPredictor
+from allweather.trainers.predictors import build_predictor, seen_by
+from allweather.trainers.splits import Dataset, Split
+
+PICTURES = 40
+CLASSES = tuple(f"class{number}" for number in range(10))
+
+
+def untrained_bundle(
+    path: Path,
+    arch: str = "resnet50",
+    size: int = 224,
+    engines: Sequence[EngineName] = ("openvino",),
+    precisions: Sequence[Precision] = ("int8",),
+) -> None:
+    """Writes one with a classifier and a tiny loss predictor."""
+    torch.manual_seed(0)
+    spec = InputSpec(size, size)
+    model, seen = build(arch, len(CLASSES), spec), seen_by(spec)
+    weights = build_predictor("tiny", seen).state_dict()
+    predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), weights_digest(model), weights)
+    images = torch.randint(0, 256, (PICTURES, size, size, 3), dtype=torch.uint8)
+    split = Split(images, torch.arange(PICTURES) % len(CLASSES))
+    data = Dataset("random", CLASSES, split, split, split, mirrors=True)
+    start = Checkpoint(arch, CLASSES, spec, model.network.state_dict(), "random", 0, predictor=predictor)
+    export(start, data, path, Choice(list(engines), list(precisions), force=True))
