@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from arm64_answers import name_of
+from arm64_answers import comparable, name_of
 from arm64_machine import ROOT, Arm64, prepare
 
 from allweather.runtimes.atomic import atomic_file
@@ -179,7 +179,7 @@ def compare(machine: Arm64, path: Path, data: str, count: int) -> Report:
         machine.run(ANSWERS, path, given, theirs)
         with np.load(mine) as here, np.load(theirs) as there:
             found = (dict(here), dict(there))
-    rows = tuple(row(bundle, model, pictures.labels, *found) for model in bundle.manifest.models)
+    rows = tuple(row(bundle, model, pictures.labels, *found) for model in comparable(bundle))
     return Report(
         str(path), len(pictures.images), *(str(each["machine"]) for each in found), rows, compare_pixels(*found)
     )

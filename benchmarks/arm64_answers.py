@@ -28,10 +28,16 @@ from allweather.runtimes.manifest import Model
 from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker
 from allweather.runtimes.views import CLASSICS, VIEWS
 
+ENGINES = ("openvino", "onnx")  # that have wheels for arm64; a TensorRT model needs its GPU
 ANY = 1e9  # a tolerance that refuses nothing, to measure what was refused
 SIDES = (20, 48, 224)  # pixels; that pictures are brought to beside the bundle's own
 
 Named = tuple[str, npt.NDArray[np.generic]]
+
+
+def comparable(bundle: Bundle) -> tuple[Model, ...]:
+    """The models that run without a GPU."""
+    return tuple(model for model in bundle.manifest.models if model.engine in ENGINES)
 
 
 def name_of(model: Model) -> str:
@@ -86,7 +92,7 @@ def everything(bundle: Bundle, pictures: Image, frames: Image) -> Iterator[Named
     """All of the above by name, and what this machine is."""
     yield "machine", np.array(f"{this_device().line()}, Python {platform.python_version()}")
     there = {status.name: status for status in statuses()}
-    for model in bundle.manifest.models:
+    for model in comparable(bundle):
         name, status = name_of(model), there[model.engine]
         yield f"version/{name}", np.array(status.version or "")
         if status.version is None:

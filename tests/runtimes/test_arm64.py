@@ -51,7 +51,12 @@ def report(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 def test_every_model_opens_on_arm64_and_answers_within_its_tolerance(report: dict[str, Any]) -> None:
     assert "aarch64" in report["arm64"]
     assert "x86_64" in report["x86"]
-    models = {f"{model.role}-{model.engine}-{model.precision}" for model in Bundle.open(SAMPLE).manifest.models}
+    models = {
+        f"{model.role}-{model.engine}-{model.precision}"
+        for model in Bundle.open(SAMPLE).manifest.models
+        if model.engine in ("openvino", "onnx")
+    }
+    assert len(models) > 4
     assert {row["model"] for row in report["rows"]} == models
     for row in report["rows"]:
         assert not row["refused"], row
