@@ -6,6 +6,7 @@ several processes, sees exactly the pictures that an undisturbed single process 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,16 +21,23 @@ class Draws:
 
     Attributes:
         order: int64 [steps, batch], numbers of pictures; the rest that fills no batch is left out.
-        shift: int64 [steps, batch, 2], rows and columns to move by.
-        mirror: bool [steps, batch].
+        shift: int64 [steps, batch, copies, 2], rows and columns to move by.
+        mirror: bool [steps, batch, copies].
     """
 
     order: Tensor
     shift: Tensor
     mirror: Tensor
 
+    def of(self, step: int, share: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """What `gather` takes for a share of a step's pictures: all first copies, then all second ones, and so on."""
+        shift, mirror = self.shift[step, share].transpose(0, 1), self.mirror[step, share].T
+        return self.order[step, share].repeat(len(shift)), shift.flatten(0, 1), mirror.flatten()
 
-def draw(count: int, batch: int, *, shift: int, mirrors: bool, seed: int, epoch: int) -> Draws:
+
+def draw(
+    count: int, batch: int, *, shift: int, mirrors: bool, seed: int, epoch: int, shifted: Sequence[bool] = (True,)
+) -> Draws:
     """Draws an epoch over `count` pictures.
 
     Args:
@@ -39,13 +47,14 @@ def draw(count: int, batch: int, *, shift: int, mirrors: bool, seed: int, epoch:
         mirrors: whether half of the pictures are mirrored.
         seed: of the run.
         epoch: from 0.
+        shifted: for each copy of a picture whether it is moved; the copies' draws are independent.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     steps = count // batch
     order = torch.randperm(count, generator=generator)[: steps * batch].reshape(steps, batch)
-    moves = torch.randint(-shift, shift + 1, (steps, batch, 2), generator=generator)
-    mirror = torch.rand(steps, batch, generator=generator) < (0.5 if mirrors else 0.0)
-    return Draws(order, moves, mirror)
+    moves = torch.randint(-shift, shift + 1, (steps, batch, len(shifted), 2), generator=generator)
+    mirror = torch.rand(steps, batch, len(shifted), generator=generator) < (0.5 if mirrors else 0.0)
+    return Draws(order, moves * torch.tensor(shifted)[:, None], mirror)
 
 
 def gather(split: Split, order: Tensor, shift: Tensor, mirror: Tensor) -> tuple[Tensor, Tensor]:

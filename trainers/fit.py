@@ -130,7 +130,7 @@ class _Run:
     def _train_step(self, draws: Draws, step: int) -> None:
         number = self.epoch * self.steps + step
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        images, labels = gather(self.train, draws.order[step, mine], draws.shift[step, mine], draws.mirror[step, mine])
+        images, labels = gather(self.train, *draws.of(step, mine))
         seed = (self.settings.seed * 1_000_003 + number) * 1009 + self.fabric.global_rank
         torch.manual_seed(seed)
         rng = torch.Generator(self.fabric.device).manual_seed(seed)
@@ -180,6 +180,7 @@ class _Run:
             mirrors=self.mirrors,
             seed=self.settings.seed,
             epoch=self.epoch,
+            shifted=self.objective.shifted,
         )
 
     def _identity(self, dataset: Dataset) -> dict[str, Any]:

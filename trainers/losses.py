@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError
 
+Metric = Literal["kl", "euclidean", "both"]
 DEAD = 1e-6  # a feature map of a smaller mean is taken for dead
 
 
@@ -26,6 +27,24 @@ def divergence(clean: Tensor, distorted: Tensor) -> Tensor:
     """
     target, answer = functional.log_softmax(clean.float(), 1), functional.log_softmax(distorted.float(), 1)
     return functional.kl_div(answer, target, reduction="batchmean", log_target=True)
+
+
+def dissimilarity(one: Tensor, other: Tensor, metric: Metric) -> Tensor:
+    """How unlike two answers are (Chen et al., ICCVW 2019, eq. 1, and section 4.2.1); the same in both directions.
+
+    Args:
+        one: float [n, ...], logits or whatever a layer puts out.
+        other: the same shape.
+        metric: "kl": symmetric Kullback-Leibler divergence of their softmax over all entries, in nats; "euclidean": the
+            distance; "both": the sum.
+    """
+    one, other = one.flatten(1).float(), other.flatten(1).float()
+    terms = []
+    if metric != "euclidean":
+        terms.append(divergence(one, other) + divergence(other, one))
+    if metric != "kl":
+        terms.append(torch.linalg.vector_norm(one - other, dim=1).mean())
+    return torch.stack(terms).sum()
 
 
 def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:

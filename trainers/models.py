@@ -1,4 +1,4 @@
-"""Classifiers by name: CIFAR ResNets, and torchvision's ResNet-18, ResNet-50 and VGG-16.
+"""Classifiers by name: CIFAR and Wide ResNets, and torchvision's ResNet-18, ResNet-50, VGG-16 and MobileNetV2.
 
 Every one is a `Classifier`: pixels in [0, 1] go in, the first layer normalises them, logits come out.
 """
@@ -17,6 +17,7 @@ from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.image import InputSpec
 from allweather.trainers.cifar_resnet import CifarResNet
 from allweather.trainers.vision import torchvision
+from allweather.trainers.wide_resnet import WideResNet
 
 SMALL_SIDE = 64  # up to here a picture is too small for the stride-4 stem made for ImageNet
 
@@ -95,6 +96,15 @@ def _vgg16(classes: int, small: bool) -> nn.Module:
     return network
 
 
+def _mobilenetv2(classes: int, small: bool) -> nn.Module:
+    network = torchvision("models").mobilenet_v2(num_classes=classes)
+    if small:  # 32 px through five halvings is one pixel; without the first two it is 4 x 4
+        network.features[0][0].stride = (1, 1)
+        network.features[2].conv[1][0].stride = (1, 1)
+    made: nn.Module = network
+    return made
+
+
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         "resnet20": Architecture(lambda classes, small: CifarResNet(20, classes), 0.2, "", 32),
@@ -102,6 +112,9 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "resnet56": Architecture(lambda classes, small: CifarResNet(56, classes), 0.1, "", 32),
         "resnet18": Architecture(lambda c, small: _resnet("resnet18", c, small), 0.1, "ResNet18_Weights", 224),
         "resnet50": Architecture(lambda c, small: _resnet("resnet50", c, small), 0.1, "ResNet50_Weights", 224),
+        "mobilenetv2": Architecture(_mobilenetv2, 0.1, "MobileNet_V2_Weights", 224),
+        "wrn16-4": Architecture(lambda classes, small: WideResNet(16, 4, classes), 0.1, "", 32),
+        "wrn28-10": Architecture(lambda classes, small: WideResNet(28, 10, classes), 0.1, "", 32),
         # without BatchNorm, as in the FMA paper: five times the rate diverges in the first epoch
         "vgg16": Architecture(_vgg16, 0.02, "VGG16_Weights", 224),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from torch.nn import functional
 from allweather.trainers.distortions import Distortion
 from allweather.trainers.evaluate import count_correct
 from allweather.trainers.splits import Split
+from allweather.trainers.variants import CROP, Variant
 
 
 class Objective(Protocol):
@@ -24,13 +25,18 @@ class Objective(Protocol):
         """Plain values that must be the same for a run to be resumed."""
         ...
 
+    @property
+    def shifted(self) -> Sequence[bool]:
+        """One entry for each copy of a picture that a step wants: whether it is moved at random."""
+        ...
+
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """The loss of one batch, a scalar.
 
         Args:
             model: in train mode.
-            images: float32 [n, 3, h, w] in 0..1, channels-last.
-            labels: int64 [n].
+            images: float32 [copies * n, 3, h, w] in 0..1, channels-last: the first copy of all, then the second.
+            labels: int64 [copies * n].
             epoch: from 0.
             rng: seeded for this step and process, on the device of the images.
         """
@@ -52,18 +58,27 @@ class CrossEntropy:
     Attributes:
         label_smoothing: share of the target spread over all classes, 0 to below 1.
         distortion: what is done to each picture first.
+        variant: which augmentation it gets before that.
     """
 
     label_smoothing: float = 0.0
     distortion: Distortion | None = None
+    variant: Variant = CROP
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The distortion's; the loop's own settings hold the rest."""
-        return self.distortion.identity if self.distortion else {}
+        """The distortion's and the variant's; the loop's own settings hold the rest."""
+        other = {} if self.variant == CROP else {"variant": self.variant.name}
+        return {**(self.distortion.identity if self.distortion else {}), **other}
+
+    @property
+    def shifted(self) -> Sequence[bool]:
+        """Whether the pictures are crops."""
+        return (self.variant.crop,)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Mean cross-entropy."""
+        images = self.variant(images, rng)
         if self.distortion:
             images = self.distortion(images, epoch, rng)
         return functional.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)

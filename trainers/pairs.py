@@ -1,4 +1,4 @@
-"""Objectives on pairs of a clean picture and a distorted copy: AT, ST, FMA, and the mixture that measured best here."""
+"""Objectives on pairs of a clean picture and a distorted copy: AT, ST, FMA, AIT, and what measured best here."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from allweather.trainers.augment import ROWS, kinds
 from allweather.trainers.calibrate import augmented_accuracy
 from allweather.trainers.distortions import Distortion
 from allweather.trainers.evaluate import all_reduced, count_correct
-from allweather.trainers.losses import divergence, feature_map_loss
+from allweather.trainers.losses import dissimilarity, divergence, feature_map_loss
 from allweather.trainers.splits import Split
 from allweather.trainers.taps import tapped
 
-Method = Literal["at", "st", "fma", "robust"]
-GAMMAS: Mapping[Method, float] = MappingProxyType({"at": 1.0, "st": 0.3, "fma": 0.3, "robust": 1.0})
+Method = Literal["at", "st", "fma", "ait", "robust"]
+GAMMAS: Mapping[Method, float] = MappingProxyType({"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0})
 JUDGED = 2000  # pictures of the val split that each epoch is judged on, row by row
 
 
@@ -32,12 +32,14 @@ class Terms:
 
     Attributes:
         labels: of the cross-entropy of the distorted copies.
-        divergence: of the divergence between the two answers.
+        divergence: of the divergence of the distorted answers from the clean ones.
+        symmetric: of the divergence both ways (the AiLoss).
         maps: of the feature-map loss.
     """
 
     labels: float = 0.0
     divergence: float = 0.0
+    symmetric: float = 0.0
     maps: float = 0.0
 
 
@@ -47,6 +49,7 @@ def terms(method: Method, gamma: float) -> Terms:
         "at": Terms(labels=1.0),
         "st": Terms(divergence=gamma),
         "fma": Terms(maps=gamma),
+        "ait": Terms(labels=1.0, symmetric=gamma),
         "robust": Terms(labels=1.0, divergence=gamma),
     }[method]
 
@@ -69,6 +72,8 @@ class PairObjective:
     distortion: Distortion
     parameters: Mapping[str, float] = field(default_factory=dict)
 
+    shifted = (True,)
+
     @property
     def identity(self) -> Mapping[str, Any]:
         """Weights and distortion."""
@@ -87,6 +92,8 @@ class PairObjective:
             loss = loss + self.terms.labels * functional.cross_entropy(distorted, labels)
         if self.terms.divergence:
             loss = loss + self.terms.divergence * divergence(clean, distorted)
+        if self.terms.symmetric:
+            loss = loss + self.terms.symmetric * dissimilarity(clean, distorted, "kl")
         if self.terms.maps:
             loss = loss + self.terms.maps * feature_map_loss(maps)
         return loss

@@ -82,6 +82,8 @@ class RankObjective:
     train: ViewLosses
     val: ViewLosses
 
+    shifted = (True,)
+
     @property
     def identity(self) -> Mapping[str, Any]:
         """The loss and a hash of the targets."""

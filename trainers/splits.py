@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
@@ -57,6 +58,50 @@ class Dataset:
     test: Split
     mirrors: bool
     notes: tuple[str, ...] = ()
+
+    def reduced(self, fraction: float, seed: int) -> Dataset:
+        """The same with a share of the training pictures, drawn at random class by class; val and test stay.
+
+        Args:
+            fraction: above 0, at most 1; of each class at least one picture is kept.
+            seed: of the draw.
+
+        Raises:
+            DataError: the fraction is none.
+        """
+        if not 0 < fraction <= 1:
+            raise DataError(f"the fraction of training pictures is above 0 and at most 1; got {fraction:g}")
+        if fraction == 1:
+            return self
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
+        kept = []
+        for label in range(len(self.classes)):
+            of_class = order[self.train.labels[order] == label]
+            kept.append(of_class[: max(1, round(fraction * len(of_class)))])
+        train = self.train.take(torch.cat(kept).sort().values)
+        note = f"{self.name}: {len(train)} of {len(self.train)} training pictures are used"
+        return dataclasses.replace(self, train=train, notes=(*self.notes, note))
+
+    def mislabelled(self, share: float, seed: int) -> Dataset:
+        """The same with a share of the training labels replaced by random ones, right ones among them.
+
+        Args:
+            share: 0 to 1.
+            seed: of the draw.
+
+        Raises:
+            DataError: the share is none.
+        """
+        if not 0 <= share <= 1:
+            raise DataError(f"the share of labels to replace is 0 to 1; got {share:g}")
+        if share == 0:
+            return self
+        rng = torch.Generator().manual_seed(seed)
+        replaced = torch.randperm(len(self.train), generator=rng)[: round(share * len(self.train))]
+        labels = self.train.labels.clone()
+        labels[replaced] = torch.randint(len(self.classes), (len(replaced),), generator=rng)
+        note = f"{self.name}: {len(replaced)} of {len(labels)} training labels are random"
+        return dataclasses.replace(self, train=Split(self.train.images, labels), notes=(*self.notes, note))
 
     def fingerprint(self) -> str:
         """Short hash of the training labels and some pixels: tells two data sets of one name apart."""

@@ -1,15 +1,19 @@
-"""Taps: the output of every ReLU of any network, in the order of the calls."""
+"""Taps: the output of every ReLU of any network, in the order of the calls; its feature, and its last feature map."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from allweather.runtimes.errors import UsageError
+
+Layer = Literal["logits", "feature", "map"]
 
 RELUS = frozenset({functional.relu, functional.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_})
 
@@ -25,6 +29,37 @@ def tapped() -> Iterator[list[Tensor]]:
     """
     with _Collector() as collector:
         yield collector.found
+
+
+@contextmanager
+def layer_tapped(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator[list[Tensor]]:
+    """While open, what a layer puts out at each pass is kept.
+
+    Args:
+        model: a classifier that ends in a linear layer.
+        layer: "feature": what the last linear layer takes, float [n, features]; or "map": what the last ReLU
+            on feature maps puts out, float [n, channels, h, w].
+
+    Raises:
+        UsageError: the network has no linear layer.
+    """
+    linear = next((module for module in reversed(list(model.modules())) if isinstance(module, nn.Linear)), None)
+    if linear is None:
+        raise UsageError("the network has no linear layer, so it has no feature to compare; compare logits instead")
+    found: list[Tensor] = []
+
+    def keep(module: nn.Module, taken: tuple[Tensor], given: Tensor) -> None:
+        maps = [each for each in relus if each.dim() == 4]
+        if layer == "map" and not maps:
+            raise UsageError("the network has no ReLU on feature maps to tap; compare logits instead")
+        found.append(maps[-1] if layer == "map" else taken[0])
+
+    with tapped() as relus:
+        handle = linear.register_forward_hook(keep)
+        try:
+            yield found
+        finally:
+            handle.remove()
 
 
 class _Collector(TorchFunctionMode):

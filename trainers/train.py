@@ -1,22 +1,21 @@
-"""A new classifier for a data set, from the first weight to the checkpoint on disk."""
+"""A new classifier for a data set, or several that learn together, from the first weight to the checkpoint on disk."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
 from allweather.runtimes.image import InputSpec
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.distortions import Library, LibraryName
+from allweather.trainers.checkpoint import Checkpoint, save
 from allweather.trainers.fit import fit
+from allweather.trainers.invariant import OTHER, Cohort, networks_of
 from allweather.trainers.models import architecture, build, load_pretrained
-from allweather.trainers.objective import CrossEntropy
 from allweather.trainers.progress import Progress
+from allweather.trainers.recipe import Recipe
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
 
@@ -29,56 +28,96 @@ def train(
     *,
     fabric: Fabric,
     pretrained: bool = False,
-    augment: LibraryName | None = None,
+    recipe: Recipe = Recipe(),  # noqa: B008 -- frozen
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Checkpoint:
-    """Builds, trains and saves a classifier.
+    """Builds, trains and saves one classifier; see `train_together`."""
+    (checkpoint,) = train_together(
+        (arch,), dataset, settings, out, fabric=fabric, pretrained=pretrained, recipe=recipe, watch=watch
+    )
+    return checkpoint
 
-    While it trains, `.<name>.resume` beside `out` holds the run; a run that finds one goes on from there.
+
+def train_together(
+    archs: Sequence[str],
+    dataset: Dataset,
+    settings: FitSettings,
+    out: Path,
+    *,
+    fabric: Fabric,
+    pretrained: bool = False,
+    recipe: Recipe = Recipe(),  # noqa: B008 -- frozen
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[Checkpoint, ...]:
+    """Builds, trains and saves classifiers that learn from one another, or one alone.
+
+    While they train, `.<name>.resume` beside `out` holds the run; a run that finds one goes on from there.
 
     Args:
-        arch: a name of `models.ARCHITECTURES`.
+        archs: names of `models.ARCHITECTURES`.
         dataset: train and val are used.
         settings: of the loop.
-        out: the checkpoint to write.
+        out: the checkpoint to write; those of the second network and so on get its name with "-2" behind it.
         fabric: launched.
         pretrained: start from torchvision's ImageNet weights.
-        augment: torchvision's augmentation of the pictures, beside shifts and mirroring.
+        recipe: method and augmentation.
         watch: told of every step and epoch.
 
     Raises:
         UsageError: an argument cannot work.
         TrainingError: the run diverged, or its resume file is of another run.
-        OutputError: the checkpoint cannot be written.
+        OutputError: a checkpoint cannot be written.
     """
+    objective = recipe.objective(len(archs), settings.label_smoothing)
     side = dataset.train.images.shape[1]
     spec = InputSpec(side, side)
     torch.manual_seed(settings.seed)
-    model = build(arch, len(dataset.classes), spec)
-    if pretrained:
-        load_pretrained(model, arch)
-    peak_rate = settings.peak_rate or architecture(arch).peak_rate * settings.batch / 128
+    models = [build(arch, len(dataset.classes), spec) for arch in archs]
+    for model, arch in zip(models, archs, strict=True):
+        if pretrained:
+            load_pretrained(model, arch)
+    usual = min(architecture(arch).peak_rate for arch in archs)  # one rate for all: what is too high for one diverges
+    peak_rate = settings.peak_rate or usual * settings.batch / 128
     resume = resume_path(out)
-    objective = CrossEntropy(settings.label_smoothing, Library(augment) if augment else None)
+    together = Cohort(models, shared=recipe.method == "dml") if len(models) > 1 else models[0]
     averaged, history = fit(
-        model, dataset, settings, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
+        together, dataset, settings, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
-    weights = {key.removeprefix("network."): value for key, value in averaged.state_dict().items()}
-    checkpoint = Checkpoint(
-        arch=arch,
-        classes=dataset.classes,
-        input=spec,
-        weights=weights,
-        data=dataset.name,
-        seed=settings.seed,
-        settings={**dataclasses.asdict(settings), "peak_rate": peak_rate, "pretrained": pretrained, "augment": augment},
-        metrics={"val_accuracy": history[-1].val_accuracy, "seconds": sum(row.seconds for row in history)},
-        history=tuple(row.row() for row in history),
+    chosen = {
+        **dataclasses.asdict(settings),
+        "peak_rate": peak_rate,
+        "pretrained": pretrained,
+        **recipe.plain_settings(),
+    }
+    if len(archs) > 1:
+        chosen["together"] = list(archs)
+    checkpoints = tuple(
+        Checkpoint(
+            arch=arch,
+            classes=dataset.classes,
+            input=spec,
+            weights={key.removeprefix("network."): value for key, value in network.state_dict().items()},
+            data=dataset.name,
+            seed=settings.seed,
+            settings=chosen,
+            metrics={
+                "val_accuracy": history[-1].others.get(OTHER.format(number), history[-1].val_accuracy),
+                "seconds": sum(row.seconds for row in history),
+            },
+            history=tuple(row.row() for row in history),
+        )
+        for number, (arch, network) in enumerate(zip(archs, networks_of(averaged), strict=True), 1)
     )
     if fabric.is_global_zero:
-        checkpoints.save(out, checkpoint)
+        for place, checkpoint in zip(places(out, len(archs)), checkpoints, strict=True):
+            save(place, checkpoint)
         resume.unlink(missing_ok=True)
-    return checkpoint
+    return checkpoints
+
+
+def places(out: Path, count: int) -> tuple[Path, ...]:
+    """Where the checkpoints of so many networks go: `out`, and beside it "-2" and so on."""
+    return (out, *(out.with_stem(f"{out.stem}-{number}") for number in range(2, count + 1)))
 
 
 def resume_path(out: Path) -> Path:

@@ -36,6 +36,7 @@ class MethodChoice(str, Enum):
     at = "at"
     st = "st"
     fma = "fma"
+    ait = "ait"
     robust = "robust"
 
 
@@ -52,7 +53,10 @@ def finetune(
     checkpoint: CheckpointFile,
     data: Data,
     out: OutCheckpoint,
-    method: Annotated[MethodChoice, typer.Option(help="labels (at), answers (st), feature maps (fma), or our mixture")],
+    method: Annotated[
+        MethodChoice,
+        typer.Option(help="of labels (at), answers (st), feature maps (fma), both first (ait), or ours"),
+    ],
     strategy: Annotated[
         StrategyChoice | None, typer.Option(help="one augmentation a copy, combined ones, or random subsets")
     ] = None,

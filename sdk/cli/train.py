@@ -29,11 +29,45 @@ class ScheduleChoice(str, Enum):
     cosine = "cosine"
 
 
+class TrainMethodChoice(str, Enum):
+    """What is made small: labels alone, or answers to variants as well."""
+
+    plain = "plain"
+    ait = "ait"
+    multi_ait = "multi-ait"
+    dml = "dml"
+
+
+class MetricChoice(str, Enum):
+    """How unlike answers are measured."""
+
+    kl = "kl"
+    euclidean = "euclidean"
+    both = "both"
+
+
+class LayerChoice(str, Enum):
+    """Where answers are compared."""
+
+    logits = "logits"
+    feature = "feature"
+    map = "map"
+
+
 @guarded
 def train(
     data: Data,
-    arch: Annotated[str, typer.Option(help="resnet20, resnet32, resnet56, resnet18, resnet50 or vgg16")],
+    arch: Annotated[
+        list[str], typer.Option(help="such as resnet20; given more than once, networks that learn from one another")
+    ],
     out: OutCheckpoint,
+    method: Annotated[
+        TrainMethodChoice, typer.Option(help="labels alone; or the same answer to variants, of one network or several")
+    ] = TrainMethodChoice.plain,
+    variants: Annotated[str, typer.Option(help="r with p (crop), g (grayscale), c (colour); one or a list")] = "rp",
+    weight: Annotated[float | None, typer.Option(help="lambda of the AiLoss; the method's own")] = None,
+    metric: Annotated[MetricChoice | None, typer.Option(help="of --method ait; kl")] = None,
+    layer: Annotated[LayerChoice | None, typer.Option(help="that --method ait compares; logits")] = None,
     epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 36,
     batch: Annotated[int, typer.Option(help="pictures a step, over all processes")] = 128,
     peak_rate: Annotated[float | None, typer.Option(help="highest learning rate; the architecture's own")] = None,
@@ -41,6 +75,8 @@ def train(
     label_smoothing: Annotated[float, typer.Option(help="share of the target spread over all classes")] = 0.0,
     ema: Annotated[float, typer.Option(help="decay of the averaged weights a step; 0 is off")] = 0.998,
     mirrors: Annotated[bool | None, typer.Option(help="mirror half of the pictures; the data's own answer")] = None,
+    fraction: Annotated[float, typer.Option(help="share of the training pictures to learn from")] = 1.0,
+    label_noise: Annotated[float, typer.Option(help="share of the training labels that are replaced at random")] = 0.0,
     size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="start from torchvision's weights")] = False,
     augment: Annotated[AugmentChoice | None, typer.Option(help="torchvision's, beside shifts and mirroring")] = None,
@@ -56,36 +92,48 @@ def train(
     from allweather.trainers.launch import launch
     from allweather.trainers.models import architecture
     from allweather.trainers.progress import Progress
+    from allweather.trainers.recipe import Recipe
     from allweather.trainers.settings import FitSettings
-    from allweather.trainers.train import train as train_classifier
+    from allweather.trainers.train import places, train_together
 
     settings = FitSettings(
         epochs=epochs, batch=batch, peak_rate=peak_rate, schedule=schedule.value, label_smoothing=label_smoothing,
         ema=ema, mirrors=mirrors, seed=seed,
     )  # fmt: skip
-    architecture(arch)  # a name that is none should not wait for the data
+    recipe = Recipe(
+        method=method.value, variants=variants, weight=weight, metric=metric.value if metric else None,
+        layer=layer.value if layer else None, augment=augment.value if augment else None,
+    )  # fmt: skip
+    for each in arch:  # what cannot be should not wait for the data
+        architecture(each)
+    recipe.objective(len(arch), label_smoothing)
     fabric = launch(devices, precision.value)
-    dataset = open_dataset(data, size, download=download)
+    dataset = open_dataset(data, size, download=download).reduced(fraction, seed).mislabelled(label_noise, seed)
     leads = fabric.is_global_zero
     for note in dataset.notes if leads else ():
         say(note)
-    with progress(f"train {arch}", None) as update:
+    name = f"train {', '.join(arch)}"
+    with progress(name, None) as update:
 
         def watch(now: Progress) -> None:
             if not leads:
                 return
             if now.report is None:
-                update(now.step, f"train {arch}")
+                update(now.step, name)
                 return
             row = now.report
+            accuracies = " / ".join(f"{each:.4f}" for each in (row.val_accuracy, *row.others.values()))
             say(
-                f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  val {row.val_accuracy:.4f}  "
+                f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  val {accuracies}  "
                 f"{row.images_per_second:.0f} images/s"
             )
 
-        checkpoint = train_classifier(
-            arch, dataset, settings, out, fabric=fabric, pretrained=pretrained,
-            augment=augment.value if augment else None, watch=watch,
-        )  # fmt: skip
+        checkpoints = train_together(
+            arch, dataset, settings, out, fabric=fabric, pretrained=pretrained, recipe=recipe, watch=watch
+        )
     if leads:
-        result({"checkpoint": str(out), "arch": arch, "data": data, **checkpoint.metrics}, as_json, "trained")
+        made = [
+            {"checkpoint": str(place), "arch": each.arch, "data": data, **each.metrics}
+            for place, each in zip(places(out, len(arch)), checkpoints, strict=True)
+        ]
+        result(made[0] if len(made) == 1 else {"networks": made}, as_json, "trained")

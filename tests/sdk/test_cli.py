@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -60,6 +61,36 @@ def test_from_pictures_to_decisions(folder: Path, tmp_path: Path) -> None:
     assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == 8
 
 
+def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--epochs", 2, "--batch", 20, "--method", "multi-ait"]
+    line += [
+        "--arch",
+        "resnet20",
+        "--arch",
+        "mobilenetv2",
+        "--variants",
+        "rp,rpg",
+        "--fraction",
+        0.9,
+        "--label-noise",
+        0.1,
+    ]
+    done = run(*line, "--out", tmp_path / "c.safetensors", "--json")
+    assert "108 of 120 training pictures are used" in done.stderr
+    assert "11 of 108 training labels are random" in done.stderr
+    made = answer(done)["networks"]
+    assert isinstance(made, list)
+    assert [each["arch"] for each in made] == ["resnet20", "mobilenetv2"]
+    for each, name in zip(made, ("c", "c-2"), strict=True):
+        assert each["checkpoint"] == str(tmp_path / f"{name}.safetensors")
+        loaded = checkpoints.load(Path(each["checkpoint"]))
+        assert loaded.metrics["val_accuracy"] == each["val_accuracy"]
+        assert loaded.settings["together"] == ["resnet20", "mobilenetv2"]
+        assert (loaded.settings["method"], loaded.settings["weight"]) == ("multi-ait", 3.0)
+    judged = answer(run("evaluate", tmp_path / "c-2.safetensors", "--data", f"folder:{folder}", "--json"))
+    assert judged
+
+
 def test_tables_for_people(exported: tuple[Path, Manifest], folder: Path) -> None:
     done = run("run", exported[0], "--source", folder / "test" / "red", "--engine", "onnx", "--limit", 3)
     assert done.exit_code == 0
@@ -91,6 +122,12 @@ BAD = [
     ("train --data signs --arch resnet21 --out {tmp}/x.safetensors", 2, "unknown architecture 'resnet21'"),
     ("train --data signs --arch resnet20 --out {tmp}/x.pt", 2, "a checkpoint is a .safetensors file"),
     ("train --data signs --arch resnet20 --epochs 0 --out {tmp}/x.safetensors", 2, "epochs must be at least 1; got 0"),
+    ("train --data signs --arch resnet20 --method dml --out {tmp}/x.safetensors", 2, "method dml trains two or more"),
+    ("train --data signs --arch resnet20 --arch vgg16 --out {tmp}/x.safetensors", 2, "method plain trains one network"),
+    ("train --data signs --arch resnet20 --variants rx --out {tmp}/x.safetensors", 2, "variants are names such as rh"),
+    ("train --data signs --arch resnet20 --weight 2 --out {tmp}/x.safetensors", 2, "method plain has no AiLoss"),
+    ("train --data signs --arch resnet20 --fraction 0 --out {tmp}/x.safetensors", 1, "is above 0 and at most 1; got 0"),
+    ("train --data signs --arch resnet20 --label-noise 2 --out {tmp}/x.safetensors", 1, "is 0 to 1; got 2"),
     ("train --data signs --arch resnet20", 2, "Missing option '--out'"),
     ("train --data signs --arch resnet20 --devices 999 --out {tmp}/x.safetensors", 2, "--devices is 1 to"),
     ("evaluate {tmp}/none.safetensors --data signs", 1, "no checkpoint at {tmp}/none.safetensors"),
@@ -147,6 +184,21 @@ def test_bad_input_gets_one_clear_line(
     assert "Traceback" not in said
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
+
+
+def test_ctrl_c_within_an_exec_ends_with_the_same_code(tmp_path: Path) -> None:
+    """Python itself ended by the signal, as a Ctrl-C during imports often does come within a dataclass's exec."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, types\n"
+        "def app():\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+        "sys.modules['allweather.cli.app'] = types.SimpleNamespace(app=app)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-m", "allweather.cli"], env=environment).returncode == 130
 
 
 @pytest.mark.parametrize("command", ["train", "export", "evaluate", "run", "demo"])

@@ -42,3 +42,17 @@ def test_nothing_is_mirrored_where_classes_would_change() -> None:
     assert not draw(64, 8, shift=2, mirrors=False, seed=0, epoch=0).mirror.any()
     share = draw(6400, 64, shift=2, mirrors=True, seed=0, epoch=0).mirror.float().mean()
     assert 0.45 < share < 0.55
+
+
+def test_copies_of_a_picture_move_on_their_own() -> None:
+    alone = draw(64, 8, shift=4, mirrors=True, seed=3, epoch=1)
+    three = draw(64, 8, shift=4, mirrors=True, seed=3, epoch=1, shifted=(True, False, True))
+    assert torch.equal(alone.order, three.order)
+    order, shift, mirror = three.of(2, slice(1, None, 2))
+    assert torch.equal(order, three.order[2, 1::2].repeat(3))
+    first, second, third = shift.chunk(3)
+    assert torch.equal(first, three.shift[2, 1::2, 0])
+    assert not second.any()
+    assert not torch.equal(first, third)
+    assert torch.equal(mirror, three.mirror[2, 1::2].T.flatten())
+    assert alone.of(0, slice(None))[1].shape == (8, 2)

@@ -10,6 +10,7 @@ import torch
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.trainers import folder as folders
 from allweather.trainers.data import open_dataset
+from allweather.trainers.splits import Dataset
 
 
 def test_a_folder_becomes_three_splits(folder: Path) -> None:
@@ -102,3 +103,33 @@ def test_signs_on_request_of_any_size() -> None:
     assert data.train.images.shape == (64, 48, 48, 3)
     assert len(data.classes) >= 12
     assert not data.mirrors
+
+
+def test_a_fraction_keeps_classes_even_and_a_seed_repeats_it(dataset: Dataset) -> None:
+    some, again, other = (dataset.reduced(0.25, seed) for seed in (1, 1, 2))
+    assert some.train.labels.bincount().tolist() == [10, 10, 10]
+    assert torch.equal(some.train.images, again.train.images)
+    assert not torch.equal(some.train.images, other.train.images)
+    assert some.val is dataset.val
+    assert some.notes[-1].endswith("30 of 120 training pictures are used")
+    assert dataset.reduced(1.0, 0) is dataset
+    assert len(dataset.reduced(1e-9, 0).train) == 3
+
+
+def test_wrong_labels_are_as_many_as_asked_for(dataset: Dataset) -> None:
+    noisy, all_random = dataset.mislabelled(0.5, 3), dataset.mislabelled(1.0, 3)
+    changed = (noisy.train.labels != dataset.train.labels).float().mean()
+    assert 0.2 < changed <= 0.5  # some of the random ones are right
+    assert 0.5 < (all_random.train.labels != dataset.train.labels).float().mean() < 0.8
+    assert torch.equal(noisy.train.labels, dataset.mislabelled(0.5, 3).train.labels)
+    assert noisy.train.images is dataset.train.images
+    assert noisy.fingerprint() != dataset.fingerprint()
+    assert dataset.mislabelled(0.0, 0) is dataset
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_shares_that_are_none_are_refused(dataset: Dataset, share: float) -> None:
+    with pytest.raises(DataError, match="got"):
+        dataset.reduced(share, 0)
+    with pytest.raises(DataError, match="got"):
+        dataset.mislabelled(share, 0)

@@ -68,6 +68,9 @@ def test_losses_are_those_of_the_paper() -> None:
         Terms(labels=1.0): plain + functional.cross_entropy(other, labels),
         Terms(divergence=0.7): plain + 0.7 * divergence(clean, other),
         Terms(maps=0.3): plain + 0.3 * feature_map_loss(pairs),
+        Terms(labels=1.0, symmetric=0.7): plain
+        + functional.cross_entropy(other, labels)
+        + 0.7 * (divergence(clean, other) + divergence(other, clean)),
     }
     for terms, value in expected.items():
         found = PairObjective(terms, Combined(PAPER)).loss(model, x, labels, 0, rng())

@@ -108,9 +108,10 @@ def test_more_devices_than_there_are() -> None:
         launch(devices=4000)
 
 
-def test_killed_in_the_middle_it_goes_on_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["", "--method ait --variants rp,rpgc --augment trivial"])
+def test_killed_in_the_middle_it_goes_on_to_the_same_weights(folder: Path, tmp_path: Path, more: str) -> None:
     def command(out: Path) -> list[str]:
-        line = f"train --data folder:{folder} --size 32 --arch resnet20 --epochs 3 --batch 20 --out {out}"
+        line = f"train --data folder:{folder} --size 32 --arch resnet20 --epochs 3 --batch 20 --out {out} {more}"
         return [sys.executable, "-m", "allweather.cli", *line.split()]
 
     killed, whole = tmp_path / "killed.safetensors", tmp_path / "whole.safetensors"

@@ -9,8 +9,14 @@ from allweather.runtimes.image import InputSpec
 from allweather.trainers.models import ARCHITECTURES, Classifier, build, load_pretrained
 from allweather.trainers.taps import tapped
 
-PARAMETERS = {"resnet20": 269_722, "resnet32": 464_154, "resnet56": 853_018}  # He et al. 2016, table 6
-RELUS = {"resnet20": 19, "resnet32": 31, "resnet56": 55, "resnet18": 17, "resnet50": 49, "vgg16": 15}
+# He et al. 2016, table 6; Zagoruyko and Komodakis 2016, table 4 (36.5 and 2.7 million)
+PARAMETERS = {
+    "resnet20": 269_722, "resnet32": 464_154, "resnet56": 853_018, "wrn28-10": 36_479_194, "wrn16-4": 2_748_890,
+}  # fmt: skip
+RELUS = {
+    "resnet20": 19, "resnet32": 31, "resnet56": 55, "resnet18": 17, "resnet50": 49, "vgg16": 15, "mobilenetv2": 35,
+    "wrn16-4": 13, "wrn28-10": 25,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
