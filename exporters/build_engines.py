@@ -54,11 +54,11 @@ def build_engines(
         EngineError: the bundle has no such model, or the library cannot build it.
         OutputError: the cache cannot be written to.
     """
-    library = open_library(flavour)
-    gpu = open_cuda().gpu()
     models = [model for model in bundle.manifest.models if model.engine == "tensorrt"]
     if not models:
         raise EngineError(f"{bundle.path} has no model for TensorRT; export it with --engine tensorrt")
+    library = open_library(flavour)
+    gpu = open_cuda().gpu()
     built = []
     for number, model in enumerate(models):
 

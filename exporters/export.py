@@ -11,7 +11,7 @@ import numpy as np
 from allweather.exporters.calibrate import half_corrupted
 from allweather.exporters.candidates import Candidate, Compiler, offered
 from allweather.exporters.subject import subjects
-from allweather.runtimes.bundle import npy, write_bundle
+from allweather.runtimes.bundle import check_place, npy, write_bundle
 from allweather.runtimes.device import this_device
 from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.frame import Image
@@ -65,6 +65,7 @@ def export(
         ParityError: the gate refuses every classifier.
         OutputError: the bundle cannot be written.
     """
+    check_place(out)
     _check_fit(checkpoint, dataset)
     plan = _plan(choice)
     watch("reference answers from torch")

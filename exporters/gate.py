@@ -17,7 +17,8 @@ from allweather.runtimes.manifest import Parity, Precision
 
 LOST = 0.005  # of all pictures: half a point
 OVERFLOW = 1e9  # stands for a difference that is no number, as when fp16 overflows; a manifest holds finite ones
-SPAN = 0.03  # of golden logits, that processors may differ by in less than fp32
+# of the span of golden logits, that processors may differ by
+SPANS: dict[Precision, float] = {"fp16": 0.01, "bf16": 0.03, "int8": 0.03}
 RANKS_ALIKE = 0.95  # share of pictures in which a predictor must pick the view that torch picks
 
 
@@ -107,7 +108,8 @@ def tolerance(precision: Precision, golden: Floats, wanted: Floats) -> float:
     """
     if precision == "fp32":
         return THRESHOLDS["fp32"].largest
-    return max(SPAN * float(np.ptp(golden)), float(np.abs(golden - wanted).max()) / 2, THRESHOLDS["fp32"].largest)
+    span, off = float(np.ptp(golden)), float(np.abs(golden - wanted).max())
+    return max(SPANS[precision] * span, off / 2, THRESHOLDS["fp32"].largest)
 
 
 def _best(answers: Floats, labels: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:

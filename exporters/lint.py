@@ -44,13 +44,13 @@ class Report:
     Attributes:
         findings: errors first, each kind in the order of the graph.
         int8: Conv, ConvTranspose, Gemm and MatMul that run in INT8, once nothing else keeps TensorRT from the graph.
-        total: all of them.
+        floats: names of the others.
         pairs: QuantizeLinear and DequantizeLinear nodes.
     """
 
     findings: tuple[Finding, ...]
     int8: int
-    total: int
+    floats: tuple[str, ...]
     pairs: int
 
     @property
@@ -76,10 +76,11 @@ def report(model: ModelProto) -> Report:
     findings = [finding for rule in RULES for graph in found for finding in rule(graph)]
     layers = [layer for graph in found for layer in graph.layers]
     wrong = {finding.node for finding in findings if finding.severity == "error"}
+    floats = tuple(title(layer.node) for layer in layers if not _runs_in_int8(layer, wrong))
     return Report(
         findings=tuple(sorted(findings, key=lambda finding: finding.severity != "error")),
-        int8=sum(_runs_in_int8(layer, wrong) for layer in layers),
-        total=len(layers),
+        int8=len(layers) - len(floats),
+        floats=floats,
         pairs=sum(len(graph.pairs) for graph in found),
     )
 

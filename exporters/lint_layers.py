@@ -105,7 +105,7 @@ def few_channels(graph: Graph) -> Iterator[Finding]:
         channels = pair.dims[1] * group
         depthwise = group > 1 and group == channels
         if channels < FEWEST and not depthwise:
-            text = f"runs in INT8 on {channels} input channels; below {FEWEST} float is often faster"
+            text = f"is to run in INT8 on {channels} input channels; below {FEWEST} float is often faster"
             yield advice("few-channels", layer.node, text, "leave it in float unless measured faster")
 
 
@@ -117,7 +117,7 @@ def matrix_vector(graph: Graph) -> Iterator[Finding]:
         shape = shapes.get(next(iter(layer.node.output), ""), ())
         rows = shape[:-1] if layer.weight == 1 else (None,)
         if shape and all(size == 1 for size in rows):
-            text = "runs in INT8 on one row; a matrix times a vector is often faster in float"
+            text = "is to run in INT8 on one row; a matrix times a vector is often faster in float"
             yield advice("matrix-vector", layer.node, text, "leave it in float unless measured faster")
 
 

@@ -33,7 +33,7 @@ def external_data(graph: Graph) -> Iterator[Finding]:
         more = f" and {len(outside) - 1} more lie" if len(outside) > 1 else " lies"
         yield Finding(
             "external-data", "error", one_line(outside[0]), f"{more.strip()} outside the file",
-            "save it whole: onnx.save(onnx.load(path), path, save_as_external_data=False)",
+            "save it whole where that file is: onnx.save(onnx.load(path), path, save_as_external_data=False)",
         )  # fmt: skip
 
 

@@ -58,20 +58,31 @@ def networks(
         BundleError: a label has a line break, or the predictor ranks other views.
     """
     roles: list[Role] = ["classifier"] if bundle.manifest.predictor is None else ["classifier", "predictor"]
-    found, asked = [], [name for name in engines if engine in (None, name)]
+    found: list[Served] = []
+    asked = [name for name in engines if engine in (None, name)]
     for role in roles:
         best = _best(bundle, role, asked, precision if role == "classifier" else None)
         if best is None:
-            have = ", ".join(f"{model.engine} {model.precision}" for model in bundle.manifest.models)
-            raise EngineError(
-                f"{layout} serves models for {' or '.join(engines)}; {bundle.path} has no {role} for "
-                f"{' or '.join(asked) or engine} {precision or ''}".rstrip()
-                + f", it has {have}: export the checkpoint with --engine {asked[0] if asked else engines[0]}"
-                + (f" --precision {precision}" if precision else "")
-            )
+            raise EngineError(_missing(bundle, role, engines, layout, asked[0] if found else engine, precision))
         asked = [best.engine]
         found.append(_served(bundle, best))
     return tuple(found)
+
+
+def _missing(
+    bundle: Bundle, role: Role, engines: Sequence[EngineName], layout: str, engine: str | None, precision: str | None
+) -> str:
+    """What is wrong, and what to do: choose another model of the bundle, or make one."""
+    names = {model: f"{model.engine} {model.precision}" for model in bundle.manifest.models if model.role == role}
+    served = [name for model, name in names.items() if model.engine in engines]
+    asked = " ".join(filter(None, (engine, precision)))
+    choice = f"choose one of {', '.join(served)}"
+    cure = choice if served and role == "classifier" else f"export the checkpoint again with --engine {engines[0]}"
+    have = ", ".join(names.values()) or "none"
+    return (
+        f"{layout} serves models for {' or '.join(engines)}; {bundle.path} has no such {role}"
+        f"{f' for {asked}' if asked else ''} (it has {have}): {cure}"
+    )
 
 
 def _best(bundle: Bundle, role: Role, engines: Sequence[EngineName], precision: str | None) -> Model | None:

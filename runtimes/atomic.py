@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from allweather.runtimes.errors import OutputError, writing
@@ -40,6 +40,30 @@ def atomic_file(path: Path) -> Iterator[Path]:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+class _GivenUpError(Exception):
+    """Up before anything was written."""
+
+
+def check_file(path: Path) -> None:
+    """Refuses a place where no file could appear, before minutes are spent on its content; its folder is made.
+
+    Raises:
+        OutputError: as `atomic_file`.
+    """
+    with suppress(_GivenUpError), atomic_file(path):
+        raise _GivenUpError
+
+
+def check_folder(path: Path, marker: str) -> None:
+    """Refuses a place where no folder could appear, before minutes are spent on its content.
+
+    Raises:
+        OutputError: as `atomic_folder`.
+    """
+    with suppress(_GivenUpError), atomic_folder(path, marker):
+        raise _GivenUpError
 
 
 @contextmanager

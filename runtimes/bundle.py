@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.atomic import atomic_file, atomic_folder
+from allweather.runtimes.atomic import atomic_file, atomic_folder, check_file, check_folder
 from allweather.runtimes.errors import BundleError, printable
 from allweather.runtimes.frame import Floats
 from allweather.runtimes.image import InputSpec
@@ -137,6 +137,18 @@ class Bundle:
         if not data.startswith(head) or len(data) != len(head) + np.dtype(kind).itemsize * int(np.prod(shape)):
             raise BundleError(f"{self.path}: {name} is not an array of {kind} {list(shape)}; export it again")
         return np.frombuffer(data, np.dtype(kind), offset=len(head)).reshape(shape)
+
+
+def check_place(path: Path) -> None:
+    """Refuses a place where no bundle could appear, before minutes are spent on it.
+
+    Raises:
+        OutputError: the place is taken by something else, or cannot be written.
+    """
+    if path.suffix == ".zip":
+        check_file(path)
+    else:
+        check_folder(path, MANIFEST)
 
 
 def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:

@@ -142,7 +142,10 @@ def open_engine(
             running.close()
             raise
         return running, model
-    raise EngineError(f"no engine here can run {bundle.path}: {'; '.join(dict.fromkeys(unbuilt + reasons))}")
+    told = "; ".join(dict.fromkeys(unbuilt + reasons))
+    if engine is not None:
+        raise EngineError(f"{engine} cannot run {bundle.path} here, leave it out or choose another: {told}")
+    raise EngineError(f"no engine here can run {bundle.path}: {told}")
 
 
 def answer_all(engine: Engine, images: Image) -> Floats:

@@ -102,5 +102,7 @@ def writing(path: Path) -> Iterator[None]:
             errno.EACCES: "no permission to write there; choose another place",
             errno.EROFS: "the file system is read-only; choose another place",
             errno.ENOTDIR: "a part of the path is a file, not a folder",
-        }.get(error.errno or 0, str(error))
+            errno.EEXIST: "a part of the path is a file, not a folder",
+            errno.ENOENT: "no file can be made there; choose another place",
+        }.get(error.errno or 0, error.strerror or str(error))  # not the name of the file that was written beside
         raise OutputError(f"cannot write {path}: {reason}") from error

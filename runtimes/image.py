@@ -100,7 +100,8 @@ class InputSpec:
             UsageError: `image` is not uint8 [H, W, 3] with H, W >= 1.
         """
         if not isinstance(image, np.ndarray):  # None is what OpenCV gives for a picture that it cannot read
-            raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}")
+            hint = ": cv2.imread found no picture there" if image is None else ""
+            raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}{hint}")
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise UsageError(f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}: {_cure(image)}")
         height, width = image.shape[:2]

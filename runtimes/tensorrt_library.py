@@ -15,7 +15,7 @@ from allweather.runtimes.errors import DependencyError, first_line, printable
 
 CURES = {
     "tensorrt": "on a Jetson it comes with JetPack: sudo apt install python3-libnvinfer, and make the environment with "
-    "python3 -m venv --system-site-packages; elsewhere: pip install tensorrt",
+    "python3 -m venv --system-site-packages; elsewhere: pip install 'allweather[tensorrt]'",
     "tensorrt_rtx": "pip install 'allweather[rtx]'",
 }
 OLD = {

@@ -6,18 +6,25 @@ views as the budget of MS milliseconds leaves time for, in one request; it goes 
 given up where not even that comes back in time.
 """
 
+import argparse
 import sys
 
 import cv2
 
 from allweather import AllweatherError, NoAnswerError, connect
 
-bundle, address, budget, *pictures = sys.argv[1:]
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("bundle")
+parser.add_argument("address")
+parser.add_argument("ms", type=float)
+parser.add_argument("pictures", nargs="+", metavar="picture")
+asked = parser.parse_args()
 try:
-    with connect(bundle, address, budget_ms=float(budget)) as perceiver:
-        for picture in pictures:
+    with connect(asked.bundle, asked.address, budget_ms=asked.ms) as perceiver:
+        for picture in asked.pictures:
             image = cv2.imread(picture)
-            assert image is not None, f"{picture} is no picture"
+            if image is None:
+                sys.exit(f"error: {picture} is no picture that OpenCV can read")
             try:
                 decision = perceiver(image, bgr=True)
             except NoAnswerError as error:

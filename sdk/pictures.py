@@ -245,8 +245,9 @@ def timeline(
             for axes in (top, below):
                 axes.axvspan(start / fps, end / fps, color=SHADES.get(name, "#f1f5f9"), linewidth=0)
             top.text((start + end) / 2 / fps, 104, name, ha="center", color=GREY)
-        top.plot(seconds, _rolling(right, round(fps)), color=BLUE)
-        top.set(ylim=(0, 102), ylabel="right in the last second, %")
+        for _, start, end in _runs(stretches):  # a mistake in the dark is none of the clear second after it
+            top.plot(seconds[start:end], _rolling(right[start:end], round(fps)), color=BLUE)
+        top.set(ylim=(0, 102), ylabel="right of the last second's\nframes in this weather, %")
         below.plot(seconds, milliseconds, ".", color=GREEN, markersize=2)
         below.axhline(budget_ms, color=RED, linestyle="--", linewidth=1)
         below.text(seconds[-1], budget_ms * 0.82, f"budget {budget_ms:g} ms", ha="right", va="top", color=RED, size=9)

@@ -75,6 +75,11 @@ def export(
         stdout.print(parity_table(rows, "in the bundle"))
         if left_out:
             stdout.print(parity_table(left_out, "left out"))
+        if any(row["engine"] == "tensorrt" for row in rows):
+            say(
+                "tensorrt: ONNX Runtime answered in its stead, node by node, and no time was measured; "
+                f"on the device run: allweather build {out}"
+            )
         for row in (*rows, *left_out):
             if row["note"]:
                 stdout.print(f"{row['role']} {row['engine']} {row['precision']}: {row['note']}", highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from allweather.cli.console import guarded, out, plain, result, say
+from allweather.cli.console import guarded, out, plain, result
 from allweather.cli.options import AsJson
 from allweather.runtimes.errors import EngineError
 
@@ -17,21 +17,26 @@ def lint(
     model: Annotated[Path, typer.Argument(help="any .onnx file; a bundle has its own under onnx/")],
     as_json: AsJson = False,
 ) -> None:
-    """Says what keeps TensorRT from running an ONNX file in INT8, node by node; fails if anything does."""
+    """Says what keeps TensorRT from running an ONNX file in INT8, node by node; fails if anything does.
+
+    A layer without any Q/DQ pair runs in float; it is named, but is no error unless all are so.
+    """
     from allweather.exporters.lint import load, report
 
     found = report(load(model))
     if as_json:
-        counts = {"int8": found.int8, "total": found.total, "pairs": found.pairs, "errors": len(found.errors)}
-        result({"file": str(model), **counts, "findings": plain(found.findings)}, True, "lint")
+        counts = {"int8": found.int8, "float": len(found.floats), "pairs": found.pairs, "errors": len(found.errors)}
+        lists = {"float_layers": list(found.floats), "findings": plain(found.findings)}
+        result({"file": str(model), **counts, **lists}, True, "lint")
     else:
         if found.findings:
             out.print(findings_table(plain(found.findings)))
-        out.print(
-            f"{found.int8} of {found.total} Conv, Gemm and MatMul run in INT8, {found.total - found.int8} in float"
-        )
+        verb = "would run in INT8, were the errors mended" if found.errors else "run in INT8"
+        out.print(f"{found.int8} of {found.int8 + len(found.floats)} Conv, Gemm and MatMul {verb}", highlight=False)
+        if found.floats:
+            out.print(f"in float: {', '.join(found.floats)}", highlight=False, markup=False)
     if not found.pairs:
-        say("no Q/DQ nodes: nothing is INT8 in this graph")
+        raise EngineError(f"{model} has no Q/DQ pairs, so nothing in it runs in INT8; quantize it: allweather export")
     if found.errors:
         count = len(found.errors)
         first = found.errors[0]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from allweather.runtimes.atomic import check_file
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.image import Region
 
@@ -69,24 +70,29 @@ Precision = Annotated[PrecisionChoice | None, typer.Option(help="the one that th
 
 
 def checkpoint_path(path: Path) -> Path:
-    """Refuses a name that is no checkpoint's before minutes are spent on it.
+    """Refuses a name that is no checkpoint's, or cannot be written, before minutes are spent on it.
 
     Raises:
         UsageError: the suffix is another.
+        OutputError: no file can be made there.
     """
     if path.suffix != ".safetensors":
         raise UsageError(f"a checkpoint is a .safetensors file; got {path}: write --out {path.stem}.safetensors")
+    check_file(path)
     return path
 
 
 def report_folder(path: Path | None) -> Path | None:
-    """Refuses a report's folder that is a file before minutes are spent on it.
+    """Refuses a report's folder that is a file, or cannot be written, before minutes are spent on it.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is a file.
+        OutputError: no file can be made there.
     """
     if path is not None and path.exists() and not path.is_dir():
         raise UsageError(f"--out is a folder for the report; {path} is a file: name another")
+    if path is not None:
+        check_file(path / "report.html")
     return path
 
 

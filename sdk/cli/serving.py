@@ -67,6 +67,8 @@ def export_layout(
         raise UsageError(f"--layout takes a bundle; export {source} without it first, and then the bundle")
     if idle:
         raise UsageError(f"--layout writes what is in the bundle and needs no {idle[0]}; leave it out")
+    if out.suffix == ".zip":
+        raise UsageError(f"--layout writes a folder, as servers read one; got {out}: name it without .zip")
     if len(engines) > 1 or len(precisions) > 1:
         raise UsageError("--layout serves one model for each role; give --engine and --precision once at most")
     bundle = Bundle.open(source)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from allweather.runtimes.atomic import atomic_file, atomic_folder
+from allweather.runtimes.atomic import atomic_file, atomic_folder, check_file, check_folder
 from allweather.runtimes.errors import OutputError
 
 MARKER = "manifest.json"
@@ -208,3 +208,27 @@ def test_an_old_folder_is_never_deleted_when_it_cannot_be_put_back(
     with pytest.raises(OutputError), folder(tmp_path / "result") as beside:
         fill(beside, "new")
     assert [path.read_text() for path in tmp_path.rglob("file")] == ["old"]
+
+
+@pytest.mark.parametrize("check", [check_file, lambda path: check_folder(path, MARKER)])
+def test_a_place_is_checked_before_and_nothing_is_left_there(tmp_path: Path, check: Callable[[Path], None]) -> None:
+    check(tmp_path / "deep" / "new")
+    assert list((tmp_path / "deep").iterdir()) == []
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="a part of the path is a file, not a folder"):
+        check(tmp_path / "file" / "new")
+    with pytest.raises(OutputError, match="cannot write /proc/new: no file can be made there; choose another place"):
+        check(Path("/proc/new"))
+
+
+def test_what_is_there_stays_when_a_place_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    check_file(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "photo").write_text("old")
+    with pytest.raises(OutputError, match="it exists and holds no manifest"):
+        check_folder(tmp_path / "folder", MARKER)
+    (tmp_path / "folder" / MARKER).write_text("{}")
+    check_folder(tmp_path / "folder", MARKER)
+    assert (tmp_path / "folder" / "photo").read_text() == "old"

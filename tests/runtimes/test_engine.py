@@ -273,7 +273,10 @@ def test_a_probe_that_fails_is_told_as_it_is(real_bundle: Bundle, monkeypatch: p
         raise DependencyError("onnx: no such processor; buy another")
 
     monkeypatch.setattr(engine_onnx, "probe", probe)
-    with pytest.raises(EngineError, match=r"no engine here can run .*: onnx: no such processor; buy another$"):
+    with pytest.raises(
+        EngineError,
+        match=r"onnx cannot run .* choose another: onnx: no such processor; buy another$",
+    ):
         open_engine(real_bundle, "onnx")
 
 

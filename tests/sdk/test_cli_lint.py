@@ -58,8 +58,8 @@ def test_an_error_fails_with_one_line_and_is_in_the_table_and_the_json(conv: onn
         assert "quantize symmetrically" in done.stderr
         assert "zero-point" in done.stdout
     told = json.loads(done.stdout)
-    assert {key: told[key] for key in ("int8", "total", "pairs", "errors")} == {
-        "int8": 0, "total": 1, "pairs": 3, "errors": 1,
+    assert {key: told[key] for key in ("int8", "float", "pairs", "errors", "float_layers")} == {
+        "int8": 0, "float": 1, "pairs": 3, "errors": 1, "float_layers": ["net[0]/conv"],
     }  # fmt: skip
     assert [(entry["rule"], entry["severity"], entry["node"]) for entry in told["findings"]] == [
         ("zero-point", "error", "net[0]/q")
@@ -76,18 +76,19 @@ def test_advice_alone_passes(conv: onnx.ModelProto, tmp_path: Path) -> None:
     assert [entry["severity"] for entry in json.loads(done.stdout)["findings"]] == ["advice"]
 
 
-def test_a_graph_in_float_says_so() -> None:
+def test_a_graph_in_float_fails() -> None:
     done = run(BUNDLE / "onnx" / "classifier-fp32.onnx", "--json")
-    assert done.exit_code == 0
-    assert done.stderr.strip() == "no Q/DQ nodes: nothing is INT8 in this graph"
-    assert json.loads(done.stdout)["findings"] == []
+    assert done.exit_code == 1
+    assert "has no Q/DQ pairs, so nothing in it runs in INT8; quantize it" in done.stderr
+    assert len(json.loads(done.stdout)["float_layers"]) == 20
 
 
 def test_the_samples_bundle_is_told_as_it_is() -> None:
     done = run(BUNDLE / "onnx" / "classifier-int8.onnx", "--json")
     told = json.loads(done.stdout)
-    assert done.exit_code == (1 if told["errors"] else 0)
-    assert told["pairs"] > 0
+    assert (done.exit_code, told["errors"], told["int8"]) == (0, 0, 18)
+    assert len(told["float_layers"]) == 2
+    assert told["float_layers"][0] in run(BUNDLE / "onnx" / "classifier-int8.onnx").stdout
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ BAD = [
     ("{bundle} --layout triton --force --out {tmp}/x", 2, "needs no --force; leave it out"),
     ("{bundle} --layout triton --download --out {tmp}/x", 2, "needs no --download; leave it out"),
     ("{bundle} --layout ovms --engine onnx --engine openvino --out {tmp}/x", 2, "give --engine and --precision once"),
+    ("{bundle} --layout triton --out {tmp}/x.zip", 2, "--layout writes a folder, as servers read one"),
     ("{bundle} --layout triton --engine openvino --out {tmp}/x", 1, "triton serves models for onnx; "),
     ("{tmp}/none.aw --layout triton --out {tmp}/x", 1, "no bundle at {tmp}/none.aw"),
     ("{tmp} --layout triton --out {tmp}/x", 1, "manifest.json is missing"),

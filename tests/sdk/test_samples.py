@@ -58,9 +58,9 @@ def test_ask_server(sample_bundle: Path, folder: Path, tmp_path: Path, serve: Ca
         assert "no answer within the budget (127.0.0.1:" in line
 
 
-def test_jetson_check(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+def test_jetson_check(tmp_path: Path) -> None:
     """As far as it goes without a GPU: one line says what is missing, and the report tells the rest."""
-    command = [sys.executable, str(SAMPLES / "jetson_check.py"), str(exported[0])]
+    command = [sys.executable, str(SAMPLES / "jetson_check.py"), str(SAMPLES / "bundles" / "cifar10-resnet20")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1, done.stdout + done.stderr
