@@ -18,7 +18,7 @@ CIFAR10 = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 @guarded
 def import_(
     file: Annotated[Path, typer.Argument(help="a .safetensors state dict")],
-    arch: Annotated[str, typer.Option(help="resnet20, resnet32, resnet56, resnet18, resnet50 or vgg16")],
+    arch: Annotated[str, typer.Option(help="such as resnet20; a name that is none gets the list")],
     classes: Annotated[str, typer.Option(help="cifar10, or names with commas between, in the order of the outputs")],
     out: OutCheckpoint,
     size: Annotated[int, typer.Option(help="side of the pictures in pixels")] = 32,
