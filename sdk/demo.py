@@ -271,8 +271,8 @@ def _write_report(
         Section("Accuracy and latency over time", picture="timeline.png"),
         Section(
             "In each weather",
-            "A sign more than 40 px wide that was misread, where one was. A percentage is the classifier's confidence; one "
-            "view, identity, is the picture as it is.",
+            "A sign more than 40 px wide that was misread, where one was. A percentage is the classifier's confidence; "
+            "one view, identity, is the picture as it is.",
             picture="frames.png",
         ),
         Section(
