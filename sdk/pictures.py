@@ -33,7 +33,7 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
     counts = np.asarray(matrix, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(5.0, min(12.0, 0.42 * len(classes) + 2))
-    with _figure(side + 0.6, side) as (figure, png):
+    with png_figure(side + 0.6, side) as (figure, png):
         axes = figure.add_subplot()
         shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         if len(classes) <= LABELLED:
@@ -54,7 +54,7 @@ def reliability(bins: Sequence[tuple[int, float, float]], error: float) -> bytes
     """A PNG of a reliability diagram: accuracy against confidence, and how many pictures each bin has."""
     edges = np.linspace(0, 1, len(bins) + 1)
     width = edges[1]
-    with _figure(5.2, 5.2) as (figure, png):
+    with png_figure(5.2, 5.2) as (figure, png):
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         for left, (count, _, right) in zip(edges, bins, strict=False):
             if count:
@@ -81,7 +81,7 @@ def error_map(
     """
     names = [name for group in groups for name in group if name in errors[0]]
     first = len([name for name in groups[0] if name in errors[0]])
-    with _figure(2.6 + 3.4 * len(errors), 0.9 + 0.33 * len(names)) as (figure, png):
+    with png_figure(2.6 + 3.4 * len(errors), 0.9 + 0.33 * len(names)) as (figure, png):
         panels = figure.subplots(1, len(errors), sharey=True, squeeze=False)[0]
         for axes, rows, title in zip(panels, errors, titles, strict=True):
             values = 100 * np.array([[*rows[name], np.mean(rows[name])] for name in names])
@@ -112,7 +112,7 @@ def stages(names: Sequence[str], times: Sequence[Mapping[str, float]], tails: Se
         tails: for each, p90 and p99 of the whole decision, in milliseconds.
     """
     colours = ["#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b"]
-    with _figure(8.5, 1.6 + 0.34 * len(names)) as (figure, png):
+    with png_figure(8.5, 1.6 + 0.34 * len(names)) as (figure, png):
         axes = figure.add_subplot()
         for row, (each, tail) in enumerate(zip(times, tails, strict=True)):
             left = 0.0
@@ -130,7 +130,7 @@ def stages(names: Sequence[str], times: Sequence[Mapping[str, float]], tails: Se
 
 def looks(rows: Mapping[str, Sequence[float]], views: Sequence[str], title: str) -> bytes:
     """A PNG of how often each view is chosen (shares 0..1, one a view), a row for each kind of pictures."""
-    with _figure(2.2 + 0.62 * len(views), 1.6 + 0.3 * len(rows)) as (figure, png):
+    with png_figure(2.2 + 0.62 * len(views), 1.6 + 0.3 * len(rows)) as (figure, png):
         axes = figure.add_subplot()
         shares = 100 * np.array(list(rows.values()))
         shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
@@ -151,7 +151,7 @@ def gallery(images: Sequence[Image], captions: Sequence[str], columns: int = 5) 
     """A PNG of pictures (uint8 [h, w, 3], RGB), each under its caption."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    with _figure(2.3 * columns, 2.6 * rows) as (figure, png):
+    with png_figure(2.3 * columns, 2.6 * rows) as (figure, png):
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in places:
             axes.axis("off")
@@ -163,7 +163,7 @@ def gallery(images: Sequence[Image], captions: Sequence[str], columns: int = 5) 
 
 def severities(rows: Mapping[str, Sequence[Image]]) -> bytes:
     """A PNG of one picture under each corruption: a row each, clean first, then severity 1 to 5."""
-    with _figure(8.2, 1.1 * len(rows) + 0.4) as (figure, png):
+    with png_figure(8.2, 1.1 * len(rows) + 0.4) as (figure, png):
         for place, (axes, (name, images)) in enumerate(
             zip(figure.subplots(len(rows), 6, squeeze=False), rows.items(), strict=True)
         ):
@@ -180,7 +180,7 @@ def severities(rows: Mapping[str, Sequence[Image]]) -> bytes:
 def augmentations(shown: Mapping[str, Sequence[Image]]) -> bytes:
     """A PNG of some pictures (uint8 [h, w, 3], RGB): a row each, a column for each way they are shown."""
     rows = len(next(iter(shown.values())))
-    with _figure(1.25 * len(shown), 1.25 * rows + 0.6) as (figure, png):
+    with png_figure(1.25 * len(shown), 1.25 * rows + 0.6) as (figure, png):
         places = figure.subplots(rows, len(shown), squeeze=False)
         for column, (name, images) in enumerate(shown.items()):
             for row, image in enumerate(images):
@@ -194,7 +194,7 @@ def augmentations(shown: Mapping[str, Sequence[Image]]) -> bytes:
 def finetuning(history: Sequence[Mapping[str, float]], rows: Sequence[str]) -> bytes:
     """A PNG of validation accuracy over epochs: clean, each augmentation, and the combinations, as named in `rows`."""
     epochs = [row["epoch"] for row in history]
-    with _figure(8, 4.6) as (figure, png):
+    with png_figure(8, 4.6) as (figure, png):
         axes = figure.add_subplot()
         lines = {"clean": [row["val_accuracy"] for row in history]}
         lines |= {name: [row[name] for row in history] for name in rows}
@@ -212,7 +212,7 @@ def finetuning(history: Sequence[Mapping[str, float]], rows: Sequence[str]) -> b
 def training(history: Sequence[Mapping[str, float]]) -> bytes:
     """A PNG of loss and validation accuracy over epochs."""
     epochs = [row["epoch"] for row in history]
-    with _figure(7, 3.2) as (figure, png):
+    with png_figure(7, 3.2) as (figure, png):
         left = figure.add_subplot()
         left.plot(epochs, [row["loss"] for row in history], color=GREY, marker="o", markersize=3)
         left.set(xlabel="epoch", ylabel="training loss", title="Training")
@@ -239,7 +239,7 @@ def timeline(
         budget_ms: drawn as a line.
     """
     seconds = np.arange(len(right)) / fps
-    with _figure(10, 5) as (figure, png):
+    with png_figure(10, 5) as (figure, png):
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         for name, start, end in _runs(stretches):
             for axes in (top, below):
@@ -278,7 +278,7 @@ def _runs(names: Sequence[str]) -> Iterator[tuple[str, int, int]]:
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Figure, io.BytesIO]]:
+def png_figure(width: float, height: float) -> Iterator[tuple[Figure, io.BytesIO]]:
     """A figure of inches; when the block ends it is in the buffer as PNG."""
     png = io.BytesIO()
     with mpl.rc_context(STYLE):

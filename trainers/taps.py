@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import torch
@@ -50,16 +50,15 @@ def layer_tapped(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator
 
     def keep(module: nn.Module, taken: tuple[Tensor], given: Tensor) -> None:
         maps = [each for each in relus if each.dim() == 4]
+        relus.clear()  # of this pass
         if layer == "map" and not maps:
             raise UsageError("the network has no ReLU on feature maps to tap; compare logits instead")
         found.append(maps[-1] if layer == "map" else taken[0])
 
-    with tapped() as relus:
-        handle = linear.register_forward_hook(keep)
-        try:
-            yield found
-        finally:
-            handle.remove()
+    with ExitStack() as stack:
+        relus: list[Tensor] = stack.enter_context(tapped()) if layer == "map" else []
+        stack.callback(linear.register_forward_hook(keep).remove)
+        yield found
 
 
 class _Collector(TorchFunctionMode):

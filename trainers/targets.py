@@ -24,6 +24,7 @@ from allweather.trainers.batches import to_float
 from allweather.trainers.data import open_dataset_of
 from allweather.trainers.predictor_file import TrainedPredictor
 from allweather.trainers.splits import Dataset
+from allweather.trainers.taps import layer_tapped
 
 BATCH = 250  # of forward passes without gradients; larger ones leave the CPU's cache
 
@@ -43,6 +44,7 @@ class Target:
         strengths: a checkpoint's calibrated parameters of augmentations; empty where there are none.
         rank: uint8 [n, h, w, 3] -> float32 [n, V] predicted losses; None without a loss predictor.
         policies: that were tuned for it.
+        features: uint8 [n, h, w, 3] -> float32 [n, F], what a checkpoint's last linear layer takes; None for a bundle.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Target:
     strengths: Mapping[str, float] = field(default_factory=dict)
     rank: Callable[[Image], Floats] | None = None
     policies: tuple[Policy, ...] = ()
+    features: Callable[[Image], Floats] | None = None
 
     def open_data(self, name: str, *, download: bool = False) -> Dataset:
         """A data set at its input size.
@@ -89,6 +92,11 @@ def open_target(path: Path, *, engine: str | None = None, precision: str | None 
         def answer(images: Image) -> Floats:
             return logits(model, torch.from_numpy(images).to(device)).cpu().numpy()
 
+        def features(images: Image) -> Floats:
+            with layer_tapped(model, "feature") as found:
+                logits(model, torch.from_numpy(images).to(device))
+            return torch.cat([each.flatten(1).float() for each in found]).cpu().numpy()
+
         yield Target(
             path,
             "torch fp32",
@@ -100,6 +108,7 @@ def open_target(path: Path, *, engine: str | None = None, precision: str | None 
             trained.strengths,
             _ranking(trained.predictor, device) if trained.predictor else None,
             trained.policies,
+            features,
         )
         return
     bundle = Bundle.open(path)

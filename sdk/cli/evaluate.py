@@ -34,6 +34,9 @@ def evaluate(
     augmented: Annotated[
         bool, typer.Option("--augmented", help="on augmented pictures of the strengths in a calibrated checkpoint")
     ] = False,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="on shifted, grey and recoloured pictures, and how much that changes")
+    ] = False,
     baseline: Annotated[
         str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors in percent")
     ] = None,
@@ -66,6 +69,8 @@ def evaluate(
         ]
         if corrupted is None and (baseline or devices > 1):
             raise UsageError("--baseline and --devices go with --corrupted; add it")
+        if transfer and (augmented or corrupted or policy):
+            raise UsageError("--transfer is a measurement of its own; ask for one at a time")
         if policy and (augmented or baseline or devices > 1 or len(opened) > 1):
             raise UsageError("--policy compares policies of one target, with --corrupted or without; nothing else")
         if augmented and corrupted:
@@ -74,11 +79,13 @@ def evaluate(
             raise UsageError("the targets know different classes; compare those of one data set")
         if policy:
             _policies(opened[0], data, corrupted, policy, seed, download, out, as_json)
+        elif transfer:
+            _transfer(opened, data, download, out, as_json)
         elif augmented:
             _augmented(opened, data, download, out, as_json)
         elif corrupted is None:
             if len(opened) > 1:
-                raise UsageError("several targets go with --corrupted or --augmented; add one")
+                raise UsageError("several targets go with --corrupted, --augmented or --transfer; add one")
             _clean(opened[0], data, download, out, as_json)
         else:
             _robustness(opened, data, corrupted, baseline, devices, seed, download, out, as_json)
@@ -118,6 +125,31 @@ def _augmented(targets: list[Target], data: str, download: bool, out: Path | Non
         say(note)
     if out:
         write_augmented(results, examples(dataset, strengths), out)
+    if as_json:
+        result({"results": [asdict(each) for each in results]}, as_json, "evaluated")
+    else:
+        table(accuracy_table(results))
+
+
+def _transfer(targets: list[Target], data: str, download: bool, out: Path | None, as_json: bool) -> None:
+    from allweather.trainers.transfer import clusters, measure_transfer
+    from allweather.transfer_report import accuracy_table, title, write_transfer
+
+    results, placed = [], {}
+    with progress("evaluate", None) as update:
+        for target in targets:
+            dataset = target.open_data(data, download=download)
+
+            def watch(done: int, total: int, name: str = target.path.name) -> None:
+                update(done, f"{name}: {done} of {total} sets")
+
+            results.append(measure_transfer(target, dataset, watch=watch))
+            if out and target.features:
+                placed[title(results[-1])] = clusters(target, dataset)
+    for note in results[0].notes:
+        say(note)
+    if out:
+        write_transfer(results, placed, out)
     if as_json:
         result({"results": [asdict(each) for each in results]}, as_json, "evaluated")
     else:

@@ -91,6 +91,22 @@ def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
     assert judged
 
 
+def test_transfer_of_a_checkpoint_beside_its_bundle(
+    exported: tuple[Path, Manifest], checkpoint: Checkpoint, folder: Path, tmp_path: Path
+) -> None:
+    checkpoints.save(tmp_path / "c.safetensors", checkpoint)
+    line = ["evaluate", tmp_path / "c.safetensors", exported[0], "--data", f"folder:{folder}", "--transfer"]
+    told = answer(run(*line, "--out", tmp_path / "report", "--json"))["results"]
+    assert isinstance(told, list)
+    assert [bool(each["distances"]) for each in told] == [True, False]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "report.html", "result.json", "variation.png", "clusters.png",
+    }  # fmt: skip
+    assert "grayscale" in run(*line).stdout
+    refused = run(*line, "--augmented")
+    assert (refused.exit_code, "--transfer is a measurement of its own" in refused.stderr) == (2, True)
+
+
 def test_tables_for_people(exported: tuple[Path, Manifest], folder: Path) -> None:
     done = run("run", exported[0], "--source", folder / "test" / "red", "--engine", "onnx", "--limit", 3)
     assert done.exit_code == 0
