@@ -80,3 +80,6 @@ class Recipe:
         if len(named) not in (1, wanted):
             raise UsageError(f"method {self.method} takes {wanted} variants, or one for all; got {self.variants!r}")
         return named if len(named) == wanted else named * wanted
+
+
+PLAIN = Recipe()

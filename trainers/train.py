@@ -15,7 +15,7 @@ from allweather.trainers.fit import fit
 from allweather.trainers.invariant import OTHER, Cohort, networks_of
 from allweather.trainers.models import architecture, build, load_pretrained
 from allweather.trainers.progress import Progress
-from allweather.trainers.recipe import Recipe
+from allweather.trainers.recipe import PLAIN, Recipe
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
 
@@ -28,7 +28,7 @@ def train(
     *,
     fabric: Fabric,
     pretrained: bool = False,
-    recipe: Recipe = Recipe(),  # noqa: B008 -- frozen
+    recipe: Recipe = PLAIN,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Checkpoint:
     """Builds, trains and saves one classifier; see `train_together`."""
@@ -46,7 +46,7 @@ def train_together(
     *,
     fabric: Fabric,
     pretrained: bool = False,
-    recipe: Recipe = Recipe(),  # noqa: B008 -- frozen
+    recipe: Recipe = PLAIN,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[Checkpoint, ...]:
     """Builds, trains and saves classifiers that learn from one another, or one alone.

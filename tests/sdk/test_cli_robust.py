@@ -84,7 +84,7 @@ def test_generated_and_stored_sets_are_the_same(plain: Path, folder: Path, corru
             "--out is a folder for the report",
         ),
         ("evaluate {trained} --data cifar10:/nowhere --out {trained}", 2, "--out is a folder for the report"),
-        ("evaluate {trained} {trained} --data {data}", 2, "go with --corrupted or --augmented; add one"),
+        ("evaluate {trained} {trained} --data {data}", 2, "go with --corrupted, --augmented or --transfer; add one"),
         ("evaluate {trained} --data {data} --baseline alexnet", 2, "go with --corrupted; add it"),
         ("corrupt --data {data} --corruption gausian_noise --out {tmp}/x", 2, "the nearest is gaussian_noise"),
         ("corrupt --data {data} --corruption fog,snow --out {tmp}/x", 2, "write --corruption fog --corruption snow"),

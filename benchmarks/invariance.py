@@ -1,0 +1,147 @@
+"""The studies of Chen et al. (ICCVW 2019): augmentation-invariant training beside plain, run by run; resumable.
+
+    python benchmarks/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 36] [--seeds 1] [--fraction 1]
+
+STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or transfer
+(table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint for each run, STUDY.md and STUDY.png. A
+step of ait shows each picture twice; "plain, twice as long" is what that costs. Killed, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from allweather.pictures import BLUE, GREY, png_figure
+from allweather.report import markdown
+from allweather.runtimes.atomic import atomic_file
+from allweather.trainers.data import open_dataset
+from allweather.trainers.launch import launch
+from allweather.trainers.recipe import PLAIN, Recipe
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.splits import Dataset
+from allweather.trainers.targets import open_target
+from allweather.trainers.train import train_together
+from allweather.trainers.transfer import SETS, measure_transfer
+
+AIT = Recipe("ait")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of a table; runs of a name differ by their seeds alone."""
+
+    name: str
+    recipe: Recipe
+    networks: int = 1
+    longer: int = 1
+    fraction: float = 1.0
+    noise: float = 0.0
+
+
+def plan(study: str, fraction: float) -> Iterator[Run]:
+    """The runs of a study."""
+    if study == "methods":
+        yield Run("plain", PLAIN, fraction=fraction)
+        yield Run("plain, twice as long", PLAIN, longer=2, fraction=fraction)
+        yield Run("ait", AIT, fraction=fraction)
+        yield Run("dml", Recipe("dml"), networks=2, fraction=fraction)
+        yield Run("multi-ait", Recipe("multi-ait"), networks=2, fraction=fraction)
+    elif study in ("noise", "data"):
+        for share in (0.2, 0.5, 0.8) if study == "noise" else (0.1, 0.3, 0.5):
+            for recipe in (PLAIN, AIT):
+                name = f"{recipe.method}, {100 * share:.0f} % of the {'labels wrong' if study == 'noise' else 'data'}"
+                wanted = {"noise": share, "fraction": fraction} if study == "noise" else {"fraction": share}
+                yield Run(name, recipe, **wanted)
+    elif study == "weight":
+        for weight in (0.0, 0.5, 1.0, 2.0, 4.0):
+            yield Run(f"lambda {weight:g}", replace(AIT, weight=weight), fraction=fraction)
+    elif study == "layers":
+        yield Run("plain", PLAIN, fraction=fraction)
+        for layer in ("map", "feature", "logits"):
+            for metric in ("kl", "euclidean", "both"):
+                yield Run(f"{metric} on {layer}", replace(AIT, metric=metric, layer=layer), fraction=fraction)  # type: ignore[arg-type]
+    else:
+        for variants in ("rp", "rg", "rc", "rpgc"):
+            yield Run(f"plain {variants}", replace(PLAIN, variants=variants), fraction=fraction)
+            yield Run(f"ait {variants}", replace(AIT, variants=variants), fraction=fraction)
+        yield Run("ait rp,rg", replace(AIT, variants="rp,rg"), fraction=fraction)
+
+
+def accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
+    """On the four test sets; kept beside the checkpoint."""
+    kept = path.with_suffix(".json")
+    if not kept.is_file():
+        with open_target(path) as target:
+            found = dict(measure_transfer(target, dataset).accuracies)
+        with atomic_file(kept) as beside:
+            beside.write_text(json.dumps(found))
+    measured: dict[str, float] = json.loads(kept.read_text())
+    return measured
+
+
+def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
+    """Trains a run if it is not there, and measures its first network."""
+    name = run.name.replace(", ", "-").replace(" ", "-").replace("%", "").replace(",", "+")
+    out = given.folder / f"{given.study}-{name}-{given.arch}-{seed}.safetensors"
+    if not out.is_file():
+        data = dataset.reduced(run.fraction, 0).mislabelled(run.noise, 0)
+        settings = FitSettings(epochs=run.longer * given.epochs, seed=seed)
+        made = train_together([given.arch] * run.networks, data, settings, out, fabric=fabric, recipe=run.recipe)
+        print(run.name, seed, made[0].metrics, flush=True)
+    return accuracies(out, dataset)
+
+
+def _cell(values: Sequence[float]) -> str:
+    deviation = f" ({100 * np.std(values, ddof=1):.2f})" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.2f}{deviation}"
+
+
+def drawn(found: dict[str, list[dict[str, float]]]) -> bytes:
+    """A PNG with the accuracy of every run, a dot for each seed."""
+    with png_figure(7, 0.45 * len(found) + 1.2) as (figure, png):
+        axes = figure.add_subplot()
+        for place, rows in enumerate(found.values()):
+            values = [100 * row["original"] for row in rows]
+            axes.plot(values, [place] * len(values), "o", color=BLUE, markersize=5)
+            axes.plot([np.mean(values)], [place], "|", color=GREY, markersize=16)
+        axes.set_yticks(range(len(found)), list(found))
+        axes.invert_yaxis()
+        axes.set(xlabel="test accuracy, %")
+    return png.getvalue()
+
+
+def main() -> None:
+    """Trains what is missing, measures, and writes the table and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=("methods", "noise", "data", "layers", "weight", "transfer"))
+    parser.add_argument("data")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--arch", default="resnet32")
+    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--fraction", type=float, default=1.0, help="of the training pictures")
+    given = parser.parse_args()
+    fabric, dataset = launch(), open_dataset(given.data)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    found = {
+        run.name: [trained(run, seed, given, dataset, fabric) for seed in range(given.seeds)]
+        for run in plan(given.study, given.fraction)
+    }
+    rows: list[Sequence[str]] = [(f"{given.arch}, test accuracy, %", *SETS)]
+    rows += [(name, *(_cell([run[each] for run in runs]) for each in SETS)) for name, runs in found.items()]
+    text = "\n".join([*markdown(rows), ""])
+    for name, content in ((f"{given.study}.md", text.encode()), (f"{given.study}.png", drawn(found))):
+        with atomic_file(given.folder / name) as beside:
+            beside.write_bytes(content)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
