@@ -77,7 +77,8 @@ def variation(results: Sequence[Transfer]) -> bytes:
             axes.set_xticks(range(len(pairs)), [pair.replace(", ", "\n") for pair in pairs], size=8)
             axes.set(ylabel=name)
             axes.grid(visible=False, axis="x")
-        figure.axes[0].legend(frameon=False, fontsize=8)
+        handles, names = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return png.getvalue()
 
 
