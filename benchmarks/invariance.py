@@ -27,7 +27,7 @@ from allweather.trainers.recipe import PLAIN, Recipe
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
 from allweather.trainers.targets import open_target
-from allweather.trainers.train import train_together
+from allweather.trainers.train import train
 from allweather.trainers.transfer import SETS, measure_transfer
 
 AIT = Recipe("ait")
@@ -93,7 +93,7 @@ def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fa
     if not out.is_file():
         data = dataset.reduced(run.fraction, 0).mislabelled(run.noise, 0)
         settings = FitSettings(epochs=run.longer * given.epochs, seed=seed)
-        made = train_together([given.arch] * run.networks, data, settings, out, fabric=fabric, recipe=run.recipe)
+        made = train([given.arch] * run.networks, data, settings, out, fabric=fabric, recipe=run.recipe)
         print(run.name, seed, made[0].metrics, flush=True)
     return accuracies(out, dataset)
 

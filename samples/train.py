@@ -15,7 +15,7 @@ from allweather.trainers.train import train
 folder, bundle = sys.argv[1], Path(sys.argv[2])
 dataset = open_dataset(f"folder:{folder}", 32)
 settings = FitSettings(epochs=2, batch=20)  # a few more for pictures that are harder than the test's
-checkpoint = train("resnet20", dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
+(checkpoint,) = train(["resnet20"], dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
 manifest = export(checkpoint, dataset, bundle, Choice(["openvino"]))
 for model in manifest.models:
     print(f"{model.engine} {model.precision}: accuracy {model.parity.accuracy:.3f}, {1000 * model.seconds[0]:.2f} ms")

@@ -123,7 +123,8 @@ def _train(
         if row := now.report:
             say(f"epoch {row.epoch}/{settings.epochs}  loss {row.loss:.3f}  val {row.val_accuracy:.4f}")
 
-    return train(ARCH, dataset, settings, out / "signs.safetensors", fabric=launch(), watch=tell)
+    (trained,) = train([ARCH], dataset, settings, out / "signs.safetensors", fabric=launch(), watch=tell)
+    return trained
 
 
 class _Road:

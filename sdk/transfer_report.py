@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from allweather.trainers.transfer import SETS, Transfer
 COLOURS = ("#64748b", "#2563eb", "#16a34a", "#dc2626", "#d97706", "#7c3aed")
 
 
-def write_transfer(results: Sequence[Transfer], placed: Mapping[str, Floats], folder: Path) -> None:
+def write_transfer(results: Sequence[Transfer], placed: Sequence[Floats | None], folder: Path) -> None:
     """Writes report.html, result.json, variation.png and, for checkpoints, clusters.png.
 
     Args:
         results: one a target, all on the same four sets.
-        placed: of checkpoints by name, where variants of samples lie; see `transfer.clusters`.
+        placed: for each of them where variants of samples lie, see `transfer.clusters`; None for a bundle.
         folder: to write into.
 
     Raises:
@@ -41,8 +41,9 @@ def write_transfer(results: Sequence[Transfer], placed: Mapping[str, Floats], fo
             picture="variation.png",
         ),
     ]
-    if placed:
-        files["clusters.png"] = clustered(placed)
+    known = [(title(result), points) for result, points in zip(results, placed, strict=True) if points is not None]
+    if known:
+        files["clusters.png"] = clustered(known)
         text = "16 variants each of 14 test pictures by their features (t-SNE); a colour is a picture."
         sections.append(Section("Variants of the same picture", text, picture="clusters.png"))
     lead = f"{results[0].images} test pictures a set; {results[0].machine}"
@@ -82,12 +83,10 @@ def variation(results: Sequence[Transfer]) -> bytes:
     return png.getvalue()
 
 
-def clustered(placed: Mapping[str, Floats]) -> bytes:
+def clustered(placed: Sequence[tuple[str, Floats]]) -> bytes:
     """A PNG as figure 6: a panel for each checkpoint, a colour for each picture."""
     with png_figure(4.6 * len(placed), 4.6) as (figure, png):
-        for axes, (name, points) in zip(
-            figure.subplots(1, len(placed), squeeze=False).flat, placed.items(), strict=True
-        ):
+        for axes, (name, points) in zip(figure.subplots(1, len(placed), squeeze=False).flat, placed, strict=True):
             for number, sample in enumerate(points):
                 axes.scatter(*sample.T, s=14, color=f"C{number % 10}", marker="o^"[number // 10], linewidth=0)
             axes.set(xticks=(), yticks=())

@@ -5,40 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from allweather.runtimes.image import InputSpec
 from allweather.trainers.checkpoint import Checkpoint, save
 from allweather.trainers.fit import fit
 from allweather.trainers.invariant import OTHER, Cohort, networks_of
 from allweather.trainers.models import architecture, build, load_pretrained
-from allweather.trainers.progress import Progress
+from allweather.trainers.progress import EpochReport, Progress
 from allweather.trainers.recipe import PLAIN, Recipe
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
 
 
 def train(
-    arch: str,
-    dataset: Dataset,
-    settings: FitSettings,
-    out: Path,
-    *,
-    fabric: Fabric,
-    pretrained: bool = False,
-    recipe: Recipe = PLAIN,
-    watch: Callable[[Progress], None] = lambda progress: None,
-) -> Checkpoint:
-    """Builds, trains and saves one classifier; see `train_together`."""
-    (checkpoint,) = train_together(
-        (arch,), dataset, settings, out, fabric=fabric, pretrained=pretrained, recipe=recipe, watch=watch
-    )
-    return checkpoint
-
-
-def train_together(
     archs: Sequence[str],
     dataset: Dataset,
     settings: FitSettings,
@@ -83,29 +67,10 @@ def train_together(
     averaged, history = fit(
         together, dataset, settings, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
-    chosen = {
-        **dataclasses.asdict(settings),
-        "peak_rate": peak_rate,
-        "pretrained": pretrained,
-        **recipe.plain_settings(),
-    }
-    if len(archs) > 1:
-        chosen["together"] = list(archs)
+    chosen = {**dataclasses.asdict(settings), "peak_rate": peak_rate, "pretrained": pretrained}
+    chosen |= recipe.plain_settings() | ({"together": list(archs)} if len(archs) > 1 else {})
     checkpoints = tuple(
-        Checkpoint(
-            arch=arch,
-            classes=dataset.classes,
-            input=spec,
-            weights={key.removeprefix("network."): value for key, value in network.state_dict().items()},
-            data=dataset.name,
-            seed=settings.seed,
-            settings=chosen,
-            metrics={
-                "val_accuracy": history[-1].others.get(OTHER.format(number), history[-1].val_accuracy),
-                "seconds": sum(row.seconds for row in history),
-            },
-            history=tuple(row.row() for row in history),
-        )
+        _checkpoint(number, arch, network, dataset, chosen, history)
         for number, (arch, network) in enumerate(zip(archs, networks_of(averaged), strict=True), 1)
     )
     if fabric.is_global_zero:
@@ -113,6 +78,31 @@ def train_together(
             save(place, checkpoint)
         resume.unlink(missing_ok=True)
     return checkpoints
+
+
+def _checkpoint(
+    number: int,
+    arch: str,
+    network: nn.Module,
+    dataset: Dataset,
+    settings: dict[str, Any],
+    history: Sequence[EpochReport],
+) -> Checkpoint:
+    side = dataset.train.images.shape[1]
+    return Checkpoint(
+        arch=arch,
+        classes=dataset.classes,
+        input=InputSpec(side, side),
+        weights={key.removeprefix("network."): value for key, value in network.state_dict().items()},
+        data=dataset.name,
+        seed=settings["seed"],
+        settings=settings,
+        metrics={
+            "val_accuracy": history[-1].others.get(OTHER.format(number), history[-1].val_accuracy),
+            "seconds": sum(row.seconds for row in history),
+        },
+        history=tuple(row.row() for row in history),
+    )
 
 
 def places(out: Path, count: int) -> tuple[Path, ...]:

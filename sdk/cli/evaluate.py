@@ -133,9 +133,9 @@ def _augmented(targets: list[Target], data: str, download: bool, out: Path | Non
 
 def _transfer(targets: list[Target], data: str, download: bool, out: Path | None, as_json: bool) -> None:
     from allweather.trainers.transfer import clusters, measure_transfer
-    from allweather.transfer_report import accuracy_table, title, write_transfer
+    from allweather.transfer_report import accuracy_table, write_transfer
 
-    results, placed = [], {}
+    results, placed = [], []
     with progress("evaluate", None) as update:
         for target in targets:
             dataset = target.open_data(data, download=download)
@@ -144,8 +144,7 @@ def _transfer(targets: list[Target], data: str, download: bool, out: Path | None
                 update(done, f"{name}: {done} of {total} sets")
 
             results.append(measure_transfer(target, dataset, watch=watch))
-            if out and target.features:
-                placed[title(results[-1])] = clusters(target, dataset)
+            placed.append(clusters(target, dataset) if out and target.features else None)
     for note in results[0].notes:
         say(note)
     if out:

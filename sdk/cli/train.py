@@ -94,7 +94,8 @@ def train(
     from allweather.trainers.progress import Progress
     from allweather.trainers.recipe import Recipe
     from allweather.trainers.settings import FitSettings
-    from allweather.trainers.train import places, train_together
+    from allweather.trainers.train import places
+    from allweather.trainers.train import train as train_classifiers
 
     settings = FitSettings(
         epochs=epochs, batch=batch, peak_rate=peak_rate, schedule=schedule.value, label_smoothing=label_smoothing,
@@ -128,7 +129,7 @@ def train(
                 f"{row.images_per_second:.0f} images/s"
             )
 
-        checkpoints = train_together(
+        checkpoints = train_classifiers(
             arch, dataset, settings, out, fabric=fabric, pretrained=pretrained, recipe=recipe, watch=watch
         )
     if leads:
