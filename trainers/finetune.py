@@ -13,8 +13,9 @@ from lightning_fabric import Fabric
 from allweather.runtimes.errors import UsageError
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.augment import AUGMENTATIONS
+from allweather.trainers.augnet.augmentation import augmentation_named
 from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.distortions import Combined, Distortion, Individual, Library, LibraryName, Mixed
+from allweather.trainers.distortions import Combined, Distortion, Individual, Mixed
 from allweather.trainers.fit import fit
 from allweather.trainers.models import architecture, weights_digest
 from allweather.trainers.pairs import GAMMAS, Method, PairObjective, terms
@@ -36,7 +37,7 @@ class FinetuneSettings:
         strategy: "ca" or "ia" as in the paper; "mixed": random subsets at random strengths, the default of "robust".
         gamma: weight of the method's term (eq. 4); the method's own where None. "at" has none.
         only: the one augmentation of strategy "ia"; all seven in turn where None.
-        augment: torchvision's augmentation that makes the copies in place of a strategy.
+        augment: what makes the copies in place of a strategy; see `augmentation_named`.
         fit: of the loop. 30 epochs as in the paper; cosine keeps the rate low at the end.
     """
 
@@ -44,7 +45,7 @@ class FinetuneSettings:
     strategy: Strategy | None = None
     gamma: float | None = None
     only: str | None = None
-    augment: LibraryName | None = None
+    augment: str | None = None
     fit: FitSettings = dataclasses.field(default_factory=lambda: FitSettings(epochs=30, schedule="cosine"))
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class FinetuneSettings:
     def distortion(self, strengths: Mapping[str, float]) -> Distortion:
         """What makes the copies, of a classifier's calibrated strengths."""
         if self.augment:
-            return Library(self.augment)
+            return augmentation_named(self.augment)
         strategy = self.strategy or ("mixed" if self.method == "robust" else "ca")
         if strategy == "ia":
             return Individual(strengths, self.only)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.distortions import Library, LibraryName
+from allweather.trainers.augnet.augmentation import augmentation_named
 from allweather.trainers.invariant import WEIGHTS, InvariantMethod, InvariantObjective
 from allweather.trainers.losses import Metric
 from allweather.trainers.objective import CrossEntropy, Objective
@@ -26,7 +26,7 @@ class Recipe:
         weight: lambda; the method's own where None.
         metric: how unlike answers are measured, of "ait"; KL divergence where None.
         layer: where they are compared, of "ait"; at the logits where None.
-        augment: torchvision's augmentation, after that of the variant.
+        augment: a further augmentation, after that of the variant; see `augmentation_named`.
     """
 
     method: TrainMethod = "plain"
@@ -34,7 +34,7 @@ class Recipe:
     weight: float | None = None
     metric: Metric | None = None
     layer: Layer | None = None
-    augment: LibraryName | None = None
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be.
@@ -58,7 +58,7 @@ class Recipe:
         if (networks > 1) != (self.method in ("multi-ait", "dml")):
             wanted = "one network" if self.method in ("plain", "ait") else "two or more, or one twice"
             raise UsageError(f"method {self.method} trains {wanted}; got {networks} of them")
-        augmented = Library(self.augment) if self.augment else None
+        augmented = augmentation_named(self.augment) if self.augment else None
         variants = self._variants(networks)
         if self.method == "plain":
             return CrossEntropy(label_smoothing, augmented, variants[0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from allweather.cli.augment import augment
+from allweather.cli.augmenter import augmenter
 from allweather.cli.bench import bench
 from allweather.cli.build import build
 from allweather.cli.calibrate import calibrate
@@ -32,6 +34,8 @@ app.command()(train)
 app.command("import")(import_)
 app.command()(calibrate)
 app.command()(finetune)
+app.command()(augmenter)
+app.command()(augment)
 app.command()(predictor)
 app.command()(tune)
 app.command()(evaluate)

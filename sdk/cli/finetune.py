@@ -11,7 +11,7 @@ from allweather.cli.console import guarded, progress, result, say
 from allweather.cli.options import (
     Arithmetic,
     AsJson,
-    AugmentChoice,
+    Augment,
     CheckpointFile,
     Data,
     Devices,
@@ -62,9 +62,7 @@ def finetune(
     ] = None,
     gamma: Annotated[str | None, typer.Option(help="weight of the method's term, or search; the method's own")] = None,
     only: Annotated[str | None, typer.Option(help="the one augmentation of --strategy ia; all seven in turn")] = None,
-    augment: Annotated[
-        AugmentChoice | None, typer.Option(help="torchvision's, to make the copies in place of a strategy")
-    ] = None,
+    augment: Augment = None,
     epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 30,
     batch: Annotated[int, typer.Option(help="clean pictures a step, over all processes")] = 128,
     peak_rate: Annotated[float | None, typer.Option(help="highest learning rate; a tenth of the usual")] = None,
@@ -90,7 +88,7 @@ def finetune(
         strategy=strategy.value if strategy else None,
         gamma=None if searched else _number(gamma),
         only=only,
-        augment=augment.value if augment else None,
+        augment=augment,
         fit=FitSettings(epochs=epochs, batch=batch, peak_rate=peak_rate, schedule="cosine", seed=seed),
     )
     start = checkpoints.load(checkpoint)

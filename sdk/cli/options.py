@@ -41,14 +41,6 @@ class PrecisionChoice(str, Enum):
     int8 = "int8"
 
 
-class AugmentChoice(str, Enum):
-    """Augmentations of torchvision."""
-
-    augmix = "augmix"
-    randaugment = "randaugment"
-    trivial = "trivial"
-
-
 class Arithmetic(str, Enum):
     """Arithmetic of training."""
 
@@ -65,6 +57,9 @@ CheckpointFile = Annotated[Path, typer.Argument(help="a checkpoint (.safetensors
 Devices = Annotated[int, typer.Option(help="processes on this machine")]
 TrainPrecision = Annotated[Arithmetic, typer.Option("--precision", help="auto: bf16 where the device is fast at it")]
 OutCheckpoint = Annotated[Path, typer.Option("--out", help="checkpoint to write (.safetensors)")]
+Augment = Annotated[
+    str | None, typer.Option(help="augmix, randaugment or trivial of torchvision, or learned:FILE of augmenter")
+]
 Engine = Annotated[RunningChoice | None, typer.Option(help="the fastest that runs here if not given")]
 Precision = Annotated[PrecisionChoice | None, typer.Option(help="the one that the bundle prefers if not given")]
 

@@ -11,7 +11,7 @@ from allweather.cli.console import guarded, progress, result, say
 from allweather.cli.options import (
     Arithmetic,
     AsJson,
-    AugmentChoice,
+    Augment,
     Data,
     Devices,
     Download,
@@ -79,7 +79,7 @@ def train(
     label_noise: Annotated[float, typer.Option(help="share of the training labels that are replaced at random")] = 0.0,
     size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="start from torchvision's weights")] = False,
-    augment: Annotated[AugmentChoice | None, typer.Option(help="torchvision's, beside shifts and mirroring")] = None,
+    augment: Augment = None,
     devices: Devices = 1,
     precision: TrainPrecision = Arithmetic.auto,
     seed: Seed = 0,
@@ -103,7 +103,7 @@ def train(
     )  # fmt: skip
     recipe = Recipe(
         method=method.value, variants=variants, weight=weight, metric=metric.value if metric else None,
-        layer=layer.value if layer else None, augment=augment.value if augment else None,
+        layer=layer.value if layer else None, augment=augment,
     )  # fmt: skip
     for each in arch:  # what cannot be should not wait for the data
         architecture(each)

@@ -1,0 +1,122 @@
+"""Learned augmentation beside none and the usual one (Lee et al., CVPR 2020, table 1 and section 5.2); resumable.
+
+    python benchmarks/learned_augmentation.py DATA FOLDER [--arch resnet20] [--epochs 36] [--fraction 0.1] [--seeds 3]
+                                              [--classifier-epochs 20] [--only NAME ...]
+
+Every row is trained for the same epochs on the same pictures. An augmentation is learned anew for each seed, with a
+fifth of those pictures held out; no other label is used. FOLDER gets a checkpoint for each run, each augmentation,
+table.md and table.png. NAMEs choose rows. Killed, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from allweather.pictures import BLUE, GREY, png_figure
+from allweather.report import markdown
+from allweather.runtimes.atomic import atomic_file
+from allweather.trainers.augnet.learn import AugmenterSettings, learn
+from allweather.trainers.data import open_dataset
+from allweather.trainers.evaluate import evaluate
+from allweather.trainers.launch import launch
+from allweather.trainers.recipe import Recipe
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.splits import Dataset
+from allweather.trainers.targets import open_target
+from allweather.trainers.train import train
+
+LEARNED = {"learned": "parallel", "serial": "serial", "spatial": "spatial", "appearance": "appearance"}
+ROWS = ("none", "shifts and mirroring", "randaugment", *LEARNED)
+
+
+def augmentation(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> Path:
+    """Learns an augmentation if it is not there; the seconds it took are beside it."""
+    out: Path = given.folder / f"{row}-{seed}.augmentation.safetensors"
+    if not out.is_file():
+        started = time.monotonic()
+        settings = AugmenterSettings(
+            mode=LEARNED[row], classifier=FitSettings(epochs=given.classifier_epochs, seed=seed)
+        )  # type: ignore[arg-type]
+        made = learn(given.arch, dataset, settings, out, fabric=fabric)
+        print(row, seed, made.metrics, f"{time.monotonic() - started:.0f} s", flush=True)
+    return out
+
+
+def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
+    """Trains a run if it is not there, and measures it."""
+    name = row.replace(" ", "-")
+    out: Path = given.folder / f"{name}-{seed}.safetensors"
+    kept = out.with_suffix(".json")
+    if not kept.is_file():
+        if not out.is_file():
+            augment = "randaugment" if row == "randaugment" else None
+            if row in LEARNED:
+                augment = f"learned:{augmentation(row, seed, given, dataset, fabric)}"
+            plain = row == "none"
+            recipe = Recipe(variants="rh" if plain else "rp", augment=augment)
+            settings = FitSettings(epochs=given.epochs, seed=seed, mirrors=False if plain else None)
+            train([given.arch], dataset, settings, out, fabric=fabric, recipe=recipe)
+        with open_target(out) as target:
+            found = {"test": evaluate(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
+        with atomic_file(kept) as beside:
+            beside.write_text(json.dumps(found))
+        print(row, seed, found, flush=True)
+    measured: dict[str, float] = json.loads(kept.read_text())
+    return measured
+
+
+def drawn(found: dict[str, list[dict[str, float]]]) -> bytes:
+    """A PNG with the test error of every run, a dot for each seed."""
+    with png_figure(7, 0.45 * len(found) + 1.2) as (figure, png):
+        axes = figure.add_subplot()
+        for place, rows in enumerate(found.values()):
+            errors = [100 - 100 * row["test"] for row in rows]
+            axes.plot(errors, [place] * len(errors), "o", color=BLUE, markersize=5)
+            axes.plot([np.mean(errors)], [place], "|", color=GREY, markersize=16)
+        axes.set_yticks(range(len(found)), list(found))
+        axes.invert_yaxis()
+        axes.set(xlabel="test error, %")
+    return png.getvalue()
+
+
+def main() -> None:
+    """Trains what is missing, measures, and writes the table and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--arch", default="resnet20")
+    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--classifier-epochs", type=int, default=20, help="of the one that is learned through")
+    parser.add_argument("--fraction", type=float, default=0.1)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=ROWS, choices=ROWS)
+    given = parser.parse_args()
+    fabric, dataset = launch(), open_dataset(given.data).reduced(given.fraction, 0)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[dict[str, float]]] = {row: [] for row in given.only}
+    for seed in range(given.seeds):
+        for row in given.only:
+            found[row].append(accuracy(row, seed, given, dataset, fabric))
+    table: list[Sequence[str]] = [
+        (f"{given.arch}, {len(dataset.train)} pictures, {given.epochs} epochs", "test error, %")
+    ]
+    for row, runs in found.items():
+        errors = [100 - 100 * run["test"] for run in runs]
+        deviation = f" ({np.std(errors, ddof=1):.2f})" if len(errors) > 1 else ""
+        table.append((row, f"{np.mean(errors):.2f}{deviation}"))
+    text = "\n".join([*markdown(table), ""])
+    for name, content in (("table.md", text.encode()), ("table.png", drawn(found))):
+        with atomic_file(given.folder / name) as beside:
+            beside.write_bytes(content)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The report of a learned augmentation: what it does to pictures, and how it was learned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from allweather.pictures import augmentations, png_figure
+from allweather.report import Section, page, write
+from allweather.runtimes.frame import Image
+from allweather.trainers.augnet.augmentation import Augmentation
+from allweather.trainers.augnet.shown import diverse, traversed
+from allweather.trainers.splits import Dataset
+
+
+def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> None:
+    """Writes report.html, result.json, diverse.png and interpolated.png.
+
+    Args:
+        made: the augmentation.
+        dataset: its validation pictures are shown.
+        folder: to write into.
+
+    Raises:
+        CheckpointError: the augmentation cannot be built.
+        OutputError: the place cannot be written to.
+    """
+    network = made.network()
+    facts = asdict(made)
+    facts.pop("weights")
+    sections = [
+        Section(
+            "The same picture, again and again",
+            "Each column is a draw of the dropout on the code, as in training.",
+            picture="diverse.png",
+        ),
+        Section(
+            "From one draw to another",
+            "Ten codes on a line. Warp: hue is the direction that a pixel is taken from, saturation how far away. "
+            "Colours: what is added, around grey.",
+            picture="interpolated.png",
+        ),
+        Section("How it was learned", table=_facts(made)),
+    ]
+    lead = f"{made.mode} augmentation learned on {made.data}, shown on {dataset.name}"
+    files: dict[str, bytes | str] = {
+        "diverse.png": augmentations(diverse(network, dataset.val)),
+        "interpolated.png": _rows(traversed(network, dataset.val)),
+        "result.json": json.dumps(facts, indent=1),
+        "report.html": page("Learned augmentation", lead, sections),
+    }
+    write(folder, files)
+
+
+def _facts(made: Augmentation) -> Sequence[Sequence[str]]:
+    rows: list[Sequence[str]] = [("", "")]
+    rows += [(name.replace("_", " "), str(made.settings[name])) for name in ("arch", "aim", "damping", "epochs")]
+    rows.append(("pictures it helps by influence", f"{100 * made.metrics['helped']:.1f} %"))
+    return rows
+
+
+def _rows(shown: Mapping[str, Sequence[Image]]) -> bytes:
+    """A PNG with a named row of pictures for each entry."""
+    columns = len(next(iter(shown.values())))
+    with png_figure(0.9 * columns + 0.8, 0.95 * len(shown)) as (figure, png):
+        for axes, (name, images) in zip(
+            figure.subplots(len(shown), columns, squeeze=False), shown.items(), strict=True
+        ):
+            for each, image in zip(axes, images, strict=True):
+                each.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
+                each.set(xticks=[], yticks=[])
+                each.spines[:].set_visible(False)
+            axes[0].set_ylabel(name, rotation=0, ha="right", va="center", size=9)
+    return png.getvalue()

@@ -1,0 +1,160 @@
+"""Learning an augmentation from end to end, small; and what is made of the file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from allweather.runtimes.errors import AllweatherError, CheckpointError, TrainingError, UsageError
+from allweather.trainers import checkpoint as checkpoints
+from allweather.trainers.augnet.augmentation import Augmentation, Learned, augmentation_named, load_augmentation
+from allweather.trainers.augnet.benefit import Body, feature_length, slope, spread_of_influence
+from allweather.trainers.augnet.learn import Aim, AugmenterSettings, Stage, aimed_at, learn
+from allweather.trainers.augnet.shown import DRAWS, diverse, traversed
+from allweather.trainers.batches import to_float
+from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.launch import launch
+from allweather.trainers.progress import Progress
+from allweather.trainers.recipe import Recipe
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.splits import Dataset
+from allweather.trainers.train import train
+
+SETTINGS = AugmenterSettings(mimicry=1, epochs=2, damping=0.01, classifier=FitSettings(epochs=2, batch=16))
+
+
+class StoppedError(Exception):
+    """A kill."""
+
+
+@pytest.fixture(scope="module")
+def learned(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("augmentation") / "colours.safetensors"
+    learn("resnet20", dataset, SETTINGS, out, fabric=launch())
+    return out
+
+
+def test_it_is_kept_like_a_checkpoint(learned: Path, dataset: Dataset) -> None:
+    made = load_augmentation(learned)
+    assert made.mode == "parallel"
+    assert made.data == dataset.name
+    assert made.settings["arch"] == "resnet20"
+    assert len(made.history) == SETTINGS.epochs
+    assert 0 <= made.metrics["helped"] <= 1
+    assert not list(learned.parent.glob(".*.stages"))
+
+
+@pytest.mark.parametrize("stage", ["classifier", "mimicry", "benefit"])
+def test_killed_in_any_stage_it_ends_as_undisturbed(
+    stage: Stage, learned: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "again.safetensors"
+
+    def kill(now: Stage, progress: Progress) -> None:
+        if now == stage and progress.report:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+    learn("resnet20", dataset, SETTINGS, out, fabric=launch())
+    one, other = load_augmentation(learned), load_augmentation(out)
+    assert one.metrics == other.metrics
+    for key, value in one.weights.items():
+        assert torch.equal(value, other.weights[key]), key
+
+
+def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "other.safetensors"
+
+    def kill(now: Stage, progress: Progress) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+    with pytest.raises(TrainingError, match="other settings"):
+        learn("resnet20", dataset, dataclasses.replace(SETTINGS, epochs=3), out, fabric=launch())
+
+
+@pytest.mark.parametrize("aim", ["clean", "combined", "corrupted"])
+def test_aims(aim: Aim, dataset: Dataset) -> None:
+    held = dataset.train.take(torch.arange(41))
+    made = aimed_at(held, aim, 0)
+    assert made.shape == held.images.shape
+    assert made.dtype == torch.uint8
+    assert torch.equal(made, aimed_at(held, aim, 0))
+    changed = (made != held.images).flatten(1).any(1)
+    assert not changed.any() if aim == "clean" else changed.float().mean() > 0.9
+
+
+def test_the_slope_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    body = Body(checkpoint.classifier())
+    found = slope(body, dataset.train, dataset.val, dataset.val.images, 0.01)
+    assert found.weight.shape == (3, feature_length(body.classifier) + 1)
+    features = body(to_float(dataset.val.images))
+    torch.testing.assert_close(
+        body.classifier(to_float(dataset.val.images)),
+        body.classifier.network.linear(features),  # type: ignore[union-attr, operator]
+    )
+    images = to_float(dataset.train.images[:4]).requires_grad_()
+    found.influence(images, dataset.train.labels[:4]).sum().backward()
+    assert images.grad is not None
+    assert float(images.grad.abs().max()) > 0
+    assert spread_of_influence(found, dataset.train) > 0
+
+
+def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path) -> None:
+    name = f"learned:{learned}"
+    images = to_float(dataset.train.images[:4])
+    augment = augmentation_named(name)
+    assert isinstance(augment, Learned)
+    made = augment(images, 0, torch.Generator().manual_seed(1))
+    assert made.shape == images.shape
+    assert not made.requires_grad
+    for method in ("plain", "ait"):
+        out = tmp_path / f"{method}.safetensors"
+        recipe = Recipe(method, augment=name)  # type: ignore[arg-type]
+        train(["resnet20"], dataset, FitSettings(epochs=1, batch=16), out, fabric=launch(), recipe=recipe)
+        assert checkpoints.load(out).settings["augment"] == name
+
+
+def test_pictures_of_it(learned: Path, dataset: Dataset) -> None:
+    network = load_augmentation(learned).network()
+    rows = diverse(network, dataset.val)
+    assert len(rows) == DRAWS + 1
+    assert any((a != b).any() for a, b in zip(rows["draw 1"], rows["draw 2"], strict=True))
+    line = traversed(network, dataset.val)
+    assert list(line) == ["picture", "warp", "warped", "colours", "result"]
+    for images in (*rows.values(), *line.values()):
+        assert all(image.dtype == np.uint8 and image.shape == (32, 32, 3) for image in images)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"damping": 0.0}, "damping"),
+        ({"epochs": 0}, "epochs"),
+        ({"mimicry": -1}, "epochs"),
+        ({"mode": "both"}, "parallel, serial"),
+    ],
+)
+def test_settings_that_cannot_be(change: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["learned:nowhere.safetensors", "better"])
+def test_an_augmentation_that_is_none(name: str) -> None:
+    with pytest.raises(AllweatherError, match=r"nowhere|learned:FILE"):
+        augmentation_named(name)
+
+
+def test_a_checkpoint_is_no_augmentation(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "c.safetensors", checkpoint)
+    with pytest.raises(CheckpointError, match="allweather augmenter"):
+        load_augmentation(tmp_path / "c.safetensors")
+    with pytest.raises(CheckpointError, match="cannot be built"):
+        Augmentation("parallel", {}, "signs").network()

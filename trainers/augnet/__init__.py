@@ -1,0 +1,1 @@
+"""The augmentation network learned through influence functions (Lee et al., CVPR 2020)."""

@@ -1,0 +1,141 @@
+"""A learned augmentation: how it is kept in a file, and how the trainers use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.trainers import tensorfile
+from allweather.trainers.augnet.networks import PARTS, AugmentationNetwork, Mode
+from allweather.trainers.distortions import TRANSFORMS, Distortion, Library
+from allweather.trainers.models import weights_digest
+
+FORMAT = "allweather-augmentation"
+PREFIX = "learned:"  # before the file's name, where an augmentation is asked for
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """An augmentation network and how it came about.
+
+    Attributes:
+        mode: of the network.
+        weights: its state dict.
+        data: name of the data set it was learned on.
+        settings: of the run, as plain values.
+        metrics: what was measured, by name.
+        history: one row an epoch.
+    """
+
+    mode: Mode
+    weights: Mapping[str, Tensor]
+    data: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: tuple[Mapping[str, float], ...] = ()
+
+    def network(self) -> AugmentationNetwork:
+        """The network with these weights, frozen.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+        """
+        network = AugmentationNetwork(self.mode)
+        try:
+            network.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise CheckpointError(f"the augmentation cannot be built: {str(error).splitlines()[0]}") from error
+        return network.eval().requires_grad_(requires_grad=False)
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    format: Literal["allweather-augmentation"] = FORMAT  # type: ignore[assignment]
+    schema_version: Literal[1] = 1
+    mode: Literal["parallel", "serial", "spatial", "appearance"]
+    data: str
+    settings: dict[str, Any]
+    metrics: dict[str, float]
+    history: tuple[dict[str, float], ...]
+
+
+def save_augmentation(path: Path, made: Augmentation) -> None:
+    """Writes an augmentation, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    header = _Header(
+        mode=made.mode, data=made.data, settings=dict(made.settings), metrics=dict(made.metrics),
+        history=tuple(dict(row) for row in made.history),
+    )  # fmt: skip
+    tensorfile.write(path, made.weights, header.model_dump(mode="json"))
+
+
+def load_augmentation(path: Path) -> Augmentation:
+    """Reads an augmentation.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or something else.
+    """
+    weights, raw = tensorfile.read(path)
+    if raw is None or raw.get("format") != FORMAT:
+        raise CheckpointError(f"{path} holds no learned augmentation; 'allweather augmenter' learns one")
+    try:
+        header = _Header.model_validate(raw)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise CheckpointError(f"{path} is damaged: {where}: {fault['msg']}; learn it again") from error
+    return Augmentation(header.mode, weights, header.data, header.settings, header.metrics, header.history)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Augments each picture of a batch by a learned network.
+
+    Attributes:
+        network: frozen.
+        digest: of its weights.
+    """
+
+    network: AugmentationNetwork
+    digest: str
+
+    def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
+        """Augmented copies, each by a dropout of its own."""
+        with torch.no_grad():
+            made: Tensor = self.network.to(images.device)(images, rng)
+        return made.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """A digest of its weights."""
+        return {"strategy": "learned", "augmentation": self.digest}
+
+
+def augmentation_named(name: str) -> Distortion:
+    """What --augment asks for: one of torchvision's, or "learned:" and the file of a learned augmentation.
+
+    Raises:
+        UsageError: it is neither.
+        CheckpointError: the file holds no augmentation.
+    """
+    if name.startswith(PREFIX):
+        network = load_augmentation(Path(name.removeprefix(PREFIX))).network()
+        return Learned(network, weights_digest(network))
+    if name not in TRANSFORMS:
+        raise UsageError(f"an augmentation is {', '.join(TRANSFORMS)} or {PREFIX}FILE; got {name!r}")
+    return Library(name)  # type: ignore[arg-type]
+
+
+def modes() -> tuple[Mode, ...]:
+    """Names of the kinds of networks."""
+    return tuple(PARTS)

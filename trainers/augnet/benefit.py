@@ -1,0 +1,193 @@
+"""The augmentation network's second lesson: to make pictures whose influence lowers the validation loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allweather.runtimes.errors import UsageError
+from allweather.trainers.augnet import influence
+from allweather.trainers.augnet.networks import LIMITS, AugmentationNetwork, Part, dropped
+from allweather.trainers.batches import to_float
+from allweather.trainers.evaluate import all_reduced
+from allweather.trainers.splits import Split
+from allweather.trainers.taps import layer_tapped
+
+BATCH = 500
+MEASURED = 2000  # pictures that each epoch is judged on
+SEED = 53
+APART = 0.6  # of the limits, that two draws are to differ by
+WEIGHT = 4.0  # of what lacks to that
+
+
+class Twice(nn.Module):
+    """Augments pictures, and says how far another draw would be from this one.
+
+    Args:
+        augmenter: it is trained.
+    """
+
+    def __init__(self, augmenter: AugmentationNetwork) -> None:
+        super().__init__()
+        self.augmenter = augmenter
+
+    def forward(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """float [n, 3, h, w] in 0..1 -> (the same shape, augmented; mean difference of two draws, in limits)."""
+        apart = []
+        for part in self.augmenter.parts:
+            assert isinstance(part, Part)
+            code = part.encode(images)
+            one, other = (part.decode(dropped(code, rng)) for _ in range(2))
+            for head in part.heads:
+                most, most_added = LIMITS[head]
+                apart.append((one.weights[head] - other.weights[head]).abs().mean() / most)
+                apart.append((one.biases[head] - other.biases[head]).abs().mean() / most_added)
+            images = one.apply(images)[1]
+        return images, torch.stack(apart).mean()
+
+
+class Body(nn.Module):
+    """A frozen classifier up to its last linear layer.
+
+    Args:
+        classifier: float [n, 3, h, w] in 0..1 -> float [n, C]; its weights are frozen.
+    """
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """float [n, 3, h, w] in 0..1 -> float32 [n, d]; gradients reach the pictures."""
+        with layer_tapped(self.classifier, "feature") as found:
+            self.classifier(images)
+        return found[0].float()
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Where the validation loss falls: all that the influence of a picture through one classifier needs.
+
+    Attributes:
+        body: the classifier's.
+        weight: of its last layer at the minimum of the training loss, float32 [C, d + 1].
+        inverse: inverse Hessian times the gradient of the validation loss, float32 [C, d + 1].
+    """
+
+    body: Body
+    weight: Tensor
+    inverse: Tensor
+
+    def influence(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Of pictures float [n, 3, h, w] in 0..1 with labels int64 [n]: float [n], see `influence.influence`."""
+        return influence.influence(self.inverse, self.weight, influence.with_one(self.body(images)), labels)
+
+
+def slope(body: Body, train: Split, val: Split, val_images: Tensor, damping: float) -> Slope:
+    """Fits the last layer anew and solves for the inverse-Hessian-vector product by conjugate gradients.
+
+    Args:
+        body: of a classifier trained on `train`, on the device of the splits.
+        train: its training pictures.
+        val: pictures that it was not trained on.
+        val_images: those, or distorted ones of theirs, whose loss is to fall; uint8 [m, h, w, 3].
+        damping: see `influence`.
+
+    Raises:
+        UsageError: the classifier has no linear layer.
+        TrainingError: the fit did not converge.
+    """
+    features = _features(body, train.images)
+    start = features.new_zeros(int(train.labels.max()) + 1, features.shape[1])
+    weight = influence.refit(start, features, train.labels, damping)
+    gradient = influence.mean_gradient(weight, _features(body, val_images), val.labels)
+    product = influence.hessian_product(weight, features, damping)
+    return Slope(body, weight.float(), influence.conjugate_gradients(product, gradient).float())
+
+
+def feature_length(classifier: nn.Module) -> int:
+    """Length of what the last linear layer takes.
+
+    Raises:
+        UsageError: there is none.
+    """
+    linear = next((module for module in reversed(list(classifier.modules())) if isinstance(module, nn.Linear)), None)
+    if linear is None:
+        raise UsageError("the classifier does not end in a linear layer, through which influence is computed")
+    return linear.in_features
+
+
+@dataclass(frozen=True)
+class Benefit:
+    """Makes the influence of augmented pictures negative, of each of them.
+
+    What counts is the hyperbolic tangent of the influence, in units of how much it differs between the pictures as
+    they are. The influence itself has no floor: it is lowest for pictures that nobody can recognize
+    (docs/results/learned-augmentation.md), as it is a slope for one sample among all, and here all are to be replaced.
+
+    Attributes:
+        slope: of the classifier.
+        scale: what influences are divided by, above 0.
+        classifier: digest of the classifier, the validation pictures and the damping.
+    """
+
+    slope: Slope
+    scale: float
+    classifier: str
+
+    shifted = (True,)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The stage and what the slope came from."""
+        return {"stage": "benefit", "classifier": self.classifier}
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
+        """Mean of the bounded influences of a batch, augmented, and what its draws lack in difference."""
+        made, apart = model(images, rng)
+        bounded = torch.tanh(self.slope.influence(made, labels) / self.scale).mean()
+        loss: Tensor = bounded + WEIGHT * functional.relu(APART - apart)
+        return loss
+
+    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+        """Share of the pictures that are worth more augmented than as they are."""
+        return float((self._gains(model, val) > 0).float().mean())
+
+    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+        """How far influence falls by augmenting, in units of the scale, the mean over pictures."""
+        return {"gain": float(all_reduced(fabric, self._gains(model, val).mean(), "mean"))}
+
+    def _gains(self, model: nn.Module, val: Split) -> Tensor:
+        assert isinstance(model.augmenter, AugmentationNetwork)
+        augmenter = model.augmenter.eval()
+        rng = torch.Generator(val.images.device).manual_seed(SEED)
+        found = []
+        with torch.no_grad():
+            for first in range(0, min(MEASURED, len(val)), BATCH):
+                labels = val.labels[first : first + BATCH]
+                images = to_float(val.images[first : first + BATCH])
+                found.append(
+                    self.slope.influence(images, labels) - self.slope.influence(augmenter(images, rng), labels)
+                )
+        return torch.cat(found) / self.scale
+
+
+def spread_of_influence(found: Slope, train: Split) -> float:
+    """Deviation of the influences of training pictures as they are; the scale of `Benefit`."""
+    with torch.no_grad():
+        parts = zip(torch.split(train.images, BATCH), torch.split(train.labels, BATCH), strict=True)
+        influences = torch.cat([found.influence(to_float(images), labels) for images, labels in parts])
+    return max(float(influences.std()), 1e-12)
+
+
+def _features(body: Body, images: Tensor) -> Tensor:
+    """float64 [n, d + 1] of uint8 pictures."""
+    with torch.no_grad():
+        parts = [body(to_float(part)) for part in torch.split(images, BATCH)]
+    return influence.with_one(torch.cat(parts).double())

@@ -1,0 +1,239 @@
+"""Learns an augmentation for a data set, stage by stage (Lee et al., section 4.3); every stage can be resumed.
+
+A classifier is trained on four fifths of the training pictures; G is pretrained; the validation loss, on the remaining
+fifth, is turned into a slope for the last layer; E and G learn to make pictures that lower it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from allweather.runtimes.atomic import atomic_file
+from allweather.runtimes.errors import TrainingError, UsageError
+from allweather.trainers import checkpoint as checkpoints
+from allweather.trainers import tensorfile
+from allweather.trainers.augment import AUGMENTATIONS, COMBINED, augment
+from allweather.trainers.augnet.augmentation import Augmentation, save_augmentation
+from allweather.trainers.augnet.benefit import Benefit, Body, Twice, feature_length, slope, spread_of_influence
+from allweather.trainers.augnet.mimic import Contest, Mimicry
+from allweather.trainers.augnet.networks import PARTS, AugmentationNetwork, Mode
+from allweather.trainers.batches import to_float
+from allweather.trainers.corrupt import EXTRA, corrupt
+from allweather.trainers.corrupt.corruption import SEVERITIES
+from allweather.trainers.fit import fit
+from allweather.trainers.models import weights_digest
+from allweather.trainers.progress import EpochReport, Progress
+from allweather.trainers.settings import FitSettings
+from allweather.trainers.splits import Dataset, Split, hold_out
+from allweather.trainers.train import resume_path, train
+
+Aim = Literal["clean", "combined", "corrupted"]
+Stage = Literal["classifier", "mimicry", "benefit"]
+HELD_OUT = 0.2  # of the training pictures: their loss is to fall
+MIMICRY_RATE, BENEFIT_RATE = 0.02, 0.02
+
+
+@dataclass(frozen=True)
+class AugmenterSettings:
+    """What learning an augmentation is told.
+
+    Attributes:
+        mode: of the network.
+        aim: the pictures whose loss is to fall: as they are, by turns under Combined+ and Combined-, or under the four
+            extra corruptions; the 15 common ones are left to test on.
+        damping: of the last layer's training loss; see `influence`.
+        mimicry: epochs of pretraining; 0 leaves it out.
+        epochs: of learning from influence.
+        classifier: training of the classifier.
+    """
+
+    mode: Mode = "parallel"
+    aim: Aim = "clean"
+    damping: float = 1e-3
+    mimicry: int = 5
+    epochs: int = 10
+    classifier: FitSettings = dataclasses.field(default_factory=FitSettings)
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be.
+
+        Raises:
+            UsageError: naming the setting and what goes.
+        """
+        if self.mode not in PARTS:
+            raise UsageError(f"an augmentation is {', '.join(PARTS)}; got {self.mode!r}")
+        if not 0 < self.damping < float("inf"):
+            raise UsageError(f"damping is a number above 0; got {self.damping:g}")
+        if self.mimicry < 0 or self.epochs < 1:
+            raise UsageError(f"epochs are from 1 and those of mimicry from 0; got {self.epochs} and {self.mimicry}")
+
+
+def learn(
+    arch: str,
+    dataset: Dataset,
+    settings: AugmenterSettings,
+    out: Path,
+    *,
+    fabric: Fabric,
+    watch: Callable[[Stage, Progress], None] = lambda stage, progress: None,
+) -> Augmentation:
+    """Learns an augmentation and saves it.
+
+    While it learns, the folder `.<name>.stages` beside `out` holds the finished stages and the current one; a run that
+    finds it goes on from there.
+
+    Args:
+        arch: of the classifier, a name of `models.ARCHITECTURES`.
+        dataset: train is used; val says how well the classifier learned, and nothing is chosen by it.
+        settings: see there.
+        out: the file to write.
+        fabric: launched.
+        watch: told of every step and epoch of every stage.
+
+    Raises:
+        UsageError: the classifier does not end in a linear layer, or there are too few pictures.
+        TrainingError: a stage diverged, or the folder is of another run.
+        OutputError: the file cannot be written.
+    """
+    known, held = hold_out(dataset.train, max(1, round(HELD_OUT * len(dataset.train))), settings.classifier.seed)
+    rest = dataclasses.replace(dataset, train=known)
+    stages = _stages(out, arch, dataset, settings)
+    start = stages / "classifier.safetensors"
+    if not start.is_file():
+        train([arch], rest, settings.classifier, start, fabric=fabric, watch=lambda now: watch("classifier", now))
+    classifier = checkpoints.load(start).classifier().to(fabric.device)
+    body, digest = Body(classifier), weights_digest(classifier)
+    torch.manual_seed(settings.classifier.seed)
+    contest = Contest(AugmentationNetwork(settings.mode), feature_length(classifier))
+    _mimic(contest, Mimicry(body, digest), rest, settings, stages, fabric, lambda now: watch("mimicry", now))
+    train_split, held = known.to(fabric.device), held.to(fabric.device)
+    aimed = aimed_at(held, settings.aim, settings.classifier.seed).to(fabric.device)
+    found = slope(body, train_split, held, aimed, settings.damping)
+    objective = Benefit(found, spread_of_influence(found, train_split), f"{digest} {settings.aim} {settings.damping:g}")
+    made, history = fit(
+        Twice(contest.augmenter), dataclasses.replace(rest, val=known), _loop(settings, settings.epochs), BENEFIT_RATE,
+        fabric=fabric, objective=objective, resume=resume_path(stages / "benefit.safetensors"),
+        watch=lambda now: watch("benefit", now),
+    )  # fmt: skip
+    assert isinstance(made, Twice)
+    result = _augmentation(arch, made.augmenter, dataset, settings, history)
+    if fabric.is_global_zero:
+        save_augmentation(out, result)
+        shutil.rmtree(stages, ignore_errors=True)
+    return result
+
+
+def aimed_at(held: Split, aim: Aim, seed: int) -> Tensor:
+    """The pictures whose loss is to fall.
+
+    Args:
+        held: pictures that the classifier was not trained on.
+        aim: see `AugmenterSettings`.
+        seed: of the distortions.
+
+    Returns:
+        uint8 [n, h, w, 3].
+    """
+    if aim == "clean":
+        return held.images
+    images = held.images.cpu()
+    if aim == "corrupted":
+        chance, made = np.random.default_rng(seed), images.numpy().copy()
+        kinds, severities = (chance.integers(count, size=len(made)) for count in (len(EXTRA), len(SEVERITIES)))
+        for kind, name in enumerate(EXTRA):
+            for place, severity in enumerate(SEVERITIES):
+                mine = (kinds == kind) & (severities == place)
+                if mine.any():
+                    made[mine] = corrupt(made[mine], name, severity, chance)
+        return torch.from_numpy(made)
+    rng, strengths = torch.Generator().manual_seed(seed), {name: each.paper for name, each in AUGMENTATIONS.items()}
+    halves = [
+        augment(to_float(half), names, strengths, rng)
+        for half, names in zip((images[::2], images[1::2]), COMBINED.values(), strict=True)
+    ]
+    mixed = torch.empty_like(images)
+    for first, half in enumerate(halves):
+        mixed[first::2] = (half * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return mixed
+
+
+def _mimic(
+    contest: Contest,
+    objective: Mimicry,
+    dataset: Dataset,
+    settings: AugmenterSettings,
+    stages: Path,
+    fabric: Fabric,
+    watch: Callable[[Progress], None],
+) -> None:
+    """Pretrains network and judges, or takes over what a run before this one made of it."""
+    place = stages / "mimicry.safetensors"
+    if not settings.mimicry:
+        return
+    if not place.is_file():
+        made, _ = fit(
+            contest, dataset, _loop(settings, settings.mimicry), MIMICRY_RATE,
+            fabric=fabric, objective=objective, resume=resume_path(place), watch=watch,
+        )  # fmt: skip
+        if fabric.is_global_zero:
+            tensorfile.write(place, made.state_dict(), {})
+        fabric.barrier()
+    contest.load_state_dict(tensorfile.read(place)[0])
+
+
+def _loop(settings: AugmenterSettings, epochs: int) -> FitSettings:
+    return FitSettings(
+        epochs=epochs, schedule="cosine", weight_decay=0.0, seed=settings.classifier.seed,
+        mirrors=settings.classifier.mirrors, shift=settings.classifier.shift,
+    )  # fmt: skip
+
+
+def _stages(out: Path, arch: str, dataset: Dataset, settings: AugmenterSettings) -> Path:
+    """The folder of the finished stages, made if there is none.
+
+    Raises:
+        TrainingError: it is of another run.
+    """
+    folder = out.with_name(f".{out.name}.stages")
+    own = {
+        "arch": arch,
+        "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
+        **dataclasses.asdict(settings),
+    }
+    place, text = folder / "run.json", json.dumps(own, sort_keys=True)
+    if place.is_file():
+        if place.read_text() != text:
+            raise TrainingError(
+                f"{folder} holds an unfinished run with other settings or data; finish it with the same ones, "
+                "or delete it to begin anew"
+            )
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_file(place) as beside:
+        beside.write_text(text)
+    return folder
+
+
+def _augmentation(
+    arch: str, made: nn.Module, dataset: Dataset, settings: AugmenterSettings, history: tuple[EpochReport, ...]
+) -> Augmentation:
+    metrics: dict[str, Any] = {"helped": history[-1].val_accuracy, **history[-1].others}
+    return Augmentation(
+        mode=settings.mode,
+        weights=made.state_dict(),
+        data=dataset.name,
+        settings={"arch": arch, **dataclasses.asdict(settings)},
+        metrics=metrics,
+        history=tuple(row.row() for row in history),
+    )
