@@ -167,10 +167,8 @@ def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role:
     fitting = [model for model in there if runs in (None, model.engine) and precision in (None, model.precision)]
     if not fitting:
         have = ", ".join(f"{model.engine} {model.precision}" for model in there)
-        raise EngineError(
-            f"{bundle.path} has no {role} for {engine or 'any engine'} {precision or ''}".rstrip()
-            + f"; it has {have}: choose one of these or export it"
-        )
+        wanted = (f" for {engine}" if engine else "") + (f" in {precision}" if precision else "")
+        raise EngineError(f"{bundle.path} has no {role}{wanted}; it has {have}: choose one of these or export it")
     return sorted(fitting, key=lambda model: PREFERENCE.index(model.engine))  # stable: see `Manifest.models`
 
 
