@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 from torch.autograd.functional import hessian
 
@@ -30,6 +31,7 @@ from allweather.trainers.data import open_dataset_of
 from allweather.trainers.splits import Split
 
 TRAIN, VAL, BATCH = 2000, 2000, 500  # pictures
+LEFT = "left out"
 
 
 def features(body: Body, images: Tensor) -> Tensor:
@@ -127,20 +129,19 @@ def main() -> None:
     moved = features(body, gather(train, order.sort().values, shift, mirror)[0])
     own = influence.influence(problem.inverse, problem.weight, problem.train, problem.labels)
     change = influence.influence(problem.inverse, problem.weight, moved, problem.labels) - own
+    facts: dict[str, str | float] = {"damping": given.damping, "machine": this_device().line()}
     here, pairs = problem.loss(), {}
-    for name, said in (("left out", -own / len(train)), ("replaced by a shifted copy", change / len(train))):
+    for name, said in ((LEFT, -own / len(train)), ("replaced by a shifted copy", change / len(train))):
         some = said.abs().argsort(descending=True)[:: max(1, len(train) // given.samples)].tolist()
-        came = [
-            (problem.loss_without(number) if name == "left out" else problem.loss_with(number, moved[number])) - here
+        found = [
+            problem.loss_without(number) if name == LEFT else problem.loss_with(number, moved[number])
             for number in some
         ]
-        pairs[name] = (said[some].tolist(), came)
-        print(f"{name}: correlation {np.corrcoef(*pairs[name])[0, 1]:.4f} over {len(some)} samples", flush=True)
-    found = solvers(problem)
-    facts = {
-        "damping": given.damping, "machine": this_device().line(), **found,
-        **{f"{name}, correlation": float(np.corrcoef(*pair)[0, 1]) for name, pair in pairs.items()},
-    }  # fmt: skip
+        pairs[name] = (said[some].tolist(), [loss - here for loss in found])
+        facts[f"{name}: samples"] = len(some)
+        facts[f"{name}: correlation"] = float(pearsonr(*pairs[name]).statistic)
+        facts[f"{name}: rank correlation"] = float(spearmanr(*pairs[name]).statistic)
+    facts |= solvers(problem)
     given.folder.mkdir(parents=True, exist_ok=True)
     for file, content in (("influence.json", json.dumps(facts, indent=1).encode()), ("influence.png", drawn(pairs))):
         with atomic_file(given.folder / file) as beside:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.trainers import tensorfile
-from allweather.trainers.augnet.networks import PARTS, AugmentationNetwork, Mode
+from allweather.trainers.augnet.networks import AugmentationNetwork, Mode
 from allweather.trainers.distortions import TRANSFORMS, Distortion, Library
 from allweather.trainers.models import weights_digest
 
@@ -134,8 +134,3 @@ def augmentation_named(name: str) -> Distortion:
     if name not in TRANSFORMS:
         raise UsageError(f"an augmentation is {', '.join(TRANSFORMS)} or {PREFIX}FILE; got {name!r}")
     return Library(name)  # type: ignore[arg-type]
-
-
-def modes() -> tuple[Mode, ...]:
-    """Names of the kinds of networks."""
-    return tuple(PARTS)

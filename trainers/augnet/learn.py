@@ -112,6 +112,7 @@ def learn(
     start = stages / "classifier.safetensors"
     if not start.is_file():
         train([arch], rest, settings.classifier, start, fabric=fabric, watch=lambda now: watch("classifier", now))
+        fabric.barrier()  # the first process writes what all read
     classifier = checkpoints.load(start).classifier().to(fabric.device)
     body, digest = Body(classifier), weights_digest(classifier)
     torch.manual_seed(settings.classifier.seed)
@@ -188,7 +189,7 @@ def _mimic(
         )  # fmt: skip
         if fabric.is_global_zero:
             tensorfile.write(place, made.state_dict(), {})
-        fabric.barrier()
+        fabric.barrier()  # as above
     contest.load_state_dict(tensorfile.read(place)[0])
 
 

@@ -36,7 +36,7 @@ LIMITS: Mapping[Head, tuple[float, float]] = MappingProxyType({"spatial": (0.15,
 CODE = 128
 DROPOUT = 0.5
 SIDE = 32  # that E sees, and G makes before pooling
-GRID = 4  # after it
+GRID = 4  # after it; the paper pools by 4 x 4, which left room for folds (docs/results/learned-augmentation.md)
 SLOPE = 0.2
 
 
