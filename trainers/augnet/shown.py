@@ -61,7 +61,7 @@ def traversed(network: AugmentationNetwork, split: Split) -> Mapping[str, list[I
             if "spatial" in part.heads:
                 rows |= {"warp": _directions(fields, images), "warped": list(as_image(warped))}
             if "appearance" in part.heads:
-                rows["colours"] = list(as_image((0.5 + (done - warped) / 2).clamp(0, 1)))
+                rows["colours"] = list(as_image((0.5 + 1.5 * (done - warped)).clamp(0, 1)))
             images = done
     return rows | {"result": list(as_image(images))}
 
