@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.errors import TrainingError, UsageError
+from allweather.runtimes.errors import DataError, TrainingError, UsageError
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers import tensorfile
 from allweather.trainers.augment import AUGMENTATIONS, COMBINED, augment
@@ -40,6 +40,7 @@ from allweather.trainers.train import resume_path, train
 
 Aim = Literal["clean", "combined", "corrupted"]
 Stage = Literal["classifier", "mimicry", "benefit"]
+FEWEST = 10  # training pictures
 HELD_OUT = 0.2  # of the training pictures: their loss is to fall
 MIMICRY_RATE, BENEFIT_RATE = 0.02, 0.02
 
@@ -102,10 +103,16 @@ def learn(
         watch: told of every step and epoch of every stage.
 
     Raises:
-        UsageError: the classifier does not end in a linear layer, or there are too few pictures.
+        UsageError: the classifier does not end in a linear layer.
+        DataError: there are too few pictures.
         TrainingError: a stage diverged, or the folder is of another run.
         OutputError: the file cannot be written.
     """
+    if len(dataset.train) < FEWEST:
+        raise DataError(
+            f"{FEWEST} training pictures are needed to learn an augmentation, as a fifth of them is held out; "
+            f"{dataset.name} has {len(dataset.train)}: add pictures"
+        )
     known, held = hold_out(dataset.train, max(1, round(HELD_OUT * len(dataset.train))), settings.classifier.seed)
     rest = dataclasses.replace(dataset, train=known)
     stages = _stages(out, arch, dataset, settings)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.runtimes.errors import AllweatherError, CheckpointError, TrainingError, UsageError
+from allweather.runtimes.errors import AllweatherError, CheckpointError, DataError, TrainingError, UsageError
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.augnet.augmentation import Augmentation, Learned, augmentation_named, load_augmentation
 from allweather.trainers.augnet.benefit import Body, feature_length, slope, spread_of_influence
@@ -77,6 +77,13 @@ def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -
         learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     with pytest.raises(TrainingError, match="other settings"):
         learn("resnet20", dataset, dataclasses.replace(SETTINGS, epochs=3), out, fabric=launch())
+
+
+def test_too_few_pictures(dataset: Dataset, tmp_path: Path) -> None:
+    few = dataclasses.replace(dataset, train=dataset.train.take(torch.arange(9)))
+    with pytest.raises(DataError, match="10 training pictures"):
+        learn("resnet20", few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("aim", ["clean", "combined", "corrupted"])
