@@ -14,6 +14,8 @@ from allweather.trainers.augnet.augmentation import Augmentation
 from allweather.trainers.augnet.shown import diverse, traversed
 from allweather.trainers.splits import Dataset
 
+SHOWN = ("arch", "aim", "damping", "epochs")  # of the settings, where a file tells them
+
 
 def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> None:
     """Writes report.html, result.json, diverse.png and interpolated.png.
@@ -56,8 +58,9 @@ def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> No
 
 def _facts(made: Augmentation) -> Sequence[Sequence[str]]:
     rows: list[Sequence[str]] = [("", "")]
-    rows += [(name.replace("_", " "), str(made.settings[name])) for name in ("arch", "aim", "damping", "epochs")]
-    rows.append(("pictures it helps by influence", f"{100 * made.metrics['helped']:.1f} %"))
+    rows += [(name.replace("_", " "), str(made.settings[name])) for name in SHOWN if name in made.settings]
+    if "helped" in made.metrics:
+        rows.append(("pictures it helps by influence", f"{100 * made.metrics['helped']:.1f} %"))
     return rows
 
 

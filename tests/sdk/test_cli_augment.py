@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
+from allweather.trainers.augnet.augmentation import load_augmentation, save_augmentation
 
 
 def run(*arguments: object) -> Result:
@@ -36,6 +38,14 @@ def test_it_is_shown(learned: Path, folder: Path, tmp_path: Path) -> None:
     for path in out.glob("*.png"):
         assert np.ptp(cv2.imread(str(path))) > 100
     assert json.loads((out / "result.json").read_text())["settings"]["aim"] == "clean"
+
+
+def test_a_file_that_tells_no_settings_is_shown_too(learned: Path, folder: Path, tmp_path: Path) -> None:
+    bare = dataclasses.replace(load_augmentation(learned), settings={}, metrics={}, history=())
+    save_augmentation(tmp_path / "bare.safetensors", bare)
+    line = ["--data", f"folder:{folder}", "--size", 32, "--out", tmp_path / "report"]
+    done = run("augment", tmp_path / "bare.safetensors", *line)
+    assert done.exit_code == 0, done.stderr
 
 
 def test_train_and_finetune_take_it(learned: Path, plain: Path, folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -74,6 +74,8 @@ class AugmenterSettings:
         """
         if self.mode not in PARTS:
             raise UsageError(f"an augmentation is {', '.join(PARTS)}; got {self.mode!r}")
+        if self.aim not in get_args(Aim):
+            raise UsageError(f"an aim is {', '.join(get_args(Aim))}; got {self.aim!r}")
         if not 0 < self.damping < float("inf"):
             raise UsageError(f"damping is a number above 0; got {self.damping:g}")
         if self.mimicry < 0 or self.epochs < 1:

@@ -146,6 +146,7 @@ def test_pictures_of_it(learned: Path, dataset: Dataset) -> None:
         ({"epochs": 0}, "epochs"),
         ({"mimicry": -1}, "epochs"),
         ({"mode": "both"}, "parallel, serial"),
+        ({"aim": "foggy"}, "clean, combined, corrupted"),
     ],
 )
 def test_settings_that_cannot_be(change: dict[str, object], words: str) -> None:
