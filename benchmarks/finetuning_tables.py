@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from lightning_fabric import Fabric
+from studies import mean_and_deviation
 
 from allweather.augmented_report import label
 from allweather.report import markdown
@@ -84,9 +84,9 @@ def table_3(start: Augmented, groups: dict[str, list[Augmented]]) -> list[Sequen
     head = ["test accuracy, %", "start", *(f"{group} ({len(runs)})" for group, runs in shown.items())]
     rows: list[Sequence[str]] = [head]
     for row in ("clean", *ROWS):
-        cells = [_mean([100 * run.accuracies[row] for run in runs]) for runs in shown.values()]
+        cells = [mean_and_deviation([100 * run.accuracies[row] for run in runs]) for runs in shown.values()]
         rows.append((label(row), f"{100 * start.accuracies[row]:.2f}", *cells))
-    gains = [_mean([100 * (run.average - start.average) for run in runs], "+") for runs in shown.values()]
+    gains = [mean_and_deviation([100 * (run.average - start.average) for run in runs], "+") for runs in shown.values()]
     rows.append(("average improvement", "", *gains))
     return rows
 
@@ -99,15 +99,10 @@ def table_2(start: Augmented, groups: dict[str, list[Augmented]]) -> list[Sequen
             cells = []
             for method in ("at", "st", "fma"):
                 runs = groups.get(f"{method}-ia-{only}", [])
-                cells.append(_mean([100 * run.accuracies[row] for run in runs]) if runs else "")
+                cells.append(mean_and_deviation([100 * run.accuracies[row] for run in runs]) if runs else "")
             name = f"{label(only)}: {'clean' if row == 'clean' else 'augmented'}"
             rows.append((name, f"{100 * start.accuracies[row]:.2f}", *cells))
     return rows
-
-
-def _mean(values: Sequence[float], sign: str = "") -> str:
-    deviation = f" ({np.std(values, ddof=1):.2f})" if len(values) > 1 else ""
-    return f"{np.mean(values):{sign}.2f}{deviation}"
 
 
 def main() -> None:

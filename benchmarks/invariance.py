@@ -15,10 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from lightning_fabric import Fabric
+from studies import dots, mean_and_deviation
 
-from allweather.pictures import BLUE, GREY, png_figure
 from allweather.report import markdown
 from allweather.runtimes.atomic import atomic_file
 from allweather.trainers.data import open_dataset
@@ -98,25 +97,6 @@ def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fa
     return accuracies(out, dataset)
 
 
-def _cell(values: Sequence[float]) -> str:
-    deviation = f" ({100 * np.std(values, ddof=1):.2f})" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.2f}{deviation}"
-
-
-def drawn(found: dict[str, list[dict[str, float]]]) -> bytes:
-    """A PNG with the accuracy of every run, a dot for each seed."""
-    with png_figure(7, 0.45 * len(found) + 1.2) as (figure, png):
-        axes = figure.add_subplot()
-        for place, rows in enumerate(found.values()):
-            values = [100 * row["original"] for row in rows]
-            axes.plot(values, [place] * len(values), "o", color=BLUE, markersize=5)
-            axes.plot([np.mean(values)], [place], "|", color=GREY, markersize=16)
-        axes.set_yticks(range(len(found)), list(found))
-        axes.invert_yaxis()
-        axes.set(xlabel="test accuracy, %")
-    return png.getvalue()
-
-
 def main() -> None:
     """Trains what is missing, measures, and writes the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,9 +115,13 @@ def main() -> None:
         for run in plan(given.study, given.fraction)
     }
     rows: list[Sequence[str]] = [(f"{given.arch}, test accuracy, %", *SETS)]
-    rows += [(name, *(_cell([run[each] for run in runs]) for each in SETS)) for name, runs in found.items()]
+    rows += [
+        (name, *(mean_and_deviation([100 * run[each] for run in runs]) for each in SETS))
+        for name, runs in found.items()
+    ]
     text = "\n".join([*markdown(rows), ""])
-    for name, content in ((f"{given.study}.md", text.encode()), (f"{given.study}.png", drawn(found))):
+    picture = dots({name: [100 * run["original"] for run in runs] for name, runs in found.items()}, "test accuracy, %")
+    for name, content in ((f"{given.study}.md", text.encode()), (f"{given.study}.png", picture)):
         with atomic_file(given.folder / name) as beside:
             beside.write_bytes(content)
     print(text)

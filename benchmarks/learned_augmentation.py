@@ -16,10 +16,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from lightning_fabric import Fabric
+from studies import dots, mean_and_deviation
 
-from allweather.pictures import BLUE, GREY, png_figure
 from allweather.report import markdown
 from allweather.runtimes.atomic import atomic_file
 from allweather.trainers.augnet.learn import AugmenterSettings, learn
@@ -72,20 +71,6 @@ def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, f
     return measured
 
 
-def drawn(found: dict[str, list[dict[str, float]]]) -> bytes:
-    """A PNG with the test error of every run, a dot for each seed."""
-    with png_figure(7, 0.45 * len(found) + 1.2) as (figure, png):
-        axes = figure.add_subplot()
-        for place, rows in enumerate(found.values()):
-            errors = [100 - 100 * row["test"] for row in rows]
-            axes.plot(errors, [place] * len(errors), "o", color=BLUE, markersize=5)
-            axes.plot([np.mean(errors)], [place], "|", color=GREY, markersize=16)
-        axes.set_yticks(range(len(found)), list(found))
-        axes.invert_yaxis()
-        axes.set(xlabel="test error, %")
-    return png.getvalue()
-
-
 def main() -> None:
     """Trains what is missing, measures, and writes the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,12 +92,10 @@ def main() -> None:
     table: list[Sequence[str]] = [
         (f"{given.arch}, {len(dataset.train)} pictures, {given.epochs} epochs", "test error, %")
     ]
-    for row, runs in found.items():
-        errors = [100 - 100 * run["test"] for run in runs]
-        deviation = f" ({np.std(errors, ddof=1):.2f})" if len(errors) > 1 else ""
-        table.append((row, f"{np.mean(errors):.2f}{deviation}"))
+    errors = {row: [100 - 100 * run["test"] for run in runs] for row, runs in found.items()}
+    table += [(row, mean_and_deviation(values)) for row, values in errors.items()]
     text = "\n".join([*markdown(table), ""])
-    for name, content in (("table.md", text.encode()), ("table.png", drawn(found))):
+    for name, content in (("table.md", text.encode()), ("table.png", dots(errors, "test error, %"))):
         with atomic_file(given.folder / name) as beside:
             beside.write_bytes(content)
     print(text)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from allweather.runtimes.errors import BundleError, UsageError, first_line, printable
+from allweather.runtimes.errors import BundleError, UsageError, first_fault, first_line
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.policy import Policy
 
@@ -198,7 +198,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(text, strict=True)
     except (ValidationError, RecursionError, UsageError) as error:
-        raise BundleError(f"{where}: {MANIFEST} is damaged: {_first_fault(error)}; export it again") from error
+        raise BundleError(f"{where}: {MANIFEST} is damaged: {first_fault(error)}; export it again") from error
     _check_references(manifest, where)
     return manifest
 
@@ -223,11 +223,3 @@ def _check_references(manifest: Manifest, where: str) -> None:
     missing = sorted(set(spoken) - set(manifest.files))
     if missing:
         raise BundleError(f"{where}: {MANIFEST} speaks of {missing[0]} but does not list it; export it again")
-
-
-def _first_fault(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return first_line(error)
-    fault = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "the whole"
-    return printable(f"{place[:120]}: {fault['msg'][:160]}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from allweather.pictures import augmentations, png_figure
+from allweather.pictures import augmentations, named_rows
 from allweather.report import Section, page, write
-from allweather.runtimes.frame import Image
 from allweather.trainers.augnet.augmentation import Augmentation
 from allweather.trainers.augnet.shown import diverse, traversed
 from allweather.trainers.splits import Dataset
@@ -49,7 +48,7 @@ def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> No
     lead = f"{made.mode} augmentation learned on {made.data}, shown on {dataset.name}"
     files: dict[str, bytes | str] = {
         "diverse.png": augmentations(diverse(network, dataset.val)),
-        "interpolated.png": _rows(traversed(network, dataset.val)),
+        "interpolated.png": named_rows(traversed(network, dataset.val)),
         "result.json": json.dumps(facts, indent=1),
         "report.html": page("Learned augmentation", lead, sections),
     }
@@ -62,18 +61,3 @@ def _facts(made: Augmentation) -> Sequence[Sequence[str]]:
     if "helped" in made.metrics:
         rows.append(("pictures it helps by influence", f"{100 * made.metrics['helped']:.1f} %"))
     return rows
-
-
-def _rows(shown: Mapping[str, Sequence[Image]]) -> bytes:
-    """A PNG with a named row of pictures for each entry."""
-    columns = len(next(iter(shown.values())))
-    with png_figure(0.9 * columns + 0.8, 0.95 * len(shown)) as (figure, png):
-        for axes, (name, images) in zip(
-            figure.subplots(len(shown), columns, squeeze=False), shown.items(), strict=True
-        ):
-            for each, image in zip(axes, images, strict=True):
-                each.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
-                each.set(xticks=[], yticks=[])
-                each.spines[:].set_visible(False)
-            axes[0].set_ylabel(name, rotation=0, ha="right", va="center", size=9)
-    return png.getvalue()

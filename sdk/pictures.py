@@ -161,19 +161,19 @@ def gallery(images: Sequence[Image], captions: Sequence[str], columns: int = 5) 
     return png.getvalue()
 
 
-def severities(rows: Mapping[str, Sequence[Image]]) -> bytes:
-    """A PNG of one picture under each corruption: a row each, clean first, then severity 1 to 5."""
-    with png_figure(8.2, 1.1 * len(rows) + 0.4) as (figure, png):
-        for place, (axes, (name, images)) in enumerate(
-            zip(figure.subplots(len(rows), 6, squeeze=False), rows.items(), strict=True)
-        ):
-            for column, (each, image) in enumerate(zip(axes, images, strict=True)):
+def named_rows(rows: Mapping[str, Sequence[Image]], titles: Sequence[str] = ()) -> bytes:
+    """A PNG of pictures (uint8 [h, w, 3], RGB): a row under each name, as long as each other; titles of the columns."""
+    columns = len(next(iter(rows.values())))
+    with png_figure(1.1 * columns + 1.6, 1.1 * len(rows) + 0.4) as (figure, png):
+        places = figure.subplots(len(rows), columns, squeeze=False)
+        for axes, (name, images) in zip(places, rows.items(), strict=True):
+            for each, image in zip(axes, images, strict=True):
                 each.imshow(image, interpolation="nearest" if image.shape[0] < 64 else "antialiased")
                 each.set(xticks=[], yticks=[])
                 each.spines[:].set_visible(False)
-                if place == 0:
-                    each.set_title(f"severity {column}" if column else "clean", size=9)
             axes[0].set_ylabel(name.replace("_", "\n", 1), rotation=0, ha="right", va="center", size=9)
+        for axes, title in zip(places[0], titles, strict=False):
+            axes.set_title(title, size=9)
     return png.getvalue()
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.errors import CheckpointError, UsageError, first_fault
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Input
 from allweather.runtimes.policy import Policy
@@ -151,7 +151,7 @@ def load(path: Path) -> Checkpoint:
     try:
         header = _Header.model_validate(raw)
     except (ValidationError, UsageError) as error:
-        raise CheckpointError(f"{path} is damaged: {_first_fault(error)}; train or import it again") from error
+        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; train or import it again") from error
     ranking = {key.removeprefix(PREDICTOR): weights.pop(key) for key in list(weights) if key.startswith(PREDICTOR)}
     return Checkpoint(
         arch=header.arch,
@@ -232,10 +232,3 @@ def library_versions(libraries: tuple[str, ...]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _first_fault(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        fault = error.errors(include_url=False, include_context=False)[0]
-        return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-    return str(error)

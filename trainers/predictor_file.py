@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.errors import CheckpointError, UsageError, first_fault
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Input
 from allweather.runtimes.views import VIEWS
@@ -143,5 +143,4 @@ def load_predictor(path: Path) -> TrainedPredictor:
     try:
         return _File.model_validate(raw).with_weights(weights)
     except ValidationError as error:
-        text = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} is damaged: {text}; train the predictor again") from error
+        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; train the predictor again") from error

@@ -43,9 +43,7 @@ def layer_tapped(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator
     Raises:
         UsageError: the network has no linear layer.
     """
-    linear = next((module for module in reversed(list(model.modules())) if isinstance(module, nn.Linear)), None)
-    if linear is None:
-        raise UsageError("the network has no linear layer, so it has no feature to compare; compare logits instead")
+    linear = last_linear(model)
     found: list[Tensor] = []
 
     def keep(module: nn.Module, taken: tuple[Tensor], given: Tensor) -> None:
@@ -59,6 +57,18 @@ def layer_tapped(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator
         relus: list[Tensor] = stack.enter_context(tapped()) if layer == "map" else []
         stack.callback(linear.register_forward_hook(keep).remove)
         yield found
+
+
+def last_linear(model: nn.Module) -> nn.Linear:
+    """The last linear layer of a network, whose input is the network's feature.
+
+    Raises:
+        UsageError: the network has no linear layer.
+    """
+    linear = next((module for module in reversed(list(model.modules())) if isinstance(module, nn.Linear)), None)
+    if linear is None:
+        raise UsageError("the network has no linear layer and so no feature; compare logits, or end it in one")
+    return linear
 
 
 class _Collector(TorchFunctionMode):

@@ -61,7 +61,9 @@ def corrupt(
         def draw_sheet(folder: Path) -> None:
             made = Generated(images[:1], labels[:1], seed, names)
             rows = {name: [images[0], *(made.picture(name, each, 0) for each in SEVERITIES)] for name in names}
-            (folder / SHEET).write_bytes(pictures.severities(rows))
+            (folder / SHEET).write_bytes(
+                pictures.named_rows(rows, ["clean", *(f"severity {each}" for each in SEVERITIES)])
+            )
 
         write_set(
             images, labels, dataset.classes, out, data=dataset.name, layout=layout.value, names=names, seed=seed,

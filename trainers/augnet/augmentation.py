@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.errors import CheckpointError, UsageError, first_fault
 from allweather.trainers import tensorfile
 from allweather.trainers.augnet.networks import AugmentationNetwork, Mode
 from allweather.trainers.distortions import TRANSFORMS, Distortion, Library
@@ -91,9 +91,7 @@ def load_augmentation(path: Path) -> Augmentation:
     try:
         header = _Header.model_validate(raw)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise CheckpointError(f"{path} is damaged: {where}: {fault['msg']}; learn it again") from error
+        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; learn it again") from error
     return Augmentation(header.mode, weights, header.data, header.settings, header.metrics, header.history)
 
 

@@ -11,7 +11,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.runtimes.errors import UsageError
 from allweather.trainers.augnet import influence
 from allweather.trainers.augnet.networks import LIMITS, AugmentationNetwork, Part, dropped
 from allweather.trainers.batches import to_float
@@ -109,18 +108,6 @@ def slope(body: Body, train: Split, val: Split, val_images: Tensor, damping: flo
     gradient = influence.mean_gradient(weight, _features(body, val_images), val.labels)
     product = influence.hessian_product(weight, features, damping)
     return Slope(body, weight.float(), influence.conjugate_gradients(product, gradient).float())
-
-
-def feature_length(classifier: nn.Module) -> int:
-    """Length of what the last linear layer takes.
-
-    Raises:
-        UsageError: there is none.
-    """
-    linear = next((module for module in reversed(list(classifier.modules())) if isinstance(module, nn.Linear)), None)
-    if linear is None:
-        raise UsageError("the classifier does not end in a linear layer, through which influence is computed")
-    return linear.in_features
 
 
 @dataclass(frozen=True)

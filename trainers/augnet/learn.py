@@ -25,7 +25,7 @@ from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers import tensorfile
 from allweather.trainers.augment import AUGMENTATIONS, COMBINED, augment
 from allweather.trainers.augnet.augmentation import Augmentation, save_augmentation
-from allweather.trainers.augnet.benefit import Benefit, Body, Twice, feature_length, slope, spread_of_influence
+from allweather.trainers.augnet.benefit import Benefit, Body, Twice, slope, spread_of_influence
 from allweather.trainers.augnet.mimic import Contest, Mimicry
 from allweather.trainers.augnet.networks import PARTS, AugmentationNetwork, Mode
 from allweather.trainers.batches import to_float
@@ -36,6 +36,7 @@ from allweather.trainers.models import weights_digest
 from allweather.trainers.progress import EpochReport, Progress
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset, Split, hold_out
+from allweather.trainers.taps import last_linear
 from allweather.trainers.train import resume_path, train
 
 Aim = Literal["clean", "combined", "corrupted"]
@@ -105,7 +106,7 @@ def learn(
         watch: told of every step and epoch of every stage.
 
     Raises:
-        UsageError: the classifier does not end in a linear layer.
+        UsageError: the classifier has no linear layer.
         DataError: there are too few pictures.
         TrainingError: a stage diverged, or the folder is of another run.
         OutputError: the file cannot be written.
@@ -125,7 +126,7 @@ def learn(
     classifier = checkpoints.load(start).classifier().to(fabric.device)
     body, digest = Body(classifier), weights_digest(classifier)
     torch.manual_seed(settings.classifier.seed)
-    contest = Contest(AugmentationNetwork(settings.mode), feature_length(classifier))
+    contest = Contest(AugmentationNetwork(settings.mode), last_linear(classifier).in_features)
     _mimic(contest, Mimicry(body, digest), rest, settings, stages, fabric, lambda now: watch("mimicry", now))
     train_split, held = known.to(fabric.device), held.to(fabric.device)
     aimed = aimed_at(held, settings.aim, settings.classifier.seed).to(fabric.device)

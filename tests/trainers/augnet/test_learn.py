@@ -12,7 +12,7 @@ import torch
 from allweather.runtimes.errors import AllweatherError, CheckpointError, DataError, TrainingError, UsageError
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.augnet.augmentation import Augmentation, Learned, augmentation_named, load_augmentation
-from allweather.trainers.augnet.benefit import Body, feature_length, slope, spread_of_influence
+from allweather.trainers.augnet.benefit import Body, slope, spread_of_influence
 from allweather.trainers.augnet.learn import Aim, AugmenterSettings, Stage, aimed_at, learn
 from allweather.trainers.augnet.shown import DRAWS, diverse, traversed
 from allweather.trainers.batches import to_float
@@ -22,6 +22,7 @@ from allweather.trainers.progress import Progress
 from allweather.trainers.recipe import Recipe
 from allweather.trainers.settings import FitSettings
 from allweather.trainers.splits import Dataset
+from allweather.trainers.taps import last_linear
 from allweather.trainers.train import train
 
 SETTINGS = AugmenterSettings(mimicry=1, epochs=2, damping=0.01, classifier=FitSettings(epochs=2, batch=16))
@@ -100,7 +101,7 @@ def test_aims(aim: Aim, dataset: Dataset) -> None:
 def test_the_slope_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
     body = Body(checkpoint.classifier())
     found = slope(body, dataset.train, dataset.val, dataset.val.images, 0.01)
-    assert found.weight.shape == (3, feature_length(body.classifier) + 1)
+    assert found.weight.shape == (3, last_linear(body.classifier).in_features + 1)
     features = body(to_float(dataset.val.images))
     torch.testing.assert_close(
         body.classifier(to_float(dataset.val.images)),
