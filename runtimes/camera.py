@@ -16,10 +16,10 @@ from allweather.runtimes.camera_opencv import (
     need_gstreamer,
     open_device,
     open_pipeline,
-    open_stream,
     open_video,
 )
 from allweather.runtimes.camera_paced import PacedCapture
+from allweather.runtimes.camera_stream import Stream
 from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.frame import Image
 
@@ -69,7 +69,7 @@ def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable
         return LiveCamera(partial(open_pipeline, source, name), name, clock=clock)
     if _STREAM.match(source):
         need_ffmpeg(name)
-        return LiveCamera(partial(open_stream, source, name), name, clock=clock)
+        return LiveCamera(Stream(source, name), name, clock=clock)
     if source.isdecimal() or source.startswith("/dev/"):
         return LiveCamera(partial(open_device, source), name, clock=clock)
     if source:  # as a path, "" is the working folder

@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 CLOSING_SECONDS = 0.9  # a healthy camera gives a frame, and with it the chance to stop, far more often
 WAKING_SECONDS = 0.2  # at most so late a stall is noticed; a wait without limit cannot be interrupted everywhere
 CONNECTING_SECONDS = 12.0  # to open a source: streams give up by themselves after 5 s, and again to find their format
-STALLED_SECONDS = 5.0  # without a frame from a source that does not state its speed
-STALLED_FRAMES, STALLED_AT_LEAST = 2, 2.0  # of one that does: so many frames' time, and so many seconds
+STALLED_SECONDS = 5.0  # without a frame from a source whose speed is not known
+STALLED_FRAMES, STALLED_AT_LEAST = 2, 2.0  # of one whose speed is: so many frames' time, and so many seconds
+KNOWN_FRAMES = 10  # after so many its speed is known, stated or not
 HUNG_MOST = 5  # connections left behind in a driver that does not answer; each holds a thread
 FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0  # seconds between attempts: doubled each time, so a camera is back within two
 
@@ -60,6 +61,7 @@ class LiveCamera(Camera):
         self._hung: list[_Connection] = []
         self._past = Drops()  # of the connections before this one
         self._next = 0  # number of the next connection's first frame
+        self._period: float | None = None  # between frames, as far as it is known
         self._tries = 0  # since the last frame
         self._last = 0.0  # when it was connected to, or gave its last frame
         self._state = CameraState(name, "connecting")
@@ -129,7 +131,7 @@ class LiveCamera(Camera):
         assert self._connection is not None
         was_live = self._state.phase == "live"
         self._past = self.skipped.plus(Drops(source=int(was_live)))
-        self._next = self._connection.next_index
+        self._next, self._period = self._connection.next_index, self._connection.period
         self._connection.leave()
         self._connection = None
         self._hung = [each for each in self._hung if each.thread.is_alive()]
@@ -143,12 +145,14 @@ class LiveCamera(Camera):
         self._become("waiting", trouble, int(was_live))
         longest = min(FIRST_WAIT * 2**self._tries, LONGEST_WAIT)
         self._tries = min(self._tries + 1, 10)
-        if not self._stopping.wait(longest * self._rng.uniform(0.5, 1.0)):
+        waited = self._clock() - self._last  # an attempt that ran out of time was a wait, too
+        share = self._rng.uniform(0.5, 1.0)
+        if not self._stopping.wait(max(longest * share - waited, FIRST_WAIT * share)):
             self._start()
 
     def _start(self) -> None:
         self._last = self._clock()
-        self._connection = _Connection(self._connect, self.name, self._next, self._clock)
+        self._connection = _Connection(self._connect, self.name, self._next, self._clock, self._period)
 
     def _become(self, phase: Phase, trouble: str = "", lost: int = 0) -> None:
         before = self._state
@@ -170,11 +174,19 @@ class LiveCamera(Camera):
 class _Connection:
     """One thread that opens a source and reads it into a mailbox, until its frames end or it is left."""
 
-    def __init__(self, connect: Callable[[], Capture], name: str, first: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Capture],
+        name: str,
+        first: int,
+        clock: Callable[[], float],
+        period: float | None,
+    ) -> None:
         self.mailbox = Mailbox()
         self.capture: Capture | None = None
         self.finished = False  # the frames came to the end that they were to come to
-        self.next_index = first
+        self.next_index = self._first = first
+        self._longest, self._period = 0.0, period
         self._damaged = 0
         self._connect, self._clock = connect, clock
         self._left = threading.Event()
@@ -188,6 +200,11 @@ class _Connection:
         return Drops(decode=self._damaged, superseded=self.mailbox.superseded)
 
     @property
+    def period(self) -> float | None:
+        """Seconds between two frames at most, of this connection or those before; None where it is not known yet."""
+        return self._longest if self.next_index - self._first >= KNOWN_FRAMES else self._period
+
+    @property
     def ends(self) -> bool:
         """Whether it is open and has an end."""
         return self.capture is not None and not self.capture.endless
@@ -196,7 +213,8 @@ class _Connection:
         """Seconds without a frame after which it hangs."""
         if self.capture is None:
             return CONNECTING_SECONDS
-        return max(STALLED_FRAMES / self.capture.fps, STALLED_AT_LEAST) if self.capture.fps else STALLED_SECONDS
+        period = 1 / self.capture.fps if self.capture.fps else self.period
+        return STALLED_SECONDS if period is None else max(STALLED_FRAMES * period, STALLED_AT_LEAST)
 
     def leave(self) -> None:
         """Ends it with its next frame; nobody waits for that."""
@@ -205,10 +223,12 @@ class _Connection:
 
     def _run(self) -> None:
         with self.mailbox, closing(self._connect()) as capture:
-            self.capture = capture
+            self.capture, before = capture, None
             for frame in frames_of(capture, self._clock, self.next_index, self._note_damaged):
                 if self._left.is_set():
                     return
+                self._longest = max(self._longest, frame.captured - before) if before is not None else 0.0
+                before = frame.captured
                 self.mailbox.put(frame)
                 self.next_index = frame.index + 1
             self.finished = self.ends

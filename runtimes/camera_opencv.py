@@ -19,7 +19,7 @@ from allweather.runtimes.frame import Image
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_MILLISECONDS = 5000  # to open a stream, and between two of its frames; cv2 waits 30 s by itself
+TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2 waits 30 s by itself
 SILENT = 0  # level of OpenCV's own log
 FASTEST = 1000.0  # frames a second; streams that know nothing state their time base, often 90000
 
@@ -168,27 +168,25 @@ def need_gstreamer(name: str) -> None:
         )
 
 
-def open_stream(url: str, name: str) -> OpenCvCapture:
+def open_stream(url: str, name: str, seconds: float = TIMEOUT_SECONDS) -> OpenCvCapture:
     """Opens a network stream, with limits on how long it may take to answer.
 
     Args:
         url: rtsp, rtsps, http, https or udp.
         name: the same without passwords, for messages.
+        seconds: that it may take to open; FFMPEG gives them once to connect, and again to find the format.
 
     Raises:
         CameraError: nobody answers, or what answers is no video.
     """
     limits = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MILLISECONDS,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MILLISECONDS,
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * seconds),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * TIMEOUT_SECONDS),
     ]  # fmt: skip
     with quiet():
         video = _try(url, cv2.CAP_FFMPEG, limits)
     if video is None:
-        raise CameraError(
-            f"no video from {name} within {TIMEOUT_MILLISECONDS / 1000:.0f} s; check the address, the "
-            "password and that the camera is on"
-        )
+        raise CameraError(f"no video from {name}; check the address, the password and that the camera is on")
     # What comes over http may be a film, which ends and knows its length; the others are cameras.
     return OpenCvCapture(video, name, endless=not video.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
 

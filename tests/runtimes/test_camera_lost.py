@@ -205,27 +205,6 @@ def test_closing_a_camera_that_is_read_elsewhere_is_no_loss(caplog: pytest.LogCa
     assert porch.skipped.source == 0
 
 
-def test_waits_grow_and_have_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-
-    def connect() -> Cut:
-        raise CameraError("no")
-
-    porch = camera(connect)
-
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        return len(waits) == 12
-
-    with porch:
-        monkeypatch.setattr(porch._stopping, "wait", wait)
-        monkeypatch.setattr(porch._stopping, "is_set", lambda: len(waits) == 12)
-        assert list(porch) == []
-    assert 0.05 <= waits[0] <= 0.1
-    assert all(0.5 <= seconds <= 1.0 for seconds in waits[5:])
-    assert len(set(waits)) == 12
-
-
 def test_the_freshest_frame_takes_the_place_of_one_that_waited() -> None:
     with camera(lambda: Cut(1000)) as porch:
         frame = next(iter(porch))
