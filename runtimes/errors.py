@@ -23,8 +23,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pydantic
-
 
 class AllweatherError(Exception):
     """Root of all errors raised on purpose; its text is one line made for the user."""
@@ -85,15 +83,6 @@ class DependencyError(AllweatherError):
 def printable(text: str) -> str:
     """`text` as one line without control characters; for words that come from files and other libraries."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def first_fault(error: Exception) -> str:
-    """The first thing that a validation refused, as "place: what is wrong"; the first line of any other error."""
-    if not isinstance(error, pydantic.ValidationError):
-        return first_line(error)
-    fault = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "the whole"
-    return printable(f"{place[:120]}: {fault['msg'][:160]}")
 
 
 def first_line(error: BaseException) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from allweather.runtimes.errors import BundleError, UsageError, first_fault, first_line
+from allweather.runtimes.errors import BundleError, UsageError, first_line
+from allweather.runtimes.faults import first_fault
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.policy import Policy
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import CheckpointError, UsageError, first_fault
+from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.faults import first_fault
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.manifest import Input
 from allweather.runtimes.views import VIEWS

@@ -11,7 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from allweather.runtimes.errors import CheckpointError, UsageError, first_fault
+from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.faults import first_fault
 from allweather.trainers import tensorfile
 from allweather.trainers.augnet.networks import AugmentationNetwork, Mode
 from allweather.trainers.distortions import TRANSFORMS, Distortion, Library
