@@ -8,22 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made import decision
 
 from allweather.runtimes.annotate import annotate
-from allweather.runtimes.frame import Decision, StageTimes
 from allweather.runtimes.image import Region
 
 LINUX = sys.platform.startswith("linux")
-
-
-def decision(
-    index: int = 0, *, label: str = "stop", confidence: float = 0.9, late: bool = False,
-    losses: tuple[float, ...] = (0.5,),
-) -> Decision:  # fmt: skip
-    return Decision(
-        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0, 0, 0, 0.01, 0),
-        0.02, late, 3,
-    )  # fmt: skip
 
 
 @given(

@@ -4,44 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from made import decision, frame, opened
 
 from allweather.runtimes.camera import open_camera
 from allweather.runtimes.errors import OutputError, UsageError
-from allweather.runtimes.frame import Decision, Frame, StageTimes
+from allweather.runtimes.frame import Frame
 from allweather.runtimes.sink_video import VideoSink
-from allweather.runtimes.sinks import Sink
 
 LINUX = sys.platform.startswith("linux")
-
-
-def decision(
-    index: int = 0, *, label: str = "stop", confidence: float = 0.9, late: bool = False,
-    losses: tuple[float, ...] = (0.5,),
-) -> Decision:  # fmt: skip
-    return Decision(
-        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0, 0, 0, 0.01, 0),
-        0.02, late, 3,
-    )  # fmt: skip
-
-
-def frame(index: int = 0, height: int = 240, width: int = 320) -> Frame:
-    return Frame(np.full((height, width, 3), index * 10 % 256, np.uint8), index, 0.0)
-
-
-@contextmanager
-def opened(sink: Sink) -> Iterator[Sink]:
-    sink.open()
-    try:
-        yield sink
-    finally:
-        sink.close()
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".webm", ".MP4"])

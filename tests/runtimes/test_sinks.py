@@ -6,8 +6,6 @@ import errno
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made import decision, frame, opened
 
 from allweather.runtimes import sink_jsonl
 from allweather.runtimes.errors import DependencyError, OutputError
-from allweather.runtimes.frame import Decision, Frame, Image, StageTimes
+from allweather.runtimes.frame import Decision, Frame, Image
 from allweather.runtimes.sink_jsonl import JsonlSink
 from allweather.runtimes.sink_window import WindowSink
-from allweather.runtimes.sinks import CallbackSink, Ended, Sink
+from allweather.runtimes.sinks import CallbackSink, Ended
 
 LINUX = sys.platform.startswith("linux")
-
-
-def decision(
-    index: int = 0, *, label: str = "stop", confidence: float = 0.9, late: bool = False,
-    losses: tuple[float, ...] = (0.5,),
-) -> Decision:  # fmt: skip
-    return Decision(
-        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0, 0, 0, 0.01, 0),
-        0.02, late, 3,
-    )  # fmt: skip
-
-
-def frame(index: int = 0, height: int = 240, width: int = 320) -> Frame:
-    return Frame(np.full((height, width, 3), index * 10 % 256, np.uint8), index, 0.0)
-
-
-@contextmanager
-def opened(sink: Sink) -> Iterator[Sink]:
-    sink.open()
-    try:
-        yield sink
-    finally:
-        sink.close()
 
 
 # ---- callback

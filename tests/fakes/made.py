@@ -1,0 +1,37 @@
+"""Decisions and frames for tests of what comes after a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from allweather.runtimes.frame import Decision, Frame, StageTimes
+from allweather.runtimes.sinks import Sink
+
+
+def decision(
+    index: int = 0, *, label: str = "stop", confidence: float = 0.9, late: bool = False,
+    losses: tuple[float, ...] = (0.5,),
+) -> Decision:  # fmt: skip
+    """One that took ten milliseconds."""
+    return Decision(
+        label, confidence, np.ones(1, np.float32), index, ("identity",), losses, StageTimes(0.001, 0, 0, 0, 0.01, 0),
+        0.02, late, 3,
+    )  # fmt: skip
+
+
+def frame(index: int = 0, height: int = 240, width: int = 320) -> Frame:
+    """One whose grey tells its index."""
+    return Frame(np.full((height, width, 3), index * 10 % 256, np.uint8), index, 0.0)
+
+
+@contextmanager
+def opened(sink: Sink) -> Iterator[Sink]:
+    """A sink that is open inside."""
+    sink.open()
+    try:
+        yield sink
+    finally:
+        sink.close()
