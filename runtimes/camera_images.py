@@ -124,6 +124,8 @@ class IteratorCapture:
         image = self._image
         if not isinstance(image, np.ndarray):
             came = type(image).__name__
+            if isinstance(image, str):
+                came += "; one source is watched at a time, each of several by a thread of its own"
         elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             came = f"{image.dtype} {list(image.shape)}"
         else:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2 waits 30 s by itself
 SILENT = 0  # level of OpenCV's own log
+_quieting = threading.Lock()
+_levels: list[int] = []  # what it was, and one more for each thread that keeps it quiet
 FASTEST = 1000.0  # frames a second; streams that know nothing state their time base, often 90000
 
 
@@ -215,20 +218,26 @@ def open_pipeline(pipeline: str, name: str) -> OpenCvCapture:
 def quiet() -> Iterator[None]:
     """Keeps OpenCV's own log from stderr: what it warns of here is said by a `CameraError`, once and better.
 
-    The level belongs to the whole process, so it is put back. FFMPEG's own lines ("moov atom not found")
-    do not pass through this log; only the environment variable OPENCV_FFMPEG_LOGLEVEL=-8 silences them, and
-    as it is read once in a process, setting it is left to the program.
+    The level belongs to the whole process, so the last of the threads in here puts it back. FFMPEG's own lines
+    ("moov atom not found") do not pass through this log; only the environment variable OPENCV_FFMPEG_LOGLEVEL=-8
+    silences them, and as it is read once in a process, setting it is left to the program.
     """
     log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the two functions at its top
     if not hasattr(log, "setLogLevel") or not hasattr(log, "getLogLevel"):
         yield
         return
-    level = log.getLogLevel()
-    log.setLogLevel(SILENT)
+    with _quieting:
+        if not _levels:
+            _levels.append(log.getLogLevel())
+            log.setLogLevel(SILENT)
+        _levels.append(SILENT)
     try:
         yield
     finally:
-        log.setLogLevel(level)
+        with _quieting:
+            _levels.pop()
+            if len(_levels) == 1:
+                log.setLogLevel(_levels.pop())
 
 
 def _try(source: str | int, backend: int, settings: Sequence[int] = ()) -> cv2.VideoCapture | None:

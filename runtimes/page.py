@@ -27,6 +27,9 @@ POLICY = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 KEEPING_SECONDS = 1.0  # at most so long nothing is sent
 
 
+ANY = ("0.0.0.0", "::", "")  # noqa: S104 - all addresses of this machine, none of which a viewer can ask for
+
+
 class Page:
     """Serves some channels while it is open. A context manager.
 
@@ -58,7 +61,8 @@ class Page:
             raise OutputError(f"cannot serve a page on {host}:{port}: {reason}; choose another port") from error
         self._server.channels, self._server.token = tuple(channels), token
         self._server.local_only = is_loopback(host)
-        self.url = f"http://{'[' + host + ']' if ':' in host else host}:{self._server.server_address[1]}/"
+        shown = socket.gethostname() if host in ANY else f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._server.server_address[1]}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="page", daemon=True)
 
     def __enter__(self) -> Page:

@@ -29,8 +29,9 @@ class JsonlSink(Sink):
     """Writes one JSON object a line: a log to read while it grows.
 
     Unlike results, which appear whole or not at all, it is written under its own name, and each line is there as soon
-    as it is decided (`tail -f`). A file of that name is replaced. A line that cannot be written waits in memory until
-    there is room again, and nothing else waits for it: the loop goes on.
+    as it is decided (`tail -f`). A file of that name is continued, as a supervisor starts a program again that failed;
+    what a kill left of a line stays a line of its own. A line that cannot be written waits in memory until there is
+    room again, and nothing else waits for it: the loop goes on.
 
     Args:
         path: the file; its folder is made if missing.
@@ -38,6 +39,7 @@ class JsonlSink(Sink):
             is gone; None for one file.
         fsync: have each line on the disk itself before the next frame; costs milliseconds a line.
         clock: monotonic seconds.
+        now: seconds since 1970, UTC.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class JsonlSink(Sink):
         rotate_bytes: int | None = None,
         fsync: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._path, self._limit, self._fsync, self._clock = path, rotate_bytes, fsync, clock
+        self._path, self._limit, self._fsync, self._clock, self._now = path, rotate_bytes, fsync, clock, now
         self._file: FileIO | None = None
         self._size = 0
         self._waiting: deque[bytes] = deque()
@@ -57,18 +60,22 @@ class JsonlSink(Sink):
         self._again = -math.inf
 
     def open(self) -> None:
-        """Starts an empty log.
+        """Opens the log at its end.
 
         Raises:
             OutputError: the place cannot be written to.
         """
         with writing(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            torn = _is_torn(self._path)
             self._start()
+        if torn:
+            self._waiting.append(b"\n")
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
         """Appends one line, or keeps it for later."""
-        self._waiting.append(line(decision).encode("utf-8", "replace"))  # JSON can smuggle lone surrogates into a label
+        text = line(decision, self._now())
+        self._waiting.append(text.encode("utf-8", "replace"))  # JSON can smuggle lone surrogates into a label
         if len(self._waiting) > KEPT_LINES:
             del self._waiting[1 if self._begun else 0]
             self._lost += 1
@@ -103,7 +110,8 @@ class JsonlSink(Sink):
 
     def _start(self) -> None:
         # No buffer: a line is seen at once, and a full disk is heard of at the line that met it.
-        self._file, self._size = FileIO(self._path, "w"), 0
+        self._file = FileIO(self._path, "a")
+        self._size = os.fstat(self._file.fileno()).st_size
 
     def _write_waiting(self) -> None:
         assert self._file is not None, "opened first"
@@ -129,9 +137,9 @@ class JsonlSink(Sink):
         self._start()
 
 
-def line(decision: Decision) -> str:
-    """The decision as one line of JSON with its line end."""
-    return json.dumps(entry(decision), ensure_ascii=False, allow_nan=False) + "\n"
+def line(decision: Decision, now: float) -> str:
+    """The decision as one line of JSON with its line end; `now` in seconds since 1970."""
+    return json.dumps({"time": round(now, 3), **entry(decision)}, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def entry(decision: Decision) -> dict[str, Any]:
@@ -156,6 +164,15 @@ def entry(decision: Decision) -> dict[str, Any]:
 def number(value: float) -> float | None:
     """A plain float, as numpy's are not JSON; None for nan and infinity, which JSON does not know."""
     return float(value) if math.isfinite(value) else None
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file ends in the middle of a line."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def _numbers(values: Iterable[float]) -> list[float | None]:

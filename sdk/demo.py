@@ -182,7 +182,9 @@ def _drive(
         return perceiver.decide(Frame(place.crop(frame.image), frame.index, frame.captured), skipped)
 
     recorder = _Recorder(VideoSink(out / "drive.mp4", FPS), road)
-    report = run(camera_from(road.images()), FunctionDecider(decide), [recorder, JsonlSink(out / "decisions.jsonl")])
+    log = out / "decisions.jsonl"
+    log.unlink(missing_ok=True)
+    report = run(camera_from(road.images()), FunctionDecider(decide), [recorder, JsonlSink(log)])
     return report, recorder
 
 

@@ -17,7 +17,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -149,11 +148,18 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int, str
         yield update
 
 
+class _Lines(logging.Handler):
+    """One line each, however long: a log is searched by line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        err.print(f"{record.levelname:<8} {record.getMessage()}", markup=False)
+
+
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
     """While open, warnings of the library are lines on stderr."""
-    handler = RichHandler(console=err, show_time=False, show_path=False, markup=False)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = _Lines()
     logger = logging.getLogger("allweather")
     before, logger.propagate = logger.propagate, False  # else a handler of the root would say it twice
     logger.addHandler(handler)

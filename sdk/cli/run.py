@@ -52,9 +52,7 @@ def run(
     ] = False,
     limit: Annotated[int | None, typer.Option(help="end after this many decisions on each source")] = None,
     show: Annotated[bool, typer.Option("--show", help="in a window; q closes it")] = False,
-    jsonl: Annotated[
-        Path | None, typer.Option(help="write each decision as a line of JSON, times in seconds; replaces the file")
-    ] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="append each decision as a line of JSON, times in seconds")] = None,
     jsonl_mb: Annotated[
         float | None, typer.Option(help="begin a new log after so many megabytes; the last one is kept as FILE.1")
     ] = None,
@@ -181,9 +179,11 @@ def _tell(name: str, report: LoopReport, seen: Counter[str], as_json: bool) -> N
     summary = _figures(name, report)
     times, ages = report.decision_time, report.frame_age
     if not as_json and times and ages:
-        causes = ", ".join(f"{cause} {count}" for cause, count in vars(report.drops).items() if count)
+        lost = report.drops.source
+        causes = [f"{cause} {count}" for cause, count in vars(report.drops).items() if count and cause != "source"]
         summary |= {
-            "dropped": causes or "none",
+            "dropped": ", ".join(causes) or "none",
+            "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
             "seen": ", ".join(f"{label} {count}" for label, count in seen.most_common(8)),
             "looks a frame": report.mean_looks,
             "decisions a second": report.decisions_per_second,

@@ -41,6 +41,17 @@ def test_opencvs_log_level_is_put_back() -> None:
     assert log.getLogLevel() == before
 
 
+def test_opencvs_log_is_quiet_until_the_last_thread_leaves() -> None:
+    log: Any = getattr(cv2.utils, "logging", cv2)
+    before, first, second = log.getLogLevel(), camera_opencv.quiet(), camera_opencv.quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert log.getLogLevel() == camera_opencv.SILENT
+    second.__exit__(None, None, None)
+    assert log.getLogLevel() == before
+
+
 def test_a_stream_that_refuses_is_named_without_its_password() -> None:
     with pytest.raises(CameraError) as caught:
         open_stream("rtsp://user:secret@127.0.0.1:9/door", redacted("rtsp://user:secret@127.0.0.1:9/door"))

@@ -182,6 +182,11 @@ def test_a_page_for_others_needs_a_token() -> None:
     assert is_loopback("::1")
 
 
+def test_a_page_on_all_addresses_is_named_by_the_machine() -> None:
+    with Page([], ("0.0.0.0", 0), "s3cret") as page:  # noqa: S104 -- it has a token
+        assert page.url.startswith(f"http://{socket.gethostname()}:")
+
+
 def test_a_port_in_use_is_an_output_error() -> None:
     with Page([], LOCAL) as page, pytest.raises(OutputError, match="cannot serve a page on"):
         Page([], ("127.0.0.1", int(page.url[17:-1])))

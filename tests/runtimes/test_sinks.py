@@ -42,13 +42,13 @@ def test_a_callback_gets_frame_and_decision() -> None:
 
 def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "out.jsonl"
-    with opened(JsonlSink(path)) as sink:
+    with opened(JsonlSink(path, now=lambda: 1.7e9 + 0.12345)) as sink:
         for index in range(3):
             sink.write(frame(index), decision(index), None)
             assert len(path.read_text().splitlines()) == index + 1
     assert json.loads(path.read_text().splitlines()[2]) == {
-        "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"], "predicted_losses": [0.5],
-        "age": 0.02, "late": False, "skipped": 3,
+        "time": 1700000000.123, "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"],
+        "predicted_losses": [0.5], "age": 0.02, "late": False, "skipped": 3,
         "wanted": 1, "time_left": None, "expected_seconds": None, "why": "policy",
         "times": {"prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "vote": 0.0},
     }  # fmt: skip
@@ -64,6 +64,7 @@ def test_any_decision_is_one_line_of_strict_json(
     label: str, losses: list[Any], confidence: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    path.unlink(missing_ok=True)
     with opened(JsonlSink(path)) as sink:
         sink.write(frame(), decision(label=label, losses=tuple(losses), confidence=confidence), None)
     (entry,) = path.read_bytes().split(b"\n")[:-1]
@@ -74,10 +75,26 @@ def test_any_decision_is_one_line_of_strict_json(
         assert came == (float(loss) if np.isfinite(loss) else None)
 
 
-def test_a_log_starts_anew(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text("of yesterday\n")
-    with opened(JsonlSink(tmp_path / "a.jsonl")):
-        assert (tmp_path / "a.jsonl").read_text() == ""
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_log_goes_on_after_what_is_there_and_after_what_a_kill_left(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"index": 7}\n{"ind' + end)
+    for index in (8, 9):
+        with opened(JsonlSink(path)) as sink:
+            sink.write(frame(index), decision(index), None)
+    whole, torn, *later = path.read_text().splitlines()
+    assert (whole, torn) == ('{"index": 7}', '{"ind')
+    assert [json.loads(text)["index"] for text in later] == [8, 9]
+
+
+def test_a_log_that_is_continued_is_laid_aside_when_it_has_grown(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for index in range(50):
+        with opened(JsonlSink(path, rotate_bytes=1000)) as sink:
+            sink.write(frame(index), decision(index), None)
+        assert path.stat().st_size < 1500
+    assert json.loads(path.read_text().splitlines()[-1])["index"] == 49
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
 
 
 @pytest.mark.skipif(not LINUX, reason="/dev/full is the only disk that is always full; not tested here")
@@ -105,6 +122,9 @@ class Disk:
         taken = self._file.write(data[: Disk.free])
         Disk.free -= taken
         return taken
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
     def close(self) -> None:
         self._file.close()

@@ -42,3 +42,23 @@ def test_without_one_the_error_is_said() -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.strip() == "error: a library took it for a fault of its own"
+
+
+LOGGED = """
+import logging
+import typer
+from allweather.cli.console import guarded
+
+@guarded
+def command() -> None:
+    logging.getLogger("allweather.runtimes").warning("a camera [of many] " + "far away " * 30 + "is lost")
+
+app = typer.Typer()
+app.command()(command)
+app(args=[])
+"""
+
+
+def test_a_warning_is_one_line_however_long() -> None:
+    done = subprocess.run([sys.executable, "-c", LOGGED], capture_output=True, text=True, timeout=60)
+    assert done.stderr == "WARNING  a camera [of many] " + "far away " * 30 + "is lost\n"
