@@ -117,7 +117,7 @@ def run(
         result({"sources": [_figures(name, report) for name, report in zip(names, reports, strict=True)]}, True, "run")
     else:
         for name, report in zip(names, reports, strict=True):
-            _tell(name, report, seen if len(names) == 1 else Counter(), as_json)
+            _tell(name, report, perceiver.policy.name, seen if len(names) == 1 else Counter(), as_json)
     if signals:
         raise typer.Exit(128 + signals[0])
 
@@ -175,7 +175,7 @@ def _figures(name: str, report: LoopReport) -> dict[str, Any]:
     return {**plain_ones, "report": plain(report)}
 
 
-def _tell(name: str, report: LoopReport, seen: Counter[str], as_json: bool) -> None:
+def _tell(name: str, report: LoopReport, policy: str, seen: Counter[str], as_json: bool) -> None:
     summary = _figures(name, report)
     times, ages = report.decision_time, report.frame_age
     if not as_json and times and ages:
@@ -185,6 +185,7 @@ def _tell(name: str, report: LoopReport, seen: Counter[str], as_json: bool) -> N
             "dropped": ", ".join(causes) or "none",
             "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
             "seen": ", ".join(f"{label} {count}" for label, count in seen.most_common(8)),
+            "policy": policy,
             "looks a frame": report.mean_looks,
             "decisions a second": report.decisions_per_second,
             "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
