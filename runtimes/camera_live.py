@@ -18,7 +18,7 @@ from allweather.runtimes.tally import Drops
 
 logger = logging.getLogger(__name__)
 
-CLOSING_SECONDS = 0.9  # a healthy camera gives a frame, and with it the chance to stop, far more often
+CLOSING_SECONDS = 0.5  # a healthy camera gives a frame, and with it the chance to stop, far more often
 WAKING_SECONDS = 0.2  # at most so late a stall is noticed; a wait without limit cannot be interrupted everywhere
 CONNECTING_SECONDS = 12.0  # to open a source: streams give up by themselves after 5 s, and again to find their format
 STALLED_SECONDS = 5.0  # without a frame from a source whose speed is not known
@@ -34,7 +34,8 @@ class LiveCamera(Camera):
     Frames left in the queues of a driver would be read ever later; what nobody looked at in time is replaced and
     counted. A source that is not there, is cut off or gives no more frames is connected again, with its size found out
     anew: at first after a tenth of a second, then ever later up to one second, less a random part, so that many cameras
-    do not knock at once. A connection that hangs is left to itself and another one made. Whoever reads waits meanwhile.
+    do not knock at once, and less what the attempt itself took. A connection that hangs is left to itself and another
+    one made. Whoever reads waits meanwhile.
 
     Args:
         connect: opens the source; may take its time, as the thread calls it.

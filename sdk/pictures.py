@@ -172,7 +172,7 @@ def named_rows(rows: Mapping[str, Sequence[Image]], titles: Sequence[str] = ()) 
                 each.set(xticks=[], yticks=[])
                 each.spines[:].set_visible(False)
             axes[0].set_ylabel(name.replace("_", "\n", 1), rotation=0, ha="right", va="center", size=9)
-        for axes, title in zip(places[0], titles, strict=False):
+        for axes, title in zip(places[0], titles, strict=bool(titles)):
             axes.set_title(title, size=9)
     return png.getvalue()
 

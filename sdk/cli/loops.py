@@ -78,9 +78,10 @@ def run_all(
                 continue
         except Ended:
             pass
-        for one in watched:
-            one.camera.close()  # its loop ends with the frame it decides on
-        for thread in threads:
+        closing = [threading.Thread(target=one.camera.close, daemon=True) for one in watched]
+        for closer in closing:  # at once: each may wait for a driver that hangs
+            closer.start()
+        for thread in (*closing, *threads):  # a loop ends with the frame it decides on
             thread.join(ENDING_SECONDS)
     if errors:
         raise errors[0]
