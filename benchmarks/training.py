@@ -58,7 +58,7 @@ def bare(data: Dataset) -> float:
     began = time.monotonic()
     draws = draw(len(data.train), BATCH, shift=4, mirrors=True, seed=0, epoch=0)
     for step in range(STEPS):
-        images, labels = gather(data.train, draws.order[step], draws.shift[step], draws.mirror[step])
+        images, labels = gather(data.train, *draws.of(step, slice(None)))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):
             loss = functional.cross_entropy(model(images), labels)
         loss.backward()
