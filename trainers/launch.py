@@ -55,14 +55,14 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         # else every process starts a thread for each core and they fight for them
         local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
-    fabric = Fabric(
-        accelerator="gpu" if gpus else "cpu",
-        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
-        num_nodes=_machines() if elastic else 1,
-        strategy="ddp" if devices > 1 or elastic else "auto",
-        precision="bf16-mixed" if bf16 else "32-true",
-    )
     with _quiet(), silenced("lightning_fabric"):
+        fabric = Fabric(
+            accelerator="gpu" if gpus else "cpu",
+            devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
+            num_nodes=_machines() if elastic else 1,
+            strategy="ddp" if devices > 1 or elastic else "auto",
+            precision="bf16-mixed" if bf16 else "32-true",
+        )
         fabric.launch()
     return fabric
 

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from allweather.exporters.quantize_openvino import _nncf
+from allweather.trainers.launch import launch
 from allweather.trainers.silence import silenced
 
 
@@ -35,3 +36,9 @@ def test_quantization_leaves_handlers_of_others_and_the_environment_alone(handle
         logger.removeHandler(handler)
     assert handler.level == logging.NOTSET
     assert dict(os.environ) == before
+
+
+def test_the_launcher_says_nothing_of_the_precision(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="lightning_fabric"):
+        launch(precision="bf16")
+    assert caplog.text == ""
