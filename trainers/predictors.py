@@ -103,7 +103,7 @@ class PredictorKind:
 
 
 PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
-    {"tiny": PredictorKind(_tiny, 0.1), "efficientnet": PredictorKind(_efficientnet, 0.1)}
+    {"tiny": PredictorKind(_tiny, 0.1), "efficientnet": PredictorKind(_efficientnet, 0.02)}
 )
 
 

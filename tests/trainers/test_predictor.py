@@ -70,8 +70,10 @@ def targets() -> ViewLosses:
     )
 
 
-def test_it_learns_which_view_helps(targets: ViewLosses) -> None:
-    _, history, accuracy = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
+@pytest.mark.parametrize("kind", PREDICTORS)
+def test_it_learns_which_view_helps(targets: ViewLosses, kind: str) -> None:
+    settings = dataclasses.replace(SETTINGS, kind=kind)
+    _, history, accuracy = train_predictor(targets, SPEC, settings, mirrors=True, fabric=launch())
     assert history[-1].val_accuracy > 0.95
     assert accuracy == history[-1].val_accuracy  # nothing is clean, so nothing is held back
     assert history[-1].others["rank_correlation"] > 0.2
