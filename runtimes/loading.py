@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from numbers import Real
 from pathlib import Path
 
 from allweather.runtimes.bundle import Bundle
@@ -79,10 +80,10 @@ def budget_of(milliseconds: float | None) -> Budget:
     """The budget of so many milliseconds from capture to decision; None for no deadline.
 
     Raises:
-        UsageError: they are not above 0.
+        UsageError: they are no number above 0.
     """
-    if milliseconds is not None and not milliseconds > 0:
-        raise UsageError(f"a budget is above 0 milliseconds; got {milliseconds:g}")
+    if milliseconds is not None and not (isinstance(milliseconds, Real) and milliseconds > 0):
+        raise UsageError(f"a budget is above 0 milliseconds; got {milliseconds!r}")
     return Budget() if milliseconds is None else Budget(milliseconds / 1000)
 
 

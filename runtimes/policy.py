@@ -143,6 +143,8 @@ def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
     Raises:
         UsageError: there is no such policy, its numbers cannot be, or it must be tuned first.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a policy is a text such as 'top:1'; got {text!r}")
     for each in tuned:
         if each.name == text:
             return each

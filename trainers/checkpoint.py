@@ -19,9 +19,10 @@ from allweather.runtimes.manifest import Input
 from allweather.runtimes.policy import Policy
 from allweather.trainers import tensorfile
 from allweather.trainers.models import Classifier, build
-from allweather.trainers.predictor_file import PredictorHeader, TrainedPredictor
+from allweather.trainers.predictor_file import FORMAT as PREDICTOR_FORMAT
+from allweather.trainers.predictor_file import PredictorHeader, TrainedPredictor, load_predictor
 
-SCHEMA = 1
+FORMAT, SCHEMA = "allweather-checkpoint", 1
 PREDICTOR = "predictor/"  # before the names of the predictor's weights
 LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
 
@@ -132,6 +133,19 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     tensorfile.write(path, weights, header.model_dump(mode="json"))
 
 
+def predictor_in(path: Path) -> TrainedPredictor:
+    """Reads the loss predictor of a checkpoint, or one that lies alone.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or there is none in it.
+    """
+    _, raw = tensorfile.read(path)
+    found = load(path).predictor if raw and raw.get("format") == FORMAT else load_predictor(path)
+    if found is None:
+        raise CheckpointError(f"{path} holds no loss predictor; 'allweather predictor' trains one")
+    return found
+
+
 def load(path: Path) -> Checkpoint:
     """Reads a checkpoint.
 
@@ -139,7 +153,11 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: it is missing, damaged, of another schema, or a plain state dict.
     """
     weights, raw = tensorfile.read(path)
-    if raw is None or raw.get("format") != "allweather-checkpoint":
+    if raw and raw.get("format") == PREDICTOR_FORMAT:
+        raise CheckpointError(
+            f"{path} holds a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in"
+        )
+    if raw is None or raw.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} holds weights but no allweather checkpoint; 'allweather import' makes one of a state dict"
         )

@@ -60,7 +60,7 @@ def predictor(
     checkpoint: CheckpointFile,
     out: OutCheckpoint,
     data: Annotated[str | None, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")] = None,
-    use: Annotated[Path | None, typer.Option(help="a trained predictor to put in, instead of training one")] = None,
+    use: Annotated[Path | None, typer.Option(help="a predictor, or a checkpoint with one, to put in as it is")] = None,
     kind: Annotated[KindChoice, typer.Option(help="tiny for a device, efficientnet as in the paper")] = KindChoice.tiny,
     loss: Annotated[LossChoice, typer.Option(help="what its training makes small")] = LossChoice.squared,
     copies: Annotated[int, typer.Option(help="corrupted copies of each training picture")] = 2,
@@ -78,7 +78,9 @@ def predictor(
     """Trains what predicts, for each picture, on which view the classifier will do best; killed, it goes on."""
     checkpoint_path(out)
     if (data is None) == (use is None):
-        raise UsageError("name --data to train a predictor on, or --use FILE to put in one that is trained")
+        raise UsageError(
+            "name --data to train a predictor on, or --use FILE to put in one that is trained; one of both"
+        )
     from allweather.trainers import checkpoint as checkpoints
 
     start = checkpoints.load(checkpoint)
@@ -132,11 +134,10 @@ def predictor(
 
 
 def _put_in(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
-    """A predictor of its own file into the checkpoint that it was trained for."""
+    """A predictor of another file into the checkpoint of the classifier that it was trained for."""
     from allweather.trainers import checkpoint as checkpoints
-    from allweather.trainers.predictor_file import load_predictor
 
-    trained = load_predictor(use)
+    trained = checkpoints.predictor_in(use)
     trained.refuse_other(start.classifier())
     trained.model()  # one that cannot be built is refused now
     checkpoints.save(out, dataclasses.replace(start, predictor=trained))

@@ -42,6 +42,9 @@ def test_a_predictor_is_trained_kept_and_put_in(plain: Path, folder: Path, tmp_p
     put = run("predictor", plain, "--use", alone, "--out", again, "--json")
     assert put.exit_code == 0, put.stderr
     assert again.read_bytes() == out.read_bytes()
+    put = run("predictor", plain, "--use", out, "--out", tmp_path / "once more.safetensors")
+    assert put.exit_code == 0, put.stderr
+    assert (tmp_path / "once more.safetensors").read_bytes() == out.read_bytes()
 
 
 def test_what_cannot_be_is_said_in_a_line(plain: Path, folder: Path, tmp_path: Path) -> None:
@@ -52,9 +55,13 @@ def test_what_cannot_be_is_said_in_a_line(plain: Path, folder: Path, tmp_path: P
     kept = tmp_path / "losses"
     few = ["--data", data, "--epochs", 1, "--copies", 1, "--targets", kept, "--out", tmp_path / "first.safetensors"]
     assert run("predictor", plain, *few).exit_code == 0
+    alone, first = tmp_path / "alone.safetensors", checkpoints.load(tmp_path / "first.safetensors").predictor
+    assert first is not None
+    save_predictor(alone, first)
     for line, message in (
         ([plain], "name --data to train a predictor on, or --use FILE"),
-        ([plain, "--data", data, "--use", plain], "name --data to train a predictor on, or --use FILE"),
+        ([plain, "--data", data, "--use", plain], "--use FILE to put in one that is trained; one of both"),
+        ([alone, "--data", data], "holds a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in"),
         ([plain, "--use", plain], "holds no loss predictor"),
         ([plain, "--data", data, "--copies", 0], "copies of a picture are 1 to 100; got 0"),
         ([tmp_path / "other.safetensors", "--data", data, "--targets", kept], "view losses of another classifier"),
