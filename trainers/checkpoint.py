@@ -20,7 +20,7 @@ from allweather.runtimes.policy import Policy
 from allweather.trainers import tensorfile
 from allweather.trainers.models import Classifier, build
 from allweather.trainers.predictor_file import FORMAT as PREDICTOR_FORMAT
-from allweather.trainers.predictor_file import PredictorHeader, TrainedPredictor, load_predictor
+from allweather.trainers.predictor_file import PredictorHeader, TrainedPredictor, load_predictor, none_in
 
 FORMAT, SCHEMA = "allweather-checkpoint", 1
 PREDICTOR = "predictor/"  # before the names of the predictor's weights
@@ -142,7 +142,7 @@ def predictor_in(path: Path) -> TrainedPredictor:
     _, raw = tensorfile.read(path)
     found = load(path).predictor if raw and raw.get("format") == FORMAT else load_predictor(path)
     if found is None:
-        raise CheckpointError(f"{path} holds no loss predictor; 'allweather predictor' trains one")
+        raise none_in(path)
     return found
 
 

@@ -132,6 +132,11 @@ def save_predictor(path: Path, trained: TrainedPredictor) -> None:
     tensorfile.write(path, trained.weights, header.model_dump(mode="json"))
 
 
+def none_in(path: Path) -> CheckpointError:
+    """What to raise for a file without a predictor."""
+    return CheckpointError(f"{path} holds no loss predictor; 'allweather predictor' trains one")
+
+
 def load_predictor(path: Path) -> TrainedPredictor:
     """Reads a predictor that lies alone.
 
@@ -140,7 +145,7 @@ def load_predictor(path: Path) -> TrainedPredictor:
     """
     weights, raw = tensorfile.read(path)
     if raw is None or raw.get("format") != FORMAT:
-        raise CheckpointError(f"{path} holds no loss predictor; 'allweather predictor' trains one")
+        raise none_in(path)
     try:
         return _File.model_validate(raw).with_weights(weights)
     except ValidationError as error:
