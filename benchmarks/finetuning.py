@@ -27,6 +27,7 @@ from allweather.trainers.augnet.networks import AugmentationNetwork
 from allweather.trainers.distortions import Combined
 from allweather.trainers.invariant import InvariantObjective
 from allweather.trainers.launch import fast_bf16
+from allweather.trainers.memory import keep_freed_memory
 from allweather.trainers.models import build
 from allweather.trainers.objective import CrossEntropy
 from allweather.trainers.pairs import PairObjective, terms
@@ -84,7 +85,8 @@ STEPS: dict[str, Loss] = {
 
 
 def prepared(arch: str) -> tuple[nn.Module, Tensor, Tensor]:
-    """A network in train mode and a batch."""
+    """A network in train mode and a batch, in a process that keeps freed memory as one that trains does."""
+    keep_freed_memory()
     torch.manual_seed(0)
     model = build(arch, 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
     images = torch.rand(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)

@@ -102,7 +102,8 @@ def add_salt_and_pepper(images: Tensor, probability: Tensor, draws: Tensor | Non
 
 
 def _normal(room: Tensor, rng: torch.Generator) -> Tensor:
-    return room.normal_(generator=rng)
+    room.as_strided((room.numel(),), (1,)).normal_(generator=rng)  # along the memory: in another order, nine times slower
+    return room
 
 
 def _uniform(room: Tensor, rng: torch.Generator) -> Tensor:
