@@ -6,9 +6,12 @@ import cv2
 
 import allweather
 
-bundle, picture = sys.argv[1:3]
+if len(sys.argv) != 3:
+    sys.exit("usage: python decide.py BUNDLE PICTURE")
+bundle, picture = sys.argv[1:]
 image = cv2.imread(picture)
-assert image is not None, f"{picture} is no picture"
+if image is None:
+    sys.exit(f"{picture} is no picture that OpenCV can read")
 with allweather.load(bundle, budget_ms=50) as perceiver:
     decision = perceiver(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 print(f"{decision.label}  {decision.confidence:.0%}  {1000 * decision.age:.1f} ms")

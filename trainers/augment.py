@@ -102,7 +102,9 @@ def add_salt_and_pepper(images: Tensor, probability: Tensor, draws: Tensor | Non
 
 
 def _normal(room: Tensor, rng: torch.Generator) -> Tensor:
-    room.as_strided((room.numel(),), (1,)).normal_(generator=rng)  # along the memory: in another order, nine times slower
+    room.as_strided((room.numel(),), (1,)).normal_(
+        generator=rng
+    )  # along the memory: in another order, nine times slower
     return room
 
 

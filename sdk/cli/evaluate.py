@@ -98,6 +98,9 @@ def _clean(target: Target, data: str, download: bool, out: Path | None, as_json:
     evaluation = evaluate_clean(target, target.open_data(data, download=download))
     for note in evaluation.notes:
         say(note)
+    if target.policies and target.policies[0].runs > 1:
+        tuned = target.policies[0].name
+        say(f"measured with one look at each picture; it was tuned to look {tuned}: --policy {tuned} measures that")
     if out:
         write_evaluation(evaluation, out)
     result(plain(evaluation), as_json, "evaluated")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -89,6 +90,24 @@ def report_folder(path: Path | None) -> Path | None:
     if path is not None:
         check_file(path / "report.html")
     return path
+
+
+def refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Refuses options that would be ignored.
+
+    Args:
+        context: of the running command.
+        names: of the command's parameters.
+        why: said first.
+
+    Raises:
+        UsageError: one of them is on the command line.
+    """
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{why}; leave out {options}")
 
 
 def region(text: str | None) -> Region | None:

@@ -21,12 +21,28 @@ from allweather.cli.options import (
     Seed,
     TrainPrecision,
     checkpoint_path,
+    refuse_given,
 )
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     from allweather.trainers.checkpoint import Checkpoint
     from allweather.trainers.progress import Progress
+
+
+TRAINING = (
+    "kind",
+    "loss",
+    "copies",
+    "without",
+    "targets",
+    "epochs",
+    "batch",
+    "peak_rate",
+    "devices",
+    "precision",
+    "seed",
+)
 
 
 class KindChoice(str, Enum):
@@ -57,6 +73,7 @@ class FamilyChoice(str, Enum):
 
 @guarded
 def predictor(
+    context: typer.Context,
     checkpoint: CheckpointFile,
     out: OutCheckpoint,
     data: Annotated[str | None, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")] = None,
@@ -85,6 +102,7 @@ def predictor(
 
     start = checkpoints.load(checkpoint)
     if use is not None:
+        refuse_given(context, TRAINING, "--use puts in a predictor as it was trained")
         _put_in(start, use, out, as_json)
         return
     from allweather.trainers.corrupting import Corrupting

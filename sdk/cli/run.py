@@ -112,12 +112,7 @@ def run(
         reports, signals = run_all(
             watched, perceiver, region=place, limit=limit, watch=partial(_show_progress, update, seen)
         )
-    names = [one.camera.name for one in watched]
-    if as_json and len(names) > 1:
-        result({"sources": [_figures(name, report) for name, report in zip(names, reports, strict=True)]}, True, "run")
-    else:
-        for name, report in zip(names, reports, strict=True):
-            _tell(name, report, perceiver.policy.name, seen if len(names) == 1 else Counter(), as_json)
+    _tell([one.camera.name for one in watched], reports, perceiver.policy.name, seen, as_json)
     if signals:
         raise typer.Exit(128 + signals[0])
 
@@ -170,28 +165,40 @@ def _sinks(
     return sinks
 
 
-def _figures(name: str, report: LoopReport) -> dict[str, Any]:
-    plain_ones = {"source": name, "frames": report.frames, "decided": report.decided, "late": report.late}
-    return {**plain_ones, "report": plain(report)}
-
-
-def _tell(name: str, report: LoopReport, policy: str, seen: Counter[str], as_json: bool) -> None:
-    summary = _figures(name, report)
-    times, ages = report.decision_time, report.frame_age
-    if not as_json and times and ages:
-        lost = report.drops.source
-        causes = [f"{cause} {count}" for cause, count in vars(report.drops).items() if count and cause != "source"]
-        summary |= {
-            "dropped": ", ".join(causes) or "none",
-            "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
-            "seen": ", ".join(f"{label} {count}" for label, count in seen.most_common(8)),
+def _tell(names: Sequence[str], reports: Sequence[LoopReport], policy: str, seen: Counter[str], as_json: bool) -> None:
+    facts = [
+        {
+            "source": name,
+            "frames": report.frames,
+            "decided": report.decided,
+            "late": report.late,
             "policy": policy,
-            "looks a frame": report.mean_looks,
-            "decisions a second": report.decisions_per_second,
-            "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
-            "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),
+            **({"report": plain(report)} if as_json else _in_words(report)),
         }
-    result({key: value for key, value in summary.items() if value != ""}, as_json, "run")
+        for name, report in zip(names, reports, strict=True)
+    ]
+    if as_json:
+        result({"sources": facts, "seen": seen} if len(facts) > 1 else {**facts[0], "seen": seen}, True, "run")
+        return
+    for each in facts:
+        common = ", ".join(f"{label} {count}" for label, count in seen.most_common(8)) if len(facts) == 1 else ""
+        result({key: value for key, value in {**each, "seen": common}.items() if value != ""}, False, "run")
+
+
+def _in_words(report: LoopReport) -> dict[str, Any]:
+    times, ages = report.decision_time, report.frame_age
+    if not times or not ages:
+        return {}
+    lost = report.drops.source
+    causes = [f"{cause} {count}" for cause, count in vars(report.drops).items() if count and cause != "source"]
+    return {
+        "dropped": ", ".join(causes) or "none",
+        "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
+        "looks a frame": report.mean_looks,
+        "decisions a second": report.decisions_per_second,
+        "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
+        "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),
+    }
 
 
 def _show_progress(update: Callable[[int, str], None], seen: Counter[str], frame: Frame, decision: Decision) -> None:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allweather.cli.console import guarded, progress, result, say, table
-from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed, checkpoint_path
+from allweather.cli.options import (
+    AsJson,
+    CheckpointFile,
+    Data,
+    Download,
+    OutCheckpoint,
+    Seed,
+    checkpoint_path,
+    refuse_given,
+)
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 
 @guarded
 def tune(
+    context: typer.Context,
     checkpoint: CheckpointFile,
     data: Data,
     out: OutCheckpoint,
@@ -49,10 +59,12 @@ def tune(
     asked = [_understood(text, start) for text in policy or tuning.usual(start.predictor is not None)]
     known = [each for each in asked if not isinstance(each, str)]
     if policy and len(policy) == 1 and known:
+        refuse_given(context, ("runs", "copies", "seed"), f"{policy[0]} is stored as it is")
         checkpoints.save(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, known[0])))
         result({"checkpoint": str(out), "policy": policy[0], "views": list(known[0].views)}, as_json, "stored")
         return
     if policy and len(policy) == 1:
+        refuse_given(context, ("runs",), f"--runs chooses among policies, and {policy[0]} is the only one")
         runs = MOST
     corrupting = Corrupting(copies=copies, seed=seed)
     with open_target(checkpoint) as target, progress("tune", None) as update:

@@ -54,6 +54,8 @@ def test_from_pictures_to_decisions(folder: Path, tmp_path: Path) -> None:
     seen = run("run", bundle, "--source", pictures, "--jsonl", log, "--video", video, "--budget-ms", 5000, "--json")
     assert answer(seen)["decided"] == 8
     assert answer(seen)["report"]["drops"]["decode"] == 1
+    assert sum(answer(seen)["seen"].values()) == 8
+    assert answer(seen)["policy"]
     assert "broken.png" in seen.stderr
     rows = [json.loads(row) for row in log.read_text().splitlines()]
     assert len(rows) == 8

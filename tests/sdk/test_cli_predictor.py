@@ -63,6 +63,11 @@ def test_what_cannot_be_is_said_in_a_line(plain: Path, folder: Path, tmp_path: P
         ([plain, "--data", data, "--use", plain], "--use FILE to put in one that is trained; one of both"),
         ([alone, "--data", data], "holds a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in"),
         ([plain, "--use", plain], "holds no loss predictor"),
+        (
+            [plain, "--use", alone, "--epochs", 3, "--peak-rate", 1],
+            "as it was trained; leave out --epochs, --peak-rate",
+        ),
+        ([folder, "--use", alone], "is no checkpoint but a folder, as bundles are"),
         ([plain, "--data", data, "--copies", 0], "copies of a picture are 1 to 100; got 0"),
         ([tmp_path / "other.safetensors", "--data", data, "--targets", kept], "view losses of another classifier"),
     ):
@@ -136,6 +141,8 @@ def test_a_tuned_policy_travels_to_the_bundle(plain: Path, folder: Path, tmp_pat
         assert eyes.policy.name == "hflip"
     with load(bundle, policy="gps:3") as eyes:
         assert list(eyes.policy.views) == found["views"]
+    once = run("evaluate", bundle, "--data", data)
+    assert "tuned to look hflip: --policy hflip measures that" in " ".join(once.stderr.split())
     measured = run("evaluate", bundle, "--data", data, "--policy", "gps:3", "--json")
     assert measured.exit_code == 0, measured.stderr
     same = run("evaluate", both, "--data", data, "--policy", "gps:3", "--json")
@@ -172,6 +179,14 @@ def test_policies_that_cannot_be_tuned(plain: Path, folder: Path, tmp_path: Path
         ("best", "no policy is called 'best'"),
     ):
         line = ["--data", f"folder:{folder}", "--policy", policy, "--out", tmp_path / "x.safetensors"]
+        done = run("tune", plain, *line)
+        assert done.exit_code == 2, policy
+        assert message in " ".join(done.stderr.split()), policy
+    for policy, message in (
+        ("hflip", "hflip is stored as it is; leave out --runs"),
+        ("gps:2", "is the only one; leave"),
+    ):
+        line = ["--data", f"folder:{folder}", "--policy", policy, "--runs", 2, "--out", tmp_path / "x.safetensors"]
         done = run("tune", plain, *line)
         assert done.exit_code == 2, policy
         assert message in " ".join(done.stderr.split()), policy

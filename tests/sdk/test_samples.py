@@ -29,6 +29,15 @@ def sample(name: str, *arguments: object) -> str:
 def test_decide(exported: tuple[Path, Manifest], folder: Path) -> None:
     said = sample("decide.py", exported[0], folder / "test" / "green" / "000.png")
     assert said.startswith(("blue", "green", "red"))
+    for arguments, message in (
+        ([], "usage: python decide.py BUNDLE PICTURE"),
+        (["b", "no.png"], "no.png is no picture"),
+    ):
+        line = [sys.executable, str(SAMPLES / "decide.py"), *arguments]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_watch(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
