@@ -1,6 +1,7 @@
 """The studies of Chen et al. (ICCVW 2019): augmentation-invariant training beside plain, run by run; resumable.
 
     python benchmarks/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 36] [--seeds 1] [--fraction 1]
+                                    [--only ROW ...]
 
 STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or transfer
 (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint for each run, STUDY.md and STUDY.png. A
@@ -107,12 +108,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--fraction", type=float, default=1.0, help="of the training pictures")
+    parser.add_argument("--only", nargs="*", default=[], help="rows of the table")
     given = parser.parse_args()
     fabric, dataset = launch(), open_dataset(given.data)
     given.folder.mkdir(parents=True, exist_ok=True)
     found = {
         run.name: [trained(run, seed, given, dataset, fabric) for seed in range(given.seeds)]
         for run in plan(given.study, given.fraction)
+        if not given.only or run.name in given.only
     }
     rows: list[Sequence[str]] = [(f"{given.arch}, test accuracy, %", *SETS)]
     rows += [
