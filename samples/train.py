@@ -14,7 +14,7 @@ from allweather.trainers.train import train
 
 folder, bundle = sys.argv[1], Path(sys.argv[2])
 dataset = open_dataset(f"folder:{folder}", 32)
-settings = FitSettings(epochs=2, batch=20)  # a few more for pictures that are harder than the test's
+settings = FitSettings(epochs=6, batch=20)  # more for pictures that are harder than the test's
 (checkpoint,) = train(["resnet20"], dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
 manifest = export(checkpoint, dataset, bundle, Choice(["openvino"]))
 for model in manifest.models:
