@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def errors(path: Path, dataset: Dataset, corrupted: CorruptedSet, strengths: dic
         scores = {score.policy: score for score in measured.scores}
         once, chosen = scores["center"], scores[LOOK]
         rest = (once.common, chosen.common, once.extra, chosen.extra)
-        row = [once.clean.value, 1 - average, *(each.value for each in rest if each)]
+        row = [once.clean.value, 1 - average, *(each.value if each else math.nan for each in rest)]
         with atomic_file(kept) as beside:
             beside.write_text(json.dumps([100 * each for each in row]))
     found: list[float] = json.loads(kept.read_text())

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -40,12 +39,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     Raises:
         CheckpointError: the file is missing, or no intact safetensors file.
     """
-    if not path.is_file() or is_zipfile(path):
-        if path.exists():
-            raise CheckpointError(
-                f"{path} is no checkpoint but {'a folder' if path.is_dir() else 'a .zip'}, as bundles are; "
-                "name the .safetensors file that it was made of"
-            )
+    if path.is_dir() or (path.is_file() and path.suffix == ".zip"):
+        raise CheckpointError(
+            f"{path} is no checkpoint but {'a folder' if path.is_dir() else 'a .zip'}, as bundles are; "
+            "name the .safetensors file that it was made of"
+        )
+    if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; name a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:

@@ -30,19 +30,9 @@ if TYPE_CHECKING:
     from allweather.trainers.progress import Progress
 
 
-TRAINING = (
-    "kind",
-    "loss",
-    "copies",
-    "without",
-    "targets",
-    "epochs",
-    "batch",
-    "peak_rate",
-    "devices",
-    "precision",
-    "seed",
-)
+TRAINING = (  # options that a predictor which is trained has no use for
+    "kind", "loss", "copies", "without", "targets", "epochs", "batch", "peak_rate", "devices", "precision", "seed",
+)  # fmt: skip
 
 
 class KindChoice(str, Enum):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
@@ -58,6 +59,7 @@ def test_what_cannot_be_is_said_in_a_line(plain: Path, folder: Path, tmp_path: P
     alone, first = tmp_path / "alone.safetensors", checkpoints.load(tmp_path / "first.safetensors").predictor
     assert first is not None
     save_predictor(alone, first)
+    torch.save({}, tmp_path / "old.pt")  # a .zip inside
     for line, message in (
         ([plain], "name --data to train a predictor on, or --use FILE"),
         ([plain, "--data", data, "--use", plain], "--use FILE to put in one that is trained; one of both"),
@@ -68,6 +70,8 @@ def test_what_cannot_be_is_said_in_a_line(plain: Path, folder: Path, tmp_path: P
             "as it was trained; leave out --epochs, --peak-rate",
         ),
         ([folder, "--use", alone], "is no checkpoint but a folder, as bundles are"),
+        ([tmp_path / "old.pt", "--use", alone], "old.pt is damaged or no safetensors file"),
+        (["/dev/null", "--use", alone], "no checkpoint at /dev/null"),
         ([plain, "--data", data, "--copies", 0], "copies of a picture are 1 to 100; got 0"),
         ([tmp_path / "other.safetensors", "--data", data, "--targets", kept], "view losses of another classifier"),
     ):
