@@ -111,9 +111,10 @@ def main() -> None:
             place = given.folder / f"{trained.stem}-seeing.safetensors"
             found = errors(seeing(trained, shown, given.epochs, place), dataset, corrupted, strengths)
             rows.append((path.stem + stage, *(f"{each:.2f}" for each in found)))
-            picture[path.stem + stage] = found[2:4]
+            picture[path.stem + stage] = found[2:3]
+            picture[f"{path.stem}{stage}, top:1"] = found[3:4]
     text = "\n".join([*markdown(rows), ""])
-    drawn = dots(picture, "error on the common 15, one look and top:1, %")
+    drawn = dots(picture, "error on the common 15 corruptions, %")
     for name, content in (("start.md", text.encode()), ("start.png", drawn)):
         with atomic_file(given.folder / name) as beside:
             beside.write_bytes(content)

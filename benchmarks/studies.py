@@ -23,6 +23,6 @@ def dots(rows: Mapping[str, Sequence[float]], label: str) -> bytes:
             axes.plot(values, [place] * len(values), "o", color=BLUE, markersize=5)
             axes.plot([np.mean(values)], [place], "|", color=GREY, markersize=16)
         axes.set_yticks(range(len(rows)), list(rows))
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set(xlabel=label)
     return png.getvalue()

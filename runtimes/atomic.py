@@ -47,23 +47,34 @@ class _GivenUpError(Exception):
 
 
 def check_file(path: Path) -> None:
-    """Refuses a place where no file could appear, before minutes are spent on its content; its folder is made.
+    """Refuses a place where no file could appear, before minutes are spent on its content; nothing is left there.
 
     Raises:
         OutputError: as `atomic_file`.
     """
-    with suppress(_GivenUpError), atomic_file(path):
+    with _tidied(path), suppress(_GivenUpError), atomic_file(path):
         raise _GivenUpError
 
 
 def check_folder(path: Path, marker: str) -> None:
-    """Refuses a place where no folder could appear, before minutes are spent on its content.
+    """Refuses a place where no folder could appear, before minutes are spent on its content; nothing is left there.
 
     Raises:
         OutputError: as `atomic_folder`.
     """
-    with suppress(_GivenUpError), atomic_folder(path, marker):
+    with _tidied(path), suppress(_GivenUpError), atomic_folder(path, marker):
         raise _GivenUpError
+
+
+@contextmanager
+def _tidied(path: Path) -> Iterator[None]:
+    """Removes the folders above `path` that were made meanwhile and hold nothing, as a command may be refused yet."""
+    with writing(path):
+        made = [folder for folder in path.parents if not folder.exists()]
+    yield
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
 
 
 @contextmanager

@@ -212,8 +212,8 @@ def test_an_old_folder_is_never_deleted_when_it_cannot_be_put_back(
 
 @pytest.mark.parametrize("check", [check_file, lambda path: check_folder(path, MARKER)])
 def test_a_place_is_checked_before_and_nothing_is_left_there(tmp_path: Path, check: Callable[[Path], None]) -> None:
-    check(tmp_path / "deep" / "new")
-    assert list((tmp_path / "deep").iterdir()) == []
+    check(tmp_path / "deep" / "deeper" / "new")
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="a part of the path is a file, not a folder"):
         check(tmp_path / "file" / "new")
