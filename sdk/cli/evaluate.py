@@ -41,7 +41,11 @@ def evaluate(
         str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors in percent")
     ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option(help="center, hflip, 5crop, 10crop, all, random:K, top:K, top:K+flip, oracle:K")
+        list[str] | None,
+        typer.Option(
+            help="center, hflip, 5crop, 10crop, all, random:K, set:VIEW,..., top:K, top:K+flip, oracle:K, a tuned one; "
+            "with @0.95 votes end once settled. May be repeated"
+        ),
     ] = None,
     engine: Engine = None,
     precision: Precision = None,
