@@ -1,9 +1,10 @@
 """Tables 2 and 3 of the FMA paper for any calibrated checkpoint, with our rivals; killed, it goes on where it was.
 
-    python benchmarks/finetuning_tables.py START DATA FOLDER [--epochs N] [--only NAME ...]
+    python benchmarks/finetuning_tables.py START DATA FOLDER [--epochs N] [--learned FILE ...] [--only NAME ...]
 
 START is what `allweather calibrate` wrote, DATA a data set such as cifar10:ROOT. FOLDER gets a checkpoint for each run
-of the plan, and tables.md with the runs that are there. NAMEs choose runs: st-ca-0, or st-ca for all seeds, or ia.
+of the plan, and tables.md with the runs that are there. FILEs are learned augmentations; each gives a run of its name.
+NAMEs choose runs: st-ca-0, or st-ca for all seeds, or ia.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Run:
         return f"{self.group}-{self.settings.fit.seed}"
 
 
-def plan(epochs: int) -> Iterator[Run]:
+def plan(epochs: int, learned: Sequence[Path]) -> Iterator[Run]:
     """All runs, those of table 3 first."""
 
     def fit(seed: int) -> FitSettings:
@@ -57,7 +58,9 @@ def plan(epochs: int) -> Iterator[Run]:
         if seed == 0:
             yield Run("at-ca", FinetuneSettings("at", "ca", fit=fit(seed)))
             for name in ("augmix", "randaugment", "trivial"):
-                yield Run(name, FinetuneSettings("at", augment=name, fit=fit(seed)))  # type: ignore[arg-type]
+                yield Run(name, FinetuneSettings("at", augment=name, fit=fit(seed)))
+            for file in learned:
+                yield Run(file.name.split(".")[0], FinetuneSettings("at", augment=f"learned:{file}", fit=fit(seed)))
     for only in AUGMENTATIONS:
         for method in ("at", "st", "fma"):
             yield Run(f"{method}-ia-{only}", FinetuneSettings(method, "ia", only=only, fit=fit(0)))  # type: ignore[arg-type]
@@ -112,13 +115,14 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--learned", nargs="*", type=Path, default=[], metavar="FILE")
     parser.add_argument("--only", nargs="*", default=[])
     given = parser.parse_args()
     fabric: Fabric = launch()
     first = checkpoints.load(given.start)
     dataset = open_dataset_of(given.data, first.classes, first.input)
     given.folder.mkdir(parents=True, exist_ok=True)
-    runs = list(plan(given.epochs))
+    runs = list(plan(given.epochs, given.learned))
     for run in runs:
         out = given.folder / f"{run.name}.safetensors"
         if wanted(run, given.only) and not out.is_file():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.trainers.augnet import influence
-from allweather.trainers.augnet.networks import LIMITS, AugmentationNetwork, Part, dropped
+from allweather.trainers.augnet.networks import AugmentationNetwork, Part, dropped
 from allweather.trainers.batches import to_float
 from allweather.trainers.evaluate import all_reduced
 from allweather.trainers.splits import Split
@@ -21,12 +21,15 @@ from allweather.trainers.taps import layer_tapped
 BATCH = 500
 MEASURED = 2000  # pictures that each epoch is judged on
 SEED = 53
-APART = 0.6  # of the limits, that two draws are to differ by
-WEIGHT = 4.0  # of what lacks to that
+APART = (
+    0.6  # of the limits, that two draws for a picture are to differ by: any two, as a mean is met by two looks
+)
+SPREAD = 0.3  # variance that every combination of what G asks for is to have between draws, in squares of the limits
+WEIGHT = 4.0  # of what lacks to both
 
 
 class Twice(nn.Module):
-    """Augments pictures, and says how far another draw would be from this one.
+    """Augments pictures, and says what other draws lack in difference.
 
     Args:
         augmenter: it is trained.
@@ -37,18 +40,40 @@ class Twice(nn.Module):
         self.augmenter = augmenter
 
     def forward(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """float [n, 3, h, w] in 0..1 -> (the same shape, augmented; mean difference of two draws, in limits)."""
-        apart = []
+        """float [n, 3, h, w] in 0..1 -> (the same shape, augmented; a number, see `sameness`)."""
+        same = []
         for part in self.augmenter.parts:
             assert isinstance(part, Part)
             code = part.encode(images)
             one, other = (part.decode(dropped(code, rng)) for _ in range(2))
-            for head in part.heads:
-                most, most_added = LIMITS[head]
-                apart.append((one.weights[head] - other.weights[head]).abs().mean() / most)
-                apart.append((one.biases[head] - other.biases[head]).abs().mean() / most_added)
+            asked = []
+            for fields in (one, other):
+                parts = [
+                    field[head] / most
+                    for head in part.heads
+                    for field, most in zip((fields.weights, fields.biases), part.limits(head), strict=True)
+                ]
+                asked.append(torch.cat([each.flatten(1) for each in parts], 1))
+            same.append(sameness(asked[0], asked[1]))
             images = one.apply(images)[1]
-        return images, torch.stack(apart).mean()
+        return images, torch.stack(same).mean()
+
+
+def sameness(one: Tensor, other: Tensor) -> Tensor:
+    """What two draws for each picture lack in difference.
+
+    Without it the draws for a picture become one; held to a mean difference, two. The paper has no such term.
+
+    Args:
+        one: float [n, k] in -1..1, what G asks for in units of its limits.
+        other: the same of another draw.
+
+    Returns:
+        A number from 0: the mean lack of a pair to `APART`, and of the principal variances between draws to `SPREAD`.
+    """
+    change = (one - other).float()
+    variances = torch.linalg.eigvalsh((change[:, :, None] * change[:, None]).mean(0) / 2)  # no matmul: that may be bf16
+    return functional.relu(APART - change.abs().mean(1)).mean() + functional.relu(SPREAD - variances).mean()
 
 
 class Body(nn.Module):
@@ -137,9 +162,9 @@ class Benefit:
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Mean of the bounded influences of a batch, augmented, and what its draws lack in difference."""
-        made, apart = model(images, rng)
+        made, same = model(images, rng)
         bounded = torch.tanh(self.slope.influence(made, labels) / self.scale).mean()
-        loss: Tensor = bounded + WEIGHT * functional.relu(APART - apart)
+        loss: Tensor = bounded + WEIGHT * same
         return loss
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:

@@ -32,11 +32,12 @@ PARTS: Mapping[Mode, tuple[tuple[Head, ...], ...]] = MappingProxyType(
     }
 )
 CHANNELS: Mapping[Head, tuple[int, int]] = MappingProxyType({"spatial": (4, 2), "appearance": (9, 3)})  # weight, bias
-LIMITS: Mapping[Head, tuple[float, float]] = MappingProxyType({"spatial": (0.15, 0.12), "appearance": (0.08, 0.08)})
+# of weight and bias, kept in the file; places go from -1 to 1 over the picture, colours from 0 to 1
+LIMITS: Mapping[Head, tuple[float, float]] = MappingProxyType({"spatial": (0.25, 0.15), "appearance": (0.08, 0.08)})
 CODE = 128
 DROPOUT = 0.5
 SIDE = 32  # that E sees, and G makes before pooling
-GRID = 4  # after it; the paper pools by 4 x 4, which left room for folds (docs/results/learned-augmentation.md)
+GRID = 1  # after it; the paper pools by 4 x 4, which left room for folds (docs/results/learned-augmentation.md)
 SLOPE = 0.2
 
 
@@ -45,8 +46,8 @@ class Fields:
     """What G asks for.
 
     Attributes:
-        weights: of each head, float [n, 4 or 9, 4, 4], within its limits.
-        biases: of each head, float [n, 2 or 3, 4, 4].
+        weights: of each head, float [n, 4 or 9, g, g] on a grid of g x g places, within its limits.
+        biases: of each head, float [n, 2 or 3, g, g].
     """
 
     weights: Mapping[Head, Tensor]
@@ -73,6 +74,8 @@ class Part(nn.Module):
     def __init__(self, heads: tuple[Head, ...]) -> None:
         super().__init__()
         self.heads = heads
+        for head in heads:
+            self.register_buffer(f"{head}_limits", torch.tensor(LIMITS[head]))
         self.encoder = nn.Sequential(
             *_down(3, 32), *_down(32, 64), *_down(64, 64), *_down(64, 128), nn.Conv2d(128, CODE, 2), nn.Flatten()
         )
@@ -103,10 +106,14 @@ class Part(nn.Module):
         weights: dict[Head, Tensor] = {}
         biases: dict[Head, Tensor] = {}
         for head in self.heads:
-            most, most_added = LIMITS[head]
+            most, most_added = self.limits(head)
             weights[head] = most * torch.tanh(next(parts))
             biases[head] = most_added * torch.tanh(next(parts))
         return Fields(weights, biases)
+
+    def limits(self, head: Head) -> Tensor:
+        """The most that a head's weight and bias can be; float [2]."""
+        return self.get_buffer(f"{head}_limits")
 
 
 class AugmentationNetwork(nn.Module):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from allweather.trainers.augnet import networks
 from allweather.trainers.augnet.networks import CODE, LIMITS, PARTS, AugmentationNetwork, Mode, Part, dropped
 
 
@@ -35,6 +36,15 @@ def test_what_it_asks_for_is_bounded() -> None:
     for head, (most, added) in LIMITS.items():
         assert float(fields.weights[head].detach().abs().max()) <= most
         assert float(fields.biases[head].detach().abs().max()) <= added
+
+
+def test_a_network_keeps_the_limits_it_was_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(4, 3, 32, 32, generator=rng())
+    made = AugmentationNetwork("parallel").eval()
+    monkeypatch.setattr(networks, "LIMITS", {"spatial": (0.0, 0.0), "appearance": (0.0, 0.0)})
+    later = AugmentationNetwork("parallel").eval()
+    later.load_state_dict(made.state_dict())
+    torch.testing.assert_close(later(images, rng()), made(images, rng()))
 
 
 def test_half_of_a_code_is_dropped_and_the_mean_stays() -> None:

@@ -1,0 +1,45 @@
+"""What the draws of an augmentation are held to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from allweather.trainers.augnet.benefit import APART, SPREAD, Twice, sameness
+from allweather.trainers.augnet.networks import AugmentationNetwork
+
+
+def test_equal_draws_lack_all_there_is() -> None:
+    asked = torch.rand(64, 6)
+    assert float(sameness(asked, asked)) == pytest.approx(APART + SPREAD)
+
+
+def test_two_looks_by_turns_lack_as_good_as_that_though_their_mean_difference_is_large() -> None:
+    rng = torch.Generator().manual_seed(1)
+    look = torch.sign(
+        torch.randn(512, 6, generator=rng)
+    )  # a picture has one, and its opposite
+    one, other = (look * torch.sign(torch.randn(512, 1, generator=rng)) for _ in range(2))
+    assert float((one - other).abs().mean()) > APART
+    assert float(sameness(one, other)) > APART / 3
+
+
+def test_draws_on_a_line_lack_variance() -> None:
+    rng = torch.Generator().manual_seed(2)
+    one, other = (torch.sign(torch.randn(512, 1, generator=rng)).expand(512, 6) for _ in range(2))
+    assert float(sameness(one, other)) > SPREAD / 2
+
+
+def test_draws_all_over_lack_next_to_nothing() -> None:
+    rng = torch.Generator().manual_seed(3)
+    one, other = (2 * torch.rand(512, 18, generator=rng) - 1 for _ in range(2))
+    assert float(sameness(one, other)) < 0.05
+
+
+@pytest.mark.parametrize("mode", ["parallel", "serial"])
+def test_an_augmentation_can_learn_to_differ(mode: str) -> None:
+    model, rng = Twice(AugmentationNetwork(mode)), torch.Generator().manual_seed(4)  # type: ignore[arg-type]
+    made, same = model(torch.rand(16, 3, 32, 32, generator=rng), rng)
+    same.backward()
+    assert made.shape == (16, 3, 32, 32)
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
