@@ -14,6 +14,9 @@ from allweather.trainers.taps import Layer
 from allweather.trainers.variants import Variant, parse_variants
 
 TrainMethod = Literal["plain", InvariantMethod]
+AUGMENTED = (
+    0.5  # of a batch, by a learned augmentation: what is tested is not warped (docs/results/learned-augmentation.md)
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Recipe:
         weight: lambda; the method's own where None.
         metric: how unlike answers are measured, of "ait"; KL divergence where None.
         layer: where they are compared, of "ait"; at the logits where None.
-        augment: a further augmentation, after that of the variant; see `augmentation_named`.
+        augment: a further augmentation, after that of the variant; see `augmentation_named`. A learned one is given
+            half of the pictures.
     """
 
     method: TrainMethod = "plain"
@@ -58,7 +62,7 @@ class Recipe:
         if (networks > 1) != (self.method in ("multi-ait", "dml")):
             wanted = "one network" if self.method in ("plain", "ait") else "two or more, or one twice"
             raise UsageError(f"method {self.method} trains {wanted}; got {networks} of them")
-        augmented = augmentation_named(self.augment) if self.augment else None
+        augmented = augmentation_named(self.augment, AUGMENTED) if self.augment else None
         variants = self._variants(networks)
         if self.method == "plain":
             return CrossEntropy(label_smoothing, augmented, variants[0])

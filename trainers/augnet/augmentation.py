@@ -98,30 +98,39 @@ def load_augmentation(path: Path) -> Augmentation:
 
 @dataclass(frozen=True)
 class Learned:
-    """Augments each picture of a batch by a learned network.
+    """Augments pictures of a batch by a learned network.
 
     Attributes:
         network: frozen.
         digest: of its weights.
+        share: of the pictures that are augmented, above 0 to 1, at least one of them; the others stay as they are.
     """
 
     network: AugmentationNetwork
     digest: str
+    share: float = 1.0
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Augmented copies, each by a dropout of its own."""
+        count = max(1, round(self.share * len(images)))
+        chosen = torch.rand(len(images), generator=rng, device=images.device).argsort()[:count]
+        made = images.clone(memory_format=torch.channels_last)
         with torch.no_grad():
-            made: Tensor = self.network.to(images.device)(images, rng)
-        return made.contiguous(memory_format=torch.channels_last)
+            made[chosen] = self.network.to(images.device)(images[chosen], rng)
+        return made
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """A digest of its weights."""
-        return {"strategy": "learned", "augmentation": self.digest}
+        """A digest of its weights, and the share."""
+        return {"strategy": "learned", "augmentation": self.digest, "share": self.share}
 
 
-def augmentation_named(name: str) -> Distortion:
+def augmentation_named(name: str, share: float = 1.0) -> Distortion:
     """What --augment asks for: one of torchvision's, or "learned:" and the file of a learned augmentation.
+
+    Args:
+        name: what was asked for.
+        share: of the pictures that a learned one augments.
 
     Raises:
         UsageError: it is neither.
@@ -129,7 +138,7 @@ def augmentation_named(name: str) -> Distortion:
     """
     if name.startswith(PREFIX):
         network = load_augmentation(Path(name.removeprefix(PREFIX))).network()
-        return Learned(network, weights_digest(network))
+        return Learned(network, weights_digest(network), share)
     if name not in TRANSFORMS:
         raise UsageError(f"an augmentation is {', '.join(TRANSFORMS)} or {PREFIX}FILE; got {name!r}")
     return Library(name)  # type: ignore[arg-type]

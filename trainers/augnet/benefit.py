@@ -21,9 +21,7 @@ from allweather.trainers.taps import layer_tapped
 BATCH = 500
 MEASURED = 2000  # pictures that each epoch is judged on
 SEED = 53
-APART = (
-    0.6  # of the limits, that two draws for a picture are to differ by: any two, as a mean is met by two looks
-)
+APART = 0.6  # of the limits, that two draws for a picture are to differ by: any two, as a mean is met by two looks
 SPREAD = 0.3  # variance that every combination of what G asks for is to have between draws, in squares of the limits
 WEIGHT = 4.0  # of what lacks to both
 

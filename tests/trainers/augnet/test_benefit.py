@@ -16,9 +16,7 @@ def test_equal_draws_lack_all_there_is() -> None:
 
 def test_two_looks_by_turns_lack_as_good_as_that_though_their_mean_difference_is_large() -> None:
     rng = torch.Generator().manual_seed(1)
-    look = torch.sign(
-        torch.randn(512, 6, generator=rng)
-    )  # a picture has one, and its opposite
+    look = torch.sign(torch.randn(512, 6, generator=rng))  # a picture has one, and its opposite
     one, other = (look * torch.sign(torch.randn(512, 1, generator=rng)) for _ in range(2))
     assert float((one - other).abs().mean()) > APART
     assert float(sameness(one, other)) > APART / 3

@@ -129,6 +129,14 @@ def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path)
         assert checkpoints.load(out).settings["augment"] == name
 
 
+def test_half_of_the_pictures_can_stay_as_they_are(learned: Path, dataset: Dataset) -> None:
+    images = to_float(dataset.train.images[:8])
+    augment = augmentation_named(f"learned:{learned}", 0.5)
+    made = augment(images, 0, torch.Generator().manual_seed(1))
+    assert sum(torch.equal(one, other) for one, other in zip(made, images, strict=True)) == 4
+    assert augment.identity != augmentation_named(f"learned:{learned}").identity
+
+
 def test_pictures_of_it(learned: Path, dataset: Dataset) -> None:
     network = load_augmentation(learned).network()
     rows = diverse(network, dataset.val)
