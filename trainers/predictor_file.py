@@ -60,8 +60,12 @@ class TrainedPredictor:
         try:
             model = build_predictor(self.kind, self.seen)
             model.load_state_dict(dict(self.weights))
-        except (UsageError, RuntimeError) as error:
-            raise CheckpointError(f"the predictor cannot be built: {str(error).splitlines()[0]}") from error
+        except UsageError as error:
+            raise CheckpointError(f"the predictor cannot be built: {error}") from error
+        except RuntimeError as error:
+            raise CheckpointError(
+                "the predictor cannot be built: its weights are those of another network; train it again"
+            ) from error
         return model.eval()
 
     def refuse_other(self, classifier: nn.Module) -> None:

@@ -43,7 +43,7 @@ def test_another_view_list_is_refused_by_name(trained: TrainedPredictor) -> None
 
 
 def test_weights_that_do_not_fit_are_refused(trained: TrainedPredictor) -> None:
-    with pytest.raises(CheckpointError, match="the predictor cannot be built"):
+    with pytest.raises(CheckpointError, match=r"the predictor cannot be built: its weights .* train it again"):
         dataclasses.replace(trained, weights={}).model()
     with pytest.raises(CheckpointError, match="unknown predictor 'huge'"):
         dataclasses.replace(trained, kind="huge").model()

@@ -52,7 +52,9 @@ class Augmentation:
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
-            raise CheckpointError(f"the augmentation cannot be built: {str(error).splitlines()[0]}") from error
+            raise CheckpointError(
+                "the augmentation cannot be built: its weights are those of another version's network; learn it again"
+            ) from error
         return network.eval().requires_grad_(requires_grad=False)
 
 
