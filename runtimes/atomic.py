@@ -71,10 +71,12 @@ def _tidied(path: Path) -> Iterator[None]:
     """Removes the folders above `path` that were made meanwhile and hold nothing, as a command may be refused yet."""
     with writing(path):
         made = [folder for folder in path.parents if not folder.exists()]
-    yield
-    with suppress(OSError):
-        for folder in made:
-            folder.rmdir()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
 
 
 @contextmanager

@@ -14,9 +14,8 @@ from allweather.trainers.taps import Layer
 from allweather.trainers.variants import Variant, parse_variants
 
 TrainMethod = Literal["plain", InvariantMethod]
-AUGMENTED = (
-    0.5  # of a batch, by a learned augmentation: what is tested is not warped (docs/results/learned-augmentation.md)
-)
+# of a batch, by a learned augmentation; the pictures of a test are not warped (docs/results/learned-augmentation.md)
+AUGMENTED = 0.5
 
 
 @dataclass(frozen=True)
