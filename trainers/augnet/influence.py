@@ -80,7 +80,8 @@ def conjugate_gradients(product: Product, target: Tensor, *, tolerance: float = 
         size, before = float(residual.square().sum()), size
         direction = residual + size / before * direction
     raise TrainingError(
-        f"conjugate gradients did not converge in {limit} steps; a larger damping makes the problem better posed"
+        f"conjugate gradients did not converge in {limit} steps; a larger damping helps, and a classifier that was "
+        "trained for longer"
     )
 
 

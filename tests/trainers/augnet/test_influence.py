@@ -109,5 +109,5 @@ def test_influence_predicts_replacing_one(problem: tuple[Tensor, Tensor, Tensor,
 
 def test_what_cannot_be_solved_says_so(problem: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> None:
     train, _, _, _, weight = problem
-    with pytest.raises(TrainingError, match="larger damping"):
+    with pytest.raises(TrainingError, match="a larger damping helps, and a classifier"):
         conjugate_gradients(hessian_product(weight, train, 1e-9), torch.ones_like(weight), tolerance=1e-12, limit=3)
