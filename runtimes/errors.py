@@ -18,8 +18,9 @@ AllweatherError
 
 from __future__ import annotations
 
+import difflib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,6 +89,13 @@ def printable(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, printable and cut to a readable length; its kind where it has no text."""
     return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:200])
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that is none of `known`: it says which there are, and a near one where there is one."""
+    known = list(known)
+    near = "".join(f"; did you mean {each}?" for each in difflib.get_close_matches(name, known, 1, 0.4)) or "."
+    return UsageError(f"no {kind} is called {name!r}{near} There are: {', '.join(known)}")
 
 
 @contextmanager

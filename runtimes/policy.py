@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.frame import Floats
 from allweather.runtimes.views import CLASSICS, THEN, VIEWS, view
 
@@ -175,8 +174,7 @@ def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
     if kind in TUNED:
         have = ", ".join(each.name for each in tuned) or "none"
         raise UsageError(f"policy {text} is found by tuning, and this has {have}; run allweather tune --policy {text}")
-    near = difflib.get_close_matches(text, FORMS, 1, 0.0)[0]
-    raise UsageError(f"no policy is called {text!r}; did you mean {near}? There are: {', '.join(FORMS)}")
+    raise unknown_name("policy", text, FORMS)
 
 
 def _count(text: str, number: str) -> int:

@@ -7,7 +7,6 @@ autocontrast are within one grey level of Pillow's; rotation and zoom are about 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.frame import Image
 
 GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue in luma (ITU-R 601), as in Pillow
@@ -155,8 +154,7 @@ def view(name: str) -> View:
         raise UsageError(f"at most {MOST_PARTS} views go one after the other; {name[:40]!r} has more")
     for part in name.split(THEN):
         if part not in known:
-            near = difflib.get_close_matches(part, known, 1, 0.0)
-            raise UsageError(f"no view is called {part!r}; did you mean {near[0]!r}? There are: {', '.join(known)}")
+            raise unknown_name("view", part, known)
         parts.append(known[part])
     return parts[0] if len(parts) == 1 else View(name, partial(_chained, parts=tuple(parts)))
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import unknown_name
 
 SALT = 0.5  # share of salt among salt and pepper: q of table 1, CIFAR-10
 GRAIN = 0.5  # what salt adds and pepper takes away: rho of table 1, CIFAR-10
@@ -142,7 +142,7 @@ def kinds(name: str) -> tuple[str, ...]:
         UsageError: there is no such row.
     """
     if name not in ROWS:
-        raise UsageError(f"no augmentation is called {name!r}; choose one of {', '.join(ROWS)}")
+        raise unknown_name("augmentation", name, ROWS)
     return COMBINED.get(name, (name,))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lightning_fabric import Fabric
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.augment import AUGMENTATIONS
 from allweather.trainers.augnet.augmentation import augmentation_named
@@ -63,7 +63,7 @@ class FinetuneSettings:
         if self.only and self.strategy != "ia":
             raise UsageError("--only goes with --strategy ia")
         if self.only and self.only not in AUGMENTATIONS:
-            raise UsageError(f"no augmentation is called {self.only!r}; choose one of {', '.join(AUGMENTATIONS)}")
+            raise unknown_name("augmentation", self.only, AUGMENTATIONS)
 
     def with_gamma(self, gamma: float) -> FinetuneSettings:
         """The same with another gamma."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allweather.runtimes import errors
-from allweather.runtimes.errors import AllweatherError, printable
+from allweather.runtimes.errors import AllweatherError, printable, unknown_name
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
@@ -24,3 +24,11 @@ def test_any_words_become_one_printable_line(text: str) -> None:
     assert printable(text).isprintable()
     assert len(printable(text)) == len(text)
     assert printable(text) == text or not text.isprintable()
+
+
+def test_a_near_name_is_asked_after_and_a_far_one_is_not() -> None:
+    assert str(unknown_name("view", "hfilp", ("hflip", "identity"))) == (
+        "no view is called 'hfilp'; did you mean hflip? There are: hflip, identity"
+    )
+    far = str(unknown_name("view", "fog", ("hflip", "identity")))
+    assert far == "no view is called 'fog'. There are: hflip, identity"

@@ -114,7 +114,7 @@ def test_a_flat_picture_has_no_contrast_to_stretch() -> None:
 
 
 def test_an_unknown_view_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"no view is called 'rotate20'; did you mean 'rotate[+-]20'\?"):
+    with pytest.raises(UsageError, match=r"no view is called 'rotate20'; did you mean rotate[+-]20\?"):
         view("rotate20")
     with pytest.raises(UsageError, match="no view is called ''"):
         view("hflip/")

@@ -86,7 +86,7 @@ def test_generated_and_stored_sets_are_the_same(plain: Path, folder: Path, corru
         ("evaluate {trained} --data cifar10:/nowhere --out {trained}", 2, "--out is a folder for the report"),
         ("evaluate {trained} {trained} --data {data}", 2, "go with --corrupted, --augmented or --transfer; add one"),
         ("evaluate {trained} --data {data} --baseline alexnet", 2, "go with --corrupted; add it"),
-        ("corrupt --data {data} --corruption gausian_noise --out {tmp}/x", 2, "the nearest is gaussian_noise"),
+        ("corrupt --data {data} --corruption gausian_noise --out {tmp}/x", 2, "did you mean gaussian_noise?"),
         ("corrupt --data {data} --corruption fog,snow --out {tmp}/x", 2, "write --corruption fog --corruption snow"),
         ("corrupt --data cifar10:/nowhere --out {corrupted}", 1, "is there already; name a new folder"),
         ("corrupt --data {data} --size 8 --out {tmp}/x", 2, "--size is a side of 16 to 1024"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from itertools import repeat
 
 import numpy as np
 
-from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.errors import DataError, UsageError, unknown_name
 from allweather.trainers.corrupt import blur, digital, noise, weather
 from allweather.trainers.corrupt.corruption import SEVERITIES, SMALLEST, Corruption, Images, Rng
 from allweather.trainers.corrupt.spatter import SPATTER
@@ -47,8 +46,7 @@ def corruption_named(name: str) -> Corruption:
         UsageError: there is none of that name; the nearest is said.
     """
     if name not in CORRUPTIONS:
-        near = difflib.get_close_matches(name, CORRUPTIONS, 1, 0.0)[0]
-        raise UsageError(f"no corruption is called {name!r}; the nearest is {near}; all: {', '.join(CORRUPTIONS)}")
+        raise unknown_name("corruption", name, CORRUPTIONS)
     return CORRUPTIONS[name]
 
 

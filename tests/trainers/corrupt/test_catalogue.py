@@ -81,7 +81,7 @@ def test_pictures_that_cannot_be_corrupted(images: np.ndarray, message: str) -> 
     ],
 )
 def test_the_nearest_name_is_said(name: str, nearest: str) -> None:
-    with pytest.raises(UsageError, match=f"no corruption is called '{name}'; the nearest is {nearest};") as caught:
+    with pytest.raises(UsageError, match=f"no corruption is called '{name}'; did you mean {nearest}[?]") as caught:
         corrupt(GOOD, name, 1, rng())
     assert "\n" not in str(caught.value)
 

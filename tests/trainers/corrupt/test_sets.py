@@ -127,7 +127,7 @@ def test_a_folder_that_is_there_is_left_alone(npy: Path) -> None:
 
 
 def test_a_name_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no corruption is called 'fogg'; the nearest is fog"):
+    with pytest.raises(UsageError, match=r"no corruption is called 'fogg'; did you mean fog[?]"):
         write_set(IMAGES, LABELS, CLASSES, tmp_path / "x", data="noise", names=["fogg"])
     assert not list(tmp_path.iterdir())
 
