@@ -200,7 +200,10 @@ def _mimic(
         if fabric.is_global_zero:
             tensorfile.write(place, made.state_dict(), {})
         fabric.barrier()  # as above
-    contest.load_state_dict(tensorfile.read(place)[0])
+    try:
+        contest.load_state_dict(tensorfile.read(place)[0])
+    except RuntimeError:
+        raise TrainingError(f"{place} is of another version of allweather; delete {stages} to begin anew") from None
 
 
 def _loop(settings: AugmenterSettings, epochs: int) -> FitSettings:

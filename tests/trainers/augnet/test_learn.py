@@ -11,6 +11,7 @@ import torch
 
 from allweather.runtimes.errors import AllweatherError, CheckpointError, DataError, TrainingError, UsageError
 from allweather.trainers import checkpoint as checkpoints
+from allweather.trainers import tensorfile
 from allweather.trainers.augnet.augmentation import Augmentation, Learned, augmentation_named, load_augmentation
 from allweather.trainers.augnet.benefit import Body, slope, spread_of_influence
 from allweather.trainers.augnet.learn import Aim, AugmenterSettings, Stage, aimed_at, learn
@@ -78,6 +79,22 @@ def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -
         learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     with pytest.raises(TrainingError, match="other settings"):
         learn("resnet20", dataset, dataclasses.replace(SETTINGS, epochs=3), out, fabric=launch())
+
+
+def test_a_stage_of_another_version_is_refused_in_words(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "old.safetensors"
+
+    def kill(now: Stage, progress: Progress) -> None:
+        if now == "benefit":
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+    kept = next(tmp_path.glob(".*.stages")) / "mimicry.safetensors"
+    tensors, metadata = tensorfile.read(kept)
+    tensorfile.write(kept, {key: value for key, value in tensors.items() if "limits" not in key}, metadata)
+    with pytest.raises(TrainingError, match=r"of another version of allweather; delete .*stages to begin anew"):
+        learn("resnet20", dataset, SETTINGS, out, fabric=launch())
 
 
 def test_too_few_pictures(dataset: Dataset, tmp_path: Path) -> None:
