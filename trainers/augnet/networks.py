@@ -95,7 +95,8 @@ class Part(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """float [n, 3, h, w] in 0..1 -> codes, float [n, 128], of mean square 1."""
         if images.shape[2:] != (SIDE, SIDE):
-            images = functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
+            # float: on a CPU there is no antialiased bf16
+            images = functional.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", antialias=True)
         return functional.rms_norm(self.encoder(2 * images - 1), (CODE,))
 
     def decode(self, code: Tensor) -> Fields:

@@ -25,6 +25,12 @@ def test_it_augments_by_chance(mode: Mode, side: int) -> None:
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+def test_it_learns_in_bf16_at_any_size() -> None:
+    network, images = AugmentationNetwork("serial"), torch.rand(3, 3, 48, 48, generator=rng())
+    with torch.autocast("cpu", torch.bfloat16):
+        network(images.bfloat16(), rng(2)).sum().backward()
+
+
 def test_a_picture_does_not_depend_on_its_batch() -> None:
     part, images = Part(("spatial", "appearance")), torch.rand(4, 3, 32, 32, generator=rng())
     torch.testing.assert_close(part.encode(images)[:2], part.encode(images[:2]), atol=1e-4, rtol=1e-4)
