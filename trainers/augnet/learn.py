@@ -95,7 +95,7 @@ def learn(
     """Learns an augmentation and saves it.
 
     While it learns, the folder `.<name>.stages` beside `out` holds the finished stages and the current one; a run that
-    finds it goes on from there.
+    finds it goes on from there, also with another aim or damping.
 
     Args:
         arch: of the classifier, a name of `models.ARCHITECTURES`.
@@ -214,17 +214,14 @@ def _loop(settings: AugmenterSettings, epochs: int) -> FitSettings:
 
 
 def _stages(out: Path, arch: str, dataset: Dataset, settings: AugmenterSettings) -> Path:
-    """The folder of the finished stages, made if there is none.
+    """The folder of the finished stages, made if there is none; aim, damping and epochs matter to the last one alone.
 
     Raises:
         TrainingError: it is of another run.
     """
     folder = out.with_name(f".{out.name}.stages")
-    own = {
-        "arch": arch,
-        "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
-        **dataclasses.asdict(settings),
-    }
+    first = {"mode": settings.mode, "mimicry": settings.mimicry, "classifier": dataclasses.asdict(settings.classifier)}
+    own = {"arch": arch, "data": [dataset.name, len(dataset.train), dataset.fingerprint()], **first}
     place, text = folder / "run.json", json.dumps(own, sort_keys=True)
     if place.is_file():
         if place.read_text() != text:

@@ -78,7 +78,23 @@ def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -
     with pytest.raises(StoppedError):
         learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     with pytest.raises(TrainingError, match="other settings"):
-        learn("resnet20", dataset, dataclasses.replace(SETTINGS, epochs=3), out, fabric=launch())
+        learn("resnet20", dataset, dataclasses.replace(SETTINGS, mimicry=2), out, fabric=launch())
+
+
+def test_what_damping_has_no_part_in_is_kept_for_the_next_try(dataset: Dataset, tmp_path: Path) -> None:
+    out, seen = tmp_path / "again.safetensors", set()
+
+    def note(now: Stage, progress: Progress) -> None:
+        seen.add(now)
+
+    def kill(now: Stage, progress: Progress) -> None:
+        if now == "benefit":
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+    learn("resnet20", dataset, dataclasses.replace(SETTINGS, damping=0.1), out, fabric=launch(), watch=note)
+    assert seen == {"benefit"}
 
 
 def test_a_stage_of_another_version_is_refused_in_words(dataset: Dataset, tmp_path: Path) -> None:
