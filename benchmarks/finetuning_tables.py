@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from studies import mean_and_deviation
+from studies import in_one_line, keep_to, mean_and_deviation
 
 from allweather.augmented_report import label
 from allweather.report import markdown
@@ -121,7 +121,7 @@ def main() -> None:
     fabric: Fabric = launch()
     first = checkpoints.load(given.start)
     dataset = open_dataset_of(given.data, first.classes, first.input)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    keep_to(given.folder, start=given.start, data=given.data, epochs=given.epochs)
     runs = list(plan(given.epochs, given.learned))
     for run in runs:
         out = given.folder / f"{run.name}.safetensors"
@@ -142,4 +142,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

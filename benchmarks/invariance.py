@@ -3,6 +3,7 @@
     python benchmarks/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 36] [--seeds 1] [--fraction 1]
                                     [--only ROW ...]
 
+FOLDER keeps to one DATA, --epochs and --fraction. ROWs choose what is trained; the table has all that is there.
 STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or transfer
 (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint for each run, STUDY.md and STUDY.png. A
 step of ait shows each picture twice; "plain, twice as long" is what that costs. Killed, it goes on where it was.
@@ -17,10 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from studies import dots, mean_and_deviation
+from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
 
-from allweather.report import markdown
+from allweather.report import markdown, write
 from allweather.runtimes.atomic import atomic_file
+from allweather.runtimes.errors import unknown_name
 from allweather.trainers.data import open_dataset
 from allweather.trainers.launch import launch
 from allweather.trainers.recipe import PLAIN, Recipe
@@ -74,6 +76,12 @@ def plan(study: str, fraction: float) -> Iterator[Run]:
         yield Run("ait rp,rg", replace(AIT, variants="rp,rg"), fraction=fraction)
 
 
+def place(run: Run, seed: int, given: argparse.Namespace) -> Path:
+    """Of its checkpoint."""
+    name = run.name.replace(", ", "-").replace(" ", "-").replace("%", "").replace(",", "+")
+    return Path(given.folder / f"{given.study}-{name}-{given.arch}-{seed}.safetensors")
+
+
 def accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
     """On the four test sets; kept beside the checkpoint."""
     kept = path.with_suffix(".json")
@@ -88,8 +96,7 @@ def accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
 
 def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
     """Trains a run if it is not there, and measures its first network."""
-    name = run.name.replace(", ", "-").replace(" ", "-").replace("%", "").replace(",", "+")
-    out = given.folder / f"{given.study}-{name}-{given.arch}-{seed}.safetensors"
+    out = place(run, seed, given)
     if not out.is_file():
         data = dataset.reduced(run.fraction, 0).mislabelled(run.noise, 0)
         settings = FitSettings(epochs=run.longer * given.epochs, seed=seed)
@@ -110,13 +117,17 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=1.0, help="of the training pictures")
     parser.add_argument("--only", nargs="*", default=[], help="rows of the table")
     given = parser.parse_args()
+    runs = {run.name: run for run in plan(given.study, given.fraction)}
+    for name in given.only:
+        if name not in runs:
+            raise unknown_name("row", name, runs)
     fabric, dataset = launch(), open_dataset(given.data)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    found = {
-        run.name: [trained(run, seed, given, dataset, fabric) for seed in range(given.seeds)]
-        for run in plan(given.study, given.fraction)
-        if not given.only or run.name in given.only
-    }
+    keep_to(given.folder, data=given.data, epochs=given.epochs, fraction=given.fraction)
+    found: dict[str, list[dict[str, float]]] = {}
+    for name, run in runs.items():
+        count = given.seeds if name in (given.only or runs) else 0
+        for seed in seeds(count, lambda seed, run=run: place(run, seed, given).is_file()):  # type: ignore[misc]
+            found.setdefault(name, []).append(trained(run, seed, given, dataset, fabric))
     rows: list[Sequence[str]] = [(f"{given.arch}, test accuracy, %", *SETS)]
     rows += [
         (name, *(mean_and_deviation([100 * run[each] for run in runs]) for each in SETS))
@@ -124,11 +135,10 @@ def main() -> None:
     ]
     text = "\n".join([*markdown(rows), ""])
     picture = dots({name: [100 * run["original"] for run in runs] for name, runs in found.items()}, "test accuracy, %")
-    for name, content in ((f"{given.study}.md", text.encode()), (f"{given.study}.png", picture)):
-        with atomic_file(given.folder / name) as beside:
-            beside.write_bytes(content)
+    write(given.folder, {f"{given.study}.md": text, f"{given.study}.png": picture})
     print(text)
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -16,9 +16,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies import dots
+from studies import dots, in_one_line, keep_to
 
-from allweather.report import markdown
+from allweather.report import markdown, write
 from allweather.runtimes.atomic import atomic_file
 from allweather.runtimes.policy import parse_policy
 from allweather.trainers import checkpoint as checkpoints
@@ -100,7 +100,8 @@ def main() -> None:
     first = checkpoints.load(given.starts[0])
     dataset = open_dataset_of(given.data, first.classes, first.input)
     shown, corrupted = dataset.reduced(given.fraction, 0), open_set(given.corrupted, first.classes, first.input)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    alike = ("data", "corrupted", "fraction", "epochs")
+    keep_to(given.folder, start=given.starts[0], **{name: getattr(given, name) for name in alike})
     strengths = calibrated(given.starts[0], dataset, given.folder)
     rows: list[Sequence[str]] = [("test error, %", *COLUMNS)]
     picture = {}
@@ -115,11 +116,10 @@ def main() -> None:
             picture[f"{path.stem}{stage}, top:1"] = found[3:4]
     text = "\n".join([*markdown(rows), ""])
     drawn = dots(picture, "error on the common 15 corruptions, %")
-    for name, content in (("start.md", text.encode()), ("start.png", drawn)):
-        with atomic_file(given.folder / name) as beside:
-            beside.write_bytes(content)
+    write(given.folder, {"start.md": text, "start.png": drawn})
     print(text)
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

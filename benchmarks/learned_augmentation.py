@@ -5,7 +5,8 @@
 
 Every row is trained for the same epochs on the same pictures. An augmentation is learned anew for each seed, with a
 fifth of those pictures held out; no other label is used. FOLDER gets a checkpoint for each run, each augmentation,
-table.md and table.png. NAMEs choose rows. Killed, it goes on where it was.
+table.md and table.png, and keeps to the other settings. NAMEs choose what is trained; the table has all rows that
+are there. Killed, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from studies import dots, mean_and_deviation
+from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
 
-from allweather.report import markdown
+from allweather.report import markdown, write
 from allweather.runtimes.atomic import atomic_file
 from allweather.trainers.augnet.learn import AugmenterSettings, learn
 from allweather.trainers.data import open_dataset
@@ -48,10 +49,14 @@ def augmentation(row: str, seed: int, given: argparse.Namespace, dataset: Datase
     return out
 
 
+def place(row: str, seed: int, given: argparse.Namespace) -> Path:
+    """Of its checkpoint."""
+    return Path(given.folder / f"{row.replace(' ', '-')}-{seed}.safetensors")
+
+
 def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
     """Trains a run if it is not there, and measures it."""
-    name = row.replace(" ", "-")
-    out: Path = given.folder / f"{name}-{seed}.safetensors"
+    out = place(row, seed, given)
     kept = out.with_suffix(".json")
     if not kept.is_file():
         if not out.is_file():
@@ -84,22 +89,23 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=ROWS, choices=ROWS)
     given = parser.parse_args()
     fabric, dataset = launch(), open_dataset(given.data).reduced(given.fraction, 0)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, list[dict[str, float]]] = {row: [] for row in given.only}
-    for seed in range(given.seeds):
-        for row in given.only:
-            found[row].append(accuracy(row, seed, given, dataset, fabric))
+    alike = ("data", "arch", "epochs", "classifier_epochs", "fraction")
+    keep_to(given.folder, **{name: getattr(given, name) for name in alike})
+    found: dict[str, list[dict[str, float]]] = {}
+    for row in ROWS:
+        count = given.seeds if row in given.only else 0
+        for seed in seeds(count, lambda seed, row=row: place(row, seed, given).is_file()):  # type: ignore[misc]
+            found.setdefault(row, []).append(accuracy(row, seed, given, dataset, fabric))
     table: list[Sequence[str]] = [
         (f"{given.arch}, {len(dataset.train)} pictures, {given.epochs} epochs", "test error, %")
     ]
     errors = {row: [100 - 100 * run["test"] for run in runs] for row, runs in found.items()}
     table += [(row, mean_and_deviation(values)) for row, values in errors.items()]
     text = "\n".join([*markdown(table), ""])
-    for name, content in (("table.md", text.encode()), ("table.png", dots(errors, "test error, %"))):
-        with atomic_file(given.folder / name) as beside:
-            beside.write_bytes(content)
+    write(given.folder, {"table.md": text, "table.png": dots(errors, "test error, %")})
     print(text)
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -1,12 +1,49 @@
-"""What the studies print and draw: mean and deviation over seeds, and a dot for every run."""
+"""What studies share: a folder for runs of the same settings, mean and deviation over seeds, a dot for every run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from allweather.pictures import BLUE, GREY, png_figure
+from allweather.runtimes.atomic import atomic_file
+from allweather.runtimes.errors import AllweatherError, UsageError
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Ends the program with one line where something that a user can mend is wrong."""
+    try:
+        yield
+    except AllweatherError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def keep_to(folder: Path, **settings: object) -> None:
+    """Makes the folder of a study; its files are named by row and seed, so all must be of the same settings.
+
+    Raises:
+        UsageError: it holds runs of other ones.
+    """
+    place, own = folder / "settings.json", json.dumps(settings, default=str, sort_keys=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not place.is_file():
+        with atomic_file(place) as beside:
+            beside.write_text(own)
+    elif place.read_text() != own:
+        raise UsageError(f"{folder} holds runs of {place.read_text()}, and this is {own}; name another folder")
+
+
+def seeds(count: int, there: Callable[[int], bool]) -> Iterator[int]:
+    """0 to below `count`, and on as long as a run is there."""
+    seed = 0
+    while seed < count or there(seed):
+        yield seed
+        seed += 1
 
 
 def mean_and_deviation(values: Sequence[float], sign: str = "") -> str:

@@ -22,3 +22,30 @@ def test_both_loops_of_the_training_benchmark_take_steps() -> None:
     data = benchmark["random_data"]()
     assert benchmark["ours"](data) > 0
     assert benchmark["bare"](data) > 0
+
+
+def test_a_study_keeps_to_its_settings(tmp_path: Path) -> None:
+    studies = runpy.run_path(str(FOLDER / "studies.py"))
+    for _ in range(2):
+        studies["keep_to"](tmp_path / "runs", data="signs", epochs=1)
+    with (
+        pytest.raises(SystemExit, match=r'^error: .*runs holds runs of .*"epochs": 1.*and this is .*"epochs": 2'),
+        studies["in_one_line"](),
+    ):
+        studies["keep_to"](tmp_path / "runs", data="signs", epochs=2)
+
+
+def test_seeds_that_are_there_are_shown_as_well() -> None:
+    seeds = runpy.run_path(str(FOLDER / "studies.py"))["seeds"]
+    assert list(seeds(1, lambda seed: seed in (0, 1, 3))) == [0, 1]
+    assert list(seeds(0, lambda seed: seed == 1)) == []
+
+
+def test_a_row_that_a_study_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(
+        "sys.argv", ["invariance.py", "weight", "signs", str(tmp_path), "--only", "lambda 1", "lambda 9"]
+    )
+    with pytest.raises(SystemExit, match=r"^error: no row is called 'lambda 9'; did you mean lambda \d"):
+        runpy.run_path(str(FOLDER / "invariance.py"), run_name="__main__")
+    assert not list(tmp_path.iterdir())
