@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from allweather.pictures import augmentations, named_rows
 from allweather.report import Section, page, write
 from allweather.trainers.augnet.augmentation import Augmentation
+from allweather.trainers.augnet.networks import PARTS, Head
 from allweather.trainers.augnet.shown import diverse, traversed
 from allweather.trainers.splits import Dataset
 
 SHOWN = ("arch", "aim", "damping", "epochs")  # of the settings, where a file tells them
+MAPS: Mapping[Head, str] = {
+    "spatial": "Warp: hue is the direction that a pixel is taken from, saturation how far away.",
+    "appearance": "Colours: what is added, around grey.",
+}
 
 
 def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> None:
@@ -28,7 +33,7 @@ def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> No
         CheckpointError: the augmentation cannot be built.
         OutputError: the place cannot be written to.
     """
-    network = made.network()
+    network, heads = made.network(), {head for part in PARTS[made.mode] for head in part}
     facts = asdict(made)
     facts.pop("weights")
     sections = [
@@ -39,8 +44,7 @@ def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> No
         ),
         Section(
             "From one draw to another",
-            "Ten codes on a line. Warp: hue is the direction that a pixel is taken from, saturation how far away. "
-            "Colours: what is added, around grey.",
+            " ".join(["Ten codes on a line.", *(text for head, text in MAPS.items() if head in heads)]),
             picture="interpolated.png",
         ),
         Section("How it was learned", table=_facts(made)),
@@ -60,4 +64,5 @@ def _facts(made: Augmentation) -> Sequence[Sequence[str]]:
     rows += [(name.replace("_", " "), str(made.settings[name])) for name in SHOWN if name in made.settings]
     if "helped" in made.metrics:
         rows.append(("pictures it helps by influence", f"{100 * made.metrics['helped']:.1f} %"))
+        rows.append(("fall of the influence, in its deviations", f"{made.metrics['gain']:.2f}"))
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -44,7 +45,7 @@ def write_transfer(results: Sequence[Transfer], placed: Sequence[Floats | None],
     known = [(title(result), points) for result, points in zip(results, placed, strict=True) if points is not None]
     if known:
         files["clusters.png"] = clustered(known)
-        text = "16 variants each of 14 test pictures by their features (t-SNE); a colour is a picture."
+        text = "16 variants each of 14 test pictures by their features (t-SNE); a colour and shape is a picture."
         sections.append(Section("Variants of the same picture", text, picture="clusters.png"))
     lead = f"{results[0].images} test pictures a set; {results[0].machine}"
     files["report.html"] = page(f"Augmentation transfer on {results[0].data}", lead, sections)
@@ -74,7 +75,9 @@ def variation(results: Sequence[Transfer]) -> bytes:
             for number, (result, of_pair) in enumerate(zip(results, values, strict=True)):
                 places = np.arange(len(pairs)) + (number - (len(results) - 1) / 2) * width
                 heights = [of_pair.get(pair, float("nan")) for pair in pairs]
-                axes.bar(places, heights, width, color=COLOURS[number % len(COLOURS)], label=title(result))
+                bars = axes.bar(places, heights, width, color=COLOURS[number % len(COLOURS)], label=title(result))
+                words = ["" if math.isnan(height) else f"{height:.2g}" for height in heights]
+                axes.bar_label(bars, words, size=7, color=GREY, padding=1)
             axes.set_xticks(range(len(pairs)), [pair.replace(", ", "\n") for pair in pairs], size=8)
             axes.set(ylabel=name)
             axes.grid(visible=False, axis="x")
@@ -85,8 +88,13 @@ def variation(results: Sequence[Transfer]) -> bytes:
 
 def clustered(placed: Sequence[tuple[str, Floats]]) -> bytes:
     """A PNG as figure 6: a panel for each checkpoint, a colour for each picture."""
-    with png_figure(4.6 * len(placed), 4.6) as (figure, png):
-        for axes, (name, points) in zip(figure.subplots(1, len(placed), squeeze=False).flat, placed, strict=True):
+    columns = min(2, len(placed))
+    rows = math.ceil(len(placed) / columns)
+    with png_figure(4.6 * columns, 4.6 * rows) as (figure, png):
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for left in panels[len(placed) :]:
+            left.remove()
+        for axes, (name, points) in zip(panels, placed, strict=False):
             for number, sample in enumerate(points):
                 axes.scatter(*sample.T, s=14, color=f"C{number % 10}", marker="o^"[number // 10], linewidth=0)
             axes.set(xticks=(), yticks=())

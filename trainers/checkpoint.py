@@ -19,12 +19,16 @@ from allweather.runtimes.manifest import Input
 from allweather.runtimes.policy import Policy
 from allweather.trainers import tensorfile
 from allweather.trainers.models import Classifier, build
-from allweather.trainers.predictor_file import FORMAT as PREDICTOR_FORMAT
 from allweather.trainers.predictor_file import PredictorHeader, TrainedPredictor, load_predictor, none_in
 
-FORMAT, SCHEMA = "allweather-checkpoint", 1
+SCHEMA = 1
 PREDICTOR = "predictor/"  # before the names of the predictor's weights
 LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
+INSTEAD = {  # what else a file may hold, and what to do with it
+    tensorfile.PREDICTOR: "a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in",
+    tensorfile.AUGMENTATION: "a learned augmentation; 'allweather train --augment learned:FILE' trains with it",
+}
+NO_CHECKPOINT = "weights but no allweather checkpoint; 'allweather import' makes one of a state dict"
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class _Header(BaseModel):
     """The JSON text; anything else than this is refused."""
 
     model_config = ConfigDict(extra="forbid")
-    format: Literal["allweather-checkpoint"] = "allweather-checkpoint"
+    format: Literal["allweather-checkpoint"] = tensorfile.CHECKPOINT  # type: ignore[assignment]
     schema_version: Literal[1] = 1
     arch: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
@@ -140,7 +144,7 @@ def predictor_in(path: Path) -> TrainedPredictor:
         CheckpointError: the file is missing or damaged, or there is none in it.
     """
     _, raw = tensorfile.read(path)
-    found = load(path).predictor if raw and raw.get("format") == FORMAT else load_predictor(path)
+    found = load(path).predictor if raw and raw.get("format") == tensorfile.CHECKPOINT else load_predictor(path)
     if found is None:
         raise none_in(path)
     return found
@@ -153,14 +157,9 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: it is missing, damaged, of another schema, or a plain state dict.
     """
     weights, raw = tensorfile.read(path)
-    if raw and raw.get("format") == PREDICTOR_FORMAT:
-        raise CheckpointError(
-            f"{path} holds a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in"
-        )
-    if raw is None or raw.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} holds weights but no allweather checkpoint; 'allweather import' makes one of a state dict"
-        )
+    kind = raw.get("format") if raw else None
+    if raw is None or kind != tensorfile.CHECKPOINT:
+        raise CheckpointError(f"{path} holds {INSTEAD.get(str(kind), NO_CHECKPOINT)}")
     version = raw.get("schema_version")
     if isinstance(version, int) and version > SCHEMA:
         raise CheckpointError(

@@ -19,8 +19,6 @@ from allweather.trainers import tensorfile
 from allweather.trainers.models import weights_digest
 from allweather.trainers.predictors import Predictor, build_predictor
 
-FORMAT = "allweather-predictor"
-
 
 @dataclass(frozen=True)
 class TrainedPredictor:
@@ -122,7 +120,7 @@ class PredictorHeader(BaseModel):
 
 
 class _File(PredictorHeader):
-    format: Literal["allweather-predictor"] = FORMAT  # type: ignore[assignment]
+    format: Literal["allweather-predictor"] = tensorfile.PREDICTOR  # type: ignore[assignment]
     schema_version: Literal[1] = 1
 
 
@@ -148,7 +146,7 @@ def load_predictor(path: Path) -> TrainedPredictor:
         CheckpointError: it is missing, damaged, or something else.
     """
     weights, raw = tensorfile.read(path)
-    if raw is None or raw.get("format") != FORMAT:
+    if raw is None or raw.get("format") != tensorfile.PREDICTOR:
         raise none_in(path)
     try:
         return _File.model_validate(raw).with_weights(weights)

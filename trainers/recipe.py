@@ -59,8 +59,8 @@ class Recipe:
             UsageError: the method does not go with that number, or the number of variants with either.
         """
         if (networks > 1) != (self.method in ("multi-ait", "dml")):
-            wanted = "one network" if self.method in ("plain", "ait") else "two or more, or one twice"
-            raise UsageError(f"method {self.method} trains {wanted}; got {networks} of them")
+            wanted = "one network" if self.method in ("plain", "ait") else "two networks or more, alike or not"
+            raise UsageError(f"method {self.method} trains {wanted}; --arch names {networks}")
         augmented = augmentation_named(self.augment, AUGMENTED) if self.augment else None
         variants = self._variants(networks)
         if self.method == "plain":
@@ -81,7 +81,8 @@ class Recipe:
         named = parse_variants(self.variants)
         wanted = {"plain": 1, "ait": max(2, len(named)), "multi-ait": networks, "dml": 1}[self.method]
         if len(named) not in (1, wanted):
-            raise UsageError(f"method {self.method} takes {wanted} variants, or one for all; got {self.variants!r}")
+            each = f"a variant for each of the {networks} networks, or one for all" if wanted > 1 else "one variant"
+            raise UsageError(f"method {self.method} takes {each}; got {self.variants!r}")
         return named if len(named) == wanted else named * wanted
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from allweather.runtimes.errors import DataError
+from allweather.runtimes.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Dataset:
             seed: of the draw.
 
         Raises:
-            DataError: the fraction is none.
+            UsageError: the fraction is none.
         """
         if not 0 < fraction <= 1:
-            raise DataError(f"the fraction of training pictures is above 0 and at most 1; got {fraction:g}")
+            raise UsageError(f"the fraction of training pictures is above 0 and at most 1; got {fraction:g}")
         if fraction == 1:
             return self
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
@@ -90,10 +90,10 @@ class Dataset:
             seed: of the draw.
 
         Raises:
-            DataError: the share is none.
+            UsageError: the share is none.
         """
         if not 0 <= share <= 1:
-            raise DataError(f"the share of labels to replace is 0 to 1; got {share:g}")
+            raise UsageError(f"the share of labels to replace is 0 to 1; got {share:g}")
         if share == 0:
             return self
         rng = torch.Generator().manual_seed(seed)

@@ -15,6 +15,8 @@ from allweather.runtimes.atomic import atomic_file
 from allweather.runtimes.errors import CheckpointError, OutputError, first_line
 
 KEY = "allweather"  # of the JSON text among the header's metadata
+# what such a text calls its file
+CHECKPOINT, PREDICTOR, AUGMENTATION = "allweather-checkpoint", "allweather-predictor", "allweather-augmentation"
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

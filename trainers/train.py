@@ -68,6 +68,7 @@ def train(
         together, dataset, settings, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
     chosen = {**dataclasses.asdict(settings), "peak_rate": peak_rate, "pretrained": pretrained}
+    chosen |= {"pictures": len(dataset.train), "notes": list(dataset.notes)}  # how many, and which labels are random
     chosen |= recipe.plain_settings() | ({"together": list(archs)} if len(archs) > 1 else {})
     checkpoints = tuple(
         _checkpoint(number, arch, network, dataset, chosen, history)

@@ -100,5 +100,7 @@ def augmenter(
 
         made = learn(arch, dataset, settings, out, fabric=fabric, watch=watch)
     if leads:
+        if made.metrics["gain"] <= 0:
+            say("by influence it does not lower the held-out loss; a classifier trained for longer may help")
         facts = {"augmentation": str(out), "mode": made.mode, "data": data}
         result({**facts, **made.metrics}, as_json, "learned")

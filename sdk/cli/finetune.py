@@ -55,7 +55,9 @@ def finetune(
     out: OutCheckpoint,
     method: Annotated[
         MethodChoice,
-        typer.Option(help="of labels (at), answers (st), feature maps (fma), both first (ait), or ours"),
+        typer.Option(
+            help="labels (at), answers (st) or feature maps (fma) of copies follow the clean ones; ait; or ours"
+        ),
     ],
     strategy: Annotated[
         StrategyChoice | None, typer.Option(help="one augmentation a copy, combined ones, or random subsets")

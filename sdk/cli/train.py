@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say
+from allweather.cli.console import guarded, progress, result, say, table
 from allweather.cli.options import (
     Arithmetic,
     AsJson,
@@ -64,8 +64,13 @@ def train(
     method: Annotated[
         TrainMethodChoice, typer.Option(help="labels alone; or the same answer to variants, of one network or several")
     ] = TrainMethodChoice.plain,
-    variants: Annotated[str, typer.Option(help="r with p (crop), g (grayscale), c (colour); one or a list")] = "rp",
-    weight: Annotated[float | None, typer.Option(help="lambda of the AiLoss; the method's own")] = None,
+    variants: Annotated[
+        str,
+        typer.Option(help="r and p (crop), g (grayscale), c (colour), such as rpc; rh for none; one or a list"),
+    ] = "rp",
+    weight: Annotated[
+        float | None, typer.Option(help="of the term that ties answers, the papers' lambda; 1, of multi-ait 3")
+    ] = None,
     metric: Annotated[MetricChoice | None, typer.Option(help="of --method ait; kl")] = None,
     layer: Annotated[LayerChoice | None, typer.Option(help="that --method ait compares; logits")] = None,
     epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 36,
@@ -137,4 +142,8 @@ def train(
             {"checkpoint": str(place), "arch": each.arch, "data": data, **each.metrics}
             for place, each in zip(places(out, len(arch)), checkpoints, strict=True)
         ]
-        result(made[0] if len(made) == 1 else {"networks": made}, as_json, "trained")
+        if len(made) == 1 or as_json:
+            result(made[0] if len(made) == 1 else {"networks": made}, as_json, "trained")
+        else:
+            rows = [(each["checkpoint"], each["arch"], f"{each['val_accuracy']:.4f}") for each in made]
+            table([("trained", "arch", "val accuracy"), *rows])

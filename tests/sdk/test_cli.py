@@ -86,9 +86,15 @@ def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
     for each, name in zip(made, ("c", "c-2"), strict=True):
         assert each["checkpoint"] == str(tmp_path / f"{name}.safetensors")
         loaded = checkpoints.load(Path(each["checkpoint"]))
+        assert loaded.settings["pictures"] == 108
+        assert "11 of 108 training labels are random" in loaded.settings["notes"][-1]
         assert loaded.metrics["val_accuracy"] == each["val_accuracy"]
         assert loaded.settings["together"] == ["resnet20", "mobilenetv2"]
         assert (loaded.settings["method"], loaded.settings["weight"]) == ("multi-ait", 3.0)
+    twins = ["--arch", "resnet20", "--arch", "resnet20", "--method", "dml", "--epochs", 1]
+    shown = run("train", "--data", f"folder:{folder}", "--size", 32, *twins, "--out", tmp_path / "d.safetensors")
+    assert shown.stdout.count("resnet20") == 2
+    assert (tmp_path / "d-2.safetensors").is_file()
     judged = answer(run("evaluate", tmp_path / "c-2.safetensors", "--data", f"folder:{folder}", "--json"))
     assert judged
 
@@ -140,12 +146,12 @@ BAD = [
     ("train --data signs --arch resnet21 --out {tmp}/x.safetensors", 2, "unknown architecture 'resnet21'"),
     ("train --data signs --arch resnet20 --out {tmp}/x.pt", 2, "a checkpoint is a .safetensors file"),
     ("train --data signs --arch resnet20 --epochs 0 --out {tmp}/x.safetensors", 2, "epochs must be at least 1; got 0"),
-    ("train --data signs --arch resnet20 --method dml --out {tmp}/x.safetensors", 2, "method dml trains two or more"),
+    ("train --data signs --arch resnet20 --method dml --out {tmp}/x.safetensors", 2, "dml trains two networks or more"),
     ("train --data signs --arch resnet20 --arch vgg16 --out {tmp}/x.safetensors", 2, "method plain trains one network"),
     ("train --data signs --arch resnet20 --variants rx --out {tmp}/x.safetensors", 2, "variants are names such as rh"),
     ("train --data signs --arch resnet20 --weight 2 --out {tmp}/x.safetensors", 2, "method plain has no AiLoss"),
-    ("train --data signs --arch resnet20 --fraction 0 --out {tmp}/x.safetensors", 1, "is above 0 and at most 1; got 0"),
-    ("train --data signs --arch resnet20 --label-noise 2 --out {tmp}/x.safetensors", 1, "is 0 to 1; got 2"),
+    ("train --data signs --arch resnet20 --fraction 0 --out {tmp}/x.safetensors", 2, "is above 0 and at most 1; got 0"),
+    ("train --data signs --arch resnet20 --label-noise 2 --out {tmp}/x.safetensors", 2, "is 0 to 1; got 2"),
     ("train --data signs --arch resnet20", 2, "Missing option '--out'"),
     ("train --data signs --arch resnet20 --devices 999 --out {tmp}/x.safetensors", 2, "--devices is 1 to"),
     ("evaluate {tmp}/none.safetensors --data signs", 1, "no checkpoint at {tmp}/none.safetensors"),

@@ -129,7 +129,7 @@ def test_wrong_labels_are_as_many_as_asked_for(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_shares_that_are_none_are_refused(dataset: Dataset, share: float) -> None:
-    with pytest.raises(DataError, match="got"):
+    with pytest.raises(UsageError, match="got"):
         dataset.reduced(share, 0)
-    with pytest.raises(DataError, match="got"):
+    with pytest.raises(UsageError, match="got"):
         dataset.mislabelled(share, 0)

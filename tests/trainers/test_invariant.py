@@ -157,11 +157,15 @@ def test_a_recipe_fills_in_what_is_left_open() -> None:
 @pytest.mark.parametrize(
     ("recipe", "networks", "message"),
     [
-        ({"method": "ait"}, 2, "method ait trains one network; got 2"),
-        ({"method": "dml"}, 1, "method dml trains two or more, or one twice; got 1"),
-        ({"method": "multi-ait", "variants": "rp,rg"}, 3, "method multi-ait takes 3 variants, or one for all"),
-        ({"method": "dml", "variants": "rp,rg"}, 2, "method dml takes 1 variants"),
-        ({"variants": "rp,rg"}, 1, "method plain takes 1 variants"),
+        ({"method": "ait"}, 2, "method ait trains one network; --arch names 2"),
+        ({"method": "dml"}, 1, "method dml trains two networks or more, alike or not; --arch names 1"),
+        (
+            {"method": "multi-ait", "variants": "rp,rg"},
+            3,
+            "method multi-ait takes a variant for each of the 3 networks, or one for all",
+        ),
+        ({"method": "dml", "variants": "rp,rg"}, 2, "method dml takes one variant;"),
+        ({"variants": "rp,rg"}, 1, "method plain takes one variant;"),
         ({"method": "ait", "weight": -1.0}, 1, "a number from 0; got -1"),
         ({"method": "ait", "weight": float("nan")}, 1, "a number from 0; got nan"),
         ({"weight": 1.0}, 1, "method plain has no AiLoss"),

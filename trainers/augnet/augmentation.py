@@ -18,7 +18,6 @@ from allweather.trainers.augnet.networks import AugmentationNetwork, Mode
 from allweather.trainers.distortions import TRANSFORMS, Distortion, Library
 from allweather.trainers.models import weights_digest
 
-FORMAT = "allweather-augmentation"
 PREFIX = "learned:"  # before the file's name, where an augmentation is asked for
 
 
@@ -60,7 +59,7 @@ class Augmentation:
 
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    format: Literal["allweather-augmentation"] = FORMAT  # type: ignore[assignment]
+    format: Literal["allweather-augmentation"] = tensorfile.AUGMENTATION  # type: ignore[assignment]
     schema_version: Literal[1] = 1
     mode: Literal["parallel", "serial", "spatial", "appearance"]
     data: str
@@ -89,7 +88,7 @@ def load_augmentation(path: Path) -> Augmentation:
         CheckpointError: it is missing, damaged, or something else.
     """
     weights, raw = tensorfile.read(path)
-    if raw is None or raw.get("format") != FORMAT:
+    if raw is None or raw.get("format") != tensorfile.AUGMENTATION:
         raise CheckpointError(f"{path} holds no learned augmentation; 'allweather augmenter' learns one")
     try:
         header = _Header.model_validate(raw)
@@ -139,6 +138,8 @@ def augmentation_named(name: str, share: float = 1.0) -> Distortion:
         CheckpointError: the file holds no augmentation.
     """
     if name.startswith(PREFIX):
+        if name == PREFIX:
+            raise UsageError(f"{PREFIX} wants the file that allweather augmenter made: {PREFIX}FILE")
         network = load_augmentation(Path(name.removeprefix(PREFIX))).network()
         return Learned(network, weights_digest(network), share)
     if name not in TRANSFORMS:

@@ -196,15 +196,17 @@ def test_settings_that_cannot_be(change: dict[str, object], words: str) -> None:
         dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["learned:nowhere.safetensors", "better"])
+@pytest.mark.parametrize("name", ["learned:nowhere.safetensors", "learned:", "better"])
 def test_an_augmentation_that_is_none(name: str) -> None:
     with pytest.raises(AllweatherError, match=r"nowhere|learned:FILE"):
         augmentation_named(name)
 
 
-def test_a_checkpoint_is_no_augmentation(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_checkpoint_is_no_augmentation(learned: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     checkpoints.save(tmp_path / "c.safetensors", checkpoint)
     with pytest.raises(CheckpointError, match="allweather augmenter"):
         load_augmentation(tmp_path / "c.safetensors")
+    with pytest.raises(CheckpointError, match=r"holds a learned augmentation; .*--augment learned:FILE"):
+        checkpoints.load(learned)
     with pytest.raises(CheckpointError, match="another version's network; learn it again"):
         Augmentation("parallel", {}, "signs").network()
