@@ -59,7 +59,7 @@ def title(result: Transfer) -> str:
 
 def accuracy_table(results: Sequence[Transfer]) -> list[Sequence[str]]:
     """As table 5 of Chen et al.: one row a target, one column a test set."""
-    rows: list[Sequence[str]] = [("", *SETS)]
+    rows: list[Sequence[str]] = [("test accuracy, %", *SETS)]
     rows += [(title(result), *(f"{100 * result.accuracies[name]:.2f}" for name in SETS)) for result in results]
     return rows
 

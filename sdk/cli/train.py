@@ -145,5 +145,5 @@ def train(
         if len(made) == 1 or as_json:
             result(made[0] if len(made) == 1 else {"networks": made}, as_json, "trained")
         else:
-            rows = [(each["checkpoint"], each["arch"], f"{each['val_accuracy']:.4f}") for each in made]
+            rows = [(str(each["checkpoint"]), str(each["arch"]), f"{each['val_accuracy']:.4f}") for each in made]
             table([("trained", "arch", "val accuracy"), *rows])
