@@ -69,7 +69,10 @@ def _exit_code(error: Exception) -> int:
 
 @contextmanager
 def _noticing(interrupted: list[int]) -> Iterator[None]:
-    """Notes Ctrl-C while open: libraries turn the KeyboardInterrupt of it into errors of their own."""
+    """Notes Ctrl-C while open, as libraries turn the KeyboardInterrupt of it into errors of their own.
+
+    In an import it waits for the end of that: the C parts of libraries crash where they are cut short.
+    """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
@@ -77,13 +80,25 @@ def _noticing(interrupted: list[int]) -> Iterator[None]:
 
     def noticed(number: int, frame: FrameType | None) -> None:
         interrupted.append(number)
-        before(number, frame)
+        if _importing(frame):
+            main = threading.main_thread().ident
+            again = threading.Timer(0.05, signal.pthread_kill, (main, number))
+            again.daemon = True
+            again.start()
+        else:
+            before(number, frame)
 
     signal.signal(signal.SIGINT, noticed)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _interrupted() -> typer.Exit:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,35 @@ def test_without_one_the_error_is_said() -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.strip() == "error: a library took it for a fault of its own"
+
+
+IMPORTING = """
+import sys, time
+import typer
+from allweather.cli.console import guarded
+
+@guarded
+def command() -> None:
+    import slow
+    print("used")
+    time.sleep(5)
+    print("too late")
+
+app = typer.Typer()
+app.command()(command)
+app(args=[])
+"""
+
+
+def test_an_interrupt_waits_for_an_import(tmp_path: Path) -> None:
+    slow = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.5)\nprint('imported')\n"
+    (tmp_path / "slow.py").write_text(slow)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    words = [sys.executable, "-c", IMPORTING]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip() == "interrupted"
+    assert done.stdout.splitlines() in (["imported"], ["imported", "used"])
 
 
 LOGGED = """
