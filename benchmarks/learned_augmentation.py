@@ -17,12 +17,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
 
 from allweather.report import markdown, write
 from allweather.runtimes.atomic import atomic_file
+from allweather.trainers.augnet.augmentation import Augmentation, save_augmentation
 from allweather.trainers.augnet.learn import AugmenterSettings, learn
+from allweather.trainers.augnet.networks import AugmentationNetwork
+from allweather.trainers.batches import to_float
 from allweather.trainers.data import open_dataset
 from allweather.trainers.evaluate import evaluate
 from allweather.trainers.launch import launch
@@ -33,25 +37,40 @@ from allweather.trainers.targets import open_target
 from allweather.trainers.train import train
 
 LEARNED = {"learned": "parallel", "serial": "serial", "spatial": "spatial", "appearance": "appearance"}
-ROWS = ("none", "shifts and mirroring", "randaugment", *LEARNED)
-
-
-def augmentation(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> Path:
-    """Learns an augmentation if it is not there; the seconds it took are beside it."""
-    out: Path = given.folder / f"{row}-{seed}.augmentation.safetensors"
-    if not out.is_file():
-        started = time.monotonic()
-        settings = AugmenterSettings(
-            mode=LEARNED[row], classifier=FitSettings(epochs=given.classifier_epochs, seed=seed)
-        )  # type: ignore[arg-type]
-        made = learn(given.arch, dataset, settings, out, fabric=fabric)
-        print(row, seed, made.metrics, f"{time.monotonic() - started:.0f} s", flush=True)
-    return out
+RANDOM = "random warps"  # of a network that learned nothing; within the same limits
+ROWS = ("none", "shifts and mirroring", "randaugment", RANDOM, *LEARNED)
+SETTLING = 200  # batches over which its normalisation settles
 
 
 def place(row: str, seed: int, given: argparse.Namespace) -> Path:
     """Of its checkpoint."""
     return Path(given.folder / f"{row.replace(' ', '-')}-{seed}.safetensors")
+
+
+def unlearned(seed: int, dataset: Dataset) -> Augmentation:
+    """Warps by chance: the spatial network as it starts, but for the statistics that normalise its answers."""
+    torch.manual_seed(seed)
+    network, rng = AugmentationNetwork("spatial").train(), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for _ in range(SETTLING):
+            some = torch.randint(len(dataset.train), (128,), generator=rng)
+            network(to_float(dataset.train.images[some]), rng)
+    return Augmentation("spatial", network.state_dict(), dataset.name)
+
+
+def augmentation(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> Path:
+    """Makes the augmentation of a row if it is not there."""
+    out: Path = place(row, seed, given).with_suffix(".augmentation.safetensors")
+    if out.is_file():
+        return out
+    if row == RANDOM:
+        save_augmentation(out, unlearned(seed, dataset))
+        return out
+    started, classifier = time.monotonic(), FitSettings(epochs=given.classifier_epochs, seed=seed)
+    settings = AugmenterSettings(mode=LEARNED[row], classifier=classifier)  # type: ignore[arg-type]
+    made = learn(given.arch, dataset, settings, out, fabric=fabric)
+    print(row, seed, made.metrics, f"{time.monotonic() - started:.0f} s", flush=True)
+    return out
 
 
 def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
@@ -61,7 +80,7 @@ def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, f
     if not kept.is_file():
         if not out.is_file():
             augment = "randaugment" if row == "randaugment" else None
-            if row in LEARNED:
+            if row in (RANDOM, *LEARNED):
                 augment = f"learned:{augmentation(row, seed, given, dataset, fabric)}"
             plain = row == "none"
             recipe = Recipe(variants="rh" if plain else "rp", augment=augment)
