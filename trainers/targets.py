@@ -74,6 +74,8 @@ class Target:
 def open_target(path: Path, *, engine: str | None = None, precision: str | None = None) -> Iterator[Target]:
     """Opens a checkpoint or a bundle to be measured.
 
+    For a checkpoint on a CPU the process keeps the memory that it frees from here on.
+
     Args:
         path: a .safetensors file, or a bundle.
         engine: of a bundle; the fastest that runs here if None.
