@@ -88,7 +88,7 @@ def run_demo(
         AllweatherError: an argument cannot work, or `out` cannot be written to.
     """
     began = time.monotonic()
-    settings = FitSettings(epochs=epochs, batch=64, seed=seed)
+    settings = FitSettings(epochs=epochs, batch=32, seed=seed)  # small: few epochs need many steps to count on
     if frames < 1:
         raise UsageError(f"frames must be at least 1; got {frames}")
     watch(0, "draw the road signs")
