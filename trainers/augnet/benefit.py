@@ -16,7 +16,7 @@ from allweather.trainers.augnet.networks import AugmentationNetwork, Part, dropp
 from allweather.trainers.batches import to_float
 from allweather.trainers.evaluate import all_reduced
 from allweather.trainers.splits import Split
-from allweather.trainers.taps import layer_tapped
+from allweather.trainers.taps import last_linear, layer_tapped
 
 BATCH = 500
 MEASURED = 2000  # pictures that each epoch is judged on
@@ -126,7 +126,7 @@ def slope(body: Body, train: Split, val: Split, val_images: Tensor, damping: flo
         TrainingError: the fit did not converge.
     """
     features = _features(body, train.images)
-    start = features.new_zeros(int(train.labels.max()) + 1, features.shape[1])
+    start = features.new_zeros(last_linear(body.classifier).out_features, features.shape[1])
     weight = influence.refit(start, features, train.labels, damping)
     gradient = influence.mean_gradient(weight, _features(body, val_images), val.labels)
     product = influence.hessian_product(weight, features, damping)

@@ -147,6 +147,13 @@ def test_the_slope_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Da
     assert spread_of_influence(found, dataset.train) > 0
 
 
+def test_a_class_may_be_among_the_held_out_alone(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    known = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as where a class has few pictures
+    found = slope(Body(checkpoint.classifier()), known, dataset.val, dataset.val.images, 0.01)
+    assert len(found.weight) == len(dataset.classes) == 3
+    assert found.inverse.isfinite().all()
+
+
 def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path) -> None:
     name = f"learned:{learned}"
     images = to_float(dataset.train.images[:4])
