@@ -106,7 +106,8 @@ class _Run:
         self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.resume, self.identity = resume, self._identity(dataset)
-        self.train, self.val = dataset.train.to(fabric.device), dataset.val.to(fabric.device)
+        self.train = dataset.train.to(fabric.device)
+        self.val = self.train if dataset.val is dataset.train else dataset.val.to(fabric.device)
         self.average = MovingAverage(self.plain, settings.ema)
         self.model, self.optimizer = fabric.setup(self.plain, _optimizer(self.plain, settings))
         self.epoch, self.step = 0, 0

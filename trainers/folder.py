@@ -7,7 +7,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -16,13 +15,13 @@ from allweather.runtimes.camera_images import decode
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.frame import Image
 from allweather.runtimes.image import InputSpec
+from allweather.trainers.memory import room
 from allweather.trainers.splits import Dataset, Split, hold_out
 
 SIDE = 224
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
 HELD_OUT = 0.1  # share of train that becomes val where there is no val folder
 SEED = 20
-MEMORY_SHARE = 0.4  # of the machine's memory that one split may take before it lives on disk
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ def _split(folder: Path, classes: tuple[str, ...], side: int, notes: list[str]) 
     ]
     if not files:
         return None
-    images = _room(len(files), side)
+    images = room((len(files), side, side, 3))
     spec = InputSpec(side, side)
     paths = [path for path, _ in files]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # cv2 decodes outside the interpreter lock
@@ -92,20 +91,10 @@ def _split(folder: Path, classes: tuple[str, ...], side: int, notes: list[str]) 
     return split.take(torch.from_numpy(good).nonzero()[:, 0]) if bad else split
 
 
-def _decode_into(path: Path, room: Image, spec: InputSpec) -> bool:
-    """Reads one picture into `room` (uint8 [side, side, 3], RGB); says whether it could."""
+def _decode_into(path: Path, place: Image, spec: InputSpec) -> bool:
+    """Reads one picture into `place` (uint8 [side, side, 3], RGB); says whether it could."""
     picture = decode(path.read_bytes())
     if picture is None:
         return False
-    room[...] = spec.prepare(picture)
+    place[...] = spec.prepare(picture)
     return True
-
-
-def _room(count: int, side: int) -> Image:
-    """Uninitialised uint8 [count, side, side, 3], in memory where it fits, else in an unnamed file on disk."""
-    shape = (count, side, side, 3)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if count * side * side * 3 <= MEMORY_SHARE * memory:
-        return np.empty(shape, np.uint8)
-    with TemporaryFile() as file:  # the mapping outlives it
-        return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -1,10 +1,18 @@
-"""Keeps freed memory in the process: a training step frees and asks for the same hundreds of megabytes again."""
+"""Memory: room for many pictures, and freed memory that is kept, as a training step asks for the same again."""
 
 from __future__ import annotations
 
 import ctypes
+import math
+import os
+from tempfile import TemporaryFile
+
+import numpy as np
+
+from allweather.runtimes.frame import Image
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+SHARE = 0.4  # of the machine's memory that one split may take before it lives on disk
 
 
 def keep_freed_memory() -> bool:
@@ -21,3 +29,12 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(mallopt(M_TRIM_THRESHOLD, -1)) and bool(mallopt(M_MMAP_MAX, 0))
+
+
+def room(shape: tuple[int, ...]) -> Image:
+    """Uninitialised uint8 of that shape, in memory where it fits, else in an unnamed file on disk."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if math.prod(shape) <= SHARE * memory:
+        return np.empty(shape, np.uint8)
+    with TemporaryFile() as file:  # the mapping outlives it
+        return np.memmap(file, np.uint8, "w+", shape=shape)

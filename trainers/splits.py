@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
+from allweather.trainers.memory import room
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,11 @@ class Split:
         return len(self.labels)
 
     def take(self, index: Tensor) -> Split:
-        """The pictures of those numbers (int64 [m]), copied."""
-        return Split(self.images[index], self.labels[index])
+        """The pictures of those numbers (int64 [m]), copied; on disk where they are too many for memory."""
+        if self.images.device.type != "cpu":
+            return Split(self.images[index], self.labels[index])
+        images = torch.from_numpy(room((len(index), *self.images.shape[1:])))
+        return Split(torch.index_select(self.images, 0, index, out=images), self.labels[index])
 
     def to(self, device: torch.device) -> Split:
         """The same split on `device`."""

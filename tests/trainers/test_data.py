@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.trainers import folder as folders
+from allweather.trainers import memory
 from allweather.trainers.data import open_dataset
 from allweather.trainers.splits import Dataset
 
@@ -49,10 +49,11 @@ def test_a_corrupt_picture_is_named_left_out_and_counted(
 
 def test_large_sets_live_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = open_dataset(f"folder:{folder}", 16)
-    monkeypatch.setattr(folders, "MEMORY_SHARE", 0.0)
-    assert isinstance(folders._room(4, 16), np.memmap)
+    monkeypatch.setattr(memory, "SHARE", 0.0)
+    assert isinstance(memory.room((4, 16, 16, 3)), np.memmap)
     data = open_dataset(f"folder:{folder}", 16)
     assert torch.equal(data.train.images, expected.train.images)
+    assert torch.equal(data.reduced(0.5, 0).train.images, expected.reduced(0.5, 0).train.images)
 
 
 @pytest.mark.parametrize(

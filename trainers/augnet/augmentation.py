@@ -140,7 +140,7 @@ def augmentation_named(name: str, share: float = 1.0) -> Distortion:
     if name.startswith(PREFIX):
         if name == PREFIX:
             raise UsageError(f"{PREFIX} wants the file that allweather augmenter made: {PREFIX}FILE")
-        network = load_augmentation(Path(name.removeprefix(PREFIX))).network()
+        network = load_augmentation(Path(name.removeprefix(PREFIX)).expanduser()).network()
         return Learned(network, weights_digest(network), share)
     if name not in TRANSFORMS:
         raise UsageError(f"an augmentation is {', '.join(TRANSFORMS)} or {PREFIX}FILE; got {name!r}")

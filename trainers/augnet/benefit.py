@@ -70,7 +70,8 @@ def sameness(one: Tensor, other: Tensor) -> Tensor:
         A number from 0: the mean lack of a pair to `APART`, and of the principal variances between draws to `SPREAD`.
     """
     change = (one - other).float()
-    variances = torch.linalg.eigvalsh((change[:, :, None] * change[:, None]).mean(0) / 2)  # no matmul: that may be bf16
+    covariance = (change[:, :, None] * change[:, None]).mean(0) / 2  # no matmul: that may be bf16
+    variances = torch.linalg.eigvalsh(covariance.nan_to_num())  # where a run diverged the other term says so
     return functional.relu(APART - change.abs().mean(1)).mean() + functional.relu(SPREAD - variances).mean()
 
 
@@ -84,6 +85,11 @@ class Body(nn.Module):
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier.eval().requires_grad_(requires_grad=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Of the classifier."""
+        return next(self.classifier.parameters()).device
 
     def forward(self, images: Tensor) -> Tensor:
         """float [n, 3, h, w] in 0..1 -> float32 [n, d]; gradients reach the pictures."""
@@ -115,7 +121,7 @@ def slope(body: Body, train: Split, val: Split, val_images: Tensor, damping: flo
     """Fits the last layer anew and solves for the inverse-Hessian-vector product by conjugate gradients.
 
     Args:
-        body: of a classifier trained on `train`, on the device of the splits.
+        body: of a classifier trained on `train`; it may be on another device than the splits.
         train: its training pictures.
         val: pictures that it was not trained on.
         val_images: those, or distorted ones of theirs, whose loss is to fall; uint8 [m, h, w, 3].
@@ -127,8 +133,8 @@ def slope(body: Body, train: Split, val: Split, val_images: Tensor, damping: flo
     """
     features = _features(body, train.images)
     start = features.new_zeros(last_linear(body.classifier).out_features, features.shape[1])
-    weight = influence.refit(start, features, train.labels, damping)
-    gradient = influence.mean_gradient(weight, _features(body, val_images), val.labels)
+    weight = influence.refit(start, features, train.labels.to(features.device), damping)
+    gradient = influence.mean_gradient(weight, _features(body, val_images), val.labels.to(features.device))
     product = influence.hessian_product(weight, features, damping)
     return Slope(body, weight.float(), influence.conjugate_gradients(product, gradient).float())
 
@@ -178,10 +184,11 @@ class Benefit:
         augmenter = model.augmenter.eval()
         rng = torch.Generator(val.images.device).manual_seed(SEED)
         found = []
+        # from all over, as pictures of folders come class by class
+        some = torch.linspace(0, len(val) - 1, min(MEASURED, len(val)), device=val.labels.device).long()
         with torch.no_grad():
-            for first in range(0, min(MEASURED, len(val)), BATCH):
-                labels = val.labels[first : first + BATCH]
-                images = to_float(val.images[first : first + BATCH])
+            for chosen in torch.split(some, BATCH):
+                images, labels = to_float(val.images[chosen]), val.labels[chosen]
                 found.append(
                     self.slope.influence(images, labels) - self.slope.influence(augmenter(images, rng), labels)
                 )
@@ -192,12 +199,13 @@ def spread_of_influence(found: Slope, train: Split) -> float:
     """Deviation of the influences of training pictures as they are; the scale of `Benefit`."""
     with torch.no_grad():
         parts = zip(torch.split(train.images, BATCH), torch.split(train.labels, BATCH), strict=True)
-        influences = torch.cat([found.influence(to_float(images), labels) for images, labels in parts])
+        device = found.body.device
+        influences = torch.cat([found.influence(to_float(x.to(device)), labels.to(device)) for x, labels in parts])
     return max(float(influences.std()), 1e-12)
 
 
 def _features(body: Body, images: Tensor) -> Tensor:
     """float64 [n, d + 1] of uint8 pictures."""
     with torch.no_grad():
-        parts = [body(to_float(part)) for part in torch.split(images, BATCH)]
+        parts = [body(to_float(part.to(body.device))) for part in torch.split(images, BATCH)]
     return influence.with_one(torch.cat(parts).double())

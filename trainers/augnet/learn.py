@@ -43,6 +43,8 @@ Aim = Literal["clean", "combined", "corrupted"]
 Stage = Literal["classifier", "mimicry", "benefit"]
 FEWEST = 10  # training pictures
 HELD_OUT = 0.2  # of the training pictures: their loss is to fall
+PART = 500  # pictures that are distorted at once
+RUN = "run.json"  # in the folder of the stages: whose they are
 MIMICRY_RATE, BENEFIT_RATE = 0.02, 0.02
 
 
@@ -95,7 +97,7 @@ def learn(
     """Learns an augmentation and saves it.
 
     While it learns, the folder `.<name>.stages` beside `out` holds the finished stages and the current one; a run that
-    finds it goes on from there, also with another aim or damping.
+    finds it goes on from there, also with another aim, damping or number of epochs.
 
     Args:
         arch: of the classifier, a name of `models.ARCHITECTURES`.
@@ -106,7 +108,7 @@ def learn(
         watch: told of every step and epoch of every stage.
 
     Raises:
-        UsageError: the classifier has no linear layer.
+        UsageError: the classifier has no linear layer, or the batch is too small.
         DataError: there are too few pictures.
         TrainingError: a stage diverged, or the folder is of another run.
         OutputError: the file cannot be written.
@@ -117,6 +119,11 @@ def learn(
             f"{dataset.name} has {len(dataset.train)}: add pictures"
         )
     known, held = hold_out(dataset.train, max(1, round(HELD_OUT * len(dataset.train))), settings.classifier.seed)
+    if (batch := min(settings.classifier.batch, len(known))) < 2 * fabric.world_size:
+        raise UsageError(
+            f"a step takes two pictures or more in each process, as what is learned is normalised over them; "
+            f"got a batch of {batch} for {fabric.world_size} processes"
+        )
     rest = dataclasses.replace(dataset, train=known)
     stages = _stages(out, arch, dataset, settings)
     start = stages / "classifier.safetensors"
@@ -128,20 +135,19 @@ def learn(
     torch.manual_seed(settings.classifier.seed)
     contest = Contest(AugmentationNetwork(settings.mode), last_linear(classifier).in_features)
     _mimic(contest, Mimicry(body, digest), rest, settings, stages, fabric, lambda now: watch("mimicry", now))
-    train_split, held = known.to(fabric.device), held.to(fabric.device)
-    aimed = aimed_at(held, settings.aim, settings.classifier.seed).to(fabric.device)
-    found = slope(body, train_split, held, aimed, settings.damping)
-    objective = Benefit(found, spread_of_influence(found, train_split), f"{digest} {settings.aim} {settings.damping:g}")
+    found = slope(body, known, held, aimed_at(held, settings.aim, settings.classifier.seed), settings.damping)
+    objective = Benefit(found, spread_of_influence(found, known), f"{digest} {settings.aim} {settings.damping:g}")
+    last = f"benefit-{settings.aim}-{settings.damping}-{settings.epochs}.safetensors"  # what only this stage depends on
     made, history = fit(
         Twice(contest.augmenter), dataclasses.replace(rest, val=known), _loop(settings, settings.epochs), BENEFIT_RATE,
-        fabric=fabric, objective=objective, resume=resume_path(stages / "benefit.safetensors"),
+        fabric=fabric, objective=objective, resume=resume_path(stages / last),
         watch=lambda now: watch("benefit", now),
     )  # fmt: skip
     assert isinstance(made, Twice)
     result = _augmentation(arch, made.augmenter, dataset, settings, history)
     if fabric.is_global_zero:
         save_augmentation(out, result)
-        shutil.rmtree(stages, ignore_errors=True)
+        _forget(stages)
     return result
 
 
@@ -156,9 +162,9 @@ def aimed_at(held: Split, aim: Aim, seed: int) -> Tensor:
     Returns:
         uint8 [n, h, w, 3].
     """
+    images = held.images
     if aim == "clean":
-        return held.images
-    images = held.images.cpu()
+        return images
     if aim == "corrupted":
         chance, made = np.random.default_rng(seed), images.numpy().copy()
         kinds, severities = (chance.integers(count, size=len(made)) for count in (len(EXTRA), len(SEVERITIES)))
@@ -169,13 +175,12 @@ def aimed_at(held: Split, aim: Aim, seed: int) -> Tensor:
                     made[mine] = corrupt(made[mine], name, severity, chance)
         return torch.from_numpy(made)
     rng, strengths = torch.Generator().manual_seed(seed), {name: each.paper for name, each in AUGMENTATIONS.items()}
-    halves = [
-        augment(to_float(half), names, strengths, rng)
-        for half, names in zip((images[::2], images[1::2]), COMBINED.values(), strict=True)
-    ]
     mixed = torch.empty_like(images)
-    for first, half in enumerate(halves):
-        mixed[first::2] = (half * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    for first, names in enumerate(COMBINED.values()):
+        parts = (torch.split(each[first::2], PART) for each in (images, mixed))
+        for part, place in zip(*parts, strict=True):
+            made_so = augment(to_float(part), names, strengths, rng)
+            place.copy_((made_so * 255).round().to(torch.uint8).permute(0, 2, 3, 1))
     return mixed
 
 
@@ -208,7 +213,8 @@ def _mimic(
 
 def _loop(settings: AugmenterSettings, epochs: int) -> FitSettings:
     return FitSettings(
-        epochs=epochs, schedule="cosine", weight_decay=0.0, seed=settings.classifier.seed,
+        epochs=epochs, batch=settings.classifier.batch, schedule="cosine", weight_decay=0.0,
+        seed=settings.classifier.seed,
         mirrors=settings.classifier.mirrors, shift=settings.classifier.shift,
     )  # fmt: skip
 
@@ -222,7 +228,7 @@ def _stages(out: Path, arch: str, dataset: Dataset, settings: AugmenterSettings)
     folder = out.with_name(f".{out.name}.stages")
     first = {"mode": settings.mode, "mimicry": settings.mimicry, "classifier": dataclasses.asdict(settings.classifier)}
     own = {"arch": arch, "data": [dataset.name, len(dataset.train), dataset.fingerprint()], **first}
-    place, text = folder / "run.json", json.dumps(own, sort_keys=True)
+    place, text = folder / RUN, json.dumps(own, sort_keys=True)
     if place.is_file():
         if place.read_text() != text:
             raise TrainingError(
@@ -234,6 +240,14 @@ def _stages(out: Path, arch: str, dataset: Dataset, settings: AugmenterSettings)
     with atomic_file(place) as beside:
         beside.write_text(text)
     return folder
+
+
+def _forget(stages: Path) -> None:
+    """Removes the folder, last of all what says whose it is: what a kill leaves is not taken for another run's."""
+    for place in stages.iterdir():
+        if place.name != RUN:
+            place.unlink(missing_ok=True)
+    shutil.rmtree(stages, ignore_errors=True)
 
 
 def _augmentation(

@@ -46,16 +46,16 @@ class Fields:
     """What G asks for.
 
     Attributes:
-        weights: of each head, float [n, 4 or 9, g, g] on a grid of g x g places, within its limits.
-        biases: of each head, float [n, 2 or 3, g, g].
+        weights: of each head, float32 [n, 4 or 9, g, g] on a grid of g x g places, within its limits.
+        biases: of each head, float32 [n, 2 or 3, g, g].
     """
 
     weights: Mapping[Head, Tensor]
     biases: Mapping[Head, Tensor]
 
     def apply(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The warped pictures, and those with their colours changed as well; float [n, 3, h, w] in 0..1."""
-        warped = images
+        """The warped pictures, and those with their colours changed as well; float32 [n, 3, h, w] in 0..1."""
+        warped = images = images.float()  # as the fields are, also where the loop hands over bf16
         if "spatial" in self.weights:
             side = (images.shape[2], images.shape[3])
             warped = warp(images, flow_field(self.weights["spatial"], self.biases["spatial"], side))
@@ -101,7 +101,7 @@ class Part(nn.Module):
 
     def decode(self, code: Tensor) -> Fields:
         """float [n, 128] -> what to do."""
-        maps = self.generator(code[:, :, None, None])
+        maps = self.generator(code[:, :, None, None]).float()  # bf16 would move pixels by more than one at 224 px
         sizes = [size for head in self.heads for size in CHANNELS[head]]
         parts = iter(maps.split(sizes, 1))
         weights: dict[Head, Tensor] = {}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from allweather.trainers.augnet import benefit
 from allweather.trainers.augnet.benefit import APART, SPREAD, Twice, sameness
 from allweather.trainers.augnet.networks import AugmentationNetwork
+from allweather.trainers.launch import launch
+from allweather.trainers.splits import Split
 
 
 def test_equal_draws_lack_all_there_is() -> None:
@@ -20,6 +23,26 @@ def test_two_looks_by_turns_lack_as_good_as_that_though_their_mean_difference_is
     one, other = (look * torch.sign(torch.randn(512, 1, generator=rng)) for _ in range(2))
     assert float((one - other).abs().mean()) > APART
     assert float(sameness(one, other)) > APART / 3
+
+
+def test_draws_of_a_network_that_diverged_lack_no_number() -> None:
+    assert sameness(torch.full((8, 6), torch.nan), torch.zeros(8, 6)).isnan()
+
+
+def test_what_is_gained_is_judged_on_pictures_from_all_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benefit, "MEASURED", 6)
+    monkeypatch.setattr(benefit, "BATCH", 3)
+    seen: list[int] = []
+
+    class Recorder:
+        def influence(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            seen.extend(labels.tolist())
+            return images.mean((1, 2, 3))
+
+    val = Split(torch.zeros(60, 32, 32, 3, dtype=torch.uint8), torch.arange(60) // 20)  # class by class, as folders
+    judge = benefit.Benefit(Recorder(), 1.0, "")  # type: ignore[arg-type]
+    judge.accuracy(Twice(AugmentationNetwork("appearance")), val, launch())
+    assert set(seen) == {0, 1, 2}
 
 
 def test_draws_on_a_line_lack_variance() -> None:

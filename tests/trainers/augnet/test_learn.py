@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +13,21 @@ import torch
 
 from allweather.runtimes.errors import AllweatherError, CheckpointError, DataError, TrainingError, UsageError
 from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers import tensorfile
-from allweather.trainers.augnet.augmentation import Augmentation, Learned, augmentation_named, load_augmentation
+from allweather.trainers import search, tensorfile
+from allweather.trainers.augment import AUGMENTATIONS
+from allweather.trainers.augnet.augmentation import (
+    Augmentation,
+    Learned,
+    augmentation_named,
+    load_augmentation,
+    save_augmentation,
+)
 from allweather.trainers.augnet.benefit import Body, slope, spread_of_influence
 from allweather.trainers.augnet.learn import Aim, AugmenterSettings, Stage, aimed_at, learn
 from allweather.trainers.augnet.shown import DRAWS, diverse, traversed
 from allweather.trainers.batches import to_float
 from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.finetune import FinetuneSettings
 from allweather.trainers.launch import launch
 from allweather.trainers.progress import Progress
 from allweather.trainers.recipe import Recipe
@@ -81,20 +91,44 @@ def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -
         learn("resnet20", dataset, dataclasses.replace(SETTINGS, mimicry=2), out, fabric=launch())
 
 
-def test_what_damping_has_no_part_in_is_kept_for_the_next_try(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"damping": 0.1}, {"aim": "combined"}, {"epochs": 1}])
+def test_what_a_change_has_no_part_in_is_kept_for_the_next_try(
+    change: dict[str, object], dataset: Dataset, tmp_path: Path
+) -> None:
     out, seen = tmp_path / "again.safetensors", set()
 
     def note(now: Stage, progress: Progress) -> None:
-        seen.add(now)
+        seen.add((now, progress.steps))
 
     def kill(now: Stage, progress: Progress) -> None:
-        if now == "benefit":
+        if now == "benefit" and progress.report:  # the epoch is saved
             raise StoppedError
 
     with pytest.raises(StoppedError):
         learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
-    learn("resnet20", dataset, dataclasses.replace(SETTINGS, damping=0.1), out, fabric=launch(), watch=note)
-    assert seen == {"benefit"}
+    again = dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
+    learn("resnet20", dataset, again, out, fabric=launch(), watch=note)
+    assert seen == {("benefit", again.epochs * 96 // 16)}  # 96 of 120 pictures, in batches as they were asked for
+
+
+def test_a_kill_while_stages_are_removed_leaves_none_to_be_mistaken(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(folder: Path, **_: object) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(shutil, "rmtree", kill)
+    with pytest.raises(StoppedError):
+        learn("resnet20", dataset, SETTINGS, tmp_path / "one.safetensors", fabric=launch())
+    assert [place.name for place in (tmp_path / ".one.safetensors.stages").iterdir()] == ["run.json"]
+
+
+def test_each_process_wants_two_pictures_a_step(dataset: Dataset, tmp_path: Path) -> None:
+    small = dataclasses.replace(SETTINGS, classifier=FitSettings(epochs=1, batch=2))
+    two = SimpleNamespace(world_size=2)
+    with pytest.raises(UsageError, match=r"two pictures or more in each process, .* got a batch of 2 for 2 processes"):
+        learn("resnet20", dataset, small, tmp_path / "small.safetensors", fabric=two)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stage_of_another_version_is_refused_in_words(dataset: Dataset, tmp_path: Path) -> None:
@@ -175,6 +209,25 @@ def test_half_of_the_pictures_can_stay_as_they_are(learned: Path, dataset: Datas
     made = augment(images, 0, torch.Generator().manual_seed(1))
     assert sum(torch.equal(one, other) for one, other in zip(made, images, strict=True)) == 4
     assert augment.identity != augmentation_named(f"learned:{learned}").identity
+
+
+def test_a_file_at_home(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(learned.parent))
+    assert augmentation_named(f"learned:~/{learned.name}").identity == augmentation_named(f"learned:{learned}").identity
+
+
+def test_a_search_for_gamma_knows_one_augmentation_from_another_of_its_name(
+    learned: Path, checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "GRID", (0.1,))
+    place, tried = tmp_path / "used.safetensors", []
+    start = dataclasses.replace(checkpoint, strengths={name: each.paper for name, each in AUGMENTATIONS.items()})
+    settings = FinetuneSettings("st", augment=f"learned:{place}", fit=FitSettings(batch=60))
+    made = load_augmentation(learned)
+    for weights in (made.weights, made.weights, {key: value + 1 for key, value in made.weights.items()}):
+        save_augmentation(place, dataclasses.replace(made, weights=weights))
+        search.search_gamma(start, dataset, settings, tmp_path / "trials", fabric=launch(), watch=tried.append)
+    assert len(tried) == 2
 
 
 def test_pictures_of_it(learned: Path, dataset: Dataset) -> None:

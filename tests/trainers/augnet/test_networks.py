@@ -5,6 +5,7 @@ import torch
 
 from allweather.trainers.augnet import networks
 from allweather.trainers.augnet.networks import CODE, LIMITS, PARTS, AugmentationNetwork, Mode, Part, dropped
+from allweather.trainers.augnet.transforms import flow_field, warp
 
 
 def rng(seed: int = 1) -> torch.Generator:
@@ -29,6 +30,14 @@ def test_it_learns_in_bf16_at_any_size() -> None:
     network, images = AugmentationNetwork("serial"), torch.rand(3, 3, 48, 48, generator=rng())
     with torch.autocast("cpu", torch.bfloat16):
         network(images.bfloat16(), rng(2)).sum().backward()
+
+
+def test_bf16_moves_no_pixel_by_itself() -> None:
+    part, images = Part(("spatial", "appearance")), torch.rand(3, 3, 224, 224, generator=rng())
+    with torch.autocast("cpu", torch.bfloat16):
+        fields = part.decode(part.encode(images))
+        field = flow_field(fields.weights["spatial"] * 0, fields.biases["spatial"] * 0, (224, 224))
+    torch.testing.assert_close(warp(images, field), images, atol=1e-4, rtol=0)
 
 
 def test_a_picture_does_not_depend_on_its_batch() -> None:
