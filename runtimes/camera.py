@@ -28,12 +28,12 @@ __all__ = ["Camera", "Capture", "LiveCamera", "StoredCamera", "camera_from", "op
 _STREAM = re.compile(r"(rtsps?|https?|udp)://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-# Up to the last @ of a word, as passwords are often written with raw @ and / in them. A path with an @ then
-# loses its host in messages, which is the safe side.
-_LOGIN = re.compile(r"(?<=://)[^\s\"']*@")
+# Up to the last @ of an element, as passwords are often written with raw @, / and all else in them. A path with an @
+# then loses its host in messages, which is the safe side.
+_LOGIN = re.compile(r"(?<=://)(?:(?! ! ).)*@")
 _SECRET = re.compile(
-    r"([?&; ](?:user|username|user-id|user-pw|usr|login|pass\w*|pwd|pw|auth\w*|sig\w*|"
-    r"\w*(?:token|key|secret))=)"
+    r"([?&;/ ](?:u|user|username|user-id|user-pw|usr|login\w*|p|pas\w*|pwd|pw|auth\w*|sig\w*|jwt|"
+    r"[\w-]*(?:token|key|secret|signature|credential))=)"
     r"(?:\"[^\"]*\"|[^&;\s]+)",
     re.IGNORECASE,
 )
@@ -79,7 +79,7 @@ def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable
             raise CameraError(f"cannot open {name}: {error.strerror or error}; name another file") from error
         if live:
             paced = PacedCapture(capture, capture.fps or FPS, clock=clock)
-            return LiveCamera(lambda: paced, name, clock=clock)
+            return LiveCamera(lambda: paced, name, clock=clock, reconnects=False)
         return StoredCamera(capture, name, clock=clock)
     raise CameraError("a camera needs a name: 0, /dev/video0, a file, a folder of images, or rtsp://...")
 

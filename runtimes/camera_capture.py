@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
@@ -168,14 +169,18 @@ class StoredCamera(Camera):
             clock: gives monotonic seconds.
         """
         super().__init__(name, clock)
-        self._capture = capture
+        self._reading = (
+            threading.Lock()
+        )  # whoever holds it may let go of the source: cv2 crashes if it is read meanwhile
+        self._capture: Capture | None = capture
+        self._fps = capture.fps
         self._decode = 0
         self._unread = frames_of(capture, clock, 0, self._note_damaged)
 
     @property
     def fps(self) -> float | None:
         """Frames a second as the source states it; None when it does not."""
-        return self._capture.fps
+        return self._fps
 
     @property
     def skipped(self) -> Drops:
@@ -186,7 +191,20 @@ class StoredCamera(Camera):
         self._decode += 1
 
     def _read(self) -> Frame | None:
-        return next(self._unread, None)
+        try:
+            with self._reading:
+                return None if self._closed else next(self._unread, None)
+        finally:
+            if self._closed:  # by another thread, meanwhile
+                self._close()
 
     def _close(self) -> None:
-        self._capture.close()
+        """Lets go of the source, or leaves that to the thread that reads it."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            capture, self._capture = self._capture, None
+            if capture:
+                capture.close()
+        finally:
+            self._reading.release()

@@ -42,6 +42,7 @@ class LiveCamera(Camera):
         name: what to call it in messages; no passwords.
         clock: gives monotonic seconds.
         rng: of the waits.
+        reconnects: whether another connection can be made; else one that stalls is waited for, as a slow disk is.
     """
 
     live = True
@@ -53,8 +54,10 @@ class LiveCamera(Camera):
         *,
         clock: Callable[[], float] = time.monotonic,
         rng: np.random.Generator | None = None,
+        reconnects: bool = True,
     ) -> None:
         super().__init__(name, clock)
+        self._reconnects = reconnects
         self._connect = connect
         self._rng = rng or np.random.default_rng()
         self._stopping = threading.Event()
@@ -89,6 +92,7 @@ class LiveCamera(Camera):
         if newer is None:
             return frame
         self._past = self._past.plus(Drops(superseded=1))
+        self._last = self._clock()
         return newer
 
     def __enter__(self) -> Camera:
@@ -114,7 +118,7 @@ class LiveCamera(Camera):
                 if error is not None and (connection.ends or not isinstance(error, CameraError)):
                     raise error  # of what has an end, as a film; or what no new connection mends
                 self._lost(str(error) if error else f"the camera {self.name} gives no more frames")
-            elif self._clock() - self._last > connection.patience():
+            elif self._reconnects and self._clock() - self._last > connection.patience():
                 self._hung.append(connection)
                 self._lost(f"the camera {self.name} hangs")
         return None

@@ -24,6 +24,7 @@ TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2 wa
 SILENT = 0  # level of OpenCV's own log
 _quieting = threading.Lock()
 _levels: list[int] = []  # what it was, and one more for each thread that keeps it quiet
+SINK = "`videoconvert ! video/x-raw,format=BGR ! appsink`"  # what a pipeline is to end in
 FASTEST = 1000.0  # frames a second; streams that know nothing state their time base, often 90000
 
 
@@ -69,7 +70,7 @@ class OpenCvCapture:
         """The frame as uint8 [H, W, 3] RGB; None when it is damaged.
 
         Raises:
-            CameraError: the source gives pixels that are not 8 bits deep.
+            CameraError: the source gives pixels that are not 8 bits deep, or neither grey nor coloured.
         """
         try:
             fine, image = self._video.retrieve()
@@ -80,7 +81,9 @@ class OpenCvCapture:
         if image.dtype != np.uint8:
             raise CameraError(f"{self._name} gives {image.dtype} pixels; set it to 8 bits a channel")
         channels = image.shape[2] if image.ndim == 3 else 1
-        how = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
+        how = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+        if how is None:
+            raise CameraError(f"{self._name} gives pixels of {channels} channels; end the pipeline in {SINK}")
         return np.asarray(cv2.cvtColor(image, how), np.uint8)
 
     def close(self) -> None:
@@ -207,10 +210,7 @@ def open_pipeline(pipeline: str, name: str) -> OpenCvCapture:
     with quiet():
         video = _try(pipeline, cv2.CAP_GSTREAMER)
     if video is None:
-        raise CameraError(
-            f"GStreamer cannot run {name}; try it with gst-launch-1.0, and end it in "
-            "`videoconvert ! video/x-raw,format=BGR ! appsink`"
-        )
+        raise CameraError(f"GStreamer cannot run {name}; try it with gst-launch-1.0, and end it in {SINK}")
     return OpenCvCapture(video, name, endless="filesrc" not in pipeline and "num-buffers" not in pipeline)
 
 

@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_SECONDS = 120.0  # for a batch size that is new to the engine: it may compile
 USUAL_SECONDS = 2.0  # for one that it has run
-RESTARTS_MOST, RESTARTS_WITHIN = 5, 60.0  # more restarts in so many seconds are in vain
+AGAIN_SECONDS = 20.0  # for one that an engine before it has run: it is opened first
+RESTARTS_MOST, RESTARTS_WITHIN = 5, 60.0  # more restarts in so many seconds, or without an answer, are in vain
 CLOSING_SECONDS = 1.0
 
 
@@ -46,6 +47,8 @@ class GuardedEngine:
     ) -> None:
         self._again, self._name, self._usual, self._clock = again, name, usual, clock
         self._restarts: deque[float] = deque(maxlen=RESTARTS_MOST)
+        self._unanswered = 0  # restarts since the last answer
+        self._known: set[int] = set()  # batch sizes that any engine has run
         self._closed = False
         self._worker = _Worker(lambda: engine, name)
 
@@ -58,12 +61,16 @@ class GuardedEngine:
         """
         if self._closed:
             raise EngineError(f"the engine {self._name} has been closed; load it again")
-        limit = self._usual if len(images) in self._worker.known else FIRST_SECONDS
+        size = len(images)
+        limit = self._usual if size in self._worker.known else AGAIN_SECONDS if size in self._known else FIRST_SECONDS
         try:
-            return self._worker.run(images, limit)
+            answer = self._worker.run(images, limit)
         except EngineError as error:
             self._restart(error)
             raise
+        self._unanswered = 0
+        self._known.add(size)
+        return answer
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -72,12 +79,14 @@ class GuardedEngine:
 
     def _restart(self, error: EngineError) -> None:
         now = self._clock()
-        if len(self._restarts) == RESTARTS_MOST and now - self._restarts[0] < RESTARTS_WITHIN:
+        often = len(self._restarts) == RESTARTS_MOST and now - self._restarts[0] < RESTARTS_WITHIN
+        if often or self._unanswered == RESTARTS_MOST:
             raise StalledError(
-                f"{error}; it was started anew {RESTARTS_MOST} times within {RESTARTS_WITHIN:.0f} s in vain: see that "
+                f"{error}; it was started anew {RESTARTS_MOST} times in vain: see that "
                 "the device has memory left and is not too hot, and start the program again"
             ) from error
         self._restarts.append(now)
+        self._unanswered += 1
         logger.warning("%s; it is started anew", error)
         self._worker.leave()
         self._worker = _Worker(self._again, self._name)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol
 
 from allweather.runtimes.camera_capture import Camera
-from allweather.runtimes.errors import EngineError, OutputError, UsageError
+from allweather.runtimes.errors import EngineError, NoAnswerError, OutputError, UsageError
 from allweather.runtimes.frame import Decision, Frame
 from allweather.runtimes.image import Region
 from allweather.runtimes.sinks import Ended, Sink
@@ -64,7 +64,8 @@ def watch(
 
     Of a live camera the newest frame is taken when the decider's turn has come. One that is too old for its deadline is
     passed over, but never two in a row: a loop that only drops frames is worth nothing. A frame on which the engine
-    fails is passed over, too, as long as not too many are in a row.
+    fails is passed over, too, as long as not too many are in a row; of a live camera any number that a server has not
+    answered.
 
     The camera is held open while the generator lives. One that is not already in a `with` block is closed
     when the generator ends or is closed.
@@ -107,9 +108,11 @@ def watch(
                     decision = decider.decide(seen, 0 if expected is None else frame.index - expected)
                 except EngineError as error:
                     failures += 1
-                    if failures == FAILURES_MOST:
+                    away = isinstance(error, NoAnswerError) and camera.live  # a server comes back; a film does not wait
+                    if failures >= FAILURES_MOST and not away:
                         raise
-                    logger.warning("no decision on frame %d: %s", frame.index, error)
+                    if failures <= FAILURES_MOST:
+                        logger.warning("no decision on frame %d: %s", frame.index, error)
                     tally.pass_over(Drops(engine=1))
                     continue
             failures, hurried = 0, False

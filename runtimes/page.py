@@ -7,7 +7,8 @@ import ipaddress
 import json
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -19,12 +20,13 @@ from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.health import health
 from allweather.runtimes.metrics import metrics_text
 
-VIEWERS_MOST = 16  # at a time; each has a thread
+STREAMS_MOST = 16  # of pictures and states, at a time; a page has one of states and one a camera
+VIEWERS_MOST = 24  # connections, of a thread each: those that stay leave room for a question such as /healthz
 PICTURES_A_SECOND = 15.0  # sent to a viewer at most
 STATES_A_SECOND = 10.0
 PATIENCE_SECONDS = 5.0  # with a viewer that reads nothing
 POLICY = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-KEEPING_SECONDS = 1.0  # at most so long nothing is sent
+KEEPING_SECONDS = 1.0  # at most so long nothing is sent, once there is a picture
 
 
 ANY = ("0.0.0.0", "::", "")  # noqa: S104 - all addresses of this machine, none of which a viewer can ask for
@@ -98,6 +100,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.ending = threading.Event()
+        self.streams = threading.BoundedSemaphore(STREAMS_MOST)
         self._viewers: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(address, handler)
@@ -151,9 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts.path == "/metrics":
             self._answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self.server.channels))
         elif parts.path == "/events":
-            self._events()
+            self._stay(self._events)
         elif parts.path.startswith("/frames/") and (channel := self._channel(parts.path[len("/frames/") :])):
-            self._frames(channel)
+            self._stay(partial(self._frames, channel))
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there are /, /frames/0, /events, /metrics, /healthz\n")
 
@@ -192,6 +195,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Content-Security-Policy", POLICY)
 
+    def _stay(self, stream: Callable[[], None]) -> None:
+        """Sends a stream until its viewer leaves."""
+        if not self.server.streams.acquire(blocking=False):
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"too many are watching; close another page\n")
+            return
+        try:
+            stream()
+        finally:
+            self.server.streams.release()
+
+    def _has_left(self) -> bool:
+        """Whether the viewer has closed the connection, which a write would notice, too."""
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+
     def _frames(self, channel: Channel) -> None:
         """Motion JPEG: each picture replaces the one before."""
         self.send_response(HTTPStatus.OK)
@@ -199,12 +219,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         number = 0
         while not self.server.ending.wait(1 / PICTURES_A_SECOND):
-            newer = channel.wait(number, KEEPING_SECONDS)
-            picture = channel.picture() if newer > number else b""
-            number = newer
-            if picture:
+            number = channel.wait(number, KEEPING_SECONDS)
+            if picture := channel.picture():  # the last one again where there is none newer: so who has left is noticed
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                 self.wfile.write(head.encode() + picture + b"\r\n")
+            elif self._has_left():
+                return
 
     def _events(self) -> None:
         """Server-sent events: one JSON list, an object a camera."""

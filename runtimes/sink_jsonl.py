@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
@@ -131,10 +132,12 @@ class JsonlSink(Sink):
                     os.fsync(self._file.fileno())
 
     def _rotate(self) -> None:
-        assert self._file is not None
-        self._file.close()
-        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        full = self._file
+        assert full is not None
+        with suppress(FileNotFoundError):  # somebody took it away, or an attempt before this one got so far
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
         self._start()
+        full.close()
 
 
 def line(decision: Decision, now: float) -> str:

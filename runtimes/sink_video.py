@@ -13,7 +13,7 @@ import numpy as np
 
 from allweather.runtimes.annotate import annotate
 from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.camera_opencv import quiet
+from allweather.runtimes.camera_opencv import FASTEST, quiet
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.frame import Decision, Frame
 from allweather.runtimes.image import Region
@@ -22,7 +22,6 @@ from allweather.runtimes.sinks import Sink
 logger = logging.getLogger(__name__)
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}  # those that cv2's wheels can write
-FASTEST = 240.0  # frames a second; more is a mistaken unit
 
 
 class VideoSink(Sink):

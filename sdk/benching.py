@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.camera import Camera, camera_from, open_camera
+from allweather.runtimes.camera import Camera, camera_from, open_camera, redacted
 from allweather.runtimes.device import power_mode, this_device
 from allweather.runtimes.engine import SIBLINGS, open_engine, statuses
 from allweather.runtimes.errors import CameraError
@@ -57,8 +57,8 @@ class Bench:
 
     Attributes:
         bundle: path of the bundle.
-        frames: decisions of each run.
-        source: what gave the frames.
+        frames: decisions of each run, fewer than were asked for where the source ended before.
+        source: what gave the frames; no passwords.
         machine: processor, cores, instructions.
         threads: of the processor that the engines were given; None for all cores.
         power: how the processor's clock is governed; "unknown" where the system does not tell.
@@ -118,7 +118,7 @@ def bench(
     if not models:  # says what there is and what is missing
         open_engine(bundle, engine, precision)
     plans = [(*model, count) for model in models for count in looks]
-    runs = []
+    shown, runs = redacted(source) if source else f"made up, {WIDTH} x {HEIGHT}", []
     for number, (name, kind, count) in enumerate(plans):
         watch(number, len(plans), f"{name} {kind}, {count} looks")
         policy = f"top:{count}" if predicts else "set:" + ",".join((*VIEWS, FLIP)[:count])
@@ -128,11 +128,11 @@ def bench(
             with _camera(source) as camera:
                 report = run(camera, perceiver, [CallbackSink(lambda frame, decision: None)], limit=frames)
         if not report.decided:
-            raise CameraError(f"{source} gives no frames; name another source")
+            raise CameraError(f"{shown} gives no frames; name another source")
         runs.append(Run(name, kind, policy, count, report))
     watch(len(plans), len(plans), "done")
-    shown = source or f"made up, {WIDTH} x {HEIGHT}"
-    return Bench(str(path), frames, shown, this_device().line(), threads, power_mode(), tuple(runs))
+    decided = min(run.report.decided for run in runs)
+    return Bench(str(path), decided, shown, this_device().line(), threads, power_mode(), tuple(runs))
 
 
 def _camera(source: str | None) -> Camera:

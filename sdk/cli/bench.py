@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from allweather.cli.console import guarded, plain, progress, result, say, table
-from allweather.cli.options import AsJson, PrecisionChoice, RunningChoice
+from allweather.cli.options import AsJson, PrecisionChoice, RunningChoice, report_folder
 from allweather.runtimes.errors import UsageError
 
 
@@ -27,6 +27,7 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Says how fast a bundle is here: stage by stage, for each engine, precision and number of looks."""
+    report_folder(out)
     from allweather.benching import bench as measure
 
     if frames < 1:
@@ -53,6 +54,8 @@ def bench(
     if as_json:
         result(plain(found), True, "bench")
         return
+    if found.frames < frames:
+        say(f"the source ended after {found.frames} of {frames} frames; a longer one tells more of the tails")
     cores = f"threads: {threads or 'all cores'}"
     say(f"{found.machine}; {cores}; power: {found.power}; {found.frames} frames, {found.source}")
     rows: list[tuple[str, ...]] = [("", "rank", "views", "infer", "rest", "p50", "p90", "p99", "age p99")]

@@ -12,7 +12,7 @@ from allweather.runtimes.frame import Decision, Frame
 from allweather.runtimes.image import Region
 from allweather.runtimes.loop import run
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.sinks import Ended, Sink
+from allweather.runtimes.sinks import CallbackSink, Ended, Sink
 from allweather.runtimes.tally import LoopReport, Tally
 
 ENDING_SECONDS = 5.0  # for the loops of several cameras to end after the first one failed, or a signal
@@ -42,7 +42,7 @@ def run_all(
         perceiver: decides.
         region: the part of each frame to decide on.
         limit: decisions of each camera.
-        watch: told of each decision.
+        watch: told of each decision, by one thread at a time.
 
     Returns:
         The account of each loop, and the signals that came.
@@ -57,11 +57,16 @@ def run_all(
             run(only.camera, interrupts, sinks, region=region, limit=limit, tally=only.tally)
         return [only.tally.report()], interrupts.received
     errors: list[BaseException] = []
-    ended = threading.Event()
+    ended, telling = threading.Event(), threading.Lock()
+
+    def tell(frame: Frame, decision: Decision) -> None:
+        with telling:
+            watch(frame, decision)
 
     def loop(one: Watched) -> None:
         try:
-            run(one.camera, perceiver, one.sinks, region=region, limit=limit, tally=one.tally)
+            sinks = [*one.sinks, CallbackSink(tell)]
+            run(one.camera, perceiver, sinks, region=region, limit=limit, tally=one.tally)
         except BaseException as error:  # noqa: BLE001 -- raised again by the thread that waits
             errors.append(error)
             ended.set()
@@ -76,8 +81,9 @@ def run_all(
             interrupts.open()
             while any(thread.is_alive() for thread in threads) and not ended.wait(0.1):
                 continue
+            interrupts.close()
         except Ended:
-            pass
+            interrupts.close()
         closing = [threading.Thread(target=one.camera.close, daemon=True) for one in watched]
         for closer in closing:  # at once: each may wait for a driver that hangs
             closer.start()

@@ -125,10 +125,11 @@ def _refuse(
     show: bool,
 ) -> None:
     """Refuses what cannot be, before anything is opened."""
-    for path in (jsonl, video):
+    written = [_numbered(path, number, len(sources)) for path in (jsonl, video) for number in range(len(sources))]
+    for path in written:
         for source in sources:
             if path and path.exists() and Path(source).exists() and path.samefile(source):
-                raise UsageError(f"{path} is the source itself; name another file to write")
+                raise UsageError(f"{path} is a source itself; name another file to write")
     if jsonl_mb is not None and not 0 < jsonl_mb < float("inf"):
         raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {jsonl_mb:g}")
     if show and len(sources) > 1:

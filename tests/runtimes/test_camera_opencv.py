@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -110,6 +111,9 @@ def test_deep_pixels_are_refused_and_damaged_frames_are_none() -> None:
     deep: Any = Video(np.zeros((4, 6), np.uint16))
     with pytest.raises(CameraError, match="uint16"):
         OpenCvCapture(deep, "thermal").retrieve()
+    packed: Any = SimpleNamespace(get=lambda _: 0.0, retrieve=lambda: (True, np.zeros((4, 4, 2), np.uint8)))
+    with pytest.raises(CameraError, match="pixels of 2 channels; end the pipeline in `videoconvert"):
+        OpenCvCapture(packed, "usb").retrieve()
     for broken in (None, np.zeros((0, 0, 3), np.uint8), cv2.error("cut off")):
         video: Any = Video(broken)
         assert OpenCvCapture(video, "usb").retrieve() is None

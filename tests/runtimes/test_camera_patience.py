@@ -101,3 +101,44 @@ def test_an_attempt_that_ran_out_of_time_was_a_wait(monkeypatch: pytest.MonkeyPa
     waits = waits_between(1.5, monkeypatch)
     assert all(0.05 <= seconds <= 0.1 for seconds in waits)
     assert len(set(waits)) == 12
+
+
+def test_a_film_that_stalls_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stalling(Hanging):
+        fps = 100.0
+        endless = False
+
+        def grab(self) -> bool:
+            if self._left == 5:
+                time.sleep(0.5)  # a network share
+            return super().grab()
+
+    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
+    done = threading.Event()
+    done.set()
+    film = Stalling(10, done)
+    with LiveCamera(lambda: film, "porch", reconnects=False) as porch:
+        assert [frame.index for frame in porch][-1] == 9
+        assert porch.state.lost == 0
+
+
+def test_a_slow_camera_whose_frames_wait_for_their_turn_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.3)
+    hang = threading.Event()
+
+    class Slow(Hanging):
+        fps = 10.0
+
+        def grab(self) -> bool:
+            time.sleep(0.1)
+            return super().grab()
+
+    with LiveCamera(lambda: Slow(12, hang), "porch", rng=np.random.default_rng(0)) as porch:
+        frames = iter(porch)
+        for _ in range(2):
+            read = next(frames)
+            time.sleep(0.45)  # longer than it may be silent; meanwhile frames come
+            assert porch.freshest(read).index > read.index
+        assert next(frames) is not None
+        assert porch.state.lost == 0
+    hang.set()

@@ -10,13 +10,14 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from allweather.runtimes.camera import camera_from
+from allweather.runtimes import guard
+from allweather.runtimes.camera import Camera, LiveCamera, camera_from
 from allweather.runtimes.engine_fake import FakeEngine
-from allweather.runtimes.errors import EngineError, StalledError
+from allweather.runtimes.errors import EngineError, NoAnswerError, StalledError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.guard import GuardedEngine
 from allweather.runtimes.image import InputSpec
-from allweather.runtimes.loop import run
+from allweather.runtimes.loop import FAILURES_MOST, run
 from allweather.runtimes.perceiver import Perceiver
 
 PICTURE = np.zeros((1, 4, 4, 3), np.uint8)
@@ -94,7 +95,20 @@ def test_an_engine_that_never_recovers_is_given_up() -> None:
     for _ in range(5):
         with pytest.raises(EngineError, match="the device is lost"):
             bench.engine.run(PICTURE)
-    with pytest.raises(StalledError, match="started anew 5 times within 60 s in vain"):
+    with pytest.raises(StalledError, match="started anew 5 times in vain"):
+        bench.engine.run(PICTURE)
+    bench.end()
+
+
+def test_an_engine_that_hangs_for_good_is_given_up_however_long_that_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(guard, "RESTARTS_WITHIN", 0.0)
+    bench = Bench(hangs=set(range(1, 1000)))
+    bench.engine.run(PICTURE)
+    for _ in range(5):
+        with pytest.raises(EngineError, match=r"has not answered for 0\.1 s"):  # not the two minutes of a first call
+            bench.engine.run(PICTURE)
+    with pytest.raises(StalledError, match="started anew 5 times in vain"):
         bench.engine.run(PICTURE)
     bench.end()
 
@@ -127,3 +141,36 @@ def test_a_loop_ends_when_the_engine_only_fails() -> None:
 
     with pytest.raises(EngineError, match="broken"):
         run(camera_from([PICTURE[0]] * 20), Perceiver(Broken(2), ("a", "b"), InputSpec(4, 4)), [])
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_server_that_is_away_is_waited_for_by_a_live_camera(live: bool) -> None:
+    class Away(FakeEngine):
+        calls = 0
+
+        def run(self, images: Image) -> Floats:
+            self.calls += 1
+            if self.calls <= 2 * FAILURES_MOST:
+                raise NoAnswerError("no answer within 33 ms")
+            return super().run(images)
+
+    class Ticking:
+        fps, endless = 500.0, True
+
+        def grab(self) -> bool:
+            time.sleep(0.002)
+            return True
+
+        def retrieve(self) -> Image:
+            return PICTURE[0]
+
+        def close(self) -> None:
+            """Nothing to let go of."""
+
+    camera: Camera = LiveCamera(Ticking, "porch") if live else camera_from([PICTURE[0]] * 100)
+    with Perceiver(Away(2), ("dark", "bright"), InputSpec(4, 4)) as eyes:
+        if live:
+            assert run(camera, eyes, [], limit=1).drops.engine == 2 * FAILURES_MOST
+        else:
+            with pytest.raises(NoAnswerError):
+                run(camera, eyes, [])

@@ -26,7 +26,7 @@ from allweather.runtimes.frame import Budget, Decision, Frame, Image, StageTimes
 from allweather.runtimes.health import Health, Supervised, health
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.loop import run
-from allweather.runtimes.page import VIEWERS_MOST, Page, is_loopback
+from allweather.runtimes.page import STREAMS_MOST, VIEWERS_MOST, Page, is_loopback
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.tally import Tally
 
@@ -210,8 +210,28 @@ def test_viewers_that_never_read_slow_nothing_and_more_than_some_are_sent_away()
         assert report.decided == 300
         assert report.stages["sink"].p99 < 0.05
         assert len(page._server._viewers) <= VIEWERS_MOST
+        for line in lines[STREAMS_MOST:]:
+            line.close()
+        while len(page._server._viewers) > STREAMS_MOST:
+            time.sleep(0.01)
+        assert ask(page, "/healthz")[0] in (200, 503)  # however many are watching
+        assert ask(page, "/events") == (503, b"too many are watching; close another page\n")
         for line in lines:
             line.close()
+
+
+@pytest.mark.parametrize("decisions", [0, 1])
+def test_who_has_left_is_noticed_while_nothing_new_is_to_be_seen(decisions: int) -> None:
+    with Page([channel(decisions)], LOCAL) as page:
+        for _ in range(3):
+            line = connected(page)
+            line.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")
+            assert line.recv(8)
+            line.close()
+        deadline = time.monotonic() + 10
+        while page._server._viewers and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not page._server._viewers
 
 
 # ---- health

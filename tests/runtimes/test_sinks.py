@@ -168,6 +168,16 @@ def test_a_log_that_has_grown_is_laid_aside(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
 
 
+def test_a_log_that_was_taken_away_is_begun_anew_when_it_has_grown(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with opened(JsonlSink(path, rotate_bytes=1000)) as sink:
+        for index in range(50):
+            sink.write(frame(index), decision(index), None)
+            if index in (2, 20):
+                path.unlink()
+    assert json.loads(path.read_text().splitlines()[-1])["index"] == 49
+
+
 def test_a_log_in_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "log.jsonl", tmp_path):

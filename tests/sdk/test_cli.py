@@ -185,7 +185,9 @@ BAD = [
     ("run {bundle} --source {folder}/test/red --region 1,2,3", 2, "--region is x,y,width,height in pixels"),
     ("run {bundle} --source {folder}/test/red --budget-ms 0", 2, "a budget is above 0 milliseconds; got 0"),
     ("run {bundle} --source {folder}/test/red --limit 0", 2, "limit"),
-    ("run {bundle} --source {text} --video {text}", 2, "text.mp4 is the source itself; name another file"),
+    ("run {bundle} --source {text} --video {text}", 2, "text.mp4 is a source itself; name another file"),
+    ("run {bundle} --source {tmp}/a-0.mp4 --source {text} --video {tmp}/a.mp4", 2, "a-0.mp4 is a source itself"),
+    ("bench {bundle} --out {text}", 2, "--out is a folder for the report"),
     ("run {tmp}/trained.safetensors --source 0", 1, "is a checkpoint; make a bundle of it"),
     ("run {bundle} --source {folder}/test/red --video {tmp}/x.gif", 2, "a video is written as .mp4"),
     ("run {bundle} --source {folder}/test/red --jsonl {tmp}/text.mp4/x.jsonl", 1, "cannot write"),
@@ -202,7 +204,8 @@ def test_bad_input_gets_one_clear_line(
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "holiday.jpg").write_bytes(b"precious")
-    (tmp_path / "text.mp4").write_text("no video")
+    for name in ("text.mp4", "a-0.mp4"):
+        (tmp_path / name).write_text("no video")
     checkpoints.save(tmp_path / "trained.safetensors", checkpoint)
     before = sorted(tmp_path.rglob("*"))
     words = {

@@ -122,7 +122,7 @@ def test_a_camera_that_is_not_there_is_waited_for_and_ctrl_c_ends_it(
         address = running.stderr.readline()
     line = http.client.HTTPConnection(address.split("http://")[1].strip().strip("/"), timeout=5)
     deadline, told = time.monotonic() + 10, {}
-    while not any("99" in each for each in told.get("troubles", [])):
+    while not any("there is no camera" in each for each in told.get("troubles", [])):
         assert time.monotonic() < deadline, told
         line.request("GET", "/healthz")
         answer = line.getresponse()
@@ -172,6 +172,13 @@ def test_one_bad_source_ends_the_other(exported: tuple[Path, Manifest], folder: 
     done = CliRunner().invoke(app, ["run", str(exported[0]), *words])
     assert done.exit_code == 1
     assert "text.mp4 is no video" in done.stderr.replace("\n", " ")
+
+
+def test_a_bench_says_where_its_source_was_too_short(exported: tuple[Path, Manifest], folder: Path) -> None:
+    words = ["bench", str(exported[0]), "--looks", "1", "--engine", "onnx", "--source", str(folder / "test" / "red")]
+    there = len(list((folder / "test" / "red").iterdir()))
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["frames"] == there
+    assert f"ended after {there} of 200 frames" in CliRunner().invoke(app, words).stderr.replace("\n", " ")
 
 
 def test_a_bench_writes_a_page_a_picture_and_all_figures(exported: tuple[Path, Manifest], tmp_path: Path) -> None:

@@ -2,62 +2,118 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
+from collections import Counter
 
+import numpy as np
 import pytest
 
 from allweather.cli.loops import Watched, run_all
 from allweather.runtimes.camera import StoredCamera
 from allweather.runtimes.engine_fake import FakeEngine
 from allweather.runtimes.errors import CameraError
-from allweather.runtimes.frame import Image
+from allweather.runtimes.frame import Decision, Frame, Image
 from allweather.runtimes.image import InputSpec
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.tally import Tally
 
 
-class Slow:
-    """Gives no frame until it is closed, and closes when as many others as the barrier wants are closing, too."""
+class Ticking:
+    """Gives a frame every hundredth of a second, so many of them, and is never read and closed at once."""
 
     fps: float | None = None
-    endless = True
+    endless = False
 
-    def __init__(self, closing: threading.Barrier) -> None:
-        self._closing, self._closed = closing, threading.Event()
-        self.met = False
+    def __init__(self, frames: int = 2000) -> None:
+        self._left, self._within = frames, False
+        self.misused = self.closed = False
 
     def grab(self) -> bool:
-        self._closed.wait(20)
-        return False
+        self._within = True
+        time.sleep(0.01)
+        self._within = False
+        self.misused |= self.closed
+        self._left -= 1
+        return self._left >= 0
 
     def retrieve(self) -> Image | None:
-        return None
+        return np.zeros((8, 8, 3), np.uint8)
 
     def close(self) -> None:
-        try:
-            self._closing.wait(5)
-            self.met = True
-        finally:
-            self._closed.set()
+        self.misused |= self._within
+        self.closed = True
 
 
-class Failing(Slow):
+class Failing(Ticking):
     """Fails at once."""
 
     def grab(self) -> bool:
         raise CameraError("the cable is cut")
 
-    def close(self) -> None:
-        """Nothing to let go of."""
+
+class Meeting(StoredCamera):
+    """Closes when as many others as the barrier wants are closing, too."""
+
+    met = False
+
+    def __init__(self, closing: threading.Barrier) -> None:
+        super().__init__(Ticking(), "porch")
+        self._closing = closing
+
+    def _close(self) -> None:
+        if not self.met:
+            self._closing.wait(5)
+            self.met = True
+        super()._close()
+
+
+def nothing(frame: Frame, decision: Decision) -> None:
+    """Watches nothing."""
+
+
+def eyes() -> Perceiver:
+    return Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8))
 
 
 def test_cameras_are_closed_at_once_not_one_after_the_other() -> None:
     closing = threading.Barrier(2)
-    captures = [Slow(closing), Slow(closing), Failing(closing)]
+    cameras = [Meeting(closing), Meeting(closing), StoredCamera(Failing(), "gate")]
+    watched = [Watched(each, [], Tally()) for each in cameras]
+    with eyes() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
+        run_all(watched, perceiver, region=None, limit=None, watch=nothing)
+    assert all(each.met for each in cameras[:2])  # type: ignore[attr-defined]
+
+
+def test_no_source_is_closed_while_it_is_read() -> None:
+    captures = [Ticking(), Ticking(), Failing()]
     watched = [Watched(StoredCamera(each, "porch"), [], Tally()) for each in captures]
-    with (
-        Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8)) as eyes,
-        pytest.raises(CameraError, match="the cable is cut"),
-    ):
-        run_all(watched, eyes, region=None, limit=None, watch=lambda frame, decision: None)
-    assert all(each.met for each in captures[:2])
+    with eyes() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
+        run_all(watched, perceiver, region=None, limit=None, watch=nothing)
+    assert [each.closed for each in captures] == [True] * 3
+    assert not any(each.misused for each in captures)
+
+
+def test_each_decision_of_several_cameras_is_told() -> None:
+    told: Counter[str] = Counter()
+    watched = [Watched(StoredCamera(Ticking(3), "porch"), [], Tally()) for _ in range(2)]
+    with eyes() as perceiver:
+        run_all(watched, perceiver, region=None, limit=None, watch=lambda _, decision: told.update([decision.label]))
+    assert told.total() == 6
+
+
+def test_a_signal_while_loops_end_is_kept_and_the_error_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lingering(StoredCamera):
+        """Takes its time to close; meanwhile a signal comes."""
+
+        def close(self) -> None:
+            if not self._closed:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.3)
+            super().close()
+
+    cameras = [Lingering(Ticking(), "porch"), StoredCamera(Failing(), "gate")]
+    with eyes() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
+        run_all([Watched(each, [], Tally()) for each in cameras], perceiver, region=None, limit=None, watch=nothing)
