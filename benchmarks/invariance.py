@@ -101,6 +101,7 @@ def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fa
         data = dataset.reduced(run.fraction, 0).mislabelled(run.noise, 0)
         settings = FitSettings(epochs=run.longer * given.epochs, seed=seed)
         made = train([given.arch] * run.networks, data, settings, out, fabric=fabric, recipe=run.recipe)
+        out.with_suffix(".json").unlink(missing_ok=True)  # of one that was there before
         print(run.name, seed, made[0].metrics, flush=True)
     return accuracies(out, dataset)
 

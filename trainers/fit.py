@@ -203,7 +203,8 @@ class _Run:
         tensors = {f"model.{key}": value for key, value in self.plain.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
         for name, parameter in self.plain.named_parameters():
-            tensors[f"momentum.{name}"] = self.optimizer.state[parameter]["momentum_buffer"]
+            if "momentum_buffer" in self.optimizer.state[parameter]:  # none of a weight that is not trained
+                tensors[f"momentum.{name}"] = self.optimizer.state[parameter]["momentum_buffer"]
         header = {
             "identity": self.identity,
             "epoch": self.epoch,
@@ -214,8 +215,16 @@ class _Run:
 
     def load(self) -> None:
         """Goes back to where the resume file was written, if there is one."""
-        if self.resume is None or not self.resume.exists():
+        if self.resume is None:
             return
+        found = all_reduced(self.fabric, torch.tensor(float(self.resume.exists()), device=self.fabric.device), "sum")
+        if not found:
+            return
+        if found < self.fabric.world_size:  # machines would go on from different weights
+            raise TrainingError(
+                f"{self.resume} is not there for all {self.fabric.world_size} processes; choose a folder that all "
+                "machines share, or delete it to begin anew"
+            )
         try:
             tensors, header = tensorfile.read(self.resume)
         except CheckpointError as error:
@@ -228,7 +237,8 @@ class _Run:
         self.plain.load_state_dict(_part(tensors, "model."))
         self.average.model.load_state_dict(_part(tensors, "average."))
         for name, parameter in self.plain.named_parameters():
-            self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(parameter.device)
+            if (kept := tensors.get(f"momentum.{name}")) is not None:
+                self.optimizer.state[parameter]["momentum_buffer"] = kept.to(parameter.device)
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_row(row) for row in header["history"]]

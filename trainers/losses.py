@@ -86,6 +86,8 @@ class _RelativeDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         maps, distance, scale = ctx.saved_tensors
+        if not maps.is_contiguous(memory_format=torch.channels_last):
+            maps = maps.contiguous()  # else rows are a copy, as after a permute, and what is written to them is lost
         clean, distorted = _rows(maps).chunk(2)
         share = 2 * gradient / clean.numel()  # of one entry of one picture, twice: both terms come from squares
         out = torch.empty_like(maps)

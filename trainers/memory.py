@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from tempfile import TemporaryFile
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
 
+from allweather.runtimes.errors import writing
 from allweather.runtimes.frame import Image
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
@@ -32,9 +34,14 @@ def keep_freed_memory() -> bool:
 
 
 def room(shape: tuple[int, ...]) -> Image:
-    """Uninitialised uint8 of that shape, in memory where it fits, else in an unnamed file on disk."""
+    """Uninitialised uint8 of that shape, in memory where it fits, else in an unnamed file on disk.
+
+    Raises:
+        OutputError: the disk has no room for it; else a write to the mapping would end the process.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if math.prod(shape) <= SHARE * memory:
         return np.empty(shape, np.uint8)
-    with TemporaryFile() as file:  # the mapping outlives it
+    with writing(Path(gettempdir())), TemporaryFile() as file:  # the mapping outlives it
+        os.posix_fallocate(file.fileno(), 0, math.prod(shape))
         return np.memmap(file, np.uint8, "w+", shape=shape)

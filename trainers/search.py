@@ -72,8 +72,11 @@ def search_gamma(
     )
     model = start.classifier().to(fabric.device)
     clean = augmented_accuracy(model, dataset.val.to(fabric.device))
-    copies = str(settings.distortion(start.strengths).identity)  # a learned augmentation of that name may be another
-    identity = [weights_digest(model), dataset.fingerprint(), repr(dataclasses.replace(settings, gamma=None)), copies]
+    identity = [
+        weights_digest(model), dataset.fingerprint(), repr(dataclasses.replace(settings, gamma=None)),
+        str(settings.distortion(start.strengths).identity),  # a learned augmentation of that name may be another
+        str(sorted(start.strengths.items())), str(fabric.world_size), str(clean),
+    ]  # fmt: skip
     done, short = _read(keep, identity), dataclasses.replace(settings.fit, epochs=EPOCHS)
     for gamma in GRID[len(done) :]:
         trial = dataclasses.replace(settings.with_gamma(gamma), fit=short)

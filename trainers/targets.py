@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -89,7 +90,9 @@ def open_target(path: Path, *, engine: str | None = None, precision: str | None 
         if engine or precision:
             raise UsageError("a checkpoint runs in torch at fp32; --engine and --precision are for bundles")
         trained = checkpoints.load(path)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device("cpu")
+        if torch.cuda.is_available():  # of several processes each has its own
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if device.type == "cpu":
             keep_freed_memory()  # three times the pictures a second with MobileNetV2 at 32 px
         model = trained.classifier().to(device)

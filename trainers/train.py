@@ -89,7 +89,8 @@ def _checkpoint(
     settings: dict[str, Any],
     history: Sequence[EpochReport],
 ) -> Checkpoint:
-    side = dataset.train.images.shape[1]
+    side, name = dataset.train.images.shape[1], OTHER.format(number)
+    own = [dataclasses.replace(row, val_accuracy=row.others.get(name, row.val_accuracy)) for row in history]
     return Checkpoint(
         arch=arch,
         classes=dataset.classes,
@@ -98,11 +99,8 @@ def _checkpoint(
         data=dataset.name,
         seed=settings["seed"],
         settings=settings,
-        metrics={
-            "val_accuracy": history[-1].others.get(OTHER.format(number), history[-1].val_accuracy),
-            "seconds": sum(row.seconds for row in history),
-        },
-        history=tuple(row.row() for row in history),
+        metrics={"val_accuracy": own[-1].val_accuracy, "seconds": sum(row.seconds for row in history)},
+        history=tuple(row.row() for row in own),
     )
 
 

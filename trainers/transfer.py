@@ -5,7 +5,7 @@ Four test sets, the same for every target: the pictures as they are, shifted, in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -70,7 +70,7 @@ def frozen(split: Split, name: str) -> Image:
     """
     rng = torch.Generator().manual_seed(SEED)
     if name == "random crop":
-        return as_image(_moved(split, rng))
+        return np.concatenate([as_image(part) for part in _moved(split, rng)])
     if name == "original":
         return split.images.numpy()
     change = grayscale if name == "grayscale" else lambda images: jittered(images, rng)
@@ -135,16 +135,17 @@ def clusters(target: Target, dataset: Dataset) -> Floats:
         raise UsageError(f"{SAMPLES} test pictures are needed to draw their variants; {dataset.name} has fewer")
     rng = torch.Generator().manual_seed(SEED)
     some = torch.linspace(0, len(dataset.test) - 1, SAMPLES).long().repeat_interleave(VARIANTS)
-    images = as_image(jittered(_moved(dataset.test.take(some), rng), rng))
+    images = as_image(jittered(torch.cat(list(_moved(dataset.test.take(some), rng))), rng))
     placed = TSNE(perplexity=VARIANTS - 1, init="pca", random_state=SEED).fit_transform(target.features(images))
     return np.asarray(placed, np.float32).reshape(SAMPLES, VARIANTS, 2)
 
 
-def _moved(split: Split, rng: torch.Generator) -> Tensor:
-    """Each picture moved at random, as in training but not mirrored."""
+def _moved(split: Split, rng: torch.Generator) -> Iterator[Tensor]:
+    """Each picture moved at random, as in training but not mirrored; in batches."""
     most, count = round(SHIFT * split.images.shape[1] / 32), len(split)
     moves = torch.randint(-most, most + 1, (count, 2), generator=rng)
-    return gather(split, torch.arange(count), moves, torch.zeros(count, dtype=torch.bool))[0]
+    for some in torch.split(torch.arange(count), BATCH):
+        yield gather(split, some, moves[some], torch.zeros(len(some), dtype=torch.bool))[0]
 
 
 def _batched(run: Callable[[Image], Floats], images: Image) -> Floats:

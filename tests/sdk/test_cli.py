@@ -91,6 +91,7 @@ def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
         assert loaded.metrics["val_accuracy"] == each["val_accuracy"]
         assert loaded.settings["together"] == ["resnet20", "mobilenetv2"]
         assert (loaded.settings["method"], loaded.settings["weight"]) == ("multi-ait", 3.0)
+        assert loaded.history[-1]["val_accuracy"] == loaded.metrics["val_accuracy"]  # its own
     twins = ["--arch", "resnet20", "--arch", "resnet20", "--method", "dml", "--epochs", 1]
     shown = run("train", "--data", f"folder:{folder}", "--size", 32, *twins, "--out", tmp_path / "d.safetensors")
     assert shown.stdout.count("resnet20") == 2

@@ -76,6 +76,19 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(dataset: Dataset, tmp
     assert history[-1].val_accuracy == second[-1].val_accuracy
 
 
+def test_a_run_with_a_frozen_layer_goes_on(dataset: Dataset, tmp_path: Path) -> None:
+    def frozen() -> nn.Module:
+        model = small_model()
+        next(model.parameters()).requires_grad_(requires_grad=False)
+        return model
+
+    with pytest.raises(StoppedError):
+        fit(frozen(), dataset, SETTINGS, 0.05, fabric=launch(), resume=tmp_path / "a", watch=stop_at(7))  # type: ignore[arg-type]
+    made, history = fit(frozen(), dataset, SETTINGS, 0.05, fabric=launch(), resume=tmp_path / "a")
+    assert len(history) == SETTINGS.epochs
+    torch.testing.assert_close(next(made.parameters()), next(small_model().parameters()))
+
+
 def test_it_learns_and_the_loss_falls(dataset: Dataset) -> None:
     _, history = fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch())
     assert history[-1].loss < history[0].loss

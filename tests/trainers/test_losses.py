@@ -49,6 +49,16 @@ def test_its_gradients_are_those_of_autograd(memory: torch.memory_format) -> Non
     assert ours.grad.is_contiguous(memory_format=memory)
 
 
+def test_a_layer_that_lies_otherwise_in_memory_gets_its_gradient() -> None:
+    plain = maps(4, 5, 3).requires_grad_()
+    turned = plain.detach().permute(0, 2, 1).contiguous().permute(0, 2, 1).requires_grad_()  # as after a transpose
+    for each in (plain, turned):
+        feature_map_loss([each]).backward()
+    assert plain.grad is not None
+    assert turned.grad is not None
+    torch.testing.assert_close(turned.grad, plain.grad)
+
+
 def test_it_does_not_depend_on_the_scale_of_a_layer() -> None:
     layer = maps(4, 3, 2, 2)
     assert float(feature_map_loss([layer])) == pytest.approx(float(feature_map_loss([1000 * layer])))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from allweather.runtimes.errors import OutputError
+from allweather.trainers import memory
 
 FAULTS = """
 import resource, sys
@@ -32,3 +37,13 @@ def faults(mode: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the switch")
 def test_what_was_freed_is_reused() -> None:
     assert faults("keep") < 0.2 * faults("default")
+
+
+def test_a_disk_without_room_is_said_before_it_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(memory, "SHARE", 0.0)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OutputError, match="the disk is full; free some space"):
+        memory.room((2, 4, 4, 3))
