@@ -28,8 +28,8 @@ LONGEST_NAME = 24  # of a row of a table that is not broken, however narrow the 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)  # ":b:" is a part of an address, too
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -46,9 +46,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:  # whoever read our output has left
             sys.stdout = None  # else Python complains when it flushes at exit
             raise typer.Exit(1) from None
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if interrupted:
                 raise _interrupted() from None
+            if _is_full(error):
+                err.print("[red]error:[/red] the memory is full; try a smaller --batch or --size, or fewer pictures")
+                raise typer.Exit(1) from None
             if "gloo" not in str(error):
                 raise
             err.print("[red]error:[/red] another process of this run has ended; start the run again, it goes on")
@@ -60,6 +63,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(_exit_code(error)) from None
 
     return run
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether memory ran out, of Python, or of torch on a GPU or a CPU."""
+    told = any(words in str(error) for words in ("DefaultCPUAllocator", "not enough memory"))
+    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or told
 
 
 def _exit_code(error: Exception) -> int:

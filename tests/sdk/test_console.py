@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from allweather.cli import console
+
 SWALLOWED = """
 import os, signal, sys, time
 import typer
@@ -44,6 +46,35 @@ def test_without_one_the_error_is_said() -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.strip() == "error: a library took it for a fault of its own"
+
+
+FULL = """
+import torch, typer
+from allweather.cli.console import guarded
+
+@guarded
+def command() -> None:
+    {what}
+
+app = typer.Typer()
+app.command()(command)
+app(args=[])
+"""
+
+
+@pytest.mark.parametrize(
+    "what", ["torch.empty(2**60)", "raise torch.OutOfMemoryError('CUDA out of memory')", "bytearray(2**62)"]
+)
+def test_a_full_memory_is_one_line(what: str) -> None:
+    words = [sys.executable, "-c", FULL.format(what=what)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "error: the memory is full; try a smaller --batch or --size, or fewer pictures"
+
+
+def test_an_address_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    console.result({"source": "rtsp://[2001:db8:a:b::1]/door"}, True, "run")
+    assert "2001:db8:a:b::1" in capsys.readouterr().out
 
 
 IMPORTING = """
