@@ -35,6 +35,9 @@ from allweather.trainers.view_losses import ViewLosses, view_losses
 
 CLEAN_LOSS = 0.001  # of the classifier's accuracy that choosing views may cost on clean pictures
 EPSILON = 1e-6  # by which a margin is above the gap that it closes
+OPPOSITE = {"rotate-20": "rotate+20", "rotate+20": "rotate-20"}
+# the column that a view's loss is in where the picture is mirrored: what was right to turn to the left, is to the right
+MIRRORED = tuple(list(VIEWS).index(OPPOSITE.get(name, name)) for name in VIEWS)
 
 
 @dataclass(frozen=True)
@@ -76,23 +79,29 @@ class RankObjective:
         loss_name: of `RANK_LOSSES`.
         train: what the classifier makes of the views of the training pictures.
         val: likewise, to be judged by.
+        mirrors: mirror half of the pictures, and their losses with them: the loop alone would mirror no targets.
     """
 
     loss_name: str
     train: ViewLosses
     val: ViewLosses
+    mirrors: bool
 
     shifted = (True,)
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The loss and a hash of the targets."""
+        """The loss, a hash of the targets, and whether they are mirrored."""
         digest = hashlib.sha256(self.train.losses.numpy().tobytes())
-        return {"loss": self.loss_name, "targets": digest.hexdigest()[:16]}
+        return {"loss": self.loss_name, "targets": digest.hexdigest()[:16], "mirrors": self.mirrors}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """The rank loss of a batch."""
         true = self.train.losses[labels.cpu()].to(images.device)
+        if self.mirrors:
+            turned = torch.rand(len(images), generator=rng, device=images.device) < 0.5
+            images = torch.where(turned[:, None, None, None], images.flip(3), images)
+            true = torch.where(turned[:, None], true[:, list(MIRRORED)], true)
         return RANK_LOSSES[self.loss_name](model(images).float(), true)
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
@@ -188,7 +197,7 @@ def train_predictor(
         targets: of the classifier; see `view_losses`.
         seen: size of their pictures.
         settings: see there.
-        mirrors: whether a mirrored picture keeps its class.
+        mirrors: whether a mirrored picture keeps its class; see `RankObjective`.
         fabric: launched.
         resume: file to save the run in and to go on from.
         watch: told of every step and epoch.
@@ -202,8 +211,8 @@ def train_predictor(
     torch.manual_seed(settings.fit.seed)
     model = build_predictor(settings.kind, seen)
     train, val = targets.fold()
-    objective = RankObjective(settings.loss, train, val)
-    dataset = Dataset("view losses", tuple(VIEWS), _rows(train), _rows(val), _rows(val), mirrors)
+    objective = RankObjective(settings.loss, train, val, mirrors)
+    dataset = Dataset("view losses", tuple(VIEWS), _rows(train), _rows(val), _rows(val), mirrors=False)
     peak_rate = settings.fit.peak_rate or PREDICTORS[settings.kind].peak_rate * settings.fit.batch / 128
     averaged, history = fit(
         model, dataset, settings.fit, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
