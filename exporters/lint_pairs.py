@@ -69,7 +69,8 @@ def integer_type(graph: Graph) -> Iterator[Finding]:
         kind = _type(graph, node)
         if kind in (TensorProto.INT8, TensorProto.INT32, TensorProto.UNDEFINED):  # int32: see `wide_bias`
             continue
-        name = TensorProto.DataType.Name(kind).lower()
+        known = kind in TensorProto.DataType.values()  # a file may be of a newer onnx
+        name = TensorProto.DataType.Name(kind).lower() if known else f"type {kind}"
         text = f"is {name}; TensorRT runs INT8 on int8 only"
         if kind == TensorProto.UINT8:
             text = "is uint8; TensorRT takes it for int8, which cuts off the upper half, or refuses it"

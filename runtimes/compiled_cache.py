@@ -19,12 +19,13 @@ CACHE_BYTES = 1 << 30  # of entries that are kept; those used longest ago go fir
 DIGEST = hashlib.sha256().digest_size
 
 
-def compiled_before(parts: tuple[object, ...], compile_now: Callable[[], bytes]) -> bytes:
+def compiled_before(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, refused: bool = False) -> bytes:
     """What was compiled for these parts, from the cache or now.
 
     Args:
         parts: all that it depends on.
         compile_now: returns it anew.
+        refused: what is in the cache is of no use; it is replaced.
     """
     folder = cache_folder("openvino")
     path = folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
@@ -35,7 +36,7 @@ def compiled_before(parts: tuple[object, ...], compile_now: Callable[[], bytes])
         return compile_now()
     with suppress(OSError):
         entry = path.read_bytes()
-        if hashlib.sha256(entry[DIGEST:]).digest() == entry[:DIGEST]:
+        if not refused and hashlib.sha256(entry[DIGEST:]).digest() == entry[:DIGEST]:
             path.touch()
             return entry[DIGEST:]
     blob = compile_now()

@@ -142,7 +142,7 @@ class OpenvinoEngine:
             if not new:
                 with suppress(RuntimeError):  # whole, but not to a device's liking: its driver is another now
                     return self._core.import_model(io.BytesIO(blob), self._device, options)
-                compile_now()
+                compiled_before(parts, compile_now, refused=True)
             return new[0]
         except RuntimeError as error:
             raise EngineError(f"openvino refuses the model: {_line(error)}; export it again") from error

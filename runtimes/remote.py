@@ -189,10 +189,11 @@ def _parts(address: str) -> tuple[str, int]:
     """
     try:
         split = urlsplit(address)
-        port = split.port or http.client.HTTP_PORT
+        port = http.client.HTTP_PORT if split.port is None else split.port
     except ValueError:
         split, port = urlsplit(""), 0
     bare = split.path in ("", "/") and not (split.query or split.fragment or "@" in split.netloc)
-    if split.scheme != "http" or not split.hostname or not split.hostname.isprintable() or not bare:
+    host = split.hostname or ""
+    if split.scheme != "http" or not host.isprintable() or not host or " " in host or not port or not bare:
         raise UsageError("a server's address is http://HOST:PORT, with nothing before the host or after the port")
-    return split.hostname, port
+    return host, port

@@ -82,7 +82,7 @@ def _build_information(text: str) -> dict[str, str]:
 def _engines() -> Iterator[Finding]:
     try:
         from allweather.runtimes.engine import statuses
-    except ModuleNotFoundError as error:  # cv2 is missing, which was said above
+    except ImportError as error:  # cv2 is missing or does not load, which was said above
         yield Finding("engines", False, str(error))
         return
     for status in statuses():
@@ -96,7 +96,7 @@ def _gpu() -> Iterator[Finding]:
         from allweather.runtimes.built_engines import built_engines
         from allweather.runtimes.cuda_device import open_cuda
         from allweather.runtimes.tensorrt_library import open_library
-    except ModuleNotFoundError:  # said above
+    except ImportError:  # said above
         return
     for flavour in ("tensorrt", "tensorrt_rtx"):
         try:

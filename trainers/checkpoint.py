@@ -206,7 +206,8 @@ def import_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: Inp
     for theirs, ours in (("fc", "linear"), ("linear", "fc")):
         if f"{ours}.weight" in own and f"{theirs}.weight" in weights:
             for part in ("weight", "bias"):
-                weights[f"{ours}.{part}"] = weights.pop(f"{theirs}.{part}")
+                if f"{theirs}.{part}" in weights:
+                    weights[f"{ours}.{part}"] = weights.pop(f"{theirs}.{part}")
     for key in own:  # counters of BatchNorm, which decide nothing and which older files do not have
         if key.endswith("num_batches_tracked") and key not in weights:
             weights[key] = own[key]

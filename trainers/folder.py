@@ -69,7 +69,7 @@ def _split(folder: Path, classes: tuple[str, ...], side: int, notes: list[str]) 
         (path, label)
         for label, name in enumerate(classes)
         for path in sorted((folder / name).rglob("*"))
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in SUFFIXES and not path.is_dir()
     ]
     if not files:
         return None
@@ -93,7 +93,10 @@ def _split(folder: Path, classes: tuple[str, ...], side: int, notes: list[str]) 
 
 def _decode_into(path: Path, place: Image, spec: InputSpec) -> bool:
     """Reads one picture into `place` (uint8 [side, side, 3], RGB); says whether it could."""
-    picture = decode(path.read_bytes())
+    try:
+        picture = decode(path.read_bytes())
+    except OSError:  # a link to nothing, or no permission
+        return False
     if picture is None:
         return False
     place[...] = spec.prepare(picture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -70,8 +71,9 @@ def measure(
         OutputError: `keep` cannot be written.
     """
     began = time.perf_counter()
-    if baseline is not None:  # missing ones are to be heard of before hours are spent
-        mean_corruption_error({name: 1.0 for name in corrupted.names if name in COMMON}, baseline.errors)
+    wanted = {name: 1.0 for name in corrupted.names if name in COMMON}
+    if baseline is not None and wanted:  # missing ones are to be heard of before hours are spent
+        mean_corruption_error(wanted, baseline.errors)
     clean = score(target.answer(dataset.test.images.numpy()), dataset.test.labels.numpy())
     keys = list(product(corrupted.names, SEVERITIES))
     place = keep / identity_of(target, corrupted, dataset) if keep else None
@@ -155,16 +157,26 @@ def _cell_answers(target: Target, corrupted: CorruptedSet, key: Key, place: Path
 
 def identity_of(target: Target, corrupted: CorruptedSet | None, dataset: Dataset) -> str:
     """Of a target and its pictures, so that finished cells of others are not taken for theirs."""
-    first = dataset.test.images[:16].numpy()
+    images = dataset.test.images.numpy()
     facts: list[object] = [str(target.path), target.model, dataset.name, len(dataset.test)]
-    arrays = [first, dataset.test.labels.numpy(), target.answer(first).argmax(1)]
+    arrays = [images, dataset.test.labels.numpy(), target.answer(images[:16]).argmax(1)]
     if corrupted:
-        facts += [corrupted.source, corrupted.names, len(corrupted.labels)]
+        facts += [corrupted.source, corrupted.names, len(corrupted.labels), _version(corrupted.source)]
         arrays += [next(corrupted.batches(corrupted.names[0], SEVERITIES[-1], 16)), corrupted.labels]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(target.fingerprint.encode())
+    return digest.hexdigest()[:16]
+
+
+def _version(source: str) -> str:
+    """Digest of names, sizes and times of the files of a set on disk; nothing of one that is generated."""
+    digest = hashlib.sha256()
+    for folder, _, names in sorted(os.walk(source)):
+        for name in sorted(names):
+            about = (Path(folder) / name).stat()
+            digest.update(f"{folder}/{name} {about.st_size} {about.st_mtime_ns};".encode())
     return digest.hexdigest()[:16]
 
 

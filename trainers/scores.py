@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.frame import Floats
 
 BINS = 15  # of the calibration error, as in Guo et al. 2017 (arXiv:1706.04599)
@@ -42,7 +42,16 @@ def score(logits: Floats, labels: npt.NDArray[np.int64]) -> Scores:
     Args:
         logits: float32 [n, C].
         labels: int64 [n].
+
+    Raises:
+        EngineError: some answers are no finite numbers.
     """
+    bad = len(logits) - int(np.isfinite(logits).all(axis=1).sum())
+    if bad:
+        raise EngineError(
+            f"{bad} of {len(logits)} answers are no finite numbers: the weights are damaged, or overflow in this "
+            "precision; train, import or export it again"
+        )
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     chances = np.exp(logs)

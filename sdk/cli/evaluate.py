@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allweather.cli.console import guarded, plain, progress, result, say, table
-from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed, report_folder
+from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed, beside, report_folder
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _policies(
     asked = [parse_policy(text, target.policies) for text in dict.fromkeys(texts)]
     dataset = target.open_data(data, download=download)
     source = _source(target, dataset, corrupted, seed) if corrupted else None
-    keep = out.with_name(f".{out.name}.cells") if out else None
+    keep = beside(out, ".cells")
     with progress("evaluate", None) as update:
 
         def watch(done: int, total: int) -> None:
@@ -224,7 +224,7 @@ def _robustness(
 
     against = read_baseline(baseline) if baseline else None
     fabric = launch(devices)
-    keep = out.with_name(f".{out.name}.cells") if out else None
+    keep = beside(out, ".cells")
     results: list[Robustness] = []
     seen: list[dict[str, Image]] = []
     with progress("evaluate", None) as update:

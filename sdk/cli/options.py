@@ -51,7 +51,7 @@ class Arithmetic(str, Enum):
 
 
 Data = Annotated[str, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")]
-Seed = Annotated[int, typer.Option(help="of all chance in it: the same seed, the same result")]
+Seed = Annotated[int, typer.Option(min=0, help="of all chance in it: the same seed, the same result")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 Download = Annotated[bool, typer.Option("--download", help="fetch CIFAR into ROOT if it is not there")]
 CheckpointFile = Annotated[Path, typer.Argument(help="a checkpoint (.safetensors)")]
@@ -90,6 +90,11 @@ def report_folder(path: Path | None) -> Path | None:
     if path is not None:
         check_file(path / "report.html")
     return path
+
+
+def beside(path: Path | None, suffix: str) -> Path | None:
+    """The hidden place beside a folder for what is kept until it is there; also of "." and ".."."""
+    return path.resolve().with_name(f".{path.resolve().name}{suffix}") if path else None
 
 
 def refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None:

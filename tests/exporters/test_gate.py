@@ -76,6 +76,7 @@ def test_answers_that_are_no_numbers_are_refused(precision: Precision, bad: floa
     got[3, 1] = bad
     verdict = judge(Answers(wanted, got), Answers(wanted, wanted), labels, precision)
     assert "its logits are off by 1e+09" in verdict.reason
+    assert np.isfinite(tolerance(precision, got, wanted))
 
 
 def test_a_predictor_must_keep_its_order() -> None:

@@ -98,6 +98,8 @@ def test_what_was_compiled_before_is_used_again(cache: Path) -> None:
     assert len(calls) == 1
     compiled_before(("a", 2), compile_now)
     assert len(calls) == 2
+    assert compiled_before(("a", 2), lambda: b"anew", refused=True) == b"anew"
+    assert compiled_before(("a", 2), compile_now) == b"anew"
     assert cache.stat().st_mode & 0o777 == 0o700
 
 

@@ -209,7 +209,8 @@ def test_what_speaks_something_else_gets_one_clear_line(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "host:8000", "https://host:8000", "http://", "http://host:99999", "http://host:8000/v2", "http://host?a=b",
+    ["", "host:8000", "https://host:8000", "http://", "http://host:99999", "http://my host:80", "http://host:0",
+     "http://host:8000/v2", "http://host?a=b",
      "http://me:secret@host:8000", "ftp://secret@host", "http://[::1", "file:///etc/passwd"],
 )  # fmt: skip
 def test_an_address_that_is_none_is_refused_and_not_repeated(address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Any
 
@@ -43,6 +44,23 @@ def test_a_machine_without_any_of_it_names_every_cure(monkeypatch: pytest.Monkey
         assert not works
         assert cure in text
     assert "gpu" not in said
+
+
+BROKEN = """
+import sys
+class Broken:
+    def find_spec(self, name, *_):
+        if name == "cv2":
+            raise ImportError("libGL.so.1: cannot open shared object file")
+sys.meta_path.insert(0, Broken())
+from allweather.diagnosis import diagnose
+print([each.text for each in diagnose().findings if each.name == "engines"])
+"""
+
+
+def test_a_cv2_that_does_not_load_is_a_finding() -> None:
+    done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, timeout=120)
+    assert "libGL.so.1" in done.stdout, done.stderr
 
 
 def test_a_machine_without_a_gpu_says_so(jetson: Any) -> None:

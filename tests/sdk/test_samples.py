@@ -51,7 +51,7 @@ def test_watch(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
 
 def test_train(folder: Path, tmp_path: Path) -> None:
     said = sample("train.py", folder, tmp_path / "colours.aw")
-    assert "openvino int8" in said
+    assert "openvino fp32" in said  # and the fastest other one, which on a busy machine may be any
     assert "accuracy 0.333" not in said, "it learned nothing: one answer to all three classes"
     assert (tmp_path / "colours.aw" / "manifest.json").is_file()
 

@@ -187,3 +187,13 @@ def test_import_names_what_does_not_fit(tmp_path: Path, trained: Checkpoint) -> 
         import_state_dict(path, "resnet32", CLASSES, InputSpec(32, 32))
     with pytest.raises(CheckpointError, match=r"linear.weight has the shape \[3, 64\] where"):
         import_state_dict(path, "resnet20", ("a", "b"), InputSpec(32, 32))
+    save_file(
+        {
+            f"fc.{'weight'}" if key == "linear.weight" else key: value
+            for key, value in trained.weights.items()
+            if key != "linear.bias"
+        },
+        path,
+    )
+    with pytest.raises(CheckpointError, match=r"linear.bias is missing"):
+        import_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))

@@ -47,6 +47,15 @@ def test_a_corrupt_picture_is_named_left_out_and_counted(
     assert data.notes == ("train: 2 of 120 pictures could not be read and are left out",)
 
 
+def test_a_link_to_nothing_is_left_out(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data/train/green/link.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "data/train/green/folder.png").mkdir()
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert len(data.train) == 120
+    assert data.notes == ("train: 1 of 121 pictures could not be read and are left out",)
+
+
 def test_large_sets_live_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = open_dataset(f"folder:{folder}", 16)
     monkeypatch.setattr(memory, "SHARE", 0.0)

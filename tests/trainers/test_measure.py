@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -7,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.frame import Floats, Image
 from allweather.runtimes.manifest import Manifest
 from allweather.trainers import checkpoint as checkpoints
 from allweather.trainers.baselines import Baseline
 from allweather.trainers.checkpoint import Checkpoint
 from allweather.trainers.corrupt import COMMON, EXTRA
-from allweather.trainers.corrupt.sets import Generated
-from allweather.trainers.measure import measure
+from allweather.trainers.corrupt.sets import Generated, open_set
+from allweather.trainers.corrupt.write import write_set
+from allweather.trainers.measure import identity_of, measure
 from allweather.trainers.robustness import Robustness
+from allweather.trainers.scores import score
 from allweather.trainers.splits import Dataset
 from allweather.trainers.targets import Target, open_target
 
@@ -100,6 +103,30 @@ def test_a_killed_measurement_goes_on(target: Target, dataset: Dataset, tmp_path
     calls = 0
     measure(counted, dataset, replace(generated(dataset), seed=8), keep=tmp_path)  # another set takes none of them
     assert calls == 2 + 15
+
+
+def test_cells_of_other_pictures_are_not_taken(target: Target, dataset: Dataset, tmp_path: Path) -> None:
+    changed = dataset.test.images.clone()
+    changed[20:] = 0
+    other = replace(dataset, test=replace(dataset.test, images=changed))
+    assert identity_of(target, None, other) != identity_of(target, None, dataset)
+    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
+    write_set(images, labels, dataset.classes, tmp_path / "c", data="colours", names=("fog",))
+    stored = open_set(tmp_path / "c", dataset.classes, target.input)
+    before = identity_of(target, stored, dataset)
+    assert identity_of(target, stored, dataset) == before
+    os.utime(tmp_path / "c" / "fog.npy", (1, 1))
+    assert identity_of(target, stored, dataset) != before
+
+
+def test_a_baseline_beside_a_set_without_common_corruptions(target: Target, dataset: Dataset) -> None:
+    some, _ = measure(target, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {}))
+    assert (some.common, some.mce) == (None, None)
+
+
+def test_answers_that_are_no_numbers_are_said() -> None:
+    with pytest.raises(EngineError, match="2 of 3 answers are no finite numbers"):
+        score(np.array([[0, 1], [np.nan, 0], [np.inf, 0]], np.float32), np.zeros(3, np.int64))
 
 
 def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(target: Target, dataset: Dataset) -> None:

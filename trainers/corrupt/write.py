@@ -9,8 +9,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -151,6 +153,8 @@ def _begin(part: Path, settings: Settings, images: Images, labels: Labels) -> No
         shape = (len(SEVERITIES) * len(labels), *images.shape[1:])
         for name in settings.names:
             np.lib.format.open_memmap(part / f"{name}.npy", "w+", np.uint8, shape)
+            with (part / f"{name}.npy").open("r+b") as file:  # else a full disk ends a worker when it writes
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     else:
         for name, severity, label in itertools.product(settings.names, SEVERITIES, np.unique(labels)):
             (part / name / str(severity) / settings.classes[label]).mkdir(parents=True)
@@ -171,7 +175,12 @@ def _make(part: Path, settings: Settings, processes: int, watch: Callable[[int, 
         made = {pool.submit(_make_unit, part, settings, unit): unit for unit in left}
         try:
             for number, future in enumerate(as_completed(made), len(units) - len(left) + 1):
-                future.result()
+                try:
+                    future.result()
+                except BrokenProcessPool:
+                    raise OutputError(
+                        "a process was ended from outside, as where memory is full; start again, it goes on"
+                    ) from None
                 journal.write(f"{made[future]}\n")
                 journal.flush()
                 watch(number, len(units))
@@ -192,9 +201,20 @@ def _workers(count: int) -> Iterator[Executor]:
 
 
 def _alone() -> None:
-    """Prepares a process of the pool: one core is its share, and Ctrl-C is for its parent to answer."""
+    """Prepares a process of the pool: one core is its share, and Ctrl-C is for its parent to answer.
+
+    It ends with its parent also where that is killed: it holds an end of the pool's own pipe, so that never closes.
+    """
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _make_unit(part: Path, settings: Settings, unit: _Unit) -> None:
