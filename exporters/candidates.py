@@ -165,7 +165,10 @@ class Compiler:
 
 
 def _open(engine: EngineName, network: Network) -> Engine:
-    """The engine; TensorRT's graphs are computed literally by ONNX Runtime, as no GPU need be here."""
+    """The engine; TensorRT's graphs are computed literally by ONNX Runtime, as no GPU need be here.
+
+    But for fp16, of which only weights and answers are rounded so (docs/jetson.md).
+    """
     if engine == "tensorrt":
         return OnnxEngine(network, literally=True)
     running: Engine = importlib.import_module(f"allweather.runtimes.engine_{engine}").start(network)
