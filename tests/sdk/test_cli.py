@@ -192,7 +192,11 @@ BAD = [
     ("run {tmp}/trained.safetensors --source 0", 1, "is a checkpoint; make a bundle of it"),
     ("run {bundle} --source {folder}/test/red --video {tmp}/x.gif", 2, "a video is written as .mp4"),
     ("run {bundle} --source {folder}/test/red --jsonl {tmp}/text.mp4/x.jsonl", 1, "cannot write"),
-    ("train --data signs --arch resnet20 --seed -1 --out {tmp}/x.safetensors", 2, "-1"),
+    (
+        "train --data signs --arch resnet20 --seed -1 --out {tmp}/x.safetensors",
+        2,
+        "should be greater than or equal to 0",
+    ),
     ("demo --epochs 0 --out {tmp}/demo", 2, "epochs must be at least 1"),
     ("demo --frames 0 --out {tmp}/demo", 2, "frames must be at least 1"),
 ]
