@@ -169,9 +169,7 @@ class StoredCamera(Camera):
             clock: gives monotonic seconds.
         """
         super().__init__(name, clock)
-        self._reading = (
-            threading.Lock()
-        )  # whoever holds it may let go of the source: cv2 crashes if it is read meanwhile
+        self._reading = threading.Lock()  # for whoever reads, or lets go of the source: cv2 crashes at both at once
         self._capture: Capture | None = capture
         self._fps = capture.fps
         self._decode = 0

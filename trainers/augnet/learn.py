@@ -121,7 +121,7 @@ def learn(
     known, held = hold_out(dataset.train, max(1, round(HELD_OUT * len(dataset.train))), settings.classifier.seed)
     if (batch := min(settings.classifier.batch, len(known))) < 2 * fabric.world_size:
         raise UsageError(
-            f"a step takes two pictures or more in each process, as what is learned is normalised over them; "
+            "a step takes two pictures or more in each process, as what is learned is normalised over them; "
             f"got a batch of {batch} for {fabric.world_size} processes"
         )
     rest = dataclasses.replace(dataset, train=known)
@@ -214,8 +214,7 @@ def _mimic(
 def _loop(settings: AugmenterSettings, epochs: int) -> FitSettings:
     return FitSettings(
         epochs=epochs, batch=settings.classifier.batch, schedule="cosine", weight_decay=0.0,
-        seed=settings.classifier.seed,
-        mirrors=settings.classifier.mirrors, shift=settings.classifier.shift,
+        seed=settings.classifier.seed, mirrors=settings.classifier.mirrors, shift=settings.classifier.shift,
     )  # fmt: skip
 
 
