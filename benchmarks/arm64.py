@@ -31,12 +31,12 @@ import numpy.typing as npt
 from arm64_answers import comparable, name_of
 from arm64_machine import ROOT, Arm64, prepare
 
-from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.bundle import Bundle
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Model
 from allweather.runtimes.errors import AllweatherError, EngineError, UsageError, first_line
-from allweather.runtimes.frame import Floats, Image
-from allweather.runtimes.manifest import Model
-from allweather.trainers import signs
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.data import signs
 
 SAMPLE = ROOT / "samples/bundles/cifar10-resnet20"
 ANSWERS = Path(__file__).with_name("arm64_answers.py")
@@ -200,7 +200,7 @@ def open_pictures(data: str, count: int, bundle: Bundle) -> Pictures:
     if data == "signs":  # not `open_dataset`, which draws all 18,000
         images, labels = signs.render("test", size=side, count=count)
         return Pictures(images, labels if bundle.classes == signs.CLASSES else None)
-    from allweather.trainers.data import open_dataset
+    from allweather.trainers.data.registry import open_dataset
 
     dataset = open_dataset(data, side)
     images, labels = dataset.test.images[:count].numpy(), dataset.test.labels[:count].numpy()

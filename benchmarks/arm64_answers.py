@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import Engine, open_engine, statuses
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Model
+from allweather.runtimes.engines.registry import Engine, open_engine, statuses
 from allweather.runtimes.errors import ParityError
-from allweather.runtimes.frame import Floats, Image
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.loading import open_ranker
-from allweather.runtimes.manifest import Model
+from allweather.runtimes.load import open_ranker
 from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker
-from allweather.runtimes.views import CLASSICS, VIEWS
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.tta.views import CLASSICS, VIEWS
+from allweather.runtimes.types import Floats, Image
 
 ENGINES = ("openvino", "onnx")  # that have wheels for arm64; a TensorRT model needs its GPU
 ANY = 1e9  # a tolerance that refuses nothing, to measure what was refused

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from allweather.runtimes.atomic import atomic_folder
 from allweather.runtimes.errors import DependencyError, EngineError, first_line, writing
+from allweather.runtimes.system.atomic_files import atomic_folder
 
 ROOT = Path(__file__).parents[1]
 QEMU = "qemu-aarch64-static"

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from allweather.runtimes.device import this_device
-from allweather.runtimes.frame import Floats, Image
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.policy import parse_policy
-from allweather.trainers.data import open_dataset
-from allweather.trainers.fit import fit
-from allweather.trainers.launch import launch
-from allweather.trainers.policy_measure import outcomes
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import Target, logits
+from allweather.evaluation.model import Target, logits
+from allweather.evaluation.policy_outcomes import outcomes
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.tta.policy import parse_policy
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.training.fit import fit
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 RATE = 0.1  # as for ResNet-20; the tutorial's Adam is not in the training loop
 ASKED = ("center", "hflip", "set:identity,hflip:3", "set:identity,hflip:7")

@@ -21,10 +21,10 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 import cv2
 import numpy as np
 
-from allweather.runtimes.device import this_device
-from allweather.trainers.corrupt import CORRUPTIONS
-from allweather.trainers.corrupt.corruption import SEVERITIES, Images
-from allweather.trainers.corrupt.streams import streams
+from allweather.runtimes.system.device import this_device
+from allweather.trainers.corruptions import CORRUPTIONS
+from allweather.trainers.corruptions.corruption import SEVERITIES, Images
+from allweather.trainers.corruptions.sets.random_streams import streams
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 REFERENCE = SHARED / "golden" / "corruption_reference_speed_32px.json"

@@ -18,11 +18,11 @@ import openvino
 from untrained import untrained_bundle
 
 from allweather import load
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import open_engine
-from allweather.runtimes.frame import Image
-from allweather.runtimes.manifest import Role
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Role
+from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.types import Image
 
 CALLS = 300
 LOOKS = (2, 3, 4, 12)

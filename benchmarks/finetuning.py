@@ -19,20 +19,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.runtimes.device import this_device
-from allweather.runtimes.image import InputSpec
-from allweather.trainers.augment import AUGMENTATIONS
-from allweather.trainers.augnet.augmentation import Learned
-from allweather.trainers.augnet.networks import AugmentationNetwork
-from allweather.trainers.distortions import Combined
-from allweather.trainers.invariant import InvariantObjective
-from allweather.trainers.launch import fast_bf16
-from allweather.trainers.memory import keep_freed_memory
-from allweather.trainers.models import build
-from allweather.trainers.objective import CrossEntropy
-from allweather.trainers.pairs import PairObjective, terms
-from allweather.trainers.taps import tapped
-from allweather.trainers.variants import CROP
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.memory import keep_freed_memory
+from allweather.trainers.augmentations.learned.augmentation import Learned
+from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
+from allweather.trainers.augmentations.pairing import Combined
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS
+from allweather.trainers.augmentations.variants import CROP
+from allweather.trainers.methods.invariant import InvariantObjective
+from allweather.trainers.methods.pair_objective import PairObjective, terms
+from allweather.trainers.models.activation_hooks import tapped
+from allweather.trainers.models.registry import build
+from allweather.trainers.training.launch import fast_bf16
+from allweather.trainers.training.objective import CrossEntropy
 
 BATCH, ROUNDS = 128, 15
 HELD_TO = {"at": 2.1, "st": 2.1, "fma": 2.5, "ait": 1.05}

@@ -18,18 +18,18 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from studies import in_one_line, keep_to, mean_and_deviation
 
-from allweather.augmented_report import label
-from allweather.report import markdown
-from allweather.runtimes.atomic import atomic_file
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.augment import AUGMENTATIONS, ROWS
-from allweather.trainers.augmented import Augmented, measure_augmented
-from allweather.trainers.data import open_dataset_of
-from allweather.trainers.finetune import FinetuneSettings, finetune
-from allweather.trainers.launch import launch
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import open_target
+from allweather.evaluation.augmented import Augmented, measure_augmented
+from allweather.evaluation.model import open_target
+from allweather.reports.augmented import label
+from allweather.reports.html import markdown
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, ROWS
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.methods.finetune import FinetuneSettings, finetune
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from allweather.runtimes.device import this_device
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.views import VIEWS
-from allweather.trainers.corrupting import Corrupting
-from allweather.trainers.data import open_dataset
-from allweather.trainers.evaluate import count_correct
-from allweather.trainers.fit import fit
-from allweather.trainers.launch import launch
-from allweather.trainers.models import ARCHITECTURES, build
-from allweather.trainers.predictor import PredictorSettings, train_predictor
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset, Split
-from allweather.trainers.targets import logits
-from allweather.trainers.view_losses import ViewLosses, view_losses
+from allweather.evaluation.clean import count_correct
+from allweather.evaluation.model import logits
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.corruptions.sets.corrupted_copies import Corrupting
+from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
+from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
+from allweather.trainers.models.registry import ARCHITECTURES, build
+from allweather.trainers.training.fit import fit
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 SPEC = InputSpec(32, 32)
 

@@ -20,15 +20,15 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 from torch.autograd.functional import hessian
 
-from allweather.pictures import BLUE, GREY, png_figure
-from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.device import this_device
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.augnet import influence
-from allweather.trainers.augnet.benefit import Body
-from allweather.trainers.batches import draw, gather, to_float
-from allweather.trainers.data import open_dataset_of
-from allweather.trainers.splits import Split
+from allweather.reports.plots import BLUE, GREY, png_figure
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.device import this_device
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.data.batches import draw, gather, to_float
+from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.methods.learned_augmentation import influence
+from allweather.trainers.methods.learned_augmentation.influence_objective import Body
 
 TRAIN, VAL, BATCH = 2000, 2000, 500  # pictures
 LEFT = "left out"

@@ -20,10 +20,10 @@ import numpy as np
 import openvino
 from untrained import untrained_bundle
 
-from allweather.runtimes import engine_onnx, engine_openvino
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import Engine, Network
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.engines import engine_onnx, engine_openvino
+from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.system.device import this_device
 
 TURNS = 6
 SECONDS = 4.0  # of a turn

@@ -20,17 +20,17 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
 
-from allweather.report import markdown, write
-from allweather.runtimes.atomic import atomic_file
+from allweather.evaluation.model import open_target
+from allweather.evaluation.shifted import SETS, measure_transfer
+from allweather.reports.html import markdown, write
 from allweather.runtimes.errors import unknown_name
-from allweather.trainers.data import open_dataset
-from allweather.trainers.launch import launch
-from allweather.trainers.recipe import PLAIN, Recipe
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import open_target
-from allweather.trainers.train import train
-from allweather.trainers.transfer import SETS, measure_transfer
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.methods.config import PLAIN, Recipe
+from allweather.trainers.methods.train import train
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 AIT = Recipe("ait")
 

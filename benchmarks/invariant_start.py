@@ -18,23 +18,23 @@ from pathlib import Path
 
 from studies import dots, in_one_line, keep_to
 
-from allweather.report import markdown, write
-from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.policy import parse_policy
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.augmented import measure_augmented
-from allweather.trainers.calibrate import calibrate
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.corrupt.sets import CorruptedSet, open_set
-from allweather.trainers.corrupting import Corrupting
-from allweather.trainers.data import open_dataset_of
-from allweather.trainers.finetune import FinetuneSettings, finetune
-from allweather.trainers.launch import launch
-from allweather.trainers.policy_results import measure_policies
-from allweather.trainers.predictor import PredictorSettings, add_predictor
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import open_target
+from allweather.evaluation.augmented import measure_augmented
+from allweather.evaluation.model import open_target
+from allweather.evaluation.policies import measure_policies
+from allweather.reports.html import markdown, write
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.tta.policy import parse_policy
+from allweather.trainers.augmentations.strengths import calibrate
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.corruptions.sets.corrupted_copies import Corrupting
+from allweather.trainers.corruptions.sets.read import CorruptedSet, open_set
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.methods.finetune import FinetuneSettings, finetune
+from allweather.trainers.methods.loss_predictor.train import PredictorSettings, add_predictor
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 LOOK = "top:1"
 COLUMNS = (

@@ -24,15 +24,15 @@ import numpy as np
 from untrained import untrained_bundle
 
 from allweather import load
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.camera import camera_from
-from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import open_engine
-from allweather.runtimes.frame import Image
-from allweather.runtimes.loop import run
-from allweather.runtimes.pace import Spread
-from allweather.runtimes.tally import LoopReport
-from allweather.runtimes.views import VIEWS
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.cameras.open import camera_from
+from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.loop.latency import Spread
+from allweather.runtimes.loop.loop import run
+from allweather.runtimes.loop.stats import LoopReport
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.tta.views import VIEWS
+from allweather.runtimes.types import Image
 
 MOST = 4
 PICTURES = list(np.random.default_rng(0).integers(0, 256, (4, 480, 640, 3), dtype=np.uint8))

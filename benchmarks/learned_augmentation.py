@@ -21,20 +21,20 @@ import torch
 from lightning_fabric import Fabric
 from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
 
-from allweather.report import markdown, write
-from allweather.runtimes.atomic import atomic_file
-from allweather.trainers.augnet.augmentation import Augmentation, save_augmentation
-from allweather.trainers.augnet.learn import AugmenterSettings, learn
-from allweather.trainers.augnet.networks import AugmentationNetwork
-from allweather.trainers.batches import to_float
-from allweather.trainers.data import open_dataset
-from allweather.trainers.evaluate import evaluate
-from allweather.trainers.launch import launch
-from allweather.trainers.recipe import Recipe
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import open_target
-from allweather.trainers.train import train
+from allweather.evaluation.clean import evaluate
+from allweather.evaluation.model import open_target
+from allweather.reports.html import markdown, write
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.trainers.augmentations.learned.augmentation import Augmentation, save_augmentation
+from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
+from allweather.trainers.data.batches import to_float
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.methods.config import Recipe
+from allweather.trainers.methods.learned_augmentation.learn import AugmenterSettings, learn
+from allweather.trainers.methods.train import train
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 LEARNED = {"learned": "parallel", "serial": "serial", "spatial": "spatial", "appearance": "appearance"}
 RANDOM = "random warps"  # of a network that learned nothing; within the same limits

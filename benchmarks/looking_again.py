@@ -21,17 +21,17 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from allweather.report import markdown
-from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.policy import parse_policy
-from allweather.runtimes.views import VIEWS, view
-from allweather.runtimes.vote import probabilities
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.corrupt.catalogue import CORRUPTIONS, corrupt
-from allweather.trainers.corrupt.corruption import SEVERITIES
-from allweather.trainers.data import open_dataset_of
-from allweather.trainers.policy_measure import vote
-from allweather.trainers.targets import logits
+from allweather.evaluation.model import logits
+from allweather.evaluation.policy_outcomes import vote
+from allweather.reports.html import markdown
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.tta.aggregate import probabilities
+from allweather.runtimes.tta.policy import parse_policy
+from allweather.runtimes.tta.views import VIEWS, view
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt
+from allweather.trainers.corruptions.corruption import SEVERITIES
+from allweather.trainers.data.registry import open_dataset_of
 
 FULL = parse_policy("top:2+flip")
 POINTS = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2+flip")

@@ -26,10 +26,10 @@ import torch
 from untrained import untrained_bundle
 
 from allweather import load
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.device import this_device
-from allweather.runtimes.frame import Image
-from allweather.trainers.models import build
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.types import Image
+from allweather.trainers.models.registry import build
 
 Call = Callable[[Image], Any]
 

@@ -19,30 +19,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.report import markdown
-from allweather.runtimes.atomic import atomic_file
-from allweather.runtimes.policy import parse_policy
-from allweather.runtimes.views import VIEWS, view
-from allweather.runtimes.vote import probabilities
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers import tensorfile
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.corrupt.catalogue import COMMON, CORRUPTIONS, EXTRA
-from allweather.trainers.corrupt.corruption import SEVERITIES
-from allweather.trainers.corrupt.sets import open_set
-from allweather.trainers.corrupting import FAMILIES, Corrupting
-from allweather.trainers.data import open_dataset_of
-from allweather.trainers.launch import launch
-from allweather.trainers.models import weights_digest
-from allweather.trainers.policy_measure import vote
-from allweather.trainers.predictor import PredictorSettings, train_predictor
-from allweather.trainers.predictor_file import TrainedPredictor, load_predictor, save_predictor
-from allweather.trainers.predictors import seen_by
-from allweather.trainers.rank_losses import RANK_LOSSES
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import logits
-from allweather.trainers.view_losses import ViewLosses, view_losses
+from allweather.evaluation.model import logits
+from allweather.evaluation.policy_outcomes import vote
+from allweather.reports.html import markdown
+from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.tta.aggregate import probabilities
+from allweather.runtimes.tta.policy import parse_policy
+from allweather.runtimes.tta.views import VIEWS, view
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
+from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
+from allweather.trainers.corruptions.corruption import SEVERITIES
+from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, Corrupting
+from allweather.trainers.corruptions.sets.read import open_set
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.losses.ranking import RANK_LOSSES
+from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
+from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
+from allweather.trainers.models.loss_predictor import seen_by
+from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 POLICIES = tuple(parse_policy(text) for text in ("top:1", "top:2+flip"))
 ASKED = parse_policy(f"top:{len(VIEWS)}+flip").run(range(len(VIEWS)))[0]  # every view, and mirrored
@@ -85,11 +85,11 @@ def answered(start: Checkpoint, dataset: Dataset, corrupted: Path, folder: Path)
         images = dataset.test.images.numpy() if clean else np.concatenate([*there.batches(name, severity, 500)])
         labels = dataset.test.labels.numpy() if clean else there.labels
         place, digest = folder / "answers" / f"{name}-{severity}.safetensors", {"of": weights_digest(model)}
-        if not place.is_file() or tensorfile.read(place)[1] != digest:
+        if not place.is_file() or tensor_file.read(place)[1] != digest:
             looked = (torch.from_numpy(np.stack([view(each).apply(image) for image in images])) for each in ASKED)
             place.parent.mkdir(parents=True, exist_ok=True)
-            tensorfile.write(place, {"logits": torch.stack([logits(model, each) for each in looked])}, digest)
-        found = probabilities(tensorfile.read(place)[0]["logits"].numpy())
+            tensor_file.write(place, {"logits": torch.stack([logits(model, each) for each in looked])}, digest)
+        found = probabilities(tensor_file.read(place)[0]["logits"].numpy())
         cells.append(Cell(name, torch.from_numpy(images), dict(zip(ASKED, found, strict=True)), labels))
     return cells
 

@@ -16,19 +16,19 @@ import openvino
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from allweather.exporters.calibrate import corrupted
+from allweather.evaluation.model import logits
+from allweather.exporters.calibration import corrupted
 from allweather.exporters.export import Choice, export
-from allweather.exporters.to_onnx import INPUT
-from allweather.exporters.to_openvino import read_onnx, serialize
-from allweather.runtimes import engine_onnx, engine_openvino
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.device import this_device
-from allweather.runtimes.engine import Engine, Network, answer_all
-from allweather.runtimes.engine_onnx import OnnxEngine
-from allweather.runtimes.frame import Floats, Image
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.data import open_dataset
-from allweather.trainers.targets import logits
+from allweather.exporters.onnx.convert import INPUT
+from allweather.exporters.openvino.convert import read_onnx, serialize
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.engines import engine_onnx, engine_openvino
+from allweather.runtimes.engines.engine_onnx import OnnxEngine
+from allweather.runtimes.engines.registry import Engine, Network, answer_all
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.data.registry import open_dataset
 
 
 def engines(bundle: Bundle) -> dict[str, Engine]:

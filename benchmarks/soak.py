@@ -24,19 +24,19 @@ from pathlib import Path
 import numpy as np
 from stream_camera import free_port, serving
 
-from allweather.runtimes.camera import camera_from, open_camera
-from allweather.runtimes.channel import Channel
-from allweather.runtimes.engine_fake import FakeEngine
+from allweather.runtimes.cameras.open import camera_from, open_camera
+from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.watchdog import GuardedEngine
 from allweather.runtimes.errors import EngineError
-from allweather.runtimes.frame import Decision, Floats, Frame, Image
-from allweather.runtimes.guard import GuardedEngine
-from allweather.runtimes.image import InputSpec, Region
-from allweather.runtimes.loop import run
-from allweather.runtimes.page import Page
+from allweather.runtimes.loop.loop import run
+from allweather.runtimes.loop.stats import Tally
+from allweather.runtimes.monitor.preview import Channel
+from allweather.runtimes.monitor.server import Page
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.sink_jsonl import JsonlSink
-from allweather.runtimes.sinks import Ended, Sink
-from allweather.runtimes.tally import Tally
+from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.sinks.jsonl import JsonlSink
+from allweather.runtimes.types import Decision, Floats, Frame, Image
 
 
 class Watcher(Sink):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.pictures import BLUE, GREY, png_figure
-from allweather.runtimes.atomic import atomic_file
+from allweather.reports.plots import BLUE, GREY, png_figure
 from allweather.runtimes.errors import AllweatherError, UsageError
+from allweather.runtimes.system.atomic_files import atomic_file
 
 
 @contextmanager

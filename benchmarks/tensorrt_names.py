@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 SOURCES = (
-    "runtimes/tensorrt_library.py",
-    "runtimes/tensorrt_session.py",
-    "exporters/to_tensorrt.py",
-    "exporters/build_progress.py",
+    "runtimes/engines/tensorrt/library.py",
+    "runtimes/engines/tensorrt/session.py",
+    "exporters/tensorrt/build.py",
+    "exporters/tensorrt/progress.py",
 )
 SYMBOLS = (
     "createInferBuilder_INTERNAL", "createInferRefitter_INTERNAL", "createInferRuntime_INTERNAL",

@@ -23,15 +23,15 @@ import onnx
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from allweather.exporters.calibrate import CalibrationSet
-from allweather.exporters.quantize_onnx import quantize_onnx
-from allweather.exporters.to_onnx import INPUT, to_onnx
-from allweather.exporters.to_tensorrt import Order, build
+from allweather.exporters.calibration import CalibrationSet
+from allweather.exporters.onnx.convert import INPUT, to_onnx
+from allweather.exporters.onnx.quantize import quantize_onnx
+from allweather.exporters.tensorrt.build import Order, build
+from allweather.runtimes.bundle.manifest import Calibration
+from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.errors import EngineError
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import Calibration
-from allweather.runtimes.tensorrt_library import Library, open_library
-from allweather.trainers.models import build as build_network
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.models.registry import build as build_network
 
 LAYER = re.compile(r"^Name: (\S+?)_myl\d+_\d+, LayerType: (?:correlation|gemm), Inputs: \[ .*?Datatype: (\w+)")
 ARCHITECTURE = "8.6"  # an RTX 3060

@@ -12,16 +12,16 @@ import time
 import torch
 from torch.nn import functional
 
-from allweather.runtimes.device import this_device
-from allweather.runtimes.image import InputSpec
-from allweather.trainers.batches import draw, gather
-from allweather.trainers.ema import MovingAverage
-from allweather.trainers.fit import fit
-from allweather.trainers.launch import fast_bf16, launch
-from allweather.trainers.models import build
-from allweather.trainers.progress import EpochReport
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset, Split
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.device import this_device
+from allweather.trainers.data.batches import draw, gather
+from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.models.ema import MovingAverage
+from allweather.trainers.models.registry import build
+from allweather.trainers.training.fit import fit
+from allweather.trainers.training.launch import fast_bf16, launch
+from allweather.trainers.training.progress import EpochReport
+from allweather.trainers.training.settings import FitSettings
 
 STEPS, BATCH, PAIRS = 12, 128, 5
 

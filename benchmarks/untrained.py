@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 from allweather.exporters.export import Choice, export
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import EngineName, Precision
-from allweather.runtimes.views import VIEWS
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.models import build, weights_digest
-from allweather.trainers.predictor_file import TrainedPredictor
-from allweather.trainers.predictors import build_predictor, seen_by
-from allweather.trainers.splits import Dataset, Split
+from allweather.runtimes.bundle.manifest import EngineName, Precision
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.models.loss_predictor import build_predictor, seen_by
+from allweather.trainers.models.registry import build, weights_digest
 
 PICTURES = 40
 CLASSES = tuple(f"class{number}" for number in range(10))

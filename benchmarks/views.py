@@ -18,9 +18,9 @@ import torch
 from PIL import Image as Pillow
 from PIL import ImageEnhance, ImageOps
 
-from allweather.runtimes.device import this_device
-from allweather.runtimes.views import CLASSICS, VIEWS, view
-from allweather.trainers.vision import torchvision
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.tta.views import CLASSICS, VIEWS, view
+from allweather.trainers.torchvision_import import torchvision
 
 ROUNDS, SECONDS = 5, 0.02
 Call = Callable[[], Any]

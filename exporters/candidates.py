@@ -10,21 +10,21 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from allweather.exporters.calibrate import CalibrationSet
-from allweather.exporters.costs import cost_curve
-from allweather.exporters.gate import LOST, judge, tolerance
-from allweather.exporters.quantize_onnx import quantize_onnx
-from allweather.exporters.quantize_openvino import quantize_openvino, quantize_with_accuracy
-from allweather.exporters.subject import Subject
-from allweather.exporters.to_onnx import to_onnx
-from allweather.exporters.to_openvino import computes_bf16, read_onnx, serialize
-from allweather.runtimes.bundle import npy
-from allweather.runtimes.engine import Engine, Network
-from allweather.runtimes.engine_onnx import OnnxEngine
+from allweather.evaluation.model import logits
+from allweather.exporters.calibration import CalibrationSet
+from allweather.exporters.job import Subject
+from allweather.exporters.latency import cost_curve
+from allweather.exporters.onnx.convert import to_onnx
+from allweather.exporters.onnx.quantize import quantize_onnx
+from allweather.exporters.openvino.convert import computes_bf16, read_onnx, serialize
+from allweather.exporters.openvino.quantize import quantize_openvino, quantize_with_accuracy
+from allweather.exporters.parity import LOST, judge, tolerance
+from allweather.runtimes.bundle.bundle import npy
+from allweather.runtimes.bundle.manifest import EngineName, LeftOut, Model, Precision
+from allweather.runtimes.engines.engine_onnx import OnnxEngine
+from allweather.runtimes.engines.registry import Engine, Network
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Image
-from allweather.runtimes.manifest import EngineName, LeftOut, Model, Precision
-from allweather.trainers.targets import logits
+from allweather.runtimes.types import Image
 
 OFFERED: dict[EngineName, tuple[Precision, ...]] = {
     "openvino": ("fp32", "bf16", "int8"),
@@ -171,5 +171,5 @@ def _open(engine: EngineName, network: Network) -> Engine:
     """
     if engine == "tensorrt":
         return OnnxEngine(network, literally=True)
-    running: Engine = importlib.import_module(f"allweather.runtimes.engine_{engine}").start(network)
+    running: Engine = importlib.import_module(f"allweather.runtimes.engines.engine_{engine}").start(network)
     return running

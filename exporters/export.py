@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.exporters.calibrate import half_corrupted
+from allweather.exporters.calibration import half_corrupted
 from allweather.exporters.candidates import Candidate, Compiler, offered
-from allweather.exporters.subject import subjects
-from allweather.runtimes.bundle import check_place, npy, write_bundle
-from allweather.runtimes.device import this_device
+from allweather.exporters.job import subjects
+from allweather.runtimes.bundle.bundle import check_place, npy, write_bundle
+from allweather.runtimes.bundle.manifest import Calibration, EngineName, Input, LeftOut, Manifest, Precision
 from allweather.runtimes.errors import ParityError, UsageError
-from allweather.runtimes.frame import Image
-from allweather.runtimes.manifest import Calibration, EngineName, Input, LeftOut, Manifest, Precision
-from allweather.trainers.checkpoint import LIBRARIES, Checkpoint, library_versions
-from allweather.trainers.splits import Dataset
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.types import Image
+from allweather.trainers.checkpoint.checkpoint import LIBRARIES, Checkpoint, library_versions
+from allweather.trainers.data.dataset import Dataset
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")  # where none is named; TensorRT is for those who have a GPU
 GOLDEN_PICTURES = 8

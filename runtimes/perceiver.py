@@ -10,16 +10,16 @@ from types import TracebackType
 
 import numpy as np
 
-from allweather.runtimes.batch import look_at_all, run_in_sizes
-from allweather.runtimes.costs import CostCurve
-from allweather.runtimes.engine import Engine
+from allweather.runtimes.engines.registry import Engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.frame import Budget, Decision, Floats, Frame, Image, Plan, StageTimes, Why
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.looking import Looked, look
-from allweather.runtimes.planner import Planner
-from allweather.runtimes.policy import Policy, parse_policy
-from allweather.runtimes.turns import Turns
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.fair_lock import Turns
+from allweather.runtimes.tta.batch import look_at_all, run_in_sizes
+from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.planner import Planner
+from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.run_views import Looked, look
+from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, Plan, StageTimes, Why
 
 CENTER = parse_policy("center")
 

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from allweather.exporters.export import Choice, export
-from allweather.trainers.data import open_dataset
-from allweather.trainers.launch import launch
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.train import train
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.methods.train import train
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 folder, bundle = sys.argv[1], Path(sys.argv[2])
 dataset = open_dataset(f"folder:{folder}", 32)

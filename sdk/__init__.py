@@ -13,36 +13,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from allweather.runtimes.bundle import Bundle as Bundle
-    from allweather.runtimes.camera import open_camera as open_camera
-    from allweather.runtimes.connecting import connect as connect
+    from allweather.runtimes.bundle.bundle import Bundle as Bundle
+    from allweather.runtimes.cameras.open import open_camera as open_camera
+    from allweather.runtimes.connect import connect as connect
     from allweather.runtimes.errors import AllweatherError as AllweatherError
     from allweather.runtimes.errors import NoAnswerError as NoAnswerError
-    from allweather.runtimes.frame import Budget as Budget
-    from allweather.runtimes.frame import Decision as Decision
-    from allweather.runtimes.frame import Frame as Frame
-    from allweather.runtimes.image import InputSpec as InputSpec
-    from allweather.runtimes.image import Region as Region
-    from allweather.runtimes.loading import load as load
+    from allweather.runtimes.load import load as load
+    from allweather.runtimes.loop.watch import watch as watch
     from allweather.runtimes.perceiver import Perceiver as Perceiver
-    from allweather.watching import watch as watch
+    from allweather.runtimes.preprocess import InputSpec as InputSpec
+    from allweather.runtimes.preprocess import Region as Region
+    from allweather.runtimes.types import Budget as Budget
+    from allweather.runtimes.types import Decision as Decision
+    from allweather.runtimes.types import Frame as Frame
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AllweatherError": "allweather.runtimes.errors",
-    "Budget": "allweather.runtimes.frame",
-    "Bundle": "allweather.runtimes.bundle",
-    "Decision": "allweather.runtimes.frame",
-    "Frame": "allweather.runtimes.frame",
-    "InputSpec": "allweather.runtimes.image",
+    "Budget": "allweather.runtimes.types",
+    "Bundle": "allweather.runtimes.bundle.bundle",
+    "Decision": "allweather.runtimes.types",
+    "Frame": "allweather.runtimes.types",
+    "InputSpec": "allweather.runtimes.preprocess",
     "NoAnswerError": "allweather.runtimes.errors",
     "Perceiver": "allweather.runtimes.perceiver",
-    "Region": "allweather.runtimes.image",
-    "connect": "allweather.runtimes.connecting",
-    "load": "allweather.runtimes.loading",
-    "open_camera": "allweather.runtimes.camera",
-    "watch": "allweather.watching",
+    "Region": "allweather.runtimes.preprocess",
+    "connect": "allweather.runtimes.connect",
+    "load": "allweather.runtimes.load",
+    "open_camera": "allweather.runtimes.cameras.open",
+    "watch": "allweather.runtimes.loop.watch",
 }
 
 __all__ = [*sorted(_HOME)]
@@ -52,7 +52,7 @@ def __getattr__(name: str) -> Any:
     """Imports a public name on its first use."""
     if name not in _HOME:
         raise AttributeError(f"module 'allweather' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
-    from allweather.needs import explained
+    from allweather.optional_dependencies import explained
 
     with explained():
         value = getattr(importlib.import_module(_HOME[name]), name)

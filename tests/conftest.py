@@ -18,15 +18,15 @@ import pytest
 import torch
 
 from allweather.exporters.export import Choice, export
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import Manifest
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.data import open_dataset
-from allweather.trainers.fit import fit
-from allweather.trainers.launch import launch
-from allweather.trainers.models import build
-from allweather.trainers.settings import FitSettings
-from allweather.trainers.splits import Dataset
+from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.models.registry import build
+from allweather.trainers.training.fit import fit
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

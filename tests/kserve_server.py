@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from allweather.runtimes import engine_onnx, engine_openvino
-from allweather.runtimes.engine import Engine, Network
-from allweather.runtimes.image import InputSpec
+from allweather.runtimes.engines import engine_onnx, engine_openvino
+from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.preprocess import InputSpec
 
 
 def model_config(text: str) -> Any:

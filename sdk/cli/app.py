@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from allweather.cli.augment import augment
-from allweather.cli.augmenter import augmenter
 from allweather.cli.bench import bench
 from allweather.cli.build import build
 from allweather.cli.calibrate import calibrate
@@ -15,12 +13,14 @@ from allweather.cli.doctor import doctor
 from allweather.cli.evaluate import evaluate
 from allweather.cli.export import export
 from allweather.cli.finetune import finetune
-from allweather.cli.importing import import_
+from allweather.cli.import_checkpoint import import_
+from allweather.cli.learn_augmentation import augmenter
 from allweather.cli.lint import lint
-from allweather.cli.predictor import predictor
 from allweather.cli.run import run
+from allweather.cli.show_augmentation import augment
 from allweather.cli.train import train
-from allweather.cli.tune import tune
+from allweather.cli.train_predictor import predictor
+from allweather.cli.tune_policy import tune
 
 app = typer.Typer(
     name="allweather",

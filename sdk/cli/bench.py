@@ -28,7 +28,7 @@ def bench(
 ) -> None:
     """Says how fast a bundle is here: stage by stage, for each engine, precision and number of looks."""
     report_folder(out)
-    from allweather.benching import bench as measure
+    from allweather.benchmark import bench as measure
 
     if frames < 1:
         raise UsageError(f"--frames is a number >= 1; got {frames}")
@@ -48,7 +48,7 @@ def bench(
             watch=watch,
         )
     if out:
-        from allweather.bench_report import write_bench
+        from allweather.reports.benchmark import write_bench
 
         write_bench(found, out)
     if as_json:

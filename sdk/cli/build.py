@@ -10,7 +10,7 @@ import typer
 
 from allweather.cli.console import guarded, progress, result, say
 from allweather.cli.options import AsJson
-from allweather.runtimes.engine import open_engine
+from allweather.runtimes.engines.registry import open_engine
 from allweather.runtimes.errors import DependencyError
 
 
@@ -33,8 +33,8 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Builds a bundle's TensorRT engines on this device and checks them; once, as they are kept."""
-    from allweather.exporters.build_engines import build_engines
-    from allweather.runtimes.bundle import Bundle
+    from allweather.exporters.tensorrt.build_bundle import build_engines
+    from allweather.runtimes.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)
     last = ""

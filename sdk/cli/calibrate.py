@@ -24,11 +24,11 @@ def calibrate(
     checkpoint_path(out)
     import torch
 
-    from allweather.augmented_report import label
-    from allweather.trainers import checkpoint as checkpoints
-    from allweather.trainers.augment import AUGMENTATIONS
-    from allweather.trainers.calibrate import calibrate as find
-    from allweather.trainers.data import open_dataset_of
+    from allweather.reports.augmented import label
+    from allweather.trainers.augmentations.photometric import AUGMENTATIONS
+    from allweather.trainers.augmentations.strengths import calibrate as find
+    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.data.registry import open_dataset_of
 
     start = checkpoints.load(checkpoint)
     dataset = open_dataset_of(data, start.classes, start.input, download=download)

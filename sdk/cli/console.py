@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from allweather.needs import explained
+from allweather.optional_dependencies import explained
 from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
 
 LONGEST_NAME = 24  # of a row of a table that is not broken, however narrow the terminal

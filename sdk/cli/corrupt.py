@@ -39,13 +39,13 @@ def corrupt(
     as_json: AsJson = False,
 ) -> None:
     """Writes a corrupted copy of the test pictures, with a picture of it; killed, it goes on where it was."""
-    from allweather import pictures
-    from allweather.trainers.corrupt import CORRUPTIONS
-    from allweather.trainers.corrupt.catalogue import corruption_named
-    from allweather.trainers.corrupt.corruption import SEVERITIES
-    from allweather.trainers.corrupt.sets import Generated
-    from allweather.trainers.corrupt.write import refuse_taken, write_set
-    from allweather.trainers.data import open_dataset
+    from allweather.reports import plots as pictures
+    from allweather.trainers.corruptions import CORRUPTIONS
+    from allweather.trainers.corruptions.catalogue import corruption_named
+    from allweather.trainers.corruptions.corruption import SEVERITIES
+    from allweather.trainers.corruptions.sets.read import Generated
+    from allweather.trainers.corruptions.sets.write import refuse_taken, write_set
+    from allweather.trainers.data.registry import open_dataset
 
     if any("," in name for name in corruption or ()):
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")

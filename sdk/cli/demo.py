@@ -20,7 +20,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Trains on road signs, exports to INT8, drives past signs in bad weather, and shows how it went."""
-    from allweather.demo import run_demo
+    from allweather.demo.demo import run_demo
 
     with progress("demo", None) as update:
 

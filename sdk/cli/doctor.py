@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from allweather.cli.console import guarded, out, plain, result
 from allweather.cli.options import AsJson
-from allweather.diagnosis import diagnose
+from allweather.doctor import diagnose
 
 
 @guarded

@@ -15,11 +15,11 @@ from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Se
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.runtimes.frame import Image
-    from allweather.trainers.corrupt.sets import CorruptedSet
-    from allweather.trainers.robustness import Robustness
-    from allweather.trainers.splits import Dataset
-    from allweather.trainers.targets import Target
+    from allweather.evaluation.model import Target
+    from allweather.evaluation.robustness import Robustness
+    from allweather.runtimes.types import Image
+    from allweather.trainers.corruptions.sets.read import CorruptedSet
+    from allweather.trainers.data.dataset import Dataset
 
 GENERATE = "generate"
 
@@ -57,7 +57,7 @@ def evaluate(
 ) -> None:
     """Measures classifiers on the test pictures: clean, or with --corrupted in nineteen kinds of bad weather."""
     report_folder(out)
-    from allweather.trainers.targets import open_target
+    from allweather.evaluation.model import open_target
 
     chosen = engine.value if engine else None, precision.value if precision else None
     with ExitStack() as stack:
@@ -96,8 +96,8 @@ def evaluate(
 
 
 def _clean(target: Target, data: str, download: bool, out: Path | None, as_json: bool) -> None:
-    from allweather.report import write_evaluation
-    from allweather.trainers.evaluate import evaluate as evaluate_clean
+    from allweather.evaluation.clean import evaluate as evaluate_clean
+    from allweather.reports.html import write_evaluation
 
     evaluation = evaluate_clean(target, target.open_data(data, download=download))
     for note in evaluation.notes:
@@ -111,8 +111,8 @@ def _clean(target: Target, data: str, download: bool, out: Path | None, as_json:
 
 
 def _augmented(targets: list[Target], data: str, download: bool, out: Path | None, as_json: bool) -> None:
-    from allweather.augmented_report import accuracy_table, write_augmented
-    from allweather.trainers.augmented import examples, measure_augmented
+    from allweather.evaluation.augmented import examples, measure_augmented
+    from allweather.reports.augmented import accuracy_table, write_augmented
 
     strengths = next((target.strengths for target in targets if target.strengths), None)
     if strengths is None:
@@ -139,8 +139,8 @@ def _augmented(targets: list[Target], data: str, download: bool, out: Path | Non
 
 
 def _transfer(targets: list[Target], data: str, download: bool, out: Path | None, as_json: bool) -> None:
-    from allweather.trainers.transfer import clusters, measure_transfer
-    from allweather.transfer_report import accuracy_table, write_transfer
+    from allweather.evaluation.shifted import clusters, measure_transfer
+    from allweather.reports.shifted import accuracy_table, write_transfer
 
     results, placed = [], []
     with progress("evaluate", None) as update:
@@ -172,9 +172,9 @@ def _policies(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    from allweather.policy_report import correlations, summary_table, write_policies
-    from allweather.runtimes.policy import parse_policy
-    from allweather.trainers.policy_results import measure_policies
+    from allweather.evaluation.policies import measure_policies
+    from allweather.reports.policies import correlations, summary_table, write_policies
+    from allweather.runtimes.tta.policy import parse_policy
 
     asked = [parse_policy(text, target.policies) for text in dict.fromkeys(texts)]
     dataset = target.open_data(data, download=download)
@@ -199,7 +199,7 @@ def _policies(
 
 
 def _source(target: Target, dataset: Dataset, corrupted: str, seed: int) -> CorruptedSet:
-    from allweather.trainers.corrupt.sets import Generated, open_set
+    from allweather.trainers.corruptions.sets.read import Generated, open_set
 
     if corrupted == GENERATE:
         return Generated(dataset.test.images.numpy(), dataset.test.labels.numpy(), seed)
@@ -217,10 +217,10 @@ def _robustness(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    from allweather.robust_report import error_table, summary_table, write_robustness
-    from allweather.trainers.baselines import read_baseline
-    from allweather.trainers.launch import launch
-    from allweather.trainers.measure import measure
+    from allweather.evaluation.baselines import read_baseline
+    from allweather.evaluation.corrupted import measure
+    from allweather.reports.corrupted import error_table, summary_table, write_robustness
+    from allweather.trainers.training.launch import launch
 
     against = read_baseline(baseline) if baseline else None
     fabric = launch(devices)

@@ -9,12 +9,12 @@ import typer
 
 from allweather.cli.console import guarded, plain, progress, result, say
 from allweather.cli.console import out as stdout
+from allweather.cli.export_repository import Layout, export_layout, is_bundle
 from allweather.cli.options import AsJson, Download, EngineChoice, PrecisionChoice
-from allweather.cli.serving import Layout, export_layout, is_bundle
 from allweather.runtimes.errors import DataError
 
 if TYPE_CHECKING:
-    from allweather.runtimes.manifest import LeftOut, Model
+    from allweather.runtimes.bundle.manifest import LeftOut, Model
 
 
 @guarded
@@ -42,8 +42,8 @@ def export(
         return
     from allweather.exporters.export import ENGINES, Choice
     from allweather.exporters.export import export as export_bundle
-    from allweather.trainers import checkpoint as checkpoints
-    from allweather.trainers.data import FORMS, open_dataset
+    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.data.registry import FORMS, open_dataset
 
     trained = checkpoints.load(checkpoint)
     if data is None and trained.data != "signs":

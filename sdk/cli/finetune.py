@@ -24,8 +24,8 @@ from allweather.cli.options import (
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.trainers.progress import Progress
-    from allweather.trainers.search import Trial
+    from allweather.trainers.methods.gamma_search import Trial
+    from allweather.trainers.training.progress import Progress
 
 SEARCH = "search"
 
@@ -76,13 +76,13 @@ def finetune(
 ) -> None:
     """Makes a calibrated classifier robust; killed, it goes on where it was when it is started again."""
     checkpoint_path(out)
-    from allweather.trainers import checkpoint as checkpoints
-    from allweather.trainers.data import open_dataset_of
-    from allweather.trainers.finetune import FinetuneSettings, judgement
-    from allweather.trainers.finetune import finetune as run
-    from allweather.trainers.launch import launch
-    from allweather.trainers.search import search_gamma
-    from allweather.trainers.settings import FitSettings
+    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.data.registry import open_dataset_of
+    from allweather.trainers.methods.finetune import FinetuneSettings, judgement
+    from allweather.trainers.methods.finetune import finetune as run
+    from allweather.trainers.methods.gamma_search import search_gamma
+    from allweather.trainers.training.launch import launch
+    from allweather.trainers.training.settings import FitSettings
 
     searched = gamma == SEARCH
     settings = FinetuneSettings(

@@ -21,7 +21,7 @@ def lint(
 
     A layer without any Q/DQ pair runs in float; it is named, but is no error unless all are so.
     """
-    from allweather.exporters.lint import load, report
+    from allweather.exporters.lint.lint import load, report
 
     found = report(load(model))
     if as_json:

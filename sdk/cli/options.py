@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from allweather.runtimes.atomic import check_file
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.image import Region
+from allweather.runtimes.preprocess import Region
+from allweather.runtimes.system.atomic_files import check_file
 
 
 class EngineChoice(str, Enum):

@@ -17,10 +17,10 @@ from allweather.cli.options import region as parse_region
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.runtimes.camera import Camera
-    from allweather.runtimes.frame import Decision, Frame
-    from allweather.runtimes.sinks import Sink
-    from allweather.runtimes.tally import LoopReport
+    from allweather.runtimes.cameras.open import Camera
+    from allweather.runtimes.loop.stats import LoopReport
+    from allweather.runtimes.sinks.base import Sink
+    from allweather.runtimes.types import Decision, Frame
 
 FPS = 25.0  # of the video written where the source does not tell its own
 MEGABYTE = 10**6
@@ -71,12 +71,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Decides on the frames of cameras, videos or folders."""
-    from allweather.cli.loops import Watched, run_all
-    from allweather.runtimes.camera import open_camera
-    from allweather.runtimes.channel import Channel
-    from allweather.runtimes.health import Supervised
-    from allweather.runtimes.loading import load
-    from allweather.runtimes.tally import Tally
+    from allweather.runtimes.cameras.open import open_camera
+    from allweather.runtimes.load import load
+    from allweather.runtimes.loop.several_cameras import Watched, run_all
+    from allweather.runtimes.loop.stats import Tally
+    from allweather.runtimes.monitor.health import Supervised
+    from allweather.runtimes.monitor.preview import Channel
 
     place = parse_region(region)
     _refuse(source, jsonl, video, jsonl_mb, show)
@@ -102,7 +102,7 @@ def run(
             sinks = _sinks(camera, files[0], files[1], jsonl_mb, jsonl_fsync, show)
             watched.append(Watched(camera, [*sinks, channels[-1]] if address else sinks, tally))
         if address:
-            from allweather.runtimes.page import Page
+            from allweather.runtimes.monitor.server import Page
 
             url = stack.enter_context(Page(channels, address, token)).url
             say(f"watch it on {url}{'?token=... (yours)' if token else ''}")
@@ -152,9 +152,9 @@ def _numbered(path: Path | None, number: int, count: int) -> Path | None:
 def _sinks(
     camera: Camera, jsonl: Path | None, video: Path | None, jsonl_mb: float | None, fsync: bool, show: bool
 ) -> list[Sink]:
-    from allweather.runtimes.sink_jsonl import JsonlSink
-    from allweather.runtimes.sink_video import VideoSink
-    from allweather.runtimes.sink_window import WindowSink
+    from allweather.runtimes.sinks.jsonl import JsonlSink
+    from allweather.runtimes.sinks.video import VideoSink
+    from allweather.runtimes.sinks.window import WindowSink
 
     sinks: list[Sink] = []
     if jsonl:

@@ -93,14 +93,14 @@ def train(
 ) -> None:
     """Trains a classifier; killed, it goes on where it was when it is started again."""
     checkpoint_path(out)
-    from allweather.trainers.data import open_dataset
-    from allweather.trainers.launch import launch
-    from allweather.trainers.models import architecture
-    from allweather.trainers.progress import Progress
-    from allweather.trainers.recipe import Recipe
-    from allweather.trainers.settings import FitSettings
-    from allweather.trainers.train import places
-    from allweather.trainers.train import train as train_classifiers
+    from allweather.trainers.data.registry import open_dataset
+    from allweather.trainers.methods.config import Recipe
+    from allweather.trainers.methods.train import places
+    from allweather.trainers.methods.train import train as train_classifiers
+    from allweather.trainers.models.registry import architecture
+    from allweather.trainers.training.launch import launch
+    from allweather.trainers.training.progress import Progress
+    from allweather.trainers.training.settings import FitSettings
 
     settings = FitSettings(
         epochs=epochs, batch=batch, peak_rate=peak_rate, schedule=schedule.value, label_smoothing=label_smoothing,

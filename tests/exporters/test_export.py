@@ -9,22 +9,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from allweather.exporters.calibrate import calibration_set
+from allweather.evaluation.model import logits
+from allweather.exporters.calibration import calibration_set
 from allweather.exporters.candidates import Compiler
-from allweather.exporters.costs import cost_curve
 from allweather.exporters.export import Choice, export
-from allweather.exporters.gate import Answers, judge
-from allweather.exporters.to_onnx import to_onnx
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.engine import answer_all, open_engine
-from allweather.runtimes.engine_fake import FakeEngine
+from allweather.exporters.latency import cost_curve
+from allweather.exporters.onnx.convert import to_onnx
+from allweather.exporters.parity import Answers, judge
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import EngineName, Manifest, Precision
+from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.registry import answer_all, open_engine
 from allweather.runtimes.errors import DataError, EngineError, ParityError, UsageError
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import EngineName, Manifest, Precision
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.models import build
-from allweather.trainers.splits import Dataset, Split
-from allweather.trainers.targets import logits
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.models.registry import build
 
 
 def test_every_model_answers_as_torch_does(

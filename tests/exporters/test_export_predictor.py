@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 import torch
 
+from allweather.evaluation.model import logits
 from allweather.exporters import candidates
-from allweather.exporters.calibrate import CalibrationSet, half_corrupted
+from allweather.exporters.calibration import CalibrationSet, half_corrupted
 from allweather.exporters.export import Choice, export
-from allweather.exporters.quantize_onnx import PERCENTILE, quantize_onnx
-from allweather.runtimes.bundle import Bundle, write_bundle
-from allweather.runtimes.engine import open_engine
+from allweather.exporters.onnx.quantize import PERCENTILE, quantize_onnx
+from allweather.runtimes.bundle.bundle import Bundle, write_bundle
+from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.engines.registry import open_engine
 from allweather.runtimes.errors import BundleError
-from allweather.runtimes.loading import load
-from allweather.runtimes.manifest import Manifest
-from allweather.runtimes.policy import Policy
-from allweather.runtimes.views import VIEWS, view
-from allweather.runtimes.vote import mean_probability
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.models import weights_digest
-from allweather.trainers.predictor_file import TrainedPredictor
-from allweather.trainers.predictors import build_predictor, seen_by
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import logits
+from allweather.runtimes.load import load
+from allweather.runtimes.tta.aggregate import mean_probability
+from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.views import VIEWS, view
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.models.loss_predictor import build_predictor, seen_by
+from allweather.trainers.models.registry import weights_digest
 
 TUNED = Policy("learned", "all", ("identity", "hflip"), 2, weights=(3.0, 1.0))
 

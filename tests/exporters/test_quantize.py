@@ -8,23 +8,23 @@ import pytest
 import torch
 from torch import nn
 
-from allweather.exporters.calibrate import CalibrationSet, calibration_set, corrupted
-from allweather.exporters.lint import report
-from allweather.exporters.quantize_onnx import quantize_onnx
-from allweather.exporters.quantize_openvino import quantize_with_accuracy
-from allweather.exporters.to_onnx import to_onnx
-from allweather.exporters.to_openvino import read_onnx, serialize
-from allweather.runtimes import engine_openvino
-from allweather.runtimes.engine import Network, answer_all
-from allweather.runtimes.engine_onnx import OnnxEngine
+from allweather.evaluation.model import logits
+from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupted
+from allweather.exporters.lint.lint import report
+from allweather.exporters.onnx.convert import to_onnx
+from allweather.exporters.onnx.quantize import quantize_onnx
+from allweather.exporters.openvino.convert import read_onnx, serialize
+from allweather.exporters.openvino.quantize import quantize_with_accuracy
+from allweather.runtimes.bundle.manifest import Calibration
+from allweather.runtimes.engines import engine_openvino
+from allweather.runtimes.engines.engine_onnx import OnnxEngine
+from allweather.runtimes.engines.registry import Network, answer_all
 from allweather.runtimes.errors import EngineError
-from allweather.runtimes.frame import Image
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.manifest import Calibration
-from allweather.trainers.checkpoint import Checkpoint
-from allweather.trainers.models import build
-from allweather.trainers.splits import Dataset
-from allweather.trainers.targets import logits
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.types import Image
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.models.registry import build
 
 SPEC = InputSpec(32, 32)
 

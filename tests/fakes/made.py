@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from allweather.runtimes.frame import Decision, Frame, StageTimes
-from allweather.runtimes.sinks import Sink
+from allweather.runtimes.sinks.base import Sink
+from allweather.runtimes.types import Decision, Frame, StageTimes
 
 
 def decision(

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from colour_network import colour_network
 
-from allweather.runtimes.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.manifest import Input, Manifest, Model, Parity
 from allweather.runtimes.errors import BundleError
-from allweather.runtimes.frame import Floats, Image
-from allweather.runtimes.manifest import Input, Manifest, Model, Parity
+from allweather.runtimes.types import Floats, Image
 
 ADVICE = re.compile(
     "export it again|export again with this one|name a (folder|bundle)|make one with|put the file itself|check its perm"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allweather.runtimes.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "arm64.py"

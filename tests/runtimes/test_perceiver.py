@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.engine_fake import FakeEngine
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.engines.engine_fake import FakeEngine
 from allweather.runtimes.errors import BundleError, EngineError, UsageError
-from allweather.runtimes.frame import Budget, Floats, Frame, Image
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.loading import load
+from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import Perceiver, Ranker
-from allweather.runtimes.policy import parse_policy
-from allweather.runtimes.views import VIEWS, view
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.policy import parse_policy
+from allweather.runtimes.tta.views import VIEWS, view
+from allweather.runtimes.types import Budget, Floats, Frame, Image
 
 CLASSES = ("night", "dusk", "dawn", "day")
 

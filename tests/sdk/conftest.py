@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.checkpoint import Checkpoint
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import numpy as np
 from typer.main import get_command
 
 from allweather.cli.app import app
-from allweather.exporters.serving import write_repository
-from allweather.runtimes.bundle import Bundle
-from allweather.runtimes.manifest import Manifest
+from allweather.exporters.serving.repository import write_repository
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Manifest
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from allweather import load
-from allweather.runtimes.bundle import Bundle
+from allweather.evaluation.model import open_target
+from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.image import InputSpec
-from allweather.runtimes.views import VIEWS
-from allweather.trainers import checkpoint as checkpoints
-from allweather.trainers.checkpoint import import_state_dict
-from allweather.trainers.corrupt.sets import open_set
-from allweather.trainers.models import build
-from allweather.trainers.predictor_file import load_predictor
-from allweather.trainers.targets import open_target
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import import_state_dict
+from allweather.trainers.checkpoint.predictor_file import load_predictor
+from allweather.trainers.corruptions.sets.read import open_set
+from allweather.trainers.models.registry import build
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 BUNDLE = SAMPLES / "bundles" / "cifar10-resnet20"

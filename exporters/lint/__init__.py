@@ -1,0 +1,1 @@
+"""Lint: finds what keeps TensorRT from running an ONNX graph in INT8."""

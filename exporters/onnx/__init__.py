@@ -1,0 +1,1 @@
+"""ONNX: from a network to a graph, and its quantization to INT8."""

@@ -1,0 +1,1 @@
+"""OpenVINO: from an ONNX graph to IR, and its quantization to INT8."""

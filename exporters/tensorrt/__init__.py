@@ -1,0 +1,1 @@
+"""TensorRT: builds engines on the device that will run them."""

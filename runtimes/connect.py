@@ -1,0 +1,168 @@
+"""From a bundle and a server that runs it to a perceiver that keeps its budget over the network."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Role
+from allweather.runtimes.engines.registry import Engine
+from allweather.runtimes.engines.remote import RemoteEngine
+from allweather.runtimes.errors import NoAnswerError, ParityError
+from allweather.runtimes.load import budget_of, policy_of
+from allweather.runtimes.perceiver import Perceiver, Ranker
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.planner import sizes
+from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
+from allweather.runtimes.warm_up import cost_of_looks, cost_of_ranking
+
+
+def connect(
+    path: Path | str, address: str, *, budget_ms: float | None = None, policy: str | None = None
+) -> RemotePerceiver:
+    """Opens a bundle whose networks run on a server, and measures what looks cost over the network.
+
+    The server must answer the bundle's golden frames as one of its models does.
+
+    Args:
+        path: the bundle: a folder or a .zip.
+        address: http://HOST:PORT of a server with a repository of this bundle.
+        budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
+        policy: which views are run if there is time; None for the bundle's own, or one look where it has none.
+
+    Raises:
+        BundleError: the bundle is missing, damaged or hostile.
+        EngineError: there is no such server, or it does not serve this.
+        ParityError: it answers differently than the bundle promises.
+        UsageError: the address or the budget is none, or the bundle cannot follow the policy.
+    """
+    budget, bundle = budget_of(budget_ms), Bundle.open(path)
+    chosen, deadline = policy_of(bundle, policy), Deadline()
+    with ExitStack() as undo:
+        classifier = undo.enter_context(closing(_open(bundle, address, "classifier", deadline)))
+        counts = (chosen.runs,) if budget_ms is None else sizes(chosen.runs)
+        looks = cost_of_looks(classifier, bundle.input, chosen, (1,) if chosen.stops else counts)
+        ranker, rank = None, None
+        if chosen.ranks:
+            ranks, seen = (
+                undo.enter_context(closing(_open(bundle, address, "predictor", deadline))),
+                bundle.taken_by("predictor"),
+            )
+            rank = cost_of_ranking(Ranker(ranks, seen))
+            ranker = Ranker(LearningEngine(ranks, rank), seen)
+        perceiver = RemotePerceiver(
+            LearningEngine(classifier, looks),
+            bundle.classes,
+            bundle.input,
+            budget,
+            policy=chosen,
+            ranker=ranker,
+            looks=looks,
+            rank=rank,
+            deadline=deadline,
+        )
+        undo.pop_all()
+        return perceiver
+
+
+class Deadline:
+    """The moment, in monotonic seconds, by which a server must have answered; infinity between frames."""
+
+    def __init__(self) -> None:
+        self.moment = math.inf
+
+    def left(self) -> float:
+        """Seconds to it."""
+        return self.moment - time.monotonic()
+
+
+class RemotePerceiver(Perceiver):
+    """A perceiver that gives up on a frame in time: its engines wait for no answer past the deadline.
+
+    See `Perceiver` for the arguments; `deadline` is what its engines look at.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        classes: Sequence[str],
+        spec: InputSpec,
+        budget: Budget,
+        *,
+        policy: Policy,
+        ranker: Ranker | None,
+        looks: CostCurve,
+        rank: CostCurve | None,
+        deadline: Deadline,
+    ) -> None:
+        super().__init__(engine, classes, spec, budget, policy=policy, ranker=ranker, looks=looks, rank=rank)
+        self._deadline = deadline
+
+    def decide(self, frame: Frame, skipped: int = 0) -> Decision:
+        """See `Perceiver.decide`.
+
+        Raises:
+            NoAnswerError: the server has not answered within the budget.
+            EngineError: the server failed.
+            UsageError: the image is not uint8 [H, W, 3].
+        """
+        with self.turn():
+            self._deadline.moment = self.budget.deadline(frame) - self.budget.reserve
+            try:
+                return super().decide(frame, skipped)
+            finally:
+                self._deadline.moment = math.inf
+
+
+class LearningEngine:
+    """An engine over the network whose silence is a cost, too: fewer looks are planned while it lasts.
+
+    A decision that comes teaches the planner what it cost; one that does not come would teach nothing.
+
+    Args:
+        engine: on a server; closed with this.
+        costs: of its calls.
+    """
+
+    def __init__(self, engine: RemoteEngine, costs: CostCurve) -> None:
+        self._engine, self._costs = engine, costs
+
+    def run(self, images: Image) -> Floats:
+        """See `Engine.run`."""
+        began, count = time.monotonic(), len(images)
+        try:
+            return self._engine.run(images)
+        except NoAnswerError:
+            # no less than was thought: it may have been asked with little time left
+            self._costs.add(count, max(time.monotonic() - began, self._costs.seconds(count)))
+            raise
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._engine.close()
+
+
+def _open(bundle: Bundle, address: str, role: Role, deadline: Deadline) -> RemoteEngine:
+    """The network of a role, which must answer the golden frames as one of the bundle's models does."""
+    spec = bundle.taken_by(role)
+    engine = RemoteEngine(address, role, spec, bundle.outputs(role), left=deadline.left)
+    with ExitStack() as undo:
+        undo.enter_context(closing(engine))
+        got = np.concatenate([engine.run(spec.prepare(frame)[None]) for frame in bundle.golden_frames()])
+        models = [model for model in bundle.manifest.models if model.role == role]
+        off = [float(np.abs(got.astype(np.float64) - bundle.golden_answers(model)).max()) for model in models]
+        if not any(difference <= model.tolerance for difference, model in zip(off, models, strict=True)):
+            raise ParityError(
+                f"{address} answers {bundle.path}'s golden frames for the {role} as none of its models does: off by "
+                f"{min(off):.3g} at least; write its repository from this bundle, or ask another server"
+            )
+        undo.pop_all()
+    return engine

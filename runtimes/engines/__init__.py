@@ -1,0 +1,1 @@
+"""Engines: what runs a compiled model, each in one file and one row of the table in `registry`."""

@@ -1,0 +1,26 @@
+"""Intel OpenVINO on an Intel GPU: runs the bundle's OpenVINO models, too."""
+
+from __future__ import annotations
+
+from allweather.runtimes.engines.openvino import OpenvinoEngine, probe_device
+from allweather.runtimes.engines.registry import Engine, Network
+
+
+def probe() -> str:
+    """The version of OpenVINO.
+
+    Raises:
+        DependencyError: it is not installed, or sees no such device.
+    """
+    return probe_device("GPU")
+
+
+def start(network: Network) -> Engine:
+    """Compiles a network.
+
+    Raises:
+        DependencyError: OpenVINO is not installed, or sees no such device.
+        EngineError: OpenVINO refuses the network.
+    """
+    probe()
+    return OpenvinoEngine(network, "GPU")

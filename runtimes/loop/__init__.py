@@ -1,0 +1,1 @@
+"""The camera loop: frames in, decisions out, with statistics, signals and several cameras."""

@@ -1,0 +1,1 @@
+"""Monitoring: the web page, Prometheus metrics, the health check and systemd."""

@@ -1,0 +1,103 @@
+"""Whether a program that watches cameras is well: for a supervisor, for a person, for systemd."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from allweather.runtimes.monitor.preview import Channel
+
+TURNED_SECONDS = 10.0  # a loop that has neither decided nor woken for so long hangs
+DECIDED_SECONDS = 5.0  # one that has not decided for so long serves nobody, though it may be alive
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the loops are.
+
+    Attributes:
+        alive: every loop turns: it decides, or waits for its camera; if not, a new start may help.
+        serving: every camera is decided on.
+        troubles: one line for each that is not, without passwords.
+    """
+
+    alive: bool
+    serving: bool
+    troubles: tuple[str, ...]
+
+
+def health(channels: Sequence[Channel]) -> Health:
+    """How the loops of some channels are now."""
+    alive, serving, troubles = True, True, []
+    for channel in channels:
+        state, beat, now = channel.camera.state, channel.tally.beat(), channel.tally.clock()
+        if state.phase == "ended":
+            continue
+        silent = now - (beat.turned if beat.decided is None else beat.decided)
+        if now - beat.turned > TURNED_SECONDS:
+            alive = serving = False
+            troubles.append(f"{state.name}: the loop has hung for {now - beat.turned:.0f} s")
+        elif state.phase != "live":
+            serving = False
+            troubles.append(f"{state.name}: {state.trouble or 'not connected yet'}")
+        elif silent > DECIDED_SECONDS:
+            serving = False
+            troubles.append(f"{state.name}: no decision for {silent:.0f} s")
+    return Health(alive, serving, tuple(troubles))
+
+
+class Supervised:
+    """Tells systemd that the program is ready, and as long as it is alive (`Type=notify`, `WatchdogSec=`).
+
+    Does nothing where no supervisor asked for it. A context manager.
+
+    Args:
+        channels: whose loops must turn.
+        environment: where the supervisor says how it wants to be told.
+    """
+
+    def __init__(self, channels: Sequence[Channel], environment: Mapping[str, str] = os.environ) -> None:
+        self._channels = channels
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        limit = environment.get("WATCHDOG_USEC", "")
+        self._every = int(limit) / 3e6 if limit.isdecimal() and int(limit) else 0.0
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Supervised:
+        """Says that the program is ready."""
+        if self._address:
+            self._tell("READY=1")
+            if self._every:
+                self._thread = threading.Thread(target=self._beat, name="supervised", daemon=True)
+                self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Says that it ends."""
+        self._ended.set()
+        if self._thread:
+            self._thread.join(1)
+        if self._address:
+            self._tell("STOPPING=1")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._every):
+            now = health(self._channels)
+            if now.alive:
+                self._tell(f"WATCHDOG=1\nSTATUS={'; '.join(now.troubles) or 'deciding'}")
+
+    def _tell(self, text: str) -> None:
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.setblocking(False)
+            try:
+                line.sendto(text.encode(), address)
+            except OSError:  # a supervisor that has gone is not the program's trouble
+                return

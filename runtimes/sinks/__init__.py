@@ -1,0 +1,1 @@
+"""Sinks: where decisions go, such as a log, a video or a window."""

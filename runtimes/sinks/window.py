@@ -1,0 +1,77 @@
+"""A sink that shows what is seen and decided in a window."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import cv2
+
+from allweather.runtimes.errors import DependencyError, OutputError
+from allweather.runtimes.preprocess import Region
+from allweather.runtimes.sinks.annotate import annotate
+from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.types import Decision, Frame
+
+QUIT = frozenset({ord("q"), ord("Q"), 27})  # 27: Esc
+
+
+class WindowSink(Sink):
+    """Shows each frame with its decision drawn on it. q, Esc or closing the window ends the loop."""
+
+    def __init__(self, title: str = "allweather") -> None:
+        """Opens nothing yet.
+
+        Args:
+            title: of the window.
+        """
+        self._title = title
+
+    def open(self) -> None:
+        """Opens the window.
+
+        Raises:
+            OutputError: there is no display.
+            DependencyError: this cv2 is built without windows.
+        """
+        # Looked at before cv2 is asked: without a display, Qt ends the whole process.
+        if sys.platform.startswith("linux") and not _display():
+            raise OutputError(
+                "cannot show a window: there is no display (DISPLAY and WAYLAND_DISPLAY are not set); "
+                "run it on the desktop, connect with ssh -X, or write a video instead"
+            )
+        try:
+            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        except cv2.error as error:
+            raise DependencyError(
+                "cannot show a window: this cv2 is built without them; pip uninstall opencv-python-headless "
+                "and pip install opencv-python, or write a video instead"
+            ) from error
+
+    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+        """Shows one frame.
+
+        Raises:
+            Ended: q or Esc was pressed, or the window was closed.
+        """
+        image = annotate(frame.image, decision, region)
+        cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        key = cv2.waitKey(1) & 0xFF  # also lets the window draw itself
+        if key in QUIT or not self._visible():
+            raise Ended
+
+    def close(self) -> None:
+        """Closes the window."""
+        if self._visible():
+            cv2.destroyWindow(self._title)
+
+    def _visible(self) -> bool:
+        """Whether the person has left the window open."""
+        try:
+            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # what Qt says of a window that is gone
+            return False
+
+
+def _display() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

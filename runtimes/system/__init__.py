@@ -1,0 +1,1 @@
+"""The machine: processor, memory, atomic files, private folders and locks."""

@@ -1,0 +1,1 @@
+"""The demo: the whole journey on the embedded data set."""

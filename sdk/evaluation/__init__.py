@@ -1,0 +1,1 @@
+"""Evaluation: accuracy on clean, corrupted, augmented and shifted images, and what policies gain."""

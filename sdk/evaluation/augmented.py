@@ -1,0 +1,111 @@
+"""Accuracy on clean and augmented test pictures, row by row as in table 3 of Kapoor et al."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from allweather.evaluation.model import Target
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.types import Image
+from allweather.trainers.augmentations.photometric import ROWS, augment, kinds
+from allweather.trainers.data.batches import to_float
+from allweather.trainers.data.dataset import Dataset
+
+BATCH = 500
+SEED = 40
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A classifier measured on augmented pictures.
+
+    Attributes:
+        target: the checkpoint or bundle.
+        model: what ran it, such as "torch fp32".
+        data: name of the data set.
+        images: test pictures in each row.
+        parameters: of the seven augmentations.
+        accuracies: "clean", the seven and the two combinations, 0..1.
+        average: over the ten.
+        history: of a checkpoint's training, one row an epoch.
+        notes: what a reader should know.
+        machine: where it ran.
+    """
+
+    target: str
+    model: str
+    data: str
+    images: int
+    parameters: Mapping[str, float]
+    accuracies: Mapping[str, float]
+    average: float
+    history: tuple[Mapping[str, float], ...]
+    notes: tuple[str, ...]
+    machine: str
+
+
+def measure_augmented(
+    target: Target,
+    dataset: Dataset,
+    parameters: Mapping[str, float],
+    *,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> Augmented:
+    """Measures an open target on the test pictures of a data set, augmented in ten ways.
+
+    The augmented pictures are rounded to 8 bits, as a camera's are; they are the same for every target.
+
+    Args:
+        target: see `open_target`.
+        dataset: of its classes and size.
+        parameters: of the seven augmentations.
+        watch: told of (rows done, rows in all).
+    """
+    accuracies = {}
+    rows = ("clean", *ROWS)
+    for number, row in enumerate(rows):
+        watch(number, len(rows))
+        names = () if row == "clean" else kinds(row)
+        rng = torch.Generator().manual_seed(SEED)
+        right = 0
+        for images, labels in zip(
+            torch.split(dataset.test.images, BATCH), torch.split(dataset.test.labels, BATCH), strict=True
+        ):
+            distorted = augment(to_float(images), names, parameters, rng)
+            answers = target.answer(as_image(distorted)).argmax(1)
+            right += int((answers == labels.numpy()).sum())
+        accuracies[row] = right / len(dataset.test)
+    watch(len(rows), len(rows))
+    return Augmented(
+        target=str(target.path),
+        model=target.model,
+        data=dataset.name,
+        images=len(dataset.test),
+        parameters=dict(parameters),
+        accuracies=accuracies,
+        average=sum(accuracies.values()) / len(accuracies),
+        history=target.history,
+        notes=dataset.notes,
+        machine=this_device().line(),
+    )
+
+
+def as_image(images: torch.Tensor) -> Image:
+    """float [n, 3, h, w] in 0..1 -> uint8 [n, h, w, 3]."""
+    stored = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return np.ascontiguousarray(stored.numpy())
+
+
+def examples(dataset: Dataset, parameters: Mapping[str, float], count: int = 4) -> dict[str, list[Image]]:
+    """A few test pictures, clean and under each augmentation, uint8 [h, w, 3] each (figure 3)."""
+    some = torch.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).long()
+    images = to_float(dataset.test.images[some])
+    shown = {"clean": list(as_image(images))}
+    for row in ROWS:
+        rng = torch.Generator().manual_seed(SEED)
+        shown[row] = list(as_image(augment(images, kinds(row), parameters, rng)))
+    return shown

@@ -1,0 +1,136 @@
+"""How often a classifier is right, how sure it is of that, and what it takes for what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from allweather.evaluation.metrics import calibration_error, reliability_bins, score
+from allweather.evaluation.model import Target, logits, open_target
+from allweather.runtimes.system.device import this_device
+from allweather.trainers.data.dataset import Dataset, Split
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A classifier measured on test pictures.
+
+    Attributes:
+        target: the checkpoint or bundle.
+        model: what ran it, such as "torch fp32" or "openvino int8".
+        data: name of the data set.
+        classes: names, in the order of `confusion`.
+        notes: how its splits were made.
+        images: number of test pictures.
+        accuracy: share of pictures put into their class, 0..1.
+        calibration_error: expected calibration error over 15 bins of confidence, 0..1.
+        brier: mean squared distance of the probabilities from the truth, 0..2.
+        likelihood_loss: mean negative log-likelihood of the true class, in nats.
+        images_per_second: in batches.
+        class_accuracy: share of the pictures of each class that are put into it.
+        confusion: [true class][answered class] numbers of pictures.
+        reliability: for each bin of confidence (pictures, mean confidence, accuracy).
+        machine: where it ran.
+        history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
+    """
+
+    target: str
+    model: str
+    data: str
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    images: int
+    accuracy: float
+    calibration_error: float
+    brier: float
+    likelihood_loss: float
+    images_per_second: float
+    class_accuracy: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+    reliability: tuple[tuple[int, float, float], ...]
+    machine: str
+    history: tuple[Mapping[str, float], ...] = ()
+
+
+def evaluate_target(
+    path: Path, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
+) -> Evaluation:
+    """Measures a checkpoint (with torch) or a bundle (with an engine) on the test split of a data set.
+
+    Args:
+        path: a .safetensors file, or a bundle.
+        data: name of the data set.
+        engine: of a bundle; the fastest that runs here if None.
+        precision: of a bundle; INT8 where it has it if None.
+        download: let torchvision fetch CIFAR.
+
+    Raises:
+        UsageError: the data is of other classes, or a checkpoint is given an engine.
+        AllweatherError: the target or the data cannot be read; see `open_target` and `open_dataset`.
+    """
+    with open_target(path, engine=engine, precision=precision) as target:
+        return evaluate(target, target.open_data(data, download=download))
+
+
+def evaluate(target: Target, dataset: Dataset) -> Evaluation:
+    """Measures an open target on the test split of a data set of its classes and size."""
+    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
+    target.answer(images[:8])  # the first call pays for set-up
+    began = time.perf_counter()
+    answers = target.answer(images)
+    seconds = time.perf_counter() - began
+    confusion = confusion_matrix(answers.argmax(1), labels, len(dataset.classes))
+    totals = confusion.sum(axis=1)
+    scores = score(answers, labels)
+    bins = reliability_bins(scores.confidence, scores.right)
+    return Evaluation(
+        target=str(target.path),
+        model=target.model,
+        data=dataset.name,
+        classes=dataset.classes,
+        notes=dataset.notes,
+        images=len(labels),
+        accuracy=float(np.trace(confusion) / len(labels)),
+        calibration_error=calibration_error(bins),
+        brier=float(scores.brier.mean()),
+        likelihood_loss=float(scores.likelihood_loss.mean()),
+        images_per_second=len(labels) / seconds,
+        class_accuracy={
+            name: float(confusion[i, i] / totals[i]) for i, name in enumerate(dataset.classes) if totals[i]
+        },
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        reliability=bins,
+        machine=this_device().line(),
+        history=target.history,
+    )
+
+
+def confusion_matrix(
+    answered: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: int
+) -> npt.NDArray[np.int64]:
+    """int64 [C, C]: how many pictures of the row's class were put into the column's."""
+    counts = np.bincount(labels * classes + answered, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+def count_correct(model: nn.Module, split: Split, fabric: Fabric) -> int:
+    """Pictures of `split` that are put into their class; the processes of `fabric` share the work."""
+    mine = slice(fabric.global_rank, None, fabric.world_size)
+    images, labels = split.images[mine], split.labels[mine]
+    right = (logits(model, images).argmax(1) == labels).sum()
+    return int(all_reduced(fabric, right.float(), "sum"))
+
+
+def all_reduced(fabric: Fabric, value: Tensor, how: Literal["sum", "mean"]) -> Tensor:
+    """The sum or mean of `value` over the processes of `fabric`."""
+    reduced = fabric.all_reduce(value, reduce_op=how)
+    assert isinstance(reduced, Tensor)  # Fabric gives back the kind it was given
+    return reduced

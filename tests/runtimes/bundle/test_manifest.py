@@ -1,0 +1,178 @@
+"""Manifests that lie: each is refused with one line that names the key, and nothing else ever comes out."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allweather.runtimes.bundle.manifest import MANIFEST, Manifest, parse_manifest
+from allweather.runtimes.errors import BundleError
+
+HOSTILE = [
+    None, True, False, 0, 1, -1, 2, 2**40, -(2**63), 10**400, 1.5, float("nan"), float("inf"), 1e308, "", "1", "x",
+    "../x", "/etc/passwd", "C:\\x", "a/../../b", "a/b/c", "a\0b", ".hidden", "model.onnx\n", "\x1b[31m\n", "\ud800",
+    "0" * 64, "A" * 64, [], {}, [[[[1]]]], {"a": [1]}, [None], ["../x"] * 3, [float("nan")] * 3,
+]  # fmt: skip
+Place = tuple[str | int, ...]
+
+
+def places(value: Any, at: Place = ()) -> Iterator[Place]:
+    yield at
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*at, key))
+
+
+def changed(raw: Any, place: Place, value: object) -> Any:
+    if not place:
+        return value
+    new = copy.deepcopy(raw)
+    inner = new
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return new
+
+
+def refused(raw: Any) -> str:
+    """The message, where it is refused; a raw `bytes` is the text itself."""
+    with pytest.raises(BundleError) as caught:
+        parse_manifest(raw if isinstance(raw, bytes) else json.dumps(raw).encode(), "here")
+    message = str(caught.value)
+    assert message.isprintable(), message
+    assert len(message) < 500, message
+    assert message.startswith("here: ")
+    assert "export" in message, message
+    return message
+
+
+@pytest.fixture(scope="module")
+def raw(made: Any) -> Any:
+    stored = {name: {"size": len(data), "sha256": "0" * 64} for name, data in made.contents.items()}
+    return {**json.loads(made.manifest.model_dump_json()), "files": stored}
+
+
+def test_a_manifest_reads_back_as_it_was_written(raw: Any) -> None:
+    manifest = parse_manifest(json.dumps(raw).encode(), "here")
+    assert parse_manifest(manifest.model_dump_json().encode(), "there") == manifest
+    assert json.loads(manifest.model_dump_json()) == raw
+
+
+def test_any_value_anywhere_is_read_or_refused_by_name(raw: Any) -> None:
+    opened = 0
+    for place in places(raw):
+        for value in HOSTILE:
+            text = json.dumps(changed(raw, place, value)).encode()
+            try:
+                manifest = parse_manifest(text, "here")
+            except BundleError as error:
+                message = str(error)
+                assert message.isprintable(), message
+                assert MANIFEST in message or "newer allweather" in message
+                assert "export" in message
+            else:
+                opened += 1
+                assert isinstance(manifest, Manifest)
+                spoken = {manifest.golden_frames, *(model.file for model in manifest.models)}
+                assert spoken <= set(manifest.files)
+                assert not any(".." in name or name.startswith("/") or "\\" in name for name in manifest.files)
+    assert opened > 20  # names and numbers that may be anything
+
+
+@pytest.mark.parametrize("key", ["arch", "classes", "input", "models", "golden_frames", "golden_count", "files"])
+def test_a_missing_key_is_named(raw: Any, key: str) -> None:
+    assert key in refused({name: value for name, value in raw.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (("files", "model.onnx", "size"), 2**40, "files.model.onnx.size"),
+        (("files", "model.onnx", "size"), -1, "files.model.onnx.size"),
+        (("files", "model.onnx", "sha256"), "F" * 64, "files.model.onnx.sha256"),
+        (("input", "mean"), [0.1, float("nan"), 0.1], "input.mean.1"),
+        (("input", "std"), [0.1, float("inf"), 0.1], "input.std.1"),
+        (("input", "std"), [0.1, 0.1, 0], "input.std.2"),
+        (("input", "height"), 4097, "input.height"),
+        (("models", 0, "tolerance"), float("inf"), "models.0.tolerance"),
+        (("models", 0, "parity", "agreement"), 1.1, "models.0.parity.agreement"),
+        (("models", 0, "engine"), "os.system", "models.0.engine"),
+        (("golden_count",), "2", "golden_count"),
+        (("golden_frames",), "../frames.npy", "golden_frames"),
+        (("models", 0, "file"), "/etc/passwd", "models.0.file"),
+        (("models", 0, "file"), "other.onnx", "other.onnx"),
+        (("models", 0, "weights"), "other.bin", "other.bin"),
+        (("pickle",), "model.pkl", "pickle"),
+        (("files", "../x"), {"size": 1, "sha256": "0" * 64}, "../x"),
+        (("files", "a\n\x1b[31mb"), {"size": 1, "sha256": "0" * 64}, "a??[31mb"),
+        (("files", MANIFEST), {"size": 1, "sha256": "0" * 64}, "lists itself"),
+        (("classes",), ["one"], "classes"),
+    ],
+)
+def test_a_lie_is_named(raw: Any, place: Place, value: object, named: str) -> None:
+    assert named in refused(changed(raw, place, value))
+
+
+@pytest.mark.parametrize("version", [2, 3, 10**18, 10**4000])
+def test_a_bundle_from_the_future_says_that_it_is_newer(raw: Any, version: int) -> None:
+    message = refused({**raw, "schema_version": version, "unheard_of": {"by": "us"}})
+    assert "newer" in message
+    assert "update allweather" in message
+
+
+@pytest.mark.parametrize("version", [0, -1, "1", None, False, 1.5, [1], float("nan"), float("inf")])
+def test_a_schema_version_that_never_was_is_named(raw: Any, version: object) -> None:
+    assert "schema_version" in refused({**raw, "schema_version": version})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"{", b"null", b"[]", b"{}", b"7", b'"allweather-bundle"', b"\xff\xfe\x00", b"PK\x03\x04", b"\x80\x04N.",
+        b'{"format": "allweather-bundle"', b'{"format": "safetensors"}', b"[" * 100_000, b'{"a":' * 100_000,
+        b'{"format": "allweather-bundle", "schema_version": ' + b"9" * 5000 + b"}",
+        b'{"format": "allweather-bundle", "arch": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+    ids=lambda text: repr(text[:30]),
+)  # fmt: skip
+def test_what_is_no_manifest_is_refused(text: bytes) -> None:
+    assert MANIFEST in refused(text)
+
+
+def test_a_key_that_is_there_twice_is_refused(raw: Any) -> None:
+    text = json.dumps(raw)
+    assert "twice" in refused(text.replace('"arch"', '"arch": "other", "arch"', 1).encode())
+    assert "twice" in refused(text.replace('"size"', '"size": 0, "size"', 1).encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_another_encoding_is_refused(raw: Any, encoding: str) -> None:
+    refused(json.dumps(raw).encode(encoding))
+
+
+@pytest.mark.parametrize("key", ["classes", "views", "models", "versions", "files"])
+def test_millions_of_faults_are_refused_at_once(raw: Any, key: str) -> None:
+    """Pydantic alone takes a minute and 4 GB for fifteen megabytes of wrong class names."""
+    began = time.monotonic()
+    refused(json.dumps(raw).encode()[:-1] + f', "{key}": ['.encode() + b"1," * 5_000_000 + b"1]}")
+    assert time.monotonic() - began < 2
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_a_flipped_or_cut_text_is_read_or_refused(raw: Any, data: st.DataObject) -> None:
+    text = bytearray(json.dumps(raw).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(text)) | st.just(len(text)))
+    try:
+        assert isinstance(parse_manifest(bytes(text[:cut]), "here"), Manifest)
+    except BundleError as error:
+        assert str(error).isprintable()  # noqa: PT017 - either is right

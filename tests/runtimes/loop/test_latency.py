@@ -1,0 +1,111 @@
+"""Quantiles against numpy's, and the account of a run."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.loop.latency import LARGEST, RELATIVE_ERROR, SMALLEST, Quantiles
+
+durations = st.lists(st.floats(SMALLEST, LARGEST, exclude_max=True) | st.floats(1e-4, 0.1), min_size=1, max_size=200)
+ROUNDING = 1e-9  # of the logarithm at the edge of a bin
+
+
+def filled(values: list[float]) -> Quantiles:
+    quantiles = Quantiles()
+    for value in values:
+        quantiles.add(value)
+    return quantiles
+
+
+@given(durations, st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
+def test_quantiles_are_within_the_stated_error_of_numpys(values: list[float], q: float) -> None:
+    exact = float(np.quantile(values, q, method="inverted_cdf"))
+    assert filled(values).quantile(q) == pytest.approx(exact, rel=RELATIVE_ERROR + ROUNDING)
+
+
+@given(durations, st.floats(0, 1))
+def test_any_quantile_is_within_the_stated_error(values: list[float], q: float) -> None:
+    exact = sorted(values)[max(1, math.ceil(q * len(values))) - 1]
+    assert filled(values).quantile(q) == pytest.approx(exact, rel=RELATIVE_ERROR + ROUNDING)
+
+
+@given(durations)
+@example([0.1] * 10)  # whose sum is less than ten times 0.1
+def test_count_mean_and_ends_are_exact(values: list[float]) -> None:
+    spread = filled(values).spread()
+    assert spread is not None
+    assert (spread.count, spread.minimum, spread.maximum) == (len(values), min(values), max(values))
+    assert spread.mean == pytest.approx(math.fsum(values) / len(values))
+    ordered = [spread.minimum, spread.p50, spread.p90, spread.p99, spread.maximum]
+    assert ordered == sorted(ordered)
+    assert spread.minimum <= spread.mean <= spread.maximum
+
+
+@given(durations, durations)
+def test_merging_is_adding_all(first: list[float], second: list[float]) -> None:
+    merged = filled(first)
+    merged.merge(filled(second))
+    together = filled(first + second)
+    assert merged.count == together.count
+    for q in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0):
+        assert merged.quantile(q) == together.quantile(q)
+
+
+def test_merging_nothing_changes_nothing() -> None:
+    quantiles = filled([0.01, 0.02])
+    before = quantiles.spread()
+    quantiles.merge(Quantiles())
+    assert quantiles.spread() == before
+
+
+@given(st.lists(st.floats(0, SMALLEST, exclude_max=True), min_size=1))
+def test_below_its_range_it_is_off_by_less_than_a_microsecond(values: list[float]) -> None:
+    assert abs(filled(values).quantile(0.5) - np.quantile(values, 0.5, method="inverted_cdf")) < SMALLEST
+
+
+def test_above_its_range_the_largest_stands_for_all() -> None:
+    assert filled([0.001, 2000.0, 5000.0]).quantile(0.5) == 5000.0
+    assert filled([0.001, 0.001, 5000.0]).quantile(0.5) == pytest.approx(0.001, rel=RELATIVE_ERROR)
+
+
+def test_memory_stays_the_same() -> None:
+    quantiles = filled([0.001])
+    before = sys.getsizeof(quantiles._bins)
+    for value in np.geomspace(1e-8, 1e5, 20_000):
+        quantiles.add(float(value))
+    assert sys.getsizeof(quantiles._bins) == before < 20_000
+
+
+@pytest.mark.parametrize("value", [-1e-9, math.inf, -math.inf, math.nan])
+def test_what_is_no_duration_is_refused(value: float) -> None:
+    quantiles = Quantiles()
+    with pytest.raises(UsageError, match="finite"):
+        quantiles.add(value)
+    assert quantiles.spread() is None
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])
+def test_what_is_no_quantile_is_refused(q: float) -> None:
+    with pytest.raises(UsageError, match="0 <= q <= 1"):
+        filled([1.0]).quantile(q)
+
+
+def test_a_quantile_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="of 0"):
+        Quantiles().quantile(0.5)
+
+
+@given(durations, st.lists(st.floats(SMALLEST, 10 * LARGEST), min_size=1, max_size=8))
+def test_counts_up_to_a_bound_are_numpys_within_the_stated_error(values: list[float], bounds: list[float]) -> None:
+    quantiles = filled(values)
+    bounds = sorted(bounds)
+    for bound, count in zip(bounds, quantiles.at_most(bounds), strict=True):
+        near = 1 + 2.1 * RELATIVE_ERROR
+        assert (np.array(values) <= bound / near).sum() <= count <= (np.array(values) <= bound * near).sum()

@@ -1,0 +1,68 @@
+"""The account of a run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from allweather.runtimes.loop.latency import Spread
+from allweather.runtimes.loop.stats import Beat, Drops, Tally
+from allweather.runtimes.types import Decision, StageTimes
+
+
+def decision(*, age: float = 0.02, late: bool = False, seconds: float = 0) -> Decision:
+    times = StageTimes(0, 0, 0, 0, seconds, 0)
+    return Decision("stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), times, age, late, 0)
+
+
+def test_a_tally_counts_and_times_by_the_clock_it_is_given() -> None:
+    now = [100.0]
+    tally = Tally(clock=lambda: now[0])
+    dropped = [Drops(decode=7, source=1)]
+    tally.start(lambda: dropped[0])
+    tally.add(decision(age=0.02, seconds=0.01))
+    tally.add(decision(age=0.06, late=True, seconds=0.03))
+    tally.wrote(0.5)
+    now[0] = 104.0
+    dropped[0] = Drops(decode=8, superseded=1, source=1)
+    tally.pass_over(Drops(late=1))
+    report = tally.report()
+    assert (report.frames, report.decided, report.late, report.seconds) == (5, 2, 1, 4.0)
+    assert report.drops == Drops(decode=1, superseded=1, late=1)
+    assert report.decisions_per_second == 0.5
+    assert report.decision_time == Spread(2, 0.01, 0.02, 0.01, 0.03, 0.03, 0.03)
+    assert report.frame_age is not None
+    assert report.frame_age.maximum == 0.06
+    assert list(report.stages) == ["prepare", "rank", "plan", "views", "infer", "vote", "sink"]
+    assert (report.stages["infer"].mean, report.stages["sink"].maximum) == (0.02, 0.5)
+    assert (report.looks, report.mean_looks) == (((1, 2),), 1.0)
+
+
+def test_a_run_without_frames_has_a_report() -> None:
+    report = Tally(clock=lambda: 1.0).report()
+    assert (report.frames, report.seconds, report.decisions_per_second) == (0, 0.0, 0.0)
+    assert report.decision_time is None
+    assert report.frame_age is None
+    assert (report.stages, report.looks, report.mean_looks) == ({}, (), 0.0)
+
+
+def test_drops_are_told_apart_in_time() -> None:
+    assert Drops(3, 10, 2, 1, 5).since(Drops(1, 4, 2, 0, 1)) == Drops(2, 6, 0, 1, 4)
+    assert Drops(1, 4, 2, 0, 1).plus(Drops(2, 6, 0, 1, 4)) == Drops(3, 10, 2, 1, 5)
+    assert Drops(2, 6, 3, 1, source=7).total == 12
+
+
+def test_a_beat_tells_deciding_from_waiting() -> None:
+    now = [10.0]
+    tally = Tally(clock=lambda: now[0])
+    assert tally.beat() == Beat(10.0, None)
+    tally.add(decision())
+    now[0] = 12.0
+    tally.turn()
+    assert tally.beat() == Beat(12.0, 10.0)
+
+
+def test_counts_of_a_histogram() -> None:
+    tally = Tally()
+    for milliseconds in (1, 2, 4, 8):
+        tally.add(decision(age=milliseconds / 500, seconds=milliseconds / 1000))
+    assert tally.at_most([0.0005, 0.003, 0.005, 1.0]) == ([0, 2, 3, 4], [0, 1, 2, 4])

@@ -1,0 +1,234 @@
+"""Files and folders appear whole or not at all, and leave nothing beside them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allweather.runtimes.errors import OutputError
+from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder, check_file, check_folder
+
+MARKER = "manifest.json"
+Writer = Callable[[Path], AbstractContextManager[Path]]
+
+
+def folder(path: Path) -> AbstractContextManager[Path]:
+    return atomic_folder(path, MARKER)
+
+
+def fill(beside: Path, content: str) -> None:
+    if beside.is_dir():
+        (beside / "deep").mkdir()
+        (beside / MARKER).write_text("{}")
+        (beside / "deep" / "file").write_text(content)
+    else:
+        beside.write_text(content)
+
+
+def interrupted(beside: Path, error: BaseException) -> None:
+    fill(beside, "new")
+    raise error
+
+
+def content(path: Path) -> str:
+    return (path / "deep" / "file" if path.is_dir() else path).read_text()
+
+
+@pytest.fixture
+def mask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+BOTH = pytest.mark.parametrize("writer", [atomic_file, folder], ids=["file", "folder"])
+
+
+@BOTH
+def test_content_appears_only_when_it_is_whole(writer: Writer, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deeper" / "result.zip"
+    with writer(path) as beside:
+        fill(beside, "first")
+        assert beside.parent == path.parent
+        assert not path.exists()
+    assert content(path) == "first"
+    with writer(path) as beside:
+        fill(beside, "second")
+        assert content(path) == "first"
+    assert content(path) == "second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@BOTH
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize("old", [True, False])
+def test_an_exception_passes_through_and_leaves_what_was_there(
+    writer: Writer, tmp_path: Path, error: BaseException, old: bool
+) -> None:
+    path = tmp_path / "result"
+    if old:
+        with writer(path) as beside:
+            fill(beside, "old")
+    with pytest.raises(type(error)) as caught, writer(path) as beside:
+        interrupted(beside, error)
+    assert caught.value is error
+    assert [content(found) for found in tmp_path.iterdir()] == ["old"] * old
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space"),
+        (errno.EDQUOT, "the disk quota is used up"),
+        (errno.EACCES, "no permission to write there"),
+        (errno.EROFS, "the file system is read-only"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("step", ["fsync", "rename", "chmod"])
+def test_what_the_system_refuses_is_one_clear_error(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reason: str, step: str
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, step)), refuse)
+    if step == "rename":
+        monkeypatch.setattr(Path, "replace", refuse)
+    with (
+        pytest.raises(OutputError, match=f"cannot write .*result: .*{reason}") as caught,
+        writer(tmp_path / "result") as b,
+    ):
+        fill(b, "new")
+    assert str(caught.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
+@BOTH
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+def test_permissions_follow_the_umask(writer: Writer, tmp_path: Path, mask: Callable[[int], int], umask: int) -> None:
+    mask(umask)
+    with writer(tmp_path / "result") as beside:
+        fill(beside, "x")
+    everything = [tmp_path / "result", *(tmp_path / "result").rglob("*")]
+    for path in everything:
+        full = 0o777 if path.is_dir() else 0o666
+        assert stat.S_IMODE(path.stat().st_mode) == full & ~umask
+    assert mask(0o022) == umask
+
+
+@BOTH
+def test_a_place_below_a_file_is_refused(writer: Writer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="cannot write"), writer(tmp_path / "file" / "result") as beside:
+        fill(beside, "x")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@BOTH
+def test_a_name_that_cannot_be_is_refused(writer: Writer, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot write .*too long"), writer(tmp_path / ("x" * 5000)) as beside:
+        fill(beside, "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_keeps_its_suffix_while_it_is_written(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "film.mp4") as beside:
+        assert beside.suffix == ".mp4"
+
+
+def test_a_file_is_not_put_in_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="it is a folder; name a file"), atomic_file(tmp_path / "folder"):
+        pytest.fail("must not begin")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "folder"]
+
+
+def test_a_file_is_not_put_in_place_of_a_pipe(tmp_path: Path) -> None:
+    """Nor of /dev/null, which root could replace."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="a device or a pipe"), atomic_file(tmp_path / "pipe"):
+        pytest.fail("must not begin")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "result").mkdir()
+    with folder(tmp_path / "result") as beside:
+        fill(beside, "x")
+    assert content(tmp_path / "result") == "x"
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "album").mkdir()
+    (tmp_path / "album" / "holiday.jpg").write_text("sun")
+    with pytest.raises(OutputError, match=f"holds no {MARKER}; name a new folder"), folder(tmp_path / "album"):
+        pytest.fail("must not begin")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["album", "holiday.jpg"]
+
+
+def test_an_old_folder_stays_when_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it is a mount point, which cannot be moved away."""
+    with folder(tmp_path / "result") as beside:
+        fill(beside, "old")
+
+    def busy(self: Path, target: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(OutputError, match="busy"), folder(tmp_path / "result") as beside:
+        fill(beside, "new")
+    assert content(tmp_path / "result") == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "result"]
+
+
+def test_an_old_folder_is_never_deleted_when_it_cannot_be_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with folder(tmp_path / "result") as beside:
+        fill(beside, "old")
+    rename, calls = Path.rename, iter(range(9))
+
+    def once(self: Path, target: Path) -> Path:
+        if next(calls):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", once)
+    with pytest.raises(OutputError), folder(tmp_path / "result") as beside:
+        fill(beside, "new")
+    assert [path.read_text() for path in tmp_path.rglob("file")] == ["old"]
+
+
+@pytest.mark.parametrize("check", [check_file, lambda path: check_folder(path, MARKER)])
+def test_a_place_is_checked_before_and_nothing_is_left_there(tmp_path: Path, check: Callable[[Path], None]) -> None:
+    check(tmp_path / "deep" / "deeper" / "new")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="a part of the path is a file, not a folder"):
+        check(tmp_path / "file" / "new")
+    with pytest.raises(OutputError, match="cannot write /proc/new: no file can be made there; choose another place"):
+        check(Path("/proc/new"))
+
+
+def test_what_is_there_stays_when_a_place_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    check_file(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "photo").write_text("old")
+    with pytest.raises(OutputError, match="it exists and holds no manifest"):
+        check_folder(tmp_path / "folder", MARKER)
+    (tmp_path / "folder" / MARKER).write_text("{}")
+    check_folder(tmp_path / "folder", MARKER)
+    assert (tmp_path / "folder" / "photo").read_text() == "old"

@@ -1,0 +1,125 @@
+"""A perceiver whose networks run on a server: the same decisions, within the budget, or none in time."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from allweather.exporters.serving.repository import write_repository
+from allweather.runtimes import load as loading
+from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.connect import connect
+from allweather.runtimes.errors import EngineError, NoAnswerError, ParityError, UsageError
+
+
+@pytest.fixture(scope="module")
+def repository(sample_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("repository") / "triton"
+    write_repository(Bundle.open(sample_bundle), "triton", out)
+    return out
+
+
+@pytest.fixture
+def server(repository: Path, serve: Callable[[Path], Any]) -> Iterator[Any]:
+    with serve(repository) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def frames(sample_bundle: Path) -> Any:
+    return Bundle.open(sample_bundle).golden_frames()
+
+
+@pytest.mark.parametrize("policy", [None, "center", "top:3", "all"])
+def test_it_decides_as_one_here_does(policy: str | None, server: Any, sample_bundle: Path, frames: Any) -> None:
+    with (
+        connect(sample_bundle, server.address, policy=policy) as there,
+        loading.load(sample_bundle, engine="onnx", policy=policy) as here,
+    ):
+        for frame in frames:
+            far, near = there(frame), here(frame)
+            assert (far.label, far.views, far.why) == (near.label, near.views, near.why)
+            np.testing.assert_allclose(far.probabilities, near.probabilities, atol=1e-5)
+        assert [each.label for each in there.batch(frames)] == [there(frame).label for frame in frames]
+
+
+def test_views_go_as_one_batch_where_there_is_time_and_fewer_where_there_is_not(
+    server: Any, sample_bundle: Path, frames: Any
+) -> None:
+    server.mischief.delay = 0.1  # seconds for each picture: four looks take 0.4, one and the predictor 0.2
+    with connect(sample_bundle, server.address, policy="top:4", budget_ms=2000) as rich:
+        server.mischief.batches.clear()
+        assert len(rich(frames[0]).views) == 4
+        assert server.mischief.batches == [1, 4]
+    with connect(sample_bundle, server.address, policy="top:4", budget_ms=190) as poor:
+        server.mischief.batches.clear()
+        decision = poor(frames[0])
+        assert (decision.views, decision.why) == (("identity",), "unranked")
+        assert server.mischief.batches == [1]
+        assert not decision.late
+
+
+def test_a_stalled_server_is_given_up_in_time_and_asked_for_less_until_it_is_back(
+    server: Any, sample_bundle: Path, frames: Any
+) -> None:
+    with connect(sample_bundle, server.address, policy="top:4", budget_ms=400) as perceiver:
+        assert len(perceiver(frames[0]).views) == 4
+        server.mischief.delay = 3
+        for _ in range(4):
+            began = time.monotonic()
+            with pytest.raises(NoAnswerError, match=r"no answer within [34]\d\d ms"):
+                perceiver(frames[0])
+            assert time.monotonic() - began < 1.2
+        server.mischief.delay = 0
+        first = perceiver(frames[0])
+        assert first.views == ("identity",)
+        assert not first.late
+        # what was dear a few times is feared for as long as it was more than one call in twenty
+        assert any(len(perceiver(frames[0]).views) > 1 for _ in range(200))
+
+
+def test_without_a_server_the_frame_is_lost_at_once(
+    repository: Path, serve: Callable[[Path], Any], sample_bundle: Path, frames: Any
+) -> None:
+    with serve(repository) as running:
+        perceiver = connect(sample_bundle, running.address, policy="center", budget_ms=500)
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="see that the server runs there"):
+        perceiver(frames[0])
+    assert time.monotonic() - began < 1
+    perceiver.close()
+
+
+def test_a_server_of_another_network_is_refused(server: Any, sample_bundle: Path, tmp_path: Path) -> None:
+    bundle = Bundle.open(sample_bundle)
+    contents = {name: bundle.read(name) for name in bundle.manifest.files}
+    for model in bundle.manifest.models:
+        if model.role == "classifier":
+            contents[model.golden] = npy(bundle.golden_answers(model)[:, ::-1].copy())
+    write_bundle(tmp_path / "other", dataclasses.replace(bundle).manifest, contents)
+    with pytest.raises(ParityError, match=r"golden frames for the classifier as none of its models does: off by \d"):
+        connect(tmp_path / "other", server.address)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget_ms": 0}, "a budget is above 0 milliseconds; got 0"),
+        ({"budget_ms": "20"}, "a budget is above 0 milliseconds; got '20'"),
+        ({"policy": "oracle:2"}, "knows the true losses"),
+        ({"policy": ["top:1"]}, "a policy is a text such as 'top:1'; got"),
+        ({"policy": "best"}, "best"),
+    ],
+)
+def test_what_no_perceiver_can_do_is_refused_before_anything_is_asked(
+    options: dict[str, Any], message: str, server: Any, sample_bundle: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        connect(sample_bundle, server.address, **options)
+    assert server.mischief.connections == 0

@@ -1,0 +1,207 @@
+"""The planner against true costs: never past the deadline, never fewer looks than it could."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.perceiver import Perceiver, Ranker
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.planner import Planner, sizes
+from allweather.runtimes.tta.policy import parse_policy
+from allweather.runtimes.tta.views import VIEWS
+from allweather.runtimes.types import Budget, Floats, Frame, Image
+
+POLICIES = ("center", "hflip", "all", "5crop", "random:5", "top:1", "top:6", "top:4+flip")
+LOSSES = np.arange(len(VIEWS), dtype=np.float32)[None, ::-1]
+
+
+def true_costs(one: float, more: float, most: int = 24) -> CostCurve:
+    """n views cost one + (n - 1) more, exactly and for ever."""
+    costs = CostCurve({n: one + (n - 1) * more for n in range(1, most + 1)})
+    for _ in range(600):
+        costs.add(1, one)
+    return costs
+
+
+@settings(deadline=None)
+@given(policy=st.sampled_from(POLICIES), one=st.floats(1e-3, 0.1), share=st.floats(0.3, 1.0), left=st.floats(-0.1, 1.0))
+def test_the_expected_end_is_inside_the_deadline(policy: str, one: float, share: float, left: float) -> None:
+    costs = true_costs(one, share * one)
+    planner = Planner(parse_policy(policy), costs, CostCurve({1: 0.0}))
+    plan = planner.plan(LOSSES if planner.policy.ranks else None, left, np.random.default_rng(0))
+    count = len(plan.views)
+    assert 1 <= count <= plan.wanted == planner.policy.runs
+    assert len(plan.weights) == count
+    assert len(plan.predicted_losses) == (count if planner.policy.ranks else 0)
+    if plan.why == "overdue":
+        assert count == 1
+        assert costs.seconds(1) > left
+    else:
+        assert plan.expected_seconds <= left
+        assert (plan.why == "policy") == (count == plan.wanted)
+        bigger = [size for size in sizes(plan.wanted) if size > count]
+        assert not bigger or costs.seconds(bigger[0]) > left, "a further look would have fitted"
+
+
+@settings(deadline=None)
+@given(policy=st.sampled_from(POLICIES), one=st.floats(1e-3, 0.1), moments=st.lists(st.floats(-0.1, 2.0), min_size=2))
+def test_looks_become_fewer_as_time_runs_out(policy: str, one: float, moments: list[float]) -> None:
+    planner = Planner(parse_policy(policy), true_costs(one, 0.7 * one))
+    wanted = planner.policy.runs
+    found = [planner.fitting(wanted, left) for left in sorted(moments)]
+    assert found == sorted(found)
+    assert planner.fitting(wanted, math.inf) == wanted
+
+
+def test_batches_are_of_few_sizes() -> None:
+    assert sizes(1) == (1,)
+    assert sizes(5) == (1, 2, 3, 4, 5)
+    assert sizes(24) == (1, 2, 3, 4, 6, 8, 12, 24)
+    assert max(len(sizes(n)) for n in range(1, 65)) <= 8  # an engine keeps no more compiled
+
+
+# ---- the perceiver that follows it, on a clock of its own
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Ranking(FakeEngine):
+    """The later a view in the list, the better."""
+
+    def run(self, images: Image) -> Floats:
+        super().run(images)
+        return np.repeat(LOSSES, len(images), axis=0)
+
+
+class Device:
+    """A fake engine of 10 ms a view and a fake predictor of 2 ms, which may have a slow spell."""
+
+    def __init__(self, policy: str, budget: float) -> None:
+        self.clock, self.slowness, self._index = Clock(), 1.0, 0
+        chosen = parse_policy(policy)
+
+        def spend(seconds: float) -> None:
+            self.clock.sleep(self.slowness * seconds)
+
+        self.eyes = Perceiver(
+            FakeEngine(4, 0.01, spend), tuple("abcd"), InputSpec(4, 4), Budget(budget), policy=chosen,
+            ranker=Ranker(Ranking(len(VIEWS), 0.002, spend), InputSpec(4, 4)),
+            looks=CostCurve({1: 0.01}), rank=CostCurve({1: 0.002}), clock=self.clock,
+        )  # fmt: skip
+
+    def frame(self, age: float = 0.0) -> Frame:
+        self._index += 1
+        return Frame(np.zeros((4, 4, 3), np.uint8), self._index, self.clock.now - age)
+
+    def counts(self, frames: int) -> list[int]:
+        return [len(self.eyes.decide(self.frame()).views) for _ in range(frames)]
+
+
+@pytest.mark.parametrize(("budget", "count"), [(0.065, 6), (0.049, 4), (0.0245, 2), (0.0145, 1)])
+def test_as_many_looks_as_fit(budget: float, count: int) -> None:
+    device = Device("top:6", budget)
+    device.counts(700)
+    decision = device.eyes.decide(device.frame())
+    assert len(decision.views) == count
+    assert decision.views == tuple(reversed(VIEWS))[:count]
+    assert decision.why == ("policy" if count == 6 else "budget")
+    assert (decision.wanted, decision.late) == (6, False)
+    assert decision.time_left == pytest.approx(budget - 0.002)
+    assert decision.expected_seconds == pytest.approx(0.01 * count, rel=0.02)
+
+
+def test_without_time_to_rank_the_frame_is_seen_as_it_is() -> None:
+    device = Device("top:6", 0.05)
+    device.counts(50)
+    decision = device.eyes.decide(device.frame(age=0.0385))
+    assert (decision.views, decision.predicted_losses, decision.why) == (("identity",), (), "unranked")
+    assert (decision.times.rank, decision.late) == (0.0, False)
+
+
+def test_a_frame_that_is_too_old_is_seen_once_and_known_beforehand() -> None:
+    device = Device("top:6", 0.05)
+    device.counts(50)
+    old = device.frame(age=0.045)
+    assert not device.eyes.worthwhile(old)
+    assert device.eyes.worthwhile(device.frame())
+    decision = device.eyes.decide(old)
+    assert (len(decision.views), decision.why, decision.late) == (1, "overdue", True)
+
+
+def test_a_budget_that_no_frame_can_keep_drops_none() -> None:
+    device = Device("center", 0.005)
+    device.counts(5)
+    assert device.eyes.worthwhile(device.frame())
+
+
+def test_a_slow_spell_costs_three_late_frames_and_ends() -> None:
+    device = Device("top:6", 0.07)
+    assert device.counts(700)[-1] == 6
+    device.slowness = 3.0
+    spell = [device.eyes.decide(device.frame()) for _ in range(50)]
+    assert [each.late for each in spell[4:]] == [False] * 46
+    assert all(len(each.views) in (1, 2) for each in spell[4:])
+    device.slowness = 1.0
+    assert device.counts(8)[-1] == 6
+
+
+@pytest.mark.parametrize("budget", [0.03, 0.07])
+def test_ranking_comes_back_after_a_slow_spell_in_which_there_was_no_time_for_it(budget: float) -> None:
+    device = Device("top:6", budget)
+    device.counts(600)
+    device.slowness = 10.0
+    device.counts(10)
+    assert not any(device.eyes.decide(device.frame()).predicted_losses for _ in range(50))
+    device.slowness = 1.0
+    device.counts(20)
+    assert device.eyes.decide(device.frame()).why in ("policy", "budget")
+
+
+def test_a_vote_that_may_settle_is_cut_by_the_clock() -> None:
+    device = Device("all@0.99999", 0.045)
+    device.counts(700)
+    decision = device.eyes.decide(device.frame())
+    assert len(decision.views) == 4
+    assert (decision.why, decision.wanted, decision.late) == ("budget", len(VIEWS), False)
+
+
+def test_the_reserve_is_kept_free() -> None:
+    device = Device("center", math.inf)
+    eyes = Perceiver(FakeEngine(2), ("a", "b"), InputSpec(4, 4), Budget(0.05, reserve=0.02), clock=device.clock)
+    assert eyes.decide(device.frame()).time_left == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.3])
+def test_one_decision_in_a_thousand_is_late_and_no_look_is_given_away(noise: float) -> None:
+    """On a device whose calls have a heavy tail, at a budget between two and three looks."""
+    rng = np.random.default_rng(0)
+    device = Device("all", 0.028)
+
+    def spend(seconds: float) -> None:
+        device.clock.sleep(seconds * float(rng.lognormal(0, noise)))
+
+    eyes = Perceiver(
+        FakeEngine(4, 0.01, spend), tuple("abcd"), InputSpec(4, 4), Budget(0.028), policy=parse_policy("all"),
+        looks=CostCurve({1: 0.01, 2: 0.02}), clock=device.clock,
+    )  # fmt: skip
+    decisions = [eyes.decide(device.frame()) for _ in range(6000)]
+    late = [each.late for each in decisions[1000:] if each.why != "overdue"]
+    assert sum(late) / len(late) < 0.004
+    looks = [len(each.views) for each in decisions[1000:]]
+    assert np.mean(looks) > (1.9 if noise <= 0.1 else 0.99)

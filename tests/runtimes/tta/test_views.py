@@ -1,0 +1,120 @@
+"""Views: beside Pillow, round trips, and what holds for every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image as Pillow
+from PIL import ImageEnhance, ImageOps
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.tta.views import CLASSICS, VIEWS, cropped, mirrored, rotated, view, zoomed
+from allweather.runtimes.types import Image
+
+EVERY = (*VIEWS, *CLASSICS, "zoom1.2/hflip")
+PILLOW: dict[str, Callable[[Pillow.Image], Pillow.Image]] = {
+    "autocontrast": ImageOps.autocontrast,
+    "hflip": ImageOps.mirror,
+    **{f"sharpness{f:g}": lambda image, f=f: ImageEnhance.Sharpness(image).enhance(f) for f in (0.2, 0.5, 3.0, 4.0)},  # type: ignore[misc]
+    **{f"colour{f:g}": lambda image, f=f: ImageEnhance.Color(image).enhance(f) for f in (0.5, 2.0)},  # type: ignore[misc]
+}
+
+
+def pictures(smallest: int = 3) -> st.SearchStrategy[Image]:
+    """uint8 [h, w, 3] of few grey levels and of many."""
+    shape = st.tuples(st.integers(smallest, 40), st.integers(smallest, 40), st.just(3))
+    return shape.flatmap(lambda each: arrays.arrays(np.uint8, each))
+
+
+def soft(height: int = 64, width: int = 80) -> Image:
+    """A picture without fine detail, which resampling keeps."""
+    small = np.random.default_rng(3).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def middle(image: Image) -> np.ndarray:
+    """The inner half of each side, as numbers."""
+    height, width = image.shape[:2]
+    return image[height // 4 : -height // 4, width // 4 : -width // 4].astype(int)
+
+
+@pytest.mark.parametrize("name", PILLOW)
+@settings(max_examples=60, deadline=None)
+@given(image=pictures())
+def test_within_a_grey_level_of_pillow(name: str, image: Image) -> None:
+    theirs = np.asarray(PILLOW[name](Pillow.fromarray(image)))
+    assert np.abs(view(name).apply(image).astype(int) - theirs).max() <= 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=30, deadline=None)
+@given(image=pictures(1))
+def test_every_view_gives_a_picture_of_the_same_size_and_leaves_its_own_alone(name: str, image: Image) -> None:
+    before = image.copy()
+    image.flags.writeable = False
+    out = view(name).apply(image)
+    assert out.shape == image.shape
+    assert out.dtype == np.uint8
+    assert np.array_equal(image, before)
+    assert np.array_equal(view(name).apply(np.repeat(image, 2, 1)[:, ::2]), out)  # memory in another order
+
+
+def test_the_twelve_and_their_order_are_pinned() -> None:
+    assert tuple(VIEWS) == (
+        "identity", "rotate-20", "rotate+20", "zoom0.8", "zoom1.2", "autocontrast",
+        "sharpness0.2", "sharpness0.5", "sharpness3", "sharpness4", "colour0.5", "colour2",
+    )  # fmt: skip
+    assert all(each.name == name for name, each in {**VIEWS, **CLASSICS}.items())
+
+
+@pytest.mark.parametrize("degrees", [-20.0, 20.0, 7.0])
+def test_rotations_undo_each_other(degrees: float) -> None:
+    image = soft()
+    there = rotated(image, degrees)
+    assert np.abs(middle(there) - middle(image)).mean() > 5
+    assert np.abs(middle(rotated(there, -degrees)) - middle(image)).max() <= 8
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.2])
+def test_zooms_undo_each_other(factor: float) -> None:
+    image = soft()
+    there = zoomed(image, factor)
+    assert np.abs(middle(there) - middle(image)).mean() > 3
+    assert np.abs(middle(zoomed(there, 1 / factor)) - middle(image)).max() <= 8
+
+
+def test_quarter_turns_are_exact_and_counter_clockwise() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    assert np.array_equal(rotated(image, 90.0), np.rot90(image))
+
+
+def test_mirrors_undo_each_other_and_commute_with_zoom() -> None:
+    image = soft()
+    assert np.array_equal(mirrored(mirrored(image)), image)
+    assert np.abs(view("zoom1.2/hflip").apply(image).astype(int) - view("hflip/zoom1.2").apply(image)).max() <= 1
+
+
+def test_crops_look_where_they_say() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:4, :4] = 255  # only a crop of the top left corner sees it
+    seen = {name: int(each.apply(image).max()) for name, each in CLASSICS.items() if name.startswith("crop")}
+    assert [name for name, value in seen.items() if value] == ["crop-top-left"]
+    assert np.array_equal(cropped(image, 1.0, 0.0), mirrored(cropped(mirrored(image), 0.0, 0.0)))
+
+
+def test_a_flat_picture_has_no_contrast_to_stretch() -> None:
+    grey = np.full((8, 8, 3), 77, np.uint8)
+    assert np.array_equal(view("autocontrast").apply(grey), grey)
+
+
+def test_an_unknown_view_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"no view is called 'rotate20'; did you mean rotate[+-]20\?"):
+        view("rotate20")
+    with pytest.raises(UsageError, match="no view is called ''"):
+        view("hflip/")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allweather.evaluation.clean import confusion_matrix, evaluate_target
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import import_state_dict
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+def test_confusion_counts_every_picture_once(pairs: list[tuple[int, int]]) -> None:
+    labels, answered = (np.array(values) for values in zip(*pairs, strict=True))
+    matrix = confusion_matrix(answered, labels, 4)
+    assert matrix.sum() == len(pairs)
+    assert np.trace(matrix) == (labels == answered).sum()
+    assert all(matrix[true, seen] == pairs.count((true, seen)) for true in range(4) for seen in range(4))
+
+
+def test_the_published_resnet20_is_as_good_as_its_authors_say(cifar10: Path, published: Path, tmp_path: Path) -> None:
+    path = tmp_path / "imported.safetensors"
+    weights = published / "cifar10_resnet20.safetensors"
+    checkpoints.save(path, import_state_dict(weights, "resnet20", CIFAR10, InputSpec(32, 32)))
+    evaluation = evaluate_target(path, f"cifar10:{cifar10}")
+    assert evaluation.accuracy == 0.9173
+    assert evaluation.images == 10_000
+    assert sum(map(sum, evaluation.confusion)) == 10_000
+    assert 0.02 < evaluation.calibration_error < 0.06
+
+
+def test_data_of_other_classes_is_refused(folder: Path, tmp_path: Path) -> None:
+    from allweather.trainers.models.registry import build
+
+    model = build("resnet20", 2, InputSpec(32, 32))
+    path = tmp_path / "x.safetensors"
+    weights = model.network.state_dict()
+    checkpoints.save(path, checkpoints.Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), weights, "x", 0))
+    with pytest.raises(UsageError, match=r"knows 2 classes \(a, b, ...\) and folder:.* has 3"):
+        evaluate_target(path, f"folder:{folder}")
+    with pytest.raises(UsageError, match="--engine and --precision are for bundles"):
+        evaluate_target(path, f"folder:{folder}", engine="onnx")

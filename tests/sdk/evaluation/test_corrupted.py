@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allweather.evaluation.baselines import Baseline
+from allweather.evaluation.corrupted import identity_of, measure
+from allweather.evaluation.metrics import score
+from allweather.evaluation.model import Target, open_target
+from allweather.evaluation.robustness import Robustness
+from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.errors import EngineError, UsageError
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.corruptions import COMMON, EXTRA
+from allweather.trainers.corruptions.sets.read import Generated, open_set
+from allweather.trainers.corruptions.sets.write import write_set
+from allweather.trainers.data.dataset import Dataset
+
+SOME = ("impulse_noise", "contrast", "saturate")
+
+
+@pytest.fixture(scope="module")
+def target(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    path = tmp_path_factory.mktemp("target") / "colours.safetensors"
+    checkpoints.save(path, checkpoint)
+    with open_target(path) as opened:
+        yield opened
+
+
+def generated(dataset: Dataset, names: tuple[str, ...] = SOME) -> Generated:
+    return Generated(dataset.test.images.numpy(), dataset.test.labels.numpy(), 7, names)
+
+
+def figures(result: Robustness) -> dict[str, object]:
+    """All that two runs of one thing have in common."""
+    return asdict(replace(result, seconds=0, target="", model=""))
+
+
+def test_errors_are_those_of_the_answers(target: Target, dataset: Dataset) -> None:
+    corrupted = generated(dataset)
+    result, pictures = measure(target, dataset, corrupted)
+    assert result.images == 24
+    assert [(cell.corruption, cell.severity) for cell in result.cells[:6]] == [
+        *(("impulse_noise", severity) for severity in range(1, 6)),
+        ("contrast", 1),
+    ]
+    for cell in result.cells:
+        images = next(corrupted.batches(cell.corruption, cell.severity, 24))
+        answered = target.answer(images).argmax(1)
+        assert cell.error == pytest.approx((answered != corrupted.labels).mean())
+        assert cell.low <= cell.error <= cell.high
+        assert 0 <= cell.calibration_error <= 1
+        assert 0 <= cell.brier <= 2
+    assert result.common is not None
+    assert result.common.corruptions == ("impulse_noise", "contrast")
+    assert len(result.common.missing) == 13
+    assert result.common.error == pytest.approx(np.mean([cell.error for cell in result.cells[:10]]))
+    assert result.extra is not None
+    assert result.extra.error == pytest.approx(np.mean([cell.error for cell in result.cells[10:]]))
+    assert sum(count for count, _, _ in result.reliability) == 15 * 24
+    for mistake in result.mistakes:
+        image = pictures[mistake.corruption]
+        assert dataset.classes[int(target.answer(image[None]).argmax())] == mistake.answered != mistake.label
+
+
+def test_a_bundle_is_measured_as_its_checkpoint_is(
+    target: Target, exported: tuple[Path, Manifest], dataset: Dataset
+) -> None:
+    alone, _ = measure(target, dataset, generated(dataset))
+    with open_target(exported[0], engine="openvino", precision="fp32") as bundle:
+        there, _ = measure(bundle, dataset, generated(dataset))
+    assert [cell.error for cell in alone.cells] == [cell.error for cell in there.cells]
+    assert there.model == "openvino fp32"
+
+
+def test_a_killed_measurement_goes_on(target: Target, dataset: Dataset, tmp_path: Path) -> None:
+    whole, _ = measure(target, dataset, generated(dataset))
+    calls = 0
+
+    def answer(images: Image) -> Floats:
+        nonlocal calls
+        calls += 1
+        return target.answer(images)
+
+    def pull_the_plug(done: int, total: int) -> None:
+        if done == 9:
+            raise KeyboardInterrupt
+
+    counted = replace(target, answer=answer)
+    with pytest.raises(KeyboardInterrupt):
+        measure(counted, dataset, generated(dataset), keep=tmp_path, watch=pull_the_plug)
+    calls = 0
+    rest, _ = measure(counted, dataset, generated(dataset), keep=tmp_path)
+    assert calls == 2 + 6  # clean pictures, a few to know the target by, and the cells that were left
+    assert figures(rest) == figures(whole)
+    calls = 0
+    measure(counted, dataset, replace(generated(dataset), seed=8), keep=tmp_path)  # another set takes none of them
+    assert calls == 2 + 15
+
+
+def test_cells_of_other_pictures_are_not_taken(target: Target, dataset: Dataset, tmp_path: Path) -> None:
+    changed = dataset.test.images.clone()
+    changed[20:] = 0
+    other = replace(dataset, test=replace(dataset.test, images=changed))
+    assert identity_of(target, None, other) != identity_of(target, None, dataset)
+    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
+    write_set(images, labels, dataset.classes, tmp_path / "c", data="colours", names=("fog",))
+    stored = open_set(tmp_path / "c", dataset.classes, target.input)
+    before = identity_of(target, stored, dataset)
+    assert identity_of(target, stored, dataset) == before
+    os.utime(tmp_path / "c" / "fog.npy", (1, 1))
+    assert identity_of(target, stored, dataset) != before
+
+
+def test_a_baseline_beside_a_set_without_common_corruptions(target: Target, dataset: Dataset) -> None:
+    some, _ = measure(target, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {}))
+    assert (some.common, some.mce) == (None, None)
+
+
+def test_answers_that_are_no_numbers_are_said() -> None:
+    with pytest.raises(EngineError, match="2 of 3 answers are no finite numbers"):
+        score(np.array([[0, 1], [np.nan, 0], [np.inf, 0]], np.float32), np.zeros(3, np.int64))
+
+
+def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(target: Target, dataset: Dataset) -> None:
+    errors = dict.fromkeys((*COMMON, *EXTRA), 0.5)
+    with pytest.raises(UsageError, match="no error for contrast"):
+        measure(target, dataset, generated(dataset), baseline=Baseline("x", {"impulse_noise": 0.5}))
+    some, _ = measure(target, dataset, generated(dataset), baseline=Baseline("half", errors))
+    assert (some.mce, some.baseline) == (None, "half")
+    assert any("lacks gaussian_noise" in note for note in some.notes)
+    everything, _ = measure(target, dataset, generated(dataset, COMMON), baseline=Baseline("half", errors))
+    assert everything.common is not None
+    assert everything.mce == pytest.approx(100 * everything.common.error / 0.5)
+    assert everything.extra is None

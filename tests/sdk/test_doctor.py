@@ -1,0 +1,70 @@
+"""What the doctor says of a GPU: each part, and the cure of what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from allweather.doctor import diagnose
+
+
+def found() -> dict[str, tuple[bool, str]]:
+    return {finding.name: (finding.works, finding.text) for finding in diagnose().findings}
+
+
+def test_a_jetson(jetson: Any) -> None:
+    said = found()
+    assert said["tensorrt library"] == (True, "10.3.0")
+    assert said["engine tensorrt"] == (True, "10.3.0")
+    assert said["gpu"] == (True, "Fake Orin, compute capability 8.7, driver for CUDA 12.6")
+    assert said["built engines"][0]
+
+
+def test_an_old_jetpack_names_the_floor(jetson: Any) -> None:
+    jetson.install("8.6.2")
+    works, text = found()["tensorrt library"]
+    assert not works
+    assert "10.3 or newer is needed: update to JetPack 6.1" in text
+
+
+def test_a_machine_without_any_of_it_names_every_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorrt", "tensorrt_rtx", "cuda.bindings.runtime", "cuda.cudart"):
+        monkeypatch.setitem(sys.modules, name, None)
+    said = found()
+    cures = {
+        "tensorrt library": "comes with JetPack",
+        "tensorrt_rtx library": "pip install 'allweather[rtx]'",
+        "cuda bindings": "pip install 'allweather[tensorrt]'",
+    }
+    for name, cure in cures.items():
+        works, text = said[name]
+        assert not works
+        assert cure in text
+    assert "gpu" not in said
+
+
+BROKEN = """
+import sys
+class Broken:
+    def find_spec(self, name, *_):
+        if name == "cv2":
+            raise ImportError("libGL.so.1: cannot open shared object file")
+sys.meta_path.insert(0, Broken())
+from allweather.doctor import diagnose
+print([each.text for each in diagnose().findings if each.name == "engines"])
+"""
+
+
+def test_a_cv2_that_does_not_load_is_a_finding() -> None:
+    done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, timeout=120)
+    assert "libGL.so.1" in done.stdout, done.stderr
+
+
+def test_a_machine_without_a_gpu_says_so(jetson: Any) -> None:
+    jetson.cudart.failing.add("cudaGetDeviceCount")
+    works, text = found()["gpu"]
+    assert not works
+    assert "nvidia-smi" in text

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from allweather.runtimes.errors import CheckpointError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, import_state_dict
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.models.loss_predictor import build_predictor
+from allweather.trainers.models.registry import build
+
+CLASSES = ("cat", "dog", "emu")
+
+
+@pytest.fixture(scope="module")
+def trained() -> Checkpoint:
+    torch.manual_seed(0)
+    model = build("resnet20", 3, InputSpec(32, 32))
+    return Checkpoint(
+        arch="resnet20",
+        classes=CLASSES,
+        input=InputSpec(32, 32),
+        weights=model.network.state_dict(),
+        data="pets",
+        seed=7,
+        settings={"epochs": 2, "mirrors": None},
+        metrics={"val_accuracy": 0.5},
+        history=({"epoch": 1, "loss": 1.5},),
+        versions={"torch": "2"},
+        strengths={"brightness+": 0.25},
+    )
+
+
+@pytest.fixture(scope="module")
+def content(trained: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("checkpoint") / "x.safetensors"
+    checkpoints.save(path, trained)
+    return path.read_bytes()
+
+
+def header_of(content: bytes) -> dict[str, object]:
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["allweather"])
+
+
+def test_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "a.safetensors", trained)
+    back = checkpoints.load(tmp_path / "a.safetensors")
+    for name in ("arch", "classes", "input", "data", "seed", "settings", "metrics", "history", "versions", "strengths"):
+        assert getattr(back, name) == getattr(trained, name), name
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(back.classifier()(x), trained.classifier()(x))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_predictor_and_policies_travel_with_the_classifier(trained: Checkpoint, tmp_path: Path) -> None:
+    seen = InputSpec(16, 16)
+    model = build_predictor("tiny", seen).eval()
+    predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), "0123", model.state_dict(), metrics={"val_accuracy": 0.5})
+    policies = (Policy("gps:2", "all", ("zoom1.2", "identity"), 2), parse_policy("top:2+flip"))
+    whole = dataclasses.replace(trained, predictor=predictor, policies=policies)
+    checkpoints.save(tmp_path / "a.safetensors", whole)
+    back = checkpoints.load(tmp_path / "a.safetensors")
+    assert back.policies == policies
+    assert back.predictor is not None
+    assert dataclasses.replace(back.predictor, weights={}) == dataclasses.replace(predictor, weights={})
+    x = torch.rand(2, 3, 16, 16)
+    assert torch.equal(back.predictor.model()(x), model(x))
+    assert torch.equal(back.classifier()(torch.rand(0, 3, 32, 32)), trained.classifier()(torch.rand(0, 3, 32, 32)))
+
+
+def test_the_header_is_pinned(content: bytes) -> None:
+    assert header_of(content) == {
+        "format": "allweather-checkpoint",
+        "schema_version": 1,
+        "arch": "resnet20",
+        "classes": ["cat", "dog", "emu"],
+        "input": {"height": 32, "width": 32, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+        "data": "pets",
+        "seed": 7,
+        "settings": {"epochs": 2, "mirrors": None},
+        "metrics": {"val_accuracy": 0.5},
+        "history": [{"epoch": 1, "loss": 1.5}],
+        "versions": {"torch": "2"},
+        "strengths": {"brightness+": 0.25},
+        "predictor": None,
+        "policies": [],
+    }
+
+
+def refused(path: Path) -> str:
+    """The one line with which loading and building is refused."""
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.load(path).classifier()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.DataObject) -> None:
+    """The weights themselves carry no hash: damage in them must fail to load, or leave names, shapes and header."""
+    path = tmp_path / "x.safetensors"
+    kind = data.draw(st.sampled_from(["truncate", "flip header", "text"]))
+    if kind == "truncate":
+        damaged = content[: data.draw(st.integers(0, len(content) - 1))]
+    elif kind == "text":
+        damaged = data.draw(st.binary(max_size=200))
+    else:
+        (length,) = struct.unpack("<Q", content[:8])
+        place = data.draw(st.integers(0, 8 + length - 1))
+        changed = data.draw(st.integers(0, 255).filter(lambda value: value != content[place]))
+        damaged = content[:place] + bytes([changed]) + content[place + 1 :]
+    path.write_bytes(damaged)
+    if kind == "flip header":  # a flipped letter of a class name still makes a checkpoint
+        with suppress(CheckpointError):
+            checkpoints.load(path).classifier()
+    else:
+        refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "newer allweather .checkpoint schema 2; this one reads 1"),
+        ({"schema_version": "1.5"}, "damaged: schema_version"),
+        ({"classes": ["one"]}, "damaged: classes"),
+        ({"arch": "resnet9000"}, "unknown architecture 'resnet9000'"),
+        (
+            {"input": {"height": 10**9, "width": 32, "mean": [0, 0, 0], "std": [1, 1, 1]}},
+            "input.height: Input should be less",
+        ),
+        (
+            {"input": {"height": 32, "width": 32, "mean": [0, 0, 0], "std": [0, 1, 1]}},
+            "input.std.0: Input should be greater than 0",
+        ),
+        ({"extra": 1}, "damaged: extra"),
+        ({"policies": [{"name": "x", "pick": "all", "views": ["fog"], "count": 1}]}, "no view is called 'fog'"),
+        ({"policies": [{"name": "x", "pick": "some", "views": ["hflip"], "count": 1}]}, "damaged: policies.0.pick"),
+        ({"policies": [{"name": "x", "pick": "all", "views": ["hflip"], "count": 1, "y": 1}]}, "damaged: policies.0.y"),
+        ({"classes": list(map(str, range(40)))}, "linear.weight has the shape .3, 64. where .* .40, 64."),
+    ],
+)
+def test_headers_that_cannot_be(
+    content: bytes, tmp_path: Path, trained: Checkpoint, change: dict[str, object], message: str
+) -> None:
+    header = {**header_of(content), **change}
+    path = tmp_path / "x.safetensors"
+    save_file(dict(trained.weights), path, {"allweather": json.dumps(header)})
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.load(path).classifier()
+
+
+def test_a_missing_file_and_a_plain_state_dict(tmp_path: Path, trained: Checkpoint) -> None:
+    assert "no checkpoint at" in refused(tmp_path / "none.safetensors")
+    save_file(dict(trained.weights), tmp_path / "plain.safetensors")
+    assert "'allweather import' makes one" in refused(tmp_path / "plain.safetensors")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_import_takes_wrapped_names_and_other_heads(tmp_path: Path, trained: Checkpoint, prefix: str) -> None:
+    path = tmp_path / "theirs.safetensors"
+    theirs = {prefix + key.replace("linear.", "fc."): value for key, value in trained.weights.items()}
+    save_file({key: value for key, value in theirs.items() if "num_batches" not in key}, path)
+    taken = import_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(taken.classifier()(x), trained.classifier()(x))
+
+
+def test_import_names_what_does_not_fit(tmp_path: Path, trained: Checkpoint) -> None:
+    path = tmp_path / "theirs.safetensors"
+    save_file(dict(trained.weights), path)
+    with pytest.raises(CheckpointError, match=r"layer1.3.conv1.weight is missing .* name the right --arch"):
+        import_state_dict(path, "resnet32", CLASSES, InputSpec(32, 32))
+    with pytest.raises(CheckpointError, match=r"linear.weight has the shape \[3, 64\] where"):
+        import_state_dict(path, "resnet20", ("a", "b"), InputSpec(32, 32))
+    save_file(
+        {
+            f"fc.{'weight'}" if key == "linear.weight" else key: value
+            for key, value in trained.weights.items()
+            if key != "linear.bias"
+        },
+        path,
+    )
+    with pytest.raises(CheckpointError, match=r"linear.bias is missing"):
+        import_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))

@@ -1,0 +1,70 @@
+"""A predictor that travels alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
+from allweather.trainers.models.loss_predictor import build_predictor
+from allweather.trainers.models.registry import build, weights_digest
+
+SEEN = InputSpec(16, 16)
+
+
+@pytest.fixture
+def trained() -> TrainedPredictor:
+    torch.manual_seed(0)
+    weights = build_predictor("tiny", SEEN).state_dict()
+    return TrainedPredictor("tiny", SEEN, tuple(VIEWS), "0123456789abcdef", weights, {"loss": "regret"}, {"best": 0.5})
+
+
+def test_round_trip(trained: TrainedPredictor, tmp_path: Path) -> None:
+    save_predictor(tmp_path / "p.safetensors", trained)
+    back = load_predictor(tmp_path / "p.safetensors")
+    assert dataclasses.replace(back, weights={}) == dataclasses.replace(trained, weights={})
+    x = torch.rand(2, 3, 16, 16)
+    assert torch.equal(back.model()(x), trained.model()(x))
+
+
+def test_another_view_list_is_refused_by_name(trained: TrainedPredictor) -> None:
+    other = dataclasses.replace(trained, views=(*tuple(VIEWS)[:-1], "deblur"))
+    with pytest.raises(CheckpointError, match=r"ranks other views than this allweather has \(deblur\)"):
+        other.model()
+
+
+def test_weights_that_do_not_fit_are_refused(trained: TrainedPredictor) -> None:
+    with pytest.raises(CheckpointError, match=r"the predictor cannot be built: its weights .* train it again"):
+        dataclasses.replace(trained, weights={}).model()
+    with pytest.raises(CheckpointError, match="unknown predictor 'huge'"):
+        dataclasses.replace(trained, kind="huge").model()
+
+
+def test_another_classifier_is_refused(trained: TrainedPredictor) -> None:
+    classifier = build("resnet20", 3, InputSpec(32, 32))
+    dataclasses.replace(trained, classifier=weights_digest(classifier)).refuse_other(classifier)
+    with pytest.raises(UsageError, match="trained for another classifier"):
+        trained.refuse_other(classifier)
+
+
+def test_files_of_something_else(trained: TrainedPredictor, tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="holds no loss predictor; 'allweather predictor' trains one"):
+        load_predictor(path)
+    save_predictor(path, trained)
+    tensors, header = tensor_file.read(path)
+    assert header is not None
+    for change in ({"schema_version": 2}, {"extra": 1}, {"views": []}, {"seen": {"height": 0}}):
+        save_file(tensors, path, {"allweather": json.dumps({**header, **change})})
+        with pytest.raises(CheckpointError, match=r"is damaged: .*; train the predictor again"):
+            load_predictor(path)

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allweather.runtimes.errors import AllweatherError, DataError, OutputError, UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.corruptions.sets import read as sets
+from allweather.trainers.corruptions.sets import write
+from allweather.trainers.corruptions.sets.read import Generated, open_set
+from allweather.trainers.corruptions.sets.write import write_set
+
+CLASSES = ("bird", "cat", "dog")
+NAMES = ("gaussian_noise", "fog", "pixelate")
+SPEC = InputSpec(32, 32)
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+LABELS = np.random.default_rng(1).integers(0, 3, 30)
+
+
+def make(out: Path, layout: write.Layout = "npy", **more: int) -> Path:
+    write_set(IMAGES, LABELS, CLASSES, out, data="noise", layout=layout, names=NAMES, seed=3, **more)
+    return out
+
+
+@pytest.fixture(scope="module")
+def npy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("npy") / "set", processes=1)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("folders") / "set", "folders", processes=1)
+
+
+def test_the_layout_of_cifar_10_c(npy: Path) -> None:
+    stored = np.load(npy / "fog.npy")
+    assert (stored.shape, stored.dtype) == ((150, 32, 32, 3), np.uint8)
+    labels = np.load(npy / "labels.npy")
+    assert labels.dtype == np.uint8
+    assert np.array_equal(labels, np.tile(LABELS, 5))
+    assert {path.name for path in npy.iterdir()} == {f"{name}.npy" for name in NAMES} | {"labels.npy", "corrupted.json"}
+
+
+def test_the_layout_of_imagenet_c(folders: Path) -> None:
+    assert sorted(path.name for path in (folders / "fog").iterdir()) == [*"12345"]
+    assert len(list((folders / "fog" / "3" / "cat").glob("*.png"))) == (LABELS == 1).sum()
+
+
+@pytest.mark.parametrize("severity", [1, 5])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_read_is_what_would_be_generated(npy: Path, folders: Path, name: str, severity: int) -> None:
+    generated = Generated(IMAGES, LABELS, 3)
+    expected = np.concatenate(list(generated.batches(name, severity, 7)))
+    assert np.array_equal(generated.picture(name, severity, 11), expected[11])
+    stored = open_set(npy, CLASSES, SPEC)
+    assert np.array_equal(np.concatenate(list(stored.batches(name, severity, 8))), expected)
+    assert np.array_equal(stored.picture(name, severity, 11), expected[11])
+    filed = open_set(folders, CLASSES, SPEC)  # in the order of the classes
+    order = np.argsort(LABELS, kind="stable")
+    assert np.array_equal(filed.labels, LABELS[order])
+    assert np.array_equal(np.concatenate(list(filed.batches(name, severity, 8))), expected[order])
+    assert np.array_equal(filed.picture(name, severity, 11), expected[order][11])
+
+
+def test_archives_may_lie_in_folders_of_their_own(folders: Path, tmp_path: Path) -> None:
+    shutil.copytree(folders / "fog", tmp_path / "weather" / "fog")
+    assert open_set(tmp_path, CLASSES, SPEC).names == ("fog",)
+
+
+def test_two_processes_write_what_one_does(npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "BLOCK", 256)  # spawned processes see the file's own value
+    two = make(tmp_path / "two", processes=2)
+    for name in NAMES:
+        assert (two / f"{name}.npy").read_bytes() == (npy / f"{name}.npy").read_bytes()
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "BLOCK", 4)
+    calls: list[tuple[int, int]] = []
+
+    def pull_the_plug(done: int, total: int) -> None:
+        calls.append((done, total))
+        if done == 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "set", processes=1, watch=pull_the_plug)  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == [".set.part"]
+    with pytest.raises(OutputError, match="holds an unfinished set with other settings"):
+        write_set(IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", names=NAMES, seed=4)
+    calls.clear()
+    make(tmp_path / "set", processes=1, watch=lambda done, total: calls.append((done, total)))  # type: ignore[arg-type]
+    assert calls[0][0] >= 50
+    assert calls[-1] == (120, 120)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    for name in NAMES:
+        assert (tmp_path / "set" / f"{name}.npy").read_bytes() == (npy / f"{name}.npy").read_bytes()
+
+
+def test_what_is_laid_beside_appears_with_the_set(tmp_path: Path) -> None:
+    def interrupted(part: Path) -> None:
+        raise KeyboardInterrupt
+
+    for finish in (interrupted, interrupted, lambda part: (part / "sheet.png").touch()):
+        assert not (tmp_path / "set").exists()
+        with contextlib.suppress(KeyboardInterrupt):
+            write_set(
+                IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", names=["fog"], processes=1, finish=finish
+            )
+    made = {path.name for path in (tmp_path / "set").iterdir()}
+    assert made == {"fog.npy", "labels.npy", "corrupted.json", "sheet.png"}
+
+
+@pytest.mark.parametrize("classes", [("bird", "cat", "dog", "eel"), ("cat", "bird", "dog")])
+def test_a_set_of_other_classes_is_refused(npy: Path, classes: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="was made from noise with 3 classes such as 'bird'"):
+        open_set(npy, classes, SPEC)
+
+
+def test_a_folder_that_is_there_is_left_alone(npy: Path) -> None:
+    with pytest.raises(OutputError, match="is there already"):
+        make(npy)
+
+
+def test_a_name_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no corruption is called 'fogg'; did you mean fog[?]"):
+        write_set(IMAGES, LABELS, CLASSES, tmp_path / "x", data="noise", names=["fogg"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: np.save(path / "fog.npy", np.zeros((150, 32, 32), np.uint8)), r"fog.npy must be uint8 \[5 \* 30"),
+        (lambda path: np.save(path / "fog.npy", np.zeros((150, 32, 32, 3), np.float32)), "it is float32"),
+        (
+            lambda path: np.save(path / "fog.npy", np.zeros((149, 32, 32, 3), np.uint8)),
+            r"it is uint8 \[149, 32, 32, 3\]",
+        ),
+        (lambda path: np.save(path / "labels.npy", np.zeros(149, np.uint8)), "149 labels for the 150 pictures"),
+        (lambda path: np.save(path / "labels.npy", np.arange(150) % 7 // 3), "repeat the same labels"),
+        (lambda path: np.save(path / "labels.npy", np.tile(LABELS + 9, 5)), "the classifier knows 3 classes"),
+        (lambda path: np.save(path / "labels.npy", np.zeros(150)), "must be whole numbers"),
+        (lambda path: (path / "fog.npy").write_bytes(b"\x93NUMPY no more"), "no readable .npy array"),
+        (lambda path: (path / "corrupted.json").write_text("[]"), "corrupted.json does not say what the set was made"),
+        (lambda path: (path / "labels.npy").unlink(), "no corrupted set in"),
+        (lambda path: [(path / f"{name}.npy").unlink() for name in NAMES], "no corruption such as"),
+    ],
+)
+def test_damaged_arrays(npy: Path, tmp_path: Path, change: Callable[[Path], object], message: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(npy, copy)
+    change(copy)
+    with pytest.raises(DataError, match=message) as caught:
+        open_set(copy, CLASSES, SPEC)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: shutil.rmtree(path / "fog" / "4"), "fog has no folder 4"),
+        (lambda path: (path / "fog" / "4" / "cat").rename(path / "fog" / "4" / "cow"), "the class 'cow'"),
+        (lambda path: next((path / "fog" / "4" / "cat").iterdir()).unlink(), "has other pictures than"),
+        (lambda path: [shutil.rmtree(each) for each in (path / "gaussian_noise" / "1").iterdir()], "holds no pictures"),
+    ],
+)
+def test_damaged_folders(folders: Path, tmp_path: Path, change: Callable[[Path], object], message: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folders, copy)
+    change(copy)
+    with pytest.raises(DataError, match=message):
+        open_set(copy, CLASSES, SPEC)
+
+
+def test_a_damaged_picture_is_named(folders: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folders, copy)
+    picture = next((copy / "fog" / "2" / "dog").iterdir())
+    picture.write_bytes(b"no picture")
+    with pytest.raises(AllweatherError, match=f"{picture.name} is no readable picture"):
+        list(open_set(copy, CLASSES, SPEC).batches("fog", 2, 100))
+
+
+def test_pictures_of_another_size_are_prepared(npy: Path) -> None:
+    images = next(open_set(npy, CLASSES, InputSpec(48, 48)).batches("fog", 1, 4))
+    assert images.shape == (4, 48, 48, 3)
+
+
+def test_the_reference_set_opens(cifar10c: Path) -> None:
+    reference = open_set(cifar10c, tuple("abcdefghij"), SPEC)
+    assert len(reference.names) == 19
+    assert len(reference.labels) == 120
+    assert next(reference.batches("snow", 5, 50)).shape == (50, 32, 32, 3)
+
+
+def test_generating_holds_one_batch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    whole = sets.CORRUPTIONS["fog"]
+    monkeypatch.setitem(sets.CORRUPTIONS, "fog", lambda images, *rest: made.append(len(images)) or whole(images, *rest))  # type: ignore[func-returns-value]
+    batches = Generated(IMAGES, LABELS, 0).batches("fog", 1, 8)
+    next(batches)
+    assert made == [8]
+    assert [len(images) for images in batches] == [8, 8, 6]

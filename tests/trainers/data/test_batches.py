@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allweather.trainers.data.batches import draw, gather
+from allweather.trainers.data.dataset import Split
+
+
+def random_split(count: int, height: int, width: int) -> Split:
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8, generator=generator)
+    return Split(images, torch.arange(count))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(8, 20), st.integers(8, 20), st.integers(-7, 7), st.integers(-7, 7), st.booleans())
+def test_gather_is_pad_crop_and_mirror(height: int, width: int, down: int, right: int, mirrored: bool) -> None:
+    split = random_split(3, height, width)
+    images, labels = gather(split, torch.tensor([2]), torch.tensor([[down, right]]), torch.tensor([mirrored]))
+    padded = np.pad(split.images[2].numpy(), ((7, 7), (7, 7), (0, 0)), mode="reflect")
+    expected = padded[7 + down : 7 + down + height, 7 + right : 7 + right + width]
+    expected = expected[:, ::-1] if mirrored else expected
+    assert np.allclose(images[0].permute(1, 2, 0).numpy() * 255, expected, atol=1e-3)
+    assert labels.tolist() == [2]
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_draws_depend_on_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return draw(100, 10, shift=4, mirrors=True, seed=seed, epoch=epoch).order.flatten().tolist()
+
+    assert order(1, 2) == order(1, 2)
+    assert order(1, 2) != order(1, 3)
+    assert order(1, 2) != order(2, 2)
+    assert sorted(order(1, 2)) == list(range(100))
+
+
+def test_nothing_is_mirrored_where_classes_would_change() -> None:
+    assert not draw(64, 8, shift=2, mirrors=False, seed=0, epoch=0).mirror.any()
+    share = draw(6400, 64, shift=2, mirrors=True, seed=0, epoch=0).mirror.float().mean()
+    assert 0.45 < share < 0.55
+
+
+def test_copies_of_a_picture_move_on_their_own() -> None:
+    alone = draw(64, 8, shift=4, mirrors=True, seed=3, epoch=1)
+    three = draw(64, 8, shift=4, mirrors=True, seed=3, epoch=1, shifted=(True, False, True))
+    assert torch.equal(alone.order, three.order)
+    order, shift, mirror = three.of(2, slice(1, None, 2))
+    assert torch.equal(order, three.order[2, 1::2].repeat(3))
+    first, second, third = shift.chunk(3)
+    assert torch.equal(first, three.shift[2, 1::2, 0])
+    assert not second.any()
+    assert not torch.equal(first, third)
+    assert torch.equal(mirror, three.mirror[2, 1::2].T.flatten())
+    assert alone.of(0, slice(None))[1].shape == (8, 2)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import dataclasses
+from itertools import permutations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allweather.runtimes.errors import UsageError
+from allweather.trainers.augmentations.pairing import Library
+from allweather.trainers.augmentations.variants import CROP, Variant, parse_variants
+from allweather.trainers.losses.consistency import Metric, dissimilarity
+from allweather.trainers.methods.config import Recipe, TrainMethod
+from allweather.trainers.methods.invariant import Cohort, InvariantObjective
+from allweather.trainers.models.activation_hooks import Layer, layer_tapped
+from allweather.trainers.training.objective import CrossEntropy
+
+
+def rng(seed: int = 5) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class Small(nn.Module):
+    """No BatchNorm, so that pictures do not depend on their batch."""
+
+    def __init__(self, seed: int = 0, width: int = 6) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv, self.head = nn.Conv2d(3, width, 3), nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(functional.relu(self.conv(x)).mean((2, 3)))
+        return out
+
+
+def symmetric_kl(one: Tensor, other: Tensor) -> Tensor:
+    """Equation 1, word for word."""
+    p, q = one.softmax(1), other.softmax(1)
+    return (p * (p / q).log() + q * (q / p).log()).sum(1).mean()
+
+
+def batch(copies: int) -> tuple[Tensor, Tensor]:
+    return torch.rand(copies * 6, 3, 8, 8, generator=rng(1)), (torch.arange(6) % 4).repeat(copies)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
+def test_ait_is_equation_3(weight: float) -> None:
+    model, (images, labels) = Small(), batch(2)
+    loss = InvariantObjective("ait", (CROP, CROP), weight).loss(model, images, labels, 0, rng())
+    one, other = model(images[:6]), model(images[6:])
+    wanted = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
+    torch.testing.assert_close(loss, wanted + weight * symmetric_kl(one, other))
+
+
+def test_multi_ait_gives_each_network_its_variant() -> None:
+    networks, (images, labels) = [Small(seed) for seed in range(2)], batch(2)
+    loss = InvariantObjective("multi-ait", (CROP, CROP), 3.0).loss(
+        Cohort(networks, shared=False), images, labels, 0, rng()
+    )
+    one, other = networks[0](images[:6]), networks[1](images[6:])
+    wanted = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
+    torch.testing.assert_close(loss, wanted + 3 * symmetric_kl(one, other))
+
+
+def test_each_of_three_networks_is_taught_by_the_mean_of_the_others() -> None:
+    """Deep mutual learning, eq. 8 of Zhang et al., and its gradients: the others' answers are taken as they are."""
+    networks, (images, labels) = [Small(seed) for seed in range(3)], batch(1)
+    InvariantObjective("dml", (CROP,), 1.0).loss(Cohort(networks, shared=True), images, labels, 0, rng()).backward()
+    logits = [network(images) for network in networks]
+    for number, network in enumerate(networks):
+        wanted = functional.cross_entropy(logits[number], labels)
+        for one, other in permutations(range(3), 2):
+            if one == number:
+                target = logits[other].detach().softmax(1)
+                wanted = wanted + functional.kl_div(logits[one].log_softmax(1), target, reduction="batchmean") / 2
+        (gradient,) = torch.autograd.grad(wanted, network.head.weight, retain_graph=True)
+        torch.testing.assert_close(network.head.weight.grad, gradient)
+
+
+def test_three_variants_weigh_as_two() -> None:
+    """The same three answers twice: each is compared with two others, and the mean taken."""
+    model, (images, labels) = Small(), batch(1)
+    pair, triple = (
+        InvariantObjective("ait", (CROP,) * count, 1.0).loss(
+            model, torch.cat([images] * (count - 1) + [images.flip(0)]), labels.repeat(count), 0, rng()
+        )
+        for count in (2, 3)
+    )
+    one, other = model(images), model(images.flip(0))
+    single = functional.cross_entropy(one, labels)
+    torch.testing.assert_close(pair + single, triple)
+    assert symmetric_kl(one, other) > 0
+
+
+@pytest.mark.parametrize("metric", ["kl", "euclidean", "both"])
+def test_dissimilarity_is_nothing_between_equals_and_the_same_both_ways(metric: Metric) -> None:
+    one, other = torch.randn(2, 5, 7, generator=rng()).unbind()
+    assert dissimilarity(one, one, metric) == pytest.approx(0, abs=1e-6)
+    assert dissimilarity(one, other, metric) > 0
+    torch.testing.assert_close(dissimilarity(one, other, metric), dissimilarity(other, one, metric))
+    same = one.clone().requires_grad_()
+    dissimilarity(same, one, metric).backward()
+    assert torch.isfinite(same.grad).all()
+
+
+def test_the_metrics_are_those_of_section_4_2_1() -> None:
+    one, other = torch.randn(2, 5, 7, generator=rng()).unbind()
+    torch.testing.assert_close(dissimilarity(one, other, "kl"), symmetric_kl(one, other))
+    distance = (one - other).square().sum(1).sqrt().mean()
+    torch.testing.assert_close(dissimilarity(one, other, "euclidean"), distance)
+    torch.testing.assert_close(dissimilarity(one, other, "both"), symmetric_kl(one, other) + distance)
+
+
+@pytest.mark.parametrize("layer", ["feature", "map"])
+def test_other_layers_can_be_compared(layer: Layer) -> None:
+    model, (images, labels) = Small(), batch(2)
+    objective = InvariantObjective("ait", (CROP, CROP), 1.0, "euclidean", layer)
+    maps = functional.relu(model.conv(images))
+    taken = maps if layer == "map" else maps.mean((2, 3))
+    one, other = taken.flatten(1).chunk(2)
+    plain = dataclasses.replace(objective, weight=0.0).loss(model, images, labels, 0, rng())
+    loss = objective.loss(model, images, labels, 0, rng())
+    torch.testing.assert_close(loss, plain + (one - other).square().sum(1).sqrt().mean())
+
+
+def test_networks_without_such_a_layer_are_named() -> None:
+    with pytest.raises(UsageError, match="no linear layer"), layer_tapped(nn.Conv2d(3, 4, 3), "feature"):
+        pass
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    with layer_tapped(flat, "map"), pytest.raises(UsageError, match="no ReLU on feature maps"):
+        flat(torch.rand(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("method", ["plain", "ait"])
+@pytest.mark.parametrize("name", ["augmix", "randaugment", "trivial"])
+def test_every_augmentation_goes_with_it(method: TrainMethod, name: str) -> None:
+    objective = Recipe(method, augment=name).objective(1, 0.0)  # type: ignore[arg-type]
+    images, labels = torch.rand(2 * 8, 3, 16, 16), (torch.arange(8) % 4).repeat(2)
+    torch.manual_seed(0)
+    assert torch.isfinite(objective.loss(Small(), images, labels, 0, rng()))
+    assert objective.identity["strategy"] == name
+
+
+def test_a_recipe_fills_in_what_is_left_open() -> None:
+    assert Recipe().objective(1, 0.1) == CrossEntropy(0.1)
+    assert Recipe("ait").objective(1, 0.0) == InvariantObjective("ait", (CROP, CROP), 1.0)
+    assert Recipe("multi-ait", "rg").objective(3, 0.0).shifted == (False,) * 3
+    two = Recipe("ait", "rp,rgc", augment="augmix").objective(1, 0.0)
+    assert two == InvariantObjective("ait", parse_variants("rp,rgc"), 1.0, distortion=Library("augmix"))
+    assert two.shifted == (True, False)
+    assert Recipe(variants="rg").objective(1, 0.0) == CrossEntropy(variant=Variant(crop=False, gray=True))
+    assert Recipe("ait", "rp,rg,rc").objective(1, 0.0).shifted == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "networks", "message"),
+    [
+        ({"method": "ait"}, 2, "method ait trains one network; --arch names 2"),
+        ({"method": "dml"}, 1, "method dml trains two networks or more, alike or not; --arch names 1"),
+        (
+            {"method": "multi-ait", "variants": "rp,rg"},
+            3,
+            "method multi-ait takes a variant for each of the 3 networks, or one for all",
+        ),
+        ({"method": "dml", "variants": "rp,rg"}, 2, "method dml takes one variant;"),
+        ({"variants": "rp,rg"}, 1, "method plain takes one variant;"),
+        ({"method": "ait", "weight": -1.0}, 1, "a number from 0; got -1"),
+        ({"method": "ait", "weight": float("nan")}, 1, "a number from 0; got nan"),
+        ({"weight": 1.0}, 1, "method plain has no AiLoss"),
+        ({"method": "dml", "metric": "kl"}, 2, "chosen with method ait"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(recipe: dict[str, object], networks: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Recipe(**recipe).objective(networks, 0.0)  # type: ignore[arg-type]

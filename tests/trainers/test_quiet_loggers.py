@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from allweather.exporters.openvino.quantize import _nncf
+from allweather.trainers.quiet_loggers import silenced
+from allweather.trainers.training.launch import launch
+
+
+@pytest.fixture
+def handler() -> logging.Handler:
+    return logging.StreamHandler()
+
+
+def test_named_loggers_say_nothing_and_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("noisy")
+    logger.setLevel(logging.INFO)
+    with silenced("noisy", "other"):
+        logger.error("a step")
+    logger.info("a word")
+    assert [record.getMessage() for record in caplog.records] == ["a word"]
+    assert logging.getLogger("other").level == logging.NOTSET
+
+
+def test_quantization_leaves_handlers_of_others_and_the_environment_alone(handler: logging.Handler) -> None:
+    logger = logging.getLogger("nncf")
+    logger.addHandler(handler)
+    before = dict(os.environ)
+    try:
+        with _nncf():
+            assert not logger.isEnabledFor(logging.ERROR)
+    finally:
+        logger.removeHandler(handler)
+    assert handler.level == logging.NOTSET
+    assert dict(os.environ) == before
+
+
+def test_the_launcher_says_nothing_of_the_precision(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="lightning_fabric"):
+        launch(precision="bf16")
+    assert caplog.text == ""

@@ -1,0 +1,41 @@
+"""Trains two small networks and writes their losses; started by test_processes.py: DEVICES FOLDER OUT."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.models.registry import Classifier, build
+from allweather.trainers.training.fit import fit
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
+
+SPEC = InputSpec(32, 32)
+
+
+def plain() -> nn.Module:
+    """Without BatchNorm every process computes just its part of the one batch."""
+    layers = [nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 49, 3)]
+    return Classifier(nn.Sequential(*layers), SPEC)
+
+
+def main() -> None:
+    devices, folder, out = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    fabric = launch(devices, "fp32")
+    dataset = open_dataset(f"folder:{folder}", 32)
+    losses = {}
+    for name, make in (("plain", plain), ("resnet20", lambda: build("resnet20", 3, SPEC))):
+        torch.manual_seed(1)
+        _, history = fit(make(), dataset, FitSettings(epochs=3, batch=24, seed=2), 0.02, fabric=fabric)
+        losses[name] = [row.loss for row in history]
+    if fabric.is_global_zero:
+        out.write_text(json.dumps({"processes": fabric.world_size, "losses": losses}))
+
+
+main()

@@ -1,0 +1,1 @@
+"""Augmentations: photometric ones, random variants, their strengths, and learned ones."""

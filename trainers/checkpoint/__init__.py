@@ -1,0 +1,1 @@
+"""Checkpoints: weights and what they mean in one safetensors file, never pickle."""

@@ -1,0 +1,253 @@
+"""The checkpoint: a trained classifier and how it came about, in one safetensors file with a JSON header. No pickle."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from allweather.runtimes.bundle.manifest import Input
+from allweather.runtimes.bundle.validation import first_fault
+from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.policy import Policy
+from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.checkpoint.predictor_file import PredictorHeader, TrainedPredictor, load_predictor, none_in
+from allweather.trainers.models.registry import Classifier, build
+
+SCHEMA = 1
+PREDICTOR = "predictor/"  # before the names of the predictor's weights
+LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
+INSTEAD = {  # what else a file may hold, and what to do with it
+    tensor_file.PREDICTOR: "a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in",
+    tensor_file.AUGMENTATION: "a learned augmentation; 'allweather train --augment learned:FILE' trains with it",
+}
+NO_CHECKPOINT = "weights but no allweather checkpoint; 'allweather import' makes one of a state dict"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained classifier.
+
+    Attributes:
+        arch: a name of `models.ARCHITECTURES`.
+        classes: names, in the order of the logits.
+        input: what the network takes.
+        weights: the network's state dict, without the normalisation (it is in `input`).
+        data: name of the data set it was trained on, or "imported".
+        seed: of the run.
+        settings: of the run, as plain values.
+        metrics: what was measured, by name: accuracies are shares of 1.
+        history: one row an epoch.
+        strengths: calibrated parameters of augmentations, by name; empty before calibration.
+        predictor: of the loss on each view, for this classifier; None before one was trained.
+        policies: that were tuned, the chosen one first.
+        versions: of Python and the libraries that made it.
+    """
+
+    arch: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    weights: Mapping[str, Tensor]
+    data: str
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: tuple[Mapping[str, float], ...] = ()
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    predictor: TrainedPredictor | None = None
+    policies: tuple[Policy, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions(LIBRARIES))
+
+    def classifier(self) -> Classifier:
+        """The network with these weights, in eval mode.
+
+        Raises:
+            CheckpointError: the weights do not fit the architecture; the first that does not is named.
+        """
+        try:
+            model = build(self.arch, len(self.classes), self.input)
+        except UsageError as error:
+            raise CheckpointError(f"the checkpoint cannot be built: {error}") from error
+        fill(model, self.weights)
+        return model.eval()
+
+    def refuse_other_classes(self, classes: tuple[str, ...]) -> None:
+        """Refuses data of other classes.
+
+        Raises:
+            UsageError: naming the first ones of both.
+        """
+        if self.classes != classes:
+            raise UsageError(
+                f"the classifier knows {len(self.classes)} classes ({', '.join(self.classes[:3])}, ...) and the data "
+                f"has {len(classes)} ({', '.join(classes[:3])}, ...); name the data it was trained on"
+            )
+
+
+class _Header(BaseModel):
+    """The JSON text; anything else than this is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Literal["allweather-checkpoint"] = tensor_file.CHECKPOINT  # type: ignore[assignment]
+    schema_version: Literal[1] = 1
+    arch: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    input: Input
+    data: str
+    seed: int
+    settings: dict[str, Any]
+    metrics: dict[str, float]
+    history: tuple[dict[str, float], ...]
+    strengths: dict[str, float] = {}
+    predictor: PredictorHeader | None = None
+    policies: tuple[Policy, ...] = ()
+    versions: dict[str, str]
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    header = _Header(
+        arch=checkpoint.arch,
+        classes=checkpoint.classes,
+        input=Input.of(checkpoint.input),
+        data=checkpoint.data,
+        seed=checkpoint.seed,
+        settings=dict(checkpoint.settings),
+        metrics=dict(checkpoint.metrics),
+        history=tuple(dict(row) for row in checkpoint.history),
+        strengths=dict(checkpoint.strengths),
+        predictor=PredictorHeader.of(checkpoint.predictor) if checkpoint.predictor else None,
+        policies=checkpoint.policies,
+        versions=dict(checkpoint.versions),
+    )
+    weights = dict(checkpoint.weights)
+    if checkpoint.predictor:
+        weights |= {PREDICTOR + key: value for key, value in checkpoint.predictor.weights.items()}
+    tensor_file.write(path, weights, header.model_dump(mode="json"))
+
+
+def predictor_in(path: Path) -> TrainedPredictor:
+    """Reads the loss predictor of a checkpoint, or one that lies alone.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or there is none in it.
+    """
+    _, raw = tensor_file.read(path)
+    found = load(path).predictor if raw and raw.get("format") == tensor_file.CHECKPOINT else load_predictor(path)
+    if found is None:
+        raise none_in(path)
+    return found
+
+
+def load(path: Path) -> Checkpoint:
+    """Reads a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of another schema, or a plain state dict.
+    """
+    weights, raw = tensor_file.read(path)
+    kind = raw.get("format") if raw else None
+    if raw is None or kind != tensor_file.CHECKPOINT:
+        raise CheckpointError(f"{path} holds {INSTEAD.get(str(kind), NO_CHECKPOINT)}")
+    version = raw.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA:
+        raise CheckpointError(
+            f"{path} was made by a newer allweather (checkpoint schema {version}; this one reads {SCHEMA}); "
+            "update allweather"
+        )
+    try:
+        header = _Header.model_validate(raw)
+    except (ValidationError, UsageError) as error:
+        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; train or import it again") from error
+    ranking = {key.removeprefix(PREDICTOR): weights.pop(key) for key in list(weights) if key.startswith(PREDICTOR)}
+    return Checkpoint(
+        arch=header.arch,
+        classes=header.classes,
+        input=header.input.spec(),
+        weights=weights,
+        data=header.data,
+        seed=header.seed,
+        settings=header.settings,
+        metrics=header.metrics,
+        history=header.history,
+        strengths=header.strengths,
+        predictor=header.predictor.with_weights(ranking) if header.predictor else None,
+        policies=header.policies,
+        versions=header.versions,
+    )
+
+
+def import_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+    """Makes a checkpoint of somebody else's safetensors state dict.
+
+    Prefixes that wrappers leave on every name ("module.", "model.", "network.") are taken off, and a last layer called
+    `fc` or `linear` is renamed to what the architecture calls it.
+
+    Raises:
+        CheckpointError: the file cannot be read, or a weight is missing, left over, or of another shape.
+    """
+    weights, _ = tensor_file.read(path)
+    for prefix in ("module.", "model.", "network."):
+        if weights and all(key.startswith(prefix) for key in weights):
+            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    model = build(arch, len(classes), spec)
+    own = model.network.state_dict()
+    for theirs, ours in (("fc", "linear"), ("linear", "fc")):
+        if f"{ours}.weight" in own and f"{theirs}.weight" in weights:
+            for part in ("weight", "bias"):
+                if f"{theirs}.{part}" in weights:
+                    weights[f"{ours}.{part}"] = weights.pop(f"{theirs}.{part}")
+    for key in own:  # counters of BatchNorm, which decide nothing and which older files do not have
+        if key.endswith("num_batches_tracked") and key not in weights:
+            weights[key] = own[key]
+    try:
+        fill(model, weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return Checkpoint(arch, classes, spec, model.network.state_dict(), "imported", 0)
+
+
+def fill(model: Classifier, weights: Mapping[str, Tensor]) -> None:
+    """Copies a state dict into `model.network`; every name and shape must fit.
+
+    Raises:
+        CheckpointError: naming the first weight that does not.
+    """
+    own = model.network.state_dict()
+    missing, extra = [key for key in own if key not in weights], [key for key in weights if key not in own]
+    other = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    if other:
+        key = other[0]
+        raise CheckpointError(
+            f"{key} has the shape {list(weights[key].shape)} where this architecture with this number of classes "
+            f"and input size has {list(own[key].shape)}; name the right architecture, classes and size"
+        )
+    if missing or extra:
+        fault = f"{missing[0]} is missing" if missing else f"{extra[0]} is not part of it"
+        raise CheckpointError(
+            f"the weights do not fit the architecture: {fault} ({len(missing)} missing, {len(extra)} left over); "
+            "name the right --arch"
+        )
+    model.network.load_state_dict(dict(weights))
+
+
+def library_versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Versions of Python and of those of the libraries that are installed."""
+    found = {"python": platform.python_version()}
+    for name in libraries:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Building blocks of corruptions: filters over whole batches, zoom, plasma and frost."""

@@ -1,0 +1,1 @@
+"""Corrupted test sets: made as they are read, written to disk, and read back."""

@@ -1,0 +1,1 @@
+"""Losses: consistency between two views of an image, and losses that teach an order."""

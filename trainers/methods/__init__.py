@@ -1,0 +1,1 @@
+"""Training methods: plain, invariant, robust finetuning, the loss predictor, learned augmentation."""

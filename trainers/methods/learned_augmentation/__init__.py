@@ -1,0 +1,1 @@
+"""Learns an augmentation through influence functions (Lee et al., CVPR 2020)."""

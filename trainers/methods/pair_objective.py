@@ -1,0 +1,113 @@
+"""Objectives on pairs of a clean picture and a distorted copy: AT, ST, FMA, AIT, and what measured best here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allweather.evaluation.clean import all_reduced, count_correct
+from allweather.trainers.augmentations.pairing import Distortion
+from allweather.trainers.augmentations.photometric import ROWS, kinds
+from allweather.trainers.augmentations.strengths import augmented_accuracy
+from allweather.trainers.data.dataset import Split
+from allweather.trainers.losses.consistency import dissimilarity, divergence, feature_map_loss
+from allweather.trainers.models.activation_hooks import tapped
+
+Method = Literal["at", "st", "fma", "ait", "robust"]
+GAMMAS: Mapping[Method, float] = MappingProxyType({"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0})
+JUDGED = 2000  # pictures of the val split that each epoch is judged on, row by row
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weights of what is added to the cross-entropy of the clean pictures.
+
+    Attributes:
+        labels: of the cross-entropy of the distorted copies.
+        divergence: of the divergence of the distorted answers from the clean ones.
+        symmetric: of the divergence both ways (the AiLoss).
+        maps: of the feature-map loss.
+    """
+
+    labels: float = 0.0
+    divergence: float = 0.0
+    symmetric: float = 0.0
+    maps: float = 0.0
+
+
+def terms(method: Method, gamma: float) -> Terms:
+    """What a method adds, with its weight gamma (eq. 4)."""
+    return {
+        "at": Terms(labels=1.0),
+        "st": Terms(divergence=gamma),
+        "fma": Terms(maps=gamma),
+        "ait": Terms(labels=1.0, symmetric=gamma),
+        "robust": Terms(labels=1.0, divergence=gamma),
+    }[method]
+
+
+@dataclass(frozen=True)
+class PairObjective:
+    """Cross-entropy of clean pictures, and what ties the answers to distorted copies to them.
+
+    Both halves go through the network as one batch, so BatchNorm normalizes by the statistics of both: with a batch of
+    its own for each half it learned less, and with frozen statistics it diverged at this rate
+    (docs/results/robust-finetuning.md).
+
+    Attributes:
+        terms: what is added.
+        distortion: makes the copies.
+        parameters: of the augmentations that each epoch is judged by; empty for no judgement.
+    """
+
+    terms: Terms
+    distortion: Distortion
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    shifted = (True,)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Weights and distortion."""
+        return {**vars(self.terms), **self.distortion.identity}
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
+        """The loss of one batch, a scalar; see `Objective`."""
+        pair = torch.cat([images, self.distortion(images, epoch, rng)])
+        maps: list[Tensor] = []
+        with ExitStack() as stack:
+            if self.terms.maps:
+                maps = stack.enter_context(tapped())
+            clean, distorted = model(pair).chunk(2)
+        loss = functional.cross_entropy(clean, labels)
+        if self.terms.labels:
+            loss = loss + self.terms.labels * functional.cross_entropy(distorted, labels)
+        if self.terms.divergence:
+            loss = loss + self.terms.divergence * divergence(clean, distorted)
+        if self.terms.symmetric:
+            loss = loss + self.terms.symmetric * dissimilarity(clean, distorted, "kl")
+        if self.terms.maps:
+            loss = loss + self.terms.maps * feature_map_loss(maps)
+        return loss
+
+    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+        """Share of the clean pictures that are put into their class."""
+        return count_correct(model, val, fabric) / len(val)
+
+    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+        """Accuracy on each augmentation and both combinations, 0..1; the processes share the rows."""
+        if not self.parameters:
+            return {}
+        some = val.take(torch.linspace(0, len(val) - 1, min(JUDGED, len(val)), device=val.labels.device).long())
+        found = torch.zeros(len(ROWS), device=val.labels.device)
+        for number in range(fabric.global_rank, len(ROWS), fabric.world_size):
+            found[number] = augmented_accuracy(model, some, kinds(ROWS[number]), self.parameters)
+        return dict(zip(ROWS, all_reduced(fabric, found, "sum").tolist(), strict=True))

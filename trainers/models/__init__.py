@@ -1,0 +1,1 @@
+"""Models by name, the loss predictor's network, activation hooks and averaged weights."""

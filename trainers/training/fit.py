@@ -1,0 +1,258 @@
+"""The one training loop: any classifier, one process or many, resumable to the bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from allweather.evaluation.clean import all_reduced
+from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
+from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.data.batches import Draws, draw, gather
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.models.ema import MovingAverage
+from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.training.objective import CrossEntropy, Objective
+from allweather.trainers.training.progress import EpochReport, Progress
+from allweather.trainers.training.schedules import rate_share
+from allweather.trainers.training.settings import FitSettings
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 120.0  # seconds; the most work that a kill can cost
+
+
+def fit(
+    model: nn.Module,
+    dataset: Dataset,
+    settings: FitSettings,
+    peak_rate: float,
+    *,
+    fabric: Fabric,
+    objective: Objective | None = None,
+    resume: Path | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[nn.Module, tuple[EpochReport, ...]]:
+    """Trains `model` on `dataset.train`; SGD, augmented by shifts and mirroring.
+
+    Torch's global generator is seeded anew at each step (dropout draws from it).
+
+    Args:
+        model: float [n, 3, h, w] in 0..1 -> float [n, C] logits. Trained in place.
+        dataset: train and val are used.
+        settings: see there.
+        peak_rate: highest learning rate.
+        fabric: launched; its processes share each batch.
+        objective: what is made small; cross-entropy where None.
+        resume: file to save the run in and to go on from; it is removed by whoever keeps the result.
+        watch: called on every process after each step and each epoch.
+        clock: seconds, monotonic.
+
+    Returns:
+        (the averaged model, one report an epoch).
+
+    Raises:
+        UsageError: the batch does not fit the data or the number of processes.
+        TrainingError: the loss is no longer finite, or `resume` is of another run.
+    """
+    objective = objective or CrossEntropy(settings.label_smoothing)
+    run = _Run(model, dataset, settings, peak_rate, objective, fabric, resume, clock)
+    run.load()
+    while run.epoch < settings.epochs:
+        for step in run.train_epoch():
+            watch(Progress(step, run.steps_in_all))
+        report = run.finish_epoch()
+        watch(Progress(run.epoch * run.steps, run.steps_in_all, report))
+    return run.average.model, tuple(run.history)
+
+
+class _Run:
+    """The moving parts of one call of `fit`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        settings: FitSettings,
+        peak_rate: float,
+        objective: Objective,
+        fabric: Fabric,
+        resume: Path | None,
+        clock: Callable[[], float],
+    ) -> None:
+        count, world = len(dataset.train), fabric.world_size
+        self.batch = min(settings.batch, count - count % world)
+        if self.batch < world or self.batch % world:
+            raise UsageError(f"a batch of {self.batch} pictures cannot be shared by {world} processes evenly")
+        if self.batch < settings.batch:
+            log.warning(
+                "a batch of %d holds all %d training pictures, so an epoch is one step; try --batch %d",
+                settings.batch, count, max(world, count // 10 // world * world),
+            )  # fmt: skip
+        self.settings, self.peak_rate, self.objective = settings, peak_rate, objective
+        self.fabric, self.clock = fabric, clock
+        self.steps = count // self.batch
+        self.steps_in_all = self.steps * settings.epochs
+        self.mirrors = dataset.mirrors if settings.mirrors is None else settings.mirrors
+        self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
+        self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.resume, self.identity = resume, self._identity(dataset)
+        self.train = dataset.train.to(fabric.device)
+        self.val = self.train if dataset.val is dataset.train else dataset.val.to(fabric.device)
+        self.average = MovingAverage(self.plain, settings.ema)
+        self.model, self.optimizer = fabric.setup(self.plain, _optimizer(self.plain, settings))
+        self.epoch, self.step = 0, 0
+        self.loss_sum = torch.zeros((), device=fabric.device)
+        self.history: list[EpochReport] = []
+        self.started, self.started_step = clock(), 0
+
+    def train_epoch(self) -> Any:
+        """Trains the rest of the current epoch; yields the number of steps done in the run after each."""
+        draws = self._draws()
+        self.model.train()
+        self.started, self.started_step, saved = self.clock(), self.step, self.clock()
+        for step in range(self.step, self.steps):
+            self._train_step(draws, step)
+            self.step = step + 1
+            if self.fabric.world_size == 1 and self.clock() - saved > SAVE_EVERY and self.step < self.steps:
+                self.save()
+                saved = self.clock()
+            yield self.epoch * self.steps + self.step
+
+    def _train_step(self, draws: Draws, step: int) -> None:
+        number = self.epoch * self.steps + step
+        mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
+        images, labels = gather(self.train, *draws.of(step, mine))
+        seed = (self.settings.seed * 1_000_003 + number) * 1009 + self.fabric.global_rank
+        torch.manual_seed(seed)
+        rng = torch.Generator(self.fabric.device).manual_seed(seed)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(number + 1)
+        loss = self.objective.loss(self.model, images, labels, self.epoch, rng)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update(number)
+        self.loss_sum += loss.detach()
+
+    def finish_epoch(self) -> EpochReport:
+        """Measures the epoch, saves the run and turns to the next."""
+        seconds, done = self.clock() - self.started, self.step - self.started_step
+        loss = float(all_reduced(self.fabric, self.loss_sum, "mean")) / self.steps
+        if not loss < float("inf"):
+            raise TrainingError(
+                f"the training loss became {loss} in epoch {self.epoch + 1}; "
+                f"lower the learning rate (it was at most {self.peak_rate:g})"
+            )
+        for buffer in self.average.buffers():
+            buffer.copy_(all_reduced(self.fabric, buffer, "mean"))
+        report = EpochReport(
+            epoch=self.epoch + 1,
+            loss=loss,
+            val_accuracy=self.objective.accuracy(self.average.model, self.val, self.fabric),
+            rate=self._rate((self.epoch + 1) * self.steps),
+            seconds=seconds,
+            images_per_second=done * self.batch / max(seconds, 1e-9),
+            others=self.objective.measure(self.average.model, self.val, self.fabric),
+        )
+        self.history.append(report)
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss_sum.zero_()
+        self.save()
+        return report
+
+    def _rate(self, number: int) -> float:
+        return self.peak_rate * rate_share(self.settings.schedule, number / (self.steps_in_all + 1))
+
+    def _draws(self) -> Draws:
+        return draw(
+            len(self.train),
+            self.batch,
+            shift=self.shift,
+            mirrors=self.mirrors,
+            seed=self.settings.seed,
+            epoch=self.epoch,
+            shifted=self.objective.shifted,
+        )
+
+    def _identity(self, dataset: Dataset) -> dict[str, Any]:
+        """What must be the same for a run to be resumed."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "peak_rate": self.peak_rate,
+            "objective": dict(self.objective.identity),
+            "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
+            "start": weights_digest(self.plain),
+            "processes": self.fabric.world_size,
+            "precision": str(self.fabric._precision.precision),
+        }
+
+    def save(self) -> None:
+        """Writes all that the rest of the run depends on to the resume file."""
+        if self.resume is None or not self.fabric.is_global_zero:
+            return
+        tensors = {f"model.{key}": value for key, value in self.plain.state_dict().items()}
+        tensors |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
+        for name, parameter in self.plain.named_parameters():
+            if "momentum_buffer" in self.optimizer.state[parameter]:  # none of a weight that is not trained
+                tensors[f"momentum.{name}"] = self.optimizer.state[parameter]["momentum_buffer"]
+        header = {
+            "identity": self.identity,
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": [report.row() for report in self.history],
+        }
+        tensor_file.write(self.resume, {**tensors, "loss_sum": self.loss_sum}, header)
+
+    def load(self) -> None:
+        """Goes back to where the resume file was written, if there is one."""
+        if self.resume is None:
+            return
+        found = all_reduced(self.fabric, torch.tensor(float(self.resume.exists()), device=self.fabric.device), "sum")
+        if not found:
+            return
+        if found < self.fabric.world_size:  # machines would go on from different weights
+            raise TrainingError(
+                f"{self.resume} is not there for all {self.fabric.world_size} processes; choose a folder that all "
+                "machines share, or delete it to begin anew"
+            )
+        try:
+            tensors, header = tensor_file.read(self.resume)
+        except CheckpointError as error:
+            raise TrainingError(f"{error}; delete it to begin anew") from error
+        if header is None or header.get("identity") != self.identity:
+            raise TrainingError(
+                f"{self.resume} holds an unfinished run with other settings, data or processes; "
+                "finish it with the same ones, or delete it to begin anew"
+            )
+        self.plain.load_state_dict(_part(tensors, "model."))
+        self.average.model.load_state_dict(_part(tensors, "average."))
+        for name, parameter in self.plain.named_parameters():
+            if (kept := tensors.get(f"momentum.{name}")) is not None:
+                self.optimizer.state[parameter]["momentum_buffer"] = kept.to(parameter.device)
+        self.loss_sum.copy_(tensors["loss_sum"])
+        self.epoch, self.step = header["epoch"], header["step"]
+        self.history = [EpochReport.from_row(row) for row in header["history"]]
+
+
+def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.SGD:
+    free = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=1.0, momentum=settings.momentum, nesterov=True)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
