@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+TRAINERS = FOLDER / "trainers"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.py")))
-def test_everything_that_a_benchmark_imports_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    runpy.run_path(str(FOLDER / name))
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: str(path.relative_to(FOLDER)))
+def test_everything_that_a_benchmark_imports_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(path.parent))
+    runpy.run_path(str(path))
 
 
 def test_both_loops_of_the_training_benchmark_take_steps() -> None:
-    benchmark = runpy.run_path(str(FOLDER / "training.py"))
+    benchmark = runpy.run_path(str(TRAINERS / "step_speed.py"))
     benchmark["random_data"].__globals__.update(STEPS=2, BATCH=4)
     data = benchmark["random_data"]()
     assert benchmark["ours"](data) > 0
@@ -25,7 +26,7 @@ def test_both_loops_of_the_training_benchmark_take_steps() -> None:
 
 
 def test_a_study_keeps_to_its_settings(tmp_path: Path) -> None:
-    studies = runpy.run_path(str(FOLDER / "studies.py"))
+    studies = runpy.run_path(str(TRAINERS / "studies.py"))
     for _ in range(2):
         studies["keep_to"](tmp_path / "runs", data="signs", epochs=1)
     with (
@@ -36,16 +37,16 @@ def test_a_study_keeps_to_its_settings(tmp_path: Path) -> None:
 
 
 def test_seeds_that_are_there_are_shown_as_well() -> None:
-    seeds = runpy.run_path(str(FOLDER / "studies.py"))["seeds"]
+    seeds = runpy.run_path(str(TRAINERS / "studies.py"))["seeds"]
     assert list(seeds(1, lambda seed: seed in (0, 1, 3))) == [0, 1]
     assert list(seeds(0, lambda seed: seed == 1)) == []
 
 
 def test_a_row_that_a_study_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.syspath_prepend(str(TRAINERS))
     monkeypatch.setattr(
         "sys.argv", ["invariance.py", "weight", "signs", str(tmp_path), "--only", "lambda 1", "lambda 9"]
     )
     with pytest.raises(SystemExit, match=r"^error: no row is called 'lambda 9'; did you mean lambda \d"):
-        runpy.run_path(str(FOLDER / "invariance.py"), run_name="__main__")
+        runpy.run_path(str(TRAINERS / "invariance.py"), run_name="__main__")
     assert not list(tmp_path.iterdir())

@@ -16,21 +16,23 @@ import pytest
 from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks" / "arm64.py"
+SCRIPT = ROOT / "benchmarks" / "exporters" / "arm64.py"
 SAMPLE = ROOT / "samples" / "bundles" / "cifar10-resnet20"
 QEMU = "qemu-aarch64-static"
 
 
 @pytest.fixture(scope="module")
 def prepared() -> Path:
-    """The folder that benchmarks/arm64.py has made; a skip that says what was not checked where there is none."""
+    """The folder that benchmarks/exporters/arm64.py made; where there is none, a skip that says what is not checked."""
     missed = "whether an arm64 device answers as x86 was not checked"
     folder = os.environ.get("ALLWEATHER_ARM64")
     if not folder:
-        pytest.skip(f"{missed}: run `python benchmarks/arm64.py FOLDER` once and set ALLWEATHER_ARM64=FOLDER")
+        pytest.skip(f"{missed}: run `python benchmarks/exporters/arm64.py FOLDER` once and set ALLWEATHER_ARM64=FOLDER")
     if not shutil.which(QEMU):
         pytest.skip(f"{missed}: {QEMU} is not on this machine; sudo apt-get install qemu-user-static")
-    assert (Path(folder) / "packages").is_dir(), f"ALLWEATHER_ARM64={folder} was not made by benchmarks/arm64.py"
+    assert (Path(folder) / "packages").is_dir(), (
+        f"ALLWEATHER_ARM64={folder} was not made by benchmarks/exporters/arm64.py"
+    )
     return Path(folder)
 
 

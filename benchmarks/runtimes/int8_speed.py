@@ -1,6 +1,6 @@
 """How much faster INT8 is than fp32 on this machine, and our engine beside OpenVINO's benchmark_app: int8_speed.py.
 
-    python benchmarks/int8_speed.py [ARCH SIZE]
+    python benchmarks/runtimes/int8_speed.py [ARCH SIZE]
 
 One picture a call, latency hint. The engines take turns of many calls each: after every single one the next would find
 the caches cold, and ONNX Runtime's threads still spinning. benchmark_app runs the same IR, in turns with our engine.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-from untrained import untrained_bundle
+from untrained_bundle import untrained_bundle
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines import engine_onnx, engine_openvino

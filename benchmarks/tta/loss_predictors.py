@@ -1,6 +1,6 @@
 """Loss predictors compared: losses, networks, and corruption families left out; killed, it goes on where it was.
 
-    python benchmarks/predictors.py CKPT DATA CORRUPTED TARGETS FOLDER [--epochs N] [--only NAME ...]
+    python benchmarks/tta/loss_predictors.py CKPT DATA CORRUPTED TARGETS FOLDER [--epochs N] [--only NAME ...]
 
 CKPT is a classifier, DATA its data set such as cifar10:ROOT, CORRUPTED a corrupted test set on disk, TARGETS the folder
 that `allweather predictor --targets` keeps view losses in. FOLDER gets each predictor and tables.md. What is chosen, is

@@ -1,4 +1,4 @@
-"""Microseconds a view takes beside Pillow and torchvision: python benchmarks/views.py.
+"""Microseconds a view takes beside Pillow and torchvision: python benchmarks/runtimes/views.py.
 
 Each library gets the picture in its own form (array, Image, uint8 tensor), one at a time, on one core. They take turns,
 and the best of several rounds is printed. Rotation and zoom of the others do not mirror the border. Pillow has no view

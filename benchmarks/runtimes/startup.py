@@ -1,6 +1,6 @@
 """What a program waits for at its start: `import allweather` beside `import numpy, cv2`, and a bundle's first decision.
 
-    python benchmarks/importing.py [BUNDLE]
+    python benchmarks/runtimes/startup.py [BUNDLE]
 
 Fresh processes take turns. From `allweather.load` to the first decision, the compiled network is in the cache.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 RUNS = 15
 OURS, RIVAL, NOTHING = "import allweather", "import numpy, cv2", "pass"
-SAMPLE = Path(__file__).resolve().parents[1] / "samples/bundles/cifar10-resnet20"
+SAMPLE = Path(__file__).resolve().parents[2] / "samples/bundles/cifar10-resnet20"
 FIRST = """
 import sys, time
 import numpy as np

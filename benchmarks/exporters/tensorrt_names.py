@@ -218,8 +218,8 @@ def inspect_here() -> int:
     version = importlib.import_module("tensorrt_bindings").__version__
     uses = Uses(trt)
     for source in SOURCES:
-        uses.visit(ast.parse((Path(__file__).parents[1] / source).read_text()))
-    uses.check_fake(ast.parse((Path(__file__).parents[1] / FAKE).read_text()))
+        uses.visit(ast.parse((Path(__file__).parents[2] / source).read_text()))
+    uses.check_fake(ast.parse((Path(__file__).parents[2] / FAKE).read_text()))
     wrong = {name: fault for name, fault in uses.seen.items() if fault and "hasattr" not in fault}
     guarded = sorted(name for name, fault in uses.seen.items() if "hasattr" in fault)
     print(f"TensorRT {version}: {len(uses.seen)} names and calls, {len(wrong)} wrong")

@@ -1,4 +1,4 @@
-"""Milliseconds a picture of the 19 corruptions beside the reference's: python benchmarks/corruptions.py.
+"""Milliseconds a picture of the 19 corruptions beside the reference's: python benchmarks/trainers/corruptions.py.
 
 The reference was timed elsewhere, one 32 px picture at a time on one core, next to a yardstick: drawing 32 x 32 x 3
 normal numbers with numpy's old generator. The yardstick is run here in the same rounds, and the reference's times are
@@ -26,7 +26,7 @@ from allweather.trainers.corruptions import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import SEVERITIES, Images
 from allweather.trainers.corruptions.sets.random_streams import streams
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 REFERENCE = SHARED / "golden" / "corruption_reference_speed_32px.json"
 CLEAN = SHARED / "cifar10c" / "clean.npy"
 BATCH, ROUNDS, DRAWS = 128, 7, 100

@@ -1,7 +1,7 @@
 """Learned augmentation beside none and the usual one (Lee et al., CVPR 2020, table 1 and section 5.2); resumable.
 
-    python benchmarks/learned_augmentation.py DATA FOLDER [--arch resnet20] [--epochs 36] [--fraction 0.1] [--seeds 3]
-                                              [--classifier-epochs 20] [--only NAME ...]
+    python benchmarks/trainers/learned_augmentation.py DATA FOLDER [--arch resnet20] [--epochs 36] [--fraction 0.1]
+        [--seeds 3] [--classifier-epochs 20] [--only NAME ...]
 
 Every row is trained for the same epochs on the same pictures. An augmentation is learned anew for each seed, with a
 fifth of those pictures held out; no other label is used. FOLDER gets a checkpoint for each run, each augmentation,

@@ -1,4 +1,4 @@
-"""Training images per second beside a bare PyTorch loop of the same step: python benchmarks/training.py.
+"""Training images per second beside a bare PyTorch loop of the same step: python benchmarks/trainers/step_speed.py.
 
 Both loops train ResNet-20 on the same random pictures: gather a shifted and mirrored batch, forward, backward, SGD with
 Nesterov's step, moving average. They take turns, and the ratio of each pair is printed.

@@ -1,7 +1,7 @@
-"""Whether an arm64 device answers as this x86 machine does: python benchmarks/arm64.py FOLDER [BUNDLE ...].
+"""Whether an arm64 device answers as this x86 machine does: python benchmarks/exporters/arm64.py FOLDER [BUNDLE ...].
 
     sudo apt-get install qemu-user-static
-    python benchmarks/arm64.py ~/arm64 --data cifar10:ROOT --json arm64.json
+    python benchmarks/exporters/arm64.py ~/arm64 --data cifar10:ROOT --json arm64.json
 
 Makes an arm64 Python with the wheels of a device in FOLDER (450 MB, once; see arm64_machine.py), opens each bundle
 there under qemu as a device does, and compares its answers with those of the same allweather here: to the golden
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from arm64_answers import comparable, name_of
+from arm64_logits import comparable, name_of
 from arm64_machine import ROOT, Arm64, prepare
 
 from allweather.runtimes.bundle.bundle import Bundle
@@ -39,7 +39,7 @@ from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data import signs
 
 SAMPLE = ROOT / "samples/bundles/cifar10-resnet20"
-ANSWERS = Path(__file__).with_name("arm64_answers.py")
+ANSWERS = Path(__file__).with_name("arm64_logits.py")
 FRAMES, EVERY, SEED = 6, 10, 3  # camera frames, a third of a second apart
 
 Arrays = Mapping[str, npt.NDArray[Any]]

@@ -1,4 +1,4 @@
-"""What INT8 costs in accuracy: python benchmarks/quantization.py CHECKPOINT DATA.
+"""What INT8 costs in accuracy: python benchmarks/exporters/quantization.py CHECKPOINT DATA.
 
 On the test split, clean and with every picture corrupted. The Q/DQ graph is also computed by ONNX's own reference
 evaluator, by ONNX Runtime without optimizations and by OpenVINO, which shall agree.

@@ -1,6 +1,6 @@
 """Is the influence right? Predicted against real change of the validation loss, by retraining the last layer.
 
-    python benchmarks/influence.py CHECKPOINT DATA FOLDER [--damping 0.001] [--samples 200]
+    python benchmarks/trainers/influence.py CHECKPOINT DATA FOLDER [--damping 0.001] [--samples 200]
 
 Takes SAMPLES training pictures out one at a time, and replaces as many by a shifted and mirrored copy, fits the last
 layer anew each time, and compares with what influence functions say beforehand. Also solves for the inverse-Hessian

@@ -23,7 +23,7 @@ from pathlib import Path
 from allweather.runtimes.errors import DependencyError, EngineError, first_line, writing
 from allweather.runtimes.system.atomic_files import atomic_folder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QEMU = "qemu-aarch64-static"
 CPU = "cortex-a76"  # of a Raspberry Pi 5; a Jetson Orin's is its successor. It has dot products of INT8, no i8mm
 DEBIAN = ("python3", "libstdc++6")

@@ -1,6 +1,6 @@
 """Every fault we can think of, and a hundred thousand frames.
 
-    python benchmarks/soak.py [--frames N] [--protocol http|rtsp]
+    python benchmarks/runtimes/soak.py [--frames N] [--protocol http|rtsp]
 
 A camera on loopback, in this process, is cut off, frozen, sends garbage, changes its size, trickles, is
 gone and comes back, while the loop decides with an engine that throws and hangs now and then, logs into a file, and

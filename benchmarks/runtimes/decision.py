@@ -1,4 +1,4 @@
-"""A decision beside the raw OpenVINO calls it contains, of one look and of the best: python benchmarks/decision.py.
+"""A decision beside the raw OpenVINO calls it contains: python benchmarks/runtimes/decision.py.
 
 ResNet-50 at 224 px, INT8 (random weights: speed does not depend on them), frames of 640 x 480. A raw call is an infer
 request of the same model on a prepared picture. All take turns, one picture at a time.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-from untrained import untrained_bundle
+from untrained_bundle import untrained_bundle
 
 from allweather import load
 from allweather.runtimes.bundle.bundle import Bundle

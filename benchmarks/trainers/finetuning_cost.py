@@ -1,4 +1,4 @@
-"""The cost of a training step beside a plain one: python benchmarks/finetuning.py [resnet20].
+"""The cost of a training step beside a plain one: python benchmarks/trainers/finetuning_cost.py [resnet20].
 
 All steps are on the same batch of 128 clean pictures of 32 px: forward, backward, SGD. Each comes right after a plain
 one, and the median of its ratios to that is printed, with the memory that it takes at its peak. "naive" is equation 6

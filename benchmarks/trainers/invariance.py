@@ -1,7 +1,7 @@
 """The studies of Chen et al. (ICCVW 2019): augmentation-invariant training beside plain, run by run; resumable.
 
-    python benchmarks/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 36] [--seeds 1] [--fraction 1]
-                                    [--only ROW ...]
+    python benchmarks/trainers/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 36] [--seeds 1]
+        [--fraction 1] [--only ROW ...]
 
 FOLDER keeps to one DATA, --epochs and --fraction. ROWs choose what is trained; the table has all that is there.
 STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or transfer

@@ -1,6 +1,6 @@
-"""What one machine makes of a bundle and of pictures; benchmarks/arm64.py runs it on x86 and, emulated, on arm64.
+"""The logits of a bundle on one machine; benchmarks/exporters/arm64.py runs it on x86 and, emulated, on arm64.
 
-    python benchmarks/arm64_answers.py BUNDLE PICTURES.npz ANSWERS.npz
+    python benchmarks/exporters/arm64_logits.py BUNDLE PICTURES.npz ANSWERS.npz
 
 Numpy, OpenCV and the engines alone: this is what a device has. All that comes out is arrays in one file.
 """

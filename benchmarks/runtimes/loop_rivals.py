@@ -1,7 +1,7 @@
 """A decision beside doing it by hand: the same ResNet-50 and frames, at equal looks, in one run.
 
     pip install ttach openvino-model-api ultralytics
-    python benchmarks/loop_rivals.py [--calls N] [--threads N]
+    python benchmarks/runtimes/loop_rivals.py [--calls N] [--threads N]
 
 By hand are (a) torch with the mean of ttach over the picture and its mirror image, (b) the classification model of
 OpenVINO Model API, (c) the prediction of an Ultralytics classifier exported to OpenVINO, which is a network of its own
@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from untrained import untrained_bundle
+from untrained_bundle import untrained_bundle
 
 from allweather import load
 from allweather.runtimes.bundle.bundle import Bundle

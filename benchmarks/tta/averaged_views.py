@@ -1,4 +1,4 @@
-"""The experiment of Brownlee's tutorial on test-time augmentation: python benchmarks/averaged_views.py cifar10:ROOT.
+"""Brownlee's tutorial experiment on test-time augmentation: python benchmarks/tta/averaged_views.py cifar10:ROOT.
 
 A small network is trained anew ten times on CIFAR-10 for three epochs, and asked about each test picture once, or seven
 times, each time mirrored or not by chance; the answers are averaged. Its figures are 0.686 (0.010) and 0.698 (0.013).

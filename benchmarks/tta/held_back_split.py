@@ -1,4 +1,4 @@
-"""Should a loss predictor learn from pictures that its classifier was trained on? python benchmarks/held_back.py DATA.
+"""Should a loss predictor learn from images of its classifier's training? python benchmarks/tta/held_back_split.py DATA.
 
 A classifier is trained on half of the training pictures. Two predictors are trained, one by its losses on some of them,
 one by its losses on as many of the other half, which it has not seen. Both choose views of corrupted validation

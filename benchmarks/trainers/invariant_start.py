@@ -1,6 +1,6 @@
 """Do FMA/CA and the loss predictor add up with augmentation-invariant training? Side by side from several starts.
 
-    python benchmarks/invariant_start.py DATA CORRUPTED FOLDER START... [--fraction 0.1] [--epochs 10]
+    python benchmarks/trainers/invariant_start.py DATA CORRUPTED FOLDER START... [--fraction 0.1] [--epochs 10]
 
 STARTs are checkpoints of one architecture on the same share of DATA, CORRUPTED is a corrupted test set on disk. Each is
 finetuned by FMA/CA at the strengths that cost the first ten points, and gets a predictor, tiny, of the default losses.

@@ -1,6 +1,6 @@
 """How many decisions are late while another process loads a core.
 
-    python benchmarks/late.py [BUNDLE] [--frames N] [--threads N] [--calls N]
+    python benchmarks/runtimes/late_decisions.py [BUNDLE] [--frames N] [--threads N] [--calls N]
 
 The budget is 1.5 times the median decision of one look, measured on the idle machine. Then frames of 640 x 480 come
 as fast as they are decided on, with a process beside that never rests, and the policy wants four looks. Between two
@@ -21,7 +21,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from untrained import untrained_bundle
+from untrained_bundle import untrained_bundle
 
 from allweather import load
 from allweather.runtimes.bundle.bundle import Bundle

@@ -1,6 +1,6 @@
 """When to look again, and when to stop: error against looks, on validation pictures.
 
-    python benchmarks/looking_again.py CKPT DATA FOLDER [--pictures N]
+    python benchmarks/tta/early_exit.py CKPT DATA FOLDER [--pictures N]
 
 CKPT holds a classifier and its loss predictor (`--loss squared`, which predicts nats). N validation pictures are
 corrupted in each of 19 ways at five severities, and three ways to save looks are followed: stop where the vote is
