@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from allweather.evaluation.model import logits
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.job import Subject
 from allweather.exporters.latency import cost_curve
@@ -25,6 +24,7 @@ from allweather.runtimes.engines.engine_onnx import OnnxEngine
 from allweather.runtimes.engines.registry import Engine, Network
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
+from allweather.trainers.training.inference import logits
 
 OFFERED: dict[EngineName, tuple[Precision, ...]] = {
     "openvino": ("fp32", "bf16", "int8"),

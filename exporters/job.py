@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from allweather.evaluation.model import logits
 from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupted, half_corrupted
 from allweather.exporters.parity import Answers
 from allweather.runtimes.bundle.manifest import Role
@@ -19,6 +18,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.training.inference import logits
 
 JUDGED = 1000  # validation pictures, and as many corrupted: +-1.9 points at 90 %, +-0.2 for an agreement of 99.9 %
 

@@ -117,11 +117,11 @@ class Perceiver:
             rows: list[Floats | None] = [None] * len(images)
             if self._ranker:
                 small = [self._ranker.spec.prepare(each) for each in prepared]
-                rows = [row[None] for row in run_in_sizes(self._ranker.engine, small)]
+                rows = [row[None] for row in run_in_sizes(self._ranker.engine.run, small)]
             ranked = clock()
             plans = [self._planner.plan(row, math.inf, self._rng) for row in rows]
             planned = clock()
-            seen = look_at_all(self._engine, prepared, plans, self.policy.settled, clock)
+            seen = look_at_all(self._engine.run, prepared, plans, self.policy.settled, clock)
             making, running = sum(each.making for each in seen), sum(each.running for each in seen)
             done, share = clock(), 1 / len(images)
             rest = done - planned - making - running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -132,3 +132,35 @@ class Decision:
     time_left: float = float("inf")
     expected_seconds: float = float("nan")
     why: Why = "policy"
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Frames of a source that nobody decided on, by cause.
+
+    Attributes:
+        decode: frames that were damaged.
+        superseded: frames of a live source that were replaced by a newer one before they were looked at.
+        late: frames of a live source that were too old to be decided on before their deadline.
+        engine: frames on which the engine failed.
+        source: how often a live source was lost; how many frames with it, nobody can say.
+    """
+
+    decode: int = 0
+    superseded: int = 0
+    late: int = 0
+    engine: int = 0
+    source: int = 0
+
+    @property
+    def total(self) -> int:
+        """Frames dropped, whatever the cause; without those that were lost with their source."""
+        return self.decode + self.superseded + self.late + self.engine
+
+    def plus(self, other: Drops) -> Drops:
+        """Both together."""
+        return Drops(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def since(self, before: Drops) -> Drops:
+        """What was dropped after `before` was noted."""
+        return Drops(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(before), strict=True)))

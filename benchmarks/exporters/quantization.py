@@ -16,7 +16,6 @@ import openvino
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from allweather.evaluation.model import logits
 from allweather.exporters.calibration import corrupted
 from allweather.exporters.export import Choice, export
 from allweather.exporters.onnx.convert import INPUT
@@ -29,6 +28,7 @@ from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.training.inference import logits
 
 
 def engines(bundle: Bundle) -> dict[str, Engine]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from allweather.evaluation.model import Target, logits
+from allweather.evaluation.model import Target
 from allweather.evaluation.policy_outcomes import outcomes
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
@@ -22,6 +22,7 @@ from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.training.fit import fit
+from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 

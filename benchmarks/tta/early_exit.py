@@ -21,7 +21,6 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from allweather.evaluation.model import logits
 from allweather.evaluation.policy_outcomes import vote
 from allweather.reports.html import markdown
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -32,6 +31,7 @@ from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.training.inference import logits
 
 FULL = parse_policy("top:2+flip")
 POINTS = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2+flip")

@@ -1,4 +1,4 @@
-"""Should a loss predictor learn from images of its classifier's training? python benchmarks/tta/held_back_split.py DATA.
+"""Should a loss predictor learn from its classifier's training images? python benchmarks/tta/held_back_split.py DATA.
 
 A classifier is trained on half of the training pictures. Two predictors are trained, one by its losses on some of them,
 one by its losses on as many of the other half, which it has not seen. Both choose views of corrupted validation
@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from allweather.evaluation.clean import count_correct
-from allweather.evaluation.model import logits
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.tta.views import VIEWS
@@ -28,6 +26,7 @@ from allweather.trainers.methods.loss_predictor.train import PredictorSettings, 
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
 from allweather.trainers.models.registry import ARCHITECTURES, build
 from allweather.trainers.training.fit import fit
+from allweather.trainers.training.inference import count_correct, logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 

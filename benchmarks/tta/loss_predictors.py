@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.model import logits
 from allweather.evaluation.policy_outcomes import vote
 from allweather.reports.html import markdown
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -41,6 +40,7 @@ from allweather.trainers.methods.loss_predictor.train import PredictorSettings, 
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
 from allweather.trainers.models.loss_predictor import seen_by
 from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 

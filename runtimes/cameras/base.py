@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import Literal, Protocol
 
 from allweather.runtimes.errors import CameraError
-from allweather.runtimes.loop.stats import Drops
-from allweather.runtimes.types import Frame, Image
+from allweather.runtimes.types import Drops, Frame, Image
 
 Phase = Literal["connecting", "live", "waiting", "ended"]
 

@@ -13,8 +13,7 @@ import numpy as np
 from allweather.runtimes.cameras.base import Camera, CameraState, Capture, Phase, frames_of
 from allweather.runtimes.cameras.latest_frame import Mailbox
 from allweather.runtimes.errors import CameraError, StalledError
-from allweather.runtimes.loop.stats import Drops
-from allweather.runtimes.types import Frame
+from allweather.runtimes.types import Drops, Frame
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.errors import EngineError, NoAnswerError, OutputError, UsageError
-from allweather.runtimes.loop.stats import Drops, LoopReport, Tally
+from allweather.runtimes.loop.stats import LoopReport, Tally
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Ended, Sink
-from allweather.runtimes.types import Decision, Frame
+from allweather.runtimes.types import Decision, Drops, Frame
 
 logger = logging.getLogger(__name__)
 

@@ -6,19 +6,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import Engine
 from allweather.runtimes.tta.aggregate import mean_probability
 from allweather.runtimes.tta.planner import SIZES
 from allweather.runtimes.tta.run_views import Looked, look, unhurried
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image, Plan
 
+Infer = Callable[[Image], Floats]  # uint8 [n, h, w, 3] -> float32 [n, outputs], as `Engine.run`
 
-def run_in_sizes(engine: Engine, images: Sequence[Image]) -> Floats:
+
+def run_in_sizes(infer: Infer, images: Sequence[Image]) -> Floats:
     """Runs an engine over prepared pictures, in few large batches and without a size of its own for the rest.
 
     Args:
-        engine: open.
+        infer: of an open engine.
         images: uint8 [h, w, 3] each, one at least.
 
     Returns:
@@ -30,18 +31,18 @@ def run_in_sizes(engine: Engine, images: Sequence[Image]) -> Floats:
     answers, begin = [], 0
     while begin < len(images):
         size = max(size for size in SIZES if size <= len(images) - begin)
-        answers.append(engine.run(np.stack(images[begin : begin + size])))
+        answers.append(infer(np.stack(images[begin : begin + size])))
         begin += size
     return np.concatenate(answers)
 
 
 def look_at_all(
-    engine: Engine, images: Sequence[Image], plans: Sequence[Plan], settled: float, clock: Callable[[], float]
+    infer: Infer, images: Sequence[Image], plans: Sequence[Plan], settled: float, clock: Callable[[], float]
 ) -> list[Looked]:
     """Looks at each picture as it was planned. Where no vote may settle before, all views of all run together.
 
     Args:
-        engine: of the classifier.
+        infer: of the classifier's engine.
         images: uint8 [h, w, 3] each, prepared.
         plans: one a picture.
         settled: share of a vote above which no further view of its picture is run.
@@ -55,13 +56,13 @@ def look_at_all(
     """
     if settled < 1:
         return [
-            look(engine.run, each, plan.views, plan.weights, settled, unhurried(len(plan.views), settled), clock)
+            look(infer, each, plan.views, plan.weights, settled, unhurried(len(plan.views), settled), clock)
             for each, plan in zip(images, plans, strict=True)
         ]
     began = clock()
     views = [view(name).apply(each) for each, plan in zip(images, plans, strict=True) for name in plan.views]
     made = clock()
-    answers = run_in_sizes(engine, views)
+    answers = run_in_sizes(infer, views)
     answered = clock()
     seen, end = [], 0
     for plan in plans:

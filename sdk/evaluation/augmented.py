@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from allweather.evaluation.model import Target
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import ROWS, augment, kinds
-from allweather.trainers.data.batches import to_float
+from allweather.trainers.data.batches import as_image, to_float
 from allweather.trainers.data.dataset import Dataset
 
 BATCH = 500
@@ -92,12 +91,6 @@ def measure_augmented(
         notes=dataset.notes,
         machine=this_device().line(),
     )
-
-
-def as_image(images: torch.Tensor) -> Image:
-    """float [n, 3, h, w] in 0..1 -> uint8 [n, h, w, 3]."""
-    stored = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return np.ascontiguousarray(stored.numpy())
 
 
 def examples(dataset: Dataset, parameters: Mapping[str, float], count: int = 4) -> dict[str, list[Image]]:

@@ -6,17 +6,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from lightning_fabric import Fabric
-from torch import Tensor, nn
 
 from allweather.evaluation.metrics import calibration_error, reliability_bins, score
-from allweather.evaluation.model import Target, logits, open_target
+from allweather.evaluation.model import Target, open_target
 from allweather.runtimes.system.device import this_device
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -119,18 +116,3 @@ def confusion_matrix(
     """int64 [C, C]: how many pictures of the row's class were put into the column's."""
     counts = np.bincount(labels * classes + answered, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
-
-
-def count_correct(model: nn.Module, split: Split, fabric: Fabric) -> int:
-    """Pictures of `split` that are put into their class; the processes of `fabric` share the work."""
-    mine = slice(fabric.global_rank, None, fabric.world_size)
-    images, labels = split.images[mine], split.labels[mine]
-    right = (logits(model, images).argmax(1) == labels).sum()
-    return int(all_reduced(fabric, right.float(), "sum"))
-
-
-def all_reduced(fabric: Fabric, value: Tensor, how: Literal["sum", "mean"]) -> Tensor:
-    """The sum or mean of `value` over the processes of `fabric`."""
-    reduced = fabric.all_reduce(value, reduce_op=how)
-    assert isinstance(reduced, Tensor)  # Fabric gives back the kind it was given
-    return reduced

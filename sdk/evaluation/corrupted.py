@@ -16,7 +16,6 @@ import torch
 from lightning_fabric import Fabric
 
 from allweather.evaluation.baselines import Baseline
-from allweather.evaluation.clean import all_reduced
 from allweather.evaluation.metrics import (
     Scores,
     calibration_error,
@@ -34,6 +33,7 @@ from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets.read import CorruptedSet, Generated, Labels
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.training.inference import all_reduced
 
 BATCH = 500  # pictures that are made or read, and answered, at a time
 Key = tuple[str, int]  # corruption, severity

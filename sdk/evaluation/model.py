@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.registry import answer_all, open_engine
@@ -23,12 +22,10 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
-from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.models.activation_hooks import layer_tapped
-
-BATCH = 250  # of forward passes without gradients; larger ones leave the CPU's cache
+from allweather.trainers.training.inference import logits
 
 
 @dataclass(frozen=True)
@@ -158,18 +155,3 @@ def _ranking(predictor: TrainedPredictor, device: torch.device) -> Callable[[Ima
 
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-@torch.no_grad()
-def logits(model: nn.Module, images: Tensor) -> Tensor:
-    """Runs a classifier over pictures.
-
-    Args:
-        model: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        images: uint8 [n, h, w, 3], on the model's device.
-
-    Returns:
-        float32 [n, C].
-    """
-    model.eval()
-    return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH)])

@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.augmented import as_image
 from allweather.evaluation.model import Target
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.augmentations.variants import grayscale, jittered
-from allweather.trainers.data.batches import gather, to_float
+from allweather.trainers.data.batches import as_image, gather, to_float
 from allweather.trainers.data.dataset import Dataset, Split
 
 SETS = ("original", "random crop", "grayscale", "random colour")

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from allweather.evaluation.model import logits
 from allweather.exporters.calibration import calibration_set
 from allweather.exporters.candidates import Compiler
 from allweather.exporters.export import Choice, export
@@ -25,6 +24,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.registry import build
+from allweather.trainers.training.inference import logits
 
 
 def test_every_model_answers_as_torch_does(

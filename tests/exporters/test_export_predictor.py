@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.evaluation.model import logits
 from allweather.exporters import candidates
 from allweather.exporters.calibration import CalibrationSet, half_corrupted
 from allweather.exporters.export import Choice, export
@@ -27,6 +26,7 @@ from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.loss_predictor import build_predictor, seen_by
 from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.training.inference import logits
 
 TUNED = Policy("learned", "all", ("identity", "hflip"), 2, weights=(3.0, 1.0))
 

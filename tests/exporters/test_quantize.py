@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from allweather.evaluation.model import logits
 from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupted
 from allweather.exporters.lint.lint import report
 from allweather.exporters.onnx.convert import to_onnx
@@ -25,6 +24,7 @@ from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.registry import build
+from allweather.trainers.training.inference import logits
 
 SPEC = InputSpec(32, 32)
 

@@ -30,9 +30,7 @@ def prepared() -> Path:
         pytest.skip(f"{missed}: run `python benchmarks/exporters/arm64.py FOLDER` once and set ALLWEATHER_ARM64=FOLDER")
     if not shutil.which(QEMU):
         pytest.skip(f"{missed}: {QEMU} is not on this machine; sudo apt-get install qemu-user-static")
-    assert (Path(folder) / "packages").is_dir(), (
-        f"ALLWEATHER_ARM64={folder} was not made by benchmarks/exporters/arm64.py"
-    )
+    assert (Path(folder) / "packages").is_dir(), f"ALLWEATHER_ARM64={folder} was not made by {SCRIPT}"
     return Path(folder)
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from allweather.runtimes.types import Image
 from allweather.trainers.data.dataset import Split
 
 
@@ -88,3 +90,9 @@ def _reflected(position: Tensor, side: int) -> Tensor:
     """Folds positions back into 0..side-1 by mirroring at the border pixels, as cv2's BORDER_REFLECT_101."""
     last = side - 1
     return last - (last - position.abs()).abs()
+
+
+def as_image(images: torch.Tensor) -> Image:
+    """float [n, 3, h, w] in 0..1 -> uint8 [n, h, w, 3]."""
+    stored = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return np.ascontiguousarray(stored.numpy())

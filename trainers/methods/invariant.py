@@ -19,12 +19,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.evaluation.clean import count_correct
 from allweather.trainers.augmentations.pairing import Distortion
 from allweather.trainers.augmentations.variants import Variant
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.losses.consistency import Metric, dissimilarity, divergence
 from allweather.trainers.models.activation_hooks import Layer, layer_tapped
+from allweather.trainers.training.inference import count_correct
 
 InvariantMethod = Literal["ait", "multi-ait", "dml"]
 WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-ait": 3.0, "dml": 1.0})  # section 4.3

@@ -13,13 +13,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.evaluation.clean import all_reduced, count_correct
 from allweather.trainers.augmentations.pairing import Distortion
 from allweather.trainers.augmentations.photometric import ROWS, kinds
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.losses.consistency import dissimilarity, divergence, feature_map_loss
 from allweather.trainers.models.activation_hooks import tapped
+from allweather.trainers.training.inference import all_reduced, count_correct
 
 Method = Literal["at", "st", "fma", "ait", "robust"]
 GAMMAS: Mapping[Method, float] = MappingProxyType({"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0})

@@ -13,13 +13,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from allweather.evaluation.clean import all_reduced
 from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.data.batches import Draws, draw, gather
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.training.inference import all_reduced
 from allweather.trainers.training.objective import CrossEntropy, Objective
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.schedules import rate_share

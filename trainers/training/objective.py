@@ -11,10 +11,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.evaluation.clean import count_correct
 from allweather.trainers.augmentations.pairing import Distortion
 from allweather.trainers.augmentations.variants import CROP, Variant
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.training.inference import count_correct
 
 
 class Objective(Protocol):

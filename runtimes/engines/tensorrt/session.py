@@ -15,13 +15,12 @@ from allweather.runtimes.engines.tensorrt.cache import CURE, EngineKey, built_en
 from allweather.runtimes.engines.tensorrt.cuda import Cuda, Gpu, open_cuda
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.errors import EngineError
-from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
 
 if TYPE_CHECKING:
     import tensorrt
 
-LARGEST = len(VIEWS)  # pictures that one call takes: all views of a frame; larger batches are run in parts
+LARGEST = 12  # images that one call takes, such as all views of a frame; larger batches are run in parts
 FLOAT = 4  # bytes
 log = logging.getLogger(__name__)
 

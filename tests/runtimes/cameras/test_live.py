@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.cameras.latest_frame import Mailbox
 from allweather.runtimes.cameras.live import LiveCamera
-from allweather.runtimes.loop.stats import Drops
-from allweather.runtimes.types import Frame, Image
+from allweather.runtimes.types import Drops, Frame, Image
 
 
 class Ticking:

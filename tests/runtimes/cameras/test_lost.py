@@ -17,8 +17,7 @@ from allweather.runtimes.cameras import live as camera_live
 from allweather.runtimes.cameras.live import CameraState, LiveCamera
 from allweather.runtimes.cameras.playback import PacedCapture
 from allweather.runtimes.errors import CameraError, DependencyError, StalledError
-from allweather.runtimes.loop.stats import Drops
-from allweather.runtimes.types import Image
+from allweather.runtimes.types import Drops, Image
 
 
 class Cut:

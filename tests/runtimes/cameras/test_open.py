@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.cameras.open import camera_from, open_camera, redacted
 from allweather.runtimes.errors import CameraError
-from allweather.runtimes.loop.stats import Drops
-from allweather.runtimes.types import Image
+from allweather.runtimes.types import Drops, Image
 
 
 def picture(value: int = 0, height: int = 48, width: int = 64) -> Image:

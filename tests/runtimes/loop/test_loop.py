@@ -16,12 +16,12 @@ import pytest
 from allweather.runtimes.cameras.open import Camera, LiveCamera, camera_from, open_camera
 from allweather.runtimes.errors import CameraError, OutputError, UsageError
 from allweather.runtimes.loop.loop import FunctionDecider, run, watch
-from allweather.runtimes.loop.stats import Drops, Tally
+from allweather.runtimes.loop.stats import Tally
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import CallbackSink, Ended, Sink
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.sinks.video import VideoSink
-from allweather.runtimes.types import Decision, Frame, Image, StageTimes
+from allweather.runtimes.types import Decision, Drops, Frame, Image, StageTimes
 
 
 @FunctionDecider

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from allweather.runtimes.loop.latency import Spread
-from allweather.runtimes.loop.stats import Beat, Drops, Tally
-from allweather.runtimes.types import Decision, StageTimes
+from allweather.runtimes.loop.stats import Beat, Tally
+from allweather.runtimes.types import Decision, Drops, StageTimes
 
 
 def decision(*, age: float = 0.02, late: bool = False, seconds: float = 0) -> Decision:

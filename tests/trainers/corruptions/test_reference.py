@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from allweather.evaluation.model import logits
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import import_state_dict
 from allweather.trainers.corruptions import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import SEVERITIES, Images
 from allweather.trainers.corruptions.sets.random_streams import streams
+from allweather.trainers.training.inference import logits
 
 MEAN_GREY_LEVELS = {  # that a deterministic corruption may differ by on average; measured: half of it at most
     "defocus_blur": 0.05,

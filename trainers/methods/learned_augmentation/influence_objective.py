@@ -11,12 +11,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.evaluation.clean import all_reduced
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, Part, dropped
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.learned_augmentation import influence
 from allweather.trainers.models.activation_hooks import last_linear, layer_tapped
+from allweather.trainers.training.inference import all_reduced
 
 BATCH = 500
 MEASURED = 2000  # pictures that each epoch is judged on

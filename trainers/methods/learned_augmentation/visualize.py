@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.augmented import as_image
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, Fields, Part, dropped
 from allweather.trainers.augmentations.learned.transforms import flow_field
-from allweather.trainers.data.batches import to_float
+from allweather.trainers.data.batches import as_image, to_float
 from allweather.trainers.data.dataset import Split
 
 PICTURES, DRAWS, STEPS = 6, 8, 10

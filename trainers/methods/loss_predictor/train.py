@@ -13,8 +13,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from allweather.evaluation.clean import all_reduced
-from allweather.evaluation.model import logits
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
@@ -30,6 +28,7 @@ from allweather.trainers.methods.train import resume_path
 from allweather.trainers.models.loss_predictor import PREDICTORS, Predictor, build_predictor, seen_by
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
+from allweather.trainers.training.inference import all_reduced, logits
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 

@@ -19,7 +19,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.evaluation.model import logits
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
@@ -28,6 +27,7 @@ from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
 from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, Corrupting, corrupted
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.training.inference import logits
 
 SHARD = 500  # pictures before corruption
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from allweather.evaluation.model import logits
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
@@ -18,6 +17,7 @@ from allweather.trainers.methods.loss_predictor.train import PredictorSettings, 
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, seen_by
 from allweather.trainers.models.registry import build
+from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings

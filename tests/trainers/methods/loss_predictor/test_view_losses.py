@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from allweather.evaluation.model import logits
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
@@ -18,6 +17,7 @@ from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, Corr
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.loss_predictor import view_losses as module
 from allweather.trainers.methods.loss_predictor.view_losses import view_losses
+from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 
 SEEN = InputSpec(16, 16)
