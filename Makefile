@@ -1,18 +1,44 @@
-# make demo    the whole journey on the embedded data set; opens no window, writes ./demo/report.html
-# make test    tests, lint, types and the rules of the house
-# Both set everything up first; any Python from 3.10 on will do: make test PYTHON=python3.12
+# make demo        the whole journey on the embedded data set; opens no window, writes ./demo/report.html
+# make test        every test, lint, types and the rules of the architecture
+# make test-fast   the tests that a developer runs all day: no slow and no end-to-end ones
+# make lint        ruff, as in the tests
+# make types       mypy, over a link tree that editors use, too
+# make release     builds and checks the source distribution and the wheel in ./dist
+# Each sets everything up first; any Python from 3.10 on will do: make test PYTHON=python3.12
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo test clean
+.PHONY: demo test test-fast lint types release clean
 
 demo: .venv/.export
 	$(BIN)/allweather demo --out demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: .venv/.dev
+	$(PYTEST) -m "not slow and not end_to_end"
+
+lint: .venv/.dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+# Neither mypy nor an editor can see through an editable install whose folders have other names than its packages.
+types: .venv/.dev .types
+	cd .types && MYPYPATH=. ../$(BIN)/python -m mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p allweather
+
+.types: $(wildcard sdk/*)
+	rm -rf $@
+	mkdir -p $@/allweather
+	ln -s ../../exporters ../../trainers ../../runtimes $(addprefix ../../,$(filter-out %__pycache__,$(wildcard sdk/*))) $@/allweather
+
+release: .venv/.dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m pytest tests/sdk/test_wheel.py
 
 .venv/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "allweather needs Python 3.10 or newer; run: make PYTHON=python3.12")'
@@ -28,4 +54,4 @@ test: .venv/.dev
 	touch $@ .venv/.export
 
 clean:
-	rm -rf .venv build demo *.egg-info
+	rm -rf .venv .types build dist demo *.egg-info

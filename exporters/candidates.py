@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from allweather.exporters.calibration import CalibrationSet
-from allweather.exporters.job import Subject
+from allweather.exporters.job import ExportJob
 from allweather.exporters.latency import cost_curve
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.onnx.quantize import quantize_onnx
 from allweather.exporters.openvino.convert import computes_bf16, read_onnx, serialize
 from allweather.exporters.openvino.quantize import quantize_openvino, quantize_with_accuracy
-from allweather.exporters.parity import LOST, judge, tolerance
-from allweather.runtimes.bundle.bundle import npy
-from allweather.runtimes.bundle.manifest import EngineName, LeftOut, Model, Precision
+from allweather.exporters.parity import MAX_ACCURACY_DROP, check_parity, tolerance
+from allweather.runtimes.bundle.bundle import npy_bytes
+from allweather.runtimes.bundle.manifest import EngineName, Model, Precision, Rejected
 from allweather.runtimes.engines.engine_onnx import OnnxEngine
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.registry import CompiledModel, Engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
 from allweather.trainers.training.inference import logits
@@ -47,10 +47,10 @@ class Candidate:
     files: Mapping[str, bytes]
     reason: str
 
-    def left_out(self, reason: str) -> LeftOut:
+    def rejected(self, reason: str) -> Rejected:
         """What the manifest says of it when it is not kept."""
         of = self.model
-        return LeftOut(
+        return Rejected(
             role=of.role, engine=of.engine, precision=of.precision, seconds=of.seconds, parity=of.parity, reason=reason
         )
 
@@ -76,8 +76,8 @@ def offered(engine: EngineName, wanted: tuple[Precision, ...] | None) -> tuple[P
 class Compiler:
     """Compiles one network; graphs that several engines share are made once."""
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+    def __init__(self, job: ExportJob) -> None:
+        self._subject = job
 
     def candidate(self, engine: EngineName, precision: Precision, frames: Image) -> Candidate:
         """Compiles the network, runs it here and judges it.
@@ -125,46 +125,48 @@ class Compiler:
 
     def _careful(self) -> tuple[bytes, bytes]:
         """INT8 for OpenVINO, with layers given back to float until the gate's threshold is kept."""
-        subject = self._subject
-        assert subject.labels is not None
-        assert subject.corrupted is not None
-        pictures, labels = np.concatenate([subject.clean, subject.corrupted]), np.tile(subject.labels, 2)
-        return serialize(quantize_with_accuracy(read_onnx(self._fp32), self._calibration, pictures, labels, LOST))
+        job = self._subject
+        assert job.labels is not None
+        assert job.corrupted is not None
+        pictures, labels = np.concatenate([job.clean, job.corrupted]), np.tile(job.labels, 2)
+        return serialize(
+            quantize_with_accuracy(read_onnx(self._fp32), self._calibration, pictures, labels, MAX_ACCURACY_DROP)
+        )
 
     def _measured(
         self, engine: EngineName, precision: Precision, graph: bytes, weights: bytes, frames: Image
     ) -> Candidate:
         """Runs a compiled network."""
-        subject = self._subject
-        prepared = np.stack([subject.spec.prepare(image) for image in frames])
-        running = _open(engine, Network(graph, weights, precision, subject.spec, subject.outputs))
+        job = self._subject
+        prepared = np.stack([job.spec.prepare(image) for image in frames])
+        running = _open(engine, CompiledModel(graph, weights, precision, job.spec, job.outputs))
         try:
-            verdict = judge(subject.asked(running), subject.answers, subject.labels, precision)
-            golden = np.concatenate([running.run(image[None]) for image in prepared])
-            seconds = () if engine == "tensorrt" else cost_curve(running, subject.clean[0])
+            verdict = check_parity(job.asked(running), job.answers, job.labels, precision)
+            golden = np.concatenate([running.infer(image[None]) for image in prepared])
+            seconds = () if engine == "tensorrt" else cost_curve(running, job.clean[0])
         finally:
             running.close()
         # bf16 is the same file as fp32, computed otherwise; TensorRT builds from the ONNX files
-        stem = f"{subject.role}-{'fp32' if precision == 'bf16' else precision}"
+        stem = f"{job.role}-{'fp32' if precision == 'bf16' else precision}"
         file = f"openvino/{stem}.xml" if engine == "openvino" else f"onnx/{stem}.onnx"
         bin_file = f"openvino/{stem}.bin" if engine == "openvino" else None
-        golden_file = f"golden/{subject.role}-{engine}-{precision}.npy"
-        files = {file: graph, golden_file: npy(golden)} | ({bin_file: weights} if bin_file else {})
+        golden_file = f"golden/{job.role}-{engine}-{precision}.npy"
+        files = {file: graph, golden_file: npy_bytes(golden)} | ({bin_file: weights} if bin_file else {})
         model = Model(
-            role=subject.role,
+            role=job.role,
             engine=engine,
             precision=precision,
             file=file,
             weights=bin_file,
             golden=golden_file,
-            tolerance=tolerance(precision, golden, logits(subject.model, torch.from_numpy(prepared)).numpy()),
+            tolerance=tolerance(precision, golden, logits(job.model, torch.from_numpy(prepared)).numpy()),
             seconds=seconds,
             parity=verdict.parity,
         )
         return Candidate(model, files, verdict.reason)
 
 
-def _open(engine: EngineName, network: Network) -> Engine:
+def _open(engine: EngineName, network: CompiledModel) -> Engine:
     """The engine; TensorRT's graphs are computed literally by ONNX Runtime, as no GPU need be here.
 
     But for fp16, of which only weights and answers are rounded so (docs/jetson.md).

@@ -10,9 +10,9 @@ import numpy as np
 
 from allweather.exporters.calibration import half_corrupted
 from allweather.exporters.candidates import Candidate, Compiler, offered
-from allweather.exporters.job import subjects
-from allweather.runtimes.bundle.bundle import check_place, npy, write_bundle
-from allweather.runtimes.bundle.manifest import Calibration, EngineName, Input, LeftOut, Manifest, Precision
+from allweather.exporters.job import export_jobs
+from allweather.runtimes.bundle.bundle import check_place, npy_bytes, write_bundle
+from allweather.runtimes.bundle.manifest import Calibration, EngineName, Input, Manifest, Precision, Rejected
 from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
@@ -24,7 +24,7 @@ GOLDEN_PICTURES = 8
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExportOptions:
     """Which candidates to compile, and which of them to keep.
 
     Attributes:
@@ -39,14 +39,14 @@ class Choice:
     force: bool = False
 
 
-USUAL = Choice()
+USUAL = ExportOptions()
 
 
 def export(
     checkpoint: Checkpoint,
     dataset: Dataset,
     out: Path,
-    choice: Choice = USUAL,
+    options: ExportOptions = USUAL,
     watch: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
     """Compiles a checkpoint and writes the bundle.
@@ -67,35 +67,35 @@ def export(
     """
     check_place(out)
     _check_fit(checkpoint, dataset)
-    plan = _plan(choice)
+    plan = _plan(options)
     watch("reference answers from torch")
     kept: list[Candidate] = []
-    left_out: list[LeftOut] = []
+    rejected: list[Rejected] = []
     provenance: Calibration | None = None
     frames = _golden(dataset)
-    for subject in subjects(checkpoint, dataset, int8=any("int8" in names for names in plan.values())):
-        compiler = Compiler(subject)
-        provenance = subject.calibration.provenance if subject.calibration else None
+    for job in export_jobs(checkpoint, dataset, int8=any("int8" in names for names in plan.values())):
+        compiler = Compiler(job)
+        provenance = job.calibration.provenance if job.calibration else None
         for engine, precisions in plan.items():
             found = []
-            for precision in precisions if subject.role == "classifier" else _with_fp32(precisions):
-                watch(f"{subject.role}: {engine} {precision}")
+            for precision in precisions if job.role == "classifier" else _with_fp32(precisions):
+                watch(f"{job.role}: {engine} {precision}")
                 found.append(compiler.candidate(engine, precision, frames))
-            chosen, others = _chosen(found, choice)
+            chosen, others = _chosen(found, options)
             kept += chosen
-            left_out += others
+            rejected += others
     if not any(candidate.model.role == "classifier" for candidate in kept):
-        reasons = "; ".join(f"{one.engine} {one.precision}: {one.reason}" for one in left_out)
+        reasons = "; ".join(f"{one.engine} {one.precision}: {one.reason}" for one in rejected)
         raise ParityError(f"no classifier passes the gate ({reasons}); --force writes them nonetheless")
-    manifest = _manifest(checkpoint, kept, left_out, provenance, frames)
+    manifest = _manifest(checkpoint, kept, rejected, provenance, frames)
     contents = {name: content for candidate in kept for name, content in candidate.files.items()}
-    write_bundle(out, manifest, {**contents, "golden/frames.npy": npy(frames)})
+    write_bundle(out, manifest, {**contents, "golden/frames.npy": npy_bytes(frames)})
     return manifest
 
 
-def _plan(choice: Choice) -> dict[EngineName, tuple[Precision, ...]]:
-    wanted = None if choice.precisions is None else tuple(choice.precisions)
-    plan = {engine: offered(engine, wanted) for engine in choice.engines}
+def _plan(options: ExportOptions) -> dict[EngineName, tuple[Precision, ...]]:
+    wanted = None if options.precisions is None else tuple(options.precisions)
+    plan = {engine: offered(engine, wanted) for engine in options.engines}
     if any(not names for names in plan.values()) and wanted is not None:
         engine = next(engine for engine, names in plan.items() if not names)
         there = ", ".join(offered(engine, None))
@@ -114,19 +114,19 @@ def _golden(dataset: Dataset) -> Image:
     return half_corrupted(dataset.val.images[places].numpy())
 
 
-def _chosen(found: list[Candidate], choice: Choice) -> tuple[list[Candidate], list[LeftOut]]:
+def _chosen(found: list[Candidate], options: ExportOptions) -> tuple[list[Candidate], list[Rejected]]:
     """Of one engine and role: what is kept, the one to prefer first, and what is not."""
     passed = [one for one in found if not one.reason]
     refused = [one for one in found if one.reason]
     passed.sort(key=lambda one: one.model.seconds or (0.0,))  # stable: TensorRT's stay in the order they are offered
     slower: list[Candidate] = []
-    if choice.precisions is None and passed and passed[0].model.seconds:
+    if options.precisions is None and passed and passed[0].model.seconds:
         slower = [one for one in passed[1:] if one.model.precision != "fp32"]
         passed = [one for one in passed if one not in slower]
-    left_out = [one.left_out(f"{passed[0].model.precision} answers sooner") for one in slower]
-    if choice.force:
-        return passed + [_forced(one) for one in refused], left_out
-    return passed, left_out + [one.left_out(one.reason) for one in refused]
+    rejected = [one.rejected(f"{passed[0].model.precision} answers sooner") for one in slower]
+    if options.force:
+        return passed + [_forced(one) for one in refused], rejected
+    return passed, rejected + [one.rejected(one.reason) for one in refused]
 
 
 def _forced(candidate: Candidate) -> Candidate:
@@ -137,7 +137,7 @@ def _forced(candidate: Candidate) -> Candidate:
 def _manifest(
     checkpoint: Checkpoint,
     kept: list[Candidate],
-    left_out: list[LeftOut],
+    rejected: list[Rejected],
     provenance: Calibration | None,
     frames: Image,
 ) -> Manifest:
@@ -147,10 +147,10 @@ def _manifest(
         classes=checkpoint.classes,
         input=Input.of(checkpoint.input),
         views=predictor.views if predictor else ("identity",),
-        predictor=Input.of(predictor.seen) if predictor else None,
+        predictor=Input.of(predictor.input) if predictor else None,
         policies=checkpoint.policies,
         models=tuple(candidate.model for candidate in kept),
-        left_out=tuple(left_out),
+        rejected=tuple(rejected),
         golden_frames="golden/frames.npy",
         golden_count=len(frames),
         calibration=provenance,
@@ -162,6 +162,6 @@ def _manifest(
 
 def _check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
     side = dataset.test.images.shape[1]
-    checkpoint.refuse_other_classes(dataset.classes)
+    checkpoint.check_classes(dataset.classes)
     if (side, side) != (checkpoint.input.height, checkpoint.input.width):
         raise UsageError(f"the checkpoint takes {checkpoint.input.height} px, {dataset.name} came in {side} px")

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupted, half_corrupted
-from allweather.exporters.parity import Answers
+from allweather.exporters.parity import ModelOutputs
 from allweather.runtimes.bundle.manifest import Role
-from allweather.runtimes.engines.registry import Engine, answer_all
+from allweather.runtimes.engines.registry import Engine, infer_all
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ JUDGED = 1000  # validation pictures, and as many corrupted: +-1.9 points at 90 
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportJob:
     """One network to compile.
 
     Attributes:
@@ -44,7 +44,7 @@ class Subject:
     clean: Image
     corrupted: Image | None
     labels: npt.NDArray[np.int64] | None
-    answers: Answers
+    answers: ModelOutputs
     calibration: CalibrationSet | None
 
     @property
@@ -52,14 +52,14 @@ class Subject:
         """Numbers that it answers with for each picture."""
         return int(self.answers.clean.shape[1])
 
-    def asked(self, engine: Engine) -> Answers:
+    def asked(self, engine: Engine) -> ModelOutputs:
         """An engine's answers to the pictures that this network is judged on."""
-        return Answers(
-            answer_all(engine, self.clean), None if self.corrupted is None else answer_all(engine, self.corrupted)
+        return ModelOutputs(
+            infer_all(engine, self.clean), None if self.corrupted is None else infer_all(engine, self.corrupted)
         )
 
 
-def subjects(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterator[Subject]:
+def export_jobs(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterator[ExportJob]:
     """The classifier, then the predictor where there is one.
 
     Args:
@@ -76,15 +76,15 @@ def subjects(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterato
     some = dataset.val.take(torch.linspace(0, len(dataset.val) - 1, count).long())
     clean, classifier = some.images.numpy(), checkpoint.classifier()
     worse = corrupted(clean)
-    answers = Answers(_torch(classifier, clean), _torch(classifier, worse))
-    yield Subject("classifier", classifier, checkpoint.input, clean, worse, some.labels.numpy(), answers, calibration)
+    answers = ModelOutputs(_torch(classifier, clean), _torch(classifier, worse))
+    yield ExportJob("classifier", classifier, checkpoint.input, clean, worse, some.labels.numpy(), answers, calibration)
     if checkpoint.predictor is None:
         return
-    model, seen = checkpoint.predictor.model(), checkpoint.predictor.seen
+    model, seen = checkpoint.predictor.model(), checkpoint.predictor.input
     if calibration:
         calibration = CalibrationSet(_seen(calibration.images, seen), calibration.provenance)
     small = _seen(half_corrupted(clean), seen)
-    yield Subject("predictor", model, seen, small, None, None, Answers(_torch(model, small), None), calibration)
+    yield ExportJob("predictor", model, seen, small, None, None, ModelOutputs(_torch(model, small), None), calibration)
 
 
 def _torch(model: nn.Module, images: Image) -> Floats:

@@ -26,11 +26,11 @@ def cost_curve(engine: Engine, image: Image, clock: Callable[[], float] = time.p
     curve = []
     for count in range(1, VIEWS + 1):
         batch = np.repeat(image[None], count, axis=0)
-        engine.run(batch)
+        engine.infer(batch)
         times = []
         for _ in range(CALLS):
             began = clock()
-            engine.run(batch)
+            engine.infer(batch)
             times.append(clock() - began)
         curve.append(statistics.median(times))
     return tuple(curve)

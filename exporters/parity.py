@@ -16,7 +16,7 @@ import numpy.typing as npt
 from allweather.runtimes.bundle.manifest import Parity, Precision
 from allweather.runtimes.types import Floats
 
-LOST = 0.005  # of all pictures: half a point
+MAX_ACCURACY_DROP = 0.005  # of all pictures: half a point
 OVERFLOW = 1e9  # stands for a difference that is no number, as when fp16 overflows; a manifest holds finite ones
 # Of the span of golden logits, that processors may differ by. INT8 was measured; fp16 rounds in steps of 0.0005, and
 # was 0.0013 off in ONNX Runtime, so a GPU gets several times that; bf16 has steps of 0.004.
@@ -46,7 +46,7 @@ THRESHOLDS: dict[Precision, Threshold] = {
 
 
 @dataclass(frozen=True)
-class Answers:
+class ModelOutputs:
     """A network's answers to the pictures of the gate.
 
     Attributes:
@@ -59,14 +59,16 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ParityResult:
     """What was measured, and what is held against the model; "" where nothing is."""
 
     parity: Parity
     reason: str
 
 
-def judge(got: Answers, wanted: Answers, labels: npt.NDArray[np.int64] | None, precision: Precision) -> Verdict:
+def check_parity(
+    got: ModelOutputs, wanted: ModelOutputs, labels: npt.NDArray[np.int64] | None, precision: Precision
+) -> ParityResult:
     """Compares one model with torch, and refuses it or not.
 
     Args:
@@ -94,7 +96,7 @@ def judge(got: Answers, wanted: Answers, labels: npt.NDArray[np.int64] | None, p
         corrupted_accuracy=shares[2],
         reference_corrupted_accuracy=shares[3],
     )
-    return Verdict(parity, "; ".join(_held_against(parity, right, precision)))
+    return ParityResult(parity, "; ".join(_held_against(parity, right, precision)))
 
 
 def tolerance(precision: Precision, golden: Floats, wanted: Floats) -> float:
@@ -136,6 +138,9 @@ def _held_against(
         )
     for (ours, theirs), kind in zip(right, ("clean", "corrupted"), strict=False):
         lost, error = theirs.mean() - ours.mean(), np.sqrt((ours != theirs).sum()) / len(ours)
-        if lost - error > LOST:
-            found.append(f"it loses {100 * lost:.1f} points of accuracy on {kind} pictures, {100 * LOST:g} are allowed")
+        if lost - error > MAX_ACCURACY_DROP:
+            found.append(
+                f"it loses {100 * lost:.1f} points of accuracy on {kind} images; "
+                f"{100 * MAX_ACCURACY_DROP:g} are allowed"
+            )
     return found

@@ -16,13 +16,13 @@ from allweather.runtimes.engines.registry import Engine
 from allweather.runtimes.engines.remote import RemoteEngine
 from allweather.runtimes.errors import NoAnswerError, ParityError
 from allweather.runtimes.load import budget_of, policy_of
-from allweather.runtimes.perceiver import Perceiver, Ranker
+from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import sizes
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
-from allweather.runtimes.warm_up import cost_of_looks, cost_of_ranking
+from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
 
 
 def connect(
@@ -48,25 +48,25 @@ def connect(
     chosen, deadline = policy_of(bundle, policy), Deadline()
     with ExitStack() as undo:
         classifier = undo.enter_context(closing(_open(bundle, address, "classifier", deadline)))
-        counts = (chosen.runs,) if budget_ms is None else sizes(chosen.runs)
-        looks = cost_of_looks(classifier, bundle.input, chosen, (1,) if chosen.stops else counts)
-        ranker, rank = None, None
-        if chosen.ranks:
-            ranks, seen = (
+        counts = (chosen.max_views,) if budget_ms is None else sizes(chosen.max_views)
+        view_latency = measure_view_latency(classifier, bundle.input, chosen, (1,) if chosen.exits_early else counts)
+        loss_predictor, predictor_latency = None, None
+        if chosen.needs_predictor:
+            needs_predictor, seen = (
                 undo.enter_context(closing(_open(bundle, address, "predictor", deadline))),
-                bundle.taken_by("predictor"),
+                bundle.input_of("predictor"),
             )
-            rank = cost_of_ranking(Ranker(ranks, seen))
-            ranker = Ranker(LearningEngine(ranks, rank), seen)
+            predictor_latency = measure_predictor_latency(LossPredictor(needs_predictor, seen))
+            loss_predictor = LossPredictor(LatencyTrackingEngine(needs_predictor, predictor_latency), seen)
         perceiver = RemotePerceiver(
-            LearningEngine(classifier, looks),
+            LatencyTrackingEngine(classifier, view_latency),
             bundle.classes,
             bundle.input,
             budget,
             policy=chosen,
-            ranker=ranker,
-            looks=looks,
-            rank=rank,
+            loss_predictor=loss_predictor,
+            view_latency=view_latency,
+            predictor_latency=predictor_latency,
             deadline=deadline,
         )
         undo.pop_all()
@@ -98,12 +98,21 @@ class RemotePerceiver(Perceiver):
         budget: Budget,
         *,
         policy: Policy,
-        ranker: Ranker | None,
-        looks: CostCurve,
-        rank: CostCurve | None,
+        loss_predictor: LossPredictor | None,
+        view_latency: LatencyModel,
+        predictor_latency: LatencyModel | None,
         deadline: Deadline,
     ) -> None:
-        super().__init__(engine, classes, spec, budget, policy=policy, ranker=ranker, looks=looks, rank=rank)
+        super().__init__(
+            engine,
+            classes,
+            spec,
+            budget,
+            policy=policy,
+            loss_predictor=loss_predictor,
+            view_latency=view_latency,
+            predictor_latency=predictor_latency,
+        )
         self._deadline = deadline
 
     def decide(self, frame: Frame, skipped: int = 0) -> Decision:
@@ -122,7 +131,7 @@ class RemotePerceiver(Perceiver):
                 self._deadline.moment = math.inf
 
 
-class LearningEngine:
+class LatencyTrackingEngine:
     """An engine over the network whose silence is a cost, too: fewer looks are planned while it lasts.
 
     A decision that comes teaches the planner what it cost; one that does not come would teach nothing.
@@ -132,14 +141,14 @@ class LearningEngine:
         costs: of its calls.
     """
 
-    def __init__(self, engine: RemoteEngine, costs: CostCurve) -> None:
+    def __init__(self, engine: RemoteEngine, costs: LatencyModel) -> None:
         self._engine, self._costs = engine, costs
 
-    def run(self, images: Image) -> Floats:
-        """See `Engine.run`."""
+    def infer(self, images: Image) -> Floats:
+        """See `Engine.infer`."""
         began, count = time.monotonic(), len(images)
         try:
-            return self._engine.run(images)
+            return self._engine.infer(images)
         except NoAnswerError:
             # no less than was thought: it may have been asked with little time left
             self._costs.add(count, max(time.monotonic() - began, self._costs.seconds(count)))
@@ -152,13 +161,13 @@ class LearningEngine:
 
 def _open(bundle: Bundle, address: str, role: Role, deadline: Deadline) -> RemoteEngine:
     """The network of a role, which must answer the golden frames as one of the bundle's models does."""
-    spec = bundle.taken_by(role)
+    spec = bundle.input_of(role)
     engine = RemoteEngine(address, role, spec, bundle.outputs(role), left=deadline.left)
     with ExitStack() as undo:
         undo.enter_context(closing(engine))
-        got = np.concatenate([engine.run(spec.prepare(frame)[None]) for frame in bundle.golden_frames()])
+        got = np.concatenate([engine.infer(spec.prepare(frame)[None]) for frame in bundle.golden_frames()])
         models = [model for model in bundle.manifest.models if model.role == role]
-        off = [float(np.abs(got.astype(np.float64) - bundle.golden_answers(model)).max()) for model in models]
+        off = [float(np.abs(got.astype(np.float64) - bundle.golden_outputs(model)).max()) for model in models]
         if not any(difference <= model.tolerance for difference, model in zip(off, models, strict=True)):
             raise ParityError(
                 f"{address} answers {bundle.path}'s golden frames for the {role} as none of its models does: off by "

@@ -10,13 +10,13 @@ from pathlib import Path
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Model
 from allweather.runtimes.engines.registry import Engine, open_engine
-from allweather.runtimes.engines.watchdog import USUAL_SECONDS, GuardedEngine
+from allweather.runtimes.engines.watchdog import USUAL_SECONDS, WatchdogEngine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker, refuse_unrunnable
+from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
 from allweather.runtimes.tta.planner import sizes
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.types import Budget
-from allweather.runtimes.warm_up import cost_of_looks, cost_of_ranking
+from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
 
 
 def load(
@@ -56,21 +56,21 @@ def load(
     with ExitStack() as undo:
         classifier = _guarded(running, lambda: open_engine(bundle, engine, precision, threads=threads)[0], model)
         undo.enter_context(closing(classifier))
-        ranker = None
-        if chosen.ranks:
-            first = open_ranker(bundle, model, engine, threads)
-            guarded = _guarded(first, lambda: open_ranker(bundle, model, engine, threads), model)
-            ranker = Ranker(undo.enter_context(closing(guarded)), bundle.taken_by("predictor"))
-        counts = (chosen.runs,) if budget_ms is None else sizes(chosen.runs)
+        loss_predictor = None
+        if chosen.needs_predictor:
+            first = open_loss_predictor(bundle, model, engine, threads)
+            guarded = _guarded(first, lambda: open_loss_predictor(bundle, model, engine, threads), model)
+            loss_predictor = LossPredictor(undo.enter_context(closing(guarded)), bundle.input_of("predictor"))
+        counts = (chosen.max_views,) if budget_ms is None else sizes(chosen.max_views)
         perceiver = Perceiver(
             classifier,
             bundle.classes,
             bundle.input,
             budget,
             policy=chosen,
-            ranker=ranker,
-            looks=cost_of_looks(classifier, bundle.input, chosen, (1,) if chosen.stops else counts),
-            rank=cost_of_ranking(ranker) if ranker else None,
+            loss_predictor=loss_predictor,
+            view_latency=measure_view_latency(classifier, bundle.input, chosen, (1,) if chosen.exits_early else counts),
+            predictor_latency=measure_predictor_latency(loss_predictor) if loss_predictor else None,
         )
         undo.pop_all()
         return perceiver
@@ -95,17 +95,19 @@ def policy_of(bundle: Bundle, name: str | None) -> Policy:
     """
     tuned = bundle.manifest.policies
     chosen = parse_policy(name, tuned) if name is not None else (*tuned, CENTER)[0]
-    refuse_unrunnable(chosen, bundle.manifest.predictor is not None)
+    check_runnable(chosen, bundle.manifest.predictor is not None)
     return chosen
 
 
-def _guarded(engine: Engine, again: Callable[[], Engine], model: Model | None) -> GuardedEngine:
+def _guarded(engine: Engine, again: Callable[[], Engine], model: Model | None) -> WatchdogEngine:
     """An engine whose calls may take twenty times what one of `sizes` took on the day of the export, or two seconds."""
     usual = 20 * max(model.seconds, default=0.0) if model else 0.0
-    return GuardedEngine(engine, again, model.engine if model else "fake", usual=max(usual, USUAL_SECONDS))
+    return WatchdogEngine(engine, again, model.engine if model else "fake", usual=max(usual, USUAL_SECONDS))
 
 
-def open_ranker(bundle: Bundle, beside: Model | None, engine: str | None = None, threads: int | None = None) -> Engine:
+def open_loss_predictor(
+    bundle: Bundle, beside: Model | None, engine: str | None = None, threads: int | None = None
+) -> Engine:
     """The bundle's loss predictor, on the engine that runs its classifier.
 
     Args:

@@ -13,19 +13,19 @@ import numpy as np
 from allweather.runtimes.engines.registry import Engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.system.fair_lock import Turns
-from allweather.runtimes.tta.batch import look_at_all, run_in_sizes
-from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.system.fair_lock import FairLock
+from allweather.runtimes.tta.batch import infer_in_batches, run_views_batch
+from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy, parse_policy
-from allweather.runtimes.tta.run_views import Looked, look
-from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, Plan, StageTimes, Why
+from allweather.runtimes.tta.run_views import ViewResult, run_views
+from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, Plan, Reason, StageTimes
 
 CENTER = parse_policy("center")
 
 
 @dataclass(frozen=True)
-class Ranker:
+class LossPredictor:
     """A running loss predictor.
 
     Attributes:
@@ -64,19 +64,23 @@ class Perceiver:
         budget: Budget | None = None,
         *,
         policy: Policy = CENTER,
-        ranker: Ranker | None = None,
-        looks: CostCurve | None = None,
-        rank: CostCurve | None = None,
+        loss_predictor: LossPredictor | None = None,
+        view_latency: LatencyModel | None = None,
+        predictor_latency: LatencyModel | None = None,
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
     ) -> None:
-        refuse_unrunnable(policy, ranker is not None)
+        check_runnable(policy, loss_predictor is not None)
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
-        self._engine, self._ranker, self._clock = engine, ranker if policy.ranks else None, clock
-        self._planner = Planner(policy, looks or CostCurve(), (rank or CostCurve()) if policy.ranks else None)
+        self._engine, self._ranker, self._clock = engine, loss_predictor if policy.needs_predictor else None, clock
+        self._planner = Planner(
+            policy,
+            view_latency or LatencyModel(),
+            (predictor_latency or LatencyModel()) if policy.needs_predictor else None,
+        )
         self._rng = np.random.default_rng(seed)
         self._decided = 0
-        self._turns = Turns()
+        self._turns = FairLock()
 
     def __call__(self, image: Image, *, bgr: bool = False) -> Decision:
         """Decides on a picture that was taken just now.
@@ -117,15 +121,18 @@ class Perceiver:
             rows: list[Floats | None] = [None] * len(images)
             if self._ranker:
                 small = [self._ranker.spec.prepare(each) for each in prepared]
-                rows = [row[None] for row in run_in_sizes(self._ranker.engine.run, small)]
+                rows = [row[None] for row in infer_in_batches(self._ranker.engine.infer, small)]
             ranked = clock()
             plans = [self._planner.plan(row, math.inf, self._rng) for row in rows]
             planned = clock()
-            seen = look_at_all(self._engine.run, prepared, plans, self.policy.settled, clock)
-            making, running = sum(each.making for each in seen), sum(each.running for each in seen)
+            seen = run_views_batch(self._engine.infer, prepared, plans, self.policy.early_exit_threshold, clock)
+            view_seconds, infer_seconds = (
+                sum(each.view_seconds for each in seen),
+                sum(each.infer_seconds for each in seen),
+            )
             done, share = clock(), 1 / len(images)
-            rest = done - planned - making - running
-            spent = (ready - began, ranked - ready, planned - ranked, making, running, rest)
+            rest = done - planned - view_seconds - infer_seconds
+            spent = (ready - began, ranked - ready, planned - ranked, view_seconds, infer_seconds, rest)
             times = StageTimes(*(share * seconds for seconds in spent))
             decisions = []
             for each, plan, looked in zip(prepared, plans, seen, strict=True):
@@ -134,11 +141,11 @@ class Perceiver:
                 self._decided += 1
             return decisions
 
-    def turn(self) -> Turns:
+    def turn(self) -> FairLock:
         """For a `with` block in which no other thread decides; `decide` waits for one by itself."""
         return self._turns
 
-    def worthwhile(self, frame: Frame) -> bool:
+    def can_meet_deadline(self, frame: Frame) -> bool:
         """Whether a look at this frame could end before its deadline, or no look at any frame could."""
         one = self._planner.seconds(1)
         return one <= self._left(frame) or one > self.budget.seconds - self.budget.reserve
@@ -159,48 +166,54 @@ class Perceiver:
             began = clock()
             prepared = self.spec.prepare(frame.image)
             ready = clock()
-            losses = self._ranked(prepared) if planner.has_time_to_rank(self._left(frame)) else None
+            losses = self._ranked(prepared) if planner.has_time_to_predict(self._left(frame)) else None
             ranked = clock()
             plan = planner.plan(losses, self._left(frame), self._rng)
             steps = planner.steps(plan, lambda: self._left(frame))
-            seen = look(self._engine.run, prepared, plan.views, plan.weights, self.policy.settled, steps, clock)
+            seen = run_views(
+                self._engine.infer, prepared, plan.views, plan.weights, self.policy.early_exit_threshold, steps, clock
+            )
             done = clock()
-            vote = done - seen.began - seen.making - seen.running
-            times = StageTimes(ready - began, ranked - ready, seen.began - ranked, seen.making, seen.running, vote)
+            vote = done - seen.started - seen.view_seconds - seen.infer_seconds
+            times = StageTimes(
+                ready - began, ranked - ready, seen.started - ranked, seen.view_seconds, seen.infer_seconds, vote
+            )
             decision = self._decision(frame, skipped, plan, seen, times, done)
-            if planner.rank and losses is None:
-                planner.rank.follow(planner.looks)
-            elif planner.rank:
-                planner.rank.add(1, ranked - ready)
+            if planner.predictor_latency and losses is None:
+                planner.predictor_latency.follow(planner.view_latency)
+            elif planner.predictor_latency:
+                planner.predictor_latency.add(1, ranked - ready)
             planner.learn(plan, done > self.budget.deadline(frame) - self.budget.reserve)
-            looks, rest = (seen.used, 1) if not self.policy.stops else (1, seen.used)
-            planner.looks.add(looks, (decision.times.views + decision.times.infer + decision.times.vote) / rest)
+            view_latency, rest = (seen.views_run, 1) if not self.policy.exits_early else (1, seen.views_run)
+            planner.view_latency.add(
+                view_latency, (decision.times.views + decision.times.infer + decision.times.aggregate) / rest
+            )
             self._decided += 1
             return decision
 
     def _decision(
-        self, frame: Frame, skipped: int, plan: Plan, seen: Looked, times: StageTimes, done: float
+        self, frame: Frame, skipped: int, plan: Plan, seen: ViewResult, times: StageTimes, done: float
     ) -> Decision:
-        best = int(seen.vote.argmax())
-        confidence = float(seen.vote[best])
-        why: Why = plan.why
-        if seen.used < len(plan.views):
-            why = "settled" if confidence > self.policy.settled else "budget"
+        best = int(seen.probabilities.argmax())
+        confidence = float(seen.probabilities[best])
+        reason: Reason = plan.reason
+        if seen.views_run < len(plan.views):
+            reason = "early_exit" if confidence > self.policy.early_exit_threshold else "budget"
         return Decision(
             label=self.classes[best],
             confidence=confidence,
-            probabilities=seen.vote,
+            probabilities=seen.probabilities,
             index=frame.index,
-            views=plan.views[: seen.used],
-            predicted_losses=plan.predicted_losses[: seen.used],
+            views=plan.views[: seen.views_run],
+            predicted_losses=plan.predicted_losses[: seen.views_run],
             times=times,
             age=done - frame.captured,
             late=done > self.budget.deadline(frame),
             skipped=skipped,
-            wanted=plan.wanted,
+            planned_views=plan.planned_views,
             time_left=plan.time_left,
             expected_seconds=plan.expected_seconds,
-            why=why,
+            reason=reason,
         )
 
     def _left(self, frame: Frame) -> float:
@@ -210,7 +223,7 @@ class Perceiver:
     def _ranked(self, prepared: Image) -> Floats:
         """The predicted loss of each view, float32 [1, V]."""
         assert self._ranker is not None
-        return self._ranker.engine.run(self._ranker.spec.prepare(prepared)[None])
+        return self._ranker.engine.infer(self._ranker.spec.prepare(prepared)[None])
 
     def close(self) -> None:
         """Closes the engines."""
@@ -234,7 +247,7 @@ def rgb(image: Image) -> Image:
     return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image
 
 
-def refuse_unrunnable(policy: Policy, ranks: bool) -> None:
+def check_runnable(policy: Policy, needs_predictor: bool) -> None:
     """Refuses a policy that no camera loop can follow.
 
     Args:
@@ -248,7 +261,7 @@ def refuse_unrunnable(policy: Policy, ranks: bool) -> None:
         raise UsageError(
             f"policy {policy.name} knows the true losses, so it is for evaluate alone; top:K predicts them"
         )
-    if policy.ranks and not ranks:
+    if policy.needs_predictor and not needs_predictor:
         raise UsageError(
             f"policy {policy.name} needs a loss predictor, and there is none; train one with allweather predictor, and "
             "export it again"

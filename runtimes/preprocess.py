@@ -83,7 +83,7 @@ class InputSpec:
             raise UsageError(f"mean and std are three numbers each, std > 0; got {self.mean} and {self.std}")
 
     def prepare(self, image: Image) -> Image:
-        """Brings a picture to the network's size: the largest centred crop of its shape, then a resize.
+        """Brings a picture to the network's size: the largest centerd crop of its shape, then a resize.
 
         Shrinking first averages squares of a whole number of pixels, so that detail does not alias, then goes the rest
         (between 2/3 and 3/2) bilinearly. cv2's area average over a fraction of pixels takes 3.0 ms from 640 x 480 to
@@ -131,4 +131,4 @@ def _cure(image: np.ndarray) -> str:
         return "use cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)"
     if image.ndim == 3 and image.shape[2] == 4:
         return "leave out the fourth channel: image[..., :3]"
-    return "the colours (red, green, blue) come last"
+    return "the colors (red, green, blue) come last"

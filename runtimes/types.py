@@ -13,7 +13,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 # What settled how often a frame was looked at: all looks of the policy were run; the vote was settled before; the
 # deadline left time for fewer; for one without ranking; for none, and one was run nonetheless.
-Why = Literal["policy", "settled", "budget", "unranked", "overdue"]
+Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_deadline"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Plan:
         views: names of the views to run, in order of promise; never empty.
         weights: of each of them in the vote.
         predicted_losses: the predicted loss of each of `views`, or empty where nothing was predicted.
-        wanted: how many views the policy would run.
+        planned_views: how many views the policy would run.
         time_left: seconds to the deadline, less the reserve, when it was made; infinity without a deadline.
         expected_seconds: a high quantile of what running the views costs; nan where nothing was measured.
         why: what settled the number of views.
@@ -65,10 +65,10 @@ class Plan:
     views: tuple[str, ...]
     weights: tuple[float, ...]
     predicted_losses: tuple[float, ...]
-    wanted: int
+    planned_views: int
     time_left: float
     expected_seconds: float
-    why: Why
+    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class StageTimes:
         plan: the choice of views.
         views: making them.
         infer: the classifier.
-        vote: softmax, mean and the rest of the decision.
+        aggregate: softmax, mean and the rest of the decision.
     """
 
     prepare: float
@@ -89,12 +89,12 @@ class StageTimes:
     plan: float
     views: float
     infer: float
-    vote: float
+    aggregate: float
 
     @property
     def total(self) -> float:
         """All of them."""
-        return self.prepare + self.rank + self.plan + self.views + self.infer + self.vote
+        return self.prepare + self.rank + self.plan + self.views + self.infer + self.aggregate
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Decision:
         age: seconds from capture to decision.
         late: whether the decision came after its deadline.
         skipped: frames of the source that were passed over since the decision before.
-        wanted: how many views the policy would have run.
+        planned_views: how many views the policy would have run.
         time_left: seconds to the deadline, less the reserve, when the views were chosen; infinity without a deadline.
         expected_seconds: a high quantile of what the views were going to cost; nan where nothing was measured.
         why: what settled the number of views.
@@ -128,10 +128,10 @@ class Decision:
     age: float
     late: bool
     skipped: int
-    wanted: int = 1
+    planned_views: int = 1
     time_left: float = float("inf")
     expected_seconds: float = float("nan")
-    why: Why = "policy"
+    reason: Reason = "policy"
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,24 @@ from functools import partial
 import numpy as np
 
 from allweather.runtimes.engines.registry import Engine
-from allweather.runtimes.perceiver import Ranker
+from allweather.runtimes.perceiver import LossPredictor
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.tta.run_views import look, unhurried
+from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 
 CALLS = 5  # timed for each size, after one that compiles it
 LONGEST = 0.2  # seconds for the timed calls of one size; one call is always timed
 
 
-def cost_of_looks(
+def measure_view_latency(
     engine: Engine,
     spec: InputSpec,
     policy: Policy,
     counts: Iterable[int],
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> CostCurve:
+) -> LatencyModel:
     """What running views costs here.
 
     Args:
@@ -41,16 +41,18 @@ def cost_of_looks(
         EngineError: the engine failed.
     """
     image = np.full((spec.height, spec.width, 3), 128, np.uint8)
-    names, _ = policy.run(range(policy.count) if policy.pick != "draw" else [0] * policy.count)
+    names, _ = policy.views_for(range(policy.num_views) if policy.pick != "draw" else [0] * policy.num_views)
 
     def run(count: int) -> object:
-        steps = unhurried(count, 1.0)
-        return look(engine.run, image, names[:count], (1.0,) * count, 1.0, steps, clock)
+        steps = steps_without_deadline(count, 1.0)
+        return run_views(engine.infer, image, names[:count], (1.0,) * count, 1.0, steps, clock)
 
-    return CostCurve({count: _median(partial(run, count), clock) for count in counts})
+    return LatencyModel({count: _median(partial(run, count), clock) for count in counts})
 
 
-def cost_of_ranking(ranker: Ranker, *, clock: Callable[[], float] = time.monotonic) -> CostCurve:
+def measure_predictor_latency(
+    loss_predictor: LossPredictor, *, clock: Callable[[], float] = time.monotonic
+) -> LatencyModel:
     """What predicting the losses of one frame's views costs here.
 
     Args:
@@ -60,8 +62,8 @@ def cost_of_ranking(ranker: Ranker, *, clock: Callable[[], float] = time.monoton
     Raises:
         EngineError: the engine failed.
     """
-    image = np.full((1, ranker.spec.height, ranker.spec.width, 3), 128, np.uint8)
-    return CostCurve({1: _median(lambda: ranker.engine.run(image), clock)})
+    image = np.full((1, loss_predictor.spec.height, loss_predictor.spec.width, 3), 128, np.uint8)
+    return LatencyModel({1: _median(lambda: loss_predictor.engine.infer(image), clock)})
 
 
 def _median(call: Callable[[], object], clock: Callable[[], float]) -> float:

@@ -30,7 +30,7 @@ try:
             except NoAnswerError as error:
                 print(f"{picture}  no answer within the budget ({error})")
                 continue
-            looks = f"{len(decision.views)} of {decision.wanted} looks ({decision.why})"
+            looks = f"{len(decision.views)} of {decision.planned_views} looks ({decision.reason})"
             late = "  late" if decision.late else ""
             print(
                 f"{picture}  {decision.label}  {decision.confidence:.0%}  {looks}  {1000 * decision.age:.1f} ms{late}"

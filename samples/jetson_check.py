@@ -35,10 +35,10 @@ def golden(bundle: Bundle) -> list[dict[str, object]]:
             row: dict[str, object] = {"role": model.role, "precision": model.precision, "tolerance": model.tolerance}
             try:
                 running, _ = open_engine(bundle, "tensorrt", model.precision, model.role)
-                taken = bundle.taken_by(model.role)
+                taken = bundle.input_of(model.role)
                 got = running.run(np.stack([taken.prepare(frame) for frame in bundle.golden_frames()]))
                 running.close()
-                row["difference"] = float(np.abs(got - bundle.golden_answers(model)).max())
+                row["difference"] = float(np.abs(got - bundle.golden_outputs(model)).max())
             except AllweatherError as error:
                 row["error"] = str(error)
             rows.append(row)

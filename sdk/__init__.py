@@ -52,9 +52,9 @@ def __getattr__(name: str) -> Any:
     """Imports a public name on its first use."""
     if name not in _HOME:
         raise AttributeError(f"module 'allweather' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
-    from allweather.optional_dependencies import explained
+    from allweather.optional_dependencies import explain_missing
 
-    with explained():
+    with explain_missing():
         value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value

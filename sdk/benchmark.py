@@ -14,7 +14,7 @@ from allweather.runtimes.cameras.open import Camera, camera_from, open_camera, r
 from allweather.runtimes.engines.registry import SIBLINGS, open_engine, statuses
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.load import load
-from allweather.runtimes.loop.latency import Spread
+from allweather.runtimes.loop.latency import LatencySummary
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopReport
 from allweather.runtimes.sinks.base import CallbackSink
@@ -45,14 +45,14 @@ class Run:
     report: LoopReport
 
     @property
-    def decision(self) -> Spread:
+    def decision(self) -> LatencySummary:
         """How long decisions took."""
         assert self.report.decision_time is not None
         return self.report.decision_time
 
 
 @dataclass(frozen=True)
-class Bench:
+class Benchmark:
     """All runs, and where they ran.
 
     Attributes:
@@ -84,7 +84,7 @@ def bench(
     precision: str | None = None,
     threads: int | None = None,
     watch: Callable[[int, int, str], None] = lambda done, total, name: None,
-) -> Bench:
+) -> Benchmark:
     """Runs the loop on the same frames with each model of a bundle that runs here.
 
     With a loss predictor, k looks are the k best by prediction, and the ranking is in the time; else the first k views.
@@ -132,7 +132,7 @@ def bench(
         runs.append(Run(name, kind, policy, count, report))
     watch(len(plans), len(plans), "done")
     decided = min(run.report.decided for run in runs)
-    return Bench(str(path), decided, shown, this_device().line(), threads, power_mode(), tuple(runs))
+    return Benchmark(str(path), decided, shown, this_device().line(), threads, power_mode(), tuple(runs))
 
 
 def _camera(source: str | None) -> Camera:

@@ -27,7 +27,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class DoctorReport:
     """All findings on a device."""
 
     version: str
@@ -35,11 +35,11 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
 
-def diagnose() -> Diagnosis:
+def diagnose() -> DoctorReport:
     """Looks at the processor, cv2, the engines, the GPU and the training libraries; changes nothing."""
     device = this_device()
     findings = (*_system(device), *_cv2(), *_engines(), *_gpu(), *_training())
-    return Diagnosis(__version__, device, findings)
+    return DoctorReport(__version__, device, findings)
 
 
 def _system(device: Device) -> Iterator[Finding]:
@@ -98,11 +98,11 @@ def _gpu() -> Iterator[Finding]:
         from allweather.runtimes.engines.tensorrt.library import open_library
     except ImportError:  # said above
         return
-    for flavour in ("tensorrt", "tensorrt_rtx"):
+    for variant in ("tensorrt", "tensorrt_rtx"):
         try:
-            yield Finding(f"{flavour} library", True, open_library(flavour).version)
+            yield Finding(f"{variant} library", True, open_library(variant).version)
         except DependencyError as error:
-            yield Finding(f"{flavour} library", False, str(error).removeprefix(f"{flavour}: "))
+            yield Finding(f"{variant} library", False, str(error).removeprefix(f"{variant}: "))
     try:
         cuda = open_cuda()
     except DependencyError as error:

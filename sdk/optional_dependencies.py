@@ -26,7 +26,7 @@ EXTRAS = {
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def explain_missing() -> Iterator[None]:
     """Maps a missing optional library to the command that installs it.
 
     Raises:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.exporters.export import Choice, export
+from allweather.exporters.export import ExportOptions, export
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -30,17 +30,17 @@ from allweather.trainers.training.settings import FitSettings
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
-COLOURS = {"blue": (200, 60, 30), "green": (40, 170, 60), "red": (40, 40, 190)}  # BGR
+COLORS = {"blue": (200, 60, 30), "green": (40, 170, 60), "red": (40, 40, 190)}  # BGR
 
 
 def paint_folder(root: Path, counts: dict[str, int], side: int = 32) -> Path:
-    """A folder data set of noisy pictures whose colour tells the class, `counts` of each class and split."""
+    """A folder data set of noisy pictures whose color tells the class, `counts` of each class and split."""
     rng = np.random.default_rng(5)
     for split, count in counts.items():
-        for name, colour in COLOURS.items():
+        for name, color in COLORS.items():
             (root / split / name).mkdir(parents=True)
             for number in range(count):
-                picture = rng.normal(colour, 70, (side, side + 8, 3)).clip(0, 255).astype(np.uint8)
+                picture = rng.normal(color, 70, (side, side + 8, 3)).clip(0, 255).astype(np.uint8)
                 cv2.imwrite(str(root / split / name / f"{number:03}.png"), picture)
     return root
 
@@ -56,7 +56,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train, val and test folders of three classes."""
-    return paint_folder(tmp_path_factory.mktemp("data") / "colours", {"train": 40, "val": 8, "test": 8})
+    return paint_folder(tmp_path_factory.mktemp("data") / "colors", {"train": 40, "val": 8, "test": 8})
 
 
 @pytest.fixture(scope="session")
@@ -67,10 +67,10 @@ def dataset(folder: Path) -> Dataset:
 
 @pytest.fixture(scope="session")
 def checkpoint(dataset: Dataset) -> Checkpoint:
-    """A ResNet-20 that has learned the colours."""
+    """A ResNet-20 that has learned the colors."""
     torch.manual_seed(0)
     model = build("resnet20", 3, InputSpec(32, 32))
-    averaged, history = fit(model, dataset, FitSettings(epochs=6, batch=20, ema=0.5), 0.05, fabric=launch())
+    averaged, history = fit(model, dataset, FitSettings(epochs=6, batch_size=20, ema=0.5), 0.05, fabric=launch())
     assert history[-1].val_accuracy > 0.9
     weights = {key.removeprefix("network."): value for key, value in averaged.state_dict().items()}
     return Checkpoint("resnet20", dataset.classes, InputSpec(32, 32), weights, dataset.name, 0)
@@ -81,8 +81,8 @@ def exported(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Manifest]:
     """That ResNet-20 as a bundle for every engine and precision, and its manifest."""
-    out = tmp_path_factory.mktemp("bundle") / "colours.aw"
-    manifest = export(checkpoint, dataset, out, Choice(["openvino", "onnx"], ["fp32", "int8"]))
+    out = tmp_path_factory.mktemp("bundle") / "colors.aw"
+    manifest = export(checkpoint, dataset, out, ExportOptions(["openvino", "onnx"], ["fp32", "int8"]))
     return out, manifest
 
 

@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         mischief.batches.append(len(images))
         time.sleep(mischief.delay * len(images))
         with self.server.lock:
-            logits = model.engine.run(images)
+            logits = model.engine.infer(images)
         output = {
             "name": "logits", "datatype": "FP32", "shape": list(logits.shape), "data": logits.ravel().tolist(),
         }  # fmt: skip

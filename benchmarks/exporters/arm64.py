@@ -96,7 +96,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Pixels:
-    """One step on arm64 beside x86: share of pixels that differ, and the largest difference in grey levels."""
+    """One step on arm64 beside x86: share of pixels that differ, and the largest difference in gray levels."""
 
     step: str
     differ: float
@@ -126,11 +126,11 @@ def row(bundle: Bundle, model: Model, labels: npt.NDArray[np.int64] | None, here
         if f"golden/{name}" not in arrays:
             raise EngineError(f"{model.engine} does not run on {machine}: {arrays[f'refused/{name}']}")
     mine, theirs = here[f"pictures/{name}"], there[f"pictures/{name}"]
-    ranks = model.role == "predictor"
-    best_here, best = (each.argmin(1) if ranks else each.argmax(1) for each in (mine, theirs))
-    known = None if ranks else labels
+    needs_predictor = model.role == "predictor"
+    best_here, best = (each.argmin(1) if needs_predictor else each.argmax(1) for each in (mine, theirs))
+    known = None if needs_predictor else labels
     agreed, probability = None, None
-    if not ranks:
+    if not needs_predictor:
         decided, other = here[f"decisions/{name}"], there[f"decisions/{name}"]
         agreed = float((decided.argmax(1) == other.argmax(1)).mean())
         probability = float(np.abs(decided - other).max())
@@ -140,8 +140,8 @@ def row(bundle: Bundle, model: Model, labels: npt.NDArray[np.int64] | None, here
         other_version=str(here[f"version/{name}"]),
         refused=str(there[f"refused/{name}"]),
         tolerance=model.tolerance,
-        golden_here=furthest(here[f"golden/{name}"], bundle.golden_answers(model)),
-        golden=furthest(there[f"golden/{name}"], bundle.golden_answers(model)),
+        golden_here=furthest(here[f"golden/{name}"], bundle.golden_outputs(model)),
+        golden=furthest(there[f"golden/{name}"], bundle.golden_outputs(model)),
         largest=furthest(theirs, mine),
         mean=float(np.abs(theirs - mine).mean()),
         agreement=float((best == best_here).mean()),
@@ -223,7 +223,7 @@ def show(report: Report) -> None:
             f"| {each.golden_here:.2g} | {each.golden:.2g} | {each.largest:.2g} | {each.mean:.2g} "
             f"| {each.agreement:.3f} | {right} | {decided} | {'yes' if each.within else 'NO'} |"
         )
-    print("\n| step | pixels that differ, % | largest difference, grey levels |\n|---|---:|---:|")
+    print("\n| step | pixels that differ, % | largest difference, gray levels |\n|---|---:|---:|")
     for step in report.pixels:
         print(f"| {step.step} | {100 * step.differ:.2f} | {step.largest} |")
     print(flush=True)

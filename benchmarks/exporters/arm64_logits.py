@@ -21,11 +21,11 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Model
 from allweather.runtimes.engines.registry import Engine, open_engine, statuses
 from allweather.runtimes.errors import ParityError
-from allweather.runtimes.load import open_ranker
-from allweather.runtimes.perceiver import CENTER, Perceiver, Ranker
+from allweather.runtimes.load import open_loss_predictor
+from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
-from allweather.runtimes.tta.views import CLASSICS, VIEWS
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS
 from allweather.runtimes.types import Floats, Image
 
 ENGINES = ("openvino", "onnx")  # that have wheels for arm64; a TensorRT model needs its GPU
@@ -57,8 +57,8 @@ def opened(bundle: Bundle, model: Model) -> tuple[Engine, str]:
 
 def answers(bundle: Bundle, model: Model, engine: Engine, images: Image) -> Floats:
     """A model's answers to pictures, one by one as the loop asks for them."""
-    spec = bundle.taken_by(model.role)
-    return np.concatenate([engine.run(spec.prepare(image)[None]) for image in images])
+    spec = bundle.input_of(model.role)
+    return np.concatenate([engine.infer(spec.prepare(image)[None]) for image in images])
 
 
 def decisions(bundle: Bundle, model: Model, engine: Engine, frames: Image) -> npt.NDArray[np.float64]:
@@ -68,10 +68,12 @@ def decisions(bundle: Bundle, model: Model, engine: Engine, frames: Image) -> np
     """
     policy = (*bundle.manifest.policies, CENTER)[0]
     with ExitStack() as undo:
-        ranker = None
-        if policy.ranks:
-            ranker = Ranker(undo.enter_context(closing(open_ranker(bundle, model))), bundle.taken_by("predictor"))
-        perceiver = Perceiver(engine, bundle.classes, bundle.input, policy=policy, ranker=ranker)
+        loss_predictor = None
+        if policy.needs_predictor:
+            loss_predictor = LossPredictor(
+                undo.enter_context(closing(open_loss_predictor(bundle, model))), bundle.input_of("predictor")
+            )
+        perceiver = Perceiver(engine, bundle.classes, bundle.input, policy=policy, loss_predictor=loss_predictor)
         return np.array([perceiver(frame).probabilities for frame in frames], np.float64)
 
 
@@ -84,7 +86,7 @@ def pixels(spec: InputSpec, pictures: Image, frames: Image) -> Iterator[Named]:
             if (height, width) != (tall, wide):
                 made = np.stack([target.prepare(image) for image in images])
                 yield f"prepare/{wide} x {tall} to {width} x {height}", made
-    for name, view in (VIEWS | CLASSICS).items():
+    for name, view in (VIEWS | CLASSIC_VIEWS).items():
         yield f"view/{name}", np.stack([view.apply(image) for image in pictures])
 
 

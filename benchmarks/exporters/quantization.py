@@ -17,13 +17,13 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from allweather.exporters.calibration import corrupted
-from allweather.exporters.export import Choice, export
+from allweather.exporters.export import ExportOptions, export
 from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.openvino.convert import read_onnx, serialize
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines import engine_onnx, engine_openvino
 from allweather.runtimes.engines.engine_onnx import OnnxEngine
-from allweather.runtimes.engines.registry import Engine, Network, answer_all
+from allweather.runtimes.engines.registry import CompiledModel, Engine, infer_all
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import checkpoint as checkpoints
@@ -36,8 +36,8 @@ def engines(bundle: Bundle) -> dict[str, Engine]:
     running: dict[str, Engine] = {}
     for model in bundle.manifest.models:
         weights = bundle.read(model.weights) if model.weights else b""
-        network = Network(
-            bundle.read(model.file), weights, model.precision, bundle.taken_by(model.role), bundle.outputs(model.role)
+        network = CompiledModel(
+            bundle.read(model.file), weights, model.precision, bundle.input_of(model.role), bundle.outputs(model.role)
         )
         if model.engine == "tensorrt":
             running[f"{model.role} {model.precision} literally"] = OnnxEngine(network, literally=True)
@@ -55,12 +55,12 @@ def agreement(bundle: Bundle, clean: Image, count: int) -> None:
     reference = ReferenceEvaluator(newer)
     wanted = np.concatenate([reference.run(None, {INPUT: clean[i : i + 10]})[0] for i in range(0, count, 10)])
     others = {
-        "ONNX Runtime, no optimizations": OnnxEngine(Network(graph, b"", "int8", spec, outputs), literally=True),
-        "ONNX Runtime": OnnxEngine(Network(graph, b"", "int8", spec, outputs)),
-        "OpenVINO": engine_openvino.start(Network(*serialize(read_onnx(graph)), "int8", spec, outputs)),
+        "ONNX Runtime, no optimizations": OnnxEngine(CompiledModel(graph, b"", "int8", spec, outputs), literally=True),
+        "ONNX Runtime": OnnxEngine(CompiledModel(graph, b"", "int8", spec, outputs)),
+        "OpenVINO": engine_openvino.start(CompiledModel(*serialize(read_onnx(graph)), "int8", spec, outputs)),
     }
     for name, engine in others.items():
-        got = answer_all(engine, clean[:count])
+        got = infer_all(engine, clean[:count])
         same = 100 * (got.argmax(1) == wanted.argmax(1)).mean()
         off = np.abs(got - wanted).max()
         print(f"Q/DQ reference and {name:31s} same class {same:6.2f} % of {count}, off by {off:.2g}")
@@ -81,7 +81,7 @@ def main() -> None:
     worse = corrupted(clean)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "b.aw")
-        choice = Choice(["openvino", "onnx", "tensorrt"], ["fp32", "int8"], force=True)
+        choice = ExportOptions(["openvino", "onnx", "tensorrt"], ["fp32", "int8"], force=True)
         manifest = export(trained, data, path, choice)
         bundle = Bundle.open(path)
         running = engines(bundle)
@@ -95,7 +95,7 @@ def main() -> None:
             print(f"{name:9s} torch {100 * (truth.argmax(1) == labels).mean():.2f} %")
             for kind, engine in running.items():
                 if kind.startswith("classifier"):
-                    got = answer_all(engine, images).argmax(1)
+                    got = infer_all(engine, images).argmax(1)
                     right, same = 100 * (got == labels).mean(), 100 * (got == truth.argmax(1)).mean()
                     print(f"{name:9s} {kind:32s} {right:.2f} %, torch's class {same:.2f} %")
         agreement(bundle, clean, min(chosen.reference, len(clean)))

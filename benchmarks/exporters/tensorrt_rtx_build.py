@@ -26,7 +26,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.onnx.convert import INPUT, to_onnx
 from allweather.exporters.onnx.quantize import quantize_onnx
-from allweather.exporters.tensorrt.build import Order, build
+from allweather.exporters.tensorrt.build import BuildConfig, build
 from allweather.runtimes.bundle.manifest import Calibration
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.errors import EngineError
@@ -134,14 +134,14 @@ def listening() -> Iterator[list[str]]:
 def arithmetic(library: Library, model: onnx.ModelProto) -> dict[str, str]:
     """Type of the input of every Conv and Gemm in the built engine, by name."""
     with listening() as lines:
-        build(library, Order(model.SerializeToString(), "int8", 12, ARCHITECTURE))
+        build(library, BuildConfig(model.SerializeToString(), "int8", 12, ARCHITECTURE))
     return {found[1]: found[2] for line in lines if (found := LAYER.match(line))}
 
 
 def refusal(library: Library, model: onnx.ModelProto) -> str:
     """What is said of a graph that cannot be built; empty if it can, or if no node of it is named."""
     try:
-        build(library, Order(model.SerializeToString(), "int8", 12, ARCHITECTURE))
+        build(library, BuildConfig(model.SerializeToString(), "int8", 12, ARCHITECTURE))
     except EngineError as error:
         named = re.search(r"refuses the node (\S+) ", str(error))
         return str(error) if named and named[1] in {node.name for node in model.graph.node} else ""

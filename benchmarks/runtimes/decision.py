@@ -54,7 +54,7 @@ def main() -> None:
         untrained_bundle(path)
         bundle = Bundle.open(path)
         prepared = bundle.input.prepare(frame)
-        small = bundle.taken_by("predictor").prepare(prepared)
+        small = bundle.input_of("predictor").prepare(prepared)
         engine, _ = open_engine(bundle, "openvino", role="classifier")
         batches = {count: np.repeat(prepared[None], count, axis=0) for count in LOOKS}
         with load(path, policy="center") as once, load(path, policy="top:1") as best:
@@ -63,7 +63,7 @@ def main() -> None:
                 "raw classifier": raw_call(bundle, "classifier", prepared),
                 "decision, top:1": lambda: best(frame),
                 "raw predictor": raw_call(bundle, "predictor", small),
-                **{f"{count} pictures": partial(engine.run, batch) for count, batch in batches.items()},
+                **{f"{count} pictures": partial(engine.infer, batch) for count, batch in batches.items()},
             }
             rounds = [[seconds(call) for call in calls.values()] for _ in range(CALLS)][20:]
     print(

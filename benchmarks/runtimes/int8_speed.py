@@ -22,7 +22,7 @@ from untrained_bundle import untrained_bundle
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines import engine_onnx, engine_openvino
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.registry import CompiledModel, Engine
 from allweather.runtimes.system.device import this_device
 
 TURNS = 6
@@ -38,7 +38,9 @@ def engines(bundle: Bundle) -> dict[str, Engine]:
     for model in bundle.manifest.models:
         if model.role == "classifier":
             weights = bundle.read(model.weights) if model.weights else b""
-            network = Network(bundle.read(model.file), weights, model.precision, bundle.input, len(bundle.classes))
+            network = CompiledModel(
+                bundle.read(model.file), weights, model.precision, bundle.input, len(bundle.classes)
+            )
             running[f"{model.engine} {model.precision}"] = MODULES[model.engine].start(network)
     return running
 
@@ -50,7 +52,7 @@ def turn(engine: Engine, size: int) -> list[float]:
     while time.perf_counter() < until or len(times) <= 2 * SETTLE:
         picture = pictures[len(times) % len(pictures)]
         began = time.perf_counter()
-        engine.run(picture)
+        engine.infer(picture)
         times.append(1000 * (time.perf_counter() - began))
     return times[SETTLE:]
 

@@ -27,7 +27,7 @@ from allweather import load
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.cameras.open import camera_from
 from allweather.runtimes.engines.registry import open_engine
-from allweather.runtimes.loop.latency import Spread
+from allweather.runtimes.loop.latency import LatencySummary
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopReport
 from allweather.runtimes.system.device import this_device
@@ -54,7 +54,7 @@ def decided(
         return run(camera_from(islice(pictures or cycle(PICTURES), frames)), perceiver, [])
 
 
-def alone(bundle: Path, threads: int | None, looks: int, calls: int) -> Spread:
+def alone(bundle: Path, threads: int | None, looks: int, calls: int) -> LatencySummary:
     """Decisions on the idle machine without a budget."""
     times = decided(bundle, threads, looks, calls, None).decision_time
     assert times
@@ -69,7 +69,7 @@ def between_calls(bundle: Path, threads: int | None, seconds: list[float]) -> It
     for picture in cycle(PICTURES):
         taken = spec.prepare(picture)[None]
         began = time.perf_counter()
-        engine.run(taken)
+        engine.infer(taken)
         seconds.append(time.perf_counter() - began)
         yield picture
 
@@ -99,7 +99,7 @@ def show(name: str, report: LoopReport, budget: float) -> None:
     tails = " / ".join(f"{1000 * each:.2f}" for each in (times.p50, times.p90, times.p99, times.maximum))
     late = 100 * report.late / report.decided
     print(f"{name}: budget {1000 * budget:.2f} ms, {report.decided} decisions, late {late:.3f} %", end="")
-    print(f", looks {report.mean_looks:.3f}, p50 / p90 / p99 / most {tails} ms", flush=True)
+    print(f", looks {report.mean_views:.3f}, p50 / p90 / p99 / most {tails} ms", flush=True)
 
 
 def main() -> None:
@@ -129,9 +129,9 @@ def main() -> None:
             print(f"bare calls between them: {late:.3f} % longer than 1.5 times their median", flush=True)
         for count in range(1, MOST + 1):
             budget = 1.02 * times[count].p99
-            best = max(each for each, spread in times.items() if spread.p99 <= budget)
+            best = max(each for each, summary in times.items() if summary.p99 <= budget)
             report = decided(bundle, given.threads, MOST, 3 * given.calls, budget)
-            show(f"idle, {best} looks fit, {report.mean_looks / best:.3f} of them run", report, budget)
+            show(f"idle, {best} looks fit, {report.mean_views / best:.3f} of them run", report, budget)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,12 @@ from stream_camera import free_port, serving
 
 from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.engines.engine_fake import FakeEngine
-from allweather.runtimes.engines.watchdog import GuardedEngine
+from allweather.runtimes.engines.watchdog import WatchdogEngine
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.loop.loop import run
-from allweather.runtimes.loop.stats import Tally
-from allweather.runtimes.monitor.preview import Channel
-from allweather.runtimes.monitor.server import Page
+from allweather.runtimes.loop.stats import LoopStats
+from allweather.runtimes.monitor.preview import LivePreview
+from allweather.runtimes.monitor.server import MonitorServer
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec, Region
 from allweather.runtimes.sinks.base import Ended, Sink
@@ -57,7 +57,7 @@ class Moody(FakeEngine):
 
     mood = ""
 
-    def run(self, images: Image) -> Floats:
+    def infer(self, images: Image) -> Floats:
         """See `Engine.run`."""
         mood, Moody.mood = Moody.mood, ""
         if mood == "throws":
@@ -121,13 +121,13 @@ def slope(frames: int) -> str:
             if frame.index % (frames // 100) == 0 and frame.index // (frames // 100) < len(samples):
                 samples[frame.index // (frames // 100)] = memory()
 
-    camera, tally = camera_from(repeat(np.zeros((120, 160, 3), np.uint8), frames)), Tally()
-    shown = Channel(camera, tally, Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8)).budget)
-    with tempfile.TemporaryDirectory() as folder, Page([shown], ("127.0.0.1", 0)):
+    camera, stats = camera_from(repeat(np.zeros((120, 160, 3), np.uint8), frames)), LoopStats()
+    shown = LivePreview(camera, stats, Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8)).budget)
+    with tempfile.TemporaryDirectory() as folder, MonitorServer([shown], ("127.0.0.1", 0)):
         log = JsonlSink(Path(folder, "d.jsonl"), rotate_bytes=10**6)
-        engine = GuardedEngine(FakeEngine(2), lambda: FakeEngine(2), "fake")
+        engine = WatchdogEngine(FakeEngine(2), lambda: FakeEngine(2), "fake")
         with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
-            report = run(camera, eyes, [log, shown, Sampling()], tally=tally)
+            report = run(camera, eyes, [log, shown, Sampling()], stats=stats)
     kept = samples[len(samples) // 5 :]  # what is loaded on first use is there by then
     at = np.arange(len(kept)) * frames / 100 / 1e5
     (rate, level), covariance = np.polyfit(at, kept, 1, cov=True)
@@ -143,17 +143,17 @@ def main() -> None:
     given = parser.parse_args()
     threads, files = threading.active_count(), open_files()
     port = free_port()
-    watcher, tally = Watcher(), Tally()
+    watcher, stats = Watcher(), LoopStats()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "d.jsonl")
         camera = open_camera(f"{given.protocol}://127.0.0.1:{port}/cam")
-        engine = GuardedEngine(Moody(2), lambda: Moody(2), "moody")
+        engine = WatchdogEngine(Moody(2), lambda: Moody(2), "moody")
         with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
-            shown = Channel(camera, tally, eyes.budget)
+            shown = LivePreview(camera, stats, eyes.budget)
             loop = threading.Thread(
-                target=run, args=(camera, eyes, [JsonlSink(log), shown, watcher]), kwargs={"tally": tally}
+                target=run, args=(camera, eyes, [JsonlSink(log), shown, watcher]), kwargs={"tally": stats}
             )
-            with Page([shown], ("127.0.0.1", 0)) as page:
+            with MonitorServer([shown], ("127.0.0.1", 0)) as page:
                 viewer = socket.create_connection(("127.0.0.1", int(page.url[17:-1])))
                 viewer.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")  # and never reads
                 loop.start()

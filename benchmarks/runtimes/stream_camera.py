@@ -38,7 +38,7 @@ class Mood:
 
 
 def jpeg(side: int) -> bytes:
-    """A grey picture."""
+    """A gray picture."""
     return bytes(cv2.imencode(".jpg", np.full((side, side, 3), 128, np.uint8))[1].tobytes())
 
 

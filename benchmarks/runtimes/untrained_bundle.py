@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from allweather.exporters.export import Choice, export
+from allweather.exporters.export import ExportOptions, export
 from allweather.runtimes.bundle.manifest import EngineName, Precision
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, Split
-from allweather.trainers.models.loss_predictor import build_predictor, seen_by
+from allweather.trainers.models.loss_predictor import build_predictor, predictor_input
 from allweather.trainers.models.registry import build, weights_digest
 
 PICTURES = 40
@@ -31,11 +31,11 @@ def untrained_bundle(
     """Writes one with a classifier and a tiny loss predictor."""
     torch.manual_seed(0)
     spec = InputSpec(size, size)
-    model, seen = build(arch, len(CLASSES), spec), seen_by(spec)
+    model, seen = build(arch, len(CLASSES), spec), predictor_input(spec)
     weights = build_predictor("tiny", seen).state_dict()
     predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), weights_digest(model), weights)
     images = torch.randint(0, 256, (PICTURES, size, size, 3), dtype=torch.uint8)
     split = Split(images, torch.arange(PICTURES) % len(CLASSES))
-    data = Dataset("random", CLASSES, split, split, split, mirrors=True)
+    data = Dataset("random", CLASSES, split, split, split, hflip=True)
     start = Checkpoint(arch, CLASSES, spec, model.network.state_dict(), "random", 0, predictor=predictor)
-    export(start, data, path, Choice(list(engines), list(precisions), force=True))
+    export(start, data, path, ExportOptions(list(engines), list(precisions), force=True))

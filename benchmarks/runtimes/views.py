@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance, ImageOps
 
 from allweather.runtimes.system.device import this_device
-from allweather.runtimes.tta.views import CLASSICS, VIEWS, view
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
 from allweather.trainers.torchvision_import import torchvision
 
 ROUNDS, SECONDS = 5, 0.02
@@ -30,7 +30,7 @@ def pillow(name: str, image: Pillow.Image) -> Call | None:
     """The same view by Pillow."""
     side = image.width
     kind, factor = _split(name)
-    if kind == "colour":
+    if kind == "color":
         return lambda: ImageEnhance.Color(image).enhance(factor)
     if kind == "sharpness":
         return lambda: ImageEnhance.Sharpness(image).enhance(factor)
@@ -57,7 +57,7 @@ def tensors(name: str, image: torch.Tensor) -> Call | None:
     kind, factor = _split(name)
     part = round(side * 7 / 8)
     calls: dict[str, Call] = {
-        "colour": partial(functional.adjust_saturation, image, factor),
+        "color": partial(functional.adjust_saturation, image, factor),
         "sharpness": partial(functional.adjust_sharpness, image, factor),
         "rotate": partial(functional.rotate, image, factor, functional.InterpolationMode.BILINEAR),
         "zoom": partial(
@@ -96,7 +96,7 @@ def main() -> None:
         array = np.ascontiguousarray(cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC))
         image, tensor = Pillow.fromarray(array), torch.from_numpy(array).permute(2, 0, 1).contiguous()
         print(f"\n{side} px {'ours':>20} {'Pillow':>9} {'torchvision':>12} {'ratios':>14}")
-        for name in (*VIEWS, *list(CLASSICS)[:2]):
+        for name in (*VIEWS, *list(CLASSIC_VIEWS)[:2]):
             calls = (partial(view(name).apply, array), pillow(name, image), tensors(name, tensor))
             ours, theirs, torchs = (min(best(call) for _ in range(ROUNDS)) for call in calls)
             ratios = "" if name == "identity" else f"{theirs / ours:7.1f} {torchs / ours:7.1f}"

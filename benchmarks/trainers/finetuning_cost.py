@@ -22,14 +22,14 @@ from torch.nn import functional
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.trainers.augmentations.learned.augmentation import Learned
+from allweather.trainers.augmentations.learned.augmentation import LearnedAugmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.augmentations.pairing import Combined
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.augmentations.variants import CROP
 from allweather.trainers.methods.invariant import InvariantObjective
-from allweather.trainers.methods.pair_objective import PairObjective, terms
-from allweather.trainers.models.activation_hooks import tapped
+from allweather.trainers.methods.pair_objective import PairObjective, loss_weights
+from allweather.trainers.models.activation_hooks import capture_activations
 from allweather.trainers.models.registry import build
 from allweather.trainers.training.launch import fast_bf16
 from allweather.trainers.training.objective import CrossEntropy
@@ -37,7 +37,7 @@ from allweather.trainers.training.objective import CrossEntropy
 BATCH, ROUNDS = 128, 15
 HELD_TO = {"at": 2.1, "st": 2.1, "fma": 2.5, "ait": 1.05}
 COPIES = Combined({name: kind.paper for name, kind in AUGMENTATIONS.items()})
-AUGMENTER = Learned(AugmentationNetwork("parallel").eval(), "")
+AUGMENTER = LearnedAugmentation(AugmentationNetwork("parallel").eval(), "")
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -48,15 +48,15 @@ def plain(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 def ours(method: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """As `finetune` does it, distortion included."""
-    objective = PairObjective(terms(method, 1.0), COPIES)  # type: ignore[arg-type]
+    objective = PairObjective(loss_weights(method, 1.0), COPIES)  # type: ignore[arg-type]
     return objective.loss(model, images, labels, 0, torch.Generator().manual_seed(0))
 
 
 def naive(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """FMA from two forward passes, left to autograd."""
-    with tapped() as clean_maps:
+    with capture_activations() as clean_maps:
         answers = model(images)
-    with tapped() as maps:
+    with capture_activations() as maps:
         model(COPIES(images, 0, torch.Generator().manual_seed(0)))
     total = functional.cross_entropy(answers, labels)
     for f, g in zip(clean_maps, maps, strict=True):
@@ -72,7 +72,7 @@ def ait(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 def learned(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The plain step on pictures that a network augments."""
-    return CrossEntropy(distortion=AUGMENTER).loss(model, images, labels, 0, torch.Generator())
+    return CrossEntropy(augmentation=AUGMENTER).loss(model, images, labels, 0, torch.Generator())
 
 
 STEPS: dict[str, Loss] = {

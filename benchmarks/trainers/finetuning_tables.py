@@ -18,8 +18,8 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from studies import in_one_line, keep_to, mean_and_deviation
 
-from allweather.evaluation.augmented import Augmented, measure_augmented
-from allweather.evaluation.model import open_target
+from allweather.evaluation.augmented import AugmentedEvaluation, evaluate_augmented
+from allweather.evaluation.model import open_model
 from allweather.reports.augmented import label
 from allweather.reports.html import markdown
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -71,17 +71,17 @@ def wanted(run: Run, names: Sequence[str]) -> bool:
     return not names or any(name in (run.name, run.group) or (name == "ia" and "-ia-" in run.group) for name in names)
 
 
-def measured(path: Path, kept: Path, dataset: Dataset, parameters: dict[str, float]) -> Augmented:
+def measured(path: Path, kept: Path, dataset: Dataset, parameters: dict[str, float]) -> AugmentedEvaluation:
     """A checkpoint on the augmented test pictures, or what was kept of it."""
     if not kept.is_file():
-        with open_target(path) as target:
-            found = measure_augmented(target, dataset, parameters)
+        with open_model(path) as target:
+            found = evaluate_augmented(target, dataset, parameters)
         with atomic_file(kept) as beside:
             beside.write_text(json.dumps(asdict(found)))
-    return Augmented(**json.loads(kept.read_text()))
+    return AugmentedEvaluation(**json.loads(kept.read_text()))
 
 
-def table_3(start: Augmented, groups: dict[str, list[Augmented]]) -> list[Sequence[str]]:
+def table_3(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluation]]) -> list[Sequence[str]]:
     """Means over seeds, with deviations where there are several."""
     shown = {group: runs for group, runs in groups.items() if "-ia-" not in group}
     head = ["test accuracy, %", "start", *(f"{group} ({len(runs)})" for group, runs in shown.items())]
@@ -94,7 +94,7 @@ def table_3(start: Augmented, groups: dict[str, list[Augmented]]) -> list[Sequen
     return rows
 
 
-def table_2(start: Augmented, groups: dict[str, list[Augmented]]) -> list[Sequence[str]]:
+def table_2(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluation]]) -> list[Sequence[str]]:
     """Clean and augmented accuracy after finetuning on one augmentation each."""
     rows: list[Sequence[str]] = [("test accuracy, %", "start", "at/ia", "st/ia", "fma/ia")]
     for only in AUGMENTATIONS:
@@ -130,7 +130,7 @@ def main() -> None:
             print(run.name, {key: round(value, 4) for key, value in done.metrics.items()}, flush=True)
     parameters = dict(first.strengths)
     start = measured(given.start, given.folder / "start.json", dataset, parameters)
-    groups: dict[str, list[Augmented]] = {}
+    groups: dict[str, list[AugmentedEvaluation]] = {}
     for run in runs:
         path = given.folder / f"{run.name}.safetensors"
         if path.is_file():

@@ -20,11 +20,11 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 from torch.autograd.functional import hessian
 
-from allweather.reports.plots import BLUE, GREY, png_figure
+from allweather.reports.plots import BLUE, GRAY, png_figure
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.device import this_device
 from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.data.batches import draw, gather, to_float
+from allweather.trainers.data.batches import gather, plan_epoch, to_float
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.methods.learned_augmentation import influence
@@ -102,7 +102,7 @@ def drawn(pairs: dict[str, tuple[list[float], list[float]]]) -> bytes:
             figure.subplots(1, len(pairs), squeeze=False).flat, pairs.items(), strict=True
         ):
             most = 1.05 * max(map(abs, (*said, *came)))
-            axes.plot([-most, most], [-most, most], color=GREY, linewidth=1)
+            axes.plot([-most, most], [-most, most], color=GRAY, linewidth=1)
             axes.plot(said, came, ".", color=BLUE, markersize=5)
             axes.set(xlabel="predicted change of the validation loss", ylabel="real change, after retraining")
             axes.ticklabel_format(style="sci", scilimits=(0, 0))
@@ -124,7 +124,7 @@ def main() -> None:
     train = dataset.train.take(torch.linspace(0, len(dataset.train) - 1, min(TRAIN, len(dataset.train))).long())
     val, body = dataset.val.take(torch.arange(min(VAL, len(dataset.val)))), Body(start.classifier())
     problem = Problem(body, train, val, given.damping)
-    draws = draw(len(train), len(train), shift=4, mirrors=dataset.mirrors, seed=1, epoch=0)
+    draws = plan_epoch(len(train), len(train), shift=4, hflip=dataset.hflip, seed=1, epoch=0)
     order, shift, mirror = draws.of(0, slice(None))
     moved = features(body, gather(train, order.sort().values, shift, mirror)[0])
     own = influence.influence(problem.inverse, problem.weight, problem.train, problem.labels)

@@ -20,19 +20,19 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
 
-from allweather.evaluation.model import open_target
-from allweather.evaluation.shifted import SETS, measure_transfer
+from allweather.evaluation.model import open_model
+from allweather.evaluation.shifted import SETS, evaluate_shifted
 from allweather.reports.html import markdown, write
 from allweather.runtimes.errors import unknown_name
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.methods.config import PLAIN, Recipe
+from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.train import train
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
-AIT = Recipe("ait")
+AIT = TrainConfig("ait")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Run:
     """A row of a table; runs of a name differ by their seeds alone."""
 
     name: str
-    recipe: Recipe
+    config: TrainConfig
     networks: int = 1
     longer: int = 1
     fraction: float = 1.0
@@ -53,14 +53,14 @@ def plan(study: str, fraction: float) -> Iterator[Run]:
         yield Run("plain", PLAIN, fraction=fraction)
         yield Run("plain, twice as long", PLAIN, longer=2, fraction=fraction)
         yield Run("ait", AIT, fraction=fraction)
-        yield Run("dml", Recipe("dml"), networks=2, fraction=fraction)
-        yield Run("multi-ait", Recipe("multi-ait"), networks=2, fraction=fraction)
+        yield Run("dml", TrainConfig("dml"), networks=2, fraction=fraction)
+        yield Run("multi-ait", TrainConfig("multi-ait"), networks=2, fraction=fraction)
     elif study in ("noise", "data"):
         for share in (0.2, 0.5, 0.8) if study == "noise" else (0.1, 0.3, 0.5):
-            for recipe in (PLAIN, AIT):
-                name = f"{recipe.method}, {100 * share:.0f} % of the {'labels wrong' if study == 'noise' else 'data'}"
+            for config in (PLAIN, AIT):
+                name = f"{config.method}, {100 * share:.0f} % of the {'labels wrong' if study == 'noise' else 'data'}"
                 wanted = {"noise": share, "fraction": fraction} if study == "noise" else {"fraction": share}
-                yield Run(name, recipe, **wanted)
+                yield Run(name, config, **wanted)
     elif study == "weight":
         for weight in (0.0, 0.5, 1.0, 2.0, 4.0):
             yield Run(f"lambda {weight:g}", replace(AIT, weight=weight), fraction=fraction)
@@ -86,8 +86,8 @@ def accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
     """On the four test sets; kept beside the checkpoint."""
     kept = path.with_suffix(".json")
     if not kept.is_file():
-        with open_target(path) as target:
-            found = dict(measure_transfer(target, dataset).accuracies)
+        with open_model(path) as target:
+            found = dict(evaluate_shifted(target, dataset).accuracies)
         with atomic_file(kept) as beside:
             beside.write_text(json.dumps(found))
     measured: dict[str, float] = json.loads(kept.read_text())
@@ -98,9 +98,9 @@ def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fa
     """Trains a run if it is not there, and measures its first network."""
     out = place(run, seed, given)
     if not out.is_file():
-        data = dataset.reduced(run.fraction, 0).mislabelled(run.noise, 0)
+        data = dataset.subset(run.fraction, 0).with_label_noise(run.noise, 0)
         settings = FitSettings(epochs=run.longer * given.epochs, seed=seed)
-        made = train([given.arch] * run.networks, data, settings, out, fabric=fabric, recipe=run.recipe)
+        made = train([given.arch] * run.networks, data, settings, out, fabric=fabric, config=run.config)
         out.with_suffix(".json").unlink(missing_ok=True)  # of one that was there before
         print(run.name, seed, made[0].metrics, flush=True)
     return accuracies(out, dataset)

@@ -18,16 +18,16 @@ from pathlib import Path
 
 from studies import dots, in_one_line, keep_to
 
-from allweather.evaluation.augmented import measure_augmented
-from allweather.evaluation.model import open_target
-from allweather.evaluation.policies import measure_policies
+from allweather.evaluation.augmented import evaluate_augmented
+from allweather.evaluation.model import open_model
+from allweather.evaluation.policies import evaluate_policies
 from allweather.reports.html import markdown, write
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.policy import parse_policy
-from allweather.trainers.augmentations.strengths import calibrate
+from allweather.trainers.augmentations.strengths import find_strengths
 from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.corruptions.sets.corrupted_copies import Corrupting
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.corruptions.sets.read import CorruptedSet, open_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
@@ -46,7 +46,7 @@ def calibrated(start: Path, dataset: Dataset, folder: Path) -> dict[str, float]:
     """The strengths for the first start; kept in the folder."""
     kept = folder / "strengths.json"
     if not kept.is_file():
-        found = calibrate(checkpoints.load(start).classifier(), dataset.val).parameters
+        found = find_strengths(checkpoints.load(start).classifier(), dataset.val).parameters
         with atomic_file(kept) as beside:
             beside.write_text(json.dumps(found))
     strengths: dict[str, float] = json.loads(kept.read_text())
@@ -64,7 +64,7 @@ def finetuned(start: Checkpoint, shown: Dataset, epochs: int, out: Path) -> Path
 def seeing(start: Path, shown: Dataset, epochs: int, out: Path) -> Path:
     """With a predictor."""
     if not out.is_file():
-        settings = PredictorSettings(corrupting=Corrupting(copies=2), fit=FitSettings(epochs=epochs, shift=0))
+        settings = PredictorSettings(copy_settings=CopySettings(copies=2), fit=FitSettings(epochs=epochs, shift=0))
         keep = out.with_suffix(".losses")
         add_predictor(checkpoints.load(start), shown, settings, out, keep=keep, fabric=launch())
     return out
@@ -74,9 +74,9 @@ def errors(path: Path, dataset: Dataset, corrupted: CorruptedSet, strengths: dic
     """A row of the table, percent wrong; kept beside the checkpoint."""
     kept = path.with_suffix(".json")
     if not kept.is_file():
-        with open_target(path) as target:
-            average = measure_augmented(target, dataset, strengths).average
-            measured, _ = measure_policies(target, dataset, corrupted, [parse_policy(LOOK)])
+        with open_model(path) as target:
+            average = evaluate_augmented(target, dataset, strengths).average
+            measured, _ = evaluate_policies(target, dataset, corrupted, [parse_policy(LOOK)])
         scores = {score.policy: score for score in measured.scores}
         once, chosen = scores["center"], scores[LOOK]
         rest = (once.common, chosen.common, once.extra, chosen.extra)
@@ -99,7 +99,7 @@ def main() -> None:
     given = parser.parse_args()
     first = checkpoints.load(given.starts[0])
     dataset = open_dataset_of(given.data, first.classes, first.input)
-    shown, corrupted = dataset.reduced(given.fraction, 0), open_set(given.corrupted, first.classes, first.input)
+    shown, corrupted = dataset.subset(given.fraction, 0), open_set(given.corrupted, first.classes, first.input)
     alike = ("data", "corrupted", "fraction", "epochs")
     keep_to(given.folder, start=given.starts[0], **{name: getattr(given, name) for name in alike})
     strengths = calibrated(given.starts[0], dataset, given.folder)

@@ -22,16 +22,19 @@ from lightning_fabric import Fabric
 from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
 
 from allweather.evaluation.clean import evaluate
-from allweather.evaluation.model import open_target
+from allweather.evaluation.model import open_model
 from allweather.reports.html import markdown, write
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.trainers.augmentations.learned.augmentation import Augmentation, save_augmentation
+from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.methods.config import Recipe
-from allweather.trainers.methods.learned_augmentation.learn import AugmenterSettings, learn
+from allweather.trainers.methods.config import TrainConfig
+from allweather.trainers.methods.learned_augmentation.learn import (
+    LearnAugmentationSettings,
+    learn_augmentation,
+)
 from allweather.trainers.methods.train import train
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
@@ -47,7 +50,7 @@ def place(row: str, seed: int, given: argparse.Namespace) -> Path:
     return Path(given.folder / f"{row.replace(' ', '-')}-{seed}.safetensors")
 
 
-def unlearned(seed: int, dataset: Dataset) -> Augmentation:
+def unlearned(seed: int, dataset: Dataset) -> AugmentationCheckpoint:
     """Warps by chance: the spatial network as it starts, but for the statistics that normalise its answers."""
     torch.manual_seed(seed)
     network, rng = AugmentationNetwork("spatial").train(), torch.Generator().manual_seed(seed)
@@ -55,7 +58,7 @@ def unlearned(seed: int, dataset: Dataset) -> Augmentation:
         for _ in range(SETTLING):
             some = torch.randint(len(dataset.train), (128,), generator=rng)
             network(to_float(dataset.train.images[some]), rng)
-    return Augmentation("spatial", network.state_dict(), dataset.name)
+    return AugmentationCheckpoint("spatial", network.state_dict(), dataset.name)
 
 
 def augmentation(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> Path:
@@ -67,8 +70,8 @@ def augmentation(row: str, seed: int, given: argparse.Namespace, dataset: Datase
         save_augmentation(out, unlearned(seed, dataset))
         return out
     started, classifier = time.monotonic(), FitSettings(epochs=given.classifier_epochs, seed=seed)
-    settings = AugmenterSettings(mode=LEARNED[row], classifier=classifier)  # type: ignore[arg-type]
-    made = learn(given.arch, dataset, settings, out, fabric=fabric)
+    settings = LearnAugmentationSettings(mode=LEARNED[row], classifier=classifier)  # type: ignore[arg-type]
+    made = learn_augmentation(given.arch, dataset, settings, out, fabric=fabric)
     print(row, seed, made.metrics, f"{time.monotonic() - started:.0f} s", flush=True)
     return out
 
@@ -83,10 +86,10 @@ def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, f
             if row in (RANDOM, *LEARNED):
                 augment = f"learned:{augmentation(row, seed, given, dataset, fabric)}"
             plain = row == "none"
-            recipe = Recipe(variants="rh" if plain else "rp", augment=augment)
-            settings = FitSettings(epochs=given.epochs, seed=seed, mirrors=False if plain else None)
-            train([given.arch], dataset, settings, out, fabric=fabric, recipe=recipe)
-        with open_target(out) as target:
+            config = TrainConfig(variants="rh" if plain else "rp", augment=augment)
+            settings = FitSettings(epochs=given.epochs, seed=seed, hflip=False if plain else None)
+            train([given.arch], dataset, settings, out, fabric=fabric, config=config)
+        with open_model(out) as target:
             found = {"test": evaluate(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
         with atomic_file(kept) as beside:
             beside.write_text(json.dumps(found))
@@ -107,7 +110,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=ROWS, choices=ROWS)
     given = parser.parse_args()
-    fabric, dataset = launch(), open_dataset(given.data).reduced(given.fraction, 0)
+    fabric, dataset = launch(), open_dataset(given.data).subset(given.fraction, 0)
     alike = ("data", "arch", "epochs", "classifier_epochs", "fraction")
     keep_to(given.folder, **{name: getattr(given, name) for name in alike})
     found: dict[str, list[dict[str, float]]] = {}

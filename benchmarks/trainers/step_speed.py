@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
-from allweather.trainers.data.batches import draw, gather
+from allweather.trainers.data.batches import gather, plan_epoch
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.registry import build
@@ -31,13 +31,13 @@ def random_data() -> Dataset:
     images = torch.randint(0, 256, (STEPS * BATCH, 32, 32, 3), dtype=torch.uint8)
     train = Split(images, torch.randint(0, 10, (STEPS * BATCH,)))
     few = train.take(torch.arange(2))
-    return Dataset("random", tuple("abcdefghij"), train, few, few, mirrors=True)
+    return Dataset("random", tuple("abcdefghij"), train, few, few, hflip=True)
 
 
 def ours(data: Dataset) -> float:
     """Images a second of `fit`."""
     reports: list[EpochReport] = []
-    settings = FitSettings(epochs=1, batch=BATCH)
+    settings = FitSettings(epochs=1, batch_size=BATCH)
     model = build("resnet20", 10, InputSpec(32, 32))
     fit(
         model,
@@ -56,7 +56,7 @@ def bare(data: Dataset) -> float:
     average = MovingAverage(model, 0.998)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     began = time.monotonic()
-    draws = draw(len(data.train), BATCH, shift=4, mirrors=True, seed=0, epoch=0)
+    draws = plan_epoch(len(data.train), BATCH, shift=4, hflip=True, seed=0, epoch=0)
     for step in range(STEPS):
         images, labels = gather(data.train, *draws.of(step, slice(None)))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.reports.plots import BLUE, GREY, png_figure
+from allweather.reports.plots import BLUE, GRAY, png_figure
 from allweather.runtimes.errors import AllweatherError, UsageError
 from allweather.runtimes.system.atomic_files import atomic_file
 
@@ -58,7 +58,7 @@ def dots(rows: Mapping[str, Sequence[float]], label: str) -> bytes:
         axes = figure.add_subplot()
         for place, values in enumerate(rows.values()):
             axes.plot(values, [place] * len(values), "o", color=BLUE, markersize=5)
-            axes.plot([np.mean(values)], [place], "|", color=GREY, markersize=16)
+            axes.plot([np.mean(values)], [place], "|", color=GRAY, markersize=16)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set(xlabel=label)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from allweather.evaluation.model import Target
+from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policy_outcomes import outcomes
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
@@ -42,13 +42,13 @@ def small_network(classes: int) -> nn.Sequential:
 def accuracies(dataset: Dataset, seed: int) -> list[float]:
     """Test accuracy under each policy of one network, trained with that seed; no picture is moved or mirrored."""
     torch.manual_seed(seed)
-    settings = FitSettings(epochs=3, shift=0, mirrors=False, seed=seed)
+    settings = FitSettings(epochs=3, shift=0, hflip=False, seed=seed)
     model, _ = fit(small_network(len(dataset.classes)), dataset, settings, RATE, fabric=launch())
 
     def answer(images: Image) -> Floats:
         return logits(model, torch.from_numpy(images)).numpy()
 
-    target = Target(Path("small network"), "torch fp32", dataset.classes, InputSpec(32, 32), answer, "")
+    target = EvaluatedModel(Path("small network"), "torch fp32", dataset.classes, InputSpec(32, 32), answer, "")
     (clean,) = outcomes(target, dataset, None, [parse_policy(text) for text in ASKED], seed=seed)
     return [float(right.mean()) for right in clean.right]
 

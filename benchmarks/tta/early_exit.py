@@ -44,7 +44,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Answers:
+class ViewProbabilities:
     """Of all cells, one after the other: probabilities by view, predicted losses, labels, number of the cell."""
 
     views: dict[str, npt.NDArray[np.float64]]
@@ -53,13 +53,13 @@ class Answers:
     cell: Ints
 
 
-def answered(path: Path, data: str, count: int) -> Answers:
+def answered(path: Path, data: str, count: int) -> ViewProbabilities:
     """Corrupts validation pictures and asks about every view; cell 0 is clean, and five times as large."""
     start = checkpoints.load(path)
     if start.predictor is None:
         raise SystemExit(f"{path} has no loss predictor; allweather predictor trains one")
     val = open_dataset_of(data, start.classes, start.input).val
-    model, ranker, seen = start.classifier(), start.predictor.model(), start.predictor.seen
+    model, loss_predictor, seen = start.classifier(), start.predictor.model(), start.predictor.input
     names, _ = parse_policy(f"top:{len(VIEWS)}+flip").run(range(len(VIEWS)))  # every view, and mirrored
     found, predicted, labels, numbers = [], [], [], []
     for number, (kind, severity) in enumerate(
@@ -73,14 +73,14 @@ def answered(path: Path, data: str, count: int) -> Answers:
         looked = (torch.from_numpy(np.stack([view(name).apply(image) for image in images])) for name in names)
         found.append(probabilities(torch.stack([logits(model, each) for each in looked]).numpy()))
         small = np.stack([seen.prepare(image) for image in images])
-        predicted.append(logits(ranker, torch.from_numpy(small)).numpy())
+        predicted.append(logits(loss_predictor, torch.from_numpy(small)).numpy())
         labels.append(val.labels.numpy()[rows])
         numbers.append(np.full(len(images), number))
     together = dict(zip(names, np.concatenate(found, 1), strict=True))
-    return Answers(together, np.concatenate(predicted), np.concatenate(labels), np.concatenate(numbers))
+    return ViewProbabilities(together, np.concatenate(predicted), np.concatenate(labels), np.concatenate(numbers))
 
 
-def smoothed(answers: Answers, frames: int) -> npt.NDArray[np.float32]:
+def smoothed(answers: ViewProbabilities, frames: int) -> npt.NDArray[np.float32]:
     """Exponential mean of predictions over the pictures of a cell, the first of them evenly."""
     out = answers.predicted.copy()
     for number in np.unique(answers.cell):
@@ -91,22 +91,22 @@ def smoothed(answers: Answers, frames: int) -> npt.NDArray[np.float32]:
     return out
 
 
-def followed(answers: Answers, text: str, share: float = 1.0) -> tuple[npt.NDArray[np.bool_], Ints]:
+def followed(answers: ViewProbabilities, text: str, share: float = 1.0) -> tuple[npt.NDArray[np.bool_], Ints]:
     """(whether right, looks) of a policy that stops at a share of the vote."""
-    policy = replace(parse_policy(text), settled=share)
+    policy = replace(parse_policy(text), early_exit_threshold=share)
     chosen = policy.choose(answers.predicted, np.random.default_rng(0), len(answers.labels))
     votes, runs = vote(policy, chosen, answers.views)
     return votes.argmax(1) == answers.labels, runs
 
 
-def row(name: str, answers: Answers, right: npt.NDArray[np.bool_], looks: Ints) -> list[str]:
+def row(name: str, answers: ViewProbabilities, right: npt.NDArray[np.bool_], looks: Ints) -> list[str]:
     """Looks and errors, clean and corrupted."""
     clean = answers.cell == 0
     shown = [f"{looks[part].mean():.2f}" for part in (clean, ~clean)]
     return [name, *shown, *(f"{100 * (1 - right[part].mean()):.2f}" for part in (clean, ~clean))]
 
 
-def curves(answers: Answers) -> dict[str, list[list[str]]]:
+def curves(answers: ViewProbabilities) -> dict[str, list[list[str]]]:
     """Rows of each way, by its name."""
     once, one = followed(answers, "center")
     full, four = followed(answers, FULL.name)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.corruptions.sets.corrupted_copies import Corrupting
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
@@ -37,7 +37,7 @@ def classifier(dataset: Dataset, mine: Split, epochs: int) -> nn.Module:
     """A ResNet-20 that has learned from some pictures alone."""
     torch.manual_seed(0)
     model = build("resnet20", len(dataset.classes), SPEC)
-    rate = ARCHITECTURES["resnet20"].peak_rate
+    rate = ARCHITECTURES["resnet20"].lr
     found, _ = fit(model, dataclasses.replace(dataset, train=mine), FitSettings(epochs=epochs), rate, fabric=launch())
     return found
 
@@ -45,7 +45,7 @@ def classifier(dataset: Dataset, mine: Split, epochs: int) -> nn.Module:
 def losses(model: nn.Module, split: Split, copies: int) -> ViewLosses:
     """Of every view of corrupted copies."""
     with tempfile.TemporaryDirectory() as folder:
-        return view_losses(model, split, SPEC, Corrupting(copies=copies), Path(folder), fabric=launch())
+        return view_losses(model, split, SPEC, CopySettings(copies=copies), Path(folder), fabric=launch())
 
 
 def errors(test: ViewLosses, picked: Tensor) -> str:
@@ -76,7 +76,7 @@ def main() -> None:
     settings = PredictorSettings(fit=FitSettings(epochs=10, shift=0))
     for name, split in (("own pictures", own), ("held back", others)):
         targets = losses(model, split.take(torch.arange(given.pictures)), 2)
-        found, *_ = train_predictor(targets, SPEC, settings, mirrors=dataset.mirrors, fabric=launch())
+        found, *_ = train_predictor(targets, SPEC, settings, hflip=dataset.hflip, fabric=launch())
         print(f"top:1, {name:12}", errors(test, logits(found, test.images).argmin(1)), flush=True)
     print("best single view", errors(test, test.losses.argmin(1)), f"  of {len(VIEWS)}")
 

@@ -31,14 +31,14 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
-from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, Corrupting
+from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, CopySettings
 from allweather.trainers.corruptions.sets.read import open_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
-from allweather.trainers.models.loss_predictor import seen_by
+from allweather.trainers.models.loss_predictor import predictor_input
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
@@ -73,7 +73,7 @@ def plan(epochs: int) -> list[Trial]:
     return [
         *(Trial(loss, PredictorSettings(loss=loss, fit=fit)) for loss in RANK_LOSSES),
         Trial("efficientnet", PredictorSettings(kind="efficientnet", fit=fit)),
-        *(Trial(f"without {family}", PredictorSettings(without=family, fit=fit)) for family in FAMILIES),
+        *(Trial(f"without {family}", PredictorSettings(exclude_family=family, fit=fit)) for family in FAMILIES),
     ]
 
 
@@ -94,14 +94,14 @@ def answered(start: Checkpoint, dataset: Dataset, corrupted: Path, folder: Path)
     return cells
 
 
-def trained(trial: Trial, start: Checkpoint, targets: ViewLosses, mirrors: bool, place: Path) -> TrainedPredictor:
+def trained(trial: Trial, start: Checkpoint, targets: ViewLosses, hflip: bool, place: Path) -> TrainedPredictor:
     """A predictor of the folder, trained if it is not there."""
     if not place.is_file():
-        began, seen, family = time.monotonic(), seen_by(start.input), trial.settings.without
-        rows = targets.without(family) if family else targets
+        began, seen, family = time.monotonic(), predictor_input(start.input), trial.settings.exclude_family
+        rows = targets.exclude_family(family) if family else targets
         resume = place.with_suffix(".resume")
         model, history, accuracy = train_predictor(
-            rows, seen, trial.settings, mirrors=mirrors, fabric=launch(), resume=resume
+            rows, seen, trial.settings, hflip=hflip, fabric=launch(), resume=resume
         )
         before, seconds = history[-1].val_accuracy, time.monotonic() - began
         metrics = {"val_accuracy": accuracy, "before": before, **history[-1].others, "seconds": seconds}
@@ -168,13 +168,13 @@ def main() -> None:
     start, fabric = checkpoints.load(given.start), launch()
     dataset = open_dataset_of(given.data, start.classes, start.input)
     given.folder.mkdir(parents=True, exist_ok=True)
-    seen = seen_by(start.input)
-    targets = view_losses(start.classifier(), dataset.train, seen, Corrupting(), given.targets, fabric=fabric)
+    seen = predictor_input(start.input)
+    targets = view_losses(start.classifier(), dataset.train, seen, CopySettings(), given.targets, fabric=fabric)
     predictors = {}
     for trial in plan(given.epochs):
         place = given.folder / f"{trial.name.replace(' ', '-')}.safetensors"
         if place.is_file() or not given.only or trial.name in given.only:
-            predictors[trial.name] = trained(trial, start, targets, dataset.mirrors, place)
+            predictors[trial.name] = trained(trial, start, targets, dataset.hflip, place)
             print(trial.name, dict(predictors[trial.name].metrics), flush=True)
     text = tables(answered(start, dataset, given.corrupted, given.folder), predictors)
     with atomic_file(given.folder / "tables.md") as beside:

@@ -21,7 +21,7 @@ LIMIT = 2**31 - 1  # bytes: protobuf's, and so ONNX's without external data
 INPUT, OUTPUT = "images", "logits"
 
 
-class Deployed(nn.Module):
+class DeployedModel(nn.Module):
     """A network as the device calls it: pixels in, no preparation left to the caller."""
 
     def __init__(self, model: nn.Module, arithmetic: torch.dtype) -> None:
@@ -56,7 +56,7 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
-                Deployed(copy.deepcopy(model), arithmetic).eval(),
+                DeployedModel(copy.deepcopy(model), arithmetic).eval(),
                 (example,),
                 input_names=[INPUT],
                 output_names=[OUTPUT],

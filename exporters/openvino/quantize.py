@@ -58,7 +58,7 @@ def quantize_with_accuracy(
         return float((np.concatenate(answers).argmax(1) == labels[chosen]).mean()), None
 
     with _nncf() as nncf:
-        careful: openvino.Model = nncf.quantize_with_accuracy_control(
+        with_margin: openvino.Model = nncf.quantize_with_accuracy_control(
             model,
             nncf.Dataset([image[None] for image in calibration.images]),
             nncf.Dataset(list(range(len(images)))),
@@ -69,7 +69,7 @@ def quantize_with_accuracy(
             subset_size=len(calibration.images),
             advanced_quantization_parameters=_unsaturated(nncf),
         )
-    return careful
+    return with_margin
 
 
 def _unsaturated(nncf: ModuleType) -> object:

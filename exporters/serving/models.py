@@ -17,7 +17,7 @@ LABELS = "labels.txt"
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """One network as a server takes it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Served:
 
 def networks(
     bundle: Bundle, engines: Sequence[EngineName], engine: str | None, precision: str | None, layout: str
-) -> tuple[Served, ...]:
+) -> tuple[ServedModel, ...]:
     """The classifier, then the predictor where there is one, for one engine.
 
     Args:
@@ -58,7 +58,7 @@ def networks(
         BundleError: a label has a line break, or the predictor ranks other views.
     """
     roles: list[Role] = ["classifier"] if bundle.manifest.predictor is None else ["classifier", "predictor"]
-    found: list[Served] = []
+    found: list[ServedModel] = []
     asked = [name for name in engines if engine in (None, name)]
     for role in roles:
         best = _best(bundle, role, asked, precision if role == "classifier" else None)
@@ -94,18 +94,18 @@ def _best(bundle: Bundle, role: Role, engines: Sequence[EngineName], precision: 
     return min(fitting, key=lambda model: engines.index(model.engine), default=None)
 
 
-def _served(bundle: Bundle, model: Model) -> Served:
+def _served(bundle: Bundle, model: Model) -> ServedModel:
     labels = bundle.classes if model.role == "classifier" else bundle.manifest.views
     for label in labels:
         if label.splitlines() != [label]:
             raise BundleError(
                 f"{bundle.path}: a label file has one label a line; rename the class {printable(label)!r}"
             )
-    return Served(
+    return ServedModel(
         role=model.role,
         model=model,
         graph=bundle.read(model.file),
         weights=bundle.read(model.weights) if model.weights else b"",
-        input=bundle.taken_by(model.role),
+        input=bundle.input_of(model.role),
         labels=labels,
     )

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from allweather.exporters.serving.models import BOTH, INPUT, LABELS, LOSSES, OUTPUT, SEEN, Served
+from allweather.exporters.serving.models import BOTH, INPUT, LABELS, LOSSES, OUTPUT, SEEN, ServedModel
 from allweather.runtimes.bundle.manifest import EngineName
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")
 HINTS = {"bf16": "bf16", "fp16": "f16"}  # arithmetic of what is not INT8; OpenVINO's own choice answers otherwise
 
 
-def repository(served: Sequence[Served], version: int) -> Mapping[str, bytes]:
+def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, bytes]:
     """The files of a repository by their path.
 
     Args:
@@ -36,7 +36,7 @@ def repository(served: Sequence[Served], version: int) -> Mapping[str, bytes]:
     return files
 
 
-def _single(network: Served) -> dict[str, object]:
+def _single(network: ServedModel) -> dict[str, object]:
     """One network. Its shape is left as it is, with any number of pictures: a pipeline refuses the shape "auto"."""
     return {
         "name": network.role,
@@ -49,7 +49,7 @@ def _single(network: Served) -> dict[str, object]:
     }
 
 
-def _pipeline(classifier: Served, predictor: Served) -> dict[str, object]:
+def _pipeline(classifier: ServedModel, predictor: ServedModel) -> dict[str, object]:
     """Both networks on one request. Pictures of two sizes are two inputs: no server resizes as `prepare` does."""
     sizes = [(network.input.height, network.input.width) for network in (classifier, predictor)]
     seen = INPUT if sizes[0] == sizes[1] else SEEN
@@ -64,7 +64,7 @@ def _pipeline(classifier: Served, predictor: Served) -> dict[str, object]:
     }
 
 
-def _node(network: Served, taken: str, given: str) -> dict[str, object]:
+def _node(network: ServedModel, taken: str, given: str) -> dict[str, object]:
     return {
         "name": network.role,
         "model_name": network.role,

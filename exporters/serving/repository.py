@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allweather.exporters.serving import ovms, triton
-from allweather.exporters.serving.models import Served, networks
+from allweather.exporters.serving.models import ServedModel, networks
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Precision, Role
 from allweather.runtimes.errors import OutputError, writing
@@ -125,7 +125,7 @@ def _there(out: Path) -> Repository | None:
         raise OutputError(f"cannot write {out}: its {MARKER} is damaged; name a new folder") from error
 
 
-def _version(bundle: Bundle, served: Served, version: int) -> Version:
+def _version(bundle: Bundle, served: ServedModel, version: int) -> Version:
     model = served.model
     return Version(
         role=served.role,

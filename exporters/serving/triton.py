@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from allweather.exporters.serving.models import BOTH, INPUT, LABELS, LOSSES, OUTPUT, SEEN, Served
+from allweather.exporters.serving.models import BOTH, INPUT, LABELS, LOSSES, OUTPUT, SEEN, ServedModel
 from allweather.runtimes.bundle.manifest import EngineName
 from allweather.runtimes.preprocess import InputSpec
 
@@ -18,7 +18,7 @@ ENGINES: tuple[EngineName, ...] = ("onnx",)
 LARGEST_BATCH = 32
 
 
-def repository(served: Sequence[Served], version: int) -> Mapping[str, bytes]:
+def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, bytes]:
     """The files of a repository by their path; one that ends in a slash is an empty folder.
 
     Args:
@@ -38,7 +38,7 @@ def repository(served: Sequence[Served], version: int) -> Mapping[str, bytes]:
     return files
 
 
-def _single(network: Served) -> str:
+def _single(network: ServedModel) -> str:
     labelled = network.role == "classifier"  # Triton's classification sorts by the highest: wrong for losses
     return (
         f'name: "{network.role}"\n'
@@ -50,7 +50,7 @@ def _single(network: Served) -> str:
     )
 
 
-def _ensemble(classifier: Served, predictor: Served) -> str:
+def _ensemble(classifier: ServedModel, predictor: ServedModel) -> str:
     """Both networks on one request. Pictures of two sizes are two inputs: no server resizes as `prepare` does."""
     seen = SEEN if _size(predictor.input) != _size(classifier.input) else INPUT
     inputs = _input(INPUT, classifier.input) + (_input(SEEN, predictor.input) if seen == SEEN else "")

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from allweather.exporters.tensorrt.build import Order, build
+from allweather.exporters.tensorrt.build import BuildConfig, build
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Model
-from allweather.runtimes.engines.registry import network_of
+from allweather.runtimes.engines.registry import compiled_model
 from allweather.runtimes.engines.tensorrt.cache import BuiltEngines, EngineKey, built_engines
 from allweather.runtimes.engines.tensorrt.cuda import open_cuda
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
@@ -39,7 +39,7 @@ class BuiltModel:
 
 
 def build_engines(
-    bundle: Bundle, flavour: str, watch: Watch = lambda share, step: None, clock: Callable[[], float] = time.monotonic
+    bundle: Bundle, variant: str, watch: Watch = lambda share, step: None, clock: Callable[[], float] = time.monotonic
 ) -> Sequence[BuiltModel]:
     """Builds every TensorRT model of a bundle that is not there yet.
 
@@ -57,7 +57,7 @@ def build_engines(
     models = [model for model in bundle.manifest.models if model.engine == "tensorrt"]
     if not models:
         raise EngineError(f"{bundle.path} has no model for TensorRT; export it with --engine tensorrt")
-    library = open_library(flavour)
+    library = open_library(variant)
     gpu = open_cuda().gpu()
     built = []
     for number, model in enumerate(models):
@@ -65,7 +65,7 @@ def build_engines(
         def step(share: float, name: str, number: int = number, model: Model = model) -> None:
             watch((number + share) / len(models), f"{model.role} {model.precision}: {name}")
 
-        network = network_of(bundle, model)
+        network = compiled_model(bundle, model)
         key, began = key_of(network, library, gpu), clock()
         anew = _ensured(built_engines(), library, key, network.graph, step)
         built.append(BuiltModel(model.role, model.precision, clock() - began if anew else 0.0, key))
@@ -83,8 +83,8 @@ def _ensured(there: BuiltEngines, library: Library, key: EngineKey, graph: bytes
             log.warning("%s; it is built anew", error)
         else:
             return False
-        order = Order(graph, key.precision, key.batch, key.architecture, there.timings(key))
-        done = build(library, order, watch)
+        build_config = BuildConfig(graph, key.precision, key.batch, key.architecture, there.timings(key))
+        done = build(library, build_config, watch)
         if done.timings:
             there.store_timings(key, done.timings)
         there.store(key, done.engine)

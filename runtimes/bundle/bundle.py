@@ -90,7 +90,7 @@ class Bundle:
         """Numbers that a network answers with for each picture."""
         return len(self.classes) if role == "classifier" else len(self.manifest.views)
 
-    def taken_by(self, role: Role) -> InputSpec:
+    def input_of(self, role: Role) -> InputSpec:
         """What a network takes.
 
         Raises:
@@ -125,7 +125,7 @@ class Bundle:
         shape = (self.manifest.golden_count, spec.height, spec.width, 3)
         return np.asarray(self._array(self.manifest.golden_frames, shape, "|u1"), np.uint8)
 
-    def golden_answers(self, model: Model) -> Floats:
+    def golden_outputs(self, model: Model) -> Floats:
         """The answers of `model` to the golden frames: float32 [n, C or V]."""
         shape = (self.manifest.golden_count, self.outputs(model.role))
         return np.asarray(self._array(model.golden, shape, "<f4"), np.float32)
@@ -187,7 +187,7 @@ def _zip_method(data: bytes) -> int:
     return zipfile.ZIP_DEFLATED
 
 
-def npy(array: npt.NDArray[np.uint8] | Floats) -> bytes:
+def npy_bytes(array: npt.NDArray[np.uint8] | Floats) -> bytes:
     """The bytes of an .npy file of `array`, in the one form that `Bundle` reads (C order, little-endian)."""
     kind = "|u1" if array.dtype == np.uint8 else "<f4"
     return _npy_head(array.shape, kind) + np.ascontiguousarray(array, kind).tobytes()

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `manifest.json`, schema version 1. Unknown keys are refused."""
+"""What a bundle says of itself: `manifest.json`, schema version 2. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from allweather.runtimes.errors import BundleError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 MAXIMUM_MANIFEST = 16 << 20  # bytes; a thousand classes with all reports take 0.2 MB
 MAXIMUM_COMMAS = 150_000  # bounds the parts; pydantic takes a kilobyte and 15 us to refuse each
@@ -125,7 +125,7 @@ class Calibration(_Strict):
     corrupted: Annotated[int, Field(ge=0)] = 0
 
 
-class LeftOut(_Strict):
+class Rejected(_Strict):
     """A model that was compiled and measured, and is not in the bundle.
 
     Attributes:
@@ -149,11 +149,11 @@ class Manifest(_Strict):
         predictor: what the predictor takes; None where there is none.
         policies: that were tuned; the first is what a perceiver does unless it is told otherwise.
         models: of each engine and role, the one to prefer first.
-        left_out: what the export measured and did not keep.
+        rejected: what the export measured and did not keep.
     """
 
     format: Literal["allweather-bundle"] = "allweather-bundle"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     arch: str
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=100_000)]
     input: Input
@@ -161,7 +161,7 @@ class Manifest(_Strict):
     predictor: Input | None = None
     policies: Annotated[tuple[Policy, ...], Field(max_length=64)] = ()
     models: Annotated[tuple[Model, ...], Field(min_length=1, max_length=64)]
-    left_out: Annotated[tuple[LeftOut, ...], Field(max_length=64)] = ()
+    rejected: Annotated[tuple[Rejected, ...], Field(max_length=64)] = ()
     golden_frames: FileName
     golden_count: Annotated[int, Field(ge=1, le=1024)]
     calibration: Calibration | None
@@ -191,10 +191,11 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
             f"{where}: {MANIFEST} is not of an allweather bundle; name a folder made by 'allweather export'"
         )
     version = raw.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA:
+    if isinstance(version, int) and version != SCHEMA and version > 0:
+        age, cure = ("a newer", "update allweather, or export") if version > SCHEMA else ("an older", "export it")
         raise BundleError(
-            f"{where}: made by a newer allweather (bundle schema {str(version)[:20]}; this one reads {SCHEMA}); "
-            "update allweather, or export again with this one"
+            f"{where}: made by {age} allweather (bundle schema {str(version)[:20]}; this one reads {SCHEMA}); "
+            f"{cure} again with this one"
         )
     try:
         manifest = Manifest.model_validate_json(text, strict=True)

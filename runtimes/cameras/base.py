@@ -97,7 +97,7 @@ class Camera(ABC):
         """How it is; for any thread. A file or folder is there, or could not have been opened."""
         return CameraState(self.name, "ended" if self._closed else "live", connections=1)
 
-    def freshest(self, frame: Frame) -> Frame:
+    def latest(self, frame: Frame) -> Frame:
         """The frame to look at in place of one that was read and has waited since: a newer one, where it is live."""
         return frame
 

@@ -84,7 +84,7 @@ def decode(data: bytes) -> Image | None:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether the end is there: cv2 fills what a truncated JPEG lacks with grey and calls it an image."""
+    """Whether the end is there: cv2 fills what a truncated JPEG lacks with gray and calls it an image."""
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # the picture's end comes after its start
     if data.startswith(b"\x89PNG"):

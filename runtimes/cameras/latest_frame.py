@@ -8,7 +8,7 @@ from types import TracebackType
 from allweather.runtimes.types import Frame
 
 
-class Mailbox:
+class LatestFrame:
     """Holds the newest frame. `put` never waits and replaces a frame that nobody took.
 
     The writing thread fills it inside `with`; leaving that block ends the mailbox and keeps the exception that left it.
@@ -27,7 +27,7 @@ class Mailbox:
         self._changed = threading.Condition()
         self._frame: Frame | None = None
 
-    def __enter__(self) -> Mailbox:
+    def __enter__(self) -> LatestFrame:
         return self
 
     def __exit__(

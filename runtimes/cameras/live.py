@@ -11,7 +11,7 @@ from contextlib import closing
 import numpy as np
 
 from allweather.runtimes.cameras.base import Camera, CameraState, Capture, Phase, frames_of
-from allweather.runtimes.cameras.latest_frame import Mailbox
+from allweather.runtimes.cameras.latest_frame import LatestFrame
 from allweather.runtimes.errors import CameraError, StalledError
 from allweather.runtimes.types import Drops, Frame
 
@@ -85,7 +85,7 @@ class LiveCamera(Camera):
         """Frames that never reached a reader, by cause."""
         return self._past.plus(self._connection.drops) if self._connection else self._past
 
-    def freshest(self, frame: Frame) -> Frame:
+    def latest(self, frame: Frame) -> Frame:
         """The newest frame, in place of one that was read before."""
         newer = self._connection.mailbox.take(0) if self._connection else None
         if newer is None:
@@ -186,7 +186,7 @@ class _Connection:
         clock: Callable[[], float],
         period: float | None,
     ) -> None:
-        self.mailbox = Mailbox()
+        self.mailbox = LatestFrame()
         self.capture: Capture | None = None
         self.finished = False  # the frames came to the end that they were to come to
         self.next_index = self._first = first

@@ -19,7 +19,7 @@ from allweather.runtimes.cameras.opencv import (
     open_video,
 )
 from allweather.runtimes.cameras.playback import PacedCapture
-from allweather.runtimes.cameras.reconnect import Stream
+from allweather.runtimes.cameras.reconnect import StreamConnector
 from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.types import Image
 
@@ -69,7 +69,7 @@ def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable
         return LiveCamera(partial(open_pipeline, source, name), name, clock=clock)
     if _STREAM.match(source):
         need_ffmpeg(name)
-        return LiveCamera(Stream(source, name), name, clock=clock)
+        return LiveCamera(StreamConnector(source, name), name, clock=clock)
     if source.isdecimal() or source.startswith("/dev/"):
         return LiveCamera(partial(open_device, source), name, clock=clock)
     if source:  # as a path, "" is the working folder

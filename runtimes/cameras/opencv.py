@@ -70,7 +70,7 @@ class OpenCvCapture:
         """The frame as uint8 [H, W, 3] RGB; None when it is damaged.
 
         Raises:
-            CameraError: the source gives pixels that are not 8 bits deep, or neither grey nor coloured.
+            CameraError: the source gives pixels that are not 8 bits deep, or neither gray nor colored.
         """
         try:
             fine, image = self._video.retrieve()

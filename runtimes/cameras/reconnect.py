@@ -12,7 +12,7 @@ SLOWER, AT_LEAST = 3.0, 1.5  # times the longest opening so far; seconds
 PATIENT_AFTER = 4  # attempts in vain, and after 8, 16, ... of them
 
 
-class Stream:
+class StreamConnector:
     """Connects to a stream, as `LiveCamera` asks for it.
 
     An attempt that began while the camera was ill may wait for an answer long after it is well again. So, once the

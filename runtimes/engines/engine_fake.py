@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.registry import CompiledModel, Engine
 from allweather.runtimes.types import Floats, Image
 
 
@@ -16,7 +16,7 @@ def probe() -> str:
     return "1"
 
 
-def start(network: Network) -> Engine:
+def start(network: CompiledModel) -> Engine:
     """A fake engine with as many classes as the network."""
     return FakeEngine(network.outputs)
 
@@ -33,8 +33,8 @@ class FakeEngine:
     def __init__(self, classes: int, seconds: float = 0.0, sleep: Callable[[float], None] = time.sleep) -> None:
         self._classes, self._seconds, self._sleep = classes, seconds, sleep
 
-    def run(self, images: Image) -> Floats:
-        """See `Engine.run`."""
+    def infer(self, images: Image) -> Floats:
+        """See `Engine.infer`."""
         if self._seconds:
             self._sleep(self._seconds * len(images))
         brightness = images.reshape(len(images), -1).mean(axis=1) / 256

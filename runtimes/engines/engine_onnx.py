@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.registry import CompiledModel, Engine
 from allweather.runtimes.errors import DependencyError, EngineError, first_line
 from allweather.runtimes.types import Floats, Image
 
@@ -30,7 +30,7 @@ def probe() -> str:
     return str(onnxruntime.__version__)
 
 
-def start(network: Network) -> Engine:
+def start(network: CompiledModel) -> Engine:
     """Compiles a network; it takes any batch size.
 
     Raises:
@@ -50,7 +50,7 @@ class OnnxEngine:
             Q/DQ graphs otherwise; slower. But fp16: between its nodes ONNX Runtime goes on in fp32 on a CPU.
     """
 
-    def __init__(self, network: Network, *, literally: bool = False) -> None:
+    def __init__(self, network: CompiledModel, *, literally: bool = False) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -69,8 +69,8 @@ class OnnxEngine:
             raise EngineError("onnx: the model has not one input and one output; export it again")
         self._input = self._session.get_inputs()[0].name
 
-    def run(self, images: Image) -> Floats:
-        """See `Engine.run`."""
+    def infer(self, images: Image) -> Floats:
+        """See `Engine.infer`."""
         try:
             (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
             return np.asarray(logits, np.float32)

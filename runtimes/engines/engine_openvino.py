@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from allweather.runtimes.engines.openvino import OpenvinoEngine, probe_device
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.registry import CompiledModel, Engine
 
 
 def probe() -> str:
@@ -15,7 +15,7 @@ def probe() -> str:
     return probe_device("CPU")
 
 
-def start(network: Network) -> Engine:
+def start(network: CompiledModel) -> Engine:
     """Compiles a network.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.registry import CompiledModel, Engine
 from allweather.runtimes.engines.tensorrt.session import probe_session, start_session
 
 
@@ -15,7 +15,7 @@ def probe() -> str:
     return probe_session("tensorrt")
 
 
-def start(network: Network) -> Engine:
+def start(network: CompiledModel) -> Engine:
     """Runs the engine that 'allweather build' made of a network on this device.
 
     Raises:

@@ -79,10 +79,10 @@ def read_signature(text: bytes, where: str) -> Signature:
     said = _parsed(text, where)
     try:
         (taken,), (given,) = said["inputs"], said["outputs"]
-        _, height, width, colours = map(int, taken["shape"])
+        _, height, width, colors = map(int, taken["shape"])
         _, outputs = map(int, given["shape"])
         kinds = (taken["datatype"], given["datatype"])
-        found = Signature(str(taken["name"]), str(given["name"]), (height, width, colours), outputs)
+        found = Signature(str(taken["name"]), str(given["name"]), (height, width, colors), outputs)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise EngineError(f"{where}: has not one input of pictures and one output of numbers; {ADVICE}") from error
     if kinds != ("UINT8", "FP32"):

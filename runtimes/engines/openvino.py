@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allweather.runtimes.engines.openvino_cache import compiled_before
-from allweather.runtimes.engines.registry import Network
+from allweather.runtimes.engines.openvino_cache import cached_blob
+from allweather.runtimes.engines.registry import CompiledModel
 from allweather.runtimes.errors import DependencyError, EngineError, printable
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
@@ -58,7 +58,7 @@ class OpenvinoEngine:
         device: "CPU", "GPU" or "NPU".
     """
 
-    def __init__(self, network: Network, device: str) -> None:
+    def __init__(self, network: CompiledModel, device: str) -> None:
         import openvino
 
         if not network.graph.startswith(b"<?xml"):  # it also reads ONNX, and with that any file ONNX names
@@ -71,8 +71,8 @@ class OpenvinoEngine:
         self._picture, self._answer = self._one.get_input_tensor().data, self._one.get_output_tensor().data
         self._side_by_side: openvino.AsyncInferQueue | None = None
 
-    def run(self, images: Image) -> Floats:
-        """See `Engine.run`."""
+    def infer(self, images: Image) -> Floats:
+        """See `Engine.infer`."""
         images = np.ascontiguousarray(images)
         answers = np.empty((len(images), self._network.outputs), np.float32)
         # what does not fill all streams is sooner done by all cores
@@ -138,11 +138,11 @@ class OpenvinoEngine:
         name = self._core.get_property(self._device, "FULL_DEVICE_NAME")
         parts = (content, sorted(options.items()), self._openvino.__version__, self._device, name, this_device().line())
         try:
-            blob = compiled_before(parts, compile_now)
+            blob = cached_blob(parts, compile_now)
             if not new:
                 with suppress(RuntimeError):  # whole, but not to a device's liking: its driver is another now
                     return self._core.import_model(io.BytesIO(blob), self._device, options)
-                compiled_before(parts, compile_now, refused=True)
+                cached_blob(parts, compile_now, refused=True)
             return new[0]
         except RuntimeError as error:
             raise EngineError(f"openvino refuses the model: {_line(error)}; export it again") from error

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from allweather.runtimes.errors import EngineError, OutputError
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.system.private_folder import cache_folder, make_private, refuse_open
+from allweather.runtimes.system.private_folder import cache_folder, check_private, make_private
 
 CACHE_BYTES = 1 << 30  # of entries that are kept; those used longest ago go first
 DIGEST = hashlib.sha256().digest_size
 
 
-def compiled_before(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, refused: bool = False) -> bytes:
+def cached_blob(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, refused: bool = False) -> bytes:
     """What was compiled for these parts, from the cache or now.
 
     Args:
@@ -30,7 +30,7 @@ def compiled_before(parts: tuple[object, ...], compile_now: Callable[[], bytes],
     folder = cache_folder("openvino")
     path = folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
     try:
-        refuse_open(folder.parent, folder)
+        check_private(folder.parent, folder)
         make_private(folder)
     except (EngineError, OSError):
         return compile_now()

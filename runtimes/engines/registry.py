@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Network:
+class CompiledModel:
     """A compiled network as it lies in a bundle.
 
     Attributes:
@@ -54,7 +54,7 @@ class Network:
 class Engine(Protocol):
     """Runs one network. Not for use by several threads at once."""
 
-    def run(self, images: Image) -> Floats:
+    def infer(self, images: Image) -> Floats:
         """uint8 [n, h, w, 3], RGB, n >= 1 -> float32 [n, outputs], the caller's to keep.
 
         Raises:
@@ -118,9 +118,9 @@ def open_engine(
         raise EngineError(
             f"unknown engine {engine!r}; choose one of {', '.join(name for name in names() if name != 'fake')}"
         )
-    taken = bundle.taken_by(role)
+    taken = bundle.input_of(role)
     if engine == "fake":
-        return _module("fake").start(Network(b"", b"", "fp32", taken, bundle.outputs(role))), None
+        return _module("fake").start(CompiledModel(b"", b"", "fp32", taken, bundle.outputs(role))), None
     reasons: list[str] = []
     unbuilt: list[str] = []
     for model in _candidates(bundle, engine, precision, role):
@@ -148,7 +148,7 @@ def open_engine(
     raise EngineError(f"no engine here can run {bundle.path}: {told}")
 
 
-def answer_all(engine: Engine, images: Image) -> Floats:
+def infer_all(engine: Engine, images: Image) -> Floats:
     """Runs an engine over prepared pictures in batches.
 
     Args:
@@ -158,7 +158,7 @@ def answer_all(engine: Engine, images: Image) -> Floats:
     Returns:
         float32 [n, C].
     """
-    return np.concatenate([engine.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+    return np.concatenate([engine.infer(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
 
 
 def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role: Role) -> list[Model]:
@@ -172,33 +172,33 @@ def _candidates(bundle: Bundle, engine: str | None, precision: str | None, role:
     return sorted(fitting, key=lambda model: PREFERENCE.index(model.engine))  # stable: see `Manifest.models`
 
 
-def network_of(bundle: Bundle, model: Model, threads: int | None = None) -> Network:
+def compiled_model(bundle: Bundle, model: Model, threads: int | None = None) -> CompiledModel:
     """A model of a bundle as engines take it.
 
     Raises:
         BundleError: it is damaged.
     """
-    return Network(
+    return CompiledModel(
         graph=bundle.read(model.file),
         weights=bundle.read(model.weights) if model.weights else b"",
         precision=model.precision,
-        input=bundle.taken_by(model.role),
+        input=bundle.input_of(model.role),
         outputs=bundle.outputs(model.role),
         threads=threads,
     )
 
 
 def _start(bundle: Bundle, model: Model, engine: str, threads: int | None) -> Engine:
-    started: Engine = _module(engine).start(network_of(bundle, model, threads))
+    started: Engine = _module(engine).start(compiled_model(bundle, model, threads))
     return started
 
 
 def _replay(bundle: Bundle, model: Model, engine: Engine) -> None:
     """Runs the golden frames, one by one as the loop does, and compares."""
-    frames, wanted, taken = bundle.golden_frames(), bundle.golden_answers(model), bundle.taken_by(model.role)
+    frames, wanted, taken = bundle.golden_frames(), bundle.golden_outputs(model), bundle.input_of(model.role)
     differences = []
     for frame, logits in zip(frames, wanted.astype(np.float64), strict=True):
-        got = engine.run(taken.prepare(frame)[None])
+        got = engine.infer(taken.prepare(frame)[None])
         if got.shape != (1, len(logits)):
             raise BundleError(f"{bundle.path}: {model.file} gives {list(got.shape)} logits, not {[1, len(logits)]}")
         with np.errstate(invalid="ignore"):  # nan, and infinity less infinity, count as different

@@ -59,13 +59,13 @@ class RemoteEngine:
             raise EngineError(f"{self._where}: {first_line(error)}; check the name of the host") from error
         try:
             self._signature = kserve.read_signature(self._ask("GET", self._path, b"", {}, kserve.HEAD), self._where)
-            self._refuse_other(spec, outputs)
+            self._check_signature(spec, outputs)
         except EngineError:
             self.close()
             raise
 
-    def run(self, images: Image) -> Floats:
-        """See `Engine.run`.
+    def infer(self, images: Image) -> Floats:
+        """See `Engine.infer`.
 
         Raises:
             EngineError: the server refuses, answers something else, or is gone.
@@ -81,7 +81,7 @@ class RemoteEngine:
         self._connection.close()
         self._socket = None
 
-    def _refuse_other(self, spec: InputSpec, outputs: int) -> None:
+    def _check_signature(self, spec: InputSpec, outputs: int) -> None:
         wanted = (spec.height, spec.width, 3)
         fits = all(size in (-1, side) for size, side in zip(self._signature.picture, wanted, strict=True))
         if not fits or self._signature.outputs != outputs:

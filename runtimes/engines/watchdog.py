@@ -22,7 +22,7 @@ RESTARTS_MOST, RESTARTS_WITHIN = 5, 60.0  # more restarts in so many seconds, or
 CLOSING_SECONDS = 1.0
 
 
-class GuardedEngine:
+class WatchdogEngine:
     """Runs an engine in a thread of its own and starts another one when it hangs or fails.
 
     The call that met the trouble raises; the next one is answered by the new engine. A thread that hangs in a driver
@@ -52,8 +52,8 @@ class GuardedEngine:
         self._closed = False
         self._worker = _Worker(lambda: engine, name)
 
-    def run(self, images: Image) -> Floats:
-        """See `Engine.run`.
+    def infer(self, images: Image) -> Floats:
+        """See `Engine.infer`.
 
         Raises:
             EngineError: it failed or hung; another one is there for the next call.
@@ -64,7 +64,7 @@ class GuardedEngine:
         size = len(images)
         limit = self._usual if size in self._worker.known else AGAIN_SECONDS if size in self._known else FIRST_SECONDS
         try:
-            answer = self._worker.run(images, limit)
+            answer = self._worker.infer(images, limit)
         except EngineError as error:
             self._restart(error)
             raise
@@ -109,7 +109,7 @@ class _Worker:
         self._thread = threading.Thread(target=self._serve, name=f"engine {name}", daemon=True)
         self._thread.start()
 
-    def run(self, images: Image, limit: float) -> Floats:
+    def infer(self, images: Image, limit: float) -> Floats:
         self._asked.put(images)
         try:
             answer = self._answers.get(timeout=limit)
@@ -139,7 +139,7 @@ class _Worker:
         try:
             while (images := self._asked.get()) is not None:
                 try:
-                    self._answers.put(engine.run(images))
+                    self._answers.put(engine.infer(images))
                 except Exception as error:  # noqa: BLE001 -- it belongs to whoever asked
                     self._answers.put(error)
         finally:

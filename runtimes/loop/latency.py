@@ -18,7 +18,7 @@ _BINS = math.ceil(math.log(LARGEST / SMALLEST) / _LOG_RATIO)  # 1037: 8 kB, what
 
 
 @dataclass(frozen=True)
-class Spread:
+class LatencySummary:
     """How durations are spread, in seconds. Count, minimum, mean and maximum are exact.
 
     Attributes:
@@ -124,11 +124,11 @@ class Quantiles:
             counts.append(self.count if bound >= self._maximum else seen)
         return counts
 
-    def spread(self) -> Spread | None:
+    def summary(self) -> LatencySummary | None:
         """A frozen summary; None when nothing was added."""
         if not self.count:
             return None
-        return Spread(
+        return LatencySummary(
             count=self.count,
             minimum=self._minimum,
             mean=self._clamp(self._sum / self.count),  # a rounded sum could leave the range by an ulp

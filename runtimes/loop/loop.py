@@ -11,7 +11,7 @@ from typing import Protocol
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.errors import EngineError, NoAnswerError, OutputError, UsageError
-from allweather.runtimes.loop.stats import LoopReport, Tally
+from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Drops, Frame
@@ -27,7 +27,7 @@ class Decider(Protocol):
     def turn(self) -> AbstractContextManager[object]:
         """In a `with` block nobody else decides."""
 
-    def worthwhile(self, frame: Frame) -> bool:
+    def can_meet_deadline(self, frame: Frame) -> bool:
         """Whether a decision on the frame would come before its deadline, or none on any frame would."""
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
@@ -48,8 +48,8 @@ class FunctionDecider:
         """See `Decider.turn`."""
         return nullcontext()
 
-    def worthwhile(self, frame: Frame) -> bool:
-        """See `Decider.worthwhile`."""
+    def can_meet_deadline(self, frame: Frame) -> bool:
+        """See `Decider.can_meet_deadline`."""
         return True
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
@@ -58,7 +58,7 @@ class FunctionDecider:
 
 
 def watch(
-    camera: Camera, decider: Decider, *, region: Region | None = None, tally: Tally | None = None
+    camera: Camera, decider: Decider, *, region: Region | None = None, stats: LoopStats | None = None
 ) -> Generator[tuple[Frame, Decision], None, None]:
     """Decides on the frames of a camera, as fast as they are asked for.
 
@@ -85,22 +85,22 @@ def watch(
         StalledError: camera or engine hangs for good.
         UsageError: the region does not lie inside the frame.
     """
-    tally = tally or Tally()
-    camera.on_wake = tally.turn
+    stats = stats or LoopStats()
+    camera.on_wake = stats.turn
     expected: int | None = None  # before the first frame of this loop nothing was passed over by it
     failures, hurried = 0, False
     with closing(iter(camera)) as frames:
         while True:
-            began = tally.clock()
+            began = stats.clock()
             read = next(frames, None)
             if read is None:
                 return
             if not camera.live:
-                tally.captured(tally.clock() - began)
+                stats.captured(stats.clock() - began)
             with decider.turn():
-                frame = camera.freshest(read)
-                if camera.live and not hurried and not decider.worthwhile(frame):
-                    tally.pass_over(Drops(late=1))
+                frame = camera.latest(read)
+                if camera.live and not hurried and not decider.can_meet_deadline(frame):
+                    stats.pass_over(Drops(late=1))
                     hurried = True
                     continue
                 seen = Frame(region.crop(frame.image), frame.index, frame.captured) if region else frame
@@ -113,11 +113,11 @@ def watch(
                         raise
                     if failures <= FAILURES_MOST:
                         logger.warning("no decision on frame %d: %s", frame.index, error)
-                    tally.pass_over(Drops(engine=1))
+                    stats.pass_over(Drops(engine=1))
                     continue
             failures, hurried = 0, False
             expected = frame.index + 1
-            tally.add(decision)
+            stats.add(decision)
             yield frame, decision
 
 
@@ -128,7 +128,7 @@ def run(
     *,
     region: Region | None = None,
     limit: int | None = None,
-    tally: Tally | None = None,
+    stats: LoopStats | None = None,
 ) -> LoopReport:
     """Watches a camera and hands every decision to the sinks, until the frames end.
 
@@ -152,19 +152,19 @@ def run(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
-    tally = tally or Tally()
-    tally.start(lambda: camera.skipped)
+    stats = stats or LoopStats()
+    stats.start(lambda: camera.skipped)
     try:
-        with camera, _open(sinks), closing(watch(camera, decider, region=region, tally=tally)) as decisions:
+        with camera, _open(sinks), closing(watch(camera, decider, region=region, stats=stats)) as decisions:
             for count, (frame, decision) in enumerate(decisions, start=1):
-                began = tally.clock()
+                began = stats.clock()
                 _write(sinks, frame, decision, region)
-                tally.wrote(tally.clock() - began)
+                stats.wrote(stats.clock() - began)
                 if count == limit:
                     break
     except Ended:
         logger.info("ended on request")
-    return tally.report()
+    return stats.report()
 
 
 def _write(sinks: Sequence[Sink], frame: Frame, decision: Decision, region: Region | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.signals import Interrupts
-from allweather.runtimes.loop.stats import LoopReport, Tally
+from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import CallbackSink, Ended, Sink
@@ -19,16 +19,16 @@ ENDING_SECONDS = 5.0  # for the loops of several cameras to end after the first 
 
 
 @dataclass(frozen=True)
-class Watched:
+class CameraLoop:
     """One camera with what its decisions go to."""
 
     camera: Camera
     sinks: Sequence[Sink]
-    tally: Tally
+    stats: LoopStats
 
 
-def run_all(
-    watched: Sequence[Watched],
+def run_cameras(
+    loops: Sequence[CameraLoop],
     perceiver: Perceiver,
     *,
     region: Region | None,
@@ -50,12 +50,12 @@ def run_all(
     Raises:
         AllweatherError: what ended one of the loops; the others are ended, too.
     """
-    if len(watched) == 1:
-        only = watched[0]
+    if len(loops) == 1:
+        only = loops[0]
         with Interrupts(perceiver, watch) as interrupts:
             sinks = [*only.sinks, interrupts]
-            run(only.camera, interrupts, sinks, region=region, limit=limit, tally=only.tally)
-        return [only.tally.report()], interrupts.received
+            run(only.camera, interrupts, sinks, region=region, limit=limit, stats=only.stats)
+        return [only.stats.report()], interrupts.received
     errors: list[BaseException] = []
     ended, telling = threading.Event(), threading.Lock()
 
@@ -63,17 +63,15 @@ def run_all(
         with telling:
             watch(frame, decision)
 
-    def loop(one: Watched) -> None:
+    def loop(one: CameraLoop) -> None:
         try:
             sinks = [*one.sinks, CallbackSink(tell)]
-            run(one.camera, perceiver, sinks, region=region, limit=limit, tally=one.tally)
+            run(one.camera, perceiver, sinks, region=region, limit=limit, stats=one.stats)
         except BaseException as error:  # noqa: BLE001 -- raised again by the thread that waits
             errors.append(error)
             ended.set()
 
-    threads = [
-        threading.Thread(target=loop, args=(one,), name=f"loop {one.camera.name}", daemon=True) for one in watched
-    ]
+    threads = [threading.Thread(target=loop, args=(one,), name=f"loop {one.camera.name}", daemon=True) for one in loops]
     with Interrupts(perceiver, watch) as interrupts:
         for thread in threads:
             thread.start()
@@ -84,11 +82,11 @@ def run_all(
             interrupts.close()
         except Ended:
             interrupts.close()
-        closing = [threading.Thread(target=one.camera.close, daemon=True) for one in watched]
+        closing = [threading.Thread(target=one.camera.close, daemon=True) for one in loops]
         for closer in closing:  # at once: each may wait for a driver that hangs
             closer.start()
         for thread in (*closing, *threads):  # a loop ends with the frame it decides on
             thread.join(ENDING_SECONDS)
     if errors:
         raise errors[0]
-    return [one.tally.report() for one in watched], interrupts.received
+    return [one.stats.report() for one in loops], interrupts.received

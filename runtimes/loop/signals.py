@@ -43,9 +43,9 @@ class Interrupts(Sink):
         """The decider's."""
         return self._decider.turn()
 
-    def worthwhile(self, frame: Frame) -> bool:
+    def can_meet_deadline(self, frame: Frame) -> bool:
         """What the decider says."""
-        return self._decider.worthwhile(frame)
+        return self._decider.can_meet_deadline(frame)
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
         """The decision; from its beginning signals wait."""

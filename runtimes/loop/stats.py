@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from allweather.runtimes.loop.latency import Quantiles, Spread
+from allweather.runtimes.loop.latency import LatencySummary, Quantiles
 from allweather.runtimes.types import Decision, Drops, StageTimes
 
 
@@ -34,10 +34,10 @@ class LoopReport:
     late: int
     drops: Drops
     seconds: float
-    decision_time: Spread | None
-    frame_age: Spread | None
-    stages: Mapping[str, Spread]
-    looks: tuple[tuple[int, int], ...]
+    decision_time: LatencySummary | None
+    frame_age: LatencySummary | None
+    stages: Mapping[str, LatencySummary]
+    views_run: tuple[tuple[int, int], ...]
 
     @property
     def decisions_per_second(self) -> float:
@@ -45,13 +45,13 @@ class LoopReport:
         return self.decided / self.seconds if self.seconds > 0 else 0.0
 
     @property
-    def mean_looks(self) -> float:
+    def mean_views(self) -> float:
         """Views a decision; 0 for an empty run."""
-        return sum(count * frames for count, frames in self.looks) / self.decided if self.decided else 0.0
+        return sum(count * frames for count, frames in self.views_run) / self.decided if self.decided else 0.0
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """How a loop is just now.
 
     Attributes:
@@ -63,7 +63,7 @@ class Beat:
     decided: float | None
 
 
-class Tally:
+class LoopStats:
     """Counts what becomes of the frames of one run, in bounded memory. One thread counts, any may ask.
 
     Args:
@@ -124,9 +124,9 @@ class Tally:
         with self._lock:
             self._stages["sink"].add(seconds)
 
-    def beat(self) -> Beat:
+    def heartbeat(self) -> Heartbeat:
         """How the loop is just now."""
-        return Beat(self._turned, self._decided)
+        return Heartbeat(self._turned, self._decided)
 
     def at_most(self, bounds: Sequence[float]) -> tuple[list[int], list[int]]:
         """How many decisions took at most so many seconds, and how many frames were at most so old; for each bound."""
@@ -138,15 +138,15 @@ class Tally:
         with self._lock:
             drops = self._drops().plus(self._passed)
             decided = self._decision_time.count
-            spreads = {name: each.spread() for name, each in self._stages.items()}
+            spreads = {name: each.summary() for name, each in self._stages.items()}
             return LoopReport(
                 frames=decided + drops.total,
                 decided=decided,
                 late=self._late,
                 drops=drops,
                 seconds=self.clock() - self._started,
-                decision_time=self._decision_time.spread(),
-                frame_age=self._frame_age.spread(),
-                stages={name: spread for name, spread in spreads.items() if spread},
-                looks=tuple(sorted(self._looks.items())),
+                decision_time=self._decision_time.summary(),
+                frame_age=self._frame_age.summary(),
+                stages={name: summary for name, summary in spreads.items() if summary},
+                views_run=tuple(sorted(self._looks.items())),
             )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from allweather.runtimes.monitor.preview import Channel
+from allweather.runtimes.monitor.preview import LivePreview
 
 TURNED_SECONDS = 10.0  # a loop that has neither decided nor woken for so long hangs
 DECIDED_SECONDS = 5.0  # one that has not decided for so long serves nobody, though it may be alive
@@ -30,17 +30,17 @@ class Health:
     troubles: tuple[str, ...]
 
 
-def health(channels: Sequence[Channel]) -> Health:
+def health(previews: Sequence[LivePreview]) -> Health:
     """How the loops of some channels are now."""
     alive, serving, troubles = True, True, []
-    for channel in channels:
-        state, beat, now = channel.camera.state, channel.tally.beat(), channel.tally.clock()
+    for preview in previews:
+        state, heartbeat, now = preview.camera.state, preview.stats.heartbeat(), preview.stats.clock()
         if state.phase == "ended":
             continue
-        silent = now - (beat.turned if beat.decided is None else beat.decided)
-        if now - beat.turned > TURNED_SECONDS:
+        silent = now - (heartbeat.turned if heartbeat.decided is None else heartbeat.decided)
+        if now - heartbeat.turned > TURNED_SECONDS:
             alive = serving = False
-            troubles.append(f"{state.name}: the loop has hung for {now - beat.turned:.0f} s")
+            troubles.append(f"{state.name}: the loop has hung for {now - heartbeat.turned:.0f} s")
         elif state.phase != "live":
             serving = False
             troubles.append(f"{state.name}: {state.trouble or 'not connected yet'}")
@@ -50,7 +50,7 @@ def health(channels: Sequence[Channel]) -> Health:
     return Health(alive, serving, tuple(troubles))
 
 
-class Supervised:
+class SystemdNotifier:
     """Tells systemd that the program is ready, and as long as it is alive (`Type=notify`, `WatchdogSec=`).
 
     Does nothing where no supervisor asked for it. A context manager.
@@ -60,15 +60,15 @@ class Supervised:
         environment: where the supervisor says how it wants to be told.
     """
 
-    def __init__(self, channels: Sequence[Channel], environment: Mapping[str, str] = os.environ) -> None:
-        self._channels = channels
+    def __init__(self, previews: Sequence[LivePreview], environment: Mapping[str, str] = os.environ) -> None:
+        self._channels = previews
         self._address = environment.get("NOTIFY_SOCKET", "")
         limit = environment.get("WATCHDOG_USEC", "")
         self._every = int(limit) / 3e6 if limit.isdecimal() and int(limit) else 0.0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Supervised:
+    def __enter__(self) -> SystemdNotifier:
         """Says that the program is ready."""
         if self._address:
             self._tell("READY=1")

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 
 from allweather.runtimes.cameras.base import Camera
-from allweather.runtimes.loop.stats import Tally
+from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
@@ -22,7 +22,7 @@ QUALITY = 80  # of JPEG
 BOUNDS = tuple(0.0005 * 2 ** (step / 2) for step in range(25))  # seconds: 0.5 ms to 2 s, of the histogram
 
 
-class Channel(Sink):
+class LivePreview(Sink):
     """Keeps the newest frame for any number of viewers. For the loop it costs two assignments.
 
     Args:
@@ -31,8 +31,8 @@ class Channel(Sink):
         budget: of its decisions.
     """
 
-    def __init__(self, camera: Camera, tally: Tally, budget: Budget) -> None:
-        self.camera, self.tally = camera, tally
+    def __init__(self, camera: Camera, stats: LoopStats, budget: Budget) -> None:
+        self.camera, self.stats = camera, stats
         self._budget = budget
         self._newest: tuple[Frame, Decision, Region | None] | None = None
         self._number = 0
@@ -73,8 +73,8 @@ class Channel(Sink):
 
     def snapshot(self) -> Mapping[str, Any]:
         """All that the page shows but the picture, as plain values; infinity is None."""
-        report, newest = self.tally.report(), self._newest
-        times, ages = self.tally.at_most(BOUNDS)
+        report, newest = self.stats.report(), self._newest
+        times, ages = self.stats.at_most(BOUNDS)
         return {
             "camera": asdict(self.camera.state),
             "budget": number(self._budget.seconds),
@@ -82,7 +82,7 @@ class Channel(Sink):
             "late": report.late,
             "drops": asdict(report.drops),
             "rate": report.decisions_per_second,
-            "looks": list(report.looks),
+            "looks": list(report.views_run),
             "bounds": list(BOUNDS),
             "decision_times": times,
             "frame_ages": ages,

@@ -12,7 +12,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from allweather.runtimes.monitor.preview import BOUNDS, Channel
+from allweather.runtimes.monitor.preview import BOUNDS, LivePreview
 
 
 class LoopCollector:
@@ -22,42 +22,42 @@ class LoopCollector:
         channels: one a camera.
     """
 
-    def __init__(self, channels: Sequence[Channel]) -> None:
-        self._channels = channels
+    def __init__(self, previews: Sequence[LivePreview]) -> None:
+        self._channels = previews
 
     def collect(self) -> Iterator[Metric]:
         """The metrics as they are now."""
         decisions = CounterMetricFamily("allweather_decisions", "Frames decided on.", labels=["camera"])
         late = CounterMetricFamily("allweather_late_decisions", "Decisions after their deadline.", labels=["camera"])
         drops = CounterMetricFamily("allweather_drops", "Frames not decided on, by cause.", labels=["camera", "cause"])
-        looks = CounterMetricFamily("allweather_looks", "Views run.", labels=["camera"])
+        views_run = CounterMetricFamily("allweather_looks", "Views run.", labels=["camera"])
         up = GaugeMetricFamily("allweather_camera_up", "Whether frames come.", labels=["camera"])
         times = HistogramMetricFamily("allweather_decision_seconds", "Time a decision took.", labels=["camera"])
         ages = HistogramMetricFamily(
             "allweather_frame_age_seconds", "Age of a frame when it was decided on.", labels=["camera"]
         )
-        names = [channel.camera.name for channel in self._channels]
-        for number, channel in enumerate(self._channels):
-            name, report = names[number], channel.tally.report()
+        names = [preview.camera.name for preview in self._channels]
+        for number, preview in enumerate(self._channels):
+            name, report = names[number], preview.stats.report()
             if names.count(name) > 1:  # the same source twice: labels have to differ
                 name = f"{name} #{number}"
             decisions.add_metric([name], report.decided)
             late.add_metric([name], report.late)
-            looks.add_metric([name], sum(count * frames for count, frames in report.looks))
+            views_run.add_metric([name], sum(count * frames for count, frames in report.views_run))
             for cause, count in vars(report.drops).items():
                 drops.add_metric([name, cause], count)
-            up.add_metric([name], channel.camera.state.phase == "live")
-            for family, counts, spread in zip(
-                (times, ages), channel.tally.at_most(BOUNDS), (report.decision_time, report.frame_age), strict=True
+            up.add_metric([name], preview.camera.state.phase == "live")
+            for family, counts, summary in zip(
+                (times, ages), preview.stats.at_most(BOUNDS), (report.decision_time, report.frame_age), strict=True
             ):
-                total = spread.count if spread else 0
+                total = summary.count if summary else 0
                 buckets = [(f"{bound:.6g}", float(count)) for bound, count in zip(BOUNDS, counts, strict=True)]
-                family.add_metric([name], [*buckets, ("+Inf", total)], spread.mean * total if spread else 0.0)
-        yield from (decisions, late, drops, looks, up, times, ages)
+                family.add_metric([name], [*buckets, ("+Inf", total)], summary.mean * total if summary else 0.0)
+        yield from (decisions, late, drops, views_run, up, times, ages)
 
 
-def metrics_text(channels: Sequence[Channel]) -> bytes:
+def metrics_text(previews: Sequence[LivePreview]) -> bytes:
     """The metrics of some cameras in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(LoopCollector(channels))
+    registry.register(LoopCollector(previews))
     return generate_latest(registry)

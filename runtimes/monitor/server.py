@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.monitor.health import health
-from allweather.runtimes.monitor.preview import Channel
+from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.monitor.prometheus import metrics_text
 
 STREAMS_MOST = 16  # of pictures and states, at a time; a page has one of states and one a camera
@@ -32,7 +32,7 @@ KEEPING_SECONDS = 1.0  # at most so long nothing is sent, once there is a pictur
 ANY = ("0.0.0.0", "::", "")  # noqa: S104 - all addresses of this machine, none of which a viewer can ask for
 
 
-class Page:
+class MonitorServer:
     """Serves some channels while it is open. A context manager.
 
     `/` is the page, `/frames/N` camera N as motion JPEG, `/events` the state of all as server-sent events, `/metrics`
@@ -49,7 +49,7 @@ class Page:
         OutputError: the address cannot be listened on.
     """
 
-    def __init__(self, channels: Sequence[Channel], address: tuple[str, int], token: str = "") -> None:
+    def __init__(self, previews: Sequence[LivePreview], address: tuple[str, int], token: str = "") -> None:
         host, port = address
         if not token and not is_loopback(host):
             raise UsageError(
@@ -61,13 +61,13 @@ class Page:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"cannot serve a page on {host}:{port}: {reason}; choose another port") from error
-        self._server.channels, self._server.token = tuple(channels), token
+        self._server.previews, self._server.token = tuple(previews), token
         self._server.local_only = is_loopback(host)
         shown = socket.gethostname() if host in ANY else f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._server.server_address[1]}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="page", daemon=True)
 
-    def __enter__(self) -> Page:
+    def __enter__(self) -> MonitorServer:
         """Begins to serve."""
         self._thread.start()
         return self
@@ -93,7 +93,7 @@ def is_loopback(host: str) -> bool:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    channels: tuple[Channel, ...] = ()
+    previews: tuple[LivePreview, ...] = ()
     token = ""
     local_only = True
 
@@ -152,11 +152,11 @@ class _Handler(BaseHTTPRequestHandler):
             page = files("allweather.runtimes.monitor").joinpath("page.html").read_bytes()
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page)
         elif parts.path == "/metrics":
-            self._answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self.server.channels))
+            self._answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self.server.previews))
         elif parts.path == "/events":
             self._stay(self._events)
-        elif parts.path.startswith("/frames/") and (channel := self._channel(parts.path[len("/frames/") :])):
-            self._stay(partial(self._frames, channel))
+        elif parts.path.startswith("/frames/") and (preview := self._channel(parts.path[len("/frames/") :])):
+            self._stay(partial(self._frames, preview))
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there are /, /frames/0, /events, /metrics, /healthz\n")
 
@@ -171,12 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
         given = parse_qs(query).get("token", [""])[0] or self.headers.get("Authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode(), self.server.token.encode()) if self.server.token else True
 
-    def _channel(self, text: str) -> Channel | None:
+    def _channel(self, text: str) -> LivePreview | None:
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else -1
-        return self.server.channels[number] if 0 <= number < len(self.server.channels) else None
+        return self.server.previews[number] if 0 <= number < len(self.server.previews) else None
 
     def _health(self) -> None:
-        now = health(self.server.channels)
+        now = health(self.server.previews)
         told = {"alive": now.alive, "serving": now.serving, "troubles": list(now.troubles)}
         status = HTTPStatus.OK if now.serving else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, "application/json", json.dumps(told).encode() + b"\n")
@@ -212,15 +212,15 @@ class _Handler(BaseHTTPRequestHandler):
         except BlockingIOError:
             return False
 
-    def _frames(self, channel: Channel) -> None:
+    def _frames(self, preview: LivePreview) -> None:
         """Motion JPEG: each picture replaces the one before."""
         self.send_response(HTTPStatus.OK)
         self._headers("multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         number = 0
         while not self.server.ending.wait(1 / PICTURES_A_SECOND):
-            number = channel.wait(number, KEEPING_SECONDS)
-            if picture := channel.picture():  # the last one again where there is none newer: so who has left is noticed
+            number = preview.wait(number, KEEPING_SECONDS)
+            if picture := preview.picture():  # the last one again where there is none newer: so who has left is noticed
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                 self.wfile.write(head.encode() + picture + b"\r\n")
             elif self._has_left():
@@ -232,5 +232,5 @@ class _Handler(BaseHTTPRequestHandler):
         self._headers("text/event-stream")
         self.end_headers()
         while not self.server.ending.wait(1 / STATES_A_SECOND):
-            told = json.dumps([channel.snapshot() for channel in self.server.channels], allow_nan=False)
+            told = json.dumps([preview.snapshot() for preview in self.server.previews], allow_nan=False)
             self.wfile.write(f"data: {told}\n\n".encode())

@@ -10,19 +10,19 @@ import numpy as np
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.types import Decision, Image
 
-Colour = tuple[int, int, int]  # RGB
+Color = tuple[int, int, int]  # RGB
 
-PANEL: Colour = (14, 18, 24)
-WHITE: Colour = (245, 247, 250)
-GREY: Colour = (168, 178, 190)
-TRACK: Colour = (98, 106, 120)
-SURE: Colour = (64, 196, 128)
-UNSURE: Colour = (240, 190, 70)
-WARNING: Colour = (255, 92, 72)
-REGION: Colour = (90, 190, 255)
+PANEL: Color = (14, 18, 24)
+WHITE: Color = (245, 247, 250)
+GRAY: Color = (168, 178, 190)
+TRACK: Color = (98, 106, 120)
+SURE: Color = (64, 196, 128)
+UNSURE: Color = (240, 190, 70)
+WARNING: Color = (255, 92, 72)
+REGION: Color = (90, 190, 255)
 
 OPACITY = 0.72  # of the panel: the scene stays visible, the text readable on snow and at night
-HALF_SURE = 0.5  # below this confidence the bar changes its colour
+HALF_SURE = 0.5  # below this confidence the bar changes its color
 DESIGNED_FOR = 360.0  # the short side of the frame, in pixels, at which the sizes below are meant
 FONT = cv2.FONT_HERSHEY_DUPLEX
 CAPITAL = 22.0  # pixels a capital letter of FONT is high at scale 1
@@ -77,10 +77,10 @@ class _Text:
             text = whole[:kept].rstrip() + "..."
         return cls(text, size, int(cv2.getTextSize(text, FONT, size, thickness)[0][0]), thickness)
 
-    def draw(self, canvas: Image, left: float, baseline: float, colour: Colour) -> None:
+    def draw(self, canvas: Image, left: float, baseline: float, color: Color) -> None:
         """Draws it, antialiased."""
         place = (round(left), round(baseline))
-        cv2.putText(canvas, self.text, place, FONT, self.size, colour, self.thickness, cv2.LINE_AA)
+        cv2.putText(canvas, self.text, place, FONT, self.size, color, self.thickness, cv2.LINE_AA)
 
 
 def _draw_panel(canvas: Image, decision: Decision, scale: float) -> None:
@@ -104,7 +104,7 @@ def _draw_panel(canvas: Image, decision: Decision, scale: float) -> None:
     count = len(decision.views)
     how = f"{milliseconds:.1f} ms   {count} view{'s' if count != 1 else ''}: {' '.join(decision.views)}"
     room = right - left - (late.width + pad if decision.late else 0)
-    _Text.fit(how, 8 * scale, room).draw(canvas, left, edge + 63 * scale, GREY)
+    _Text.fit(how, 8 * scale, room).draw(canvas, left, edge + 63 * scale, GRAY)
 
 
 def _shade(canvas: Image, left: float, top: float, width: float, height: float) -> None:
@@ -116,8 +116,8 @@ def _shade(canvas: Image, left: float, top: float, width: float, height: float) 
 
 def _draw_bar(canvas: Image, start: tuple[float, float], length: float, thick: float, share: float) -> None:
     """A round-ended bar, filled by `share` (0..1)."""
-    colour = SURE if share >= HALF_SURE else UNSURE
-    for end, shade in ((1.0, TRACK), (min(max(share, 0.0), 1.0), colour)):
+    color = SURE if share >= HALF_SURE else UNSURE
+    for end, shade in ((1.0, TRACK), (min(max(share, 0.0), 1.0), color)):
         first = (round(start[0] + thick / 2), round(start[1]))
         last = (round(start[0] + thick / 2 + (length - thick) * end), round(start[1]))
         cv2.line(canvas, first, last, shade, max(1, round(thick)), cv2.LINE_AA)

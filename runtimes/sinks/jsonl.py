@@ -156,10 +156,10 @@ def entry(decision: Decision) -> dict[str, Any]:
         "age": number(decision.age),
         "late": bool(decision.late),
         "skipped": int(decision.skipped),
-        "wanted": int(decision.wanted),
+        "planned_views": int(decision.planned_views),
         "time_left": number(decision.time_left),
         "expected_seconds": number(decision.expected_seconds),
-        "why": decision.why,
+        "reason": decision.reason,
         "times": {name: number(seconds) for name, seconds in asdict(decision.times).items()},
     }
 

@@ -34,7 +34,7 @@ class WindowSink(Sink):
             OutputError: there is no display.
             DependencyError: this cv2 is built without windows.
         """
-        # Looked at before cv2 is asked: without a display, Qt ends the whole process.
+        # ViewResult at before cv2 is asked: without a display, Qt ends the whole process.
         if sys.platform.startswith("linux") and not _display():
             raise OutputError(
                 "cannot show a window: there is no display (DISPLAY and WAYLAND_DISPLAY are not set); "

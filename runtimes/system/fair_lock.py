@@ -1,4 +1,4 @@
-"""Turns at something that serves one at a time."""
+"""FairLock at something that serves one at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 
 
-class Turns:
+class FairLock:
     """A lock that is given in the order it was asked for, so that of two cameras on one engine none starves.
 
     The thread that has the turn may take it again inside.
@@ -19,7 +19,7 @@ class Turns:
         self._holder: int | None = None
         self._depth = 0
 
-    def __enter__(self) -> Turns:
+    def __enter__(self) -> FairLock:
         """Waits for the turn."""
         me = threading.get_ident()
         with self._guard:

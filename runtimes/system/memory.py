@@ -33,7 +33,7 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_TRIM_THRESHOLD, -1)) and bool(mallopt(M_MMAP_MAX, 0))
 
 
-def room(shape: tuple[int, ...]) -> Image:
+def allocate(shape: tuple[int, ...]) -> Image:
     """Uninitialised uint8 of that shape, in memory where it fits, else in an unnamed file on disk.
 
     Raises:

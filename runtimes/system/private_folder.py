@@ -25,10 +25,10 @@ def make_private(folder: Path) -> None:
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
     for part in (folder.parent, folder):
         part.mkdir(mode=0o700, exist_ok=True)
-    refuse_open(folder)
+    check_private(folder)
 
 
-def refuse_open(*folders: Path) -> None:
+def check_private(*folders: Path) -> None:
     """Checks folders; one that is not there is none that others can write to.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from allweather.runtimes.types import Floats
 
 
-def mean_probability(logits: Floats, weights: Sequence[float] = ()) -> Floats:
+def average_probabilities(logits: Floats, weights: Sequence[float] = ()) -> Floats:
     """Softmax of each view's logits, then their mean.
 
     Args:
@@ -26,7 +26,7 @@ def mean_probability(logits: Floats, weights: Sequence[float] = ()) -> Floats:
 
 
 def probabilities(logits: Floats) -> npt.NDArray[np.float64]:
-    """Softmax over the last axis, float [..., C] -> float64 [..., C]; nan as in `mean_probability`."""
+    """Softmax over the last axis, float [..., C] -> float64 [..., C]; nan as in `average_probabilities`."""
     clean = np.nan_to_num(logits.astype(np.float64), nan=-np.inf, neginf=-np.inf, posinf=np.finfo(np.float64).max)
     top = clean.max(axis=-1, keepdims=True)
     weights = np.exp(clean - np.where(np.isfinite(top), top, 0.0))

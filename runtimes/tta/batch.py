@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from allweather.runtimes.tta.aggregate import mean_probability
+from allweather.runtimes.tta.aggregate import average_probabilities
 from allweather.runtimes.tta.planner import SIZES
-from allweather.runtimes.tta.run_views import Looked, look, unhurried
+from allweather.runtimes.tta.run_views import ViewResult, run_views, steps_without_deadline
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image, Plan
 
-Infer = Callable[[Image], Floats]  # uint8 [n, h, w, 3] -> float32 [n, outputs], as `Engine.run`
+Infer = Callable[[Image], Floats]  # uint8 [n, h, w, 3] -> float32 [n, outputs], as `Engine.infer`
 
 
-def run_in_sizes(infer: Infer, images: Sequence[Image]) -> Floats:
+def infer_in_batches(infer: Infer, images: Sequence[Image]) -> Floats:
     """Runs an engine over prepared pictures, in few large batches and without a size of its own for the rest.
 
     Args:
@@ -36,9 +36,13 @@ def run_in_sizes(infer: Infer, images: Sequence[Image]) -> Floats:
     return np.concatenate(answers)
 
 
-def look_at_all(
-    infer: Infer, images: Sequence[Image], plans: Sequence[Plan], settled: float, clock: Callable[[], float]
-) -> list[Looked]:
+def run_views_batch(
+    infer: Infer,
+    images: Sequence[Image],
+    plans: Sequence[Plan],
+    early_exit_threshold: float,
+    clock: Callable[[], float],
+) -> list[ViewResult]:
     """Looks at each picture as it was planned. Where no vote may settle before, all views of all run together.
 
     Args:
@@ -54,20 +58,28 @@ def look_at_all(
     Raises:
         EngineError: the engine failed.
     """
-    if settled < 1:
+    if early_exit_threshold < 1:
         return [
-            look(infer, each, plan.views, plan.weights, settled, unhurried(len(plan.views), settled), clock)
+            run_views(
+                infer,
+                each,
+                plan.views,
+                plan.weights,
+                early_exit_threshold,
+                steps_without_deadline(len(plan.views), early_exit_threshold),
+                clock,
+            )
             for each, plan in zip(images, plans, strict=True)
         ]
     began = clock()
     views = [view(name).apply(each) for each, plan in zip(images, plans, strict=True) for name in plan.views]
     made = clock()
-    answers = run_in_sizes(infer, views)
+    answers = infer_in_batches(infer, views)
     answered = clock()
     seen, end = [], 0
     for plan in plans:
         begin, end = end, end + len(plan.views)
-        vote = mean_probability(answers[begin:end], plan.weights)
+        vote = average_probabilities(answers[begin:end], plan.weights)
         share = len(plan.views) / len(views)
-        seen.append(Looked(vote, len(plan.views), began, share * (made - began), share * (answered - made)))
+        seen.append(ViewResult(vote, len(plan.views), began, share * (made - began), share * (answered - made)))
     return seen

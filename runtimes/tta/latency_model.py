@@ -15,7 +15,7 @@ WORST_BATCH = 1.1  # a batch of n costs at most this many times n calls of one: 
 SHORTEST = 1e-6  # seconds; a clock of a test stands still
 
 
-class CostCurve:
+class LatencyModel:
     """Seconds of running n views as one batch, for n from 1.
 
     What a call costs is taken for what n views usually cost (`measured`, and slowly what comes in) times the pace of
@@ -56,7 +56,7 @@ class CostCurve:
         off = min(max(ratio / self._pace, 0.5), 1.5) - 1  # one hiccup is not to teach much
         self._sizes[n] = typical * (1 + LEARNING * off)
 
-    def follow(self, other: CostCurve) -> None:
+    def follow(self, other: LatencyModel) -> None:
         """Learns from what another network did on the same device while this one was not run.
 
         Without that, one that was left out in a slow spell would be left out for ever.

@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.types import Floats, Plan, Why
+from allweather.runtimes.types import Floats, Plan, Reason
 
 SIZES = (1, 2, 3, 4, 6, 8, 12)  # of batches, and the policy's own: an engine compiles each of them
-LATE = 0.001  # share of decisions that may be late though they were planned to be in time
-STEP = 0.1  # by which a late one makes the planner more careful; 1 / LATE good ones take it back
-MOST = 0.7  # logarithm: plans are made for at most twice the costs, or a bad minute would be felt for long
-CALM = 10  # decisions after a late one whose lateness teaches nothing more: a stall is one event
+TARGET_LATE_RATE = 0.001  # share of decisions that may be late though they were planned to be in time
+MARGIN_STEP = 0.1  # by which a late one makes the planner more with_margin; 1 / LATE good ones take it back
+MAX_MARGIN = 0.7  # logarithm: plans are made for at most twice the costs, or a bad minute would be felt for long
+SETTLE_DECISIONS = 10  # decisions after a late one whose lateness teaches nothing more: a stall is one event
 
 
 class Planner:
@@ -35,20 +35,22 @@ class Planner:
         rank: costs of the loss predictor; None for a policy that ranks nothing.
     """
 
-    def __init__(self, policy: Policy, looks: CostCurve, rank: CostCurve | None = None) -> None:
-        self.policy, self.looks, self.rank = policy, looks, rank
-        self.sizes = sizes(policy.runs)
-        self._caution = 0.0  # logarithm of the factor that costs are multiplied by
-        self._since_late = CALM
+    def __init__(
+        self, policy: Policy, view_latency: LatencyModel, predictor_latency: LatencyModel | None = None
+    ) -> None:
+        self.policy, self.view_latency, self.predictor_latency = policy, view_latency, predictor_latency
+        self.sizes = sizes(policy.max_views)
+        self._margin_log = 0.0  # logarithm of the factor that costs are multiplied by
+        self._since_late = SETTLE_DECISIONS
 
     def seconds(self, count: int) -> float:
         """What running so many views is planned with. Caution is for what can be left out: not for the first look."""
-        cost = self.looks.seconds(count)
-        return self.careful(cost) if count > 1 else cost
+        cost = self.view_latency.seconds(count)
+        return self.with_margin(cost) if count > 1 else cost
 
-    def careful(self, seconds: float) -> float:
+    def with_margin(self, seconds: float) -> float:
         """Costs with what experience adds to them."""
-        return seconds * math.exp(self._caution)
+        return seconds * math.exp(self._margin_log)
 
     def learn(self, plan: Plan, late: bool) -> None:
         """Learns from the end of a decision.
@@ -59,14 +61,17 @@ class Planner:
         """
         self._since_late += 1
         if not late:
-            self._caution = max(0.0, self._caution - LATE * STEP)
-        elif self._since_late > CALM and (len(plan.views) > 1 or plan.predicted_losses):
-            self._caution = min(self._caution + STEP, MOST)
+            self._margin_log = max(0.0, self._margin_log - TARGET_LATE_RATE * MARGIN_STEP)
+        elif self._since_late > SETTLE_DECISIONS and (len(plan.views) > 1 or plan.predicted_losses):
+            self._margin_log = min(self._margin_log + MARGIN_STEP, MAX_MARGIN)
             self._since_late = 0
 
-    def has_time_to_rank(self, left: float) -> bool:
+    def has_time_to_predict(self, left: float) -> bool:
         """Whether the loss predictor and one look fit into `left` seconds, and the policy ranks."""
-        return self.rank is not None and self.careful(self.rank.seconds(1) + self.looks.seconds(1)) <= left
+        return (
+            self.predictor_latency is not None
+            and self.with_margin(self.predictor_latency.seconds(1) + self.view_latency.seconds(1)) <= left
+        )
 
     def fitting(self, wanted: int, left: float) -> int:
         """The largest size of batch up to `wanted` that fits into `left` seconds; 0 where not one look does."""
@@ -86,26 +91,26 @@ class Planner:
             rng: of policies that draw.
         """
         policy = self.policy
-        unranked = policy.ranks and losses is None
+        unranked = policy.needs_predictor and losses is None
         places = [0] if unranked else policy.choose(losses, rng)[0].tolist()
-        names, weights = policy.run(places)  # unranked, it is the frame as it is, and perhaps mirrored
-        wanted = policy.runs
+        names, weights = policy.views_for(places)  # unranked, it is the frame as it is, and perhaps mirrored
+        wanted = policy.max_views
         # One by one, a policy that stops may take as many as the clock allows; that is asked before each.
-        fits = self.fitting(1 if policy.stops else len(names), left)
-        count = len(names) if policy.stops and fits else max(fits, 1)
+        fits = self.fitting(1 if policy.exits_early else len(names), left)
+        count = len(names) if policy.exits_early and fits else max(fits, 1)
         known: tuple[float, ...] = ()
         if losses is not None:
-            known = tuple(float(losses[0, place]) for place in places for _ in range(policy.mirrors))
-        why: Why = "policy"
+            known = tuple(float(losses[0, place]) for place in places for _ in range(policy.images_per_view))
+        reason: Reason = "policy"
         if not fits:
-            why = "overdue"
+            reason = "past_deadline"
         elif unranked:
-            why = "unranked"
+            reason = "no_time_to_rank"
         elif count < wanted:
-            why = "budget"
-        expected = self.seconds(1 if policy.stops else count)
+            reason = "budget"
+        expected = self.seconds(1 if policy.exits_early else count)
         return Plan(
-            names[:count], weights[:count], known[:count], wanted, left, expected if expected else math.nan, why
+            names[:count], weights[:count], known[:count], wanted, left, expected if expected else math.nan, reason
         )
 
     def steps(self, plan: Plan, left: Callable[[], float]) -> Callable[[int], int]:
@@ -116,9 +121,11 @@ class Planner:
             left: tells the seconds to the deadline.
         """
         count = len(plan.views)
-        if not self.policy.stops:
+        if not self.policy.exits_early:
             return lambda done: count - done
-        return lambda done: int(done < count and (done == 0 or self.careful(self.looks.seconds(1)) <= left()))
+        return lambda done: int(
+            done < count and (done == 0 or self.with_margin(self.view_latency.seconds(1)) <= left())
+        )
 
 
 def sizes(most: int) -> tuple[int, ...]:

@@ -7,39 +7,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allweather.runtimes.tta.aggregate import mean_probability
+from allweather.runtimes.tta.aggregate import average_probabilities
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image
 
 
 @dataclass(frozen=True)
-class Looked:
+class ViewResult:
     """What came of it.
 
     Attributes:
-        vote: float32 [C], sums to 1.
+        probabilities: float32 [C], sums to 1.
         used: how many views it took.
         began: seconds of the clock.
         making: seconds of making them.
         running: seconds of the classifier.
     """
 
-    vote: Floats
-    used: int
-    began: float
-    making: float
-    running: float
+    probabilities: Floats
+    views_run: int
+    started: float
+    view_seconds: float
+    infer_seconds: float
 
 
-def look(
+def run_views(
     run: Callable[[Image], Floats],
     image: Image,
     names: Sequence[str],
     weights: Sequence[float],
-    settled: float,
+    early_exit_threshold: float,
     steps: Callable[[int], int],
     clock: Callable[[], float],
-) -> Looked:
+) -> ViewResult:
     """Runs views in batches until the vote is settled, or no more are to be run.
 
     Args:
@@ -54,22 +54,22 @@ def look(
     Raises:
         EngineError: the engine failed.
     """
-    answers: list[Floats] = []
+    logits: list[Floats] = []
     step = steps(0)
-    making = running = 0.0
-    now = began = clock()
+    view_seconds = infer_seconds = 0.0
+    now = started = clock()
     while True:
-        batch = np.stack([view(name).apply(image) for name in names[len(answers) : len(answers) + step]])
+        batch = np.stack([view(name).apply(image) for name in names[len(logits) : len(logits) + step]])
         made = clock()
-        answers += list(run(batch))
+        logits += list(run(batch))
         answered = clock()
-        making, running, now = making + made - now, running + answered - made, answered
-        vote = mean_probability(np.stack(answers), weights[: len(answers)])
-        step = 0 if float(vote.max()) > settled else steps(len(answers))
+        view_seconds, infer_seconds, now = view_seconds + made - now, infer_seconds + answered - made, answered
+        probabilities = average_probabilities(np.stack(logits), weights[: len(logits)])
+        step = 0 if float(probabilities.max()) > early_exit_threshold else steps(len(logits))
         if not step:
-            return Looked(vote, len(answers), began, making, running)
+            return ViewResult(probabilities, len(logits), started, view_seconds, infer_seconds)
 
 
-def unhurried(count: int, settled: float) -> Callable[[int], int]:
+def steps_without_deadline(count: int, early_exit_threshold: float) -> Callable[[int], int]:
     """The steps of `count` views where no time presses: one by one if the vote may settle before, else all at once."""
-    return (lambda done: int(done < count)) if settled < 1 else (lambda done: count - done)
+    return (lambda done: int(done < count)) if early_exit_threshold < 1 else (lambda done: count - done)

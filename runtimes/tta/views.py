@@ -1,8 +1,8 @@
 """Test-time views: the ways a prepared picture can be looked at. Pure functions on uint8 HWC, numpy and cv2 alone.
 
 `VIEWS` are the twelve of Kim et al. 2020 (section 3.2); a view's place in it is its column in what the loss predictor
-says. `CLASSICS` are what is averaged without looking: the mirror image and five crops. Colour, sharpness and
-autocontrast are within one grey level of Pillow's; rotation and zoom are about the centre, with mirrored borders.
+says. `CLASSIC_VIEWS` are what is averaged without looking: the mirror image and five crops. Color, sharpness and
+autocontrast are within one gray level of Pillow's; rotation and zoom are about the center, with mirrored borders.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.types import Image
 
-GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue in luma (ITU-R 601), as in Pillow
+GRAY = (0.299, 0.587, 0.114)  # weights of red, green and blue in luma (ITU-R 601), as in Pillow
 CROP = 7 / 8  # side of a crop beside that of the picture: 224 of 256 pixels
 MOST_PARTS = 3  # of a chain; a hostile bundle could ask for millions
 THEN = "/"  # "zoom1.2/hflip" is zoomed, then mirrored
@@ -39,9 +39,9 @@ class View:
     apply: Callable[[Image], Image]
 
 
-def colour(image: Image, factor: float) -> Image:
-    """Mixes with its own grey: 0 is grey, 1 the picture, above is more colourful."""
-    mix = factor * np.eye(3) + (1 - factor) * np.array([GREY] * 3)
+def color(image: Image, factor: float) -> Image:
+    """Mixes with its own gray: 0 is gray, 1 the picture, above is more colorful."""
+    mix = factor * np.eye(3) + (1 - factor) * np.array([GRAY] * 3)
     return np.asarray(cv2.transform(image, mix), np.uint8)
 
 
@@ -56,7 +56,7 @@ SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 def autocontrast(image: Image) -> Image:
-    """Stretches each colour to the whole range of 0..255."""
+    """Stretches each color to the whole range of 0..255."""
     low = cv2.reduce(image, 0, cv2.REDUCE_MIN).min(axis=(0, 1)).astype(np.float64)
     high = cv2.reduce(image, 0, cv2.REDUCE_MAX).max(axis=(0, 1)).astype(np.float64)
     if np.array_equal(low, (0, 0, 0)) and np.array_equal(high, (255, 255, 255)):
@@ -68,12 +68,12 @@ def autocontrast(image: Image) -> Image:
 
 
 def rotated(image: Image, degrees: float) -> Image:
-    """Turned counter-clockwise about the centre."""
+    """Turned counter-clockwise about the center."""
     return _warped(image, degrees, 1.0)
 
 
 def zoomed(image: Image, factor: float) -> Image:
-    """Magnified about the centre; below 1 the mirrored surroundings come in."""
+    """Magnified about the center; below 1 the mirrored surroundings come in."""
     return _warped(image, 0.0, factor)
 
 
@@ -88,13 +88,13 @@ def _warped(image: Image, degrees: float, factor: float) -> Image:
 
 @lru_cache(maxsize=64)
 def _about_centre(height: int, width: int, degrees: float, factor: float) -> NDArray[np.float64]:
-    """Where each pixel comes from; pixel centres lie at whole numbers."""
+    """Where each pixel comes from; pixel centers lie at whole numbers."""
     cosine, sine = math.cos(math.radians(degrees)) / factor, math.sin(math.radians(degrees)) / factor
     x, y = (width - 1) / 2, (height - 1) / 2
     return np.array([[cosine, -sine, x - cosine * x + sine * y], [sine, cosine, y - sine * x - cosine * y]])
 
 
-def mirrored(image: Image) -> Image:
+def hflip(image: Image) -> Image:
     """Left and right exchanged."""
     return np.asarray(cv2.flip(image, 1), np.uint8)
 
@@ -125,14 +125,14 @@ VIEWS: Mapping[str, View] = _by_name(
         View("sharpness0.5", partial(sharpness, factor=0.5)),
         View("sharpness3", partial(sharpness, factor=3.0)),
         View("sharpness4", partial(sharpness, factor=4.0)),
-        View("colour0.5", partial(colour, factor=0.5)),
-        View("colour2", partial(colour, factor=2.0)),
+        View("color0.5", partial(color, factor=0.5)),
+        View("color2", partial(color, factor=2.0)),
     )
 )
-CLASSICS: Mapping[str, View] = _by_name(
+CLASSIC_VIEWS: Mapping[str, View] = _by_name(
     (
-        View("hflip", mirrored),
-        View("crop-centre", partial(cropped, across=0.5, down=0.5)),
+        View("hflip", hflip),
+        View("crop-center", partial(cropped, across=0.5, down=0.5)),
         View("crop-top-left", partial(cropped, across=0.0, down=0.0)),
         View("crop-top-right", partial(cropped, across=1.0, down=0.0)),
         View("crop-bottom-left", partial(cropped, across=0.0, down=1.0)),
@@ -148,7 +148,7 @@ def view(name: str) -> View:
     Raises:
         UsageError: there is none; the nearest is named.
     """
-    known = {**VIEWS, **CLASSICS}
+    known = {**VIEWS, **CLASSIC_VIEWS}
     parts = []
     if name.count(THEN) >= MOST_PARTS:
         raise UsageError(f"at most {MOST_PARTS} views go one after the other; {name[:40]!r} has more")

@@ -60,7 +60,7 @@ def bench(
     say(f"{found.machine}; {cores}; power: {found.power}; {found.frames} frames, {found.source}")
     rows: list[tuple[str, ...]] = [("", "rank", "views", "infer", "rest", "p50", "p90", "p99", "age p99")]
     for run in found.runs:
-        medians = {name: spread.p50 for name, spread in run.report.stages.items()}
+        medians = {name: summary.p50 for name, summary in run.report.stages.items()}
         shown = [medians.pop(name) for name in ("rank", "views", "infer")]
         rest = sum(medians[name] for name in ("prepare", "plan", "vote"))
         age = run.report.frame_age

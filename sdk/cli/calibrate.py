@@ -26,7 +26,7 @@ def calibrate(
 
     from allweather.reports.augmented import label
     from allweather.trainers.augmentations.photometric import AUGMENTATIONS
-    from allweather.trainers.augmentations.strengths import calibrate as find
+    from allweather.trainers.augmentations.strengths import find_strengths as find
     from allweather.trainers.checkpoint import checkpoint as checkpoints
     from allweather.trainers.data.registry import open_dataset_of
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from allweather.optional_dependencies import explained
+from allweather.optional_dependencies import explain_missing
 from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
 
 LONGEST_NAME = 24  # of a row of a table that is not broken, however narrow the terminal
@@ -39,7 +39,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         interrupted: list[int] = []
         try:
-            with _noticing(interrupted), _log_to_stderr(), explained():
+            with _noticing(interrupted), _log_to_stderr(), explain_missing():
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
             raise _interrupted() from None

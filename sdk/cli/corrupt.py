@@ -44,13 +44,13 @@ def corrupt(
     from allweather.trainers.corruptions.catalogue import corruption_named
     from allweather.trainers.corruptions.corruption import SEVERITIES
     from allweather.trainers.corruptions.sets.read import Generated
-    from allweather.trainers.corruptions.sets.write import refuse_taken, write_set
+    from allweather.trainers.corruptions.sets.write import check_not_taken, write_set
     from allweather.trainers.data.registry import open_dataset
 
     if any("," in name for name in corruption or ()):
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")
     names = tuple(corruption_named(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
-    refuse_taken(out)  # before the data is read
+    check_not_taken(out)  # before the data is read
     dataset = open_dataset(data, size, download=download)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
     with progress("corrupt", None) as update:

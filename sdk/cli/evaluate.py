@@ -15,7 +15,7 @@ from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Se
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.evaluation.model import Target
+    from allweather.evaluation.model import EvaluatedModel
     from allweather.evaluation.robustness import Robustness
     from allweather.runtimes.types import Image
     from allweather.trainers.corruptions.sets.read import CorruptedSet
@@ -35,7 +35,7 @@ def evaluate(
         bool, typer.Option("--augmented", help="on augmented pictures of the strengths in a calibrated checkpoint")
     ] = False,
     transfer: Annotated[
-        bool, typer.Option("--transfer", help="on shifted, grey and recoloured pictures, and how much that changes")
+        bool, typer.Option("--transfer", help="on shifted, gray and recolored pictures, and how much that changes")
     ] = False,
     baseline: Annotated[
         str | None, typer.Option(help="for the mean corruption error: alexnet, or a JSON file of errors in percent")
@@ -57,7 +57,7 @@ def evaluate(
 ) -> None:
     """Measures classifiers on the test pictures: clean, or with --corrupted in nineteen kinds of bad weather."""
     report_folder(out)
-    from allweather.evaluation.model import open_target
+    from allweather.evaluation.model import open_model
 
     chosen = engine.value if engine else None, precision.value if precision else None
     with ExitStack() as stack:
@@ -65,9 +65,9 @@ def evaluate(
         alone = all(path.suffix == ".safetensors" for path in targets)
         opened = [
             stack.enter_context(
-                open_target(path)
+                open_model(path)
                 if path.suffix == ".safetensors" and not alone
-                else open_target(path, engine=chosen[0], precision=chosen[1])
+                else open_model(path, engine=chosen[0], precision=chosen[1])
             )
             for path in targets
         ]
@@ -95,14 +95,14 @@ def evaluate(
             _robustness(opened, data, corrupted, baseline, devices, seed, download, out, as_json)
 
 
-def _clean(target: Target, data: str, download: bool, out: Path | None, as_json: bool) -> None:
+def _clean(target: EvaluatedModel, data: str, download: bool, out: Path | None, as_json: bool) -> None:
     from allweather.evaluation.clean import evaluate as evaluate_clean
     from allweather.reports.html import write_evaluation
 
     evaluation = evaluate_clean(target, target.open_data(data, download=download))
     for note in evaluation.notes:
         say(note)
-    if target.policies and target.policies[0].runs > 1:
+    if target.policies and target.policies[0].max_views > 1:
         tuned = target.policies[0].name
         say(f"measured with one look at each picture; it was tuned to look {tuned}: --policy {tuned} measures that")
     if out:
@@ -110,8 +110,8 @@ def _clean(target: Target, data: str, download: bool, out: Path | None, as_json:
     result(plain(evaluation), as_json, "evaluated")
 
 
-def _augmented(targets: list[Target], data: str, download: bool, out: Path | None, as_json: bool) -> None:
-    from allweather.evaluation.augmented import examples, measure_augmented
+def _augmented(targets: list[EvaluatedModel], data: str, download: bool, out: Path | None, as_json: bool) -> None:
+    from allweather.evaluation.augmented import evaluate_augmented, examples
     from allweather.reports.augmented import accuracy_table, write_augmented
 
     strengths = next((target.strengths for target in targets if target.strengths), None)
@@ -127,7 +127,7 @@ def _augmented(targets: list[Target], data: str, download: bool, out: Path | Non
             def watch(done: int, total: int, name: str = target.path.name) -> None:
                 update(done, f"{name}: {done} of {total} rows")
 
-            results.append(measure_augmented(target, dataset, strengths, watch=watch))
+            results.append(evaluate_augmented(target, dataset, strengths, watch=watch))
     for note in results[0].notes:
         say(note)
     if out:
@@ -138,8 +138,8 @@ def _augmented(targets: list[Target], data: str, download: bool, out: Path | Non
         table(accuracy_table(results))
 
 
-def _transfer(targets: list[Target], data: str, download: bool, out: Path | None, as_json: bool) -> None:
-    from allweather.evaluation.shifted import clusters, measure_transfer
+def _transfer(targets: list[EvaluatedModel], data: str, download: bool, out: Path | None, as_json: bool) -> None:
+    from allweather.evaluation.shifted import clusters, evaluate_shifted
     from allweather.reports.shifted import accuracy_table, write_transfer
 
     results, placed = [], []
@@ -150,7 +150,7 @@ def _transfer(targets: list[Target], data: str, download: bool, out: Path | None
             def watch(done: int, total: int, name: str = target.path.name) -> None:
                 update(done, f"{name}: {done} of {total} sets")
 
-            results.append(measure_transfer(target, dataset, watch=watch))
+            results.append(evaluate_shifted(target, dataset, watch=watch))
             placed.append(clusters(target, dataset) if out and target.features else None)
     for note in results[0].notes:
         say(note)
@@ -163,7 +163,7 @@ def _transfer(targets: list[Target], data: str, download: bool, out: Path | None
 
 
 def _policies(
-    target: Target,
+    target: EvaluatedModel,
     data: str,
     corrupted: str | None,
     texts: list[str],
@@ -172,7 +172,7 @@ def _policies(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    from allweather.evaluation.policies import measure_policies
+    from allweather.evaluation.policies import evaluate_policies
     from allweather.reports.policies import correlations, summary_table, write_policies
     from allweather.runtimes.tta.policy import parse_policy
 
@@ -185,7 +185,7 @@ def _policies(
         def watch(done: int, total: int) -> None:
             update(done, f"{target.path.name}: {done} of {total} cells")
 
-        measured, turned = measure_policies(target, dataset, source, asked, seed=seed, keep=keep, watch=watch)
+        measured, turned = evaluate_policies(target, dataset, source, asked, seed=seed, keep=keep, watch=watch)
     for note in (*measured.notes, *correlations(measured)):
         say(note)
     if out:
@@ -198,7 +198,7 @@ def _policies(
         table(summary_table(measured))
 
 
-def _source(target: Target, dataset: Dataset, corrupted: str, seed: int) -> CorruptedSet:
+def _source(target: EvaluatedModel, dataset: Dataset, corrupted: str, seed: int) -> CorruptedSet:
     from allweather.trainers.corruptions.sets.read import Generated, open_set
 
     if corrupted == GENERATE:
@@ -207,7 +207,7 @@ def _source(target: Target, dataset: Dataset, corrupted: str, seed: int) -> Corr
 
 
 def _robustness(
-    targets: list[Target],
+    targets: list[EvaluatedModel],
     data: str,
     corrupted: str,
     baseline: str | None,
@@ -218,7 +218,7 @@ def _robustness(
     as_json: bool,
 ) -> None:
     from allweather.evaluation.baselines import read_baseline
-    from allweather.evaluation.corrupted import measure
+    from allweather.evaluation.corrupted import evaluate_corrupted
     from allweather.reports.corrupted import error_table, summary_table, write_robustness
     from allweather.trainers.training.launch import launch
 
@@ -235,7 +235,7 @@ def _robustness(
             def watch(done: int, total: int, name: str = target.path.name) -> None:
                 update(done, f"{name}: {done} of {total} cells")
 
-            measured, pictures = measure(
+            measured, pictures = evaluate_corrupted(
                 target, dataset, source, baseline=against, fabric=fabric, keep=keep, watch=watch
             )
             results.append(measured)

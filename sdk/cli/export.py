@@ -14,7 +14,7 @@ from allweather.cli.options import AsJson, Download, EngineChoice, PrecisionChoi
 from allweather.runtimes.errors import DataError
 
 if TYPE_CHECKING:
-    from allweather.runtimes.bundle.manifest import LeftOut, Model
+    from allweather.runtimes.bundle.manifest import Model, Rejected
 
 
 @guarded
@@ -40,7 +40,7 @@ def export(
         idle = [name for name, given in (("--data", data), ("--download", download), ("--force", force)) if given]
         export_layout(checkpoint, layout, out, engines=engines, precisions=precisions, idle=idle, as_json=as_json)
         return
-    from allweather.exporters.export import ENGINES, Choice
+    from allweather.exporters.export import ENGINES, ExportOptions
     from allweather.exporters.export import export as export_bundle
     from allweather.trainers.checkpoint import checkpoint as checkpoints
     from allweather.trainers.data.registry import FORMS, open_dataset
@@ -56,7 +56,7 @@ def export(
         def watch(step: str) -> None:
             update(0, f"export: {step}")
 
-        choice = Choice(
+        choice = ExportOptions(
             engines=[one.value for one in engine] if engine else ENGINES,
             precisions=[one.value for one in precision] if precision else None,
             force=force,
@@ -65,27 +65,27 @@ def export(
     for note in dataset.notes:
         say(note)
     rows = [_row(model, model.forced and f"forced: {model.forced}") for model in manifest.models]
-    left_out = [_row(model, model.reason) for model in manifest.left_out]
+    rejected = [_row(model, model.reason) for model in manifest.rejected]
     result(
-        {"bundle": str(out), "machine": manifest.machine, "models": plain(rows), "left_out": plain(left_out)},
+        {"bundle": str(out), "machine": manifest.machine, "models": plain(rows), "rejected": plain(rejected)},
         as_json,
         "exported",
     )
     if not as_json:
         stdout.print(parity_table(rows, "in the bundle"))
-        if left_out:
-            stdout.print(parity_table(left_out, "left out"))
+        if rejected:
+            stdout.print(parity_table(rejected, "left out"))
         if any(row["engine"] == "tensorrt" for row in rows):
             say(
                 "tensorrt: ONNX Runtime answered in its stead, node by node, and no time was measured; "
                 f"on the device run: allweather build {out}"
             )
-        for row in (*rows, *left_out):
+        for row in (*rows, *rejected):
             if row["note"]:
                 stdout.print(f"{row['role']} {row['engine']} {row['precision']}: {row['note']}", highlight=False)
 
 
-def _row(model: Model | LeftOut, note: str) -> dict[str, float | str | None]:
+def _row(model: Model | Rejected, note: str) -> dict[str, float | str | None]:
     return {
         "role": model.role,
         "engine": model.engine,

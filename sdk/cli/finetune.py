@@ -67,7 +67,7 @@ def finetune(
     augment: Augment = None,
     epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 30,
     batch: Annotated[int, typer.Option(help="clean pictures a step, over all processes")] = 128,
-    peak_rate: Annotated[float | None, typer.Option(help="highest learning rate; a tenth of the usual")] = None,
+    lr: Annotated[float | None, typer.Option(help="highest learning rate; a tenth of the usual")] = None,
     devices: Devices = 1,
     precision: TrainPrecision = Arithmetic.auto,
     seed: Seed = 0,
@@ -91,7 +91,7 @@ def finetune(
         gamma=None if searched else _number(gamma),
         only=only,
         augment=augment,
-        fit=FitSettings(epochs=epochs, batch=batch, peak_rate=peak_rate, schedule="cosine", seed=seed),
+        fit=FitSettings(epochs=epochs, batch_size=batch, lr=lr, schedule="cosine", seed=seed),
     )
     start = checkpoints.load(checkpoint)
     fabric = launch(devices, precision.value)

@@ -48,13 +48,13 @@ def augmenter(
     arch: Annotated[str, typer.Option(help="of the classifier that it is learned through, such as resnet20")],
     out: OutCheckpoint,
     mode: Annotated[
-        ModeChoice, typer.Option(help="warp and colours from one code, one after the other, or one of them")
+        ModeChoice, typer.Option(help="warp and colors from one code, one after the other, or one of them")
     ] = ModeChoice.parallel,
     aim: Annotated[
         AimChoice, typer.Option(help="pictures whose loss is to fall: as they are, augmented, or corrupted")
     ] = AimChoice.clean,
     damping: Annotated[float, typer.Option(help="of the last layer, for the inverse of its Hessian")] = 1e-3,
-    mimicry: Annotated[int, typer.Option(help="epochs of learning to augment plainly first; 0 for none")] = 5,
+    gan_epochs: Annotated[int, typer.Option(help="epochs of learning to augment plainly first; 0 for none")] = 5,
     epochs: Annotated[int, typer.Option(help="of learning from influence")] = 10,
     classifier_epochs: Annotated[int, typer.Option(help="of training the classifier")] = 36,
     batch: Annotated[int, typer.Option(help="pictures a step, over all processes")] = 128,
@@ -69,18 +69,21 @@ def augmenter(
     """Learns an augmentation from how it will change the loss on held-out pictures; killed, it goes on."""
     checkpoint_path(out)
     from allweather.trainers.data.registry import open_dataset
-    from allweather.trainers.methods.learned_augmentation.learn import AugmenterSettings, learn
+    from allweather.trainers.methods.learned_augmentation.learn import (
+        LearnAugmentationSettings,
+        learn_augmentation,
+    )
     from allweather.trainers.models.registry import architecture
     from allweather.trainers.training.launch import launch
     from allweather.trainers.training.settings import FitSettings
 
     architecture(arch)
-    settings = AugmenterSettings(
-        mode=mode.value, aim=aim.value, damping=damping, mimicry=mimicry, epochs=epochs,
-        classifier=FitSettings(epochs=classifier_epochs, batch=batch, seed=seed),
+    settings = LearnAugmentationSettings(
+        mode=mode.value, aim=aim.value, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
+        classifier=FitSettings(epochs=classifier_epochs, batch_size=batch, seed=seed),
     )  # fmt: skip
     fabric = launch(devices, precision.value)
-    dataset = open_dataset(data, size, download=download).reduced(fraction, seed)
+    dataset = open_dataset(data, size, download=download).subset(fraction, seed)
     leads = fabric.is_global_zero
     for note in dataset.notes if leads else ():
         say(note)
@@ -98,7 +101,7 @@ def augmenter(
                 }[stage]
                 say(f"{stage}: epoch {row.epoch}  loss {row.loss:.4f}  {judged}  {row.images_per_second:.0f} images/s")
 
-        made = learn(arch, dataset, settings, out, fabric=fabric, watch=watch)
+        made = learn_augmentation(arch, dataset, settings, out, fabric=fabric, watch=watch)
     if leads:
         if made.metrics["gain"] <= 0:
             say("by influence it does not lower the held-out loss; a classifier trained for longer may help")

@@ -54,7 +54,7 @@ def findings_table(findings: list[dict[str, str]]) -> object:
     for head in ("", "rule", "node", "what", "cure"):
         table.add_column(head, overflow="fold")
     for row in findings:
-        colour = "red" if row["severity"] == "error" else "yellow"
+        color = "red" if row["severity"] == "error" else "yellow"
         cells = (row[key].replace("[", r"\[") for key in ("rule", "node", "text", "cure"))
-        table.add_row(f"[{colour}]{row['severity']}[/{colour}]", *cells)
+        table.add_row(f"[{color}]{row['severity']}[/{color}]", *cells)
     return table

@@ -97,7 +97,7 @@ def beside(path: Path | None, suffix: str) -> Path | None:
     return path.resolve().with_name(f".{path.resolve().name}{suffix}") if path else None
 
 
-def refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None:
+def check_not_given(context: typer.Context, names: Sequence[str], reason: str) -> None:
     """Refuses options that would be ignored.
 
     Args:
@@ -112,7 +112,7 @@ def refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"{why}; leave out {options}")
+        raise UsageError(f"{reason}; leave out {options}")
 
 
 def region(text: str | None) -> Region | None:

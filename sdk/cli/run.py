@@ -73,13 +73,13 @@ def run(
     """Decides on the frames of cameras, videos or folders."""
     from allweather.runtimes.cameras.open import open_camera
     from allweather.runtimes.load import load
-    from allweather.runtimes.loop.several_cameras import Watched, run_all
-    from allweather.runtimes.loop.stats import Tally
-    from allweather.runtimes.monitor.health import Supervised
-    from allweather.runtimes.monitor.preview import Channel
+    from allweather.runtimes.loop.several_cameras import CameraLoop, run_cameras
+    from allweather.runtimes.loop.stats import LoopStats
+    from allweather.runtimes.monitor.health import SystemdNotifier
+    from allweather.runtimes.monitor.preview import LivePreview
 
     place = parse_region(region)
-    _refuse(source, jsonl, video, jsonl_mb, show)
+    _check_options(source, jsonl, video, jsonl_mb, show)
     address = _address(page) if page else None
     with ExitStack() as stack:
         perceiver = stack.enter_context(
@@ -92,24 +92,24 @@ def run(
                 threads=threads,
             )
         )
-        watched, channels = [], []
+        watched, previews = [], []
         for number, name in enumerate(source):
             camera = open_camera(name, live=live)
             stack.callback(camera.close)  # the loop opens it, so that what passes before is counted, too
-            tally = Tally()
-            channels.append(Channel(camera, tally, perceiver.budget))
+            stats = LoopStats()
+            previews.append(LivePreview(camera, stats, perceiver.budget))
             files = [_numbered(path, number, len(source)) for path in (jsonl, video)]
             sinks = _sinks(camera, files[0], files[1], jsonl_mb, jsonl_fsync, show)
-            watched.append(Watched(camera, [*sinks, channels[-1]] if address else sinks, tally))
+            watched.append(CameraLoop(camera, [*sinks, previews[-1]] if address else sinks, stats))
         if address:
-            from allweather.runtimes.monitor.server import Page
+            from allweather.runtimes.monitor.server import MonitorServer
 
-            url = stack.enter_context(Page(channels, address, token)).url
+            url = stack.enter_context(MonitorServer(previews, address, token)).url
             say(f"watch it on {url}{'?token=... (yours)' if token else ''}")
         update = stack.enter_context(progress("run", limit))
         seen: Counter[str] = Counter()
-        stack.enter_context(Supervised(channels))
-        reports, signals = run_all(
+        stack.enter_context(SystemdNotifier(previews))
+        reports, signals = run_cameras(
             watched, perceiver, region=place, limit=limit, watch=partial(_show_progress, update, seen)
         )
     _tell([one.camera.name for one in watched], reports, perceiver.policy.name, seen, as_json)
@@ -117,7 +117,7 @@ def run(
         raise typer.Exit(128 + signals[0])
 
 
-def _refuse(
+def _check_options(
     sources: Sequence[str],
     jsonl: Path | None,
     video: Path | None,
@@ -195,7 +195,7 @@ def _in_words(report: LoopReport) -> dict[str, Any]:
     return {
         "dropped": ", ".join(causes) or "none",
         "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
-        "looks a frame": report.mean_looks,
+        "looks a frame": report.mean_views,
         "decisions a second": report.decisions_per_second,
         "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
         "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),

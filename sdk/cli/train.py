@@ -66,7 +66,7 @@ def train(
     ] = TrainMethodChoice.plain,
     variants: Annotated[
         str,
-        typer.Option(help="r and p (crop), g (grayscale), c (colour), such as rpc; rh for none; one or a list"),
+        typer.Option(help="r and p (crop), g (grayscale), c (color), such as rpc; rh for none; one or a list"),
     ] = "rp",
     weight: Annotated[
         float | None, typer.Option(help="of the term that ties answers, the papers' lambda; 1, of multi-ait 3")
@@ -75,11 +75,11 @@ def train(
     layer: Annotated[LayerChoice | None, typer.Option(help="that --method ait compares; logits")] = None,
     epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 36,
     batch: Annotated[int, typer.Option(help="pictures a step, over all processes")] = 128,
-    peak_rate: Annotated[float | None, typer.Option(help="highest learning rate; the architecture's own")] = None,
+    lr: Annotated[float | None, typer.Option(help="highest learning rate; the architecture's own")] = None,
     schedule: Annotated[ScheduleChoice, typer.Option(help="of the learning rate")] = ScheduleChoice.onecycle,
     label_smoothing: Annotated[float, typer.Option(help="share of the target spread over all classes")] = 0.0,
     ema: Annotated[float, typer.Option(help="decay of the averaged weights a step; 0 is off")] = 0.998,
-    mirrors: Annotated[bool | None, typer.Option(help="mirror half of the pictures; the data's own answer")] = None,
+    hflip: Annotated[bool | None, typer.Option(help="mirror half of the pictures; the data's own answer")] = None,
     fraction: Annotated[float, typer.Option(help="share of the training pictures to learn from")] = 1.0,
     label_noise: Annotated[float, typer.Option(help="share of the training labels that are replaced at random")] = 0.0,
     size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
@@ -94,7 +94,7 @@ def train(
     """Trains a classifier; killed, it goes on where it was when it is started again."""
     checkpoint_path(out)
     from allweather.trainers.data.registry import open_dataset
-    from allweather.trainers.methods.config import Recipe
+    from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.train import places
     from allweather.trainers.methods.train import train as train_classifiers
     from allweather.trainers.models.registry import architecture
@@ -103,18 +103,18 @@ def train(
     from allweather.trainers.training.settings import FitSettings
 
     settings = FitSettings(
-        epochs=epochs, batch=batch, peak_rate=peak_rate, schedule=schedule.value, label_smoothing=label_smoothing,
-        ema=ema, mirrors=mirrors, seed=seed,
+        epochs=epochs, batch_size=batch, lr=lr, schedule=schedule.value, label_smoothing=label_smoothing,
+        ema=ema, hflip=hflip, seed=seed,
     )  # fmt: skip
-    recipe = Recipe(
+    config = TrainConfig(
         method=method.value, variants=variants, weight=weight, metric=metric.value if metric else None,
         layer=layer.value if layer else None, augment=augment,
     )  # fmt: skip
     for each in arch:  # what cannot be should not wait for the data
         architecture(each)
-    recipe.objective(len(arch), label_smoothing)
+    config.objective(len(arch), label_smoothing)
     fabric = launch(devices, precision.value)
-    dataset = open_dataset(data, size, download=download).reduced(fraction, seed).mislabelled(label_noise, seed)
+    dataset = open_dataset(data, size, download=download).subset(fraction, seed).with_label_noise(label_noise, seed)
     leads = fabric.is_global_zero
     for note in dataset.notes if leads else ():
         say(note)
@@ -135,7 +135,7 @@ def train(
             )
 
         checkpoints = train_classifiers(
-            arch, dataset, settings, out, fabric=fabric, pretrained=pretrained, recipe=recipe, watch=watch
+            arch, dataset, settings, out, fabric=fabric, pretrained=pretrained, config=config, watch=watch
         )
     if leads:
         made = [

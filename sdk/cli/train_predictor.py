@@ -20,8 +20,8 @@ from allweather.cli.options import (
     OutCheckpoint,
     Seed,
     TrainPrecision,
+    check_not_given,
     checkpoint_path,
-    refuse_given,
 )
 from allweather.runtimes.errors import UsageError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 TRAINING = (  # options that a predictor which is trained has no use for
-    "kind", "loss", "copies", "without", "targets", "epochs", "batch", "peak_rate", "devices", "precision", "seed",
+    "kind", "loss", "copies", "without", "targets", "epochs", "batch", "lr", "devices", "precision", "seed",
 )  # fmt: skip
 
 
@@ -71,11 +71,11 @@ def predictor(
     kind: Annotated[KindChoice, typer.Option(help="tiny for a device, efficientnet as in the paper")] = KindChoice.tiny,
     loss: Annotated[LossChoice, typer.Option(help="what its training makes small")] = LossChoice.squared,
     copies: Annotated[int, typer.Option(help="corrupted copies of each training picture")] = 2,
-    without: Annotated[FamilyChoice | None, typer.Option(help="corruptions to show nothing of")] = None,
+    exclude_family: Annotated[FamilyChoice | None, typer.Option(help="corruptions to show nothing of")] = None,
     targets: Annotated[Path | None, typer.Option(help="folder to keep the view losses in, for the next one")] = None,
     epochs: Annotated[int, typer.Option(help="passes over the corrupted pictures")] = 10,
     batch: Annotated[int, typer.Option(help="pictures a step, over all processes")] = 128,
-    peak_rate: Annotated[float | None, typer.Option(help="highest learning rate; the network's own")] = None,
+    lr: Annotated[float | None, typer.Option(help="highest learning rate; the network's own")] = None,
     devices: Devices = 1,
     precision: TrainPrecision = Arithmetic.auto,
     seed: Seed = 0,
@@ -92,10 +92,10 @@ def predictor(
 
     start = checkpoints.load(checkpoint)
     if use is not None:
-        refuse_given(context, TRAINING, "--use puts in a predictor as it was trained")
+        check_not_given(context, TRAINING, "--use puts in a predictor as it was trained")
         _put_in(start, use, out, as_json)
         return
-    from allweather.trainers.corruptions.sets.corrupted_copies import Corrupting
+    from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.methods.loss_predictor.train import PredictorSettings, add_predictor
     from allweather.trainers.training.launch import launch
@@ -103,9 +103,9 @@ def predictor(
 
     settings = PredictorSettings(
         kind=kind.value, loss=loss.value,
-        corrupting=Corrupting(copies=copies, seed=seed),
-        without=without.value if without else None,
-        fit=FitSettings(epochs=epochs, batch=batch, peak_rate=peak_rate, shift=0, seed=seed),
+        copy_settings=CopySettings(copies=copies, seed=seed),
+        exclude_family=exclude_family.value if exclude_family else None,
+        fit=FitSettings(epochs=epochs, batch_size=batch, lr=lr, shift=0, seed=seed),
     )  # fmt: skip
     fabric = launch(devices, precision.value)
     assert data is not None
@@ -146,7 +146,7 @@ def _put_in(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
     from allweather.trainers.checkpoint import checkpoint as checkpoints
 
     trained = checkpoints.predictor_in(use)
-    trained.refuse_other(start.classifier())
+    trained.check_classifier(start.classifier())
     trained.model()  # one that cannot be built is refused now
     checkpoints.save(out, dataclasses.replace(start, predictor=trained))
     result({"checkpoint": str(out), "kind": trained.kind, **trained.metrics}, as_json, "put in")

@@ -16,13 +16,13 @@ from allweather.cli.options import (
     Download,
     OutCheckpoint,
     Seed,
+    check_not_given,
     checkpoint_path,
-    refuse_given,
 )
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.evaluation.policy_tuning import Tuned
+    from allweather.evaluation.policy_tuning import TunedPolicy
     from allweather.runtimes.tta.policy import Policy
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
 
@@ -50,30 +50,30 @@ def tune(
     if runs < 1:
         raise UsageError(f"--runs is 1 picture a frame or more; got {runs}")
     from allweather.evaluation import policy_tuning as tuning
-    from allweather.evaluation.model import open_target
-    from allweather.runtimes.tta.policy import MOST, TUNED
+    from allweather.evaluation.model import open_model
+    from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
     from allweather.trainers.checkpoint import checkpoint as checkpoints
-    from allweather.trainers.corruptions.sets.corrupted_copies import Corrupting
+    from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 
     start = checkpoints.load(checkpoint)
     asked = [_understood(text, start) for text in policy or tuning.usual(start.predictor is not None)]
     known = [each for each in asked if not isinstance(each, str)]
     if policy and len(policy) == 1 and known:
-        refuse_given(context, ("runs", "copies", "seed"), f"{policy[0]} is stored as it is")
+        check_not_given(context, ("runs", "copies", "seed"), f"{policy[0]} is stored as it is")
         checkpoints.save(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, known[0])))
         result({"checkpoint": str(out), "policy": policy[0], "views": list(known[0].views)}, as_json, "stored")
         return
     if policy and len(policy) == 1:
-        refuse_given(context, ("runs",), f"--runs chooses among policies, and {policy[0]} is the only one")
-        runs = MOST
-    corrupting = Corrupting(copies=copies, seed=seed)
-    with open_target(checkpoint) as target, progress("tune", None) as update:
+        check_not_given(context, ("runs",), f"--runs chooses among policies, and {policy[0]} is the only one")
+        runs = MAX_VIEWS
+    copy_settings = CopySettings(copies=copies, seed=seed)
+    with open_model(checkpoint) as target, progress("tune", None) as update:
         dataset = target.open_data(data, download=download)
 
         def watch(done: int, total: int) -> None:
             update(done, f"tune: {done} of {total} batches")
 
-        answers = tuning.answers_of(target, dataset.val, corrupting, known, watch=watch)
+        answers = tuning.view_probabilities(target, dataset.val, copy_settings, known, watch=watch)
     for note in dataset.notes:
         say(note)
     found = [tuning.tune(answers, each) for each in asked]
@@ -105,18 +105,18 @@ def _understood(text: str, start: Checkpoint) -> Policy | str:
         UsageError: it is neither.
     """
     from allweather.evaluation import policy_tuning as tuning
-    from allweather.runtimes.perceiver import refuse_unrunnable
+    from allweather.runtimes.perceiver import check_runnable
     from allweather.runtimes.tta.policy import TUNED, parse_policy
 
     if "@" not in text and text.partition(":")[0] in TUNED:
         tuning.checked(text)
         return text
     fixed = parse_policy(text, start.policies)
-    refuse_unrunnable(fixed, start.predictor is not None)
+    check_runnable(fixed, start.predictor is not None)
     return fixed
 
 
-def _facts(found: Tuned) -> dict[str, object]:
+def _facts(found: TunedPolicy) -> dict[str, object]:
     return {
         "policy": found.policy.name,
         "runs": found.runs,
@@ -125,7 +125,7 @@ def _facts(found: Tuned) -> dict[str, object]:
     }
 
 
-def _rows(found: Sequence[Tuned]) -> list[Sequence[str]]:
+def _rows(found: Sequence[TunedPolicy]) -> list[Sequence[str]]:
     """A table of policies, the cheapest first."""
     rows: list[Sequence[str]] = [("policy", "runs", "val accuracy, %", "calibrated log-likelihood")]
     for each in sorted(found, key=lambda each: each.runs):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from allweather.demo.drive_images import Example, animation, sheet
-from allweather.exporters.export import Choice, export
+from allweather.exporters.export import ExportOptions, export
 from allweather.reports import plots as pictures
 from allweather.reports.html import Section, page, write
 from allweather.runtimes.bundle.manifest import Manifest, Model
@@ -88,7 +88,7 @@ def run_demo(
         AllweatherError: an argument cannot work, or `out` cannot be written to.
     """
     began = time.monotonic()
-    settings = FitSettings(epochs=epochs, batch=32, seed=seed)  # small: few epochs need many steps to count on
+    settings = FitSettings(epochs=epochs, batch_size=32, seed=seed)  # small: few epochs need many steps to count on
     if frames < 1:
         raise UsageError(f"frames must be at least 1; got {frames}")
     watch(0, "draw the road signs")
@@ -96,14 +96,14 @@ def run_demo(
     say(f"signs: {len(dataset.train)} training pictures of {len(CLASSES)} classes")
     checkpoint = _train(dataset, out, settings, say, watch)
     watch(0, "export to INT8")
-    manifest = export(checkpoint, dataset, out / "signs.aw", Choice(["openvino"], ["fp32", "int8"]))
+    manifest = export(checkpoint, dataset, out / "signs.aw", ExportOptions(["openvino"], ["fp32", "int8"]))
     chosen = _smallest(manifest)
     parity = chosen.parity
     say(
         f"exported: {chosen.precision}; accuracy on {parity.images} of the val pictures {parity.accuracy:.4f}, "
         f"torch {parity.reference_accuracy:.4f}"
     )
-    for left in manifest.left_out:
+    for left in manifest.rejected:
         say(f"{left.precision} is left out: {left.reason}")
     with load(out / "signs.aw", engine="openvino", precision=chosen.precision, budget_ms=BUDGET_MS) as perceiver:
         report, recorder = _drive(perceiver, out, frames, seed, watch)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from allweather.evaluation.model import Target
+from allweather.evaluation.model import EvaluatedModel
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import ROWS, augment, kinds
@@ -19,12 +19,12 @@ SEED = 40
 
 
 @dataclass(frozen=True)
-class Augmented:
+class AugmentedEvaluation:
     """A classifier measured on augmented pictures.
 
     Attributes:
-        target: the checkpoint or bundle.
-        model: what ran it, such as "torch fp32".
+        model: the checkpoint or bundle.
+        backend: what ran it, such as "torch fp32".
         data: name of the data set.
         images: test pictures in each row.
         parameters: of the seven augmentations.
@@ -35,8 +35,8 @@ class Augmented:
         machine: where it ran.
     """
 
-    target: str
     model: str
+    backend: str
     data: str
     images: int
     parameters: Mapping[str, float]
@@ -47,19 +47,19 @@ class Augmented:
     machine: str
 
 
-def measure_augmented(
-    target: Target,
+def evaluate_augmented(
+    target: EvaluatedModel,
     dataset: Dataset,
     parameters: Mapping[str, float],
     *,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> Augmented:
+) -> AugmentedEvaluation:
     """Measures an open target on the test pictures of a data set, augmented in ten ways.
 
     The augmented pictures are rounded to 8 bits, as a camera's are; they are the same for every target.
 
     Args:
-        target: see `open_target`.
+        target: see `open_model`.
         dataset: of its classes and size.
         parameters: of the seven augmentations.
         watch: told of (rows done, rows in all).
@@ -74,14 +74,14 @@ def measure_augmented(
         for images, labels in zip(
             torch.split(dataset.test.images, BATCH), torch.split(dataset.test.labels, BATCH), strict=True
         ):
-            distorted = augment(to_float(images), names, parameters, rng)
-            answers = target.answer(as_image(distorted)).argmax(1)
+            augmented = augment(to_float(images), names, parameters, rng)
+            answers = target.logits(as_image(augmented)).argmax(1)
             right += int((answers == labels.numpy()).sum())
         accuracies[row] = right / len(dataset.test)
     watch(len(rows), len(rows))
-    return Augmented(
-        target=str(target.path),
-        model=target.model,
+    return AugmentedEvaluation(
+        model=str(target.path),
+        backend=target.backend,
         data=dataset.name,
         images=len(dataset.test),
         parameters=dict(parameters),

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from allweather.evaluation.metrics import calibration_error, reliability_bins, score
-from allweather.evaluation.model import Target, open_target
+from allweather.evaluation.metrics import calibration_error, compute_metrics, reliability_bins
+from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.runtimes.system.device import this_device
 from allweather.trainers.data.dataset import Dataset
 
@@ -21,8 +21,8 @@ class Evaluation:
     """A classifier measured on test pictures.
 
     Attributes:
-        target: the checkpoint or bundle.
-        model: what ran it, such as "torch fp32" or "openvino int8".
+        model: the checkpoint or bundle.
+        backend: what ran it, such as "torch fp32" or "openvino int8".
         data: name of the data set.
         classes: names, in the order of `confusion`.
         notes: how its splits were made.
@@ -30,7 +30,7 @@ class Evaluation:
         accuracy: share of pictures put into their class, 0..1.
         calibration_error: expected calibration error over 15 bins of confidence, 0..1.
         brier: mean squared distance of the probabilities from the truth, 0..2.
-        likelihood_loss: mean negative log-likelihood of the true class, in nats.
+        nll: mean negative log-likelihood of the true class, in nats.
         images_per_second: in batches.
         class_accuracy: share of the pictures of each class that are put into it.
         confusion: [true class][answered class] numbers of pictures.
@@ -39,8 +39,8 @@ class Evaluation:
         history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
     """
 
-    target: str
     model: str
+    backend: str
     data: str
     classes: tuple[str, ...]
     notes: tuple[str, ...]
@@ -48,7 +48,7 @@ class Evaluation:
     accuracy: float
     calibration_error: float
     brier: float
-    likelihood_loss: float
+    nll: float
     images_per_second: float
     class_accuracy: dict[str, float]
     confusion: tuple[tuple[int, ...], ...]
@@ -57,7 +57,7 @@ class Evaluation:
     history: tuple[Mapping[str, float], ...] = ()
 
 
-def evaluate_target(
+def evaluate_file(
     path: Path, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
 ) -> Evaluation:
     """Measures a checkpoint (with torch) or a bundle (with an engine) on the test split of a data set.
@@ -71,26 +71,26 @@ def evaluate_target(
 
     Raises:
         UsageError: the data is of other classes, or a checkpoint is given an engine.
-        AllweatherError: the target or the data cannot be read; see `open_target` and `open_dataset`.
+        AllweatherError: the target or the data cannot be read; see `open_model` and `open_dataset`.
     """
-    with open_target(path, engine=engine, precision=precision) as target:
+    with open_model(path, engine=engine, precision=precision) as target:
         return evaluate(target, target.open_data(data, download=download))
 
 
-def evaluate(target: Target, dataset: Dataset) -> Evaluation:
+def evaluate(target: EvaluatedModel, dataset: Dataset) -> Evaluation:
     """Measures an open target on the test split of a data set of its classes and size."""
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    target.answer(images[:8])  # the first call pays for set-up
+    target.logits(images[:8])  # the first call pays for set-up
     began = time.perf_counter()
-    answers = target.answer(images)
+    answers = target.logits(images)
     seconds = time.perf_counter() - began
     confusion = confusion_matrix(answers.argmax(1), labels, len(dataset.classes))
     totals = confusion.sum(axis=1)
-    scores = score(answers, labels)
+    scores = compute_metrics(answers, labels)
     bins = reliability_bins(scores.confidence, scores.right)
     return Evaluation(
-        target=str(target.path),
-        model=target.model,
+        model=str(target.path),
+        backend=target.backend,
         data=dataset.name,
         classes=dataset.classes,
         notes=dataset.notes,
@@ -98,7 +98,7 @@ def evaluate(target: Target, dataset: Dataset) -> Evaluation:
         accuracy=float(np.trace(confusion) / len(labels)),
         calibration_error=calibration_error(bins),
         brier=float(scores.brier.mean()),
-        likelihood_loss=float(scores.likelihood_loss.mean()),
+        nll=float(scores.nll.mean()),
         images_per_second=len(labels) / seconds,
         class_accuracy={
             name: float(confusion[i, i] / totals[i]) for i, name in enumerate(dataset.classes) if totals[i]

@@ -17,14 +17,14 @@ from lightning_fabric import Fabric
 
 from allweather.evaluation.baselines import Baseline
 from allweather.evaluation.metrics import (
-    Scores,
+    Metrics,
     calibration_error,
+    compute_metrics,
     intervals,
     mean_corruption_error,
     reliability_bins,
-    score,
 )
-from allweather.evaluation.model import Target
+from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.robustness import Cell, Mean, Mistake, Robustness
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.device import this_device
@@ -39,8 +39,8 @@ BATCH = 500  # pictures that are made or read, and answered, at a time
 Key = tuple[str, int]  # corruption, severity
 
 
-def measure(
-    target: Target,
+def evaluate_corrupted(
+    target: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet,
     *,
@@ -54,7 +54,7 @@ def measure(
     The processes of `fabric` share the cells; each makes or reads the pictures of its own, batch by batch.
 
     Args:
-        target: see `open_target`.
+        target: see `open_model`.
         dataset: its test split is the clean side.
         corrupted: of the same classes.
         baseline: for the mean corruption error.
@@ -74,16 +74,16 @@ def measure(
     wanted = {name: 1.0 for name in corrupted.names if name in COMMON}
     if baseline is not None and wanted:  # missing ones are to be heard of before hours are spent
         mean_corruption_error(wanted, baseline.errors)
-    clean = score(target.answer(dataset.test.images.numpy()), dataset.test.labels.numpy())
+    clean = compute_metrics(target.logits(dataset.test.images.numpy()), dataset.test.labels.numpy())
     keys = list(product(corrupted.names, SEVERITIES))
-    place = keep / identity_of(target, corrupted, dataset) if keep else None
+    place = keep / resume_key_of(target, corrupted, dataset) if keep else None
     table = _answers(target, corrupted, keys, place, fabric, watch)
     scores = [_scores(rows, corrupted.labels) for rows in table]
     cells = _cells([("clean", 0)], [clean]) + _cells(keys, scores)
     common, extra = (_mean(group, keys, scores) for group in (COMMON, EXTRA))
     result = Robustness(
-        target=str(target.path),
-        model=target.model,
+        model=str(target.path),
+        backend=target.backend,
         data=dataset.name,
         corrupted=corrupted.source,
         classes=target.classes,
@@ -116,7 +116,7 @@ def measure(
 
 
 def _answers(
-    target: Target,
+    target: EvaluatedModel,
     corrupted: CorruptedSet,
     keys: Sequence[Key],
     place: Path | None,
@@ -137,7 +137,7 @@ def _answers(
     return all_reduced(fabric, table, "sum").cpu().numpy()
 
 
-def _cell_answers(target: Target, corrupted: CorruptedSet, key: Key, place: Path | None) -> Floats:
+def _cell_answers(target: EvaluatedModel, corrupted: CorruptedSet, key: Key, place: Path | None) -> Floats:
     """The same of one cell, float32 [n, 4]; from `place` if an earlier call left it there."""
     file = place / f"{key[0]}-{key[1]}.npy" if place else None
     if file and file.is_file():
@@ -145,8 +145,8 @@ def _cell_answers(target: Target, corrupted: CorruptedSet, key: Key, place: Path
     parts, first = [], 0
     for images in corrupted.batches(*key, BATCH):
         labels = corrupted.labels[first : first + len(images)]
-        each = score(target.answer(images), labels)
-        parts.append(np.stack([each.answered, each.confidence, each.likelihood_loss, each.brier], axis=1))
+        each = compute_metrics(target.logits(images), labels)
+        parts.append(np.stack([each.answered, each.confidence, each.nll, each.brier], axis=1))
         first += len(images)
     rows = np.concatenate(parts).astype(np.float32)
     if file:
@@ -155,11 +155,11 @@ def _cell_answers(target: Target, corrupted: CorruptedSet, key: Key, place: Path
     return rows
 
 
-def identity_of(target: Target, corrupted: CorruptedSet | None, dataset: Dataset) -> str:
+def resume_key_of(target: EvaluatedModel, corrupted: CorruptedSet | None, dataset: Dataset) -> str:
     """Of a target and its pictures, so that finished cells of others are not taken for theirs."""
     images = dataset.test.images.numpy()
-    facts: list[object] = [str(target.path), target.model, dataset.name, len(dataset.test)]
-    arrays = [images, dataset.test.labels.numpy(), target.answer(images[:16]).argmax(1)]
+    facts: list[object] = [str(target.path), target.backend, dataset.name, len(dataset.test)]
+    arrays = [images, dataset.test.labels.numpy(), target.logits(images[:16]).argmax(1)]
     if corrupted:
         facts += [corrupted.source, corrupted.names, len(corrupted.labels), _version(corrupted.source)]
         arrays += [next(corrupted.batches(corrupted.names[0], SEVERITIES[-1], 16)), corrupted.labels]
@@ -180,15 +180,15 @@ def _version(source: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _scores(rows: Floats, labels: Labels) -> Scores:
+def _scores(rows: Floats, labels: Labels) -> Metrics:
     answered = rows[:, 0].astype(np.int64)
-    return Scores(answered, answered == labels, rows[:, 1], rows[:, 2], rows[:, 3])
+    return Metrics(answered, answered == labels, rows[:, 1], rows[:, 2], rows[:, 3])
 
 
 # -- what it comes to ----------------------------------------------------------------------------------------------
 
 
-def _cells(keys: Sequence[Key], scores: Sequence[Scores]) -> tuple[Cell, ...]:
+def _cells(keys: Sequence[Key], scores: Sequence[Metrics]) -> tuple[Cell, ...]:
     lows, highs = intervals(np.stack([~each.right for each in scores]), np.eye(len(keys)))
     return tuple(
         Cell(
@@ -199,14 +199,14 @@ def _cells(keys: Sequence[Key], scores: Sequence[Scores]) -> tuple[Cell, ...]:
             high=float(high),
             calibration_error=calibration_error(reliability_bins(each.confidence, each.right)),
             brier=float(each.brier.mean()),
-            likelihood_loss=float(each.likelihood_loss.mean()),
+            nll=float(each.nll.mean()),
             confidence=float(each.confidence.mean()),
         )
         for (name, severity), each, low, high in zip(keys, scores, lows, highs, strict=True)
     )
 
 
-def _mean(group: Sequence[str], keys: Sequence[Key], scores: Sequence[Scores]) -> Mean | None:
+def _mean(group: Sequence[str], keys: Sequence[Key], scores: Sequence[Metrics]) -> Mean | None:
     inside = [each for (name, _), each in zip(keys, scores, strict=True) if name in group]
     if not inside:
         return None
@@ -222,12 +222,12 @@ def _mean(group: Sequence[str], keys: Sequence[Key], scores: Sequence[Scores]) -
         high=float(highs[0]),
         calibration_error=float(np.mean(errors)),
         brier=float(np.mean([each.brier.mean() for each in inside])),
-        likelihood_loss=float(np.mean([each.likelihood_loss.mean() for each in inside])),
+        nll=float(np.mean([each.nll.mean() for each in inside])),
     )
 
 
 def _mistakes(
-    keys: Sequence[Key], scores: Sequence[Scores], labels: Labels, classes: Sequence[str]
+    keys: Sequence[Key], scores: Sequence[Metrics], labels: Labels, classes: Sequence[str]
 ) -> tuple[Mistake, ...]:
     """The surest wrong answer to each corruption, if there is a wrong one."""
     worst: dict[str, Mistake] = {}

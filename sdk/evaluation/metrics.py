@@ -18,25 +18,25 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Scores:
+class Metrics:
     """What is kept of each answer.
 
     Attributes:
         answered: int64 [n], the most probable class.
         right: bool [n], whether that is the true one.
         confidence: float32 [n], the largest probability.
-        likelihood_loss: float32 [n], -log of the probability of the true class, in nats (NLL).
+        nll: float32 [n], -log of the probability of the true class, in nats (NLL).
         brier: float32 [n], squared distance of the probabilities from the truth, 0..2 (Brier 1950).
     """
 
     answered: npt.NDArray[np.int64]
     right: npt.NDArray[np.bool_]
     confidence: Floats
-    likelihood_loss: Floats
+    nll: Floats
     brier: Floats
 
 
-def score(logits: Floats, labels: npt.NDArray[np.int64]) -> Scores:
+def compute_metrics(logits: Floats, labels: npt.NDArray[np.int64]) -> Metrics:
     """Scores answers.
 
     Args:
@@ -58,11 +58,11 @@ def score(logits: Floats, labels: npt.NDArray[np.int64]) -> Scores:
     rows = np.arange(len(labels))
     true = chances[rows, labels]
     answered = logits.argmax(axis=1)
-    return Scores(
+    return Metrics(
         answered=answered,
         right=answered == labels,
         confidence=chances.max(axis=1).astype(np.float32),
-        likelihood_loss=(-logs[rows, labels]).astype(np.float32),
+        nll=(-logs[rows, labels]).astype(np.float32),
         brier=((chances**2).sum(axis=1) - 2 * true + 1).astype(np.float32),
     )
 

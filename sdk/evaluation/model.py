@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.runtimes.engines.registry import answer_all, open_engine
+from allweather.runtimes.engines.registry import infer_all, open_engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.load import open_ranker
+from allweather.runtimes.load import open_loss_predictor
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import Policy
@@ -24,12 +24,12 @@ from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
-from allweather.trainers.models.activation_hooks import layer_tapped
+from allweather.trainers.models.activation_hooks import capture_layer
 from allweather.trainers.training.inference import logits
 
 
 @dataclass(frozen=True)
-class Target:
+class EvaluatedModel:
     """A classifier that answers.
 
     Attributes:
@@ -47,14 +47,14 @@ class Target:
     """
 
     path: Path
-    model: str
+    backend: str
     classes: tuple[str, ...]
     input: InputSpec
-    answer: Callable[[Image], Floats]
+    logits: Callable[[Image], Floats]
     fingerprint: str
     history: tuple[Mapping[str, float], ...] = ()
     strengths: Mapping[str, float] = field(default_factory=dict)
-    rank: Callable[[Image], Floats] | None = None
+    predict_losses: Callable[[Image], Floats] | None = None
     policies: tuple[Policy, ...] = ()
     features: Callable[[Image], Floats] | None = None
 
@@ -69,7 +69,7 @@ class Target:
 
 
 @contextmanager
-def open_target(path: Path, *, engine: str | None = None, precision: str | None = None) -> Iterator[Target]:
+def open_model(path: Path, *, engine: str | None = None, precision: str | None = None) -> Iterator[EvaluatedModel]:
     """Opens a checkpoint or a bundle to be measured.
 
     For a checkpoint on a CPU the process keeps the memory that it frees from here on.
@@ -98,11 +98,11 @@ def open_target(path: Path, *, engine: str | None = None, precision: str | None 
             return logits(model, torch.from_numpy(images).to(device)).cpu().numpy()
 
         def features(images: Image) -> Floats:
-            with layer_tapped(model, "feature") as found:
+            with capture_layer(model, "feature") as found:
                 logits(model, torch.from_numpy(images).to(device))
             return torch.cat([each.flatten(1).float() for each in found]).cpu().numpy()
 
-        yield Target(
+        yield EvaluatedModel(
             path,
             "torch fp32",
             trained.classes,
@@ -123,28 +123,28 @@ def open_target(path: Path, *, engine: str | None = None, precision: str | None 
         stack.callback(running.close)
         rank = None
         if bundle.manifest.predictor:
-            ranker, seen = open_ranker(bundle, chosen, engine), bundle.taken_by("predictor")
-            stack.callback(ranker.close)
+            loss_predictor, seen = open_loss_predictor(bundle, chosen, engine), bundle.input_of("predictor")
+            stack.callback(loss_predictor.close)
 
             def rank(images: Image) -> Floats:
-                return answer_all(ranker, np.stack([seen.prepare(image) for image in images]))
+                return infer_all(loss_predictor, np.stack([seen.prepare(image) for image in images]))
 
         name = f"{chosen.engine} {chosen.precision}" if chosen else "fake"
-        yield Target(
+        yield EvaluatedModel(
             path,
             name,
             bundle.classes,
             bundle.input,
-            lambda images: answer_all(running, images),
+            lambda images: infer_all(running, images),
             listed,
-            rank=rank,
+            predict_losses=rank,
             policies=bundle.manifest.policies,
         )
 
 
 def _ranking(predictor: TrainedPredictor, device: torch.device) -> Callable[[Image], Floats]:
     """What predicts losses in torch."""
-    model, seen = predictor.model().to(device), predictor.seen
+    model, seen = predictor.model().to(device), predictor.input
 
     def rank(images: Image) -> Floats:
         small = np.stack([seen.prepare(image) for image in images])

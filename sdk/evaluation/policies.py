@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from allweather.evaluation.metrics import intervals
-from allweather.evaluation.model import Target
+from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policy_outcomes import CENTER, ORACLE, Outcome, outcomes, relative_costs
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.tta.policy import Policy
@@ -34,7 +34,7 @@ class Error:
 
 
 @dataclass(frozen=True)
-class PolicyScore:
+class PolicyResult:
     """What one policy comes to.
 
     Attributes:
@@ -66,7 +66,7 @@ class PolicyScore:
 
 
 @dataclass(frozen=True)
-class Turned:
+class ChangedPrediction:
     """A frame that one look gets wrong and a policy right, or the reverse.
 
     Attributes:
@@ -89,12 +89,12 @@ class Turned:
 
 
 @dataclass(frozen=True)
-class Policies:
+class PolicyEvaluation:
     """A target measured with several policies; one look and the best single view are always among them.
 
     Attributes:
-        target: the checkpoint or bundle.
-        model: what ran it.
+        model: the checkpoint or bundle.
+        backend: what ran it.
         data: name of the clean data set.
         corrupted: where the corrupted pictures are from; "none" without.
         images: pictures in each corrupted cell, or clean ones.
@@ -106,21 +106,21 @@ class Policies:
         machine: where it ran.
     """
 
-    target: str
     model: str
+    backend: str
     data: str
     corrupted: str
     images: int
-    scores: tuple[PolicyScore, ...]
+    scores: tuple[PolicyResult, ...]
     correlation: dict[str, float | None]
-    turned: tuple[Turned, ...]
+    turned: tuple[ChangedPrediction, ...]
     notes: tuple[str, ...]
     seconds: float
     machine: str
 
 
-def measure_policies(
-    target: Target,
+def evaluate_policies(
+    target: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet | None,
     asked: Sequence[Policy],
@@ -128,7 +128,7 @@ def measure_policies(
     seed: int = 0,
     keep: Path | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Policies, list[Image]]:
+) -> tuple[PolicyEvaluation, list[Image]]:
     """Measures policies; see `outcomes` for the arguments.
 
     Returns:
@@ -145,9 +145,9 @@ def measure_policies(
         _score(number, policy, cells, costs.get(policy.name, (None, None))) for number, policy in enumerate(policies)
     ]
     turned = _turned(policies, cells, dataset, corrupted)
-    result = Policies(
-        target=str(target.path),
-        model=target.model,
+    result = PolicyEvaluation(
+        model=str(target.path),
+        backend=target.backend,
         data=dataset.name,
         corrupted=corrupted.source if corrupted else "none",
         images=cells[-1].right.shape[1],
@@ -170,7 +170,7 @@ def _some(corrupted: CorruptedSet) -> Image:
     return np.stack([corrupted.picture(names[each % len(names)], 3, each % count) for each in range(TIMED)])
 
 
-def _score(number: int, policy: Policy, cells: Sequence[Outcome], costs: Sequence[float | None]) -> PolicyScore:
+def _score(number: int, policy: Policy, cells: Sequence[Outcome], costs: Sequence[float | None]) -> PolicyResult:
     by_name: dict[str, list[Outcome]] = {}
     for cell in cells:
         by_name.setdefault(cell.corruption, []).append(cell)
@@ -187,7 +187,7 @@ def _score(number: int, policy: Policy, cells: Sequence[Outcome], costs: Sequenc
         assert oracle is not None
         gain = center.value - oracle.value
         captured = (center.value - common.value) / gain if gain > 0 else None
-    return PolicyScore(
+    return PolicyResult(
         policy=policy.name,
         runs={
             name: _mean([float(cell.runs[number].mean()) for cell in cells if cell.corruption in group])
@@ -225,9 +225,9 @@ def _mean(cells: Sequence[float]) -> float | None:
 
 def _turned(
     policies: Sequence[Policy], cells: Sequence[Outcome], dataset: Dataset, corrupted: CorruptedSet | None
-) -> tuple[Turned, ...]:
+) -> tuple[ChangedPrediction, ...]:
     """Some frames of as many corruptions, of the last policy that ranks views."""
-    ranking = [number for number, policy in enumerate(policies) if policy.ranks]
+    ranking = [number for number, policy in enumerate(policies) if policy.needs_predictor]
     if not ranking:
         return ()
     number, found = ranking[-1], []
@@ -242,7 +242,7 @@ def _turned(
             place = int(places[0])
             labels = dataset.test.labels.numpy() if cell.corruption == "clean" or not corrupted else corrupted.labels
             found.append(
-                Turned(
+                ChangedPrediction(
                     policies[number].name,
                     better,
                     cell.corruption,
@@ -255,7 +255,7 @@ def _turned(
     return tuple(found)
 
 
-def _picture(turned: Turned, dataset: Dataset, corrupted: CorruptedSet | None) -> Image:
+def _picture(turned: ChangedPrediction, dataset: Dataset, corrupted: CorruptedSet | None) -> Image:
     if turned.corruption == "clean" or corrupted is None:
         return np.asarray(dataset.test.images[turned.number].numpy(), np.uint8)
     return corrupted.picture(turned.corruption, turned.severity, turned.number)

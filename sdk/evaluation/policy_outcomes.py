@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from allweather.evaluation.corrupted import identity_of
-from allweather.evaluation.model import Target
+from allweather.evaluation.corrupted import resume_key_of
+from allweather.evaluation.model import EvaluatedModel
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import Policy, parse_policy
-from allweather.runtimes.tta.run_views import look, unhurried
+from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import tensor_file
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def outcomes(
-    target: Target,
+    target: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet | None,
     policies: Sequence[Policy],
@@ -68,7 +68,7 @@ def outcomes(
     Every view that one of the policies may run is answered once; the policies share the answers.
 
     Args:
-        target: see `open_target`.
+        target: see `open_model`.
         dataset: its test split is the clean side.
         corrupted: of the same classes; None for the clean side alone.
         policies: of distinct names.
@@ -82,7 +82,7 @@ def outcomes(
         OutputError: `keep` cannot be written.
     """
     for policy in policies:
-        if policy.ranks and target.rank is None:
+        if policy.needs_predictor and target.predict_losses is None:
             raise UsageError(
                 f"policy {policy.name} needs a loss predictor, and {target.path} has none; train one with allweather "
                 "predictor"
@@ -91,19 +91,22 @@ def outcomes(
     if corrupted:
         cells += [(name, severity) for name in corrupted.names for severity in SEVERITIES]
     texts = json.dumps([[policy.name, policy.views, policy.weights] for policy in policies] + [seed])
-    identity = {"of": identity_of(target, corrupted, dataset), "policies": hashlib.sha256(texts.encode()).hexdigest()}
+    resume_key = {
+        "of": resume_key_of(target, corrupted, dataset),
+        "policies": hashlib.sha256(texts.encode()).hexdigest(),
+    }
     found = []
     for number, (name, severity) in enumerate(cells):
         watch(number, len(cells))
         place = keep / f"{name}-{severity}.safetensors" if keep else None
-        cell = _read(place, identity, name, severity)
+        cell = _read(place, resume_key, name, severity)
         if cell is None:
             rng = np.random.default_rng([seed, number])
             images, labels = _pictures(dataset, corrupted, name, severity)
             cell = _cell(target, name, severity, images, labels, policies, rng)
             if place:
                 parts = {part: torch.from_numpy(getattr(cell, part)) for part in PARTS}
-                tensor_file.write(place, parts, identity)
+                tensor_file.write(place, parts, resume_key)
         found.append(cell)
     watch(len(cells), len(cells))
     return found
@@ -118,7 +121,7 @@ def _pictures(
 
 
 def _cell(
-    target: Target,
+    target: EvaluatedModel,
     name: str,
     severity: int,
     batches: Iterator[Image],
@@ -127,18 +130,18 @@ def _cell(
     rng: np.random.Generator,
 ) -> Outcome:
     right, first, runs, alike, begin = [], [], [], [], 0
-    names = {each for policy in policies for each in policy.run(range(len(policy.views)))[0]}
-    if target.rank or any(policy.pick == "oracle" for policy in policies):
+    names = {each for policy in policies for each in policy.views_for(range(len(policy.views)))[0]}
+    if target.predict_losses or any(policy.pick == "oracle" for policy in policies):
         names |= set(VIEWS)
     for images in batches:
         truth = labels[begin : begin + len(images)]
         begin += len(images)
         answers = {
-            each: probabilities(target.answer(np.stack([view(each).apply(image) for image in images])))
+            each: probabilities(target.logits(np.stack([view(each).apply(image) for image in images])))
             for each in names
         }
         true = _losses(answers, truth) if names.issuperset(VIEWS) else None
-        predicted = target.rank(images) if target.rank else None
+        predicted = target.predict_losses(images) if target.predict_losses else None
         places = [
             policy.choose({"top": predicted, "oracle": true}.get(policy.pick), rng, len(images)) for policy in policies
         ]
@@ -173,15 +176,15 @@ def vote(
     total, weights = np.zeros_like(next(iter(answers.values()))), np.zeros((len(places), 1))
     runs, on = np.zeros(len(places), np.int64), np.ones(len(places), np.bool_)
     for column in places.T:
-        for part in range(1 + policy.flips):
+        for part in range(1 + policy.hflip):
             for place in np.unique(column[on]):
                 rows = np.flatnonzero(on & (column == place))
-                names, shares = policy.run([place])
+                names, shares = policy.views_for([place])
                 total[rows] += shares[part] * answers[names[part]][rows]
                 weights[rows] += shares[part]
             runs += on
-            if policy.stops:
-                on &= total.max(1) <= policy.settled * weights[:, 0]
+            if policy.exits_early:
+                on &= total.max(1) <= policy.early_exit_threshold * weights[:, 0]
     found: npt.NDArray[np.float64] = total / np.where(weights > 0, weights, 1)
     return found, runs
 
@@ -199,18 +202,18 @@ def _alike(predicted: Floats | None, true: Floats | None, count: int) -> Floats:
     return np.asarray(found.numpy(), np.float32)
 
 
-def _read(place: Path | None, identity: dict[str, str], name: str, severity: int) -> Outcome | None:
+def _read(place: Path | None, resume_key: dict[str, str], name: str, severity: int) -> Outcome | None:
     """A finished cell of the same measurement."""
     if place is None or not place.is_file():
         return None
     tensors, header = tensor_file.read(place)
-    if header != identity:
+    if header != resume_key:
         return None
     return Outcome(name, severity, *(tensors[part].numpy() for part in PARTS))
 
 
 def relative_costs(
-    target: Target,
+    target: EvaluatedModel,
     images: Image,
     policies: Sequence[Policy],
     *,
@@ -220,7 +223,7 @@ def relative_costs(
     """Wall-clock time of each policy beside one look, with the predictor and the making of views.
 
     Args:
-        target: see `open_target`.
+        target: see `open_model`.
         images: uint8 [n, h, w, 3], one after the other as from a camera.
         policies: they take turns.
         rounds: over the pictures.
@@ -240,8 +243,12 @@ def relative_costs(
     return [seconds[policy] / seconds[CENTER] for policy in policies]
 
 
-def _follow(target: Target, policy: Policy, image: Image, rng: np.random.Generator) -> None:
-    losses = target.rank(image[None]) if policy.ranks and target.rank else np.zeros((1, len(policy.views)), np.float32)
-    names, weights = policy.run(policy.choose(losses, rng)[0])
-    steps = unhurried(len(names), policy.settled)
-    look(target.answer, image, names, weights, policy.settled, steps, time.perf_counter)
+def _follow(target: EvaluatedModel, policy: Policy, image: Image, rng: np.random.Generator) -> None:
+    losses = (
+        target.predict_losses(image[None])
+        if policy.needs_predictor and target.predict_losses
+        else np.zeros((1, len(policy.views)), np.float32)
+    )
+    names, weights = policy.views_for(policy.choose(losses, rng)[0])
+    steps = steps_without_deadline(len(names), policy.early_exit_threshold)
+    run_views(target.logits, image, names, weights, policy.early_exit_threshold, steps, time.perf_counter)

@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.model import Target
+from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policy_outcomes import vote
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.policy import Policy, parse_policy
-from allweather.runtimes.tta.views import CLASSICS, VIEWS, view
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
-from allweather.trainers.corruptions.sets.corrupted_copies import Corrupting, corrupted
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
 
 BATCH = 500
-CANDIDATES = (*VIEWS, *CLASSICS)
+CANDIDATES = (*VIEWS, *CLASSIC_VIEWS)
 FIXED = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")
 RANKED = ("top:1", "top:2", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
 TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
@@ -33,7 +33,7 @@ SMALLEST_WEIGHT = 0.01  # a view of less is not worth its run
 
 
 @dataclass(frozen=True)
-class Answers:
+class ViewProbabilities:
     """What a classifier says of each view of validation pictures.
 
     Attributes:
@@ -50,7 +50,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedPolicy:
     """A policy and what it came to on the pictures that it was found on.
 
     Attributes:
@@ -71,41 +71,45 @@ def usual(predictor: bool) -> tuple[str, ...]:
     return (*FIXED, *(RANKED if predictor else ()), *(f"gps:{count}" for count in range(1, 5)), "learned")
 
 
-def answers_of(
-    target: Target,
+def view_probabilities(
+    target: EvaluatedModel,
     val: Split,
-    corrupting: Corrupting,
+    copy_settings: CopySettings,
     policies: Sequence[Policy] = (),
     *,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> Answers:
+) -> ViewProbabilities:
     """Asks for every candidate view of corrupted copies of validation pictures.
 
     Args:
-        target: see `open_target`.
+        target: see `open_model`.
         val: pictures it was not trained on.
         corrupting: how the copies are made.
         policies: whose views are asked for, too.
         watch: told of (batches done, in all).
     """
-    others = {name for policy in policies for name in policy.run(range(len(policy.views)))[0]} - set(CANDIDATES)
+    others = {name for policy in policies for name in policy.views_for(range(len(policy.views)))[0]} - set(CANDIDATES)
     names = (*CANDIDATES, *sorted(others))
     predicted: list[Floats] = []
     parts, labels, total = [], [], -(-len(val) // BATCH)
     for number in range(total):
         watch(number, total)
-        source = torch.arange(number * BATCH, min((number + 1) * BATCH, len(val))).repeat(corrupting.copies)
-        images, _ = corrupted(val.images[source].numpy(), corrupting, np.random.default_rng([corrupting.seed, number]))
+        source = torch.arange(number * BATCH, min((number + 1) * BATCH, len(val))).repeat(copy_settings.copies)
+        images, _ = corrupted_copies(
+            val.images[source].numpy(), copy_settings, np.random.default_rng([copy_settings.seed, number])
+        )
         looked = (np.stack([view(name).apply(image) for image in images]) for name in names)
-        parts.append(torch.stack([torch.from_numpy(target.answer(each)).softmax(1) for each in looked]))
+        parts.append(torch.stack([torch.from_numpy(target.logits(each)).softmax(1) for each in looked]))
         labels.append(val.labels[source])
-        if target.rank:
-            predicted.append(target.rank(images))
+        if target.predict_losses:
+            predicted.append(target.predict_losses(images))
     watch(total, total)
-    return Answers(names, torch.cat(parts, 1), torch.cat(labels), np.concatenate(predicted) if predicted else None)
+    return ViewProbabilities(
+        names, torch.cat(parts, 1), torch.cat(labels), np.concatenate(predicted) if predicted else None
+    )
 
 
-def tune(answers: Answers, policy: str | Policy) -> Tuned:
+def tune(answers: ViewProbabilities, policy: str | Policy) -> TunedPolicy:
     """Finds the policy that a text asks for, or judges one that is known.
 
     Args:
@@ -121,7 +125,7 @@ def tune(answers: Answers, policy: str | Policy) -> Tuned:
     return learned(answers) if count is None else greedy(answers, count)
 
 
-def best(found: Sequence[Tuned], runs: int) -> Tuned:
+def best(found: Sequence[TunedPolicy], runs: int) -> TunedPolicy:
     """The likeliest vote among policies of at most so many pictures a frame, on average.
 
     Raises:
@@ -150,7 +154,7 @@ def checked(text: str) -> int | None:
     return int(number)
 
 
-def greedy(answers: Answers, count: int) -> Tuned:
+def greedy(answers: ViewProbabilities, count: int) -> TunedPolicy:
     """Adds the view that helps the vote most, again and again.
 
     Args:
@@ -171,7 +175,7 @@ def greedy(answers: Answers, count: int) -> Tuned:
     return _judged(Policy(f"gps:{count}", "all", names, count), total / count, answers)
 
 
-def learned(answers: Answers) -> Tuned:
+def learned(answers: ViewProbabilities) -> TunedPolicy:
     """One weight a view, of the greatest likelihood of the vote; views of hardly any weight are left out."""
     raw = torch.zeros(len(answers.names), requires_grad=True)
     optimizer = torch.optim.Adam([raw], RATE)
@@ -211,20 +215,20 @@ def chosen_first(policies: Sequence[Policy], chosen: Policy) -> tuple[Policy, ..
     return (chosen, *(policy for policy in policies if policy.name != chosen.name))
 
 
-def _judged(policy: Policy, vote: Tensor, answers: Answers) -> Tuned:
+def _judged(policy: Policy, vote: Tensor, answers: ViewProbabilities) -> TunedPolicy:
     right = (vote.argmax(1) == answers.labels).float().mean()
-    return Tuned(policy, float(right), calibrated_likelihood(vote, answers.labels), policy.runs)
+    return TunedPolicy(policy, float(right), calibrated_likelihood(vote, answers.labels), policy.max_views)
 
 
 CENTER = parse_policy("center")
 
 
-def center(answers: Answers) -> Tuned:
+def center(answers: ViewProbabilities) -> TunedPolicy:
     """One look, to compare with."""
     return _followed(CENTER, answers)
 
 
-def _followed(policy: Policy, answers: Answers) -> Tuned:
+def _followed(policy: Policy, answers: ViewProbabilities) -> TunedPolicy:
     """A policy that is known, on these answers."""
     places = policy.choose(answers.predicted, np.random.default_rng(0), len(answers.labels))
     by_name = {name: part.numpy() for name, part in zip(answers.names, answers.probabilities, strict=True)}

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Measures:
+class CellMetrics:
     """What is measured of answers.
 
     Attributes:
         error: share of wrong answers, 0..1; `low` and `high` are its 95 % bootstrap interval.
         calibration_error: expected calibration error over 15 bins, 0..1.
         brier: mean squared distance of the probabilities from the truth, 0..2.
-        likelihood_loss: mean negative log-likelihood, in nats.
+        nll: mean negative log-likelihood, in nats.
     """
 
     error: float
@@ -21,11 +21,11 @@ class Measures:
     high: float
     calibration_error: float
     brier: float
-    likelihood_loss: float
+    nll: float
 
 
 @dataclass(frozen=True)
-class Cell(Measures):
+class Cell(CellMetrics):
     """The answers to one corruption at one severity, or to the clean pictures.
 
     Attributes:
@@ -40,7 +40,7 @@ class Cell(Measures):
 
 
 @dataclass(frozen=True)
-class Mean(Measures):
+class Mean(CellMetrics):
     """Each measure's mean over all cells of a group of corruptions; `missing` are those that the set lacks."""
 
     corruptions: tuple[str, ...]
@@ -64,8 +64,8 @@ class Robustness:
     """A classifier measured on a corrupted set.
 
     Attributes:
-        target: the checkpoint or bundle.
-        model: what ran it, such as "torch fp32".
+        model: the checkpoint or bundle.
+        backend: what ran it, such as "torch fp32".
         data: name of the clean data set.
         corrupted: where the corrupted pictures are from.
         classes: names.
@@ -83,8 +83,8 @@ class Robustness:
         machine: where it ran.
     """
 
-    target: str
     model: str
+    backend: str
     data: str
     corrupted: str
     classes: tuple[str, ...]

@@ -1,6 +1,6 @@
 """How a classifier stands augmentations it was not trained on (Chen et al., ICCVW 2019, sections 4.4 and 4.5).
 
-Four test sets, the same for every target: the pictures as they are, shifted, in grey, and in other light and colour.
+Four test sets, the same for every target: the pictures as they are, shifted, in gray, and in other light and color.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.model import Target
+from allweather.evaluation.model import EvaluatedModel
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
@@ -21,7 +21,7 @@ from allweather.trainers.augmentations.variants import grayscale, jittered
 from allweather.trainers.data.batches import as_image, gather, to_float
 from allweather.trainers.data.dataset import Dataset, Split
 
-SETS = ("original", "random crop", "grayscale", "random colour")
+SETS = ("original", "random crop", "grayscale", "random color")
 SEED = 41
 BATCH = 500
 SAMPLES, VARIANTS = 14, 16  # of figure 6
@@ -30,12 +30,12 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Transfer:
+class ShiftRobustness:
     """A classifier measured on the four test sets.
 
     Attributes:
-        target: the checkpoint or bundle.
-        model: what ran it, such as "torch fp32".
+        model: the checkpoint or bundle.
+        backend: what ran it, such as "torch fp32".
         data: name of the data set.
         images: test pictures in each set.
         accuracies: of each set, 0..1.
@@ -46,8 +46,8 @@ class Transfer:
         machine: where it ran.
     """
 
-    target: str
     model: str
+    backend: str
     data: str
     images: int
     accuracies: Mapping[str, float]
@@ -76,13 +76,13 @@ def frozen(split: Split, name: str) -> Image:
     return np.concatenate([as_image(change(to_float(part))) for part in torch.split(split.images, BATCH)])
 
 
-def measure_transfer(
-    target: Target, dataset: Dataset, *, watch: Callable[[int, int], None] = lambda done, total: None
-) -> Transfer:
+def evaluate_shifted(
+    target: EvaluatedModel, dataset: Dataset, *, watch: Callable[[int, int], None] = lambda done, total: None
+) -> ShiftRobustness:
     """Measures an open target on the four test sets.
 
     Args:
-        target: see `open_target`.
+        target: see `open_model`.
         dataset: of its classes and size.
         watch: told of (sets done, sets in all).
     """
@@ -91,15 +91,15 @@ def measure_transfer(
     for number, name in enumerate(SETS):
         watch(number, len(SETS))
         images = frozen(dataset.test, name)
-        answers[name] = _softmax(_batched(target.answer, images))
+        answers[name] = _softmax(_batched(target.logits, images))
         if target.features:
             features[name] = _batched(target.features, images)
     watch(len(SETS), len(SETS))
     labels, pairs = dataset.test.labels.numpy(), list(combinations(SETS, 2))
     length = float(np.mean([np.linalg.norm(each, axis=1).mean() for each in features.values()])) if features else 1.0
-    return Transfer(
-        target=str(target.path),
-        model=target.model,
+    return ShiftRobustness(
+        model=str(target.path),
+        backend=target.backend,
         data=dataset.name,
         images=len(labels),
         accuracies={name: float((answers[name].argmax(1) == labels).mean()) for name in SETS},
@@ -113,7 +113,7 @@ def measure_transfer(
     )
 
 
-def clusters(target: Target, dataset: Dataset) -> Floats:
+def clusters(target: EvaluatedModel, dataset: Dataset) -> Floats:
     """Where variants of a few samples lie in feature space, drawn in a plane by t-SNE (figure 6).
 
     Args:
@@ -121,7 +121,7 @@ def clusters(target: Target, dataset: Dataset) -> Floats:
         dataset: its test split has at least 14 pictures.
 
     Returns:
-        float32 [14, 16, 2]: 16 variants, crops of other light and colour, of each of 14 samples.
+        float32 [14, 16, 2]: 16 variants, crops of other light and color, of each of 14 samples.
 
     Raises:
         UsageError: it is a bundle, or there are fewer pictures.

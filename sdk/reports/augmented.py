@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from allweather.evaluation.augmented import Augmented
+from allweather.evaluation.augmented import AugmentedEvaluation
 from allweather.reports import plots as pictures
 from allweather.reports.html import Section, markdown, page, write
 from allweather.runtimes.types import Image
@@ -16,7 +16,7 @@ from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINE
 Row = Sequence[str]
 
 
-def write_augmented(results: Sequence[Augmented], shown: Mapping[str, Sequence[Image]], folder: Path) -> None:
+def write_augmented(results: Sequence[AugmentedEvaluation], shown: Mapping[str, Sequence[Image]], folder: Path) -> None:
     """Writes report.html, report.md, result.json, augmentations.png, and finetuning of each target that has been.
 
     Args:
@@ -50,12 +50,12 @@ def write_augmented(results: Sequence[Augmented], shown: Mapping[str, Sequence[I
     write(folder, files)
 
 
-def title(result: Augmented) -> str:
+def title(result: AugmentedEvaluation) -> str:
     """A target in few words."""
-    return f"{Path(result.target).name} ({result.model})"
+    return f"{Path(result.model).name} ({result.backend})"
 
 
-def accuracy_table(results: Sequence[Augmented]) -> list[Row]:
+def accuracy_table(results: Sequence[AugmentedEvaluation]) -> list[Row]:
     """One column a target, one row as in table 3; the last line compares with the first target."""
     rows: list[Row] = [("", *(title(result) for result in results))]
     for name in ("clean", *ROWS):

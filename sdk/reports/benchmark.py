@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from allweather.benchmark import Bench, Run
+from allweather.benchmark import Benchmark, Run
 from allweather.reports import plots as pictures
 from allweather.reports.html import Section, markdown, page, write
 
@@ -16,7 +16,7 @@ NOTE = (
 )
 
 
-def write_bench(found: Bench, folder: Path) -> None:
+def write_bench(found: Benchmark, folder: Path) -> None:
     """Writes report.html, report.md, result.json and stages.png.
 
     Raises:
@@ -43,7 +43,7 @@ def write_bench(found: Bench, folder: Path) -> None:
     )
 
 
-def bench_table(found: Bench) -> list[tuple[str, ...]]:
+def bench_table(found: Benchmark) -> list[tuple[str, ...]]:
     """One row a run."""
     stages = list(found.runs[0].report.stages)
     rows: list[tuple[str, ...]] = [

@@ -67,7 +67,7 @@ def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, 
 
 def title(result: Robustness) -> str:
     """A target in few words."""
-    return f"{Path(result.target).name} ({result.model})"
+    return f"{Path(result.model).name} ({result.backend})"
 
 
 def summary_table(results: Sequence[Robustness]) -> list[Row]:
@@ -96,7 +96,7 @@ def _measures(means: Sequence[Mean | None]) -> dict[str, list[str]]:
         f"error, %{lacking}": [_interval(mean.error, mean.low, mean.high) for mean in there],
         "calibration error, %": [f"{100 * mean.calibration_error:.2f}" for mean in there],
         "Brier score, 0 to 2": [f"{mean.brier:.4f}" for mean in there],
-        "log loss, nats": [f"{mean.likelihood_loss:.4f}" for mean in there],
+        "log loss, nats": [f"{mean.nll:.4f}" for mean in there],
     }
 
 

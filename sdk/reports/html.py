@@ -86,11 +86,11 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         OutputError: the place cannot be written to.
     """
     facts = [
-        ("", evaluation.model),
+        ("", evaluation.backend),
         ("accuracy", f"{evaluation.accuracy:.4f}"),
         ("expected calibration error", f"{evaluation.calibration_error:.4f}"),
         ("Brier score, 0 to 2", f"{evaluation.brier:.4f}"),
-        ("log loss, nats", f"{evaluation.likelihood_loss:.4f}"),
+        ("log loss, nats", f"{evaluation.nll:.4f}"),
         ("test pictures", str(evaluation.images)),
         ("pictures a second, in batches", f"{evaluation.images_per_second:.0f}"),
     ]
@@ -103,14 +103,14 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     ]
     if evaluation.history:
         sections.append(Section("How it was trained", picture="training.png"))
-    title = f"{Path(evaluation.target).name} on {evaluation.data}"
+    title = f"{Path(evaluation.model).name} on {evaluation.data}"
     files: dict[str, bytes | str] = {
         "confusion.png": pictures.confusion(
             evaluation.confusion, evaluation.classes, "Confusion, % of each true class"
         ),
         "reliability.png": pictures.reliability(evaluation.reliability, evaluation.calibration_error),
         "result.json": json.dumps(asdict(evaluation), indent=1),
-        "report.html": page(title, f"{evaluation.model} on {evaluation.machine}", sections),
+        "report.html": page(title, f"{evaluation.backend} on {evaluation.machine}", sections),
     }
     if evaluation.history:
         files["training.png"] = pictures.training(evaluation.history)

@@ -9,19 +9,19 @@ from pathlib import Path
 
 from allweather.reports.html import Section, page, write
 from allweather.reports.plots import augmentations, named_rows
-from allweather.trainers.augmentations.learned.augmentation import Augmentation
+from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint
 from allweather.trainers.augmentations.learned.networks import PARTS, Head
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.learned_augmentation.visualize import diverse, traversed
+from allweather.trainers.methods.learned_augmentation.visualize import latent_traversal, sample_augmentations
 
 SHOWN = ("arch", "aim", "damping", "epochs")  # of the settings, where a file tells them
 MAPS: Mapping[Head, str] = {
     "spatial": "Warp: hue is the direction that a pixel is taken from, saturation how far away.",
-    "appearance": "Colours: what is added, around grey.",
+    "appearance": "Colors: what is added, around gray.",
 }
 
 
-def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> None:
+def write_augmentation(made: AugmentationCheckpoint, dataset: Dataset, folder: Path) -> None:
     """Writes report.html, result.json, diverse.png and interpolated.png.
 
     Args:
@@ -51,15 +51,15 @@ def write_augmentation(made: Augmentation, dataset: Dataset, folder: Path) -> No
     ]
     lead = f"{made.mode} augmentation learned on {made.data}, shown on {dataset.name}"
     files: dict[str, bytes | str] = {
-        "diverse.png": augmentations(diverse(network, dataset.val)),
-        "interpolated.png": named_rows(traversed(network, dataset.val)),
+        "diverse.png": augmentations(sample_augmentations(network, dataset.val)),
+        "interpolated.png": named_rows(latent_traversal(network, dataset.val)),
         "result.json": json.dumps(facts, indent=1),
         "report.html": page("Learned augmentation", lead, sections),
     }
     write(folder, files)
 
 
-def _facts(made: Augmentation) -> Sequence[Sequence[str]]:
+def _facts(made: AugmentationCheckpoint) -> Sequence[Sequence[str]]:
     rows: list[Sequence[str]] = [("", "")]
     rows += [(name.replace("_", " "), str(made.settings[name])) for name in SHOWN if name in made.settings]
     if "helped" in made.metrics:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from allweather.runtimes.types import Image
 
-BLUE, GREEN, RED, GREY = "#2563eb", "#16a34a", "#dc2626", "#64748b"
+BLUE, GREEN, RED, GRAY = "#2563eb", "#16a34a", "#dc2626", "#64748b"
 SHADES = {"clean": "#ffffff", "dark": "#cbd5e1", "noise": "#fde68a", "blur": "#c7d2fe"}
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -29,7 +29,7 @@ LABELLED = 30  # classes up to which every row of a confusion matrix has its nam
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> bytes:
-    """A PNG of a confusion matrix: rows are true classes, shares of each row as colour."""
+    """A PNG of a confusion matrix: rows are true classes, shares of each row as color."""
     counts = np.asarray(matrix, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(5.0, min(12.0, 0.42 * len(classes) + 2))
@@ -40,9 +40,9 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: st
             axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(classes)), classes)
             for row, column in np.argwhere(shares >= 0.005):
-                colour = "white" if shares[row, column] > 0.5 else "#334155"
+                color = "white" if shares[row, column] > 0.5 else "#334155"
                 axes.text(
-                    column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour, size=7
+                    column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=color, size=7
                 )
         axes.grid(visible=False)
         axes.set(xlabel="answered", ylabel="true", title=title)
@@ -59,7 +59,7 @@ def reliability(bins: Sequence[tuple[int, float, float]], error: float) -> bytes
         for left, (count, _, right) in zip(edges, bins, strict=False):
             if count:
                 top.bar(left + width / 2, right, width * 0.92, color=BLUE)
-            below.bar(left + width / 2, count, width * 0.92, color=GREY)
+            below.bar(left + width / 2, count, width * 0.92, color=GRAY)
         top.plot([0, 1], [0, 1], color=RED, linestyle="--", label="as sure as right")
         top.set(
             xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=f"Reliability (expected calibration error {error:.3f})"
@@ -111,14 +111,14 @@ def stages(names: Sequence[str], times: Sequence[Mapping[str, float]], tails: Se
         times: for each, the median milliseconds of its stages, in order.
         tails: for each, p90 and p99 of the whole decision, in milliseconds.
     """
-    colours = ["#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b"]
+    colors = ["#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b"]
     with png_figure(8.5, 1.6 + 0.34 * len(names)) as (figure, png):
         axes = figure.add_subplot()
         for row, (each, tail) in enumerate(zip(times, tails, strict=True)):
             left = 0.0
             for number, (stage, value) in enumerate(each.items()):
                 label = stage if not row else None
-                axes.barh(row, value, left=left, color=colours[number % len(colours)], height=0.62, label=label)
+                axes.barh(row, value, left=left, color=colors[number % len(colors)], height=0.62, label=label)
                 left += value
             axes.plot(tail, [row, row], color=RED, marker="|", markersize=9, linewidth=0.8)
         axes.set_yticks(range(len(names)), names)
@@ -137,8 +137,8 @@ def looks(rows: Mapping[str, Sequence[float]], views: Sequence[str], title: str)
         for row, column in np.ndindex(shares.shape):
             share = shares[row, column]
             if share >= 0.5:
-                colour = "white" if share > 60 else "#1e293b"
-                axes.text(column, row, f"{share:.0f}", ha="center", va="center", size=8, color=colour)
+                color = "white" if share > 60 else "#1e293b"
+                axes.text(column, row, f"{share:.0f}", ha="center", va="center", size=8, color=color)
         axes.set_xticks(range(len(views)), views, rotation=45, ha="right")
         axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
         axes.grid(visible=False)
@@ -198,11 +198,11 @@ def finetuning(history: Sequence[Mapping[str, float]], rows: Sequence[str]) -> b
         axes = figure.add_subplot()
         lines = {"clean": [row["val_accuracy"] for row in history]}
         lines |= {name: [row[name] for row in history] for name in rows}
-        colours = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
-        for (name, values), colour in zip(lines.items(), colours, strict=True):
+        colors = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
+        for (name, values), color in zip(lines.items(), colors, strict=True):
             style = "--" if name.startswith("combined") else "-"
             shown = name.replace("_", " ")
-            axes.plot(epochs, [100 * value for value in values], style, color=colour, label=shown, marker="o", ms=3)
+            axes.plot(epochs, [100 * value for value in values], style, color=color, label=shown, marker="o", ms=3)
         axes.set(xlabel="epoch", ylabel="validation accuracy, %", title="Finetuning")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -214,9 +214,9 @@ def training(history: Sequence[Mapping[str, float]]) -> bytes:
     epochs = [row["epoch"] for row in history]
     with png_figure(7, 3.2) as (figure, png):
         left = figure.add_subplot()
-        left.plot(epochs, [row["loss"] for row in history], color=GREY, marker="o", markersize=3)
+        left.plot(epochs, [row["loss"] for row in history], color=GRAY, marker="o", markersize=3)
         left.set(xlabel="epoch", ylabel="training loss", title="Training")
-        left.yaxis.label.set_color(GREY)
+        left.yaxis.label.set_color(GRAY)
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         right = left.twinx()
         right.plot(epochs, [100 * row["val_accuracy"] for row in history], color=BLUE, marker="o", markersize=3)
@@ -244,7 +244,7 @@ def timeline(
         for name, start, end in _runs(stretches):
             for axes in (top, below):
                 axes.axvspan(start / fps, end / fps, color=SHADES.get(name, "#f1f5f9"), linewidth=0)
-            top.text((start + end) / 2 / fps, 104, name, ha="center", color=GREY)
+            top.text((start + end) / 2 / fps, 104, name, ha="center", color=GRAY)
         for _, start, end in _runs(stretches):  # a mistake in the dark is none of the clear second after it
             top.plot(seconds[start:end], _rolling(right[start:end], round(fps)), color=BLUE)
         top.set(ylim=(0, 102), ylabel="right of the last second's\nframes in this weather, %")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from allweather.evaluation.policies import Error, Policies, PolicyScore
+from allweather.evaluation.policies import Error, PolicyEvaluation, PolicyResult
 from allweather.reports import plots as pictures
 from allweather.reports.html import Section, markdown, page, write
 from allweather.runtimes.types import Image
@@ -16,7 +16,7 @@ from allweather.trainers.corruptions import COMMON, EXTRA
 Row = Sequence[str]
 
 
-def write_policies(result: Policies, turned: Sequence[Image], folder: Path) -> None:
+def write_policies(result: PolicyEvaluation, turned: Sequence[Image], folder: Path) -> None:
     """Writes report.html, report.md, result.json and pictures.
 
     Args:
@@ -28,7 +28,7 @@ def write_policies(result: Policies, turned: Sequence[Image], folder: Path) -> N
         OutputError: the place cannot be written to.
     """
     summary, errors = summary_table(result), error_table(result)
-    lead = f"{result.model}; {result.images} pictures a cell, {result.corrupted}; {result.machine}"
+    lead = f"{result.backend}; {result.images} pictures a cell, {result.corrupted}; {result.machine}"
     sections = [Section("Result", "; ".join([*result.notes, *correlations(result)]), summary)]
     files: dict[str, bytes | str] = {"result.json": json.dumps(asdict(result), indent=1)}
     for score in result.scores:
@@ -46,7 +46,7 @@ def write_policies(result: Policies, turned: Sequence[Image], folder: Path) -> N
         sections.append(Section(f"Frames that {result.turned[0].policy} turned", text, picture="turned.png"))
     if len(errors) > 1:
         sections.append(Section("Error by corruption, mean over five severities, %", table=errors))
-    heading = f"Policies of {Path(result.target).name} on {result.data}"
+    heading = f"Policies of {Path(result.model).name} on {result.data}"
     files["report.html"] = page(heading, lead, sections)
     notes = [f"- {note}" for note in (*result.notes, *correlations(result))]
     lines = [f"# {heading}", "", lead, "", *notes, "", *markdown(summary), "", *markdown(errors), ""]
@@ -54,7 +54,7 @@ def write_policies(result: Policies, turned: Sequence[Image], folder: Path) -> N
     write(folder, files)
 
 
-def summary_table(result: Policies) -> list[Row]:
+def summary_table(result: PolicyEvaluation) -> list[Row]:
     """One row a policy."""
     rows: list[Row] = [
         ("policy", "runs", "cost", "clean error, %", "common 15, %", "extra 4, %", "of the oracle's gain, %")
@@ -73,20 +73,20 @@ def _range(values: Sequence[float | None]) -> str:
     return " / ".join(dict.fromkeys(shown))
 
 
-def correlations(result: Policies) -> list[str]:
+def correlations(result: PolicyEvaluation) -> list[str]:
     """Mean rank correlations of predicted and true losses, in words; none without a predictor."""
     known = [f"{name} {value:.3f}" for name, value in result.correlation.items() if value is not None]
     return [f"rank correlation of predicted and true losses: {', '.join(known)}"] if known else []
 
 
-def error_table(result: Policies) -> list[Row]:
+def error_table(result: PolicyEvaluation) -> list[Row]:
     """One row a corruption, one column a policy."""
     names = [name for name in (*COMMON, *EXTRA) if name in result.scores[0].errors]
     head = ("corruption", *(score.policy for score in result.scores))
     return [head, *((name, *(f"{100 * score.errors[name]:.2f}" for score in result.scores)) for name in names)]
 
 
-def _errors(score: PolicyScore) -> tuple[Error | None, ...]:
+def _errors(score: PolicyResult) -> tuple[Error | None, ...]:
     return score.clean, score.common, score.extra
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.evaluation.shifted import SETS, Transfer
+from allweather.evaluation.shifted import SETS, ShiftRobustness
 from allweather.reports.html import Section, page, write
-from allweather.reports.plots import GREY, png_figure
+from allweather.reports.plots import GRAY, png_figure
 from allweather.runtimes.types import Floats
 
-COLOURS = ("#64748b", "#2563eb", "#16a34a", "#dc2626", "#d97706", "#7c3aed")
+COLORS = ("#64748b", "#2563eb", "#16a34a", "#dc2626", "#d97706", "#7c3aed")
 
 
-def write_transfer(results: Sequence[Transfer], placed: Sequence[Floats | None], folder: Path) -> None:
+def write_transfer(results: Sequence[ShiftRobustness], placed: Sequence[Floats | None], folder: Path) -> None:
     """Writes report.html, result.json, variation.png and, for checkpoints, clusters.png.
 
     Args:
@@ -45,27 +45,27 @@ def write_transfer(results: Sequence[Transfer], placed: Sequence[Floats | None],
     known = [(title(result), points) for result, points in zip(results, placed, strict=True) if points is not None]
     if known:
         files["clusters.png"] = clustered(known)
-        text = "16 variants each of 14 test pictures by their features (t-SNE); a colour and shape is a picture."
+        text = "16 variants each of 14 test pictures by their features (t-SNE); a color and shape is a picture."
         sections.append(Section("Variants of the same picture", text, picture="clusters.png"))
     lead = f"{results[0].images} test pictures a set; {results[0].machine}"
     files["report.html"] = page(f"Augmentation transfer on {results[0].data}", lead, sections)
     write(folder, files)
 
 
-def title(result: Transfer) -> str:
+def title(result: ShiftRobustness) -> str:
     """A target in few words."""
-    return f"{Path(result.target).name} ({result.model})"
+    return f"{Path(result.model).name} ({result.backend})"
 
 
-def accuracy_table(results: Sequence[Transfer]) -> list[Sequence[str]]:
+def accuracy_table(results: Sequence[ShiftRobustness]) -> list[Sequence[str]]:
     """As table 5 of Chen et al.: one row a target, one column a test set."""
     rows: list[Sequence[str]] = [("test accuracy, %", *SETS)]
     rows += [(title(result), *(f"{100 * result.accuracies[name]:.2f}" for name in SETS)) for result in results]
     return rows
 
 
-def variation(results: Sequence[Transfer]) -> bytes:
-    """A PNG as figure 5: bars for each two test sets, a colour for each target."""
+def variation(results: Sequence[ShiftRobustness]) -> bytes:
+    """A PNG as figure 5: bars for each two test sets, a color for each target."""
     kinds = [("answers: symmetric KL divergence, nats", [result.divergences for result in results])]
     if any(result.distances for result in results):
         kinds.append(("features: relative distance", [result.distances for result in results]))
@@ -75,9 +75,9 @@ def variation(results: Sequence[Transfer]) -> bytes:
             for number, (result, of_pair) in enumerate(zip(results, values, strict=True)):
                 places = np.arange(len(pairs)) + (number - (len(results) - 1) / 2) * width
                 heights = [of_pair.get(pair, float("nan")) for pair in pairs]
-                bars = axes.bar(places, heights, width, color=COLOURS[number % len(COLOURS)], label=title(result))
+                bars = axes.bar(places, heights, width, color=COLORS[number % len(COLORS)], label=title(result))
                 words = ["" if math.isnan(height) else f"{height:.2g}" for height in heights]
-                axes.bar_label(bars, words, size=7, color=GREY, padding=1)
+                axes.bar_label(bars, words, size=7, color=GRAY, padding=1)
             axes.set_xticks(range(len(pairs)), [pair.replace(", ", "\n") for pair in pairs], size=8)
             axes.set(ylabel=name)
             axes.grid(visible=False, axis="x")
@@ -87,7 +87,7 @@ def variation(results: Sequence[Transfer]) -> bytes:
 
 
 def clustered(placed: Sequence[tuple[str, Floats]]) -> bytes:
-    """A PNG as figure 6: a panel for each checkpoint, a colour for each picture."""
+    """A PNG as figure 6: a panel for each checkpoint, a color for each picture."""
     columns = min(2, len(placed))
     rows = math.ceil(len(placed) / columns)
     with png_figure(4.6 * columns, 4.6 * rows) as (figure, png):
@@ -98,6 +98,6 @@ def clustered(placed: Sequence[tuple[str, Floats]]) -> bytes:
             for number, sample in enumerate(points):
                 axes.scatter(*sample.T, s=14, color=f"C{number % 10}", marker="o^"[number // 10], linewidth=0)
             axes.set(xticks=(), yticks=())
-            axes.set_title(name, color=GREY, size=10)
+            axes.set_title(name, color=GRAY, size=10)
             axes.grid(visible=False)
     return png.getvalue()

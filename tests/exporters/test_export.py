@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from allweather.exporters.calibration import calibration_set
 from allweather.exporters.candidates import Compiler
-from allweather.exporters.export import Choice, export
+from allweather.exporters.export import ExportOptions, export
 from allweather.exporters.latency import cost_curve
 from allweather.exporters.onnx.convert import to_onnx
-from allweather.exporters.parity import Answers, judge
+from allweather.exporters.parity import ModelOutputs, check_parity
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Manifest, Precision
 from allweather.runtimes.engines.engine_fake import FakeEngine
-from allweather.runtimes.engines.registry import answer_all, open_engine
+from allweather.runtimes.engines.registry import infer_all, open_engine
 from allweather.runtimes.errors import DataError, EngineError, ParityError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -32,16 +32,16 @@ def test_every_model_answers_as_torch_does(
 ) -> None:
     bundle = Bundle.open(exported[0])
     pictures = dataset.val.images
-    reference = Answers(logits(checkpoint.classifier(), pictures).numpy(), None)
+    reference = ModelOutputs(logits(checkpoint.classifier(), pictures).numpy(), None)
     assert {(model.engine, model.precision) for model in bundle.manifest.models} == {
         (engine, precision) for engine in ("openvino", "onnx") for precision in ("fp32", "int8")
     }
     for model in bundle.manifest.models:
         engine, chosen = open_engine(bundle, model.engine, model.precision)
         assert chosen == model
-        got = Answers(answer_all(engine, pictures.numpy()), None)
+        got = ModelOutputs(infer_all(engine, pictures.numpy()), None)
         engine.close()
-        parity = judge(got, reference, dataset.val.labels.numpy(), model.precision).parity
+        parity = check_parity(got, reference, dataset.val.labels.numpy(), model.precision).parity
         assert parity.accuracy == model.parity.accuracy
         if model.precision == "fp32":
             assert parity.largest_logit_difference < 1e-4
@@ -90,7 +90,7 @@ def test_other_architectures_export_too(arch: str, dataset: Dataset, tmp_path: P
     torch.manual_seed(1)
     model = build(arch, 3, InputSpec(32, 32))
     checkpoint = Checkpoint(arch, dataset.classes, InputSpec(32, 32), model.network.state_dict(), "x", 0)
-    manifest = export(checkpoint, dataset, tmp_path / "x.zip", Choice(["onnx"], ["fp32"]))
+    manifest = export(checkpoint, dataset, tmp_path / "x.zip", ExportOptions(["onnx"], ["fp32"]))
     assert manifest.models[0].parity.largest_logit_difference < 1e-3
     assert Bundle.open(tmp_path / "x.zip").classes == dataset.classes
 
@@ -98,20 +98,20 @@ def test_other_architectures_export_too(arch: str, dataset: Dataset, tmp_path: P
 def test_int8_without_pictures_to_calibrate_on_is_an_error(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
-    few = Dataset("few", dataset.classes, dataset.train.take(torch.arange(5)), dataset.val, dataset.test, mirrors=True)
+    few = Dataset("few", dataset.classes, dataset.train.take(torch.arange(5)), dataset.val, dataset.test, hflip=True)
     with pytest.raises(DataError, match="INT8 needs at least 32 training pictures to calibrate on; few has 5"):
-        export(checkpoint, few, tmp_path / "x.aw", Choice(["openvino"], ["int8"]))
+        export(checkpoint, few, tmp_path / "x.aw", ExportOptions(["openvino"], ["int8"]))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_data_of_other_classes_or_size_is_refused(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
-    other = Dataset("pets", ("cat", "dog"), dataset.train, dataset.val, dataset.test, mirrors=True)
+    other = Dataset("pets", ("cat", "dog"), dataset.train, dataset.val, dataset.test, hflip=True)
     with pytest.raises(UsageError, match="the data has 2"):
-        export(checkpoint, other, tmp_path / "x.aw", Choice(["onnx"], ["fp32"]))
+        export(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
     large = Split(torch.zeros(4, 48, 48, 3, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
-    other = Dataset("large", dataset.classes, large, large, large, mirrors=True)
+    other = Dataset("large", dataset.classes, large, large, large, hflip=True)
     with pytest.raises(UsageError, match="takes 32 px, large came in 48 px"):
-        export(checkpoint, other, tmp_path / "x.aw", Choice(["onnx"], ["fp32"]))
+        export(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
 
 
 def test_the_cost_curve_is_the_time_of_calls() -> None:
@@ -130,7 +130,7 @@ def test_of_all_that_run_here_fp32_and_the_fastest_are_kept(
     manifest = export(checkpoint, dataset, tmp_path / "all.aw")
     for engine in ("openvino", "onnx"):
         kept = [model for model in manifest.models if model.engine == engine]
-        left = [model for model in manifest.left_out if model.engine == engine]
+        left = [model for model in manifest.rejected if model.engine == engine]
         assert {model.precision for model in (*kept, *left)} >= {"fp32", "int8"}
         assert "fp32" in {model.precision for model in kept}
         fastest = min((*kept, *(one for one in left if "sooner" in one.reason)), key=lambda one: one.seconds[0])
@@ -142,7 +142,9 @@ def test_of_all_that_run_here_fp32_and_the_fastest_are_kept(
 def test_tensorrt_models_are_typed_and_share_their_graphs(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
-    manifest = export(checkpoint, dataset, tmp_path / "rt.aw", Choice(["onnx", "tensorrt"], ["fp32", "fp16", "int8"]))
+    manifest = export(
+        checkpoint, dataset, tmp_path / "rt.aw", ExportOptions(["onnx", "tensorrt"], ["fp32", "fp16", "int8"])
+    )
     found = {(model.engine, model.precision): model for model in manifest.models}
     assert set(found) == {
         ("onnx", "fp32"),
@@ -161,7 +163,7 @@ def test_a_precision_that_an_engine_has_not_is_refused(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="onnx is not compiled in fp16; choose of fp32, int8"):
-        export(checkpoint, dataset, tmp_path / "x.aw", Choice(["onnx"], ["fp16"]))
+        export(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp16"]))
 
 
 @pytest.fixture
@@ -185,19 +187,19 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_that_fails_the_gate_is_left_out_and_the_bundle_says_why(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
-    manifest = export(checkpoint, dataset, tmp_path / "x.aw", Choice(["onnx"], ["fp32", "int8"]))
+    manifest = export(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32", "int8"]))
     assert [model.precision for model in manifest.models] == ["fp32"]
-    (left,) = Bundle.open(tmp_path / "x.aw").manifest.left_out
+    (left,) = Bundle.open(tmp_path / "x.aw").manifest.rejected
     assert left.precision == "int8"
     assert "points of accuracy on clean pictures, 0.5 are allowed" in left.reason
     with pytest.raises(ParityError, match=r"no classifier passes the gate \(onnx int8: it gives .*; --force writes"):
-        export(checkpoint, dataset, tmp_path / "y.aw", Choice(["onnx"], ["int8"]))
+        export(checkpoint, dataset, tmp_path / "y.aw", ExportOptions(["onnx"], ["int8"]))
     assert not (tmp_path / "y.aw").exists()
 
 
 @pytest.mark.usefixtures("spoiled")
 def test_a_forced_model_is_marked_for_ever(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
-    export(checkpoint, dataset, tmp_path / "x.aw", Choice(["onnx"], ["int8"], force=True))
+    export(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["int8"], force=True))
     (model,) = Bundle.open(tmp_path / "x.aw").manifest.models
     assert "points of accuracy" in model.forced
 

@@ -11,20 +11,20 @@ import torch
 
 from allweather.exporters import candidates
 from allweather.exporters.calibration import CalibrationSet, half_corrupted
-from allweather.exporters.export import Choice, export
+from allweather.exporters.export import ExportOptions, export
 from allweather.exporters.onnx.quantize import PERCENTILE, quantize_onnx
 from allweather.runtimes.bundle.bundle import Bundle, write_bundle
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.engines.registry import open_engine
 from allweather.runtimes.errors import BundleError
 from allweather.runtimes.load import load
-from allweather.runtimes.tta.aggregate import mean_probability
+from allweather.runtimes.tta.aggregate import average_probabilities
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.models.loss_predictor import build_predictor, seen_by
+from allweather.trainers.models.loss_predictor import build_predictor, predictor_input
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
 
@@ -35,7 +35,7 @@ TUNED = Policy("learned", "all", ("identity", "hflip"), 2, weights=(3.0, 1.0))
 def seeing(checkpoint: Checkpoint) -> Checkpoint:
     """With a predictor of random weights, whose losses differ from picture to picture."""
     torch.manual_seed(1)
-    seen = seen_by(checkpoint.input)
+    seen = predictor_input(checkpoint.input)
     model = build_predictor("tiny", seen)
     model.train()
     with torch.no_grad():
@@ -50,7 +50,7 @@ def seeing(checkpoint: Checkpoint) -> Checkpoint:
 @pytest.fixture(scope="module")
 def bundle(seeing: Checkpoint, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("seeing") / "seeing.aw"
-    export(seeing, dataset, out, Choice(("openvino", "onnx"), ("fp32",)))
+    export(seeing, dataset, out, ExportOptions(("openvino", "onnx"), ("fp32",)))
     return out
 
 
@@ -65,7 +65,7 @@ def test_the_predictor_answers_as_torch_does(engine: str, bundle: Path, seeing: 
     assert seeing.predictor is not None
     images = half_corrupted(dataset.test.images.numpy())
     wanted = logits(seeing.predictor.model(), torch.from_numpy(images)).numpy()
-    got = np.concatenate([running.run(image[None]) for image in images])
+    got = np.concatenate([running.infer(image[None]) for image in images])
     running.close()
     np.testing.assert_allclose(got, wanted, atol=1e-3)
 
@@ -73,15 +73,15 @@ def test_the_predictor_answers_as_torch_does(engine: str, bundle: Path, seeing: 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
 def test_the_perceiver_decides_as_torch_does(engine: str, bundle: Path, seeing: Checkpoint, dataset: Dataset) -> None:
     assert seeing.predictor is not None
-    ranker, classifier = seeing.predictor.model(), seeing.classifier()
+    loss_predictor, classifier = seeing.predictor.model(), seeing.classifier()
     with load(bundle, engine=engine, policy="top:2+flip") as eyes:
         for image in half_corrupted(dataset.test.images.numpy()):
             decision = eyes(image)
-            losses = logits(ranker, torch.from_numpy(image[None]))[0]
+            losses = logits(loss_predictor, torch.from_numpy(image[None]))[0]
             best = [tuple(VIEWS)[int(place)] for place in losses.argsort()[:2]]
             assert decision.views[::2] == tuple(best)
             looks = np.stack([view(name).apply(image) for name in decision.views])
-            wanted = mean_probability(logits(classifier, torch.from_numpy(looks)).numpy())
+            wanted = average_probabilities(logits(classifier, torch.from_numpy(looks)).numpy())
             np.testing.assert_allclose(decision.probabilities, wanted, atol=1e-3)
             np.testing.assert_allclose(decision.predicted_losses[::2], losses.sort().values[:2], atol=1e-3)
 
@@ -119,11 +119,11 @@ def test_an_int8_predictor_that_loses_its_order_leaves_the_fp32_one(
         return quantize_onnx(graph, calibration, 1 if predicts else PERCENTILE)
 
     monkeypatch.setattr(candidates, "quantize_onnx", clip)
-    manifest = export(seeing, dataset, tmp_path / "small.aw", Choice(("onnx",), ("int8",)))
+    manifest = export(seeing, dataset, tmp_path / "small.aw", ExportOptions(("onnx",), ("int8",)))
     assert [(model.role, model.precision) for model in manifest.models] == [
         ("classifier", "int8"), ("predictor", "fp32")
     ]  # fmt: skip
-    assert [(left.role, left.precision) for left in manifest.left_out] == [("predictor", "int8")]
+    assert [(left.role, left.precision) for left in manifest.rejected] == [("predictor", "int8")]
     with load(tmp_path / "small.aw", policy="top:1") as eyes:
         assert len(eyes(dataset.test.images[0].numpy()).views) == 1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.exporters.parity import LOST, THRESHOLDS, Answers, judge, tolerance
+from allweather.exporters.parity import MAX_ACCURACY_DROP, THRESHOLDS, ModelOutputs, check_parity, tolerance
 from allweather.runtimes.bundle.manifest import Precision
 from allweather.runtimes.types import Floats
 
@@ -30,8 +30,8 @@ def flipped(share: float, seed: int = 0) -> tuple[Floats, Floats, np.ndarray]:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_torch_itself_passes(precision: Precision) -> None:
     _, wanted, labels = flipped(0)
-    both = Answers(wanted, wanted)
-    verdict = judge(both, both, labels, precision)
+    both = ModelOutputs(wanted, wanted)
+    verdict = check_parity(both, both, labels, precision)
     assert verdict.reason == ""
     parity = verdict.parity
     assert (parity.agreement, parity.accuracy, parity.corrupted_accuracy) == (1, 1, 1)
@@ -41,8 +41,8 @@ def test_torch_itself_passes(precision: Precision) -> None:
 @pytest.mark.parametrize("kind", ["clean", "corrupted"])
 def test_lost_accuracy_is_refused_clean_or_corrupted(kind: str) -> None:
     bad, wanted, labels = flipped(0.02)
-    got = Answers(bad, wanted) if kind == "clean" else Answers(wanted, bad)
-    reason = judge(got, Answers(wanted, wanted), labels, "int8").reason
+    got = ModelOutputs(bad, wanted) if kind == "clean" else ModelOutputs(wanted, bad)
+    reason = check_parity(got, ModelOutputs(wanted, wanted), labels, "int8").reason
     assert reason == f"it loses 2.0 points of accuracy on {kind} pictures, 0.5 are allowed"
 
 
@@ -53,19 +53,19 @@ def test_what_is_lost_for_sure_is_refused_and_nothing_else(right: int, wrong: in
     ours[:wrong] = 1  # torch was right
     wanted[wrong : wrong + right] = 1  # we are right
     got, reference = answers(ours), answers(wanted)
-    verdict = judge(Answers(got, got), Answers(reference, reference), labels, "int8")
+    verdict = check_parity(ModelOutputs(got, got), ModelOutputs(reference, reference), labels, "int8")
     lost, error = (wrong - right) / COUNT, np.sqrt(right + wrong) / COUNT
-    assert ("points of accuracy" in verdict.reason) == (lost - error > LOST)
+    assert ("points of accuracy" in verdict.reason) == (lost - error > MAX_ACCURACY_DROP)
     assert verdict.parity.agreement == pytest.approx(1 - (right + wrong) / COUNT)
     assert ("torch's answer" in verdict.reason) == (verdict.parity.agreement < THRESHOLDS["int8"].agreement)
 
 
 def test_logits_of_fp32_must_be_torchs() -> None:
     _, wanted, labels = flipped(0)
-    off = Answers(wanted + np.float32(0.5), wanted)
-    reason = judge(off, Answers(wanted, wanted), labels, "fp32").reason
+    off = ModelOutputs(wanted + np.float32(0.5), wanted)
+    reason = check_parity(off, ModelOutputs(wanted, wanted), labels, "fp32").reason
     assert reason == "its logits are off by 0.5 from torch's, 0.01 is allowed"
-    assert judge(off, Answers(wanted, wanted), labels, "int8").reason == ""
+    assert check_parity(off, ModelOutputs(wanted, wanted), labels, "int8").reason == ""
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -74,7 +74,7 @@ def test_answers_that_are_no_numbers_are_refused(precision: Precision, bad: floa
     _, wanted, labels = flipped(0)
     got = wanted.copy()
     got[3, 1] = bad
-    verdict = judge(Answers(wanted, got), Answers(wanted, wanted), labels, precision)
+    verdict = check_parity(ModelOutputs(wanted, got), ModelOutputs(wanted, wanted), labels, precision)
     assert "its logits are off by 1e+09" in verdict.reason
     assert np.isfinite(tolerance(precision, got, wanted))
 
@@ -83,9 +83,9 @@ def test_a_predictor_must_keep_its_order() -> None:
     losses = np.random.default_rng(0).random((COUNT, 12)).astype(np.float32)
     turned = losses.copy()
     turned[:80] = -turned[:80]
-    wanted = Answers(losses, None)
-    assert judge(wanted, wanted, None, "int8").reason == ""
-    verdict = judge(Answers(turned, None), wanted, None, "int8")
+    wanted = ModelOutputs(losses, None)
+    assert check_parity(wanted, wanted, None, "int8").reason == ""
+    verdict = check_parity(ModelOutputs(turned, None), wanted, None, "int8")
     assert "it gives torch's answer to 9" in verdict.reason
     assert verdict.parity.accuracy is None
     assert verdict.parity.corrupted_accuracy is None

@@ -17,7 +17,7 @@ from allweather.exporters.openvino.quantize import quantize_with_accuracy
 from allweather.runtimes.bundle.manifest import Calibration
 from allweather.runtimes.engines import engine_openvino
 from allweather.runtimes.engines.engine_onnx import OnnxEngine
-from allweather.runtimes.engines.registry import Network, answer_all
+from allweather.runtimes.engines.registry import CompiledModel, infer_all
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
@@ -47,7 +47,7 @@ def test_weights_and_activations_keep_their_values_up_to_a_step(checkpoint: Chec
     images = dataset.val.images.numpy()
     graph = to_onnx(checkpoint.classifier(), SPEC)
     whole = quantize_onnx(graph, CalibrationSet(images, some(1).provenance), 100)
-    got = answer_all(OnnxEngine(Network(whole, b"", "int8", SPEC, 3), literally=True), images)
+    got = infer_all(OnnxEngine(CompiledModel(whole, b"", "int8", SPEC, 3), literally=True), images)
     wanted = logits(checkpoint.classifier(), dataset.val.images).numpy()
     assert np.abs(got - wanted).mean() < 0.1 * np.ptp(wanted)
     assert (got.argmax(1) == wanted.argmax(1)).mean() >= 0.9
@@ -72,6 +72,6 @@ def test_accuracy_is_given_back_layer_by_layer(checkpoint: Checkpoint, dataset: 
     pairs = {drop: graph.count(b'type="FakeQuantize"') for drop, (graph, _) in quantized.items()}
     assert pairs[1.0] >= pairs[0.0]
     wanted = logits(checkpoint.classifier(), torch.from_numpy(images)).numpy().argmax(1)
-    engine = engine_openvino.start(Network(*quantized[0.0], "int8", SPEC, 3))
-    got = answer_all(engine, images).argmax(1)
+    engine = engine_openvino.start(CompiledModel(*quantized[0.0], "int8", SPEC, 3))
+    got = infer_all(engine, images).argmax(1)
     assert (got == labels).mean() >= (wanted == labels).mean()

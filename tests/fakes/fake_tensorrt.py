@@ -1,4 +1,4 @@
-"""TensorRT without a GPU: the signatures of the real one, and a network of mean colours in numpy."""
+"""TensorRT without a GPU: the signatures of the real one, and a network of mean colors in numpy."""
 
 from __future__ import annotations
 

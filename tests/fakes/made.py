@@ -23,7 +23,7 @@ def decision(
 
 
 def frame(index: int = 0, height: int = 240, width: int = 320) -> Frame:
-    """One whose grey tells its index."""
+    """One whose gray tells its index."""
     return Frame(np.full((height, width, 3), index * 10 % 256, np.uint8), index, 0.0)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_network import colour_network
+from color_network import color_network
 
-from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest, Model, Parity
 from allweather.runtimes.errors import BundleError
 from allweather.runtimes.types import Floats, Image
@@ -37,8 +37,8 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Network:
-    """Mean colour times a matrix: uint8 [n, 8, 8, 3] -> float32 [n, 4]."""
+class CompiledModel:
+    """Mean color times a matrix: uint8 [n, 8, 8, 3] -> float32 [n, 4]."""
 
     matrix: Floats
     onnx: bytes
@@ -73,32 +73,32 @@ def manifest(side: int, classes: tuple[str, ...], models: tuple[Model, ...], cou
 @pytest.fixture(scope="session")
 def made() -> Made:
     contents = {
-        "golden/frames.npy": npy(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)),
-        "golden/logits.npy": npy(np.array([[0, 1], [2, -0.5]], np.float32)),
+        "golden/frames.npy": npy_bytes(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)),
+        "golden/logits.npy": npy_bytes(np.array([[0, 1], [2, -0.5]], np.float32)),
         "model.onnx": b"a graph",
     }
     return Made(manifest(2, ("dry", "rain"), (model("onnx", "model.onnx"),), 2), contents)
 
 
 @pytest.fixture(scope="session")
-def network() -> Network:
+def network() -> CompiledModel:
     import openvino
 
     matrix = np.random.default_rng(5).normal(0, 0.01, (3, 4)).astype(np.float32)
-    data = colour_network(matrix)
+    data = color_network(matrix)
     with tempfile.TemporaryDirectory() as folder:
         xml, weights = Path(folder, "n.xml"), Path(folder, "n.bin")
         openvino.serialize(openvino.Core().read_model(data, b""), str(xml), str(weights))
-        return Network(matrix, data, xml.read_bytes(), weights.read_bytes())
+        return CompiledModel(matrix, data, xml.read_bytes(), weights.read_bytes())
 
 
 @pytest.fixture(scope="session")
-def real(network: Network) -> Made:
+def real(network: CompiledModel) -> Made:
     """A bundle that both engines run; its INT8 is not really, as choosing among models needs no arithmetic."""
     frames = np.random.default_rng(6).integers(0, 256, (3, 8, 8, 3), np.uint8)
     contents = {
-        "golden/frames.npy": npy(frames),
-        "golden/logits.npy": npy(network.answer(frames)),
+        "golden/frames.npy": npy_bytes(frames),
+        "golden/logits.npy": npy_bytes(network.answer(frames)),
         "model.onnx": network.onnx,
         "model.xml": network.xml,
         "model.bin": network.bin,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "exporters" / "arm64.py"
@@ -84,7 +84,7 @@ def test_a_bundle_that_promises_other_answers_is_refused_on_arm64(prepared: Path
     models = [each for each in bundle.manifest.models if (each.engine, each.precision) == ("onnx", "fp32")]
     (model,) = (each for each in models if each.role == "classifier")
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
-    contents[model.golden] = npy(np.asarray(bundle.golden_answers(model) + np.float32(0.02), np.float32))
+    contents[model.golden] = npy_bytes(np.asarray(bundle.golden_outputs(model) + np.float32(0.02), np.float32))
     manifest = bundle.manifest.model_copy(update={"models": tuple(models)})
     write_bundle(tmp_path / "other.aw", manifest, contents)
     out = tmp_path / "report.json"

@@ -13,7 +13,7 @@ import pytest
 
 from allweather.exporters.serving.repository import write_repository
 from allweather.runtimes import load as loading
-from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.connect import connect
 from allweather.runtimes.errors import EngineError, NoAnswerError, ParityError, UsageError
 
@@ -44,7 +44,7 @@ def test_it_decides_as_one_here_does(policy: str | None, server: Any, sample_bun
     ):
         for frame in frames:
             far, near = there(frame), here(frame)
-            assert (far.label, far.views, far.why) == (near.label, near.views, near.why)
+            assert (far.label, far.views, far.reason) == (near.label, near.views, near.reason)
             np.testing.assert_allclose(far.probabilities, near.probabilities, atol=1e-5)
         assert [each.label for each in there.batch(frames)] == [there(frame).label for frame in frames]
 
@@ -60,7 +60,7 @@ def test_views_go_as_one_batch_where_there_is_time_and_fewer_where_there_is_not(
     with connect(sample_bundle, server.address, policy="top:4", budget_ms=190) as poor:
         server.mischief.batches.clear()
         decision = poor(frames[0])
-        assert (decision.views, decision.why) == (("identity",), "unranked")
+        assert (decision.views, decision.reason) == (("identity",), "no_time_to_rank")
         assert server.mischief.batches == [1]
         assert not decision.late
 
@@ -101,7 +101,7 @@ def test_a_server_of_another_network_is_refused(server: Any, sample_bundle: Path
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
     for model in bundle.manifest.models:
         if model.role == "classifier":
-            contents[model.golden] = npy(bundle.golden_answers(model)[:, ::-1].copy())
+            contents[model.golden] = npy_bytes(bundle.golden_outputs(model)[:, ::-1].copy())
     write_bundle(tmp_path / "other", dataclasses.replace(bundle).manifest, contents)
     with pytest.raises(ParityError, match=r"golden frames for the classifier as none of its models does: off by \d"):
         connect(tmp_path / "other", server.address)

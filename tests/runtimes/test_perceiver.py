@@ -15,7 +15,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.engine_fake import FakeEngine
 from allweather.runtimes.errors import BundleError, EngineError, UsageError
 from allweather.runtimes.load import load
-from allweather.runtimes.perceiver import Perceiver, Ranker
+from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
@@ -43,14 +43,14 @@ def perceiver(clock: Clock, *, seconds: float = 0.0, budget: float = math.inf) -
     return Perceiver(engine, CLASSES, InputSpec(8, 8), Budget(budget), clock=clock)
 
 
-def grey(value: int, height: int = 12, width: int = 16) -> Image:
+def gray(value: int, height: int = 12, width: int = 16) -> Image:
     return np.full((height, width, 3), value, np.uint8)
 
 
 @settings(deadline=None)
 @given(value=st.integers(0, 255), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_the_label_is_of_the_right_brightness(value: int, height: int, width: int) -> None:
-    decision = perceiver(Clock())(grey(value, height, width))
+    decision = perceiver(Clock())(gray(value, height, width))
     assert decision.label == CLASSES[value // 64]
     assert decision.probabilities.dtype == np.float32
     assert decision.probabilities.shape == (4,)
@@ -69,14 +69,14 @@ def test_times_add_up_and_late_is_after_the_deadline(
 ) -> None:
     """In sixteenths of a second, which add up without rounding."""
     clock = Clock(ticks / 16)
-    frame = Frame(grey(200), index, clock.now)
+    frame = Frame(gray(200), index, clock.now)
     clock.sleep(waited / 16)
     decision = perceiver(clock, seconds=seconds / 16, budget=budget / 16).decide(frame, skipped)
     spent = decision.times.total
     assert decision.age == clock.now - frame.captured
     assert decision.age == (waited + ticks) / 16 + spent  # one tick is the look at the clock that begins
     assert decision.times.infer == (seconds + ticks) / 16
-    others = (decision.times.prepare, decision.times.views, decision.times.vote)
+    others = (decision.times.prepare, decision.times.views, decision.times.aggregate)
     assert others == (ticks / 16,) * 3
     planning = (decision.times.rank, decision.times.plan)  # each looks at the time that is left, too
     assert planning == (2 * ticks / 16,) * 2
@@ -85,33 +85,33 @@ def test_times_add_up_and_late_is_after_the_deadline(
 
 
 def test_without_a_budget_nothing_is_late() -> None:
-    assert not perceiver(Clock(), seconds=1e9)(grey(0)).late
+    assert not perceiver(Clock(), seconds=1e9)(gray(0)).late
 
 
 def test_pictures_without_a_camera_are_counted() -> None:
     eyes = perceiver(Clock(0.5))
-    decisions = [eyes(grey(0)) for _ in range(3)]
+    decisions = [eyes(gray(0)) for _ in range(3)]
     assert [decision.index for decision in decisions] == [0, 1, 2]
     assert [decision.age for decision in decisions] == [4.5, 4.5, 4.5]
     assert [decision.skipped for decision in decisions] == [0, 0, 0]
 
 
 def test_the_picture_is_left_as_it_was_and_may_change_after() -> None:
-    image = grey(200, 8, 8)
+    image = gray(200, 8, 8)
     image.setflags(write=False)
     first = perceiver(Clock())(image)
     assert (image == 200).all()
     probabilities = first.probabilities.copy()
-    perceiver(Clock())(grey(0))
+    perceiver(Clock())(gray(0))
     np.testing.assert_array_equal(first.probabilities, probabilities)
 
 
-@pytest.mark.parametrize("image", [None, "day.png", grey(0).astype(float), grey(0)[..., :1], grey(0)[:0]])
+@pytest.mark.parametrize("image", [None, "day.png", gray(0).astype(float), gray(0)[..., :1], gray(0)[:0]])
 def test_what_is_no_picture_is_refused_and_not_counted(image: Any) -> None:
     eyes = perceiver(Clock())
     with pytest.raises(UsageError, match="an image is"):
         eyes(image)
-    assert eyes(grey(0)).index == 0
+    assert eyes(gray(0)).index == 0
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
@@ -120,7 +120,7 @@ def test_load_opens_a_bundle_with_the_fake_engine(real: Any, tmp_path: Path, nam
         assert eyes.classes == real.manifest.classes
         assert (eyes.spec.height, eyes.spec.width) == (8, 8)
         assert eyes.budget == Budget(0.02)
-        assert eyes(grey(255)).label == "snow"
+        assert eyes(gray(255)).label == "snow"
 
 
 @pytest.mark.parametrize("engine", [None, "onnx", "openvino"])
@@ -156,7 +156,7 @@ class Ranking(FakeEngine):
         for place, name in enumerate(best):
             self.losses[0, list(VIEWS).index(name)] = place / 10
 
-    def run(self, images: Image) -> Floats:
+    def infer(self, images: Image) -> Floats:
         assert images.shape == (1, 4, 4, 3)  # what it takes, not what the classifier takes
         return self.losses
 
@@ -167,20 +167,22 @@ class Ranking(FakeEngine):
         ("center", ("identity",), ()),
         ("hflip", ("identity", "hflip"), ()),
         ("top:1", ("zoom1.2",), (0.0,)),
-        ("top:2", ("zoom1.2", "colour2"), (0.0, 0.1)),
-        ("top:2+flip", ("zoom1.2", "zoom1.2/hflip", "colour2", "colour2/hflip"), (0.0, 0.0, 0.1, 0.1)),
+        ("top:2", ("zoom1.2", "color2"), (0.0, 0.1)),
+        ("top:2+flip", ("zoom1.2", "zoom1.2/hflip", "color2", "color2/hflip"), (0.0, 0.0, 0.1, 0.1)),
     ],
 )
 def test_a_policy_is_followed(policy: str, views: tuple[str, ...], losses: tuple[float, ...]) -> None:
     seen: list[Image] = []
 
-    class Watched(FakeEngine):
-        def run(self, images: Image) -> Floats:
+    class CameraLoop(FakeEngine):
+        def infer(self, images: Image) -> Floats:
             seen.append(images)
             return super().run(images)
 
-    ranker = Ranker(Ranking("zoom1.2", "colour2"), InputSpec(4, 4))
-    eyes = Perceiver(Watched(4), CLASSES, InputSpec(8, 8), policy=parse_policy(policy), ranker=ranker)
+    loss_predictor = LossPredictor(Ranking("zoom1.2", "color2"), InputSpec(4, 4))
+    eyes = Perceiver(
+        CameraLoop(4), CLASSES, InputSpec(8, 8), policy=parse_policy(policy), loss_predictor=loss_predictor
+    )
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     decision = eyes(image)
     assert decision.views == views
@@ -193,7 +195,7 @@ def test_no_view_is_run_after_the_vote_is_settled(share: float, count: int) -> N
     asked: list[int] = []
 
     class Counting(FakeEngine):
-        def run(self, images: Image) -> Floats:
+        def infer(self, images: Image) -> Floats:
             asked.append(len(images))
             return super().run(images)
 
@@ -208,7 +210,7 @@ def test_no_view_is_run_after_the_vote_is_settled(share: float, count: int) -> N
 def test_draws_differ_from_frame_to_frame_and_repeat_with_the_seed() -> None:
     def looked(seed: int) -> list[tuple[str, ...]]:
         eyes = Perceiver(FakeEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy("random:3"), seed=seed)
-        return [eyes(grey(9)).views for _ in range(5)]
+        return [eyes(gray(9)).views for _ in range(5)]
 
     assert len(set(looked(1))) > 1
     assert looked(1) == looked(1) != looked(2)

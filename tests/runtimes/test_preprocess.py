@@ -38,12 +38,12 @@ def test_a_picture_that_fits_is_returned_as_it_is(height: int, width: int) -> No
 
 
 @settings(deadline=None, max_examples=50)
-@given(height=SIDE, width=SIDE, to_height=SIDE, to_width=SIDE, colour=st.tuples(*[st.integers(0, 255)] * 3))
+@given(height=SIDE, width=SIDE, to_height=SIDE, to_width=SIDE, color=st.tuples(*[st.integers(0, 255)] * 3))
 def test_a_plain_picture_stays_plain(
-    height: int, width: int, to_height: int, to_width: int, colour: tuple[int, int, int]
+    height: int, width: int, to_height: int, to_width: int, color: tuple[int, int, int]
 ) -> None:
-    prepared = InputSpec(to_height, to_width).prepare(np.full((height, width, 3), colour, np.uint8))
-    np.testing.assert_array_equal(prepared, np.full((to_height, to_width, 3), colour, np.uint8))
+    prepared = InputSpec(to_height, to_width).prepare(np.full((height, width, 3), color, np.uint8))
+    np.testing.assert_array_equal(prepared, np.full((to_height, to_width, 3), color, np.uint8))
 
 
 def rest(side: int, other: int, to_side: int, to_other: int) -> int:

@@ -12,7 +12,7 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 
 @pytest.fixture(scope="session")
 def plain(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ResNet-20 that has learned the colours, in a file."""
+    """The ResNet-20 that has learned the colors, in a file."""
     path = tmp_path_factory.mktemp("plain") / "plain.safetensors"
     checkpoints.save(path, checkpoint)
     return path

@@ -50,10 +50,10 @@ def test_watch(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
 
 
 def test_train(folder: Path, tmp_path: Path) -> None:
-    said = sample("train.py", folder, tmp_path / "colours.aw")
+    said = sample("train.py", folder, tmp_path / "colors.aw")
     assert "openvino fp32" in said  # and the fastest other one, which on a busy machine may be any
     assert "accuracy 0.333" not in said, "it learned nothing: one answer to all three classes"
-    assert (tmp_path / "colours.aw" / "manifest.json").is_file()
+    assert (tmp_path / "colors.aw" / "manifest.json").is_file()
 
 
 def test_ask_server(sample_bundle: Path, folder: Path, tmp_path: Path, serve: Callable[[Path], Any]) -> None:

@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[2]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     source = out / "source"  # a copy without what is ignored: setuptools writes into the tree it builds from
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "demo", "*.egg-info", "__pycache__"))
+    hidden = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+    results = {"build", "demo", "dist"}  # of the root alone: sdk/demo is a package
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return hidden(folder, names) | (results if Path(folder) == ROOT else set())
+
+    shutil.copytree(ROOT, source, ignore=ignored)
     command = [sys.executable, "-m", "build", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

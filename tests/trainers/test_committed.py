@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allweather import load
-from allweather.evaluation.model import open_target
+from allweather.evaluation.model import open_model
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
@@ -29,27 +29,27 @@ CELLS = ("gaussian_noise", "defocus_blur", "fog", "contrast", "pixelate")
 def test_the_predictor_chooses_better_than_one_look(published: Path, cifar10c: Path, tmp_path: Path) -> None:
     weights, classes = published / "cifar10_resnet20.safetensors", Bundle.open(BUNDLE).classes
     trained, start = load_predictor(PREDICTOR), import_state_dict(weights, "resnet20", classes, InputSpec(32, 32))
-    trained.refuse_other(start.classifier())
+    trained.check_classifier(start.classifier())
     seeing = tmp_path / "seeing.safetensors"
     checkpoints.save(seeing, dataclasses.replace(start, predictor=trained))
-    with open_target(seeing) as target:
+    with open_model(seeing) as target:
         corrupted = open_set(cifar10c, target.classes, target.input)
-        assert target.rank is not None
+        assert target.predict_losses is not None
         wrong, best = [], []
         for name in CELLS:
             images = np.concatenate([*corrupted.batches(name, 3, 500)])
-            looked = [target.answer(np.stack([each.apply(image) for image in images])) for each in VIEWS.values()]
+            looked = [target.logits(np.stack([each.apply(image) for image in images])) for each in VIEWS.values()]
             right = np.stack(looked).argmax(2) == corrupted.labels
-            chosen = target.rank(images).argmin(1)
+            chosen = target.predict_losses(images).argmin(1)
             wrong.append(1 - right[0].mean())
             best.append(1 - right[chosen, np.arange(len(images))].mean())
     assert np.mean(best) < 0.8 * np.mean(wrong)
 
 
 def test_it_is_refused_beside_another_classifier() -> None:
-    other = build("resnet20", 10, load_predictor(PREDICTOR).seen)
+    other = build("resnet20", 10, load_predictor(PREDICTOR).input)
     with pytest.raises(UsageError, match="was trained for another classifier"):
-        load_predictor(PREDICTOR).refuse_other(other)
+        load_predictor(PREDICTOR).check_classifier(other)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])

@@ -18,7 +18,7 @@ SHARED_DRAW = 8
 PAIRS = (("brightness+", "brightness-"), ("saturation+", "saturation-"))  # one undoes the other
 
 
-class Distortion(Protocol):
+class Augmentation(Protocol):
     """Makes distorted copies."""
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
@@ -32,7 +32,7 @@ class Distortion(Protocol):
         ...
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """Plain values that tell it from others."""
         ...
 
@@ -53,7 +53,7 @@ class Combined:
         return augment(images, names, self.parameters, rng)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """Its kind and parameters."""
         return {"strategy": "ca", **asdict(self)}
 
@@ -79,7 +79,7 @@ class Individual:
         return augment(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """Its kind and parameters."""
         return {"strategy": "ia", **asdict(self)}
 
@@ -115,7 +115,7 @@ class Mixed:
         return augment(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """Its kind and parameters."""
         return {"strategy": "mixed", **asdict(self)}
 
@@ -141,6 +141,6 @@ class Library:
         return (made.to(images.dtype) / 255).contiguous(memory_format=torch.channels_last)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """Its name."""
         return {"strategy": self.name}

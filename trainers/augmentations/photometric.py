@@ -22,7 +22,7 @@ TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class PhotometricAugmentation:
     """One kind of distortion.
 
     Attributes:
@@ -63,14 +63,14 @@ class Augmentation:
 
 
 def brighten(images: Tensor, delta: Tensor, draws: Tensor | None = None) -> Tensor:
-    """Adds the same to each colour."""
+    """Adds the same to each color."""
     return images + delta
 
 
 def saturate(images: Tensor, alpha: Tensor, draws: Tensor | None = None) -> Tensor:
     """Multiplies the saturation of hue, saturation and luminance (HSL) by alpha, up to full saturation.
 
-    At constant hue and luminance l a colour moves on a line through grey: c -> l + (c - l) s' / s, so there is no need
+    At constant hue and luminance l a color moves on a line through gray: c -> l + (c - l) s' / s, so there is no need
     for angles.
     """
     low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
@@ -82,10 +82,10 @@ def saturate(images: Tensor, alpha: Tensor, draws: Tensor | None = None) -> Tens
 def blur(images: Tensor, sigma: Tensor, draws: Tensor | None = None) -> Tensor:
     """Convolves with a Gaussian of 3 x 3 pixels (s of table 1), mirrored at the border."""
     side = torch.exp(-0.5 / sigma.clamp(min=TINY) ** 2)
-    centre, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
+    center, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
     padded = functional.pad(images, (1, 1, 1, 1), mode="reflect")
-    rows = centre * padded[:, :, 1:-1] + side * (padded[:, :, :-2] + padded[:, :, 2:])
-    return centre * rows[..., 1:-1] + side * (rows[..., :-2] + rows[..., 2:])
+    rows = center * padded[:, :, 1:-1] + side * (padded[:, :, :-2] + padded[:, :, 2:])
+    return center * rows[..., 1:-1] + side * (rows[..., :-2] + rows[..., 2:])
 
 
 def add_noise(images: Tensor, sigma: Tensor, draws: Tensor | None) -> Tensor:
@@ -111,17 +111,17 @@ def _uniform(room: Tensor, rng: torch.Generator) -> Tensor:
     return room.uniform_(generator=rng)
 
 
-AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
+AUGMENTATIONS: Mapping[str, PhotometricAugmentation] = MappingProxyType(
     {
         each.name: each
         for each in (
-            Augmentation("brightness+", "B+", "delta", 0, 1, 0.39, brighten),
-            Augmentation("brightness-", "B-", "delta", 0, -1, -0.36, brighten),
-            Augmentation("saturation+", "S+", "alpha", 1, 256, 6.0, saturate),
-            Augmentation("saturation-", "S-", "alpha", 1, 0, 0.0, saturate),
-            Augmentation("gaussian_blur", "GB", "sigma", 0, 8, 0.675, blur),
-            Augmentation("gaussian_noise", "GN", "sigma", 0, 1, 0.075, add_noise, _normal),
-            Augmentation("salt_and_pepper", "SAP", "p", 0, 1, 0.025, add_salt_and_pepper, _uniform),
+            PhotometricAugmentation("brightness+", "B+", "delta", 0, 1, 0.39, brighten),
+            PhotometricAugmentation("brightness-", "B-", "delta", 0, -1, -0.36, brighten),
+            PhotometricAugmentation("saturation+", "S+", "alpha", 1, 256, 6.0, saturate),
+            PhotometricAugmentation("saturation-", "S-", "alpha", 1, 0, 0.0, saturate),
+            PhotometricAugmentation("gaussian_blur", "GB", "sigma", 0, 8, 0.675, blur),
+            PhotometricAugmentation("gaussian_noise", "GN", "sigma", 0, 1, 0.075, add_noise, _normal),
+            PhotometricAugmentation("salt_and_pepper", "SAP", "p", 0, 1, 0.025, add_salt_and_pepper, _uniform),
         )
     }
 )

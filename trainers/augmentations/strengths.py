@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import TrainingError, UsageError
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINED, Augmentation, augment, kinds
+from allweather.trainers.augmentations.photometric import (
+    AUGMENTATIONS,
+    COMBINED,
+    PhotometricAugmentation,
+    augment,
+    kinds,
+)
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 
@@ -39,7 +45,7 @@ class Strength:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class AugmentationStrengths:
     """The strengths for one classifier.
 
     Attributes:
@@ -58,9 +64,9 @@ class Calibration:
         return {each.name: each.parameter for each in self.strengths if each.parameter is not None}
 
 
-def calibrate(
+def find_strengths(
     model: nn.Module, val: Split, points: float = 0.1, *, watch: Callable[[str], None] = lambda name: None
-) -> Calibration:
+) -> AugmentationStrengths:
     """Finds the strengths by bisection: a bracket on a few pictures first, then closer on all of them.
 
     The random numbers of noise are the same at every try, so that only the strength makes a difference.
@@ -96,11 +102,11 @@ def calibrate(
         watch(name)
         accuracy = augmented_accuracy(model, val, kinds(name), parameters)
         found.append(Strength(name, None, accuracy, accuracy <= clean - points))
-    return Calibration(clean, points, tuple(found))
+    return AugmentationStrengths(clean, points, tuple(found))
 
 
 def _strength(
-    model: nn.Module, kind: Augmentation, few: Split, wanted_of_few: float, val: Split, wanted: float
+    model: nn.Module, kind: PhotometricAugmentation, few: Split, wanted_of_few: float, val: Split, wanted: float
 ) -> Strength:
     """`wanted` are accuracies. Strengths are shares of the way from the neutral parameter to the limit."""
 
@@ -156,6 +162,6 @@ def augmented_accuracy(
     rng = torch.Generator(split.images.device).manual_seed(SEED)
     right: list[Tensor] = []
     for images, labels in zip(torch.split(split.images, BATCH), torch.split(split.labels, BATCH), strict=True):
-        distorted = augment(to_float(images), names, parameters or {}, rng)
-        right.append((model(distorted).argmax(1) == labels).sum())
+        augmented = augment(to_float(images), names, parameters or {}, rng)
+        right.append((model(augmented).argmax(1) == labels).sum())
     return int(torch.stack(right).sum()) / len(split)

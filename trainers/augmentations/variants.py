@@ -1,6 +1,6 @@
 """Variants of a picture, the random augmentations of Chen et al. (ICCVW 2019, section 4.4), named as they name them.
 
-A name is "r" and a letter for each: p crop, g grayscale, c colour jitter; "rh" is none of them. Mirroring is in all,
+A name is "r" and a letter for each: p crop, g grayscale, c color jitter; "rh" is none of them. Mirroring is in all,
 where the data set allows it. The crop here is a shift with a reflected border, not a black one.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
 
-GRAY_SHARE = 0.1  # of the pictures that lose their colour
+GRAY_SHARE = 0.1  # of the pictures that lose their color
 JITTER = 0.1  # largest change of brightness, contrast and saturation
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LETTERS = "pgc"
@@ -25,22 +25,22 @@ class Variant:
 
     Attributes:
         crop: whether the training loop moves it.
-        gray: whether it may lose its colour.
-        colour: whether brightness, contrast and saturation jitter.
+        gray: whether it may lose its color.
+        color: whether brightness, contrast and saturation jitter.
     """
 
     crop: bool = True
     gray: bool = False
-    colour: bool = False
+    color: bool = False
 
     @property
     def name(self) -> str:
         """As the paper writes it."""
-        given = zip(LETTERS, (self.crop, self.gray, self.colour), strict=True)
+        given = zip(LETTERS, (self.crop, self.gray, self.color), strict=True)
         return "r" + ("".join(letter for letter, there in given if there) or "h")
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Colours a batch anew; the crop has been made by the loop.
+        """Colors a batch anew; the crop has been made by the loop.
 
         Args:
             images: float [n, 3, h, w] in 0..1.
@@ -49,7 +49,7 @@ class Variant:
         Returns:
             The same shape, in 0..1.
         """
-        if self.colour:
+        if self.color:
             images = jittered(images, rng)
         if self.gray:
             drawn = torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device) < GRAY_SHARE

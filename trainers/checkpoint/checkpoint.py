@@ -21,7 +21,6 @@ from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.predictor_file import PredictorHeader, TrainedPredictor, load_predictor, none_in
 from allweather.trainers.models.registry import Classifier, build
 
-SCHEMA = 1
 PREDICTOR = "predictor/"  # before the names of the predictor's weights
 LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
 INSTEAD = {  # what else a file may hold, and what to do with it
@@ -78,7 +77,7 @@ class Checkpoint:
         fill(model, self.weights)
         return model.eval()
 
-    def refuse_other_classes(self, classes: tuple[str, ...]) -> None:
+    def check_classes(self, classes: tuple[str, ...]) -> None:
         """Refuses data of other classes.
 
         Raises:
@@ -96,7 +95,7 @@ class _Header(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     format: Literal["allweather-checkpoint"] = tensor_file.CHECKPOINT  # type: ignore[assignment]
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     arch: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     input: Input
@@ -160,12 +159,7 @@ def load(path: Path) -> Checkpoint:
     kind = raw.get("format") if raw else None
     if raw is None or kind != tensor_file.CHECKPOINT:
         raise CheckpointError(f"{path} holds {INSTEAD.get(str(kind), NO_CHECKPOINT)}")
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA:
-        raise CheckpointError(
-            f"{path} was made by a newer allweather (checkpoint schema {version}; this one reads {SCHEMA}); "
-            "update allweather"
-        )
+    tensor_file.check_schema(path, raw, "train or import it again")
     try:
         header = _Header.model_validate(raw)
     except (ValidationError, UsageError) as error:

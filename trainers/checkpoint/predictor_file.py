@@ -16,7 +16,7 @@ from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.models.loss_predictor import Predictor, build_predictor
+from allweather.trainers.models.loss_predictor import LossPredictor, build_predictor
 from allweather.trainers.models.registry import weights_digest
 
 
@@ -26,7 +26,7 @@ class TrainedPredictor:
 
     Attributes:
         kind: of `predictors.PREDICTORS`.
-        seen: what it takes.
+        input: what it takes.
         views: names of the views whose losses it predicts, in the order of its outputs.
         classifier: digest of the classifier that it was trained for.
         weights: its state dict.
@@ -36,7 +36,7 @@ class TrainedPredictor:
     """
 
     kind: str
-    seen: InputSpec
+    input: InputSpec
     views: tuple[str, ...]
     classifier: str
     weights: Mapping[str, Tensor]
@@ -44,7 +44,7 @@ class TrainedPredictor:
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
 
-    def model(self) -> Predictor:
+    def model(self) -> LossPredictor:
         """The network with these weights, in eval mode.
 
         Raises:
@@ -56,7 +56,7 @@ class TrainedPredictor:
                 f"the predictor ranks other views than this allweather has ({theirs}); train it again"
             )
         try:
-            model = build_predictor(self.kind, self.seen)
+            model = build_predictor(self.kind, self.input)
             model.load_state_dict(dict(self.weights))
         except UsageError as error:
             raise CheckpointError(f"the predictor cannot be built: {error}") from error
@@ -66,7 +66,7 @@ class TrainedPredictor:
             ) from error
         return model.eval()
 
-    def refuse_other(self, classifier: nn.Module) -> None:
+    def check_classifier(self, classifier: nn.Module) -> None:
         """Refuses a classifier that it was not trained for.
 
         Raises:
@@ -85,7 +85,7 @@ class PredictorHeader(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     kind: str
-    seen: Input
+    input: Input
     views: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
     classifier: str
     settings: dict[str, Any]
@@ -97,7 +97,7 @@ class PredictorHeader(BaseModel):
         """All but the weights."""
         return PredictorHeader(
             kind=trained.kind,
-            seen=Input.of(trained.seen),
+            input=Input.of(trained.input),
             views=trained.views,
             classifier=trained.classifier,
             settings=dict(trained.settings),
@@ -109,7 +109,7 @@ class PredictorHeader(BaseModel):
         """What `of` took apart."""
         return TrainedPredictor(
             kind=self.kind,
-            seen=self.seen.spec(),
+            input=self.input.spec(),
             views=self.views,
             classifier=self.classifier,
             weights=weights,
@@ -121,7 +121,7 @@ class PredictorHeader(BaseModel):
 
 class _File(PredictorHeader):
     format: Literal["allweather-predictor"] = tensor_file.PREDICTOR  # type: ignore[assignment]
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
 
 
 def save_predictor(path: Path, trained: TrainedPredictor) -> None:
@@ -148,6 +148,7 @@ def load_predictor(path: Path) -> TrainedPredictor:
     weights, raw = tensor_file.read(path)
     if raw is None or raw.get("format") != tensor_file.PREDICTOR:
         raise none_in(path)
+    tensor_file.check_schema(path, raw, "train the predictor again")
     try:
         return _File.model_validate(raw).with_weights(weights)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from torch import Tensor
 from allweather.runtimes.errors import CheckpointError, OutputError, first_line
 from allweather.runtimes.system.atomic_files import atomic_file
 
+SCHEMA = 2  # of the header of all files of this kind
 KEY = "allweather"  # of the JSON text among the header's metadata
 # what such a text calls its file
 CHECKPOINT, PREDICTOR, AUGMENTATION = "allweather-checkpoint", "allweather-predictor", "allweather-augmentation"
@@ -33,6 +34,25 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) 
             raise OutputError(
                 f"cannot write {path}: {first_line(error)}; free some space or choose another place"
             ) from error
+
+
+def check_schema(path: Path, header: Mapping[str, Any], cure: str) -> None:
+    """Checks the schema version of a header.
+
+    Args:
+        path: the file, for the message.
+        header: with "schema_version".
+        cure: what to do about a file of an older version, such as "train it again".
+
+    Raises:
+        CheckpointError: it is another version's.
+    """
+    version = header.get("schema_version")
+    if isinstance(version, int) and version != SCHEMA and version > 0:
+        age, cure = ("a newer", "update allweather") if version > SCHEMA else ("an older", cure)
+        raise CheckpointError(
+            f"{path} was made by {age} allweather (file schema {str(version)[:20]}; this one reads {SCHEMA}); {cure}"
+        )
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:

@@ -84,7 +84,7 @@ def checked(images: Images) -> Images:
     if images.dtype != np.uint8:
         raise DataError(f"{wanted}; got {images.dtype}: scale 16-bit values down, and 0..1 up to 0..255")
     if images.ndim not in (3, 4) or images.shape[-1] != 3:
-        hint = "repeat grey three times, leave alpha out"
+        hint = "repeat gray three times, leave alpha out"
         raise DataError(f"{wanted}; got the shape {list(images.shape)}: {hint}")
     height, width = images.shape[-3:-1]
     if min(height, width) < SMALLEST:

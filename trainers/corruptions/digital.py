@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from allweather.trainers.corruptions.blur import as_bytes
 from allweather.trainers.corruptions.corruption import Corruption, Draw, Floats, Images, Rng
-from allweather.trainers.corruptions.primitives.filters import brightest, coloured, gaussian_matrix
+from allweather.trainers.corruptions.primitives.filters import brightest, colored, gaussian_matrix
 
 LEVELS = np.arange(256, dtype=np.float32)[:, None]
 
@@ -20,7 +20,7 @@ LEVELS = np.arange(256, dtype=np.float32)[:, None]
 def contrast(images: Images, left: float) -> Images:
     """Every value comes closer to the mean of its channel; `left` is what remains of the distance."""
     mean = np.array([cv2.mean(image)[:3] for image in images], np.float32)
-    results = as_bytes(LEVELS * np.float32(left) + (mean * np.float32(1 - left))[:, None])  # by grey level and colour
+    results = as_bytes(LEVELS * np.float32(left) + (mean * np.float32(1 - left))[:, None])  # by gray level and color
     out = np.empty(images.shape, np.uint8)
     for image, result, room in zip(images, results, out, strict=True):
         cv2.LUT(image, result[None], room)
@@ -28,17 +28,17 @@ def contrast(images: Images, left: float) -> Images:
 
 
 def saturate(images: Images, parameters: tuple[float, float]) -> Images:
-    """Saturation (of hue, saturation, value) times one number plus another. Grey, which has no hue, turns red."""
+    """Saturation (of hue, saturation, value) times one number plus another. Gray, which has no hue, turns red."""
     factor, more = parameters
     top = brightest(images).astype(np.float32)
     span = top + brightest(~images) - 255
     before = span / np.maximum(top, 1)
     after = (before * np.float32(factor) + np.float32(more)).clip(0, 1)
     ratio = after / np.where(span > 0, before, 1)
-    out = coloured(top * (1 - ratio)) + images * coloured(ratio)
-    grey = span == 0
-    out[grey] = (top * (1 - after))[grey, None]
-    out[grey, 0] = top[grey]
+    out = colored(top * (1 - ratio)) + images * colored(ratio)
+    gray = span == 0
+    out[gray] = (top * (1 - after))[gray, None]
+    out[gray, 0] = top[gray]
     out += np.float32(1e-3)  # a product that should be whole may come out a little less
     return as_bytes(out)
 
@@ -55,8 +55,8 @@ def elastic(images: Images, corners: Floats, pulls: Floats, parameters: tuple[fl
     """An affine warp, then a rubber one. parameters, in sides: pull, its smoothness, reach of the affine warp."""
     height, width = images.shape[1:3]
     strength, smoothness, reach = (value * min(height, width) for value in parameters)
-    centre, third = np.array([height // 2, width // 2], np.float32), min(height, width) // 3
-    before = centre + np.array([[1, 1], [1, -1], [-1, -1]], np.float32) * np.float32(third)
+    center, third = np.array([height // 2, width // 2], np.float32), min(height, width) // 3
+    before = center + np.array([[1, 1], [1, -1], [-1, -1]], np.float32) * np.float32(third)
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     if strength:
         pulls = gaussian_matrix(height, smoothness, 3.0) @ pulls @ gaussian_matrix(width, smoothness, 3.0).T
@@ -77,7 +77,7 @@ def elastic(images: Images, corners: Floats, pulls: Floats, parameters: tuple[fl
 
 @lru_cache(maxsize=32)
 def _box_down(length: int, coarse: int) -> Floats:
-    """Each coarse pixel as the mean of the pixels whose centres it covers: float32 [coarse, length]."""
+    """Each coarse pixel as the mean of the pixels whose centers it covers: float32 [coarse, length]."""
     scale = length / coarse
     matrix = np.zeros((coarse, length), np.float32)
     for place in range(coarse):
@@ -110,7 +110,7 @@ def pixelate(images: Images, size: float) -> Images:
 
 
 def jpeg_compression(images: Images, quality: int) -> Images:
-    """JPEG at a quality of 1 to 100, with half the colour in each direction."""
+    """JPEG at a quality of 1 to 100, with half the color in each direction."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
     out = np.empty(images.shape, np.uint8)
     for place, image in enumerate(images):

@@ -1,7 +1,7 @@
 """Noise of the sensor and the line: Gaussian, shot, impulse and speckle.
 
 Each of them gives every value of every pixel a new value at random, independently of its neighbours. So a noise is 256
-distributions, one for each grey level that can come in, and is kept as a table of their quantiles: 4096 equally
+distributions, one for each gray level that can come in, and is kept as a table of their quantiles: 4096 equally
 probable results a level. What is drawn is where in the distribution a value falls; applying it is to look it up. That
 is as exact as 1 in 4096 allows, and three to ten times as fast as to draw normal and Poisson numbers.
 """
@@ -19,7 +19,7 @@ from allweather.trainers.corruptions.corruption import Corruption, Draw, Images,
 
 BITS = 12
 PLACES = 1 << BITS
-Table = npt.NDArray[np.uint8]  # [256 * 4096]: result by grey level and place in its distribution
+Table = npt.NDArray[np.uint8]  # [256 * 4096]: result by gray level and place in its distribution
 Doubles = npt.NDArray[np.float64]
 
 
@@ -37,7 +37,7 @@ def look_up(images: Images, place: npt.NDArray[np.uint16], table: Table) -> Imag
 
 
 def _levels() -> Doubles:
-    """float64 [256, 1]: the grey levels as 0..1."""
+    """float64 [256, 1]: the gray levels as 0..1."""
     return np.arange(256)[:, None] / 255
 
 

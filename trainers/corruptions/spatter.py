@@ -10,7 +10,7 @@ import numpy as np
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.blur import as_bytes
 from allweather.trainers.corruptions.corruption import Corruption, Draw, Floats, Images, Rng
-from allweather.trainers.corruptions.primitives.filters import coloured, gaussian
+from allweather.trainers.corruptions.primitives.filters import colored, gaussian
 
 WATER = (175, 238, 238)  # pale turquoise
 MUD = (63, 42, 20)  # brown
@@ -39,14 +39,14 @@ def spatter(images: Images, layers: Floats, drops: Drops) -> Images:
     if drops.liquid == "mud":
         cover = gaussian((liquid >= drops.threshold).astype(np.float32), drops.strength, cv2.BORDER_REPLICATE)
         cover[cover < 0.8] = 0
-        out = images * coloured(1 - cover)
-        out += coloured(cover, MUD)
+        out = images * colored(1 - cover)
+        out += colored(cover, MUD)
         return as_bytes(out)
     liquid[liquid < drops.threshold] = 0
     wet = np.stack([_water(layer) for layer in as_bytes(liquid * 255)])
     wet *= liquid
     wet *= drops.strength / np.maximum(wet.max(axis=(1, 2), keepdims=True), np.float32(1e-12))
-    return as_bytes(images + coloured(wet, WATER))
+    return as_bytes(images + colored(wet, WATER))
 
 
 def _water(layer: Image) -> Floats:

@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from allweather.trainers.corruptions.blur import as_bytes
 from allweather.trainers.corruptions.corruption import Corruption, Draw, Floats, Images, Rng
-from allweather.trainers.corruptions.primitives.filters import brightest, coloured
+from allweather.trainers.corruptions.primitives.filters import brightest, colored
 from allweather.trainers.corruptions.primitives.frost import TEXTURES, crops
 from allweather.trainers.corruptions.primitives.motion_blur import motion_blur
 from allweather.trainers.corruptions.primitives.plasma import plasma, plasma_side
 from allweather.trainers.corruptions.primitives.zoom import zoomed
 
-GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as cv2 weighs red, green and blue
+GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as cv2 weighs red, green and blue
 
 # -- snow ----------------------------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ def snow(
     """Falling flakes before a picture gone pale.
 
     parameters: mean and deviation of the layer, size of the flakes, the value from which it is a flake, radius and
-    deviation of their streaks in pixels, what is left of the picture's own colour.
+    deviation of their streaks in pixels, what is left of the picture's own color.
     """
     mean, deviation, size, threshold, radius, streak, left = parameters
     flakes = zoomed(layers * np.float32(deviation) + np.float32(mean), size)
@@ -41,11 +41,11 @@ def snow(
     fallen = np.stack([motion_blur(drop, radius, streak, angle) for drop, angle in zip(drops, angles, strict=True)])
     fallen = np.floor(fallen + 0.5)
     fallen += fallen[:, ::-1, ::-1].copy()
-    pale = (images @ GREY) * 1.5 + 127.5
-    out = np.maximum(images, coloured(pale))
+    pale = (images @ GRAY) * 1.5 + 127.5
+    out = np.maximum(images, colored(pale))
     out *= 1 - left
     out += np.float32(left) * images
-    out += coloured(fallen)
+    out += colored(fallen)
     return as_bytes(out)
 
 
@@ -84,18 +84,18 @@ def fog(images: Images, wobbles: Floats, parameters: tuple[float, float]) -> Ima
     count, height, width = images.shape[:3]
     veil = plasma(wobbles, decay)[:, :height, :width]
     top = images.reshape(count, -1).max(axis=1).astype(np.float32) / 255
-    out = images + coloured(np.float32(255 * thickness) * veil)
+    out = images + colored(np.float32(255 * thickness) * veil)
     out *= (top / (top + np.float32(thickness)))[:, None, None, None]
     return as_bytes(out)
 
 
 def brightness(images: Images, more: float) -> Images:
-    """Value (of hue, saturation, value) raised by `more` of 1: every colour grows by the same factor."""
+    """Value (of hue, saturation, value) raised by `more` of 1: every color grows by the same factor."""
     top = brightest(images).astype(np.float32)
     factor = np.minimum(top + np.float32(255 * more), 255) / np.maximum(top, 1)
     black = np.where(top == 0, np.float32(255 * more), np.float32(0))
-    out = images * coloured(factor)
-    out += coloured(black + np.float32(1e-3))  # a product that should be whole may come out a little less
+    out = images * colored(factor)
+    out += colored(black + np.float32(1e-3))  # a product that should be whole may come out a little less
     return as_bytes(out)
 
 

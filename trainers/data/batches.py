@@ -18,35 +18,35 @@ from allweather.trainers.data.dataset import Split
 
 
 @dataclass(frozen=True)
-class Draws:
+class EpochPlan:
     """The random numbers of one epoch.
 
     Attributes:
         order: int64 [steps, batch], numbers of pictures; the rest that fills no batch is left out.
         shift: int64 [steps, batch, copies, 2], rows and columns to move by.
-        mirror: bool [steps, batch, copies].
+        hflip: bool [steps, batch, copies].
     """
 
     order: Tensor
     shift: Tensor
-    mirror: Tensor
+    hflip: Tensor
 
     def of(self, step: int, share: slice) -> tuple[Tensor, Tensor, Tensor]:
         """What `gather` takes for a share of a step's pictures: all first copies, then all second ones, and so on."""
-        shift, mirror = self.shift[step, share].transpose(0, 1), self.mirror[step, share].T
-        return self.order[step, share].repeat(len(shift)), shift.flatten(0, 1), mirror.flatten()
+        shift, hflip = self.shift[step, share].transpose(0, 1), self.hflip[step, share].T
+        return self.order[step, share].repeat(len(shift)), shift.flatten(0, 1), hflip.flatten()
 
 
-def draw(
-    count: int, batch: int, *, shift: int, mirrors: bool, seed: int, epoch: int, shifted: Sequence[bool] = (True,)
-) -> Draws:
+def plan_epoch(
+    count: int, batch: int, *, shift: int, hflip: bool, seed: int, epoch: int, shifted: Sequence[bool] = (True,)
+) -> EpochPlan:
     """Draws an epoch over `count` pictures.
 
     Args:
         count: pictures in the split, >= batch.
         batch: pictures a step.
         shift: largest move in pixels, either way.
-        mirrors: whether half of the pictures are mirrored.
+        hflip: whether half of the pictures are mirrored.
         seed: of the run.
         epoch: from 0.
         shifted: for each copy of a picture whether it is moved; the copies' draws are independent.
@@ -55,28 +55,28 @@ def draw(
     steps = count // batch
     order = torch.randperm(count, generator=generator)[: steps * batch].reshape(steps, batch)
     moves = torch.randint(-shift, shift + 1, (steps, batch, len(shifted), 2), generator=generator)
-    mirror = torch.rand(steps, batch, len(shifted), generator=generator) < (0.5 if mirrors else 0.0)
-    return Draws(order, moves * torch.tensor(shifted)[:, None], mirror)
+    flips = torch.rand(steps, batch, len(shifted), generator=generator) < (0.5 if hflip else 0.0)
+    return EpochPlan(order, moves * torch.tensor(shifted)[:, None], flips)
 
 
-def gather(split: Split, order: Tensor, shift: Tensor, mirror: Tensor) -> tuple[Tensor, Tensor]:
+def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[Tensor, Tensor]:
     """Picks, shifts (reflected at the border) and mirrors a batch, all in one indexing step.
 
     Args:
         split: n pictures of h x w pixels, on any device.
         order: int64 [b], numbers of pictures.
         shift: int64 [b, 2], rows and columns, each less than the side.
-        mirror: bool [b].
+        hflip: bool [b].
 
     Returns:
         float32 [b, 3, h, w] in 0..1, channels-last in memory, and the labels, int64 [b].
     """
     device = split.images.device
     height, width = split.images.shape[1:3]
-    order, shift, mirror = order.to(device), shift.to(device), mirror.to(device)
+    order, shift, hflip = order.to(device), shift.to(device), hflip.to(device)
     rows = _reflected(torch.arange(height, device=device) + shift[:, :1], height)
     columns = _reflected(torch.arange(width, device=device) + shift[:, 1:], width)
-    columns = torch.where(mirror[:, None], columns.flip(1), columns)
+    columns = torch.where(hflip[:, None], columns.flip(1), columns)
     images = split.images[order[:, None, None], rows[:, :, None], columns[:, None, :]]
     return to_float(images), split.labels[order]
 

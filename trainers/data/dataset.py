@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.runtimes.system.memory import room
+from allweather.runtimes.system.memory import allocate
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Split:
         """The pictures of those numbers (int64 [m]), copied; on disk where they are too many for memory."""
         if self.images.device.type != "cpu":
             return Split(self.images[index], self.labels[index])
-        images = torch.from_numpy(room((len(index), *self.images.shape[1:])))
+        images = torch.from_numpy(allocate((len(index), *self.images.shape[1:])))
         return Split(torch.index_select(self.images, 0, index, out=images), self.labels[index])
 
     def to(self, device: torch.device) -> Split:
@@ -60,10 +60,10 @@ class Dataset:
     train: Split
     val: Split
     test: Split
-    mirrors: bool
+    hflip: bool
     notes: tuple[str, ...] = ()
 
-    def reduced(self, fraction: float, seed: int) -> Dataset:
+    def subset(self, fraction: float, seed: int) -> Dataset:
         """The same with a share of the training pictures, drawn at random class by class; val and test stay.
 
         Args:
@@ -86,7 +86,7 @@ class Dataset:
         note = f"{self.name}: {len(train)} of {len(self.train)} training pictures are used"
         return dataclasses.replace(self, train=train, notes=(*self.notes, note))
 
-    def mislabelled(self, share: float, seed: int) -> Dataset:
+    def with_label_noise(self, share: float, seed: int) -> Dataset:
         """The same with a share of the training labels replaced by random ones, right ones among them.
 
         Args:
@@ -115,7 +115,7 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
-def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     """Splits off `count` pictures at random, the same ones for the same seed.
 
     Returns:

@@ -14,9 +14,9 @@ import torch
 from allweather.runtimes.cameras.images import decode
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.system.memory import room
+from allweather.runtimes.system.memory import allocate
 from allweather.runtimes.types import Image
-from allweather.trainers.data.dataset import Dataset, Split, hold_out
+from allweather.trainers.data.dataset import Dataset, Split, split_off
 
 SIDE = 224
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
@@ -43,12 +43,12 @@ def read(root: Path, side: int) -> Dataset:
     if train is None:
         raise DataError(f"no pictures in {root / 'train'}; put them into one folder a class")
     if val is None:
-        train, val = hold_out(train, max(1, round(HELD_OUT * len(train))), SEED)
+        train, val = split_off(train, max(1, round(HELD_OUT * len(train))), SEED)
         notes.append(f"no val folder: {len(val)} pictures of train are held out as val (seed {SEED})")
     if test is None:
         test = val
         notes.append("no test folder: val stands in for it, so its accuracy is that of choosing, not of judging")
-    return Dataset(f"folder:{root.name}", classes, train, val, test, mirrors=True, notes=tuple(notes))
+    return Dataset(f"folder:{root.name}", classes, train, val, test, hflip=True, notes=tuple(notes))
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def _split(folder: Path, classes: tuple[str, ...], side: int, notes: list[str]) 
     ]
     if not files:
         return None
-    images = room((len(files), side, side, 3))
+    images = allocate((len(files), side, side, 3))
     spec = InputSpec(side, side)
     paths = [path for path, _ in files]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # cv2 decodes outside the interpreter lock

@@ -14,7 +14,7 @@ import torch
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data import folder, signs
-from allweather.trainers.data.dataset import Dataset, Split, hold_out
+from allweather.trainers.data.dataset import Dataset, Split, split_off
 from allweather.trainers.torchvision_import import torchvision
 
 CIFAR_VAL = 5000  # a tenth, as in the ResNet paper: +-0.9 points at 90 % (95 % interval)
@@ -69,7 +69,7 @@ def _signs(size: int, count: int | None) -> Dataset:
         signs.render(split, size=size, count=count if split == "train" else None) for split in ("train", "val", "test")
     )
     train, val, test = (Split(torch.from_numpy(images), torch.from_numpy(labels)) for images, labels in drawn)
-    return Dataset("signs", signs.CLASSES, train, val, test, mirrors=False)
+    return Dataset("signs", signs.CLASSES, train, val, test, hflip=False)
 
 
 def _cifar(kind: str, root: Path, size: int, download: bool) -> Dataset:
@@ -86,14 +86,14 @@ def _cifar(kind: str, root: Path, size: int, download: bool) -> Dataset:
     except OSError as error:
         raise DataError(f"cannot read {kind} from {root}: {error}") from error
     train_all, test = (Split(torch.from_numpy(_resized(part.data, size)), torch.tensor(part.targets)) for part in parts)
-    train_split, val = hold_out(train_all, CIFAR_VAL, SPLIT_SEED)
+    train_split, val = split_off(train_all, CIFAR_VAL, SPLIT_SEED)
     note = f"{kind}: {len(val)} of {len(train_all)} training pictures are held out as val"
-    return Dataset(kind, tuple(parts[0].classes), train_split, val, test, mirrors=True, notes=(note,))
+    return Dataset(kind, tuple(parts[0].classes), train_split, val, test, hflip=True, notes=(note,))
 
 
 def _resized(images: np.ndarray, size: int) -> np.ndarray:
     """uint8 [n, 32, 32, 3] -> uint8 [n, size, size, 3]."""
     if images.shape[1:3] == (size, size):
-        return np.ascontiguousarray(images)  # torchvision's lie colour by colour
+        return np.ascontiguousarray(images)  # torchvision's lie color by color
     spec = InputSpec(size, size)
     return np.stack([spec.prepare(image) for image in images])

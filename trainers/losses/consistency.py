@@ -16,7 +16,7 @@ Metric = Literal["kl", "euclidean", "both"]
 DEAD = 1e-6  # a feature map of a smaller mean is taken for dead
 
 
-def divergence(clean: Tensor, distorted: Tensor) -> Tensor:
+def divergence(clean: Tensor, augmented: Tensor) -> Tensor:
     """Kullback-Leibler divergence of the distorted answers from the clean ones, in nats; gradients reach both.
 
     The stability loss of Zheng et al. 2016 (arXiv:1604.04326, eq. 6) up to the entropy of the clean answers.
@@ -25,7 +25,7 @@ def divergence(clean: Tensor, distorted: Tensor) -> Tensor:
         clean: float [n, C] logits.
         distorted: float [n, C] logits.
     """
-    target, answer = functional.log_softmax(clean.float(), 1), functional.log_softmax(distorted.float(), 1)
+    target, answer = functional.log_softmax(clean.float(), 1), functional.log_softmax(augmented.float(), 1)
     return functional.kl_div(answer, target, reduction="batchmean", log_target=True)
 
 
@@ -73,10 +73,10 @@ class _RelativeDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
-        clean, distorted = _rows(maps).chunk(2)
+        clean, augmented = _rows(maps).chunk(2)
         exact = torch.promote_types(maps.dtype, torch.float32)
         mean = clean.mean(1, dtype=exact)
-        distance = torch.linalg.vector_norm(clean - distorted, dim=1, dtype=exact).square_() / clean.shape[1]
+        distance = torch.linalg.vector_norm(clean - augmented, dim=1, dtype=exact).square_() / clean.shape[1]
         scale = torch.where(mean > DEAD, 1 / mean.clamp(min=DEAD), 0.0)
         ctx.save_for_backward(maps, distance, scale)
         loss: Tensor = (distance * scale**2).mean()
@@ -88,11 +88,11 @@ class _RelativeDistance(torch.autograd.Function):
         maps, distance, scale = ctx.saved_tensors
         if not maps.is_contiguous(memory_format=torch.channels_last):
             maps = maps.contiguous()  # else rows are a copy, as after a permute, and what is written to them is lost
-        clean, distorted = _rows(maps).chunk(2)
+        clean, augmented = _rows(maps).chunk(2)
         share = 2 * gradient / clean.numel()  # of one entry of one picture, twice: both terms come from squares
         out = torch.empty_like(maps)
         to_clean, to_distorted = _rows(out).chunk(2)
-        torch.sub(distorted, clean, out=to_distorted)
+        torch.sub(augmented, clean, out=to_distorted)
         to_distorted *= (share * scale**2)[:, None].to(maps.dtype)
         through_mean = (share * distance * scale**3)[:, None].to(maps.dtype)
         torch.add(to_distorted, through_mean, out=to_clean).neg_()

@@ -19,7 +19,7 @@ AUGMENTED = 0.5
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """Method and augmentation of a training.
 
     Attributes:
@@ -86,4 +86,4 @@ class Recipe:
         return named if len(named) == wanted else named * wanted
 
 
-PLAIN = Recipe()
+PLAIN = TrainConfig()

@@ -12,12 +12,12 @@ from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.trainers.augmentations.learned.augmentation import augmentation_named
-from allweather.trainers.augmentations.pairing import Combined, Distortion, Individual, Mixed
+from allweather.trainers.augmentations.pairing import Augmentation, Combined, Individual, Mixed
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.pair_objective import GAMMAS, Method, PairObjective, terms
+from allweather.trainers.methods.pair_objective import GAMMAS, Method, PairObjective, loss_weights
 from allweather.trainers.methods.train import resume_path
 from allweather.trainers.models.registry import architecture, weights_digest
 from allweather.trainers.training.fit import fit
@@ -73,7 +73,7 @@ class FinetuneSettings:
         """Gamma, chosen or the method's own."""
         return GAMMAS[self.method] if self.gamma is None else self.gamma
 
-    def distortion(self, strengths: Mapping[str, float]) -> Distortion:
+    def augmentation(self, strengths: Mapping[str, float]) -> Augmentation:
         """What makes the copies, of a classifier's calibrated strengths."""
         if self.augment:
             return augmentation_named(self.augment)
@@ -111,9 +111,9 @@ def finetune(
         OutputError: the checkpoint cannot be written.
     """
     checked(start, dataset, settings)
-    peak_rate, objective, resume = peak_rate_of(start, settings), objective_of(start, settings), resume_path(out)
+    lr, objective, resume = lr_of(start, settings), build_objective(start, settings), resume_path(out)
     averaged, history = fit(
-        start.classifier(), dataset, settings.fit, peak_rate,
+        start.classifier(), dataset, settings.fit, lr,
         fabric=fabric, objective=objective, resume=resume, watch=watch,
     )  # fmt: skip
     checkpoint = dataclasses.replace(
@@ -121,7 +121,7 @@ def finetune(
         weights={key.removeprefix("network."): value for key, value in averaged.state_dict().items()},
         data=dataset.name,
         seed=settings.fit.seed,
-        settings=plain_settings(settings, peak_rate, start),
+        settings=plain_settings(settings, lr, start),
         metrics={**judgement(history[-1]), "seconds": sum(row.seconds for row in history)},
         history=tuple(row.row() for row in history),
         predictor=None,  # it knows the losses of the classifier that was
@@ -134,16 +134,16 @@ def finetune(
     return checkpoint
 
 
-def objective_of(start: Checkpoint, settings: FinetuneSettings) -> PairObjective:
+def build_objective(start: Checkpoint, settings: FinetuneSettings) -> PairObjective:
     """What a finetuning makes small."""
-    added = terms(settings.method, settings.weight())
-    return PairObjective(added, settings.distortion(start.strengths), start.strengths)
+    added = loss_weights(settings.method, settings.weight())
+    return PairObjective(added, settings.augmentation(start.strengths), start.strengths)
 
 
-def peak_rate_of(start: Checkpoint, settings: FinetuneSettings) -> float:
+def lr_of(start: Checkpoint, settings: FinetuneSettings) -> float:
     """The highest learning rate: the one asked for, or a tenth of the architecture's, by the size of the batch."""
-    own = RATE_SHARE * architecture(start.arch).peak_rate * settings.fit.batch / 128
-    return settings.fit.peak_rate or own
+    own = RATE_SHARE * architecture(start.arch).lr * settings.fit.batch_size / 128
+    return settings.fit.lr or own
 
 
 def checked(start: Checkpoint, dataset: Dataset, settings: FinetuneSettings) -> None:
@@ -152,7 +152,7 @@ def checked(start: Checkpoint, dataset: Dataset, settings: FinetuneSettings) -> 
     Raises:
         UsageError: saying what to do.
     """
-    start.refuse_other_classes(dataset.classes)
+    start.check_classes(dataset.classes)
     if not start.strengths and not settings.augment:
         raise UsageError(
             "the checkpoint has no calibrated strengths; run: allweather calibrate CHECKPOINT --data DATA --out NEW, "
@@ -167,13 +167,17 @@ def judgement(report: EpochReport) -> dict[str, float]:
     return {**found, "mean_of_ten": sum(rows) / len(rows)} if report.others else found
 
 
-def plain_settings(settings: FinetuneSettings, peak_rate: float, start: Checkpoint) -> dict[str, Any]:
+def plain_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
     """All settings as plain values, with what they were where they were left open, and what it started from."""
     return {
         **dataclasses.asdict(settings.fit),
-        "peak_rate": peak_rate,
+        "lr": lr,
         "method": settings.method,
         "gamma": None if settings.method == "at" else settings.weight(),
-        **{key: value for key, value in settings.distortion(start.strengths).identity.items() if key != "parameters"},
+        **{
+            key: value
+            for key, value in settings.augmentation(start.strengths).resume_key.items()
+            if key != "parameters"
+        },
         "start": weights_digest(start.classifier()),
     }

@@ -16,7 +16,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.finetune import FinetuneSettings, checked, judgement, objective_of, peak_rate_of
+from allweather.trainers.methods.finetune import FinetuneSettings, build_objective, checked, judgement, lr_of
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
 
@@ -72,44 +72,44 @@ def search_gamma(
     )
     model = start.classifier().to(fabric.device)
     clean = augmented_accuracy(model, dataset.val.to(fabric.device))
-    identity = [
+    resume_key = [
         weights_digest(model), dataset.fingerprint(), repr(dataclasses.replace(settings, gamma=None)),
-        str(settings.distortion(start.strengths).identity),  # a learned augmentation of that name may be another
+        str(settings.augmentation(start.strengths).resume_key),  # a learned augmentation of that name may be another
         str(sorted(start.strengths.items())), str(fabric.world_size), str(clean),
     ]  # fmt: skip
-    done, short = _read(keep, identity), dataclasses.replace(settings.fit, epochs=EPOCHS)
+    done, short = _read(keep, resume_key), dataclasses.replace(settings.fit, epochs=EPOCHS)
     for gamma in GRID[len(done) :]:
         trial = dataclasses.replace(settings.with_gamma(gamma), fit=short)
         _, history = fit(
-            start.classifier(), some, trial.fit, peak_rate_of(start, trial),
-            fabric=fabric, objective=objective_of(start, trial),
+            start.classifier(), some, trial.fit, lr_of(start, trial),
+            fabric=fabric, objective=build_objective(start, trial),
         )  # fmt: skip
         judged = judgement(history[-1])
         done = (*done, Trial(gamma, judged["val_accuracy"], judged["mean_of_ten"]))
         watch(done[-1])
         if fabric.is_global_zero:
             with atomic_file(keep) as beside:
-                beside.write_text(json.dumps({"identity": identity, "trials": [dataclasses.asdict(t) for t in done]}))
+                beside.write_text(json.dumps({"identity": resume_key, "trials": [dataclasses.asdict(t) for t in done]}))
     return chosen(done, clean), done
 
 
 def chosen(trials: tuple[Trial, ...], clean: float) -> float:
     """The gamma of the best mean among trials that cost at most half a point of clean accuracy.
 
-    Where none is so careful, as a short run may cost more at any gamma, among all.
+    Where none is so with_margin, as a short run may cost more at any gamma, among all.
 
     Args:
         trials: finished.
         clean: accuracy before, 0..1.
     """
-    careful = [trial for trial in trials if trial.clean >= clean - LOSS_OF_CLEAN]
-    return max(careful or trials, key=lambda trial: trial.mean).gamma
+    with_margin = [trial for trial in trials if trial.clean >= clean - LOSS_OF_CLEAN]
+    return max(with_margin or trials, key=lambda trial: trial.mean).gamma
 
 
-def _read(keep: Path, identity: list[str]) -> tuple[Trial, ...]:
+def _read(keep: Path, resume_key: list[str]) -> tuple[Trial, ...]:
     """Finished trials of the same search."""
     try:
         found = json.loads(keep.read_text(encoding="utf-8"))
-        return tuple(Trial(**row) for row in found["trials"]) if found["identity"] == identity else ()
+        return tuple(Trial(**row) for row in found["trials"]) if found["identity"] == resume_key else ()
     except (OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged: begin anew
         return ()

@@ -19,11 +19,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.trainers.augmentations.pairing import Distortion
+from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import Variant
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.losses.consistency import Metric, dissimilarity, divergence
-from allweather.trainers.models.activation_hooks import Layer, layer_tapped
+from allweather.trainers.models.activation_hooks import Layer, capture_layer
 from allweather.trainers.training.inference import count_correct
 
 InvariantMethod = Literal["ait", "multi-ait", "dml"]
@@ -31,7 +31,7 @@ WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-
 OTHER = "val_accuracy {}"  # of the second network and so on, in reports
 
 
-class Cohort(nn.Module):
+class JointNetworks(nn.Module):
     """Several networks that learn together.
 
     Args:
@@ -74,14 +74,14 @@ class InvariantObjective:
     metric: Metric = "kl"
     layer: Layer = "logits"
     label_smoothing: float = 0.0
-    distortion: Distortion | None = None
+    augmentation: Augmentation | None = None
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """All that the loop's own settings do not hold."""
         own = {key: value for key, value in asdict(self).items() if key not in ("distortion", "label_smoothing")}
-        distortion = self.distortion.identity if self.distortion else {}
-        return {**own, "variants": [variant.name for variant in self.variants], **distortion}
+        augmentation = self.augmentation.resume_key if self.augmentation else {}
+        return {**own, "variants": [variant.name for variant in self.variants], **augmentation}
 
     @property
     def shifted(self) -> Sequence[bool]:
@@ -92,12 +92,12 @@ class InvariantObjective:
         """Eq. 3 for one batch, all variants in one pass; see `Objective`."""
         parts = images.chunk(len(self.variants))
         images = torch.cat([variant(part, rng) for variant, part in zip(self.variants, parts, strict=True)])
-        if self.distortion:
-            images = self.distortion(images, epoch, rng)
+        if self.augmentation:
+            images = self.augmentation(images, epoch, rng)
         seen: list[Tensor] = []
         with ExitStack() as stack:
             if self.layer != "logits":
-                seen = stack.enter_context(layer_tapped(model, self.layer))
+                seen = stack.enter_context(capture_layer(model, self.layer))
             logits: Tensor = model(images)
         answers = len(self.variants) * len(logits) // len(images)  # of each picture
         labels = labels[: len(logits) // answers].repeat(answers)
@@ -105,19 +105,19 @@ class InvariantObjective:
         return loss + self.weight * self._unlike((seen[-1] if seen else logits).chunk(answers))
 
     def _unlike(self, answers: Sequence[Tensor]) -> Tensor:
-        terms = []
+        loss_weights = []
         for one, other in combinations(answers, 2):
             if self.method == "dml":
-                terms += [divergence(one.detach(), other), divergence(other.detach(), one)]
+                loss_weights += [divergence(one.detach(), other), divergence(other.detach(), one)]
             else:
-                terms.append(dissimilarity(one, other, self.metric))
-        return torch.stack(terms).sum() / (len(answers) - 1)
+                loss_weights.append(dissimilarity(one, other, self.metric))
+        return torch.stack(loss_weights).sum() / (len(answers) - 1)
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
         """Share of the pictures that the network, or the first of them, puts into their class."""
         return count_correct(networks_of(model)[0], val, fabric) / len(val)
 
-    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """The same of the other networks."""
         others = enumerate(networks_of(model)[1:], 2)
         return {OTHER.format(number): count_correct(each, val, fabric) / len(val) for number, each in others}
@@ -125,4 +125,4 @@ class InvariantObjective:
 
 def networks_of(model: nn.Module) -> Sequence[nn.Module]:
     """Those of a cohort, or the network itself."""
-    return list(model.networks) if isinstance(model, Cohort) else [model]
+    return list(model.networks) if isinstance(model, JointNetworks) else [model]

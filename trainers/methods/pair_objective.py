@@ -13,12 +13,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.trainers.augmentations.pairing import Distortion
+from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.photometric import ROWS, kinds
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.losses.consistency import dissimilarity, divergence, feature_map_loss
-from allweather.trainers.models.activation_hooks import tapped
+from allweather.trainers.models.activation_hooks import capture_activations
 from allweather.trainers.training.inference import all_reduced, count_correct
 
 Method = Literal["at", "st", "fma", "ait", "robust"]
@@ -27,7 +27,7 @@ JUDGED = 2000  # pictures of the val split that each epoch is judged on, row by 
 
 
 @dataclass(frozen=True)
-class Terms:
+class LossWeights:
     """Weights of what is added to the cross-entropy of the clean pictures.
 
     Attributes:
@@ -43,14 +43,14 @@ class Terms:
     maps: float = 0.0
 
 
-def terms(method: Method, gamma: float) -> Terms:
+def loss_weights(method: Method, gamma: float) -> LossWeights:
     """What a method adds, with its weight gamma (eq. 4)."""
     return {
-        "at": Terms(labels=1.0),
-        "st": Terms(divergence=gamma),
-        "fma": Terms(maps=gamma),
-        "ait": Terms(labels=1.0, symmetric=gamma),
-        "robust": Terms(labels=1.0, divergence=gamma),
+        "at": LossWeights(labels=1.0),
+        "st": LossWeights(divergence=gamma),
+        "fma": LossWeights(maps=gamma),
+        "ait": LossWeights(labels=1.0, symmetric=gamma),
+        "robust": LossWeights(labels=1.0, divergence=gamma),
     }[method]
 
 
@@ -68,41 +68,41 @@ class PairObjective:
         parameters: of the augmentations that each epoch is judged by; empty for no judgement.
     """
 
-    terms: Terms
-    distortion: Distortion
+    loss_weights: LossWeights
+    augmentation: Augmentation
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     shifted = (True,)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """Weights and distortion."""
-        return {**vars(self.terms), **self.distortion.identity}
+        return {**vars(self.loss_weights), **self.augmentation.resume_key}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """The loss of one batch, a scalar; see `Objective`."""
-        pair = torch.cat([images, self.distortion(images, epoch, rng)])
+        pair = torch.cat([images, self.augmentation(images, epoch, rng)])
         maps: list[Tensor] = []
         with ExitStack() as stack:
-            if self.terms.maps:
-                maps = stack.enter_context(tapped())
-            clean, distorted = model(pair).chunk(2)
+            if self.loss_weights.maps:
+                maps = stack.enter_context(capture_activations())
+            clean, augmented = model(pair).chunk(2)
         loss = functional.cross_entropy(clean, labels)
-        if self.terms.labels:
-            loss = loss + self.terms.labels * functional.cross_entropy(distorted, labels)
-        if self.terms.divergence:
-            loss = loss + self.terms.divergence * divergence(clean, distorted)
-        if self.terms.symmetric:
-            loss = loss + self.terms.symmetric * dissimilarity(clean, distorted, "kl")
-        if self.terms.maps:
-            loss = loss + self.terms.maps * feature_map_loss(maps)
+        if self.loss_weights.labels:
+            loss = loss + self.loss_weights.labels * functional.cross_entropy(augmented, labels)
+        if self.loss_weights.divergence:
+            loss = loss + self.loss_weights.divergence * divergence(clean, augmented)
+        if self.loss_weights.symmetric:
+            loss = loss + self.loss_weights.symmetric * dissimilarity(clean, augmented, "kl")
+        if self.loss_weights.maps:
+            loss = loss + self.loss_weights.maps * feature_map_loss(maps)
         return loss
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
         """Share of the clean pictures that are put into their class."""
         return count_correct(model, val, fabric) / len(val)
 
-    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """Accuracy on each augmentation and both combinations, 0..1; the processes share the rows."""
         if not self.parameters:
             return {}

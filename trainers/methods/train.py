@@ -14,8 +14,8 @@ from torch import nn
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, save
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.config import PLAIN, Recipe
-from allweather.trainers.methods.invariant import OTHER, Cohort, networks_of
+from allweather.trainers.methods.config import PLAIN, TrainConfig
+from allweather.trainers.methods.invariant import OTHER, JointNetworks, networks_of
 from allweather.trainers.models.registry import architecture, build, load_pretrained
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
@@ -30,7 +30,7 @@ def train(
     *,
     fabric: Fabric,
     pretrained: bool = False,
-    recipe: Recipe = PLAIN,
+    config: TrainConfig = PLAIN,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[Checkpoint, ...]:
     """Builds, trains and saves classifiers that learn from one another, or one alone.
@@ -52,7 +52,7 @@ def train(
         TrainingError: the run diverged, or its resume file is of another run.
         OutputError: a checkpoint cannot be written.
     """
-    objective = recipe.objective(len(archs), settings.label_smoothing)
+    objective = config.objective(len(archs), settings.label_smoothing)
     side = dataset.train.images.shape[1]
     spec = InputSpec(side, side)
     torch.manual_seed(settings.seed)
@@ -60,16 +60,16 @@ def train(
     for model, arch in zip(models, archs, strict=True):
         if pretrained:
             load_pretrained(model, arch)
-    usual = min(architecture(arch).peak_rate for arch in archs)  # one rate for all: what is too high for one diverges
-    peak_rate = settings.peak_rate or usual * settings.batch / 128
+    usual = min(architecture(arch).lr for arch in archs)  # one rate for all: what is too high for one diverges
+    lr = settings.lr or usual * settings.batch_size / 128
     resume = resume_path(out)
-    together = Cohort(models, shared=recipe.method == "dml") if len(models) > 1 else models[0]
+    together = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
     averaged, history = fit(
-        together, dataset, settings, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
+        together, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
-    chosen = {**dataclasses.asdict(settings), "peak_rate": peak_rate, "pretrained": pretrained}
+    chosen = {**dataclasses.asdict(settings), "lr": lr, "pretrained": pretrained}
     chosen |= {"pictures": len(dataset.train), "notes": list(dataset.notes)}  # how many, and which labels are random
-    chosen |= recipe.plain_settings() | ({"together": list(archs)} if len(archs) > 1 else {})
+    chosen |= config.plain_settings() | ({"together": list(archs)} if len(archs) > 1 else {})
     checkpoints = tuple(
         _checkpoint(number, arch, network, dataset, chosen, history)
         for number, (arch, network) in enumerate(zip(archs, networks_of(averaged), strict=True), 1)

@@ -19,7 +19,7 @@ RELUS = frozenset({functional.relu, functional.relu6, torch.relu, torch.relu_, T
 
 
 @contextmanager
-def tapped() -> Iterator[list[Tensor]]:
+def capture_activations() -> Iterator[list[Tensor]]:
     """While open, every ReLU's output in this thread is kept, whoever calls it: a module, a function or a method.
 
     ReLU6 counts as one. To see one pass, open it around one pass; what it holds keeps the graph of that pass alive.
@@ -32,7 +32,7 @@ def tapped() -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def layer_tapped(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator[list[Tensor]]:
+def capture_layer(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator[list[Tensor]]:
     """While open, what a layer puts out at each pass is kept.
 
     Args:
@@ -54,7 +54,7 @@ def layer_tapped(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator
         found.append(maps[-1] if layer == "map" else taken[0])
 
     with ExitStack() as stack:
-        relus: list[Tensor] = stack.enter_context(tapped()) if layer == "map" else []
+        relus: list[Tensor] = stack.enter_context(capture_activations()) if layer == "map" else []
         stack.callback(linear.register_forward_hook(keep).remove)
         yield found
 

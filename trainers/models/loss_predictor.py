@@ -23,7 +23,7 @@ LARGEST_SIDE = 64  # of what a predictor sees; the paper's for ImageNet
 DROPPED = 0.1  # chance that a level of features is left out in training
 
 
-class Predictor(nn.Module):
+class LossPredictor(nn.Module):
     """Levels of features, pooled and put together; its normalisation inside.
 
     Args:
@@ -74,19 +74,19 @@ def _conv(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     )
 
 
-def _tiny(spec: InputSpec) -> Predictor:
+def _tiny(spec: InputSpec) -> LossPredictor:
     """4.0 M multiply-adds at 32 px, a tenth of ResNet-20; the stem keeps the full resolution, where noise is."""
     channels, strides = (16, 24, 24, 32, 48), (1, 2, 1, 2, 1)
     layers = [_conv(i, o, s) for i, o, s in zip((3, *channels), channels, strides, strict=False)]
-    return Predictor(nn.ModuleList(layers), channels, spread=True, hidden=64, spec=spec)
+    return LossPredictor(nn.ModuleList(layers), channels, spread=True, hidden=64, spec=spec)
 
 
-def _efficientnet(spec: InputSpec) -> Predictor:
+def _efficientnet(spec: InputSpec) -> LossPredictor:
     """EfficientNet-B0 with five levels: 24 + 40 + 80 + 192 + 1280 features."""
     parts = torchvision("models").efficientnet_b0(num_classes=2).features
     ends, channels = (3, 4, 5, 7, 9), (24, 40, 80, 192, 1280)
     layers = [parts[begin:end] for begin, end in zip((0, *ends), ends, strict=False)]
-    return Predictor(nn.ModuleList(layers), channels, spread=False, hidden=0, spec=spec)
+    return LossPredictor(nn.ModuleList(layers), channels, spread=False, hidden=0, spec=spec)
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class PredictorKind:
 
     Attributes:
         make: of what it takes.
-        peak_rate: highest learning rate (SGD, momentum 0.9, batch 128).
+        lr: highest learning rate (SGD, momentum 0.9, batch 128).
     """
 
-    make: Callable[[InputSpec], Predictor]
-    peak_rate: float
+    make: Callable[[InputSpec], LossPredictor]
+    lr: float
 
 
 PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
@@ -107,12 +107,12 @@ PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
 )
 
 
-def build_predictor(name: str, spec: InputSpec) -> Predictor:
+def build_predictor(name: str, spec: InputSpec) -> LossPredictor:
     """A new predictor with random weights (from torch's global generator).
 
     Args:
         name: of `PREDICTORS`.
-        spec: what it takes; see `seen_by`.
+        spec: what it takes; see `predictor_input`.
 
     Raises:
         UsageError: there is none of that name.
@@ -122,7 +122,7 @@ def build_predictor(name: str, spec: InputSpec) -> Predictor:
     return PREDICTORS[name].make(spec)
 
 
-def seen_by(classifier: InputSpec) -> InputSpec:
+def predictor_input(classifier: InputSpec) -> InputSpec:
     """What a predictor takes beside a classifier: its picture, shrunk by a whole factor to 64 px or less."""
     factor = -(-max(classifier.height, classifier.width) // LARGEST_SIDE)
     height, width = max(1, classifier.height // factor), max(1, classifier.width // factor)

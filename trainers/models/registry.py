@@ -63,13 +63,13 @@ class Architecture:
 
     Attributes:
         make: (classes, small) -> network; `small` asks for the stem for pictures up to 64 px.
-        peak_rate: the highest learning rate of the default recipe (SGD, momentum 0.9, batch 128).
+        lr: the highest learning rate of the default recipe (SGD, momentum 0.9, batch 128).
         pretrained: name of torchvision's weights, or "" where there are none.
         side: usual input side in pixels.
     """
 
     make: Callable[[int, bool], nn.Module]
-    peak_rate: float
+    lr: float
     pretrained: str
     side: int
 

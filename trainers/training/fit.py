@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.data.batches import Draws, draw, gather
+from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.registry import weights_digest
@@ -34,7 +34,7 @@ def fit(
     model: nn.Module,
     dataset: Dataset,
     settings: FitSettings,
-    peak_rate: float,
+    lr: float,
     *,
     fabric: Fabric,
     objective: Objective | None = None,
@@ -50,7 +50,7 @@ def fit(
         model: float [n, 3, h, w] in 0..1 -> float [n, C] logits. Trained in place.
         dataset: train and val are used.
         settings: see there.
-        peak_rate: highest learning rate.
+        lr: highest learning rate.
         fabric: launched; its processes share each batch.
         objective: what is made small; cross-entropy where None.
         resume: file to save the run in and to go on from; it is removed by whoever keeps the result.
@@ -65,7 +65,7 @@ def fit(
         TrainingError: the loss is no longer finite, or `resume` is of another run.
     """
     objective = objective or CrossEntropy(settings.label_smoothing)
-    run = _Run(model, dataset, settings, peak_rate, objective, fabric, resume, clock)
+    run = _Run(model, dataset, settings, lr, objective, fabric, resume, clock)
     run.load()
     while run.epoch < settings.epochs:
         for step in run.train_epoch():
@@ -83,29 +83,29 @@ class _Run:
         model: nn.Module,
         dataset: Dataset,
         settings: FitSettings,
-        peak_rate: float,
+        lr: float,
         objective: Objective,
         fabric: Fabric,
         resume: Path | None,
         clock: Callable[[], float],
     ) -> None:
         count, world = len(dataset.train), fabric.world_size
-        self.batch = min(settings.batch, count - count % world)
-        if self.batch < world or self.batch % world:
-            raise UsageError(f"a batch of {self.batch} pictures cannot be shared by {world} processes evenly")
-        if self.batch < settings.batch:
+        self.batch_size = min(settings.batch_size, count - count % world)
+        if self.batch_size < world or self.batch_size % world:
+            raise UsageError(f"a batch of {self.batch_size} pictures cannot be shared by {world} processes evenly")
+        if self.batch_size < settings.batch_size:
             log.warning(
                 "a batch of %d holds all %d training pictures, so an epoch is one step; try --batch %d",
-                settings.batch, count, max(world, count // 10 // world * world),
+                settings.batch_size, count, max(world, count // 10 // world * world),
             )  # fmt: skip
-        self.settings, self.peak_rate, self.objective = settings, peak_rate, objective
+        self.settings, self.lr, self.objective = settings, lr, objective
         self.fabric, self.clock = fabric, clock
-        self.steps = count // self.batch
+        self.steps = count // self.batch_size
         self.steps_in_all = self.steps * settings.epochs
-        self.mirrors = dataset.mirrors if settings.mirrors is None else settings.mirrors
+        self.hflip = dataset.hflip if settings.hflip is None else settings.hflip
         self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.resume, self.identity = resume, self._identity(dataset)
+        self.resume, self.resume_key = resume, self._resume_key(dataset)
         self.train = dataset.train.to(fabric.device)
         self.val = self.train if dataset.val is dataset.train else dataset.val.to(fabric.device)
         self.average = MovingAverage(self.plain, settings.ema)
@@ -117,21 +117,21 @@ class _Run:
 
     def train_epoch(self) -> Any:
         """Trains the rest of the current epoch; yields the number of steps done in the run after each."""
-        draws = self._draws()
+        plan = self._plan()
         self.model.train()
         self.started, self.started_step, saved = self.clock(), self.step, self.clock()
         for step in range(self.step, self.steps):
-            self._train_step(draws, step)
+            self._train_step(plan, step)
             self.step = step + 1
             if self.fabric.world_size == 1 and self.clock() - saved > SAVE_EVERY and self.step < self.steps:
                 self.save()
                 saved = self.clock()
             yield self.epoch * self.steps + self.step
 
-    def _train_step(self, draws: Draws, step: int) -> None:
+    def _train_step(self, plan: EpochPlan, step: int) -> None:
         number = self.epoch * self.steps + step
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        images, labels = gather(self.train, *draws.of(step, mine))
+        images, labels = gather(self.train, *plan.of(step, mine))
         seed = (self.settings.seed * 1_000_003 + number) * 1009 + self.fabric.global_rank
         torch.manual_seed(seed)
         rng = torch.Generator(self.fabric.device).manual_seed(seed)
@@ -151,7 +151,7 @@ class _Run:
         if not loss < float("inf"):
             raise TrainingError(
                 f"the training loss became {loss} in epoch {self.epoch + 1}; "
-                f"lower the learning rate (it was at most {self.peak_rate:g})"
+                f"lower the learning rate (it was at most {self.lr:g})"
             )
         for buffer in self.average.buffers():
             buffer.copy_(all_reduced(self.fabric, buffer, "mean"))
@@ -159,10 +159,10 @@ class _Run:
             epoch=self.epoch + 1,
             loss=loss,
             val_accuracy=self.objective.accuracy(self.average.model, self.val, self.fabric),
-            rate=self._rate((self.epoch + 1) * self.steps),
+            lr=self._rate((self.epoch + 1) * self.steps),
             seconds=seconds,
-            images_per_second=done * self.batch / max(seconds, 1e-9),
-            others=self.objective.measure(self.average.model, self.val, self.fabric),
+            images_per_second=done * self.batch_size / max(seconds, 1e-9),
+            others=self.objective.val_metrics(self.average.model, self.val, self.fabric),
         )
         self.history.append(report)
         self.epoch, self.step = self.epoch + 1, 0
@@ -171,25 +171,25 @@ class _Run:
         return report
 
     def _rate(self, number: int) -> float:
-        return self.peak_rate * rate_share(self.settings.schedule, number / (self.steps_in_all + 1))
+        return self.lr * rate_share(self.settings.schedule, number / (self.steps_in_all + 1))
 
-    def _draws(self) -> Draws:
-        return draw(
+    def _plan(self) -> EpochPlan:
+        return plan_epoch(
             len(self.train),
-            self.batch,
+            self.batch_size,
             shift=self.shift,
-            mirrors=self.mirrors,
+            hflip=self.hflip,
             seed=self.settings.seed,
             epoch=self.epoch,
             shifted=self.objective.shifted,
         )
 
-    def _identity(self, dataset: Dataset) -> dict[str, Any]:
+    def _resume_key(self, dataset: Dataset) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""
         return {
             "settings": dataclasses.asdict(self.settings),
-            "peak_rate": self.peak_rate,
-            "objective": dict(self.objective.identity),
+            "lr": self.lr,
+            "objective": dict(self.objective.resume_key),
             "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
             "start": weights_digest(self.plain),
             "processes": self.fabric.world_size,
@@ -206,7 +206,7 @@ class _Run:
             if "momentum_buffer" in self.optimizer.state[parameter]:  # none of a weight that is not trained
                 tensors[f"momentum.{name}"] = self.optimizer.state[parameter]["momentum_buffer"]
         header = {
-            "identity": self.identity,
+            "identity": self.resume_key,
             "epoch": self.epoch,
             "step": self.step,
             "history": [report.row() for report in self.history],
@@ -229,7 +229,7 @@ class _Run:
             tensors, header = tensor_file.read(self.resume)
         except CheckpointError as error:
             raise TrainingError(f"{error}; delete it to begin anew") from error
-        if header is None or header.get("identity") != self.identity:
+        if header is None or header.get("identity") != self.resume_key:
             raise TrainingError(
                 f"{self.resume} holds an unfinished run with other settings, data or processes; "
                 "finish it with the same ones, or delete it to begin anew"

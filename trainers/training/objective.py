@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.trainers.augmentations.pairing import Distortion
+from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import CROP, Variant
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.training.inference import count_correct
@@ -21,7 +21,7 @@ class Objective(Protocol):
     """A loss, and what it wants to be judged by after each epoch."""
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """Plain values that must be the same for a run to be resumed."""
         ...
 
@@ -46,7 +46,7 @@ class Objective(Protocol):
         """What an epoch is judged by, 0..1; `val` is on the model's device, and the processes share it."""
         ...
 
-    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """Further figures by name."""
         ...
 
@@ -62,14 +62,14 @@ class CrossEntropy:
     """
 
     label_smoothing: float = 0.0
-    distortion: Distortion | None = None
+    augmentation: Augmentation | None = None
     variant: Variant = CROP
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """The distortion's and the variant's; the loop's own settings hold the rest."""
         other = {} if self.variant == CROP else {"variant": self.variant.name}
-        return {**(self.distortion.identity if self.distortion else {}), **other}
+        return {**(self.augmentation.resume_key if self.augmentation else {}), **other}
 
     @property
     def shifted(self) -> Sequence[bool]:
@@ -79,14 +79,14 @@ class CrossEntropy:
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Mean cross-entropy."""
         images = self.variant(images, rng)
-        if self.distortion:
-            images = self.distortion(images, epoch, rng)
+        if self.augmentation:
+            images = self.augmentation(images, epoch, rng)
         return functional.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
         """Share of the pictures that are put into their class."""
         return count_correct(model, val, fabric) / len(val)
 
-    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """Nothing else."""
         return {}

@@ -23,7 +23,7 @@ class EpochReport:
     epoch: int
     loss: float
     val_accuracy: float
-    rate: float
+    lr: float
     seconds: float
     images_per_second: float
     others: Mapping[str, float] = field(default_factory=dict)

@@ -15,7 +15,7 @@ class FitSettings:
     Attributes:
         epochs: passes over the training split.
         batch: pictures a step over all processes; 128 as in the ResNet paper.
-        peak_rate: highest learning rate of SGD; the architecture's where None.
+        lr: highest learning rate of SGD; the architecture's where None.
         schedule: one-cycle reaches a given accuracy in the fewest epochs; cosine suits long runs.
         momentum: of SGD with Nesterov's step.
         weight_decay: on weights of two or more dimensions; biases and BatchNorm are left free.
@@ -29,15 +29,15 @@ class FitSettings:
     """
 
     epochs: int = 36
-    batch: int = 128
-    peak_rate: float | None = None
+    batch_size: int = 128
+    lr: float | None = None
     schedule: Schedule = "onecycle"
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     ema: float = 0.998
     shift: int = 4
-    mirrors: bool | None = None
+    hflip: bool | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,8 +48,8 @@ class FitSettings:
         """
         wanted = {
             "epochs": (self.epochs >= 1, "at least 1"),
-            "batch": (self.batch >= 2, "at least 2"),
-            "peak_rate": (self.peak_rate is None or 0 < self.peak_rate <= 10, "above 0, at most 10"),
+            "batch_size": (self.batch_size >= 2, "at least 2"),
+            "lr": (self.lr is None or 0 < self.lr <= 10, "above 0, at most 10"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 to below 1"),
             "ema": (0 <= self.ema < 1, "from 0 (off) to below 1"),
             "seed": (0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),

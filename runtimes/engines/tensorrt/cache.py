@@ -17,7 +17,7 @@ from pathlib import Path
 
 from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError, writing
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.system.private_folder import cache_folder, make_private, refuse_open
+from allweather.runtimes.system.private_folder import cache_folder, check_private, make_private
 
 CURE = "run 'allweather build BUNDLE'"
 MAGIC = {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}  # how an engine of each library begins
@@ -46,7 +46,7 @@ class EngineKey:
     height: int
     width: int
     batch: int
-    flavour: str
+    variant: str
     version: str
     gpu: str
     architecture: str
@@ -75,13 +75,13 @@ class BuiltEngines:
             NotBuiltError: there is none.
             EngineError: it was changed, cut off, or built by or for another; or the folder is open to others.
         """
-        refuse_open(self.folder)
+        check_private(self.folder)
         engine, note = self._read(f"{key.digest}.engine"), self._read(f"{key.digest}.json")
         if engine is None or note is None:
-            raise NotBuiltError(f"{key.flavour} {key.precision}: not built for this device yet: {CURE}")
+            raise NotBuiltError(f"{key.variant} {key.precision}: not built for this device yet: {CURE}")
         if note != _note(key, engine):
             raise EngineError(f"{self.folder / key.digest}.engine was changed, cut off or built for another: {CURE}")
-        _refuse_other_version(engine, key)
+        _check_version(engine, key)
         return engine
 
     def store(self, key: EngineKey, engine: bytes) -> None:
@@ -91,7 +91,7 @@ class BuiltEngines:
             EngineError: the engine names another version than the key.
             OutputError: the folder cannot be written to.
         """
-        _refuse_other_version(engine, key)
+        _check_version(engine, key)
         self._write(f"{key.digest}.engine", engine)
         self._write(f"{key.digest}.json", _note(key, engine))  # last: an entry counts once it has its note
 
@@ -167,7 +167,7 @@ def built_engines() -> BuiltEngines:
         EngineError: it is a link, another user's, or open to others.
     """
     folder = cache_folder("tensorrt")
-    refuse_open(folder.parent, folder)
+    check_private(folder.parent, folder)
     return BuiltEngines(folder)
 
 
@@ -180,15 +180,15 @@ def _caching(folder: Path) -> Iterator[None]:
         raise OutputError(f"{error}; XDG_CACHE_HOME says where built engines lie") from error
 
 
-def _refuse_other_version(engine: bytes, key: EngineKey) -> None:
+def _check_version(engine: bytes, key: EngineKey) -> None:
     """Before any library reads it: its head names its maker. A part takes a byte there."""
     wanted = tuple(int(part) % 256 for part in key.version.split("."))
     got = tuple(engine[VERSION])
-    if engine[:4] != MAGIC[key.flavour] or len(got) != 4:
-        raise EngineError(f"the engine of {key.flavour} {key.precision} does not begin like one: {CURE}")
+    if engine[:4] != MAGIC[key.variant] or len(got) != 4:
+        raise EngineError(f"the engine of {key.variant} {key.precision} does not begin like one: {CURE}")
     if got[: len(wanted)] != wanted:
         raise EngineError(
-            f"the engine was built by {key.flavour} {'.'.join(map(str, got))}, here is {key.version}: {CURE}"
+            f"the engine was built by {key.variant} {'.'.join(map(str, got))}, here is {key.version}: {CURE}"
         )
 
 
@@ -199,7 +199,7 @@ def _note(key: EngineKey, engine: bytes) -> bytes:
 
 
 def _timings_name(key: EngineKey) -> str:
-    same = (key.flavour, key.version, key.gpu, key.architecture, key.cuda)
+    same = (key.variant, key.version, key.gpu, key.architecture, key.cuda)
     return f"timings-{_sha256(json.dumps(same).encode())}.cache"
 
 

@@ -1,4 +1,4 @@
-"""The TensorRT libraries: that of Jetson and data centres, and its sibling for RTX cards. One interface, two names.
+"""The TensorRT libraries: that of Jetson and data centers, and its sibling for RTX cards. One interface, two names.
 
 Objects of a library keep the first logger that a process gives them, so there is one, here.
 """
@@ -37,7 +37,7 @@ class Library:
         logger: given to whatever it makes; its `error` is the last error that the library spoke of.
     """
 
-    flavour: str
+    variant: str
     trt: Any
     version: str
     logger: Any
@@ -48,7 +48,7 @@ class Library:
         return self.logger.error or "the library does not say why"
 
 
-def open_library(flavour: str) -> Library:
+def open_library(variant: str) -> Library:
     """Imports a TensorRT library.
 
     Args:
@@ -58,14 +58,14 @@ def open_library(flavour: str) -> Library:
         DependencyError: it is not installed, does not load, or is too old.
     """
     try:
-        trt = importlib.import_module(flavour)
+        trt = importlib.import_module(variant)
     except (ImportError, OSError) as error:  # OSError: a library that it needs is not there
-        raise DependencyError(f"{flavour}: {first_line(error)}; {CURES[flavour]}") from error
+        raise DependencyError(f"{variant}: {first_line(error)}; {CURES[variant]}") from error
     version = str(trt.__version__)
     parts = version.split(".")
-    if not all(part.isdecimal() for part in parts) or tuple(map(int, parts))[:2] < FLOORS[flavour]:
-        raise DependencyError(f"{flavour}: version {version[:40]} is here; {OLD[flavour]}")
-    return Library(flavour, trt, version, _logger(trt))
+    if not all(part.isdecimal() for part in parts) or tuple(map(int, parts))[:2] < FLOORS[variant]:
+        raise DependencyError(f"{variant}: version {version[:40]} is here; {OLD[variant]}")
+    return Library(variant, trt, version, _logger(trt))
 
 
 def flat(text: str) -> str:

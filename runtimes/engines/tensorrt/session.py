@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import Network
+from allweather.runtimes.engines.registry import CompiledModel
 from allweather.runtimes.engines.tensorrt.cache import CURE, EngineKey, built_engines
 from allweather.runtimes.engines.tensorrt.cuda import Cuda, Gpu, open_cuda
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
@@ -25,7 +25,7 @@ FLOAT = 4  # bytes
 log = logging.getLogger(__name__)
 
 
-def key_of(network: Network, library: Library, gpu: Gpu) -> EngineKey:
+def key_of(network: CompiledModel, library: Library, gpu: Gpu) -> EngineKey:
     """What an engine of this network depends on, here."""
     return EngineKey(
         onnx=hashlib.sha256(network.graph).hexdigest(),
@@ -33,7 +33,7 @@ def key_of(network: Network, library: Library, gpu: Gpu) -> EngineKey:
         height=network.input.height,
         width=network.input.width,
         batch=LARGEST,
-        flavour=library.flavour,
+        variant=library.variant,
         version=library.version,
         gpu=gpu.name,
         architecture=gpu.architecture,
@@ -41,18 +41,18 @@ def key_of(network: Network, library: Library, gpu: Gpu) -> EngineKey:
     )
 
 
-def probe_session(flavour: str) -> str:
+def probe_session(variant: str) -> str:
     """The version of a TensorRT library that can run here.
 
     Raises:
         DependencyError: it, CUDA's bindings or a GPU is missing.
     """
-    library = open_library(flavour)
+    library = open_library(variant)
     open_cuda().gpu()
     return library.version
 
 
-def start_session(flavour: str, network: Network) -> TensorrtEngine:
+def start_session(variant: str, network: CompiledModel) -> TensorrtEngine:
     """Runs the engine that was built of a network on this device.
 
     Raises:
@@ -60,7 +60,7 @@ def start_session(flavour: str, network: Network) -> TensorrtEngine:
         NotBuiltError: it has not been built.
         EngineError: it was damaged, or the device refuses it.
     """
-    library, cuda = open_library(flavour), open_cuda()
+    library, cuda = open_library(variant), open_cuda()
     plan = built_engines().load(key_of(network, library, cuda.gpu()))
     return TensorrtEngine(library, cuda, network, plan)
 
@@ -87,7 +87,7 @@ class TensorrtEngine:
         EngineError: the device refuses it, has no memory left, or it was built of another network.
     """
 
-    def __init__(self, library: Library, cuda: Cuda, network: Network, plan: bytes) -> None:
+    def __init__(self, library: Library, cuda: Cuda, network: CompiledModel, plan: bytes) -> None:
         self._library, self._cuda, self._outputs = library, cuda, network.outputs
         self._shape = (network.input.height, network.input.width, 3)
         self._lanes: dict[int, _Lane] = {}
@@ -111,13 +111,13 @@ class TensorrtEngine:
         self._images = self._host_in.reshape(self._largest, *self._shape)
         self._logits = self._host_out.view(np.float32).reshape(self._largest, self._outputs)
 
-    def run(self, images: Image) -> Floats:
-        """See `Engine.run`."""
+    def infer(self, images: Image) -> Floats:
+        """See `Engine.infer`."""
         if self._engine is None:
-            raise EngineError(f"the engine {self._library.flavour} has been closed; load it again")
+            raise EngineError(f"the engine {self._library.variant} has been closed; load it again")
         if images.ndim != 4 or images.shape[1:] != self._shape or images.dtype != np.uint8 or not len(images):
             raise EngineError(
-                f"{self._library.flavour} takes uint8 {['n', *self._shape]}; got {images.dtype} {list(images.shape)}"
+                f"{self._library.variant} takes uint8 {['n', *self._shape]}; got {images.dtype} {list(images.shape)}"
             )
         parts = [self._part(images[i : i + self._largest]) for i in range(0, len(images), self._largest)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -146,7 +146,7 @@ class TensorrtEngine:
     def _enqueue(self, context: tensorrt.IExecutionContext, count: int) -> None:
         self._cuda.upload(self._host_in, self._device_in, count * int(np.prod(self._shape)), self._stream)
         if not context.execute_async_v3(int(self._stream)):
-            raise EngineError(f"{self._library.flavour} failed on {count} pictures: {self._library.error}")
+            raise EngineError(f"{self._library.variant} failed on {count} pictures: {self._library.error}")
         self._cuda.download(self._device_out, self._host_out, count * self._outputs * FLOAT, self._stream)
 
     def _capture(self, lane: _Lane, count: int) -> None:
@@ -167,7 +167,7 @@ class TensorrtEngine:
             trt.ExecutionContextAllocationStrategy.USER_MANAGED
         )
         if context is None:
-            raise EngineError(f"{self._library.flavour} has no room for {count} pictures: {self._library.error}")
+            raise EngineError(f"{self._library.variant} has no room for {count} pictures: {self._library.error}")
         context.set_device_memory(self._scratch, self._scratch_size)
         fits = (
             context.set_input_shape(self._input, (count, *self._shape))
@@ -175,7 +175,7 @@ class TensorrtEngine:
             and context.set_tensor_address(self._output, self._device_out)
         )
         if not fits:
-            raise EngineError(f"{self._library.flavour} refuses {count} pictures: {self._library.error}")
+            raise EngineError(f"{self._library.variant} refuses {count} pictures: {self._library.error}")
         self._lanes[count] = _Lane(context)
         return self._lanes[count]
 
@@ -185,10 +185,10 @@ class TensorrtEngine:
         try:
             runtime = trt.Runtime(library.logger)
         except TypeError as error:  # what the bindings make of a null pointer
-            raise EngineError(f"{library.flavour} cannot run here: {library.error}; see 'allweather doctor'") from error
+            raise EngineError(f"{library.variant} cannot run here: {library.error}; see 'allweather doctor'") from error
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise EngineError(f"{library.flavour} cannot load its engine here: {library.error}; {CURE}")
+            raise EngineError(f"{library.variant} cannot load its engine here: {library.error}; {CURE}")
         return runtime, engine
 
     def _tensors(self, engine: tensorrt.ICudaEngine) -> tuple[str, str, int]:
@@ -210,7 +210,7 @@ class TensorrtEngine:
         )
         if not fits:
             raise EngineError(
-                f"{self._library.flavour}: the model does not turn uint8 {['n', *self._shape]} into float32 "
+                f"{self._library.variant}: the model does not turn uint8 {['n', *self._shape]} into float32 "
                 f"{['n', self._outputs]}; export it again"
             )
         _, _, largest = engine.get_tensor_profile_shape(taken[0], 0)

@@ -80,7 +80,7 @@ def bundle(sample_bundle: Path) -> Bundle:
     return Bundle.open(sample_bundle)
 
 
-def resized(bundle: Bundle) -> list[served.Served]:
+def resized(bundle: Bundle) -> list[served.ServedModel]:
     """The networks of the bundle, as if the predictor took another size."""
     classifier, predictor = served.networks(bundle, ("onnx",), None, None, "a test")
     return [classifier, dataclasses.replace(predictor, input=InputSpec(16, 24))]
@@ -199,7 +199,7 @@ def test_what_was_written_is_what_is_served(
     )
     with serve(tmp_path / "repo") as server:
         engine = RemoteEngine(server.address, "classifier", bundle.input, 10)
-        np.testing.assert_allclose(engine.run(bundle.golden_frames()), bundle.golden_answers(model), atol=1e-3)
+        np.testing.assert_allclose(engine.infer(bundle.golden_frames()), bundle.golden_outputs(model), atol=1e-3)
         engine.close()
 
 

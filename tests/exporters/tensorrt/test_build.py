@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from colour_network import colour_network
+from color_network import color_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.exporters.tensorrt.build import Built, Order, build
+from allweather.exporters.tensorrt.build import BuildConfig, Built, build
 from allweather.exporters.tensorrt.progress import BuildProgress
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.errors import EngineError
@@ -26,19 +26,19 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def graph() -> bytes:
-    """Mean colour times a matrix of 3 x 2."""
-    return colour_network(np.ones((3, 2), np.float32))
+    """Mean color times a matrix of 3 x 2."""
+    return color_network(np.ones((3, 2), np.float32))
 
 
-def built(order: Order) -> Built:
-    return build(open_library("tensorrt"), order)
+def built(build_config: BuildConfig) -> Built:
+    return build(open_library("tensorrt"), build_config)
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "10.16.1.7", "11.4.1.106"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
 def test_an_engine_begins_with_its_version(jetson: Any, graph: bytes, version: str, precision: str) -> None:
     jetson.install(version)
-    engine = built(Order(graph, precision, 12, "8.7")).engine
+    engine = built(BuildConfig(graph, precision, 12, "8.7")).engine
     assert engine[:4] == b"ftrt"
     assert ".".join(map(str, engine[24:28])).startswith(version)
 
@@ -48,7 +48,7 @@ def test_progress_rises_to_the_end(jetson: Any, graph: bytes, monitored: bool) -
     jetson.install(monitored=monitored)
     progress = BuildProgress(open_library("tensorrt").trt)
     assert (progress.monitor is not None) == monitored
-    built(Order(graph, "fp32", 12, "8.7"))
+    built(BuildConfig(graph, "fp32", 12, "8.7"))
 
 
 @given(steps=st.lists(st.integers(1, 6), min_size=1, max_size=4))
@@ -72,7 +72,7 @@ def test_nested_phases_never_fall_back_and_end_at_one(steps: list[int]) -> None:
 
 def test_a_node_that_is_refused_is_named(jetson: Any) -> None:
     with pytest.raises(EngineError, match=r"^tensorrt refuses the node conv1 \(Conv\): not this; export it again$"):
-        built(Order(b"garbage", "int8", 12, "8.7"))
+        built(BuildConfig(b"garbage", "int8", 12, "8.7"))
 
 
 @pytest.mark.parametrize(("refuses", "message"), [("build", "no tactic for conv1"), ("builder", "cannot build here")])
@@ -80,7 +80,7 @@ def test_a_node_that_is_refused_is_named(jetson: Any) -> None:
 def test_a_build_that_fails_says_why(jetson: Any, graph: bytes, refuses: str, message: str, version: str) -> None:
     jetson.install(version, refuses=refuses)
     with pytest.raises(EngineError, match=message) as caught:
-        built(Order(graph, "int8", 12, "8.7"))
+        built(BuildConfig(graph, "int8", 12, "8.7"))
     assert str(caught.value).isprintable()
 
 
@@ -88,18 +88,18 @@ def test_where_strong_types_fail_flags_are_tried_with_a_warning(
     jetson: Any, graph: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     jetson.install("10.3.0", refuses="typed")
-    assert built(Order(graph, "int8", 12, "8.7")).engine
+    assert built(BuildConfig(graph, "int8", 12, "8.7")).engine
     assert "trying builder flags INT8, FP16, which is untried on hardware" in caplog.text
     jetson.install("11.4.1.106", refuses="typed")  # has no flags
     with pytest.raises(EngineError, match="no tactic"):
-        built(Order(graph, "int8", 12, "8.7"))
+        built(BuildConfig(graph, "int8", 12, "8.7"))
 
 
 def test_timings_are_used_again_but_not_those_of_another_device(jetson: Any, graph: bytes) -> None:
-    order = Order(graph, "fp32", 12, "8.7")
-    first = built(order)
-    assert built(replace(order, timings=first.timings)).timings == first.timings + b"+"
-    assert built(replace(order, timings=b"of another device")).timings == b"+"
+    build_config = BuildConfig(graph, "fp32", 12, "8.7")
+    first = built(build_config)
+    assert built(replace(build_config, timings=first.timings)).timings == first.timings + b"+"
+    assert built(replace(build_config, timings=b"of another device")).timings == b"+"
 
 
 def test_a_watcher_that_stops_it_stops_the_build(jetson: Any, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_a_watcher_that_stops_it_stops_the_build(jetson: Any, graph: bytes, monk
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(library, Order(graph, "fp32", 12, "8.7"), watch)
+        build(library, BuildConfig(graph, "fp32", 12, "8.7"), watch)
     assert stopped.is_set()
 
 
@@ -156,5 +156,5 @@ def test_every_name_of_tensorrt_that_is_used_is_in_the_real_bindings() -> None:
 def test_the_library_is_what_it_says(jetson: Any) -> None:
     library = open_library("tensorrt")
     assert isinstance(library, Library)
-    assert (library.flavour, library.version) == ("tensorrt", "10.3.0")
+    assert (library.variant, library.version) == ("tensorrt", "10.3.0")
     assert open_library("tensorrt").logger is library.logger  # the first of a process is kept

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from colour_network import colour_network
+from color_network import color_network
 from typer.testing import CliRunner, Result
 
 from allweather import load
 from allweather.cli.app import app
 from allweather.exporters.tensorrt.build_bundle import build_engines
-from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest, Model, Parity
 from allweather.runtimes.engines.registry import open_engine
 from allweather.runtimes.engines.tensorrt.cache import built_engines
@@ -37,7 +37,7 @@ def model(engine: str, precision: str) -> Model:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    """Mean colour times a matrix, for ONNX Runtime and, in two precisions by name, for TensorRT."""
+    """Mean color times a matrix, for ONNX Runtime and, in two precisions by name, for TensorRT."""
     matrix = np.random.default_rng(5).normal(0, 0.01, (3, 4)).astype(np.float32)
     frames = np.random.default_rng(6).integers(0, 256, (3, 8, 8, 3), np.uint8)
     logits = (frames.astype(np.float64).mean(axis=(1, 2)) @ matrix).astype(np.float32)
@@ -48,9 +48,9 @@ def bundle(tmp_path: Path) -> Bundle:
         golden_count=3, calibration=None, machine="a test", versions={}, files={},
     )  # fmt: skip
     contents = {
-        "golden/frames.npy": npy(frames),
-        "golden/logits.npy": npy(logits),
-        "model.onnx": colour_network(matrix),
+        "golden/frames.npy": npy_bytes(frames),
+        "golden/logits.npy": npy_bytes(logits),
+        "model.onnx": color_network(matrix),
     }
     write_bundle(tmp_path / "bundle.aw", manifest, contents)
     return Bundle.open(tmp_path / "bundle.aw")
@@ -155,7 +155,7 @@ def test_a_machine_that_cannot_build_says_so_in_one_line(
 
 def test_an_engine_that_answers_otherwise_is_not_called_built(jetson: Any, bundle: Bundle, tmp_path: Path) -> None:
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
-    contents["golden/logits.npy"] = npy(np.ones((3, 4), np.float32))
+    contents["golden/logits.npy"] = npy_bytes(np.ones((3, 4), np.float32))
     write_bundle(tmp_path / "wrong.aw", bundle.manifest, contents)
     done = run("build", tmp_path / "wrong.aw")
     assert done.exit_code == 1

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import MANIFEST
 from allweather.runtimes.errors import BundleError, OutputError
 
@@ -81,7 +81,7 @@ PINNED = """{
    "forced": ""
   }
  ],
- "left_out": [],
+ "rejected": [],
  "golden_frames": "golden/frames.npy",
  "golden_count": 2,
  "calibration": null,
@@ -149,7 +149,7 @@ def test_a_bundle_has_the_files_it_lists_and_no_others(made: Any, tmp_path: Path
 
 
 def test_an_array_file_is_pinned() -> None:
-    data = npy(np.array([[0, 1], [2, -0.5]], np.float32))
+    data = npy_bytes(np.array([[0, 1], [2, -0.5]], np.float32))
     assert data[:16].hex() == "934e554d5059010076007b2764657363"
     assert data[10:128] == b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }".ljust(117) + b"\n"
     assert data[128:].hex() == "000000000000803f00000040000000bf"
@@ -162,20 +162,20 @@ def test_an_array_file_is_pinned() -> None:
     )
 )
 def test_numpy_reads_every_array_file(array: Any) -> None:
-    read = np.load(io.BytesIO(npy(array)), allow_pickle=False)
+    read = np.load(io.BytesIO(npy_bytes(array)), allow_pickle=False)
     assert read.dtype == array.dtype
     np.testing.assert_array_equal(read, array)
 
 
 def test_arrays_that_lie_otherwise_in_memory_are_written_alike() -> None:
     array = np.arange(24, dtype=np.float32).reshape(4, 6)
-    assert npy(np.asfortranarray(array)) == npy(array) == npy(array.astype(">f4"))
+    assert npy_bytes(np.asfortranarray(array)) == npy_bytes(array) == npy_bytes(array.astype(">f4"))
 
 
 def test_golden_arrays_come_back(made: Any, tmp_path: Path) -> None:
     bundle = Bundle.open(made.write(tmp_path / "b.zip"))
     assert bundle.golden_frames().tolist() == np.arange(24).reshape(2, 2, 2, 3).tolist()
-    assert bundle.golden_answers(bundle.manifest.models[0]).tolist() == [[0, 1], [2, -0.5]]
+    assert bundle.golden_outputs(bundle.manifest.models[0]).tolist() == [[0, 1], [2, -0.5]]
     assert bundle.classes == ("dry", "rain")
     assert (bundle.input.height, bundle.input.std) == (2, (0.25, 0.5, 1.0))
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allweather.runtimes.bundle.bundle import Bundle, npy, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import MANIFEST, StoredFile
 from allweather.runtimes.errors import BundleError
 
@@ -213,16 +213,16 @@ def saved(array: Any, **how: Any) -> bytes:
 
 ARRAYS = {
     "objects": saved(np.array([[None, 1], [2, print]], object), allow_pickle=True),
-    "other shape": npy(np.zeros((2, 3), np.float32)),
-    "one more dimension": npy(np.zeros((2, 2, 1), np.float32)),
+    "other shape": npy_bytes(np.zeros((2, 3), np.float32)),
+    "one more dimension": npy_bytes(np.zeros((2, 2, 1), np.float32)),
     "other type": saved(np.zeros((2, 2), np.float64)),
     "other bytes": saved(np.zeros((2, 2), ">f4")),
     "other order": saved(np.asfortranarray(np.zeros((2, 2), np.float32))),
-    "cut": npy(np.zeros((2, 2), np.float32))[:-1],
-    "too long": npy(np.zeros((2, 2), np.float32)) + b"\0",
+    "cut": npy_bytes(np.zeros((2, 2), np.float32))[:-1],
+    "too long": npy_bytes(np.zeros((2, 2), np.float32)) + b"\0",
     "a pickle": b"\x80\x04N.",
     "empty": b"",
-    "head alone": npy(np.zeros((2, 2), np.float32))[:128],
+    "head alone": npy_bytes(np.zeros((2, 2), np.float32))[:128],
 }
 
 
@@ -234,7 +234,7 @@ def test_an_array_of_another_kind_is_refused_though_its_hash_is_right(
     write_bundle(tmp_path / name, made.manifest, {**made.contents, "golden/logits.npy": ARRAYS[kind]})
     bundle = Bundle.open(tmp_path / name)
     with pytest.raises(BundleError, match=r"golden/logits\.npy is not an array of <f4 \[2, 2\]; export it again"):
-        bundle.golden_answers(bundle.manifest.models[0])
+        bundle.golden_outputs(bundle.manifest.models[0])
 
 
 def test_a_count_of_golden_frames_that_is_not_theirs_is_refused(made: Any, tmp_path: Path) -> None:

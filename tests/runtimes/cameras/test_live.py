@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.runtimes.cameras.latest_frame import Mailbox
+from allweather.runtimes.cameras.latest_frame import LatestFrame
 from allweather.runtimes.cameras.live import LiveCamera
 from allweather.runtimes.types import Drops, Frame, Image
 
@@ -228,7 +228,7 @@ def test_a_driver_that_hangs_is_left_behind(caplog: pytest.LogCaptureFixture) ->
 
 @given(st.lists(st.booleans(), max_size=50))
 def test_the_mailbox_holds_the_newest_and_counts_the_rest(puts: list[bool]) -> None:
-    box, newest, lost, index = Mailbox(), None, 0, 0
+    box, newest, lost, index = LatestFrame(), None, 0, 0
     for put in puts:
         if put:
             lost += newest is not None

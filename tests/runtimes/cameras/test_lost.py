@@ -208,9 +208,9 @@ def test_the_freshest_frame_takes_the_place_of_one_that_waited() -> None:
     with camera(lambda: Cut(1000)) as porch:
         frame = next(iter(porch))
         time.sleep(0.05)
-        newer = porch.freshest(frame)
+        newer = porch.latest(frame)
         assert newer.index > frame.index
-        assert porch.freshest(newer) is newer or porch.freshest(newer).index > newer.index
+        assert porch.latest(newer) is newer or porch.latest(newer).index > newer.index
         assert porch.skipped.superseded >= newer.index - frame.index - 1
         assert porch.skipped.source == 0
 

@@ -57,7 +57,7 @@ def test_a_slow_reader_of_a_file_loses_nothing(tmp_path: Path) -> None:
     assert indices == [0, 1, 2, 3, 4]
 
 
-def test_colours_arrive_as_rgb(tmp_path: Path) -> None:
+def test_colors_arrive_as_rgb(tmp_path: Path) -> None:
     blue = picture()
     blue[..., 2] = 255
     cv2.imwrite(str(tmp_path / "a.png"), blue[..., ::-1])

@@ -138,7 +138,7 @@ def test_a_slow_camera_whose_frames_wait_for_their_turn_does_not_hang(monkeypatc
         for _ in range(2):
             read = next(frames)
             time.sleep(0.45)  # longer than it may be silent; meanwhile frames come
-            assert porch.freshest(read).index > read.index
+            assert porch.latest(read).index > read.index
         assert next(frames) is not None
         assert porch.state.lost == 0
     hang.set()

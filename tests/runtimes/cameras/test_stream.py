@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.cameras.live import LiveCamera
 from allweather.runtimes.cameras.opencv import TIMEOUT_SECONDS, open_stream
-from allweather.runtimes.cameras.reconnect import AT_LEAST, PATIENT_AFTER, SLOWER, Stream
+from allweather.runtimes.cameras.reconnect import AT_LEAST, PATIENT_AFTER, SLOWER, StreamConnector
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.types import Image
 
@@ -54,11 +54,11 @@ class Network:
             return Ticking()
         raise CameraError(f"no video from {name}")
 
-    def stream(self) -> Stream:
-        return Stream("rtsp://door", "the door", opening=self.open, clock=lambda: self.now)
+    def stream(self) -> StreamConnector:
+        return StreamConnector("rtsp://door", "the door", opening=self.open, clock=lambda: self.now)
 
 
-def attempt(stream: Stream) -> bool:
+def attempt(stream: StreamConnector) -> bool:
     try:
         stream()
     except CameraError:
@@ -119,7 +119,7 @@ def test_a_stream_that_fell_silent_while_it_was_opened_is_soon_opened_anew() -> 
             raise CameraError(f"no video from {name}")
         return Ticking(ends=len(calls) == 1)
 
-    with LiveCamera(Stream("rtsp://door", "the door", opening=opening), "the door") as camera:
+    with LiveCamera(StreamConnector("rtsp://door", "the door", opening=opening), "the door") as camera:
         began = time.monotonic()
         next(iter(camera))
     assert time.monotonic() - began < TIMEOUT_SECONDS
@@ -131,7 +131,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_sooner_after_it_was_
         server.bind(("127.0.0.1", 0))
         server.listen()
         openings = [lambda url, name, seconds: Ticking(), open_stream]
-        stream = Stream(
+        stream = StreamConnector(
             f"http://127.0.0.1:{server.getsockname()[1]}/door",
             "the door",
             opening=lambda url, name, seconds: openings.pop(0)(url, name, seconds),

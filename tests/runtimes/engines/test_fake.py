@@ -14,18 +14,18 @@ from allweather.runtimes.engines.registry import open_engine
 
 
 @settings(deadline=None)
-@given(grey=st.integers(0, 255), classes=st.integers(2, 300), count=st.integers(1, 4))
-def test_the_fake_engine_sees_brightness(grey: int, classes: int, count: int) -> None:
+@given(gray=st.integers(0, 255), classes=st.integers(2, 300), count=st.integers(1, 4))
+def test_the_fake_engine_sees_brightness(gray: int, classes: int, count: int) -> None:
     spent = SimpleNamespace(seconds=0.0)
     engine = FakeEngine(classes, 0.25, lambda seconds: setattr(spent, "seconds", spent.seconds + seconds))
-    logits = engine.run(np.full((count, 4, 5, 3), grey, np.uint8))
+    logits = engine.infer(np.full((count, 4, 5, 3), gray, np.uint8))
     assert (logits.dtype, logits.shape) == (np.float32, (count, classes))
-    assert set(logits.argmax(axis=1)) == {grey * classes // 256}
+    assert set(logits.argmax(axis=1)) == {gray * classes // 256}
     assert spent.seconds == 0.25 * count
 
 
 def test_the_fake_engine_fits_every_bundle(real_bundle: Bundle) -> None:
     engine, model = open_engine(real_bundle, "fake")
     assert model is None
-    assert engine.run(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)
+    assert engine.infer(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)
     engine.close()

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allweather.runtimes.bundle.bundle import Bundle, npy
+from allweather.runtimes.bundle.bundle import Bundle, npy_bytes
 from allweather.runtimes.engines import engine_onnx, engine_openvino
-from allweather.runtimes.engines.registry import BATCH, Engine, Network, answer_all, names, open_engine, statuses
+from allweather.runtimes.engines.registry import BATCH, CompiledModel, Engine, infer_all, names, open_engine, statuses
 from allweather.runtimes.errors import BundleError, DependencyError, EngineError, ParityError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
@@ -25,9 +25,9 @@ ENGINES = sorted(MODULES)
 GPU = ["openvino_gpu", "openvino_npu", "tensorrt", "tensorrt_rtx"]  # TensorRT is tested in test_tensorrt_session.py
 
 
-def compiled(network: Any, name: str, **change: bytes) -> Network:
+def compiled(network: Any, name: str, **change: bytes) -> CompiledModel:
     graph, weights = (network.onnx, b"") if name == "onnx" else (network.xml, network.bin)
-    return replace(Network(graph, weights, "fp32", InputSpec(8, 8), 4), **change)
+    return replace(CompiledModel(graph, weights, "fp32", InputSpec(8, 8), 4), **change)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_more_batch_sizes_than_are_kept_give_the_same_answers(network: Any, name
     engine = MODULES[name].start(compiled(network, name))
     images = pictures(4, 12)
     for count in [*range(1, 13), 1, 12, 1]:
-        np.testing.assert_allclose(engine.run(images[:count]), network.answer(images[:count]), atol=1e-5)
+        np.testing.assert_allclose(engine.infer(images[:count]), network.answer(images[:count]), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -206,7 +206,7 @@ class Odd:
     def __init__(self, answer: Callable[[Image], Any]) -> None:
         self.answer, self.closed = answer, False
 
-    def run(self, images: Image) -> Any:
+    def infer(self, images: Image) -> Any:
         return self.answer(images)
 
     def close(self) -> None:
@@ -258,7 +258,7 @@ def test_one_nan_among_good_answers_is_refused(
 def test_golden_logits_count_up_to_the_tolerance(real: Any, tmp_path: Path, off: float, right: bool) -> None:
     logits = np.frombuffer(real.contents["golden/logits.npy"][128:], "<f4").reshape(3, 4).copy()
     logits[1, 2] += off
-    made = replace(real, contents={**real.contents, "golden/logits.npy": npy(logits)})
+    made = replace(real, contents={**real.contents, "golden/logits.npy": npy_bytes(logits)})
     bundle = Bundle.open(made.write(tmp_path / "b"))
     for name in ENGINES:
         if right:
@@ -289,5 +289,5 @@ def test_answers_in_batches_are_the_answers(count: int) -> None:
         return images.reshape(len(images), -1)[:, :2].astype(np.float32)
 
     images = np.random.default_rng(count).integers(0, 256, (count, 2, 2, 3), np.uint8)
-    np.testing.assert_array_equal(answer_all(Odd(answer), images), images.reshape(count, -1)[:, :2])
+    np.testing.assert_array_equal(infer_all(Odd(answer), images), images.reshape(count, -1)[:, :2])
     assert max(sizes) <= BATCH

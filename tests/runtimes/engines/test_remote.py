@@ -115,10 +115,10 @@ def test_without_time_left_nothing_is_asked(there: RemoteEngine, server: Any) ->
 def test_a_server_that_is_gone_is_said(repository: Path, serve: Callable[[Path], Any]) -> None:
     with serve(repository) as running:
         engine = RemoteEngine(running.address, "classifier", SPEC, 10)
-        assert engine.run(pictures(1)).shape == (1, 10)
+        assert engine.infer(pictures(1)).shape == (1, 10)
     for _ in range(2):
         with pytest.raises(EngineError, match=r"127.0.0.1:\d+ classifier: .*see that the server runs there") as caught:
-            engine.run(pictures(1))
+            engine.infer(pictures(1))
         one_line(caught.value)
     engine.close()
     engine.close()

@@ -13,7 +13,7 @@ import pytest
 from allweather.runtimes.cameras.open import Camera, LiveCamera, camera_from
 from allweather.runtimes.engines import watchdog as guard
 from allweather.runtimes.engines.engine_fake import FakeEngine
-from allweather.runtimes.engines.watchdog import GuardedEngine
+from allweather.runtimes.engines.watchdog import WatchdogEngine
 from allweather.runtimes.errors import EngineError, NoAnswerError, StalledError
 from allweather.runtimes.loop.loop import FAILURES_MOST, run
 from allweather.runtimes.perceiver import Perceiver
@@ -34,7 +34,7 @@ class Moody(FakeEngine):
         self._hangs, self._throws, self._calls, self._release = hangs, throws, calls, release
         self.closed = 0
 
-    def run(self, images: Image) -> Floats:
+    def infer(self, images: Image) -> Floats:
         call = next(self._calls)
         if call in self._hangs:
             self._release.wait(20)
@@ -53,7 +53,7 @@ class Bench:
         self.made: list[Moody] = []
         self.release, self._calls = threading.Event(), iter(range(10**6))
         self._moods = hangs or set(), throws or set()
-        self.engine = GuardedEngine(self.start(), self.start, "fake", usual=0.1)
+        self.engine = WatchdogEngine(self.start(), self.start, "fake", usual=0.1)
 
     def start(self) -> Moody:
         self.made.append(Moody(*self._moods, self._calls, self.release))
@@ -71,10 +71,10 @@ class Bench:
 def test_a_guarded_engine_answers_as_it_would_alone() -> None:
     bench = Bench()
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)
-    np.testing.assert_array_equal(bench.engine.run(images), FakeEngine(2).run(images))
+    np.testing.assert_array_equal(bench.engine.infer(images), FakeEngine(2).run(images))
     bench.end()
     with pytest.raises(EngineError, match="has been closed"):
-        bench.engine.run(images)
+        bench.engine.infer(images)
     assert len(bench.made) == 1  # no other one is started for it
 
 
@@ -84,7 +84,7 @@ def test_after_a_bad_call_there_is_another_engine(mood: str) -> None:
     answered = 0
     for _ in range(10):
         with suppress(EngineError):
-            answered += len(bench.engine.run(PICTURE))
+            answered += len(bench.engine.infer(PICTURE))
     assert answered == 8
     assert len(bench.made) == 3
     bench.end()
@@ -94,9 +94,9 @@ def test_an_engine_that_never_recovers_is_given_up() -> None:
     bench = Bench(throws=set(range(1000)))
     for _ in range(5):
         with pytest.raises(EngineError, match="the device is lost"):
-            bench.engine.run(PICTURE)
+            bench.engine.infer(PICTURE)
     with pytest.raises(StalledError, match="started anew 5 times in vain"):
-        bench.engine.run(PICTURE)
+        bench.engine.infer(PICTURE)
     bench.end()
 
 
@@ -104,12 +104,12 @@ def test_an_engine_that_hangs_for_good_is_given_up_however_long_that_takes(monke
     monkeypatch.setattr(guard, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(guard, "RESTARTS_WITHIN", 0.0)
     bench = Bench(hangs=set(range(1, 1000)))
-    bench.engine.run(PICTURE)
+    bench.engine.infer(PICTURE)
     for _ in range(5):
         with pytest.raises(EngineError, match=r"has not answered for 0\.1 s"):  # not the two minutes of a first call
-            bench.engine.run(PICTURE)
+            bench.engine.infer(PICTURE)
     with pytest.raises(StalledError, match="started anew 5 times in vain"):
-        bench.engine.run(PICTURE)
+        bench.engine.infer(PICTURE)
     bench.end()
 
 
@@ -117,11 +117,11 @@ def test_an_engine_that_does_not_start_again_is_an_engine_error() -> None:
     def again() -> FakeEngine:
         raise EngineError("no memory")
 
-    engine = GuardedEngine(Moody(set(), {0}, iter(range(9)), threading.Event()), again, "fake")
+    engine = WatchdogEngine(Moody(set(), {0}, iter(range(9)), threading.Event()), again, "fake")
     with pytest.raises(EngineError, match="device is lost"):
-        engine.run(PICTURE)
+        engine.infer(PICTURE)
     with pytest.raises(EngineError, match="no memory"):
-        engine.run(PICTURE)
+        engine.infer(PICTURE)
     engine.close()
 
 
@@ -136,7 +136,7 @@ def test_a_loop_goes_on_after_the_frame_that_met_it(mood: str) -> None:
 
 def test_a_loop_ends_when_the_engine_only_fails() -> None:
     class Broken(FakeEngine):
-        def run(self, images: Image) -> Floats:
+        def infer(self, images: Image) -> Floats:
             raise EngineError("broken")
 
     with pytest.raises(EngineError, match="broken"):
@@ -148,7 +148,7 @@ def test_a_server_that_is_away_is_waited_for_by_a_live_camera(live: bool) -> Non
     class Away(FakeEngine):
         calls = 0
 
-        def run(self, images: Image) -> Floats:
+        def infer(self, images: Image) -> Floats:
             self.calls += 1
             if self.calls <= 2 * FAILURES_MOST:
                 raise NoAnswerError("no answer within 33 ms")

@@ -39,13 +39,13 @@ def test_any_quantile_is_within_the_stated_error(values: list[float], q: float) 
 @given(durations)
 @example([0.1] * 10)  # whose sum is less than ten times 0.1
 def test_count_mean_and_ends_are_exact(values: list[float]) -> None:
-    spread = filled(values).spread()
-    assert spread is not None
-    assert (spread.count, spread.minimum, spread.maximum) == (len(values), min(values), max(values))
-    assert spread.mean == pytest.approx(math.fsum(values) / len(values))
-    ordered = [spread.minimum, spread.p50, spread.p90, spread.p99, spread.maximum]
+    summary = filled(values).summary()
+    assert summary is not None
+    assert (summary.count, summary.minimum, summary.maximum) == (len(values), min(values), max(values))
+    assert summary.mean == pytest.approx(math.fsum(values) / len(values))
+    ordered = [summary.minimum, summary.p50, summary.p90, summary.p99, summary.maximum]
     assert ordered == sorted(ordered)
-    assert spread.minimum <= spread.mean <= spread.maximum
+    assert summary.minimum <= summary.mean <= summary.maximum
 
 
 @given(durations, durations)
@@ -60,9 +60,9 @@ def test_merging_is_adding_all(first: list[float], second: list[float]) -> None:
 
 def test_merging_nothing_changes_nothing() -> None:
     quantiles = filled([0.01, 0.02])
-    before = quantiles.spread()
+    before = quantiles.summary()
     quantiles.merge(Quantiles())
-    assert quantiles.spread() == before
+    assert quantiles.summary() == before
 
 
 @given(st.lists(st.floats(0, SMALLEST, exclude_max=True), min_size=1))
@@ -88,7 +88,7 @@ def test_what_is_no_duration_is_refused(value: float) -> None:
     quantiles = Quantiles()
     with pytest.raises(UsageError, match="finite"):
         quantiles.add(value)
-    assert quantiles.spread() is None
+    assert quantiles.summary() is None
 
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])

@@ -16,7 +16,7 @@ import pytest
 from allweather.runtimes.cameras.open import Camera, LiveCamera, camera_from, open_camera
 from allweather.runtimes.errors import CameraError, OutputError, UsageError
 from allweather.runtimes.loop.loop import FunctionDecider, run, watch
-from allweather.runtimes.loop.stats import Tally
+from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import CallbackSink, Ended, Sink
 from allweather.runtimes.sinks.jsonl import JsonlSink
@@ -100,12 +100,12 @@ def test_every_decision_reaches_every_sink_in_order() -> None:
 
 def test_the_report_says_what_happened() -> None:
     ticks = iter(range(100))
-    report = run(camera_from(pictures(4)), decide, [Noting()], tally=Tally(clock=lambda: float(next(ticks))))
+    report = run(camera_from(pictures(4)), decide, [Noting()], stats=LoopStats(clock=lambda: float(next(ticks))))
     assert (report.frames, report.decided, report.late, report.drops) == (4, 4, 2, Drops())
     assert report.decision_time
     assert report.decision_time.maximum == 0
     assert report.stages["sink"].mean == 1.0
-    assert (report.looks, report.mean_looks) == (((1, 4),), 1.0)
+    assert (report.views_run, report.mean_views) == (((1, 4),), 1.0)
     assert report.frame_age
     assert report.frame_age.mean == pytest.approx(0.01)
     assert report.seconds == 22.0  # five looks at the clock a frame, one for what is no frame, one at the end

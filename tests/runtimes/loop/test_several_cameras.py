@@ -14,8 +14,8 @@ import pytest
 from allweather.runtimes.cameras.open import StoredCamera
 from allweather.runtimes.engines.engine_fake import FakeEngine
 from allweather.runtimes.errors import CameraError
-from allweather.runtimes.loop.several_cameras import Watched, run_all
-from allweather.runtimes.loop.stats import Tally
+from allweather.runtimes.loop.several_cameras import CameraLoop, run_cameras
+from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Decision, Frame, Image
@@ -81,26 +81,28 @@ def eyes() -> Perceiver:
 def test_cameras_are_closed_at_once_not_one_after_the_other() -> None:
     closing = threading.Barrier(2)
     cameras = [Meeting(closing), Meeting(closing), StoredCamera(Failing(), "gate")]
-    watched = [Watched(each, [], Tally()) for each in cameras]
+    watched = [CameraLoop(each, [], LoopStats()) for each in cameras]
     with eyes() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_all(watched, perceiver, region=None, limit=None, watch=nothing)
+        run_cameras(watched, perceiver, region=None, limit=None, watch=nothing)
     assert all(each.met for each in cameras[:2])  # type: ignore[attr-defined]
 
 
 def test_no_source_is_closed_while_it_is_read() -> None:
     captures = [Ticking(), Ticking(), Failing()]
-    watched = [Watched(StoredCamera(each, "porch"), [], Tally()) for each in captures]
+    watched = [CameraLoop(StoredCamera(each, "porch"), [], LoopStats()) for each in captures]
     with eyes() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_all(watched, perceiver, region=None, limit=None, watch=nothing)
+        run_cameras(watched, perceiver, region=None, limit=None, watch=nothing)
     assert [each.closed for each in captures] == [True] * 3
     assert not any(each.misused for each in captures)
 
 
 def test_each_decision_of_several_cameras_is_told() -> None:
     told: Counter[str] = Counter()
-    watched = [Watched(StoredCamera(Ticking(3), "porch"), [], Tally()) for _ in range(2)]
+    watched = [CameraLoop(StoredCamera(Ticking(3), "porch"), [], LoopStats()) for _ in range(2)]
     with eyes() as perceiver:
-        run_all(watched, perceiver, region=None, limit=None, watch=lambda _, decision: told.update([decision.label]))
+        run_cameras(
+            watched, perceiver, region=None, limit=None, watch=lambda _, decision: told.update([decision.label])
+        )
     assert told.total() == 6
 
 
@@ -119,7 +121,8 @@ class Lingering(StoredCamera):
 cameras = [Lingering(Ticking(), "porch"), StoredCamera(Failing(), "gate")]
 with eyes() as perceiver:
     try:
-        run_all([Watched(each, [], Tally()) for each in cameras], perceiver, region=None, limit=None, watch=nothing)
+        loops = [CameraLoop(each, [], LoopStats()) for each in cameras]
+        run_cameras(loops, perceiver, region=None, limit=None, watch=nothing)
     except CameraError as error:
         print(error)
 """

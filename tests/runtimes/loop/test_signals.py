@@ -65,13 +65,13 @@ def watched(first: Counter, second: Counter, waiting_at: int | None = None) -> t
 def test_a_frame_that_is_being_written_reaches_every_sink() -> None:
     first, second = Counter(3), Counter()
     assert watched(first, second) == (4, [signal.SIGINT])
-    assert (first.count, second.count) == (4, 4)
+    assert (first.num_views, second.count) == (4, 4)
 
 
 def test_the_wait_for_a_frame_is_cut_short() -> None:
     first, second = Counter(), Counter()
     assert watched(first, second, 6) == (6, [signal.SIGTERM])
-    assert (first.count, second.count) == (6, 6)
+    assert (first.num_views, second.count) == (6, 6)
 
 
 def test_sinks_that_are_being_closed_are_closed() -> None:
@@ -82,7 +82,7 @@ def test_sinks_that_are_being_closed_are_closed() -> None:
 def test_what_is_being_opened_is_opened_and_then_closed() -> None:
     first, second = Counter("open"), Counter()
     assert watched(first, second) == (0, [signal.SIGINT])
-    assert (first.count, second.count) == (0, 0)
+    assert (first.num_views, second.count) == (0, 0)
 
 
 def test_a_signal_that_comes_while_something_is_logged_is_not_lost() -> None:

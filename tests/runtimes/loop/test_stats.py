@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from allweather.runtimes.loop.latency import Spread
-from allweather.runtimes.loop.stats import Beat, Tally
+from allweather.runtimes.loop.latency import LatencySummary
+from allweather.runtimes.loop.stats import Heartbeat, LoopStats
 from allweather.runtimes.types import Decision, Drops, StageTimes
 
 
@@ -16,33 +16,33 @@ def decision(*, age: float = 0.02, late: bool = False, seconds: float = 0) -> De
 
 def test_a_tally_counts_and_times_by_the_clock_it_is_given() -> None:
     now = [100.0]
-    tally = Tally(clock=lambda: now[0])
+    stats = LoopStats(clock=lambda: now[0])
     dropped = [Drops(decode=7, source=1)]
-    tally.start(lambda: dropped[0])
-    tally.add(decision(age=0.02, seconds=0.01))
-    tally.add(decision(age=0.06, late=True, seconds=0.03))
-    tally.wrote(0.5)
+    stats.start(lambda: dropped[0])
+    stats.add(decision(age=0.02, seconds=0.01))
+    stats.add(decision(age=0.06, late=True, seconds=0.03))
+    stats.wrote(0.5)
     now[0] = 104.0
     dropped[0] = Drops(decode=8, superseded=1, source=1)
-    tally.pass_over(Drops(late=1))
-    report = tally.report()
+    stats.pass_over(Drops(late=1))
+    report = stats.report()
     assert (report.frames, report.decided, report.late, report.seconds) == (5, 2, 1, 4.0)
     assert report.drops == Drops(decode=1, superseded=1, late=1)
     assert report.decisions_per_second == 0.5
-    assert report.decision_time == Spread(2, 0.01, 0.02, 0.01, 0.03, 0.03, 0.03)
+    assert report.decision_time == LatencySummary(2, 0.01, 0.02, 0.01, 0.03, 0.03, 0.03)
     assert report.frame_age is not None
     assert report.frame_age.maximum == 0.06
     assert list(report.stages) == ["prepare", "rank", "plan", "views", "infer", "vote", "sink"]
     assert (report.stages["infer"].mean, report.stages["sink"].maximum) == (0.02, 0.5)
-    assert (report.looks, report.mean_looks) == (((1, 2),), 1.0)
+    assert (report.views_run, report.mean_views) == (((1, 2),), 1.0)
 
 
 def test_a_run_without_frames_has_a_report() -> None:
-    report = Tally(clock=lambda: 1.0).report()
+    report = LoopStats(clock=lambda: 1.0).report()
     assert (report.frames, report.seconds, report.decisions_per_second) == (0, 0.0, 0.0)
     assert report.decision_time is None
     assert report.frame_age is None
-    assert (report.stages, report.looks, report.mean_looks) == ({}, (), 0.0)
+    assert (report.stages, report.views_run, report.mean_views) == ({}, (), 0.0)
 
 
 def test_drops_are_told_apart_in_time() -> None:
@@ -53,16 +53,16 @@ def test_drops_are_told_apart_in_time() -> None:
 
 def test_a_beat_tells_deciding_from_waiting() -> None:
     now = [10.0]
-    tally = Tally(clock=lambda: now[0])
-    assert tally.beat() == Beat(10.0, None)
-    tally.add(decision())
+    stats = LoopStats(clock=lambda: now[0])
+    assert stats.heartbeat() == Heartbeat(10.0, None)
+    stats.add(decision())
     now[0] = 12.0
-    tally.turn()
-    assert tally.beat() == Beat(12.0, 10.0)
+    stats.turn()
+    assert stats.heartbeat() == Heartbeat(12.0, 10.0)
 
 
 def test_counts_of_a_histogram() -> None:
-    tally = Tally()
+    stats = LoopStats()
     for milliseconds in (1, 2, 4, 8):
-        tally.add(decision(age=milliseconds / 500, seconds=milliseconds / 1000))
-    assert tally.at_most([0.0005, 0.003, 0.005, 1.0]) == ([0, 2, 3, 4], [0, 1, 2, 4])
+        stats.add(decision(age=milliseconds / 500, seconds=milliseconds / 1000))
+    assert stats.at_most([0.0005, 0.003, 0.005, 1.0]) == ([0, 2, 3, 4], [0, 1, 2, 4])

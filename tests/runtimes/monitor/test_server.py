@@ -22,10 +22,10 @@ from allweather.runtimes.cameras.open import camera_from
 from allweather.runtimes.engines.engine_fake import FakeEngine
 from allweather.runtimes.errors import CameraError, OutputError, UsageError
 from allweather.runtimes.loop.loop import run
-from allweather.runtimes.loop.stats import Tally
-from allweather.runtimes.monitor.health import Health, Supervised, health
-from allweather.runtimes.monitor.preview import Channel
-from allweather.runtimes.monitor.server import STREAMS_MOST, VIEWERS_MOST, Page, is_loopback
+from allweather.runtimes.loop.stats import LoopStats
+from allweather.runtimes.monitor.health import Health, SystemdNotifier, health
+from allweather.runtimes.monitor.preview import LivePreview
+from allweather.runtimes.monitor.server import STREAMS_MOST, VIEWERS_MOST, MonitorServer, is_loopback
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Budget, Decision, Frame, Image, StageTimes
@@ -41,19 +41,19 @@ def decision(index: int = 0) -> Decision:
     )  # fmt: skip
 
 
-def channel(count: int = 1, budget: float = 0.033) -> Channel:
-    made = Channel(camera_from([]), Tally(), Budget(budget))
+def preview(count: int = 1, budget: float = 0.033) -> LivePreview:
+    made = LivePreview(camera_from([]), LoopStats(), Budget(budget))
     for index in range(count):
-        made.tally.add(decision(index))
+        made.stats.add(decision(index))
         made.write(Frame(np.full((30, 40, 3), 90, np.uint8), index, 0.0), decision(index), None)
     return made
 
 
-def connected(page: Page) -> socket.socket:
+def connected(page: MonitorServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", int(page.url[17:-1])), timeout=10)
 
 
-def ask(page: Page, path: str, **headers: str) -> tuple[int, bytes]:
+def ask(page: MonitorServer, path: str, **headers: str) -> tuple[int, bytes]:
     port = int(page.url.rsplit(":", 1)[1].strip("/"))
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     line.request("GET", path, headers=headers)
@@ -74,7 +74,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 def test_the_page_is_there_and_what_is_not_says_what_is() -> None:
-    with Page([channel()], LOCAL) as page:
+    with MonitorServer([preview()], LOCAL) as page:
         status, body = ask(page, "/")
         assert status == 200
         assert b"<!doctype html>" in body
@@ -83,7 +83,7 @@ def test_the_page_is_there_and_what_is_not_says_what_is() -> None:
 
 
 def test_frames_are_pictures_of_the_newest_decision() -> None:
-    with Page([channel(3)], LOCAL) as page, connected(page) as line:
+    with MonitorServer([preview(3)], LOCAL) as page, connected(page) as line:
         line.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")
         data = b""
         while data.count(b"\xff\xd9") < 1:
@@ -96,7 +96,7 @@ def test_frames_are_pictures_of_the_newest_decision() -> None:
 
 def test_events_say_all_that_is_known_and_no_nan() -> None:
     with (
-        Page([channel(2), channel(0)], LOCAL) as page,
+        MonitorServer([preview(2), preview(0)], LOCAL) as page,
         socket.create_connection(("127.0.0.1", int(page.url[17:-1]))) as line,
     ):
         line.sendall(b"GET /events HTTP/1.0\r\n\r\n")
@@ -107,7 +107,7 @@ def test_events_say_all_that_is_known_and_no_nan() -> None:
     first, second = told
     assert first["decision"]["label"] == "<b>stop</b>"
     assert first["decision"]["predicted_losses"] == [0.25, None]
-    assert (first["decision"]["wanted"], first["decision"]["why"]) == (4, "budget")
+    assert (first["decision"]["planned_views"], first["decision"]["reason"]) == (4, "budget")
     assert (first["decided"], first["budget"]) == (2, 0.033)
     assert first["decision_times"][-1] == first["frame_ages"][-1] == 2
     assert (second["decided"], second["decision"]) == (0, None)
@@ -120,7 +120,7 @@ def test_a_browser_shows_the_decision(tmp_path: Path) -> None:
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
         "--disable-sync", "--no-first-run", f"--user-data-dir={tmp_path}", "--virtual-time-budget=4000", "--dump-dom",
     ]  # fmt: skip
-    with Page([channel(3), channel(0)], LOCAL, "s3cret") as page:
+    with MonitorServer([preview(3), preview(0)], LOCAL, "s3cret") as page:
         browser = subprocess.Popen([CHROMIUM, *options, f"{page.url}?token=s3cret"], stdout=subprocess.PIPE, stderr=-3)
         time.sleep(6)
     # Chromium's clock for such pages stands still while something comes in; the page has ended, and it goes on.
@@ -135,7 +135,7 @@ def test_a_browser_shows_the_decision(tmp_path: Path) -> None:
 def test_metrics_are_read_by_prometheus_own_parser() -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
-    with Page([channel(5)], LOCAL) as page:
+    with MonitorServer([preview(5)], LOCAL) as page:
         status, body = ask(page, "/metrics")
     assert status == 200
     found = {
@@ -150,7 +150,7 @@ def test_metrics_are_read_by_prometheus_own_parser() -> None:
 
 
 def test_the_same_source_twice_has_two_names() -> None:
-    with Page([channel(1), channel(2)], LOCAL) as page:
+    with MonitorServer([preview(1), preview(2)], LOCAL) as page:
         body = ask(page, "/metrics")[1].decode()
     assert 'allweather_decisions_total{camera="iterator #0"} 1.0' in body
     assert 'allweather_decisions_total{camera="iterator #1"} 2.0' in body
@@ -164,12 +164,12 @@ def test_the_same_source_twice_has_two_names() -> None:
     ],
 )  # fmt: skip
 def test_a_token_is_asked_for(path: str, headers: dict[str, str], status: int) -> None:
-    with Page([channel()], LOCAL, "s3cret") as page:
+    with MonitorServer([preview()], LOCAL, "s3cret") as page:
         assert ask(page, path, **headers)[0] == status
 
 
 def test_a_name_from_outside_that_points_here_is_refused() -> None:
-    with Page([channel()], LOCAL) as page:
+    with MonitorServer([preview()], LOCAL) as page:
         assert ask(page, "/", Host="evil.example:80")[0] == 403
         assert ask(page, "/", Host="localhost:1234")[0] == 200
         assert ask(page, "/", Host="[::1]:1234")[0] == 200
@@ -178,18 +178,18 @@ def test_a_name_from_outside_that_points_here_is_refused() -> None:
 def test_a_page_for_others_needs_a_token() -> None:
     for host in ("0.0.0.0", "192.168.1.4", "::", "camera.local"):  # noqa: S104 -- it is refused
         with pytest.raises(UsageError, match="needs a token"):
-            Page([], (host, 0))
+            MonitorServer([], (host, 0))
     assert is_loopback("::1")
 
 
 def test_a_page_on_all_addresses_is_named_by_the_machine() -> None:
-    with Page([], ("0.0.0.0", 0), "s3cret") as page:  # noqa: S104 -- it has a token
+    with MonitorServer([], ("0.0.0.0", 0), "s3cret") as page:  # noqa: S104 -- it has a token
         assert page.url.startswith(f"http://{socket.gethostname()}:")
 
 
 def test_a_port_in_use_is_an_output_error() -> None:
-    with Page([], LOCAL) as page, pytest.raises(OutputError, match="cannot serve a page on"):
-        Page([], ("127.0.0.1", int(page.url[17:-1])))
+    with MonitorServer([], LOCAL) as page, pytest.raises(OutputError, match="cannot serve a page on"):
+        MonitorServer([], ("127.0.0.1", int(page.url[17:-1])))
 
 
 def test_viewers_that_never_read_slow_nothing_and_more_than_some_are_sent_away() -> None:
@@ -197,16 +197,16 @@ def test_viewers_that_never_read_slow_nothing_and_more_than_some_are_sent_away()
         for _ in range(300):
             yield np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 
-    camera, tally = camera_from(images()), Tally()
-    shown = Channel(camera, tally, Budget())
-    with Page([shown], LOCAL) as page:
+    camera, stats = camera_from(images()), LoopStats()
+    shown = LivePreview(camera, stats, Budget())
+    with MonitorServer([shown], LOCAL) as page:
         lines = []
         for _ in range(VIEWERS_MOST + 4):
             lines.append(connected(page))
             lines[-1].sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")
         time.sleep(0.2)
         with Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8)) as eyes:
-            report = run(camera, eyes, [shown], tally=tally)
+            report = run(camera, eyes, [shown], stats=stats)
         assert report.decided == 300
         assert report.stages["sink"].p99 < 0.05
         assert len(page._server._viewers) <= VIEWERS_MOST
@@ -222,7 +222,7 @@ def test_viewers_that_never_read_slow_nothing_and_more_than_some_are_sent_away()
 
 @pytest.mark.parametrize("decisions", [0, 1])
 def test_who_has_left_is_noticed_while_nothing_new_is_to_be_seen(decisions: int) -> None:
-    with Page([channel(decisions)], LOCAL) as page:
+    with MonitorServer([preview(decisions)], LOCAL) as page:
         for _ in range(3):
             line = connected(page)
             line.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")
@@ -246,12 +246,12 @@ class Gone:
 
 def test_health_tells_waiting_from_hanging() -> None:
     now = [100.0]
-    tally = Tally(clock=lambda: now[0])
-    shown = Channel(camera_from([]), tally, Budget())
-    tally.add(decision())
+    stats = LoopStats(clock=lambda: now[0])
+    shown = LivePreview(camera_from([]), stats, Budget())
+    stats.add(decision())
     assert health([shown]) == Health(True, True, ())
     now[0] += 6
-    tally.turn()
+    stats.turn()
     assert health([shown]) == Health(True, False, ("iterator: no decision for 6 s",))
     now[0] += 20
     assert health([shown]) == Health(False, False, ("iterator: the loop has hung for 20 s",))
@@ -259,8 +259,8 @@ def test_health_tells_waiting_from_hanging() -> None:
 
 def test_a_camera_that_is_not_there_is_a_trouble_of_its_own() -> None:
     camera = LiveCamera(Gone(), "porch")
-    shown = Channel(camera, Tally(), Budget())
-    with Page([shown], LOCAL) as page, camera:
+    shown = LivePreview(camera, LoopStats(), Budget())
+    with MonitorServer([shown], LOCAL) as page, camera:
         reader = threading.Thread(target=lambda: list(camera))
         reader.start()
         while camera.state.phase != "waiting":
@@ -278,7 +278,7 @@ def test_a_supervisor_is_told(tmp_path: Any) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(path)
         line.settimeout(5)
-        with Supervised([channel()], {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "60000"}):
+        with SystemdNotifier([preview()], {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "60000"}):
             assert line.recv(999) == b"READY=1"
             assert line.recv(999) == b"WATCHDOG=1\nSTATUS=deciding"
         while (told := line.recv(999)) != b"STOPPING=1":
@@ -286,5 +286,5 @@ def test_a_supervisor_is_told(tmp_path: Any) -> None:
 
 
 def test_without_a_supervisor_nothing_is_told() -> None:
-    with Supervised([channel()], {}) as quiet:
+    with SystemdNotifier([preview()], {}) as quiet:
         assert quiet._thread is None

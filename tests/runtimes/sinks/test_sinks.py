@@ -49,7 +49,7 @@ def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
     assert json.loads(path.read_text().splitlines()[2]) == {
         "time": 1700000000.123, "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"],
         "predicted_losses": [0.5], "age": 0.02, "late": False, "skipped": 3,
-        "wanted": 1, "time_left": None, "expected_seconds": None, "why": "policy",
+        "planned_views": 1, "time_left": None, "expected_seconds": None, "reason": "policy",
         "times": {"prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "vote": 0.0},
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Turns: one at a time, in the order they came, and given back whatever happens."""
+"""FairLock: one at a time, in the order they came, and given back whatever happens."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from allweather.runtimes.system.fair_lock import Turns
+from allweather.runtimes.system.fair_lock import FairLock
 
 
 def test_turns_are_taken_in_the_order_they_were_asked_for() -> None:
-    turns, order = Turns(), list[int]()
+    turns, order = FairLock(), list[int]()
 
     def take(number: int) -> None:
         with turns:
@@ -31,7 +31,7 @@ def test_turns_are_taken_in_the_order_they_were_asked_for() -> None:
 
 
 def test_one_at_a_time() -> None:
-    turns, inside, most = Turns(), 0, 0
+    turns, inside, most = FairLock(), 0, 0
 
     def work() -> None:
         nonlocal inside, most
@@ -51,7 +51,7 @@ def test_one_at_a_time() -> None:
 
 
 def test_an_error_inside_gives_the_turn_back() -> None:
-    turns = Turns()
+    turns = FairLock()
     with pytest.raises(ZeroDivisionError), turns:
         raise ZeroDivisionError
     other = threading.Thread(target=turns.__enter__)

@@ -46,4 +46,4 @@ def test_a_disk_without_room_is_said_before_it_is_written_to(monkeypatch: pytest
     monkeypatch.setattr(memory, "SHARE", 0.0)
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OutputError, match="the disk is full; free some space"):
-        memory.room((2, 4, 4, 3))
+        memory.allocate((2, 4, 4, 3))

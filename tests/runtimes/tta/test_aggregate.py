@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from allweather.runtimes.tta.aggregate import mean_probability
+from allweather.runtimes.tta.aggregate import average_probabilities
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)
 ANY = hnp.arrays(np.float32, SHAPES)  # nan and infinities too
@@ -26,7 +26,7 @@ def is_distribution(probabilities: Any, classes: int) -> bool:
 @given(logits=ANY)
 def test_any_logits_give_a_distribution(logits: Any) -> None:
     kept = logits.copy()
-    probabilities = mean_probability(logits)
+    probabilities = average_probabilities(logits)
     assert probabilities.dtype == np.float32
     assert is_distribution(probabilities, logits.shape[1])
     np.testing.assert_array_equal(logits, kept)
@@ -45,7 +45,7 @@ def test_any_logits_give_a_distribution(logits: Any) -> None:
     ],
 )
 def test_what_is_no_number_takes_no_share(logits: list[float], expected: list[float]) -> None:
-    np.testing.assert_allclose(mean_probability(np.array([logits], np.float32)), expected, atol=1e-6)
+    np.testing.assert_allclose(average_probabilities(np.array([logits], np.float32)), expected, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -53,7 +53,7 @@ def test_what_is_no_number_takes_no_share(logits: list[float], expected: list[fl
 def test_it_is_the_mean_of_plain_softmax(logits: Any) -> None:
     weights = np.exp(logits.astype(np.float64))
     np.testing.assert_allclose(
-        mean_probability(logits), (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0), atol=1e-6
+        average_probabilities(logits), (weights / weights.sum(axis=1, keepdims=True)).mean(axis=0), atol=1e-6
     )
 
 
@@ -61,31 +61,33 @@ def test_it_is_the_mean_of_plain_softmax(logits: Any) -> None:
 @given(logits=ANY, data=st.data())
 def test_the_order_of_views_does_not_matter(logits: Any, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(logits))))
-    np.testing.assert_allclose(mean_probability(logits[order]), mean_probability(logits), atol=1e-6)
+    np.testing.assert_allclose(average_probabilities(logits[order]), average_probabilities(logits), atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(logits=ANY, data=st.data())
 def test_classes_keep_their_places(logits: Any, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(logits.shape[1])))
-    np.testing.assert_allclose(mean_probability(logits[:, order]), mean_probability(logits)[order], atol=1e-6)
+    np.testing.assert_allclose(average_probabilities(logits[:, order]), average_probabilities(logits)[order], atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(logits=USUAL, data=st.data())
 def test_a_constant_added_to_a_view_changes_nothing(logits: Any, data: st.DataObject) -> None:
     constants = data.draw(hnp.arrays(np.float32, (len(logits), 1), elements=st.floats(-50, 50, width=32)))
-    np.testing.assert_allclose(mean_probability(logits + constants), mean_probability(logits), atol=1e-4)
+    np.testing.assert_allclose(average_probabilities(logits + constants), average_probabilities(logits), atol=1e-4)
 
 
 @settings(max_examples=40, deadline=None)
 @given(logits=ANY, times=st.integers(2, 5))
 def test_a_view_seen_several_times_votes_as_once(logits: Any, times: int) -> None:
-    np.testing.assert_allclose(mean_probability(np.repeat(logits, times, axis=0)), mean_probability(logits), atol=1e-6)
+    np.testing.assert_allclose(
+        average_probabilities(np.repeat(logits, times, axis=0)), average_probabilities(logits), atol=1e-6
+    )
 
 
 def test_weights_count() -> None:
     logits = np.array([[4.0, 0.0], [0.0, 4.0]], np.float32)
-    assert mean_probability(logits, (1.0, 0.0))[0] > 0.9
-    assert mean_probability(logits, (1.0, 3.0))[1] > 0.7
-    assert np.array_equal(mean_probability(logits, (2.0, 2.0)), mean_probability(logits))
+    assert average_probabilities(logits, (1.0, 0.0))[0] > 0.9
+    assert average_probabilities(logits, (1.0, 3.0))[1] > 0.7
+    assert np.array_equal(average_probabilities(logits, (2.0, 2.0)), average_probabilities(logits))

@@ -9,7 +9,7 @@ import pytest
 
 from allweather.runtimes.engines.engine_fake import FakeEngine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.perceiver import Perceiver, Ranker
+from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS
@@ -22,12 +22,12 @@ SPEC = InputSpec(8, 8)
 class Ranking(FakeEngine):
     """The brighter a picture, the later the view that it likes."""
 
-    def run(self, images: Image) -> Floats:
+    def infer(self, images: Image) -> Floats:
         likes = images.reshape(len(images), -1).mean(axis=1) / 256 * len(VIEWS)
         return np.abs(np.arange(len(VIEWS)) - likes[:, None]).astype(np.float32)
 
 
-def grey(value: int) -> Image:
+def gray(value: int) -> Image:
     return np.full((12, 16, 3), value, np.uint8)
 
 
@@ -37,14 +37,14 @@ def test_a_batch_decides_as_one_by_one(policy: str) -> None:
     images = [rng.integers(0, 256, (rng.integers(4, 20), rng.integers(4, 20), 3), np.uint8) for _ in range(31)]
 
     def eyes() -> Perceiver:
-        ranker = Ranker(Ranking(len(VIEWS)), InputSpec(4, 4))
-        return Perceiver(FakeEngine(4), CLASSES, SPEC, policy=parse_policy(policy), ranker=ranker)
+        loss_predictor = LossPredictor(Ranking(len(VIEWS)), InputSpec(4, 4))
+        return Perceiver(FakeEngine(4), CLASSES, SPEC, policy=parse_policy(policy), loss_predictor=loss_predictor)
 
     with eyes() as one, eyes() as many:
         alone, together = [one(image) for image in images], many.batch(images)
     assert [each.index for each in together] == list(range(31))
     for first, second in zip(alone, together, strict=True):
-        assert (first.label, first.views, first.why) == (second.label, second.views, second.why)
+        assert (first.label, first.views, first.reason) == (second.label, second.views, second.reason)
         np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-6)
         assert not second.late
         assert second.times.total > 0
@@ -54,13 +54,13 @@ def test_an_empty_batch_is_an_empty_list() -> None:
     assert Perceiver(FakeEngine(4), CLASSES, SPEC).batch([]) == []
 
 
-def test_colours_of_opencv_can_be_said() -> None:
+def test_colors_of_opencv_can_be_said() -> None:
     class Red(FakeEngine):
-        def run(self, images: Image) -> Floats:
+        def infer(self, images: Image) -> Floats:
             return super().run(np.repeat(images[..., :1], 3, axis=3))
 
     eyes = Perceiver(Red(4), CLASSES, SPEC)
-    image = grey(0)
+    image = gray(0)
     image[..., 2] = 255  # blue in RGB, red in BGR
     assert (eyes(image).label, eyes(image, bgr=True).label) == ("night", "day")
     assert [each.label for each in eyes.batch([image], bgr=True)] == ["day"]
@@ -73,7 +73,7 @@ def test_threads_take_turns() -> None:
     busy, most = 0, 0
 
     class Alone(FakeEngine):
-        def run(self, images: Image) -> Floats:
+        def infer(self, images: Image) -> Floats:
             nonlocal busy, most
             busy += 1
             most = max(most, busy)
@@ -84,7 +84,7 @@ def test_threads_take_turns() -> None:
     eyes = Perceiver(Alone(4, 0.001), CLASSES, SPEC)
     labels: list[str] = []
     threads = [
-        threading.Thread(target=lambda value=value: labels.extend(eyes(grey(value)).label for _ in range(20)))
+        threading.Thread(target=lambda value=value: labels.extend(eyes(gray(value)).label for _ in range(20)))
         for value in (10, 100, 250)
     ]
     for thread in threads:

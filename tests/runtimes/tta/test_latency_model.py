@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.latency_model import LatencyModel
 
 SECONDS = st.floats(1e-4, 1.0)
 
 
-def curve(one: float = 0.01, *, calls: int = 600) -> CostCurve:
+def curve(one: float = 0.01, *, calls: int = 600) -> LatencyModel:
     """Of a device whose calls cost what they cost."""
-    costs = CostCurve({1: one, 2: 2 * one, 4: 4 * one})
+    costs = LatencyModel({1: one, 2: 2 * one, 4: 4 * one})
     for _ in range(calls):
         costs.add(1, one)
     return costs
 
 
 def test_without_a_measurement_one_is_tried_and_no_more() -> None:
-    costs = CostCurve()
+    costs = LatencyModel()
     assert (costs.seconds(1), costs.seconds(2)) == (0.0, math.inf)
     costs.add(1, 0.02)
     assert 0.02 <= costs.seconds(1) < costs.seconds(2) < math.inf
@@ -32,7 +32,7 @@ def test_without_a_measurement_one_is_tried_and_no_more() -> None:
 @settings(deadline=None)
 @given(st.lists(SECONDS, min_size=1, max_size=30), st.lists(st.integers(1, 24), min_size=1, max_size=30))
 def test_costs_are_positive_numbers_whatever_was_seen(seconds: list[float], sizes: list[int]) -> None:
-    costs = CostCurve({1: seconds[0]})
+    costs = LatencyModel({1: seconds[0]})
     for n, each in zip(sizes, seconds, strict=False):
         costs.add(n, each)
     assert all(0 < costs.seconds(n) < math.inf for n in range(1, 65))
@@ -80,7 +80,7 @@ def test_a_device_that_became_slower_for_good_is_believed() -> None:
 
 def test_noise_is_covered() -> None:
     rng = np.random.default_rng(0)
-    costs, late = CostCurve({1: 0.01}), 0
+    costs, late = LatencyModel({1: 0.01}), 0
     for number in range(4000):
         seconds = 0.01 * float(rng.lognormal(0, 0.1))
         late += number > 512 and seconds > costs.seconds(1)
@@ -89,7 +89,7 @@ def test_noise_is_covered() -> None:
 
 
 def test_a_bad_warm_up_of_a_size_is_not_for_ever() -> None:
-    costs = CostCurve({1: 0.01, 2: 5.0})
+    costs = LatencyModel({1: 0.01, 2: 5.0})
     assert costs.seconds(2) <= 1.1 * costs.seconds(1) * 2
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allweather.runtimes.engines.engine_fake import FakeEngine
-from allweather.runtimes.perceiver import Perceiver, Ranker
+from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.latency_model import CostCurve
+from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import Planner, sizes
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS
@@ -22,9 +22,9 @@ POLICIES = ("center", "hflip", "all", "5crop", "random:5", "top:1", "top:6", "to
 LOSSES = np.arange(len(VIEWS), dtype=np.float32)[None, ::-1]
 
 
-def true_costs(one: float, more: float, most: int = 24) -> CostCurve:
+def true_costs(one: float, more: float, most: int = 24) -> LatencyModel:
     """n views cost one + (n - 1) more, exactly and for ever."""
-    costs = CostCurve({n: one + (n - 1) * more for n in range(1, most + 1)})
+    costs = LatencyModel({n: one + (n - 1) * more for n in range(1, most + 1)})
     for _ in range(600):
         costs.add(1, one)
     return costs
@@ -34,19 +34,19 @@ def true_costs(one: float, more: float, most: int = 24) -> CostCurve:
 @given(policy=st.sampled_from(POLICIES), one=st.floats(1e-3, 0.1), share=st.floats(0.3, 1.0), left=st.floats(-0.1, 1.0))
 def test_the_expected_end_is_inside_the_deadline(policy: str, one: float, share: float, left: float) -> None:
     costs = true_costs(one, share * one)
-    planner = Planner(parse_policy(policy), costs, CostCurve({1: 0.0}))
-    plan = planner.plan(LOSSES if planner.policy.ranks else None, left, np.random.default_rng(0))
+    planner = Planner(parse_policy(policy), costs, LatencyModel({1: 0.0}))
+    plan = planner.plan(LOSSES if planner.policy.needs_predictor else None, left, np.random.default_rng(0))
     count = len(plan.views)
-    assert 1 <= count <= plan.wanted == planner.policy.runs
+    assert 1 <= count <= plan.planned_views == planner.policy.max_views
     assert len(plan.weights) == count
-    assert len(plan.predicted_losses) == (count if planner.policy.ranks else 0)
-    if plan.why == "overdue":
+    assert len(plan.predicted_losses) == (count if planner.policy.needs_predictor else 0)
+    if plan.reason == "past_deadline":
         assert count == 1
         assert costs.seconds(1) > left
     else:
         assert plan.expected_seconds <= left
-        assert (plan.why == "policy") == (count == plan.wanted)
-        bigger = [size for size in sizes(plan.wanted) if size > count]
+        assert (plan.reason == "policy") == (count == plan.planned_views)
+        bigger = [size for size in sizes(plan.planned_views) if size > count]
         assert not bigger or costs.seconds(bigger[0]) > left, "a further look would have fitted"
 
 
@@ -54,7 +54,7 @@ def test_the_expected_end_is_inside_the_deadline(policy: str, one: float, share:
 @given(policy=st.sampled_from(POLICIES), one=st.floats(1e-3, 0.1), moments=st.lists(st.floats(-0.1, 2.0), min_size=2))
 def test_looks_become_fewer_as_time_runs_out(policy: str, one: float, moments: list[float]) -> None:
     planner = Planner(parse_policy(policy), true_costs(one, 0.7 * one))
-    wanted = planner.policy.runs
+    wanted = planner.policy.max_views
     found = [planner.fitting(wanted, left) for left in sorted(moments)]
     assert found == sorted(found)
     assert planner.fitting(wanted, math.inf) == wanted
@@ -84,7 +84,7 @@ class Clock:
 class Ranking(FakeEngine):
     """The later a view in the list, the better."""
 
-    def run(self, images: Image) -> Floats:
+    def infer(self, images: Image) -> Floats:
         super().run(images)
         return np.repeat(LOSSES, len(images), axis=0)
 
@@ -101,8 +101,8 @@ class Device:
 
         self.eyes = Perceiver(
             FakeEngine(4, 0.01, spend), tuple("abcd"), InputSpec(4, 4), Budget(budget), policy=chosen,
-            ranker=Ranker(Ranking(len(VIEWS), 0.002, spend), InputSpec(4, 4)),
-            looks=CostCurve({1: 0.01}), rank=CostCurve({1: 0.002}), clock=self.clock,
+            loss_predictor=LossPredictor(Ranking(len(VIEWS), 0.002, spend), InputSpec(4, 4)),
+            view_latency=LatencyModel({1: 0.01}), predictor_latency=LatencyModel({1: 0.002}), clock=self.clock,
         )  # fmt: skip
 
     def frame(self, age: float = 0.0) -> Frame:
@@ -120,8 +120,8 @@ def test_as_many_looks_as_fit(budget: float, count: int) -> None:
     decision = device.eyes.decide(device.frame())
     assert len(decision.views) == count
     assert decision.views == tuple(reversed(VIEWS))[:count]
-    assert decision.why == ("policy" if count == 6 else "budget")
-    assert (decision.wanted, decision.late) == (6, False)
+    assert decision.reason == ("policy" if count == 6 else "budget")
+    assert (decision.planned_views, decision.late) == (6, False)
     assert decision.time_left == pytest.approx(budget - 0.002)
     assert decision.expected_seconds == pytest.approx(0.01 * count, rel=0.02)
 
@@ -130,24 +130,24 @@ def test_without_time_to_rank_the_frame_is_seen_as_it_is() -> None:
     device = Device("top:6", 0.05)
     device.counts(50)
     decision = device.eyes.decide(device.frame(age=0.0385))
-    assert (decision.views, decision.predicted_losses, decision.why) == (("identity",), (), "unranked")
-    assert (decision.times.rank, decision.late) == (0.0, False)
+    assert (decision.views, decision.predicted_losses, decision.reason) == (("identity",), (), "no_time_to_rank")
+    assert (decision.times.predictor_latency, decision.late) == (0.0, False)
 
 
 def test_a_frame_that_is_too_old_is_seen_once_and_known_beforehand() -> None:
     device = Device("top:6", 0.05)
     device.counts(50)
     old = device.frame(age=0.045)
-    assert not device.eyes.worthwhile(old)
-    assert device.eyes.worthwhile(device.frame())
+    assert not device.eyes.can_meet_deadline(old)
+    assert device.eyes.can_meet_deadline(device.frame())
     decision = device.eyes.decide(old)
-    assert (len(decision.views), decision.why, decision.late) == (1, "overdue", True)
+    assert (len(decision.views), decision.reason, decision.late) == (1, "past_deadline", True)
 
 
 def test_a_budget_that_no_frame_can_keep_drops_none() -> None:
     device = Device("center", 0.005)
     device.counts(5)
-    assert device.eyes.worthwhile(device.frame())
+    assert device.eyes.can_meet_deadline(device.frame())
 
 
 def test_a_slow_spell_costs_three_late_frames_and_ends() -> None:
@@ -170,7 +170,7 @@ def test_ranking_comes_back_after_a_slow_spell_in_which_there_was_no_time_for_it
     assert not any(device.eyes.decide(device.frame()).predicted_losses for _ in range(50))
     device.slowness = 1.0
     device.counts(20)
-    assert device.eyes.decide(device.frame()).why in ("policy", "budget")
+    assert device.eyes.decide(device.frame()).reason in ("policy", "budget")
 
 
 def test_a_vote_that_may_settle_is_cut_by_the_clock() -> None:
@@ -178,7 +178,7 @@ def test_a_vote_that_may_settle_is_cut_by_the_clock() -> None:
     device.counts(700)
     decision = device.eyes.decide(device.frame())
     assert len(decision.views) == 4
-    assert (decision.why, decision.wanted, decision.late) == ("budget", len(VIEWS), False)
+    assert (decision.reason, decision.planned_views, decision.late) == ("budget", len(VIEWS), False)
 
 
 def test_the_reserve_is_kept_free() -> None:
@@ -198,10 +198,10 @@ def test_one_decision_in_a_thousand_is_late_and_no_look_is_given_away(noise: flo
 
     eyes = Perceiver(
         FakeEngine(4, 0.01, spend), tuple("abcd"), InputSpec(4, 4), Budget(0.028), policy=parse_policy("all"),
-        looks=CostCurve({1: 0.01, 2: 0.02}), clock=device.clock,
+        view_latency=LatencyModel({1: 0.01, 2: 0.02}), clock=device.clock,
     )  # fmt: skip
     decisions = [eyes.decide(device.frame()) for _ in range(6000)]
-    late = [each.late for each in decisions[1000:] if each.why != "overdue"]
+    late = [each.late for each in decisions[1000:] if each.reason != "past_deadline"]
     assert sum(late) / len(late) < 0.004
-    looks = [len(each.views) for each in decisions[1000:]]
-    assert np.mean(looks) > (1.9 if noise <= 0.1 else 0.99)
+    view_latency = [len(each.views) for each in decisions[1000:]]
+    assert np.mean(view_latency) > (1.9 if noise <= 0.1 else 0.99)

@@ -21,7 +21,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 def names(text: str, losses: np.ndarray | None = None) -> tuple[str, ...]:
     """What a policy runs."""
     policy = parse_policy(text)
-    return policy.run(policy.choose(None if losses is None else losses[None], rng())[0])[0]
+    return policy.views_for(policy.choose(None if losses is None else losses[None], rng())[0])[0]
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def names(text: str, losses: np.ndarray | None = None) -> tuple[str, ...]:
 def test_every_form_runs_as_many_pictures_as_it_says(text: str, runs: int) -> None:
     policy = parse_policy(text)
     losses = np.linspace(0, 1, len(policy.views), dtype=np.float32)
-    chosen, weights = policy.run(policy.choose(losses[None], rng())[0])
+    chosen, weights = policy.views_for(policy.choose(losses[None], rng())[0])
     assert policy.name == text
-    assert len(chosen) == len(weights) == policy.runs == runs
+    assert len(chosen) == len(weights) == policy.max_views == runs
     for name in chosen:
         view(name)
-    assert policy.ranks == text.startswith("top")
+    assert policy.needs_predictor == text.startswith("top")
 
 
 def test_center_looks_once_at_the_picture_as_it_is() -> None:
@@ -60,7 +60,7 @@ def test_many_frames_are_chosen_for_at_once(text: str) -> None:
     policy = parse_policy(text)
     losses = np.random.default_rng(1).random((50, 12)).astype(np.float32)
     places = policy.choose(losses, rng(), 50)
-    assert places.shape == (50, policy.count)
+    assert places.shape == (50, policy.num_views)
     if policy.pick in ("top", "oracle", "all"):
         alone = [policy.choose(row[None], rng())[0] for row in losses]
         assert np.array_equal(np.stack(alone), places)
@@ -91,15 +91,15 @@ def test_draws_repeat_and_subsets_do_not() -> None:
 def test_any_policy_may_stop_where_its_vote_is_settled() -> None:
     found = Policy("gps:2", "all", ("zoom1.2", "identity"), 2)
     stopping = parse_policy("gps:2@0.9", [found])
-    assert (stopping.views, stopping.settled, stopping.stops) == (found.views, 0.9, True)
-    assert not found.stops
+    assert (stopping.views, stopping.early_exit_threshold, stopping.exits_early) == (found.views, 0.9, True)
+    assert not found.exits_early
     with pytest.raises(UsageError, match="no view may weigh 0"):
-        Policy("made by hand", "all", ("identity", "hflip"), 2, weights=(0.0, 1.0), settled=0.9)
+        Policy("made by hand", "all", ("identity", "hflip"), 2, weights=(0.0, 1.0), early_exit_threshold=0.9)
 
 
 def test_weights_follow_their_views() -> None:
     policy = Policy("learned", "all", ("identity", "hflip", "zoom1.2"), 3, weights=(1.0, 0.0, 2.5))
-    assert policy.run(policy.choose(None, rng())[0]) == (("identity", "hflip", "zoom1.2"), (1.0, 0.0, 2.5))
+    assert policy.views_for(policy.choose(None, rng())[0]) == (("identity", "hflip", "zoom1.2"), (1.0, 0.0, 2.5))
 
 
 def test_what_was_tuned_goes_by_its_name() -> None:
@@ -129,7 +129,7 @@ def test_what_was_tuned_goes_by_its_name() -> None:
         ("hflip@", "wants the share of the vote that settles it, such as hflip@0.95"),
         ("hflip@0.5@0.6", "wants the share of the vote"),
         ("gps:2@0.9", "gps:2 is found by tuning"),
-        ("centre", "no policy is called 'centre'; did you mean center[?]"),
+        ("center", "no policy is called 'center'; did you mean center[?]"),
         ("learned", "found by tuning, and this has none"),
         ("", "no policy is called ''"),
     ],

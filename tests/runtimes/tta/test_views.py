@@ -14,20 +14,20 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance, ImageOps
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.views import CLASSICS, VIEWS, cropped, mirrored, rotated, view, zoomed
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, cropped, hflip, rotated, view, zoomed
 from allweather.runtimes.types import Image
 
-EVERY = (*VIEWS, *CLASSICS, "zoom1.2/hflip")
+EVERY = (*VIEWS, *CLASSIC_VIEWS, "zoom1.2/hflip")
 PILLOW: dict[str, Callable[[Pillow.Image], Pillow.Image]] = {
     "autocontrast": ImageOps.autocontrast,
     "hflip": ImageOps.mirror,
     **{f"sharpness{f:g}": lambda image, f=f: ImageEnhance.Sharpness(image).enhance(f) for f in (0.2, 0.5, 3.0, 4.0)},  # type: ignore[misc]
-    **{f"colour{f:g}": lambda image, f=f: ImageEnhance.Color(image).enhance(f) for f in (0.5, 2.0)},  # type: ignore[misc]
+    **{f"color{f:g}": lambda image, f=f: ImageEnhance.Color(image).enhance(f) for f in (0.5, 2.0)},  # type: ignore[misc]
 }
 
 
 def pictures(smallest: int = 3) -> st.SearchStrategy[Image]:
-    """uint8 [h, w, 3] of few grey levels and of many."""
+    """uint8 [h, w, 3] of few gray levels and of many."""
     shape = st.tuples(st.integers(smallest, 40), st.integers(smallest, 40), st.just(3))
     return shape.flatmap(lambda each: arrays.arrays(np.uint8, each))
 
@@ -68,9 +68,9 @@ def test_every_view_gives_a_picture_of_the_same_size_and_leaves_its_own_alone(na
 def test_the_twelve_and_their_order_are_pinned() -> None:
     assert tuple(VIEWS) == (
         "identity", "rotate-20", "rotate+20", "zoom0.8", "zoom1.2", "autocontrast",
-        "sharpness0.2", "sharpness0.5", "sharpness3", "sharpness4", "colour0.5", "colour2",
+        "sharpness0.2", "sharpness0.5", "sharpness3", "sharpness4", "color0.5", "color2",
     )  # fmt: skip
-    assert all(each.name == name for name, each in {**VIEWS, **CLASSICS}.items())
+    assert all(each.name == name for name, each in {**VIEWS, **CLASSIC_VIEWS}.items())
 
 
 @pytest.mark.parametrize("degrees", [-20.0, 20.0, 7.0])
@@ -96,21 +96,21 @@ def test_quarter_turns_are_exact_and_counter_clockwise() -> None:
 
 def test_mirrors_undo_each_other_and_commute_with_zoom() -> None:
     image = soft()
-    assert np.array_equal(mirrored(mirrored(image)), image)
+    assert np.array_equal(hflip(hflip(image)), image)
     assert np.abs(view("zoom1.2/hflip").apply(image).astype(int) - view("hflip/zoom1.2").apply(image)).max() <= 1
 
 
 def test_crops_look_where_they_say() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     image[:4, :4] = 255  # only a crop of the top left corner sees it
-    seen = {name: int(each.apply(image).max()) for name, each in CLASSICS.items() if name.startswith("crop")}
+    seen = {name: int(each.apply(image).max()) for name, each in CLASSIC_VIEWS.items() if name.startswith("crop")}
     assert [name for name, value in seen.items() if value] == ["crop-top-left"]
-    assert np.array_equal(cropped(image, 1.0, 0.0), mirrored(cropped(mirrored(image), 0.0, 0.0)))
+    assert np.array_equal(cropped(image, 1.0, 0.0), hflip(cropped(hflip(image), 0.0, 0.0)))
 
 
 def test_a_flat_picture_has_no_contrast_to_stretch() -> None:
-    grey = np.full((8, 8, 3), 77, np.uint8)
-    assert np.array_equal(view("autocontrast").apply(grey), grey)
+    gray = np.full((8, 8, 3), 77, np.uint8)
+    assert np.array_equal(view("autocontrast").apply(gray), gray)
 
 
 def test_an_unknown_view_is_refused_with_the_nearest() -> None:

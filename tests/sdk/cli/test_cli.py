@@ -38,7 +38,7 @@ def test_from_pictures_to_decisions(folder: Path, tmp_path: Path) -> None:
     assert answer(run(*line, "--json"))["val_accuracy"] >= 0.3
     done = answer(run("export", trained, "--data", data, "--out", bundle, "--engine", "openvino", "--json"))
     assert "fp32" in {model["precision"] for model in done["models"]}
-    assert {model["precision"] for model in (*done["models"], *done["left_out"])} >= {"fp32", "int8"}
+    assert {model["precision"] for model in (*done["models"], *done["rejected"])} >= {"fp32", "int8"}
     alone = answer(run("evaluate", trained, "--data", data, "--out", tmp_path / "t", "--json"))
     assert (tmp_path / "t" / "training.png").is_file()
     there = answer(run("evaluate", bundle, "--data", data, "--precision", "fp32", "--out", tmp_path / "r", "--json"))

@@ -21,7 +21,7 @@ def run(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def learned(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command line learned."""
-    out = tmp_path_factory.mktemp("augment") / "colours.safetensors"
+    out = tmp_path_factory.mktemp("augment") / "colors.safetensors"
     line = ["--data", f"folder:{folder}", "--arch", "resnet20", "--size", 32, "--batch", 16, "--mimicry", 1]
     done = run("augmenter", *line, "--epochs", 1, "--classifier-epochs", 1, "--out", out, "--json")
     assert done.exit_code == 0, done.stderr

@@ -138,7 +138,7 @@ def test_a_tuned_policy_travels_to_the_bundle(plain: Path, folder: Path, tmp_pat
     early = tmp_path / "early.safetensors"
     assert run("tune", both, "--data", data, "--policy", "gps:3@0.9", "--out", early).exit_code == 0
     first, *_ = checkpoints.load(early).policies
-    assert (first.name, first.settled, list(first.views)) == ("gps:3@0.9", 0.9, found["views"])
+    assert (first.name, first.early_exit_threshold, list(first.views)) == ("gps:3@0.9", 0.9, found["views"])
     line = ["--data", data, "--engine", "onnx", "--precision", "fp32", "--out", bundle]
     assert run("export", both, *line).exit_code == 0
     with load(bundle) as eyes:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.evaluation.clean import confusion_matrix, evaluate_target
+from allweather.evaluation.clean import confusion_matrix, evaluate_file
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint import checkpoint as checkpoints
@@ -29,7 +29,7 @@ def test_the_published_resnet20_is_as_good_as_its_authors_say(cifar10: Path, pub
     path = tmp_path / "imported.safetensors"
     weights = published / "cifar10_resnet20.safetensors"
     checkpoints.save(path, import_state_dict(weights, "resnet20", CIFAR10, InputSpec(32, 32)))
-    evaluation = evaluate_target(path, f"cifar10:{cifar10}")
+    evaluation = evaluate_file(path, f"cifar10:{cifar10}")
     assert evaluation.accuracy == 0.9173
     assert evaluation.images == 10_000
     assert sum(map(sum, evaluation.confusion)) == 10_000
@@ -44,6 +44,6 @@ def test_data_of_other_classes_is_refused(folder: Path, tmp_path: Path) -> None:
     weights = model.network.state_dict()
     checkpoints.save(path, checkpoints.Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), weights, "x", 0))
     with pytest.raises(UsageError, match=r"knows 2 classes \(a, b, ...\) and folder:.* has 3"):
-        evaluate_target(path, f"folder:{folder}")
+        evaluate_file(path, f"folder:{folder}")
     with pytest.raises(UsageError, match="--engine and --precision are for bundles"):
-        evaluate_target(path, f"folder:{folder}", engine="onnx")
+        evaluate_file(path, f"folder:{folder}", engine="onnx")

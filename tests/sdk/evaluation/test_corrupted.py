@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from allweather.evaluation.baselines import Baseline
-from allweather.evaluation.corrupted import identity_of, measure
-from allweather.evaluation.metrics import score
-from allweather.evaluation.model import Target, open_target
+from allweather.evaluation.corrupted import evaluate_corrupted, resume_key_of
+from allweather.evaluation.metrics import compute_metrics
+from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.evaluation.robustness import Robustness
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import EngineError, UsageError
@@ -27,10 +27,10 @@ SOME = ("impulse_noise", "contrast", "saturate")
 
 
 @pytest.fixture(scope="module")
-def target(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    path = tmp_path_factory.mktemp("target") / "colours.safetensors"
+def target(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvaluatedModel]:
+    path = tmp_path_factory.mktemp("target") / "colors.safetensors"
     checkpoints.save(path, checkpoint)
-    with open_target(path) as opened:
+    with open_model(path) as opened:
         yield opened
 
 
@@ -43,9 +43,9 @@ def figures(result: Robustness) -> dict[str, object]:
     return asdict(replace(result, seconds=0, target="", model=""))
 
 
-def test_errors_are_those_of_the_answers(target: Target, dataset: Dataset) -> None:
+def test_errors_are_those_of_the_answers(target: EvaluatedModel, dataset: Dataset) -> None:
     corrupted = generated(dataset)
-    result, pictures = measure(target, dataset, corrupted)
+    result, pictures = evaluate_corrupted(target, dataset, corrupted)
     assert result.images == 24
     assert [(cell.corruption, cell.severity) for cell in result.cells[:6]] == [
         *(("impulse_noise", severity) for severity in range(1, 6)),
@@ -53,7 +53,7 @@ def test_errors_are_those_of_the_answers(target: Target, dataset: Dataset) -> No
     ]
     for cell in result.cells:
         images = next(corrupted.batches(cell.corruption, cell.severity, 24))
-        answered = target.answer(images).argmax(1)
+        answered = target.logits(images).argmax(1)
         assert cell.error == pytest.approx((answered != corrupted.labels).mean())
         assert cell.low <= cell.error <= cell.high
         assert 0 <= cell.calibration_error <= 1
@@ -67,27 +67,27 @@ def test_errors_are_those_of_the_answers(target: Target, dataset: Dataset) -> No
     assert sum(count for count, _, _ in result.reliability) == 15 * 24
     for mistake in result.mistakes:
         image = pictures[mistake.corruption]
-        assert dataset.classes[int(target.answer(image[None]).argmax())] == mistake.answered != mistake.label
+        assert dataset.classes[int(target.logits(image[None]).argmax())] == mistake.answered != mistake.label
 
 
 def test_a_bundle_is_measured_as_its_checkpoint_is(
-    target: Target, exported: tuple[Path, Manifest], dataset: Dataset
+    target: EvaluatedModel, exported: tuple[Path, Manifest], dataset: Dataset
 ) -> None:
-    alone, _ = measure(target, dataset, generated(dataset))
-    with open_target(exported[0], engine="openvino", precision="fp32") as bundle:
-        there, _ = measure(bundle, dataset, generated(dataset))
+    alone, _ = evaluate_corrupted(target, dataset, generated(dataset))
+    with open_model(exported[0], engine="openvino", precision="fp32") as bundle:
+        there, _ = evaluate_corrupted(bundle, dataset, generated(dataset))
     assert [cell.error for cell in alone.cells] == [cell.error for cell in there.cells]
     assert there.model == "openvino fp32"
 
 
-def test_a_killed_measurement_goes_on(target: Target, dataset: Dataset, tmp_path: Path) -> None:
-    whole, _ = measure(target, dataset, generated(dataset))
+def test_a_killed_measurement_goes_on(target: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
+    whole, _ = evaluate_corrupted(target, dataset, generated(dataset))
     calls = 0
 
     def answer(images: Image) -> Floats:
         nonlocal calls
         calls += 1
-        return target.answer(images)
+        return target.logits(images)
 
     def pull_the_plug(done: int, total: int) -> None:
         if done == 9:
@@ -95,48 +95,50 @@ def test_a_killed_measurement_goes_on(target: Target, dataset: Dataset, tmp_path
 
     counted = replace(target, answer=answer)
     with pytest.raises(KeyboardInterrupt):
-        measure(counted, dataset, generated(dataset), keep=tmp_path, watch=pull_the_plug)
+        evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path, watch=pull_the_plug)
     calls = 0
-    rest, _ = measure(counted, dataset, generated(dataset), keep=tmp_path)
+    rest, _ = evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path)
     assert calls == 2 + 6  # clean pictures, a few to know the target by, and the cells that were left
     assert figures(rest) == figures(whole)
     calls = 0
-    measure(counted, dataset, replace(generated(dataset), seed=8), keep=tmp_path)  # another set takes none of them
+    evaluate_corrupted(
+        counted, dataset, replace(generated(dataset), seed=8), keep=tmp_path
+    )  # another set takes none of them
     assert calls == 2 + 15
 
 
-def test_cells_of_other_pictures_are_not_taken(target: Target, dataset: Dataset, tmp_path: Path) -> None:
+def test_cells_of_other_pictures_are_not_taken(target: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
     changed = dataset.test.images.clone()
     changed[20:] = 0
     other = replace(dataset, test=replace(dataset.test, images=changed))
-    assert identity_of(target, None, other) != identity_of(target, None, dataset)
+    assert resume_key_of(target, None, other) != resume_key_of(target, None, dataset)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    write_set(images, labels, dataset.classes, tmp_path / "c", data="colours", names=("fog",))
+    write_set(images, labels, dataset.classes, tmp_path / "c", data="colors", names=("fog",))
     stored = open_set(tmp_path / "c", dataset.classes, target.input)
-    before = identity_of(target, stored, dataset)
-    assert identity_of(target, stored, dataset) == before
+    before = resume_key_of(target, stored, dataset)
+    assert resume_key_of(target, stored, dataset) == before
     os.utime(tmp_path / "c" / "fog.npy", (1, 1))
-    assert identity_of(target, stored, dataset) != before
+    assert resume_key_of(target, stored, dataset) != before
 
 
-def test_a_baseline_beside_a_set_without_common_corruptions(target: Target, dataset: Dataset) -> None:
-    some, _ = measure(target, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {}))
+def test_a_baseline_beside_a_set_without_common_corruptions(target: EvaluatedModel, dataset: Dataset) -> None:
+    some, _ = evaluate_corrupted(target, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {}))
     assert (some.common, some.mce) == (None, None)
 
 
 def test_answers_that_are_no_numbers_are_said() -> None:
     with pytest.raises(EngineError, match="2 of 3 answers are no finite numbers"):
-        score(np.array([[0, 1], [np.nan, 0], [np.inf, 0]], np.float32), np.zeros(3, np.int64))
+        compute_metrics(np.array([[0, 1], [np.nan, 0], [np.inf, 0]], np.float32), np.zeros(3, np.int64))
 
 
-def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(target: Target, dataset: Dataset) -> None:
+def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(target: EvaluatedModel, dataset: Dataset) -> None:
     errors = dict.fromkeys((*COMMON, *EXTRA), 0.5)
     with pytest.raises(UsageError, match="no error for contrast"):
-        measure(target, dataset, generated(dataset), baseline=Baseline("x", {"impulse_noise": 0.5}))
-    some, _ = measure(target, dataset, generated(dataset), baseline=Baseline("half", errors))
+        evaluate_corrupted(target, dataset, generated(dataset), baseline=Baseline("x", {"impulse_noise": 0.5}))
+    some, _ = evaluate_corrupted(target, dataset, generated(dataset), baseline=Baseline("half", errors))
     assert (some.mce, some.baseline) == (None, "half")
     assert any("lacks gaussian_noise" in note for note in some.notes)
-    everything, _ = measure(target, dataset, generated(dataset, COMMON), baseline=Baseline("half", errors))
+    everything, _ = evaluate_corrupted(target, dataset, generated(dataset, COMMON), baseline=Baseline("half", errors))
     assert everything.common is not None
     assert everything.mce == pytest.approx(100 * everything.common.error / 0.5)
     assert everything.extra is None

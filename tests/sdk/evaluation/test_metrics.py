@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from allweather.evaluation.metrics import (
     calibration_error,
+    compute_metrics,
     intervals,
     mean_corruption_error,
     mean_error,
     reliability_bins,
-    score,
 )
 from allweather.runtimes.errors import UsageError
 
@@ -22,7 +22,7 @@ def test_scores_are_those_of_torch(seed: int, count: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 20, (count, classes)).astype(np.float32)
     labels = rng.integers(classes, size=count)
-    scores = score(logits, labels)
+    scores = compute_metrics(logits, labels)
     answers, true = torch.from_numpy(logits).double(), torch.from_numpy(labels)
     chances = answers.softmax(1)
     truth = torch.nn.functional.one_hot(true, classes)
@@ -30,7 +30,7 @@ def test_scores_are_those_of_torch(seed: int, count: int, classes: int) -> None:
     assert np.array_equal(scores.answered, answers.argmax(1))
     assert np.array_equal(scores.right, answers.argmax(1) == true)
     assert np.allclose(scores.confidence, chances.max(1).values, atol=1e-6)
-    assert np.allclose(scores.likelihood_loss, losses, rtol=1e-5, atol=1e-6)
+    assert np.allclose(scores.nll, losses, rtol=1e-5, atol=1e-6)
     assert np.allclose(scores.brier, ((chances - truth) ** 2).sum(1), atol=1e-6)
 
 

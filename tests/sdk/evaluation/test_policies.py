@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from allweather.evaluation import policy_outcomes as policy_measure
-from allweather.evaluation.model import Target
+from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policy_outcomes import outcomes, relative_costs, vote
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.perceiver import Perceiver, Ranker
+from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS
@@ -24,20 +24,22 @@ TEXTS = ("center", "hflip", "all", "top:1", "top:2+flip", "random:3", "oracle:1"
 
 
 def answer(images: Image) -> Floats:
-    """A classifier that looks at colours alone."""
+    """A classifier that looks at colors alone."""
     means = images.reshape(len(images), -1, 3).mean(1)
     return np.asarray((means - means.mean(1, keepdims=True)) / 10, np.float32)
 
 
-def rank(images: Image) -> Floats:
+def predict_losses(images: Image) -> Floats:
     """Some order that differs from picture to picture."""
     seeds = images.reshape(len(images), -1).sum(1, dtype=np.int64)
     return np.stack([np.random.default_rng(int(seed)).random(len(VIEWS)) for seed in seeds]).astype(np.float32)
 
 
 @pytest.fixture
-def target(dataset: Dataset) -> Target:
-    return Target(Path("colours"), "numpy", dataset.classes, InputSpec(32, 32), answer, "0", rank=rank)
+def target(dataset: Dataset) -> EvaluatedModel:
+    return EvaluatedModel(
+        Path("colors"), "numpy", dataset.classes, InputSpec(32, 32), answer, "0", predict_losses=predict_losses
+    )
 
 
 @pytest.fixture
@@ -56,21 +58,23 @@ class Engine:
         """Nothing to close."""
 
 
-def test_each_policy_is_as_right_as_the_perceiver_that_follows_it(target: Target, dataset: Dataset) -> None:
+def test_each_policy_is_as_right_as_the_perceiver_that_follows_it(target: EvaluatedModel, dataset: Dataset) -> None:
     policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "all", "top:2+flip@0.9999")]
     (clean,) = outcomes(target, dataset, None, policies)
     for policy, right, runs in zip(policies, clean.right, clean.runs, strict=True):
-        ranker = Ranker(Engine(rank), InputSpec(32, 32))  # type: ignore[arg-type]
-        eyes = Perceiver(Engine(answer), dataset.classes, InputSpec(32, 32), policy=policy, ranker=ranker)  # type: ignore[arg-type]
-        looks = [eyes(image) for image in dataset.test.images.numpy()]
+        loss_predictor = LossPredictor(Engine(predict_losses), InputSpec(32, 32))  # type: ignore[arg-type]
+        eyes = Perceiver(
+            Engine(answer), dataset.classes, InputSpec(32, 32), policy=policy, loss_predictor=loss_predictor
+        )  # type: ignore[arg-type]
+        decisions = [eyes(image) for image in dataset.test.images.numpy()]
         wanted = [dataset.classes[label] for label in dataset.test.labels.tolist()]
-        assert [look.label == name for look, name in zip(looks, wanted, strict=True)] == right.tolist(), policy.name
-        assert [len(look.views) for look in looks] == runs.tolist(), policy.name
+        assert [one.label == name for one, name in zip(decisions, wanted, strict=True)] == right.tolist(), policy.name
+        assert [len(one.views) for one in decisions] == runs.tolist(), policy.name
     assert 1 < clean.runs[-1].mean() < 4  # some votes settle early
 
 
 def test_cells_come_in_order_and_the_oracle_is_never_worse(
-    target: Target, dataset: Dataset, corrupted: Generated
+    target: EvaluatedModel, dataset: Dataset, corrupted: Generated
 ) -> None:
     found = outcomes(target, dataset, corrupted, [parse_policy(text) for text in TEXTS])
     assert [(each.corruption, each.severity) for each in found] == [
@@ -87,7 +91,7 @@ def test_cells_come_in_order_and_the_oracle_is_never_worse(
 
 
 def test_a_killed_measurement_goes_on(
-    target: Target, dataset: Dataset, corrupted: Generated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: EvaluatedModel, dataset: Dataset, corrupted: Generated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policies = [parse_policy("random:2"), parse_policy("top:1")]
     whole = outcomes(target, dataset, corrupted, policies)
@@ -132,7 +136,7 @@ def test_a_vote_ends_where_it_is_settled() -> None:
     assert found == pytest.approx(np.array([[0.9, 0.1], [0.7, 0.3]]))
 
 
-def test_costs_are_relative_to_one_look(target: Target, dataset: Dataset) -> None:
+def test_costs_are_relative_to_one_look(target: EvaluatedModel, dataset: Dataset) -> None:
     now = [0.0]
 
     def slow(images: Image) -> Floats:
@@ -141,17 +145,17 @@ def test_costs_are_relative_to_one_look(target: Target, dataset: Dataset) -> Non
 
     def ranking(images: Image) -> Floats:
         now[0] += 0.25
-        return rank(images)
+        return predict_losses(images)
 
-    timed = dataclasses.replace(target, answer=slow, rank=ranking)
+    timed = dataclasses.replace(target, answer=slow, predict_losses=ranking)
     policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "all", "all@0.001")]
     images = dataset.test.images[:3].numpy()
     found = relative_costs(timed, images, policies, rounds=2, clock=lambda: now[0])
     assert found == pytest.approx([1, 2, 1.25, 4.25, 12, 1])
 
 
-def test_ranking_without_a_predictor_is_refused(target: Target, dataset: Dataset) -> None:
-    blind = dataclasses.replace(target, rank=None)
+def test_ranking_without_a_predictor_is_refused(target: EvaluatedModel, dataset: Dataset) -> None:
+    blind = dataclasses.replace(target, predict_losses=None)
     assert np.isnan(outcomes(blind, dataset, None, [parse_policy("hflip")])[0].alike).all()
-    with pytest.raises(UsageError, match="policy top:1 needs a loss predictor, and colours has none"):
+    with pytest.raises(UsageError, match="policy top:1 needs a loss predictor, and colors has none"):
         outcomes(blind, dataset, None, [parse_policy("top:1")])

@@ -10,7 +10,7 @@ import torch
 
 from allweather.evaluation.policy_tuning import (
     CANDIDATES,
-    Answers,
+    ViewProbabilities,
     best,
     calibrated_likelihood,
     center,
@@ -24,7 +24,7 @@ from allweather.runtimes.tta.views import VIEWS
 
 
 @pytest.fixture(scope="module")
-def answers() -> Answers:
+def answers() -> ViewProbabilities:
     """Identity is fair; zoom1.2 and hflip know much, each of other pictures; the rest guess."""
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(4, (600,), generator=rng)
@@ -34,14 +34,14 @@ def answers() -> Answers:
     logits[CANDIDATES.index("identity")] += 1.0 * truth
     logits[CANDIDATES.index("zoom1.2")] += 4.0 * truth * half
     logits[CANDIDATES.index("hflip")] += 4.0 * truth * ~half
-    return Answers(CANDIDATES, logits.softmax(2), labels)
+    return ViewProbabilities(CANDIDATES, logits.softmax(2), labels)
 
 
-def test_greedy_search_finds_the_views_that_complete_each_other(answers: Answers) -> None:
+def test_greedy_search_finds_the_views_that_complete_each_other(answers: ViewProbabilities) -> None:
     found = tune(answers, "gps:2")
     assert set(found.policy.views) == {"zoom1.2", "hflip"}
     assert found.policy.name == "gps:2"
-    assert found.policy.runs == 2
+    assert found.policy.max_views == 2
     assert found.accuracy > center(answers).accuracy + 0.1
     assert found.likelihood > center(answers).likelihood
     longer = tune(answers, "gps:4").policy.views
@@ -50,7 +50,7 @@ def test_greedy_search_finds_the_views_that_complete_each_other(answers: Answers
     assert parse_policy("gps:2", [found.policy]) is found.policy
 
 
-def test_learned_weights_are_on_the_views_that_know(answers: Answers) -> None:
+def test_learned_weights_are_on_the_views_that_know(answers: ViewProbabilities) -> None:
     found = tune(answers, "learned")
     weights = dict(zip(found.policy.views, found.policy.weights, strict=True))
     assert sorted(weights, key=lambda name: -weights[name])[:2] in (["zoom1.2", "hflip"], ["hflip", "zoom1.2"])
@@ -74,7 +74,7 @@ def test_the_chosen_policy_comes_first_and_replaces_an_older_one() -> None:
     assert chosen_first((old, other), new) == (new, other)
 
 
-def test_the_best_is_the_likeliest_that_is_cheap_enough(answers: Answers) -> None:
+def test_the_best_is_the_likeliest_that_is_cheap_enough(answers: ViewProbabilities) -> None:
     predicted = np.zeros((600, len(VIEWS)), np.float32)
     predicted[:, list(VIEWS).index("zoom1.2")] = -1
     seeing = dataclasses.replace(answers, predicted=predicted)

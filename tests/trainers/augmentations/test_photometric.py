@@ -13,7 +13,7 @@ from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINE
 
 Floats = npt.NDArray[np.float64]
 IMAGES = torch.rand(6, 3, 12, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-IMAGES[0] = IMAGES[0, :1]  # a grey one
+IMAGES[0] = IMAGES[0, :1]  # a gray one
 IMAGES[1] = 0
 IMAGES[2] = 1
 PAPER = {name: kind.paper for name, kind in AUGMENTATIONS.items()}

@@ -6,32 +6,32 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINED
-from allweather.trainers.augmentations.strengths import augmented_accuracy, calibrate
+from allweather.trainers.augmentations.strengths import augmented_accuracy, find_strengths
 from allweather.trainers.data.dataset import Split
 
 
 class Bright(nn.Module):
-    """Tells bright from dark pictures, and coloured from grey ones: four classes."""
+    """Tells bright from dark pictures, and colored from gray ones: four classes."""
 
     def forward(self, x: Tensor) -> Tensor:
         bright = (x.mean((1, 2, 3)) > 0.5).float()
-        coloured = ((x.amax(1) - x.amin(1)).mean((1, 2)) > 0.08).float()
-        return nn.functional.one_hot((2 * bright + coloured).long(), 4).float()
+        colored = ((x.amax(1) - x.amin(1)).mean((1, 2)) > 0.08).float()
+        return nn.functional.one_hot((2 * bright + colored).long(), 4).float()
 
 
 def pictures(count: int = 3000) -> Split:
-    """Of every mean brightness; half of them grey."""
+    """Of every mean brightness; half of them gray."""
     rng = torch.Generator().manual_seed(0)
     level = torch.rand(count, 1, 1, 1, generator=rng)
-    colour = 0.6 * (torch.rand(count, 1, 1, 3, generator=rng) - 0.5) * (torch.arange(count) % 2)[:, None, None, None]
+    color = 0.6 * (torch.rand(count, 1, 1, 3, generator=rng) - 0.5) * (torch.arange(count) % 2)[:, None, None, None]
     texture = 0.3 * (torch.rand(count, 16, 16, 1, generator=rng) - 0.5)
-    images = ((level + colour + texture).clamp(0, 1) * 255).round().to(torch.uint8)
+    images = ((level + color + texture).clamp(0, 1) * 255).round().to(torch.uint8)
     labels = Bright()(images.permute(0, 3, 1, 2) / 255).argmax(1)
     return Split(images, labels)
 
 
 def test_each_costs_the_points_asked_for_or_stays_at_its_limit() -> None:
-    found = calibrate(Bright(), pictures(), 0.1)
+    found = find_strengths(Bright(), pictures(), 0.1)
     assert found.clean == 1
     assert [each.name for each in found.strengths] == [*AUGMENTATIONS, *COMBINED]
     for each in found.strengths[:7]:
@@ -53,10 +53,10 @@ def test_each_costs_the_points_asked_for_or_stays_at_its_limit() -> None:
 def test_what_cannot_cost_so_much_is_said() -> None:
     data = pictures(400)
     with pytest.raises(UsageError, match="above 0 and below 100; got 0"):
-        calibrate(Bright(), data, 0)
+        find_strengths(Bright(), data, 0)
     constant = Split(data.images, torch.zeros(400, dtype=torch.int64))
     with pytest.raises(TrainingError, match=r"cannot lose 10 points: .* train it first"):
-        calibrate(Bright(), constant, 0.1)
+        find_strengths(Bright(), constant, 0.1)
 
     class Unmoved(nn.Module):
         """Answers by the place in the batch alone."""
@@ -66,4 +66,4 @@ def test_what_cannot_cost_so_much_is_said() -> None:
 
     even = Split(data.images, torch.arange(400) % 2)
     with pytest.raises(TrainingError, match="no augmentation costs this classifier 10 points"):
-        calibrate(Unmoved(), even, 0.1)
+        find_strengths(Unmoved(), even, 0.1)

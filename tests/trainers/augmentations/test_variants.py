@@ -57,12 +57,12 @@ def test_pictures_stay_pictures_and_a_seed_repeats_them(name: str) -> None:
     torch.testing.assert_close(made, variant(pictures(), rng()))
 
 
-def test_a_crop_leaves_the_colours_to_others() -> None:
+def test_a_crop_leaves_the_colors_to_others() -> None:
     assert Variant() == CROP
     torch.testing.assert_close(CROP(pictures(), rng()), pictures())
 
 
-def test_a_tenth_loses_its_colour() -> None:
+def test_a_tenth_loses_its_color() -> None:
     made = Variant(gray=True)(torch.rand(4000, 3, 1, 1, generator=rng(2)), rng())
     gray = (made[:, 0] - made[:, 1]).abs().flatten() < 1e-6
     assert 0.07 < gray.float().mean() < 0.13
@@ -70,7 +70,7 @@ def test_a_tenth_loses_its_colour() -> None:
 
 def test_each_picture_jitters_on_its_own_and_by_a_tenth_at_most() -> None:
     flat = torch.full((500, 3, 4, 4), 0.5)
-    made = Variant(colour=True)(flat, rng())[:, 0, 0, 0]
+    made = Variant(color=True)(flat, rng())[:, 0, 0, 0]
     assert 0.45 - 1e-6 <= made.min() < 0.46
     assert 0.54 < made.max() <= 0.55 + 1e-6
     assert len(made.unique()) > 400

@@ -51,9 +51,9 @@ def test_weights_that_do_not_fit_are_refused(trained: TrainedPredictor) -> None:
 
 def test_another_classifier_is_refused(trained: TrainedPredictor) -> None:
     classifier = build("resnet20", 3, InputSpec(32, 32))
-    dataclasses.replace(trained, classifier=weights_digest(classifier)).refuse_other(classifier)
+    dataclasses.replace(trained, classifier=weights_digest(classifier)).check_classifier(classifier)
     with pytest.raises(UsageError, match="trained for another classifier"):
-        trained.refuse_other(classifier)
+        trained.check_classifier(classifier)
 
 
 def test_files_of_something_else(trained: TrainedPredictor, tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_pictures_draw_one_after_the_other_from_one_generator() -> None:
     [
         (GOOD[:, :15], "pictures of 16 x 16 pixels or more; got 15 x 24"),
         (GOOD[:, :, :15], "pictures of 16 x 16 pixels or more; got 20 x 15"),
-        (GOOD[0, ..., 0], r"RGB; got the shape \[20, 24\]: repeat grey three times"),
-        (GOOD[..., :1], r"got the shape \[2, 20, 24, 1\]: repeat grey three times"),
+        (GOOD[0, ..., 0], r"RGB; got the shape \[20, 24\]: repeat gray three times"),
+        (GOOD[..., :1], r"got the shape \[2, 20, 24, 1\]: repeat gray three times"),
         (np.zeros((20, 24, 4), np.uint8), r"got the shape \[20, 24, 4\]: .*leave alpha out"),
         (GOOD[None], r"got the shape \[1, 2, 20, 24, 3\]"),
         (GOOD.astype(np.uint16), "uint8 pictures .*; got uint16: scale 16-bit values down"),

@@ -40,7 +40,7 @@ GROWING = (  # the further from the clean picture, the higher the severity; the 
 
 
 def pictures(count: int, height: int, width: int) -> Images:
-    """Smooth colours with a little noise, as photographs have, in the middle of the range."""
+    """Smooth colors with a little noise, as photographs have, in the middle of the range."""
     rng = np.random.default_rng(7)
     rows, columns = np.linspace(0, 3, height)[:, None, None], np.linspace(0, 4, width)[None, :, None]
     waves = np.sin(rows + columns * rng.uniform(0.5, 2, (count, 1, 1, 3)) + rng.uniform(0, 6, (count, 1, 1, 3)))
@@ -91,7 +91,7 @@ def test_a_batch_is_its_pictures_however_it_is_cut(name: str, cut: int, severity
 def test_severities_grow(name: str, side: int) -> None:
     images = pictures(24, side, side)
     away = [float(np.abs(made(images, name, severity).astype(int) - images).mean()) for severity in SEVERITIES]
-    assert away == sorted(away), f"{name} at {side} px: {np.round(away, 3)} grey levels away"
+    assert away == sorted(away), f"{name} at {side} px: {np.round(away, 3)} gray levels away"
     assert away[0] < away[-1]
 
 

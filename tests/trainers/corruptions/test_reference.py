@@ -20,7 +20,7 @@ from allweather.trainers.corruptions.corruption import SEVERITIES, Images
 from allweather.trainers.corruptions.sets.random_streams import streams
 from allweather.trainers.training.inference import logits
 
-MEAN_GREY_LEVELS = {  # that a deterministic corruption may differ by on average; measured: half of it at most
+MEAN_GRAY_LEVELS = {  # that a deterministic corruption may differ by on average; measured: half of it at most
     "defocus_blur": 0.05,
     "zoom_blur": 0.01,
     "brightness": 0.08,
@@ -30,7 +30,7 @@ MEAN_GREY_LEVELS = {  # that a deterministic corruption may differ by on average
     "saturate": 0.15,
     "gaussian_blur": 0.01,
 }
-RANDOM = tuple(name for name in CORRUPTIONS if name not in MEAN_GREY_LEVELS)
+RANDOM = tuple(name for name in CORRUPTIONS if name not in MEAN_GRAY_LEVELS)
 DRAWS = 6
 DEVIATIONS = 6  # of one draw: what chance may do to one of some 600 comparisons, known from few draws
 SLACK = {"frost": 0.15}  # of the value: its sheets of ice are drawn here, the original's were photographed
@@ -66,22 +66,22 @@ def ours(truth: Path, name: str, severity: int, seed: int = 0) -> Images:
     return CORRUPTIONS[name](pictures, severity, streams(seed, name, severity, 0, len(pictures)))
 
 
-@pytest.mark.parametrize("name", MEAN_GREY_LEVELS)
+@pytest.mark.parametrize("name", MEAN_GRAY_LEVELS)
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_deterministic_corruptions_agree_pixel_by_pixel(truth: Path, name: str, severity: int) -> None:
     apart = np.abs(cell(truth, name, severity).astype(int) - ours(truth, name, severity))
-    assert apart.max() <= 1, f"{name} {severity}: a value is {apart.max()} grey levels away"
-    assert apart.mean() <= MEAN_GREY_LEVELS[name], f"{name} {severity}: {apart.mean():.4f} grey levels on average"
+    assert apart.max() <= 1, f"{name} {severity}: a value is {apart.max()} gray levels away"
+    assert apart.mean() <= MEAN_GRAY_LEVELS[name], f"{name} {severity}: {apart.mean():.4f} gray levels on average"
 
 
 def measures(truth: Path, images: Images) -> Values:
     """What a corruption did to the clean pictures: mean, distance, deviation, and power in bands of its spectrum."""
     change = images.astype(np.float32) - clean(truth)
-    grey = change.mean(axis=3)
-    grey -= grey.mean(axis=(1, 2), keepdims=True)
-    side = grey.shape[1]
-    around = (np.abs(np.fft.rfft2(grey)) ** 2).mean(axis=0) / side**2
-    across = (np.abs(np.fft.rfft(grey, axis=2)) ** 2).mean(axis=(0, 1)) / side
+    gray = change.mean(axis=3)
+    gray -= gray.mean(axis=(1, 2), keepdims=True)
+    side = gray.shape[1]
+    around = (np.abs(np.fft.rfft2(gray)) ** 2).mean(axis=0) / side**2
+    across = (np.abs(np.fft.rfft(gray, axis=2)) ** 2).mean(axis=(0, 1)) / side
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
     rings = [around[(low <= frequency) & (frequency < high)].mean() for low, high in pairwise(BANDS)]
     lines = [across[low:high].mean() for low, high in LINES]

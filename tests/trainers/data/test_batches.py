@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allweather.trainers.data.batches import draw, gather
+from allweather.trainers.data.batches import gather, plan_epoch
 from allweather.trainers.data.dataset import Split
 
 
@@ -30,7 +30,7 @@ def test_gather_is_pad_crop_and_mirror(height: int, width: int, down: int, right
 
 def test_draws_depend_on_seed_and_epoch_alone() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return draw(100, 10, shift=4, mirrors=True, seed=seed, epoch=epoch).order.flatten().tolist()
+        return plan_epoch(100, 10, shift=4, hflip=True, seed=seed, epoch=epoch).order.flatten().tolist()
 
     assert order(1, 2) == order(1, 2)
     assert order(1, 2) != order(1, 3)
@@ -39,20 +39,20 @@ def test_draws_depend_on_seed_and_epoch_alone() -> None:
 
 
 def test_nothing_is_mirrored_where_classes_would_change() -> None:
-    assert not draw(64, 8, shift=2, mirrors=False, seed=0, epoch=0).mirror.any()
-    share = draw(6400, 64, shift=2, mirrors=True, seed=0, epoch=0).mirror.float().mean()
+    assert not plan_epoch(64, 8, shift=2, hflip=False, seed=0, epoch=0).hflip.any()
+    share = plan_epoch(6400, 64, shift=2, hflip=True, seed=0, epoch=0).hflip.float().mean()
     assert 0.45 < share < 0.55
 
 
 def test_copies_of_a_picture_move_on_their_own() -> None:
-    alone = draw(64, 8, shift=4, mirrors=True, seed=3, epoch=1)
-    three = draw(64, 8, shift=4, mirrors=True, seed=3, epoch=1, shifted=(True, False, True))
+    alone = plan_epoch(64, 8, shift=4, hflip=True, seed=3, epoch=1)
+    three = plan_epoch(64, 8, shift=4, hflip=True, seed=3, epoch=1, shifted=(True, False, True))
     assert torch.equal(alone.order, three.order)
-    order, shift, mirror = three.of(2, slice(1, None, 2))
+    order, shift, hflip = three.of(2, slice(1, None, 2))
     assert torch.equal(order, three.order[2, 1::2].repeat(3))
     first, second, third = shift.chunk(3)
     assert torch.equal(first, three.shift[2, 1::2, 0])
     assert not second.any()
     assert not torch.equal(first, third)
-    assert torch.equal(mirror, three.mirror[2, 1::2].T.flatten())
+    assert torch.equal(hflip, three.hflip[2, 1::2].T.flatten())
     assert alone.of(0, slice(None))[1].shape == (8, 2)

@@ -59,10 +59,10 @@ def test_a_link_to_nothing_is_left_out(folder: Path, tmp_path: Path) -> None:
 def test_large_sets_live_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = open_dataset(f"folder:{folder}", 16)
     monkeypatch.setattr(memory, "SHARE", 0.0)
-    assert isinstance(memory.room((4, 16, 16, 3)), np.memmap)
+    assert isinstance(memory.allocate((4, 16, 16, 3)), np.memmap)
     data = open_dataset(f"folder:{folder}", 16)
     assert torch.equal(data.train.images, expected.train.images)
-    assert torch.equal(data.reduced(0.5, 0).train.images, expected.reduced(0.5, 0).train.images)
+    assert torch.equal(data.subset(0.5, 0).train.images, expected.subset(0.5, 0).train.images)
 
 
 @pytest.mark.parametrize(
@@ -112,34 +112,34 @@ def test_signs_on_request_of_any_size() -> None:
     data = open_dataset("signs", 48, count=64)
     assert data.train.images.shape == (64, 48, 48, 3)
     assert len(data.classes) >= 12
-    assert not data.mirrors
+    assert not data.hflip
 
 
 def test_a_fraction_keeps_classes_even_and_a_seed_repeats_it(dataset: Dataset) -> None:
-    some, again, other = (dataset.reduced(0.25, seed) for seed in (1, 1, 2))
+    some, again, other = (dataset.subset(0.25, seed) for seed in (1, 1, 2))
     assert some.train.labels.bincount().tolist() == [10, 10, 10]
     assert torch.equal(some.train.images, again.train.images)
     assert not torch.equal(some.train.images, other.train.images)
     assert some.val is dataset.val
     assert some.notes[-1].endswith("30 of 120 training pictures are used")
-    assert dataset.reduced(1.0, 0) is dataset
-    assert len(dataset.reduced(1e-9, 0).train) == 3
+    assert dataset.subset(1.0, 0) is dataset
+    assert len(dataset.subset(1e-9, 0).train) == 3
 
 
 def test_wrong_labels_are_as_many_as_asked_for(dataset: Dataset) -> None:
-    noisy, all_random = dataset.mislabelled(0.5, 3), dataset.mislabelled(1.0, 3)
+    noisy, all_random = dataset.with_label_noise(0.5, 3), dataset.with_label_noise(1.0, 3)
     changed = (noisy.train.labels != dataset.train.labels).float().mean()
     assert 0.2 < changed <= 0.5  # some of the random ones are right
     assert 0.5 < (all_random.train.labels != dataset.train.labels).float().mean() < 0.8
-    assert torch.equal(noisy.train.labels, dataset.mislabelled(0.5, 3).train.labels)
+    assert torch.equal(noisy.train.labels, dataset.with_label_noise(0.5, 3).train.labels)
     assert noisy.train.images is dataset.train.images
     assert noisy.fingerprint() != dataset.fingerprint()
-    assert dataset.mislabelled(0.0, 0) is dataset
+    assert dataset.with_label_noise(0.0, 0) is dataset
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_shares_that_are_none_are_refused(dataset: Dataset, share: float) -> None:
     with pytest.raises(UsageError, match="got"):
-        dataset.reduced(share, 0)
+        dataset.subset(share, 0)
     with pytest.raises(UsageError, match="got"):
-        dataset.mislabelled(share, 0)
+        dataset.with_label_noise(share, 0)

@@ -21,8 +21,8 @@ def equation_6(layers: list[Tensor]) -> float:
     for number in range(pairs):
         total = 0.0
         for layer in layers:
-            clean, distorted = layer[number].numpy(), layer[number + pairs].numpy()
-            total += np.linalg.norm((clean - distorted) / clean.mean()) ** 2 / clean.size
+            clean, augmented = layer[number].numpy(), layer[number + pairs].numpy()
+            total += np.linalg.norm((clean - augmented) / clean.mean()) ** 2 / clean.size
         losses.append(total / len(layers))
     return float(np.mean(losses))
 
@@ -36,8 +36,8 @@ def test_the_feature_map_loss_is_equation_6(memory: torch.memory_format) -> None
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 def test_its_gradients_are_those_of_autograd(memory: torch.memory_format) -> None:
     def plainly(layer: Tensor) -> Tensor:
-        clean, distorted = layer.flatten(1).chunk(2)
-        return (((clean - distorted) / clean.mean(1, keepdim=True)) ** 2).mean()
+        clean, augmented = layer.flatten(1).chunk(2)
+        return (((clean - augmented) / clean.mean(1, keepdim=True)) ** 2).mean()
 
     ours = maps(6, 4, 5, 3).contiguous(memory_format=memory).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
@@ -83,7 +83,7 @@ def test_no_relu_is_said() -> None:
 
 
 def test_divergence_is_that_of_the_definition() -> None:
-    clean, distorted = 4 * maps(5, 7), 4 * maps(5, 7, seed=1)
-    p, q = clean.softmax(1), distorted.softmax(1)
-    assert float(divergence(clean, distorted)) == pytest.approx(float((p * (p / q).log()).sum(1).mean()), rel=1e-5)
+    clean, augmented = 4 * maps(5, 7), 4 * maps(5, 7, seed=1)
+    p, q = clean.softmax(1), augmented.softmax(1)
+    assert float(divergence(clean, augmented)) == pytest.approx(float((p * (p / q).log()).sum(1).mean()), rel=1e-5)
     assert float(divergence(clean, clean + 3)) == pytest.approx(0, abs=1e-6)

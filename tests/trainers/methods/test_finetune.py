@@ -18,14 +18,14 @@ from allweather.trainers.losses.consistency import divergence, feature_map_loss
 from allweather.trainers.methods import gamma_search as search
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
 from allweather.trainers.methods.gamma_search import Trial, chosen, search_gamma
-from allweather.trainers.methods.pair_objective import PairObjective, Terms
+from allweather.trainers.methods.pair_objective import LossWeights, PairObjective
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
 PAPER = {name: kind.paper for name, kind in AUGMENTATIONS.items()}
-FIT = FitSettings(epochs=2, batch=24, schedule="cosine", seed=3)
+FIT = FitSettings(epochs=2, batch_size=24, schedule="cosine", seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -56,30 +56,30 @@ def test_losses_are_those_of_the_paper() -> None:
     """Word for word from two forward passes, where BatchNorm does not tie the two halves together."""
     torch.manual_seed(0)
     model, x, labels = Foreign().eval(), torch.rand(8, 3, 16, 16), torch.arange(8) % 3
-    distorted = Combined(PAPER)(x, 0, rng())
-    clean, other = model(x), model(distorted)
+    augmented = Combined(PAPER)(x, 0, rng())
+    clean, other = model(x), model(augmented)
     maps = []
-    for pictures in (x, distorted):
+    for pictures in (x, augmented):
         first = functional.relu(model.one(pictures))
         maps.append([first, torch.relu(model.norm(model.two(first)) + first)])
     pairs = [torch.cat(each) for each in zip(*maps, strict=True)]
     plain = functional.cross_entropy(clean, labels)
     expected = {
-        Terms(labels=1.0): plain + functional.cross_entropy(other, labels),
-        Terms(divergence=0.7): plain + 0.7 * divergence(clean, other),
-        Terms(maps=0.3): plain + 0.3 * feature_map_loss(pairs),
-        Terms(labels=1.0, symmetric=0.7): plain
+        LossWeights(labels=1.0): plain + functional.cross_entropy(other, labels),
+        LossWeights(divergence=0.7): plain + 0.7 * divergence(clean, other),
+        LossWeights(maps=0.3): plain + 0.3 * feature_map_loss(pairs),
+        LossWeights(labels=1.0, symmetric=0.7): plain
         + functional.cross_entropy(other, labels)
         + 0.7 * (divergence(clean, other) + divergence(other, clean)),
     }
-    for terms, value in expected.items():
-        found = PairObjective(terms, Combined(PAPER)).loss(model, x, labels, 0, rng())
-        assert torch.allclose(found, value, rtol=1e-5), terms
+    for loss_weights, value in expected.items():
+        found = PairObjective(loss_weights, Combined(PAPER)).loss(model, x, labels, 0, rng())
+        assert torch.allclose(found, value, rtol=1e-5), loss_weights
 
 
 def test_a_foreign_network_is_finetuned_with_feature_maps(dataset: Dataset) -> None:
     torch.manual_seed(0)
-    objective = PairObjective(Terms(maps=1.0), Combined(PAPER), PAPER)
+    objective = PairObjective(LossWeights(maps=1.0), Combined(PAPER), PAPER)
     _, history = fit(Foreign(), dataset, FIT, 0.02, fabric=launch(), objective=objective)
     assert history[-1].loss < history[0].loss
     assert list(history[-1].others) == list(ROWS)
@@ -88,13 +88,15 @@ def test_a_foreign_network_is_finetuned_with_feature_maps(dataset: Dataset) -> N
 def test_a_network_without_relu_is_refused(dataset: Dataset) -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
     with pytest.raises(UsageError, match="no ReLU to tap"):
-        fit(linear, dataset, FIT, 0.01, fabric=launch(), objective=PairObjective(Terms(maps=1.0), Combined(PAPER)))
+        fit(
+            linear, dataset, FIT, 0.01, fabric=launch(), objective=PairObjective(LossWeights(maps=1.0), Combined(PAPER))
+        )
 
 
 def test_combinations_take_turns_every_epoch() -> None:
-    grey = torch.full((2, 3, 8, 8), 0.5)
+    gray = torch.full((2, 3, 8, 8), 0.5)
     parameters = {**PAPER, "gaussian_noise": 0.0, "salt_and_pepper": 0.0}
-    means = [float(Combined(parameters)(grey, epoch, rng()).mean()) for epoch in range(4)]
+    means = [float(Combined(parameters)(gray, epoch, rng()).mean()) for epoch in range(4)]
     assert means == pytest.approx([0.89, 0.14, 0.89, 0.14], abs=1e-4)
 
 
@@ -111,9 +113,9 @@ def test_individual_ones_are_one_a_picture() -> None:
 
 
 def test_mixtures_differ_from_picture_to_picture_and_stay_below_the_strengths() -> None:
-    grey = torch.full((500, 3, 8, 8), 0.5)
+    gray = torch.full((500, 3, 8, 8), 0.5)
     parameters = {**PAPER, "gaussian_noise": 0.0, "salt_and_pepper": 0.0}
-    means = Mixed(parameters)(grey, 0, rng()).mean((1, 2, 3))
+    means = Mixed(parameters)(gray, 0, rng()).mean((1, 2, 3))
     assert float(means.min()) >= 0.14 - 1e-5
     assert float(means.max()) <= 0.89 + 1e-5
     assert 0.12 < float((means == 0.5).float().mean()) < 0.28

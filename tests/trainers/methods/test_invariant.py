@@ -12,9 +12,9 @@ from allweather.runtimes.errors import UsageError
 from allweather.trainers.augmentations.pairing import Library
 from allweather.trainers.augmentations.variants import CROP, Variant, parse_variants
 from allweather.trainers.losses.consistency import Metric, dissimilarity
-from allweather.trainers.methods.config import Recipe, TrainMethod
-from allweather.trainers.methods.invariant import Cohort, InvariantObjective
-from allweather.trainers.models.activation_hooks import Layer, layer_tapped
+from allweather.trainers.methods.config import TrainConfig, TrainMethod
+from allweather.trainers.methods.invariant import InvariantObjective, JointNetworks
+from allweather.trainers.models.activation_hooks import Layer, capture_layer
 from allweather.trainers.training.objective import CrossEntropy
 
 
@@ -57,7 +57,7 @@ def test_ait_is_equation_3(weight: float) -> None:
 def test_multi_ait_gives_each_network_its_variant() -> None:
     networks, (images, labels) = [Small(seed) for seed in range(2)], batch(2)
     loss = InvariantObjective("multi-ait", (CROP, CROP), 3.0).loss(
-        Cohort(networks, shared=False), images, labels, 0, rng()
+        JointNetworks(networks, shared=False), images, labels, 0, rng()
     )
     one, other = networks[0](images[:6]), networks[1](images[6:])
     wanted = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
@@ -67,7 +67,9 @@ def test_multi_ait_gives_each_network_its_variant() -> None:
 def test_each_of_three_networks_is_taught_by_the_mean_of_the_others() -> None:
     """Deep mutual learning, eq. 8 of Zhang et al., and its gradients: the others' answers are taken as they are."""
     networks, (images, labels) = [Small(seed) for seed in range(3)], batch(1)
-    InvariantObjective("dml", (CROP,), 1.0).loss(Cohort(networks, shared=True), images, labels, 0, rng()).backward()
+    InvariantObjective("dml", (CROP,), 1.0).loss(
+        JointNetworks(networks, shared=True), images, labels, 0, rng()
+    ).backward()
     logits = [network(images) for network in networks]
     for number, network in enumerate(networks):
         wanted = functional.cross_entropy(logits[number], labels)
@@ -126,32 +128,32 @@ def test_other_layers_can_be_compared(layer: Layer) -> None:
 
 
 def test_networks_without_such_a_layer_are_named() -> None:
-    with pytest.raises(UsageError, match="no linear layer"), layer_tapped(nn.Conv2d(3, 4, 3), "feature"):
+    with pytest.raises(UsageError, match="no linear layer"), capture_layer(nn.Conv2d(3, 4, 3), "feature"):
         pass
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    with layer_tapped(flat, "map"), pytest.raises(UsageError, match="no ReLU on feature maps"):
+    with capture_layer(flat, "map"), pytest.raises(UsageError, match="no ReLU on feature maps"):
         flat(torch.rand(1, 3, 2, 2))
 
 
 @pytest.mark.parametrize("method", ["plain", "ait"])
 @pytest.mark.parametrize("name", ["augmix", "randaugment", "trivial"])
 def test_every_augmentation_goes_with_it(method: TrainMethod, name: str) -> None:
-    objective = Recipe(method, augment=name).objective(1, 0.0)  # type: ignore[arg-type]
+    objective = TrainConfig(method, augment=name).objective(1, 0.0)  # type: ignore[arg-type]
     images, labels = torch.rand(2 * 8, 3, 16, 16), (torch.arange(8) % 4).repeat(2)
     torch.manual_seed(0)
     assert torch.isfinite(objective.loss(Small(), images, labels, 0, rng()))
-    assert objective.identity["strategy"] == name
+    assert objective.resume_key["strategy"] == name
 
 
 def test_a_recipe_fills_in_what_is_left_open() -> None:
-    assert Recipe().objective(1, 0.1) == CrossEntropy(0.1)
-    assert Recipe("ait").objective(1, 0.0) == InvariantObjective("ait", (CROP, CROP), 1.0)
-    assert Recipe("multi-ait", "rg").objective(3, 0.0).shifted == (False,) * 3
-    two = Recipe("ait", "rp,rgc", augment="augmix").objective(1, 0.0)
-    assert two == InvariantObjective("ait", parse_variants("rp,rgc"), 1.0, distortion=Library("augmix"))
+    assert TrainConfig().objective(1, 0.1) == CrossEntropy(0.1)
+    assert TrainConfig("ait").objective(1, 0.0) == InvariantObjective("ait", (CROP, CROP), 1.0)
+    assert TrainConfig("multi-ait", "rg").objective(3, 0.0).shifted == (False,) * 3
+    two = TrainConfig("ait", "rp,rgc", augment="augmix").objective(1, 0.0)
+    assert two == InvariantObjective("ait", parse_variants("rp,rgc"), 1.0, augmentation=Library("augmix"))
     assert two.shifted == (True, False)
-    assert Recipe(variants="rg").objective(1, 0.0) == CrossEntropy(variant=Variant(crop=False, gray=True))
-    assert Recipe("ait", "rp,rg,rc").objective(1, 0.0).shifted == (True, False, False)
+    assert TrainConfig(variants="rg").objective(1, 0.0) == CrossEntropy(variant=Variant(crop=False, gray=True))
+    assert TrainConfig("ait", "rp,rg,rc").objective(1, 0.0).shifted == (True, False, False)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,6 @@ def test_a_recipe_fills_in_what_is_left_open() -> None:
         ({"method": "dml", "metric": "kl"}, 2, "chosen with method ait"),
     ],
 )
-def test_what_does_not_go_together_is_refused(recipe: dict[str, object], networks: int, message: str) -> None:
+def test_what_does_not_go_together_is_refused(config: dict[str, object], networks: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Recipe(**recipe).objective(networks, 0.0)  # type: ignore[arg-type]
+        TrainConfig(**config).objective(networks, 0.0)  # type: ignore[arg-type]

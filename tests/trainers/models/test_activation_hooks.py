@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.trainers.models.activation_hooks import tapped
+from allweather.trainers.models.activation_hooks import capture_activations
 
 X = torch.linspace(-2, 8, 12).reshape(1, 3, 2, 2)
 
@@ -22,14 +22,14 @@ X = torch.linspace(-2, 8, 12).reshape(1, 3, 2, 2)
     ],
 )
 def test_however_a_relu_is_called_it_is_seen_once(relu: object) -> None:
-    with tapped() as maps:
+    with capture_activations() as maps:
         relu(X.clone())  # type: ignore[operator]
     (found,) = maps
     assert torch.equal(found, X.clamp(min=0))
 
 
 def test_relu6_is_one_and_other_clamps_are_not() -> None:
-    with tapped() as maps:
+    with capture_activations() as maps:
         nn.ReLU6()(X), nn.Hardtanh()(X), nn.GELU()(X), X.clamp(min=0)
     (found,) = maps
     assert torch.equal(found, X.clamp(0, 6))
@@ -40,7 +40,7 @@ def test_calls_come_in_their_order_and_none_after_it_is_closed() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.relu(functional.relu(x) - 1)
 
-    with tapped() as maps:
+    with capture_activations() as maps:
         Foreign()(X)
     Foreign()(X)
     assert [float(value.max()) for value in maps] == [8.0, 7.0]

@@ -6,7 +6,7 @@ from torch import nn
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.models.activation_hooks import tapped
+from allweather.trainers.models.activation_hooks import capture_activations
 from allweather.trainers.models.registry import ARCHITECTURES, Classifier, build, load_pretrained
 
 # He et al. 2016, table 6; Zagoruyko and Komodakis 2016, table 4 (36.5 and 2.7 million)
@@ -22,7 +22,7 @@ RELUS = {
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_logits_and_taps_of_every_architecture(arch: str) -> None:
     model = build(arch, 10, InputSpec(32, 32)).eval()
-    with torch.no_grad(), tapped() as maps:
+    with torch.no_grad(), capture_activations() as maps:
         out = model(torch.rand(2, 3, 32, 32))
         assert out.shape == (2, 10)
         assert torch.isfinite(out).all()

@@ -23,7 +23,7 @@ from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
-SETTINGS = FitSettings(epochs=3, batch=24, seed=4)
+SETTINGS = FitSettings(epochs=3, batch_size=24, seed=4)
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +107,11 @@ def test_a_resume_file_of_another_run_is_refused(dataset: Dataset, tmp_path: Pat
 
 def test_a_run_that_diverges_says_so(dataset: Dataset) -> None:
     with pytest.raises(TrainingError, match="lower the learning rate"):
-        fit(small_model(), dataset, FitSettings(epochs=4, batch=24), 1e30, fabric=launch())
+        fit(small_model(), dataset, FitSettings(epochs=4, batch_size=24), 1e30, fabric=launch())
 
 
 def test_a_batch_of_all_pictures_is_warned_of(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
-    fit(small_model(), dataset, FitSettings(epochs=1, batch=1000), 0.05, fabric=launch())
+    fit(small_model(), dataset, FitSettings(epochs=1, batch_size=1000), 0.05, fabric=launch())
     count = len(dataset.train)
     assert f"a batch of 1000 holds all {count} training pictures" in caplog.text
 

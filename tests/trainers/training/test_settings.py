@@ -19,7 +19,7 @@ def test_rates_climb_once_and_fall_to_nothing(schedule: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("batch", 1), ("peak_rate", 0.0), ("label_smoothing", 1.0), ("ema", 1.0), ("seed", -1)],
+    [("epochs", 0), ("batch", 1), ("lr", 0.0), ("label_smoothing", 1.0), ("ema", 1.0), ("seed", -1)],
 )
 def test_what_cannot_train_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"{name.replace('_', ' ')} must be .*; got {value}"):

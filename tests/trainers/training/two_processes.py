@@ -32,7 +32,7 @@ def main() -> None:
     losses = {}
     for name, make in (("plain", plain), ("resnet20", lambda: build("resnet20", 3, SPEC))):
         torch.manual_seed(1)
-        _, history = fit(make(), dataset, FitSettings(epochs=3, batch=24, seed=2), 0.02, fabric=fabric)
+        _, history = fit(make(), dataset, FitSettings(epochs=3, batch_size=24, seed=2), 0.02, fabric=fabric)
         losses[name] = [row.loss for row in history]
     if fabric.is_global_zero:
         out.write_text(json.dumps({"processes": fabric.world_size, "losses": losses}))

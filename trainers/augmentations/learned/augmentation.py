@@ -14,7 +14,7 @@ from torch import Tensor
 from allweather.runtimes.bundle.validation import first_fault
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, Mode
-from allweather.trainers.augmentations.pairing import TRANSFORMS, Distortion, Library
+from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, Library
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.registry import weights_digest
 
@@ -22,7 +22,7 @@ PREFIX = "learned:"  # before the file's name, where an augmentation is asked fo
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class AugmentationCheckpoint:
     """An augmentation network and how it came about.
 
     Attributes:
@@ -60,7 +60,7 @@ class Augmentation:
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: Literal["allweather-augmentation"] = tensor_file.AUGMENTATION  # type: ignore[assignment]
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     mode: Literal["parallel", "serial", "spatial", "appearance"]
     data: str
     settings: dict[str, Any]
@@ -68,7 +68,7 @@ class _Header(BaseModel):
     history: tuple[dict[str, float], ...]
 
 
-def save_augmentation(path: Path, made: Augmentation) -> None:
+def save_augmentation(path: Path, made: AugmentationCheckpoint) -> None:
     """Writes an augmentation, whole or not at all.
 
     Raises:
@@ -81,7 +81,7 @@ def save_augmentation(path: Path, made: Augmentation) -> None:
     tensor_file.write(path, made.weights, header.model_dump(mode="json"))
 
 
-def load_augmentation(path: Path) -> Augmentation:
+def load_augmentation(path: Path) -> AugmentationCheckpoint:
     """Reads an augmentation.
 
     Raises:
@@ -90,15 +90,16 @@ def load_augmentation(path: Path) -> Augmentation:
     weights, raw = tensor_file.read(path)
     if raw is None or raw.get("format") != tensor_file.AUGMENTATION:
         raise CheckpointError(f"{path} holds no learned augmentation; 'allweather augmenter' learns one")
+    tensor_file.check_schema(path, raw, "learn it again")
     try:
         header = _Header.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(f"{path} is damaged: {first_fault(error)}; learn it again") from error
-    return Augmentation(header.mode, weights, header.data, header.settings, header.metrics, header.history)
+    return AugmentationCheckpoint(header.mode, weights, header.data, header.settings, header.metrics, header.history)
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedAugmentation:
     """Augments pictures of a batch by a learned network.
 
     Attributes:
@@ -121,12 +122,12 @@ class Learned:
         return made
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """A digest of its weights, and the share."""
         return {"strategy": "learned", "augmentation": self.digest, "share": self.share}
 
 
-def augmentation_named(name: str, share: float = 1.0) -> Distortion:
+def augmentation_named(name: str, share: float = 1.0) -> Augmentation:
     """What --augment asks for: one of torchvision's, or "learned:" and the file of a learned augmentation.
 
     Args:
@@ -141,7 +142,7 @@ def augmentation_named(name: str, share: float = 1.0) -> Distortion:
         if name == PREFIX:
             raise UsageError(f"{PREFIX} wants the file that allweather augmenter made: {PREFIX}FILE")
         network = load_augmentation(Path(name.removeprefix(PREFIX)).expanduser()).network()
-        return Learned(network, weights_digest(network), share)
+        return LearnedAugmentation(network, weights_digest(network), share)
     if name not in TRANSFORMS:
         raise UsageError(f"an augmentation is {', '.join(TRANSFORMS)} or {PREFIX}FILE; got {name!r}")
     return Library(name)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The augmentation network: E tells each picture's code tau, G turns a code into a warp and a change of colours.
+"""The augmentation network: E tells each picture's code tau, G turns a code into a warp and a change of colors.
 
 Five convolutions each and a code of 128 numbers, as in Lee et al., section 5.2. Chance is a dropout of half of the
 code. What G can ask for is bounded here, so that a picture keeps its label, which the paper takes for granted; and its
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.trainers.augmentations.learned.transforms import flow_field, recolour, warp
+from allweather.trainers.augmentations.learned.transforms import flow_field, recolor, warp
 
 Head = Literal["spatial", "appearance"]
 Mode = Literal["parallel", "serial", "spatial", "appearance"]
@@ -32,7 +32,7 @@ PARTS: Mapping[Mode, tuple[tuple[Head, ...], ...]] = MappingProxyType(
     }
 )
 CHANNELS: Mapping[Head, tuple[int, int]] = MappingProxyType({"spatial": (4, 2), "appearance": (9, 3)})  # weight, bias
-# of weight and bias, kept in the file; places go from -1 to 1 over the picture, colours from 0 to 1
+# of weight and bias, kept in the file; places go from -1 to 1 over the picture, colors from 0 to 1
 LIMITS: Mapping[Head, tuple[float, float]] = MappingProxyType({"spatial": (0.25, 0.15), "appearance": (0.08, 0.08)})
 CODE = 128
 DROPOUT = 0.5
@@ -54,14 +54,14 @@ class Fields:
     biases: Mapping[Head, Tensor]
 
     def apply(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The warped pictures, and those with their colours changed as well; float32 [n, 3, h, w] in 0..1."""
+        """The warped pictures, and those with their colors changed as well; float32 [n, 3, h, w] in 0..1."""
         warped = images = images.float()  # as the fields are, also where the loop hands over bf16
         if "spatial" in self.weights:
             side = (images.shape[2], images.shape[3])
             warped = warp(images, flow_field(self.weights["spatial"], self.biases["spatial"], side))
         if "appearance" not in self.weights:
             return warped, warped
-        return warped, recolour(warped, self.weights["appearance"], self.biases["appearance"])
+        return warped, recolor(warped, self.weights["appearance"], self.biases["appearance"])
 
 
 class Part(nn.Module):
@@ -121,7 +121,7 @@ class AugmentationNetwork(nn.Module):
     """Augments pictures, each in its own way and by chance; batches are of two or more while it learns.
 
     Args:
-        mode: "parallel": one part makes warp and colours; "serial": a part for the warp, then one for the colours;
+        mode: "parallel": one part makes warp and colors; "serial": a part for the warp, then one for the colors;
             "spatial" or "appearance": that one alone.
     """
 

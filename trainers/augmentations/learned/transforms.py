@@ -47,7 +47,7 @@ def warp(images: Tensor, field: Tensor) -> Tensor:
     return functional.grid_sample(images, field, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def recolour(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def recolor(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Adds to each pixel a 1 x 1 filter of itself (section 4.2), and clips.
 
     Args:

@@ -11,16 +11,16 @@ import numpy as np
 from allweather.trainers.corruptions.corruption import Draw, Floats, Images
 
 
-def coloured(layers: Floats, colour: tuple[float, float, float] = (1, 1, 1)) -> Floats:
-    """[n, h, w] times a colour, [n, h, w, 3]; numpy is slow at loops over three, so each colour is one long loop."""
+def colored(layers: Floats, color: tuple[float, float, float] = (1, 1, 1)) -> Floats:
+    """[n, h, w] times a color, [n, h, w, 3]; numpy is slow at loops over three, so each color is one long loop."""
     out = np.empty((*layers.shape, 3), np.float32)
-    for place, value in enumerate(colour):
+    for place, value in enumerate(color):
         np.multiply(layers, np.float32(value), out=out[..., place])
     return out
 
 
 def brightest(images: Images) -> Images:
-    """The largest of each pixel's colours, [n, h, w]: 50 times as fast as `max` along an axis of three."""
+    """The largest of each pixel's colors, [n, h, w]: 50 times as fast as `max` along an axis of three."""
     return np.asarray(np.maximum(np.maximum(images[..., 0], images[..., 1]), images[..., 2]))
 
 

@@ -1,7 +1,7 @@
 """Frost on the lens: sheets of ice crystals, drawn.
 
 Each sheet starts as needles scattered at random. Their spectrum is then set to a measured one, which leaves the
-needles' phases and so their shapes, and the result is coloured by a ramp from its darkest to its lightest parts. Ramps
+needles' phases and so their shapes, and the result is colored by a ramp from its darkest to its lightest parts. Ramps
 and spectra are those of the frost in CIFAR-10-C, taken from the difference between its pictures and clean ones. A
 spectrum is periodic, so a sheet goes on beyond its edges and covers a picture of any size.
 """
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from allweather.trainers.corruptions.corruption import SMALL_BELOW, Floats, Images
 
-SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)  # of a sheet that is darker than each colour of its ramp
+SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)  # of a sheet that is darker than each color of its ramp
 FREQUENCIES = (0.02, 0.035, 0.075, 0.15, 0.25, 0.35, 0.45, 0.6)  # cycles a pixel, of small pictures
 FINENESS = 5  # sheets for large pictures show the same ice this many times larger
 SMALL_SIDE, LARGE_SIDE = 256, 640
@@ -100,7 +100,7 @@ def _sheet(ice: Ice, rng: np.random.Generator, side: int, fineness: int) -> Imag
     height = np.fft.irfft2(spectrum / np.maximum(np.abs(spectrum), 1e-9) * np.sqrt(power), (side, side))
     height /= height.std()
     ramp = [NormalDist().inv_cdf(share) for share in SHARES]
-    return np.stack([_coloured(height, ramp, colour) for colour in (ice.red, ice.green, ice.blue)], axis=-1)
+    return np.stack([_colored(height, ramp, color) for color in (ice.red, ice.green, ice.blue)], axis=-1)
 
 
 def _needles(rng: np.random.Generator, side: int, fineness: int) -> Floats:
@@ -116,9 +116,9 @@ def _needles(rng: np.random.Generator, side: int, fineness: int) -> Floats:
     return np.asarray(sheet + layer, np.float32)
 
 
-def _coloured(height: npt.NDArray[np.float64], ramp: list[float], colour: tuple[int, ...]) -> Images:
-    """The ramp's colour at each height, uint8; beyond its ends it goes on as steeply."""
-    first, last = (colour[1] - colour[0]) / (ramp[1] - ramp[0]), (colour[-1] - colour[-2]) / (ramp[-1] - ramp[-2])
+def _colored(height: npt.NDArray[np.float64], ramp: list[float], color: tuple[int, ...]) -> Images:
+    """The ramp's color at each height, uint8; beyond its ends it goes on as steeply."""
+    first, last = (color[1] - color[0]) / (ramp[1] - ramp[0]), (color[-1] - color[-2]) / (ramp[-1] - ramp[-2])
     ends = [ramp[0] - 3, *ramp, ramp[-1] + 3]
-    values = [colour[0] - 3 * first, *colour, colour[-1] + 3 * last]
+    values = [color[0] - 3 * first, *color, color[-1] + 3 * last]
     return np.interp(height, ends, values).clip(0, 255).astype(np.uint8)

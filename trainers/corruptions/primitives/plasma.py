@@ -29,11 +29,11 @@ def plasma(wobbles: Floats, decay: float) -> Floats:
         half = step // 2
         corners = clouds[:, ::step, ::step]
         below = corners + np.roll(corners, -1, axis=1)
-        centres = (below + np.roll(below, -1, axis=2)) / 4 + amplitude * wobbles[:, half::step, half::step]
-        clouds[:, half::step, half::step] = centres
-        beside = corners + np.roll(corners, -1, axis=2) + centres + np.roll(centres, 1, axis=1)
+        centers = (below + np.roll(below, -1, axis=2)) / 4 + amplitude * wobbles[:, half::step, half::step]
+        clouds[:, half::step, half::step] = centers
+        beside = corners + np.roll(corners, -1, axis=2) + centers + np.roll(centers, 1, axis=1)
         clouds[:, ::step, half::step] = beside / 4 + amplitude * wobbles[:, ::step, half::step]
-        above = corners + np.roll(corners, -1, axis=1) + centres + np.roll(centres, 1, axis=2)
+        above = corners + np.roll(corners, -1, axis=1) + centers + np.roll(centers, 1, axis=2)
         clouds[:, half::step, ::step] = above / 4 + amplitude * wobbles[:, half::step, ::step]
         step, amplitude = half, amplitude / decay**2
     clouds -= clouds.min(axis=(1, 2), keepdims=True)

@@ -16,7 +16,7 @@ FAMILIES = ("noise", "blur", "weather", "digital")
 
 
 @dataclass(frozen=True)
-class Corrupting:
+class CopySettings:
     """How copies are corrupted: by one of the 15 common corruptions; the extra four are always held out.
 
     Attributes:
@@ -41,7 +41,9 @@ class Corrupting:
             raise UsageError(f"the clean share is from 0 to 1; got {self.clean:g}")
 
 
-def corrupted(images: Image, corrupting: Corrupting, rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.int64]]:
+def corrupted_copies(
+    images: Image, copy_settings: CopySettings, rng: np.random.Generator
+) -> tuple[Image, npt.NDArray[np.int64]]:
     """Corrupts pictures, in place.
 
     Args:
@@ -52,7 +54,7 @@ def corrupted(images: Image, corrupting: Corrupting, rng: np.random.Generator) -
     Returns:
         (`images`, the place in `COMMON` of what was done to each, int64 [n], -1 for nothing).
     """
-    chosen = np.where(rng.random(len(images)) < corrupting.clean, -1, rng.integers(len(COMMON), size=len(images)))
+    chosen = np.where(rng.random(len(images)) < copy_settings.clean, -1, rng.integers(len(COMMON), size=len(images)))
     severities = rng.choice(SEVERITIES, size=len(images))
     for number, name in enumerate(COMMON):
         for severity in SEVERITIES:

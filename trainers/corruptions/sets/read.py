@@ -170,7 +170,7 @@ def open_set(folder: Path, classes: Sequence[str], spec: InputSpec) -> Corrupted
         DataError: it is neither, or a part of it is missing or not as it should be.
     """
     if (folder / LABELS).is_file():
-        _refuse_others(folder, classes)
+        _check_classes(folder, classes)
         return _open_npy(folder, len(classes), spec)
     places = {
         name: place
@@ -186,7 +186,7 @@ def open_set(folder: Path, classes: Sequence[str], spec: InputSpec) -> Corrupted
     return _open_folders(folder, places, classes, spec)
 
 
-def _refuse_others(folder: Path, classes: Sequence[str]) -> None:
+def _check_classes(folder: Path, classes: Sequence[str]) -> None:
     """Refuses a set made here of other classes: its labels are numbers that would mean something else."""
     if not (folder / SETTINGS).is_file():  # a published one
         return

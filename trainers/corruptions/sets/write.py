@@ -112,7 +112,7 @@ def write_set(
     digest.update(labels.tobytes())
     chosen = tuple(corruption_named(name).name for name in dict.fromkeys(names))
     settings = Settings(data, tuple(classes), layout, chosen, seed, len(labels), digest.hexdigest())
-    refuse_taken(out)
+    check_not_taken(out)
     part = out.with_name(f".{out.name}.part")
     with writing(part):
         _begin(part, settings, images, labels)
@@ -124,7 +124,7 @@ def write_set(
     return settings
 
 
-def refuse_taken(out: Path) -> None:
+def check_not_taken(out: Path) -> None:
     """Refuses a place for a new set that is taken.
 
     Raises:

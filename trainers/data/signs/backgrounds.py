@@ -9,13 +9,13 @@ import numpy as np
 
 from allweather.trainers.data.signs.landscape.scenery import lay, sprites
 from allweather.trainers.data.signs.landscape.sky import sky
-from allweather.trainers.data.signs.landscape.texture import Bytes, Colour, contrast, noise, tint, vertical
+from allweather.trainers.data.signs.landscape.texture import Bytes, Color, contrast, noise, tint, vertical
 
 SIDE = 192
 PLATES = 48  # enough that no split can be learnt by its backgrounds: each piece is turned, scaled and tinted too
 
 
-def _colour(rng: np.random.Generator, low: int = 40, high: int = 220) -> Colour:
+def _color(rng: np.random.Generator, low: int = 40, high: int = 220) -> Color:
     red, green, blue = (int(channel) for channel in rng.integers(low, high, 3))
     return red, green, blue
 
@@ -50,11 +50,11 @@ def _thicket(rng: np.random.Generator) -> Bytes:
 
 
 def _facade(rng: np.random.Generator) -> Bytes:
-    wall = _colour(rng, 80, 230)
-    dark: Colour = (int(wall[0] * 0.75), int(wall[1] * 0.75), int(wall[2] * 0.75))
+    wall = _color(rng, 80, 230)
+    dark: Color = (int(wall[0] * 0.75), int(wall[1] * 0.75), int(wall[2] * 0.75))
     plate = tint(noise(rng, SIDE, SIDE, 48, 5), dark, wall)
     step_x, step_y = int(rng.integers(22, 56)), int(rng.integers(26, 60))
-    frame, glass = _colour(rng, 120, 245), _colour(rng, 30, 140)
+    frame, glass = _color(rng, 120, 245), _color(rng, 30, 140)
     for x in range(int(rng.integers(4, 20)), SIDE, step_x):
         for y in range(int(rng.integers(4, 20)), SIDE, step_y):
             corner = (x + step_x // 2, y + step_y * 2 // 3)
@@ -65,19 +65,19 @@ def _facade(rng: np.random.Generator) -> Bytes:
 
 def _street(rng: np.random.Generator) -> Bytes:
     """Boards and vehicles as overlapping shapes: the reds, blues and yellows of signs, without a sign."""
-    plate = tint(noise(rng, SIDE, SIDE, 60, 4), _colour(rng, 40, 130), _colour(rng, 110, 230))
+    plate = tint(noise(rng, SIDE, SIDE, 60, 4), _color(rng, 40, 130), _color(rng, 110, 230))
     for _ in range(int(rng.integers(12, 30))):
         x, y = (int(value) for value in rng.integers(0, SIDE, 2))
         wide, high = (int(value) for value in rng.integers(6, 70, 2))
-        colour = _colour(rng, 10, 250)
+        color = _color(rng, 10, 250)
         shape = int(rng.integers(4))
         if shape == 0:
-            cv2.ellipse(plate, (x, y), (wide // 2, high // 2), float(rng.uniform(0, 180)), 0, 360, colour, -1)
+            cv2.ellipse(plate, (x, y), (wide // 2, high // 2), float(rng.uniform(0, 180)), 0, 360, color, -1)
         elif shape == 1:
             points = rng.integers(-wide, wide, (3, 2)) + np.array((x, y))
-            cv2.fillPoly(plate, [points.astype(np.int32)], colour)
+            cv2.fillPoly(plate, [points.astype(np.int32)], color)
         else:
-            cv2.rectangle(plate, (x, y), (x + wide, y + high), colour, -1 if shape == 2 else 4)
+            cv2.rectangle(plate, (x, y), (x + wide, y + high), color, -1 if shape == 2 else 4)
     return plate
 
 

@@ -137,11 +137,11 @@ def stand(canvas: Bytes, found: Sign, view: View) -> None:
 
 
 def _post(canvas: Bytes, found: Sign, view: View, air: float) -> None:
-    """A grey pipe from the middle of the sign into the ground, lit from the left."""
+    """A gray pipe from the middle of the sign into the ground, lit from the left."""
     ahead = found.place - view.travelled
     top, foot = view.row(found.up, ahead), view.row(0, ahead)
     for begin, end, tone in ((-0.04, 0.04, 118), (-0.04, 0.012, 176), (-0.025, -0.005, 206)):
         left, right = (view.column(found.right + edge, ahead) - 0.5 for edge in (begin, end))
-        colour = [tone * found.light * (1 - air) + channel * air for channel in HAZE]
+        color = [tone * found.light * (1 - air) + channel * air for channel in HAZE]
         corners = np.array([(left, top), (right, top), (right, foot), (left, foot)]) * 16
-        cv2.fillConvexPoly(canvas, corners.astype(np.int32), colour, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(canvas, corners.astype(np.int32), color, cv2.LINE_AA, 4)

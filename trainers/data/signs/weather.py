@@ -17,11 +17,11 @@ def schedule(frames: int) -> tuple[str, ...]:
 
 
 def _normal(shape: tuple[int, ...], rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Normal noise of that standard deviation: float32 [H, W, 3]; two thirds of it are grey."""
-    grey = rng.standard_normal(shape[:2], np.float32)
-    colour = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), np.float32)
-    coarse = cv2.resize(colour, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(cv2.addWeighted(cv2.merge([grey] * 3), 0.8 * spread, coarse, 0.6 * spread, 0))
+    """Normal noise of that standard deviation: float32 [H, W, 3]; two thirds of it are gray."""
+    gray = rng.standard_normal(shape[:2], np.float32)
+    color = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1, 3), np.float32)
+    coarse = cv2.resize(color, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.addWeighted(cv2.merge([gray] * 3), 0.8 * spread, coarse, 0.6 * spread, 0))
 
 
 def darken(frame: Bytes, strength: float, rng: np.random.Generator) -> Bytes:

@@ -25,7 +25,7 @@ from allweather.trainers.data.dataset import Split
 Features = Callable[[Tensor], Tensor]
 
 
-class Contest(nn.Module):
+class GanModel(nn.Module):
     """The augmentation network and its two judges, who learn at the same time.
 
     Args:
@@ -71,7 +71,7 @@ def relativistic(right: Tensor, wrong: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Mimicry:
+class AdversarialObjective:
     """The contest as an objective of the training loop; of each picture one copy is augmented, another is real.
 
     Attributes:
@@ -85,7 +85,7 @@ class Mimicry:
     shifted = (False, True)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """The stage and the classifier."""
         return {"stage": "mimicry", "classifier": self.classifier}
 
@@ -99,7 +99,7 @@ class Mimicry:
         """Nothing here is an accuracy."""
         return 0.0
 
-    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """Nothing else."""
         return {}
 

@@ -15,7 +15,7 @@ from allweather.trainers.augmentations.learned.networks import AugmentationNetwo
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.learned_augmentation import influence
-from allweather.trainers.models.activation_hooks import last_linear, layer_tapped
+from allweather.trainers.models.activation_hooks import capture_layer, last_linear
 from allweather.trainers.training.inference import all_reduced
 
 BATCH = 500
@@ -26,7 +26,7 @@ SPREAD = 0.3  # variance that every combination of what G asks for is to have be
 WEIGHT = 4.0  # of what lacks to both
 
 
-class Twice(nn.Module):
+class TwoDraws(nn.Module):
     """Augments pictures, and says what other draws lack in difference.
 
     Args:
@@ -38,7 +38,7 @@ class Twice(nn.Module):
         self.augmenter = augmenter
 
     def forward(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """float [n, 3, h, w] in 0..1 -> (the same shape, augmented; a number, see `sameness`)."""
+        """float [n, 3, h, w] in 0..1 -> (the same shape, augmented; a number, see `diversity_loss`)."""
         same = []
         for part in self.augmenter.parts:
             assert isinstance(part, Part)
@@ -52,12 +52,12 @@ class Twice(nn.Module):
                     for field, most in zip((fields.weights, fields.biases), part.limits(head), strict=True)
                 ]
                 asked.append(torch.cat([each.flatten(1) for each in parts], 1))
-            same.append(sameness(asked[0], asked[1]))
+            same.append(diversity_loss(asked[0], asked[1]))
             images = one.apply(images)[1]
         return images, torch.stack(same).mean()
 
 
-def sameness(one: Tensor, other: Tensor) -> Tensor:
+def diversity_loss(one: Tensor, other: Tensor) -> Tensor:
     """What two draws for each picture lack in difference.
 
     Without it the draws for a picture become one; held to a mean difference, two. The paper has no such term.
@@ -93,13 +93,13 @@ class Body(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """float [n, 3, h, w] in 0..1 -> float32 [n, d]; gradients reach the pictures."""
-        with layer_tapped(self.classifier, "feature") as found:
+        with capture_layer(self.classifier, "feature") as found:
             self.classifier(images)
         return found[0].float()
 
 
 @dataclass(frozen=True)
-class Slope:
+class InfluenceEstimator:
     """Where the validation loss falls: all that the influence of a picture through one classifier needs.
 
     Attributes:
@@ -117,7 +117,7 @@ class Slope:
         return influence.influence(self.inverse, self.weight, influence.with_one(self.body(images)), labels)
 
 
-def slope(body: Body, train: Split, val: Split, val_images: Tensor, damping: float) -> Slope:
+def estimator(body: Body, train: Split, val: Split, val_images: Tensor, damping: float) -> InfluenceEstimator:
     """Fits the last layer anew and solves for the inverse-Hessian-vector product by conjugate gradients.
 
     Args:
@@ -136,11 +136,11 @@ def slope(body: Body, train: Split, val: Split, val_images: Tensor, damping: flo
     weight = influence.refit(start, features, train.labels.to(features.device), damping)
     gradient = influence.mean_gradient(weight, _features(body, val_images), val.labels.to(features.device))
     product = influence.hessian_product(weight, features, damping)
-    return Slope(body, weight.float(), influence.conjugate_gradients(product, gradient).float())
+    return InfluenceEstimator(body, weight.float(), influence.conjugate_gradients(product, gradient).float())
 
 
 @dataclass(frozen=True)
-class Benefit:
+class InfluenceObjective:
     """Makes the influence of augmented pictures negative, of each of them.
 
     What counts is the hyperbolic tangent of the influence, in units of how much it differs between the pictures as
@@ -153,21 +153,21 @@ class Benefit:
         classifier: digest of the classifier, the validation pictures and the damping.
     """
 
-    slope: Slope
+    estimator: InfluenceEstimator
     scale: float
     classifier: str
 
     shifted = (True,)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """The stage and what the slope came from."""
         return {"stage": "benefit", "classifier": self.classifier}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Mean of the bounded influences of a batch, augmented, and what its draws lack in difference."""
         made, same = model(images, rng)
-        bounded = torch.tanh(self.slope.influence(made, labels) / self.scale).mean()
+        bounded = torch.tanh(self.estimator.influence(made, labels) / self.scale).mean()
         loss: Tensor = bounded + WEIGHT * same
         return loss
 
@@ -175,7 +175,7 @@ class Benefit:
         """Share of the pictures that are worth more augmented than as they are."""
         return float((self._gains(model, val) > 0).float().mean())
 
-    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """How far influence falls by augmenting, in units of the scale, the mean over pictures."""
         return {"gain": float(all_reduced(fabric, self._gains(model, val).mean(), "mean"))}
 
@@ -190,12 +190,12 @@ class Benefit:
             for chosen in torch.split(some, BATCH):
                 images, labels = to_float(val.images[chosen]), val.labels[chosen]
                 found.append(
-                    self.slope.influence(images, labels) - self.slope.influence(augmenter(images, rng), labels)
+                    self.estimator.influence(images, labels) - self.estimator.influence(augmenter(images, rng), labels)
                 )
         return torch.cat(found) / self.scale
 
 
-def spread_of_influence(found: Slope, train: Split) -> float:
+def influence_deviation(found: InfluenceEstimator, train: Split) -> float:
     """Deviation of the influences of training pictures as they are; the scale of `Benefit`."""
     with torch.no_grad():
         parts = zip(torch.split(train.images, BATCH), torch.split(train.labels, BATCH), strict=True)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import DataError, TrainingError, UsageError
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.trainers.augmentations.learned.augmentation import Augmentation, save_augmentation
+from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
 from allweather.trainers.augmentations.learned.networks import PARTS, AugmentationNetwork, Mode
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINED, augment
 from allweather.trainers.checkpoint import checkpoint as checkpoints
@@ -29,14 +29,14 @@ from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions import EXTRA, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.batches import to_float
-from allweather.trainers.data.dataset import Dataset, Split, hold_out
-from allweather.trainers.methods.learned_augmentation.adversarial import Contest, Mimicry
+from allweather.trainers.data.dataset import Dataset, Split, split_off
+from allweather.trainers.methods.learned_augmentation.adversarial import AdversarialObjective, GanModel
 from allweather.trainers.methods.learned_augmentation.influence_objective import (
-    Benefit,
     Body,
-    Twice,
-    slope,
-    spread_of_influence,
+    InfluenceObjective,
+    TwoDraws,
+    estimator,
+    influence_deviation,
 )
 from allweather.trainers.methods.train import resume_path, train
 from allweather.trainers.models.activation_hooks import last_linear
@@ -55,7 +55,7 @@ MIMICRY_RATE, BENEFIT_RATE = 0.02, 0.02
 
 
 @dataclass(frozen=True)
-class AugmenterSettings:
+class LearnAugmentationSettings:
     """What learning an augmentation is told.
 
     Attributes:
@@ -71,7 +71,7 @@ class AugmenterSettings:
     mode: Mode = "parallel"
     aim: Aim = "clean"
     damping: float = 1e-3
-    mimicry: int = 5
+    gan_epochs: int = 5
     epochs: int = 10
     classifier: FitSettings = dataclasses.field(default_factory=FitSettings)
 
@@ -87,19 +87,19 @@ class AugmenterSettings:
             raise UsageError(f"an aim is {', '.join(get_args(Aim))}; got {self.aim!r}")
         if not 0 < self.damping < float("inf"):
             raise UsageError(f"damping is a number above 0; got {self.damping:g}")
-        if self.mimicry < 0 or self.epochs < 1:
-            raise UsageError(f"epochs are from 1 and those of mimicry from 0; got {self.epochs} and {self.mimicry}")
+        if self.gan_epochs < 0 or self.epochs < 1:
+            raise UsageError(f"epochs are from 1 and those of mimicry from 0; got {self.epochs} and {self.gan_epochs}")
 
 
-def learn(
+def learn_augmentation(
     arch: str,
     dataset: Dataset,
-    settings: AugmenterSettings,
+    settings: LearnAugmentationSettings,
     out: Path,
     *,
     fabric: Fabric,
     watch: Callable[[Stage, Progress], None] = lambda stage, progress: None,
-) -> Augmentation:
+) -> AugmentationCheckpoint:
     """Learns an augmentation and saves it.
 
     While it learns, the folder `.<name>.stages` beside `out` holds the finished stages and the current one; a run that
@@ -124,8 +124,8 @@ def learn(
             f"{FEWEST} training pictures are needed to learn an augmentation, as a fifth of them is held out; "
             f"{dataset.name} has {len(dataset.train)}: add pictures"
         )
-    known, held = hold_out(dataset.train, max(1, round(HELD_OUT * len(dataset.train))), settings.classifier.seed)
-    if (batch := min(settings.classifier.batch, len(known))) < 2 * fabric.world_size:
+    known, held = split_off(dataset.train, max(1, round(HELD_OUT * len(dataset.train))), settings.classifier.seed)
+    if (batch := min(settings.classifier.batch_size, len(known))) < 2 * fabric.world_size:
         raise UsageError(
             "a step takes two pictures or more in each process, as what is learned is normalised over them; "
             f"got a batch of {batch} for {fabric.world_size} processes"
@@ -139,17 +139,21 @@ def learn(
     classifier = checkpoints.load(start).classifier().to(fabric.device)
     body, digest = Body(classifier), weights_digest(classifier)
     torch.manual_seed(settings.classifier.seed)
-    contest = Contest(AugmentationNetwork(settings.mode), last_linear(classifier).in_features)
-    _mimic(contest, Mimicry(body, digest), rest, settings, stages, fabric, lambda now: watch("mimicry", now))
-    found = slope(body, known, held, aimed_at(held, settings.aim, settings.classifier.seed), settings.damping)
-    objective = Benefit(found, spread_of_influence(found, known), f"{digest} {settings.aim} {settings.damping:g}")
-    last = f"benefit-{settings.aim}-{settings.damping}-{settings.epochs}.safetensors"  # what only this stage depends on
+    contest = GanModel(AugmentationNetwork(settings.mode), last_linear(classifier).in_features)
+    _mimic(
+        contest, AdversarialObjective(body, digest), rest, settings, stages, fabric, lambda now: watch("mimicry", now)
+    )
+    found = estimator(body, known, held, aimed_at(held, settings.aim, settings.classifier.seed), settings.damping)
+    objective = InfluenceObjective(
+        found, influence_deviation(found, known), f"{digest} {settings.aim} {settings.damping:g}"
+    )
+    last = f"influence-{settings.aim}-{settings.damping}-{settings.epochs}.safetensors"
     made, history = fit(
-        Twice(contest.augmenter), dataclasses.replace(rest, val=known), _loop(settings, settings.epochs), BENEFIT_RATE,
-        fabric=fabric, objective=objective, resume=resume_path(stages / last),
+        TwoDraws(contest.augmenter), dataclasses.replace(rest, val=known), _loop(settings, settings.epochs),
+        BENEFIT_RATE, fabric=fabric, objective=objective, resume=resume_path(stages / last),
         watch=lambda now: watch("benefit", now),
     )  # fmt: skip
-    assert isinstance(made, Twice)
+    assert isinstance(made, TwoDraws)
     result = _augmentation(arch, made.augmenter, dataset, settings, history)
     if fabric.is_global_zero:
         save_augmentation(out, result)
@@ -162,7 +166,7 @@ def aimed_at(held: Split, aim: Aim, seed: int) -> Tensor:
 
     Args:
         held: pictures that the classifier was not trained on.
-        aim: see `AugmenterSettings`.
+        aim: see `LearnAugmentationSettings`.
         seed: of the distortions.
 
     Returns:
@@ -191,21 +195,21 @@ def aimed_at(held: Split, aim: Aim, seed: int) -> Tensor:
 
 
 def _mimic(
-    contest: Contest,
-    objective: Mimicry,
+    contest: GanModel,
+    objective: AdversarialObjective,
     dataset: Dataset,
-    settings: AugmenterSettings,
+    settings: LearnAugmentationSettings,
     stages: Path,
     fabric: Fabric,
     watch: Callable[[Progress], None],
 ) -> None:
     """Pretrains network and judges, or takes over what a run before this one made of it."""
     place = stages / "mimicry.safetensors"
-    if not settings.mimicry:
+    if not settings.gan_epochs:
         return
     if not place.is_file():
         made, _ = fit(
-            contest, dataset, _loop(settings, settings.mimicry), MIMICRY_RATE,
+            contest, dataset, _loop(settings, settings.gan_epochs), MIMICRY_RATE,
             fabric=fabric, objective=objective, resume=resume_path(place), watch=watch,
         )  # fmt: skip
         if fabric.is_global_zero:
@@ -217,21 +221,25 @@ def _mimic(
         raise TrainingError(f"{place} is of another version of allweather; delete {stages} to begin anew") from None
 
 
-def _loop(settings: AugmenterSettings, epochs: int) -> FitSettings:
+def _loop(settings: LearnAugmentationSettings, epochs: int) -> FitSettings:
     return FitSettings(
-        epochs=epochs, batch=settings.classifier.batch, schedule="cosine", weight_decay=0.0,
-        seed=settings.classifier.seed, mirrors=settings.classifier.mirrors, shift=settings.classifier.shift,
+        epochs=epochs, batch_size=settings.classifier.batch_size, schedule="cosine", weight_decay=0.0,
+        seed=settings.classifier.seed, hflip=settings.classifier.hflip, shift=settings.classifier.shift,
     )  # fmt: skip
 
 
-def _stages(out: Path, arch: str, dataset: Dataset, settings: AugmenterSettings) -> Path:
+def _stages(out: Path, arch: str, dataset: Dataset, settings: LearnAugmentationSettings) -> Path:
     """The folder of the finished stages, made if there is none; aim, damping and epochs matter to the last one alone.
 
     Raises:
         TrainingError: it is of another run.
     """
     folder = out.with_name(f".{out.name}.stages")
-    first = {"mode": settings.mode, "mimicry": settings.mimicry, "classifier": dataclasses.asdict(settings.classifier)}
+    first = {
+        "mode": settings.mode,
+        "mimicry": settings.gan_epochs,
+        "classifier": dataclasses.asdict(settings.classifier),
+    }
     own = {"arch": arch, "data": [dataset.name, len(dataset.train), dataset.fingerprint()], **first}
     place, text = folder / RUN, json.dumps(own, sort_keys=True)
     if place.is_file():
@@ -256,10 +264,10 @@ def _forget(stages: Path) -> None:
 
 
 def _augmentation(
-    arch: str, made: nn.Module, dataset: Dataset, settings: AugmenterSettings, history: tuple[EpochReport, ...]
-) -> Augmentation:
+    arch: str, made: nn.Module, dataset: Dataset, settings: LearnAugmentationSettings, history: tuple[EpochReport, ...]
+) -> AugmentationCheckpoint:
     metrics: dict[str, Any] = {"helped": history[-1].val_accuracy, **history[-1].others}
-    return Augmentation(
+    return AugmentationCheckpoint(
         mode=settings.mode,
         weights=made.state_dict(),
         data=dataset.name,

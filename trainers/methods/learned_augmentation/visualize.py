@@ -17,10 +17,10 @@ from allweather.trainers.data.dataset import Split
 
 PICTURES, DRAWS, STEPS = 6, 8, 10
 SEED = 3
-FAR = 0.35  # of half of the picture: a move that is drawn in full colour
+FAR = 0.35  # of half of the picture: a move that is drawn in full color
 
 
-def diverse(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
+def sample_augmentations(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
     """A few pictures as they are and under several draws of the dropout (figure 3), uint8 [h, w, 3] each.
 
     Args:
@@ -35,7 +35,7 @@ def diverse(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Ima
     return rows
 
 
-def traversed(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
+def latent_traversal(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
     """One picture along a line from one code to another (figure 4), uint8 [h, w, 3] each, ten steps a row.
 
     Args:
@@ -44,7 +44,7 @@ def traversed(network: AugmentationNetwork, split: Split) -> Mapping[str, list[I
 
     Returns:
         Rows by name: the picture; where pixels are taken from (hue is the direction, saturation how far); the warped
-        picture; what is added to the colours, around grey; the result. A network without a head has no rows of it.
+        picture; what is added to the colors, around gray; the result. A network without a head has no rows of it.
     """
     rng = torch.Generator().manual_seed(SEED)
     images = to_float(split.images[:1]).expand(STEPS, -1, -1, -1)
@@ -60,7 +60,7 @@ def traversed(network: AugmentationNetwork, split: Split) -> Mapping[str, list[I
             if "spatial" in part.heads:
                 rows |= {"warp": _directions(fields, images), "warped": list(as_image(warped))}
             if "appearance" in part.heads:
-                rows["colours"] = list(as_image((0.5 + 1.5 * (done - warped)).clamp(0, 1)))
+                rows["colors"] = list(as_image((0.5 + 1.5 * (done - warped)).clamp(0, 1)))
             images = done
     return rows | {"result": list(as_image(images))}
 
@@ -70,12 +70,12 @@ def _some(split: Split, count: int) -> Tensor:
 
 
 def _directions(fields: Fields, images: Tensor) -> list[Image]:
-    """A colour for each pixel: hue for the direction it is taken from, saturation for how far away."""
+    """A color for each pixel: hue for the direction it is taken from, saturation for how far away."""
     side = (images.shape[2], images.shape[3])
     weight, bias = fields.weights["spatial"], fields.biases["spatial"]
     still = flow_field(torch.zeros_like(weight), torch.zeros_like(bias), side)
     moves = (flow_field(weight, bias, side) - still).numpy()
     hue = np.mod(np.degrees(np.arctan2(moves[..., 1], moves[..., 0])), 360) / 2  # cv2 counts two degrees as one
     far = np.clip(np.hypot(moves[..., 0], moves[..., 1]) / FAR, 0, 1) * 255
-    coloured = np.stack([hue, far, np.full_like(far, 255)], -1).astype(np.uint8)
-    return [np.asarray(cv2.cvtColor(each, cv2.COLOR_HSV2RGB), np.uint8) for each in coloured]
+    colored = np.stack([hue, far, np.full_like(far, 255)], -1).astype(np.uint8)
+    return [np.asarray(cv2.cvtColor(each, cv2.COLOR_HSV2RGB), np.uint8) for each in colored]

@@ -19,13 +19,13 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
-from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, Corrupting
+from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, CopySettings
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
 from allweather.trainers.methods.train import resume_path
-from allweather.trainers.models.loss_predictor import PREDICTORS, Predictor, build_predictor, seen_by
+from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.inference import all_reduced, logits
@@ -53,8 +53,8 @@ class PredictorSettings:
 
     kind: str = "tiny"
     loss: str = "squared"
-    corrupting: Corrupting = field(default_factory=Corrupting)
-    without: str | None = None
+    copy_settings: CopySettings = field(default_factory=CopySettings)
+    exclude_family: str | None = None
     fit: FitSettings = field(default_factory=lambda: FitSettings(epochs=10, shift=0))
 
     def __post_init__(self) -> None:
@@ -66,8 +66,8 @@ class PredictorSettings:
         for name, known in ((self.kind, PREDICTORS), (self.loss, RANK_LOSSES)):
             if name not in known:
                 raise UsageError(f"{name!r} is none of {', '.join(known)}")
-        if self.without is not None and self.without not in FAMILIES:
-            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {self.without!r}")
+        if self.exclude_family is not None and self.exclude_family not in FAMILIES:
+            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {self.exclude_family!r}")
 
 
 @dataclass(frozen=True)
@@ -84,20 +84,20 @@ class RankObjective:
     loss_name: str
     train: ViewLosses
     val: ViewLosses
-    mirrors: bool
+    hflip: bool
 
     shifted = (True,)
 
     @property
-    def identity(self) -> Mapping[str, Any]:
+    def resume_key(self) -> Mapping[str, Any]:
         """The loss, a hash of the targets, and whether they are mirrored."""
         digest = hashlib.sha256(self.train.losses.numpy().tobytes())
-        return {"loss": self.loss_name, "targets": digest.hexdigest()[:16], "mirrors": self.mirrors}
+        return {"loss": self.loss_name, "targets": digest.hexdigest()[:16], "hflip": self.hflip}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """The rank loss of a batch."""
         true = self.train.losses[labels.cpu()].to(images.device)
-        if self.mirrors:
+        if self.hflip:
             turned = torch.rand(len(images), generator=rng, device=images.device) < 0.5
             images = torch.where(turned[:, None, None, None], images.flip(3), images)
             true = torch.where(turned[:, None], true[:, list(MIRRORED)], true)
@@ -107,7 +107,7 @@ class RankObjective:
         """The classifier's, on the view of the lowest prediction: what a frame gets at k = 1."""
         return self._judged(model, val, fabric)[0]
 
-    def measure(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
         """Rank correlation with the true losses."""
         return {"rank_correlation": self._judged(model, val, fabric)[1]}
 
@@ -153,19 +153,19 @@ def add_predictor(
         TrainingError: the run diverged, or its resume file is of another run.
         OutputError: the checkpoint cannot be written.
     """
-    start.refuse_other_classes(dataset.classes)
-    classifier, seen, resume = start.classifier(), seen_by(start.input), resume_path(out)
+    start.check_classes(dataset.classes)
+    classifier, seen, resume = start.classifier(), predictor_input(start.input), resume_path(out)
     targets = view_losses(
-        classifier, dataset.train, seen, settings.corrupting, keep, fabric=fabric, watch=watch_targets
+        classifier, dataset.train, seen, settings.copy_settings, keep, fabric=fabric, watch=watch_targets
     )
-    if settings.without:
-        targets = targets.without(settings.without)
+    if settings.exclude_family:
+        targets = targets.without(settings.exclude_family)
     model, history, accuracy = train_predictor(
-        targets, seen, settings, mirrors=dataset.mirrors, fabric=fabric, resume=resume, watch=watch
+        targets, seen, settings, hflip=dataset.hflip, fabric=fabric, resume=resume, watch=watch
     )
     trained = TrainedPredictor(
         kind=settings.kind,
-        seen=seen,
+        input=seen,
         views=tuple(VIEWS),
         classifier=weights_digest(start.classifier()),
         weights=model.state_dict(),
@@ -185,11 +185,11 @@ def train_predictor(
     seen: InputSpec,
     settings: PredictorSettings,
     *,
-    mirrors: bool,
+    hflip: bool,
     fabric: Fabric,
     resume: Path | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
-) -> tuple[Predictor, tuple[EpochReport, ...], float]:
+) -> tuple[LossPredictor, tuple[EpochReport, ...], float]:
     """Trains on four fifths of the pictures and judges on the rest, by which clean ones are left alone, too.
 
     Args:
@@ -210,18 +210,18 @@ def train_predictor(
     torch.manual_seed(settings.fit.seed)
     model = build_predictor(settings.kind, seen)
     train, val = targets.fold()
-    objective = RankObjective(settings.loss, train, val, mirrors)
-    dataset = Dataset("view losses", tuple(VIEWS), _rows(train), _rows(val), _rows(val), mirrors=False)
-    peak_rate = settings.fit.peak_rate or PREDICTORS[settings.kind].peak_rate * settings.fit.batch / 128
+    objective = RankObjective(settings.loss, train, val, hflip)
+    dataset = Dataset("view losses", tuple(VIEWS), _rows(train), _rows(val), _rows(val), hflip=False)
+    lr = settings.fit.lr or PREDICTORS[settings.kind].lr * settings.fit.batch_size / 128
     averaged, history = fit(
-        model, dataset, settings.fit, peak_rate, fabric=fabric, objective=objective, resume=resume, watch=watch
+        model, dataset, settings.fit, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
-    assert isinstance(averaged, Predictor)
+    assert isinstance(averaged, LossPredictor)
     leave_clean_alone(averaged, val)
     return averaged, history, objective.accuracy(averaged, dataset.val, fabric)
 
 
-def leave_clean_alone(model: Predictor, val: ViewLosses) -> float:
+def leave_clean_alone(model: LossPredictor, val: ViewLosses) -> float:
     """Changes what is predicted for one plain look so far that clean pictures stay right.
 
     On clean pictures most views are about as good as one another, and a choice by noise costs more than it can win. So

@@ -24,7 +24,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
-from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, Corrupting, corrupted
+from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
@@ -82,7 +82,7 @@ def view_losses(
     model: nn.Module,
     split: Split,
     seen: InputSpec,
-    corrupting: Corrupting,
+    copy_settings: CopySettings,
     folder: Path,
     *,
     fabric: Fabric,
@@ -104,24 +104,24 @@ def view_losses(
         UsageError: the folder holds losses of another classifier, or of other pictures or settings.
         OutputError: it cannot be written to.
     """
-    identity = _identity(model, split, seen, corrupting)
+    resume_key = _resume_key(model, split, seen, copy_settings)
     places = [folder / f"{number:05}.safetensors" for number in range(-(-len(split) // SHARD))]
     model = model.to(fabric.device)
     for number, place in enumerate(places):
         watch(number, len(places))
-        if number % fabric.world_size == fabric.global_rank and _read(place, identity) is None:
-            found = _shard(model, split, seen, corrupting, number)
-            tensor_file.write(place, {name: getattr(found, name) for name in COLUMNS}, identity)
+        if number % fabric.world_size == fabric.global_rank and _read(place, resume_key) is None:
+            found = _shard(model, split, seen, copy_settings, number)
+            tensor_file.write(place, {name: getattr(found, name) for name in COLUMNS}, resume_key)
     watch(len(places), len(places))
     fabric.barrier()
-    shards = [_read(place, identity) for place in places]
+    shards = [_read(place, resume_key) for place in places]
     return ViewLosses(*(torch.cat([getattr(each, name) for each in shards]) for name in COLUMNS))
 
 
-def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting, number: int) -> ViewLosses:
-    rng = np.random.default_rng([corrupting.seed, number])
-    source = torch.arange(number * SHARD, min((number + 1) * SHARD, len(split))).repeat(corrupting.copies)
-    images, kinds = corrupted(split.images[source].numpy(), corrupting, rng)
+def _shard(model: nn.Module, split: Split, seen: InputSpec, copy_settings: CopySettings, number: int) -> ViewLosses:
+    rng = np.random.default_rng([copy_settings.seed, number])
+    source = torch.arange(number * SHARD, min((number + 1) * SHARD, len(split))).repeat(copy_settings.copies)
+    images, kinds = corrupted_copies(split.images[source].numpy(), copy_settings, rng)
     labels = split.labels[source]
     losses, right, device = [], [], next(model.parameters()).device
     for view in VIEWS.values():
@@ -133,7 +133,7 @@ def _shard(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupti
     return ViewLosses(small, torch.stack(losses, 1), torch.stack(right, 1), source, torch.from_numpy(kinds))
 
 
-def _identity(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corrupting) -> dict[str, Any]:
+def _resume_key(model: nn.Module, split: Split, seen: InputSpec, copy_settings: CopySettings) -> dict[str, Any]:
     """What must be the same for shards to belong together, in plain values."""
     digest = hashlib.sha256(split.labels.cpu().numpy().data)
     digest.update(np.ascontiguousarray(split.images.cpu().numpy()).data)
@@ -142,11 +142,11 @@ def _identity(model: nn.Module, split: Split, seen: InputSpec, corrupting: Corru
         "pictures": [len(split), digest.hexdigest()[:16]],
         "seen": [seen.height, seen.width],
         "views": list(VIEWS),
-        "corrupting": dataclasses.asdict(corrupting),
+        "corrupting": dataclasses.asdict(copy_settings),
     }
 
 
-def _read(place: Path, identity: dict[str, Any]) -> ViewLosses | None:
+def _read(place: Path, resume_key: dict[str, Any]) -> ViewLosses | None:
     """A finished shard; None where there is none or it is damaged.
 
     Raises:
@@ -156,17 +156,17 @@ def _read(place: Path, identity: dict[str, Any]) -> ViewLosses | None:
         tensors, found = tensor_file.read(place)
     except CheckpointError:
         return None
-    if found is None or found.get("classifier") != identity["classifier"]:
+    if found is None or found.get("classifier") != resume_key["classifier"]:
         theirs = (found or {}).get("classifier", "none")
         raise UsageError(
-            f"{place.parent} holds view losses of another classifier ({theirs}, not {identity['classifier']}); "
+            f"{place.parent} holds view losses of another classifier ({theirs}, not {resume_key['classifier']}); "
             "name another folder, or delete it"
         )
-    other = _differing(found, identity)
+    other = _differing(found, resume_key)
     if other:
         raise UsageError(f"{place.parent} holds view losses of other {other[0]}; name another folder, or delete it")
     return ViewLosses(**tensors)
 
 
-def _differing(found: dict[str, Any], identity: dict[str, Any]) -> Sequence[str]:
-    return [key for key, value in identity.items() if found.get(key) != value]
+def _differing(found: dict[str, Any], resume_key: dict[str, Any]) -> Sequence[str]:
+    return [key for key, value in resume_key.items() if found.get(key) != value]

@@ -28,7 +28,7 @@ Fresh = Callable[[], AbstractContextManager[Path]]
 def engine_of(key: EngineKey, body: bytes = b"the layers") -> bytes:
     """As a built engine begins; 27 is an arbitrary build where the library does not tell its own."""
     parts = ([int(part) for part in key.version.split(".")] + [27])[:4]
-    return {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}[key.flavour] + bytes(20) + bytes(parts) + body
+    return {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}[key.variant] + bytes(20) + bytes(parts) + body
 
 
 def refused(action: Callable[[], object], kind: type[Exception] = EngineError) -> str:

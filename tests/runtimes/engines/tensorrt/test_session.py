@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allweather.exporters.tensorrt.build import Order, build
+from allweather.exporters.tensorrt.build import BuildConfig, build
 from allweather.runtimes.engines import engine_tensorrt
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.registry import CompiledModel, Engine
 from allweather.runtimes.engines.tensorrt.cache import built_engines
 from allweather.runtimes.engines.tensorrt.cuda import open_cuda
 from allweather.runtimes.engines.tensorrt.library import open_library
@@ -24,15 +24,15 @@ FREEING = {"cudaFree", "cudaFreeHost", "cudaStreamDestroy", "cudaGraphExecDestro
 CAPTURING = {"cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate", "cudaGraphDestroy"}
 
 
-def compiled(network: Any) -> Network:
-    return Network(network.onnx, b"", "fp32", InputSpec(8, 8), 4)
+def compiled(network: Any) -> CompiledModel:
+    return CompiledModel(network.onnx, b"", "fp32", InputSpec(8, 8), 4)
 
 
-def stored(network: Any, version: str | None = None) -> Network:
+def stored(network: Any, version: str | None = None) -> CompiledModel:
     """As 'allweather build' leaves it."""
     library, target = open_library("tensorrt"), compiled(network)
     key = key_of(target, library, open_cuda().gpu())
-    built = build(library, Order(target.graph, "fp32", LARGEST, "8.7"))
+    built = build(library, BuildConfig(target.graph, "fp32", LARGEST, "8.7"))
     built_engines().store(key, built.engine)
     return target
 
@@ -58,7 +58,7 @@ def test_it_answers_as_numpy_does(jetson: Any, network: Any, version: str) -> No
     assert engine_tensorrt.probe() == version
     for count in (1, 5, 12, 1, 5, LARGEST, 13, 50):
         images = pictures(count, count)
-        logits = engine.run(images)
+        logits = engine.infer(images)
         assert (logits.dtype, logits.shape) == (np.float32, (count, 4))
         np.testing.assert_allclose(logits, network.answer(images), atol=1e-5, rtol=1e-5)
     engine.close()
@@ -68,9 +68,9 @@ def test_it_answers_as_numpy_does(jetson: Any, network: Any, version: str) -> No
 def test_an_answer_is_the_callers_to_keep(jetson: Any, network: Any) -> None:
     engine = started(network)
     for count in (1, 13):
-        first = engine.run(pictures(count))
+        first = engine.infer(pictures(count))
         kept = first.copy()
-        engine.run(pictures(count, 1))
+        engine.infer(pictures(count, 1))
         np.testing.assert_array_equal(first, kept)
 
 
@@ -85,7 +85,7 @@ def test_each_batch_size_becomes_one_graph(jetson: Any, network: Any) -> None:
     engine, calls = started(network), jetson.cudart.calls
     for _ in range(5):
         for count in (1, 4, 12, 17):  # 17 is 12 and 5
-            engine.run(pictures(count))
+            engine.infer(pictures(count))
     assert calls["cudaStreamBeginCapture"] == calls["cudaGraphInstantiate"] == calls["cudaGraphDestroy"] == 4
     assert calls["cudaGraphLaunch"] == 25 - 4  # the first call of a size runs as it is
     engine.close()
@@ -100,7 +100,7 @@ def test_without_graphs_it_runs_all_the_same_and_does_not_try_again(
     jetson.cudart.failing.add(call)
     images = pictures(2)
     for _ in range(3):
-        np.testing.assert_allclose(engine.run(images), network.answer(images), atol=1e-5)
+        np.testing.assert_allclose(engine.infer(images), network.answer(images), atol=1e-5)
     assert jetson.cudart.calls["cudaStreamBeginCapture"] == 1
     assert jetson.cudart.calls["cudaGetLastError"] == 1
     assert "no CUDA graph for 2 pictures (CUDA cannot" in caplog.text
@@ -123,10 +123,10 @@ def test_a_device_without_room_is_told_and_nothing_stays_taken(jetson: Any, netw
 @pytest.mark.parametrize("call", ["cudaMemcpyAsync", "cudaStreamSynchronize", "cudaGraphLaunch"])
 def test_a_call_that_fails_while_it_runs_is_told(jetson: Any, network: Any, call: str) -> None:
     engine = started(network)
-    engine.run(pictures(1))
+    engine.infer(pictures(1))
     jetson.cudart.failing.add(call)
     with pytest.raises(EngineError, match=r"^CUDA cannot .*: cudaErrorMemoryAllocation$"):
-        engine.run(pictures(1 if call == "cudaGraphLaunch" else 2))
+        engine.infer(pictures(1 if call == "cudaGraphLaunch" else 2))
     jetson.cudart.failing.clear()
     engine.close()
     assert not jetson.cudart.live
@@ -137,7 +137,7 @@ def test_closing_frees_the_rest_where_one_thing_cannot_be_freed(
     jetson: Any, network: Any, call: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = started(network)
-    engine.run(pictures(1))
+    engine.infer(pictures(1))
     jetson.cudart.failing.add(call)
     engine.close()
     assert "CUDA cannot free" in caplog.text
@@ -186,21 +186,21 @@ def test_every_cuda_name_that_we_use_is_in_the_real_bindings() -> None:
 
 def test_a_closed_engine_stays_closed(jetson: Any, network: Any) -> None:
     engine = started(network)
-    engine.run(pictures(1))
+    engine.infer(pictures(1))
     engine.close()
     engine.close()
     assert not jetson.cudart.live
     with pytest.raises(EngineError, match="has been closed"):
-        engine.run(pictures(1))
+        engine.infer(pictures(1))
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9, 3), (1, 8, 8, 4), (1, 3, 8, 8), (8, 8, 3), (0, 8, 8, 3), (1, 1, 8, 8, 3)])
 def test_a_picture_of_another_size_is_refused(jetson: Any, network: Any, shape: tuple[int, ...]) -> None:
     engine = started(network)
     with pytest.raises(EngineError, match="tensorrt takes uint8"):
-        engine.run(np.zeros(shape, np.uint8))
+        engine.infer(np.zeros(shape, np.uint8))
     with pytest.raises(EngineError, match="got float32"):
-        engine.run(np.zeros((1, 8, 8, 3), np.float32))  # type: ignore[arg-type]
+        engine.infer(np.zeros((1, 8, 8, 3), np.float32))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_batch_that_the_library_refuses_is_told(jetson: Any, network: Any, ref
     jetson.install(refuses=refuses)
     engine = engine_tensorrt.start(target)
     with pytest.raises(EngineError, match=r"2 pictures") as caught:
-        engine.run(pictures(2))
+        engine.infer(pictures(2))
     one_line(caught.value)
     engine.close()
     assert not jetson.cudart.live

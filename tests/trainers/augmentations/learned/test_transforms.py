@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from allweather.trainers.augmentations.learned.transforms import flow_field, recolour, warp
+from allweather.trainers.augmentations.learned.transforms import flow_field, recolor, warp
 
 
 def pictures(side: tuple[int, int] = (12, 16)) -> Tensor:
@@ -24,7 +24,7 @@ def warped(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def test_nothing_asked_for_changes_nothing() -> None:
     images = pictures()
     torch.testing.assert_close(warped(images, grid(0, 0, 0, 0), grid(0, 0)), images)
-    torch.testing.assert_close(recolour(images, grid(*[0] * 9), grid(0, 0, 0)), images)
+    torch.testing.assert_close(recolor(images, grid(*[0] * 9), grid(0, 0, 0)), images)
 
 
 def test_a_bias_moves_by_whole_pixels() -> None:
@@ -48,13 +48,13 @@ def test_it_is_the_affine_grid_of_torch() -> None:
     torch.testing.assert_close(field, wanted)
 
 
-def test_recolour_is_a_filter_of_one_pixel() -> None:
+def test_recolor_is_a_filter_of_one_pixel() -> None:
     images = pictures()
     change = torch.tensor([[0.1, 0.2, 0], [0, -0.3, 0.1], [0.05, 0, 0.2]], dtype=torch.float64)
     added = torch.tensor([0.01, -0.02, 0.03], dtype=torch.float64)
     wanted = images + torch.einsum("ij,njhw->nihw", change, images) + added[:, None, None]
     torch.testing.assert_close(
-        recolour(images, grid(*change.flatten().tolist()), grid(*added.tolist())), wanted.clamp(0, 1)
+        recolor(images, grid(*change.flatten().tolist()), grid(*added.tolist())), wanted.clamp(0, 1)
     )
 
 
@@ -66,13 +66,13 @@ def test_gradients_are_right() -> None:
         return (0.05 * torch.randn(2, channels, 2, 2, generator=rng, dtype=torch.float64)).requires_grad_()
 
     assert torch.autograd.gradcheck(warped, (images, small(4), small(2)))
-    assert torch.autograd.gradcheck(recolour, (images, small(9), small(3)))
+    assert torch.autograd.gradcheck(recolor, (images, small(9), small(3)))
 
 
 @pytest.mark.parametrize("side", [(32, 32), (224, 224), (20, 48)])
 def test_a_grid_fits_every_size(side: tuple[int, int]) -> None:
     images = pictures(side)
-    made = recolour(warped(images, grid(0.1, 0, 0, 0.1), grid(0, 0)), grid(*[0.1] * 9), grid(0, 0, 0))
+    made = recolor(warped(images, grid(0.1, 0, 0, 0.1), grid(0, 0)), grid(*[0.1] * 9), grid(0, 0, 0))
     assert made.shape == images.shape
     assert float(made.min()) >= 0
     assert float(made.max()) <= 1

@@ -51,15 +51,15 @@ def test_a_crop_is_a_piece_of_the_sheet_gone_round(
 
 
 @pytest.mark.parametrize("side", [SMALL_SIDE, LARGE_SIDE])
-def test_the_colours_are_those_of_the_ramps(side: int) -> None:
-    """A ramp says which share of a sheet is darker than each of its colours."""
+def test_the_colors_are_those_of_the_ramps(side: int) -> None:
+    """A ramp says which share of a sheet is darker than each of its colors."""
     for number, (sheet, ice) in enumerate(zip(sheets(side), SHEETS, strict=True)):
-        for colour, ramp in enumerate((ice.red, ice.green, ice.blue)):
-            channel = sheet[..., colour]
+        for color, ramp in enumerate((ice.red, ice.green, ice.blue)):
+            channel = sheet[..., color]
             quarters = np.quantile(channel, SHARES[1:-1])
-            assert np.abs(quarters - ramp[1:-1]).max() < 15, f"sheet {number}, colour {colour}: {quarters}"
+            assert np.abs(quarters - ramp[1:-1]).max() < 15, f"sheet {number}, color {color}: {quarters}"
             middle = np.interp(np.linspace(0.01, 0.99, 99), SHARES, ramp).mean()
-            assert abs(channel.mean() - middle) < 8, f"sheet {number}, colour {colour}: mean {channel.mean():.1f}"
+            assert abs(channel.mean() - middle) < 8, f"sheet {number}, color {color}: mean {channel.mean():.1f}"
 
 
 def test_sheets_differ() -> None:

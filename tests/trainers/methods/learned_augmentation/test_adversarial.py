@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
-from allweather.trainers.methods.learned_augmentation.adversarial import Contest, relativistic
+from allweather.trainers.methods.learned_augmentation.adversarial import GanModel, relativistic
 
 
 def features(images: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def test_relativistic_is_the_paper_s_loss() -> None:
 
 def test_each_side_follows_its_own_loss() -> None:
     torch.manual_seed(0)
-    contest = Contest(AugmentationNetwork("parallel"), 3)
+    contest = GanModel(AugmentationNetwork("parallel"), 3)
     images, real = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)
     contest(images, real, features, torch.Generator().manual_seed(1)).backward()
     together = {

@@ -27,7 +27,7 @@ CLASSES, TRAIN, VAL = 4, 240, 160
 
 @pytest.fixture(scope="module")
 def problem() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Signs of four classes as 4 x 4 grey pixels: features and labels of both splits, and the minimum."""
+    """Signs of four classes as 4 x 4 gray pixels: features and labels of both splits, and the minimum."""
     signs = open_dataset("signs", None).train
     known = signs.take((signs.labels < CLASSES).nonzero()[: TRAIN + VAL, 0])
     pixels = known.images.double().mean(3).reshape(-1, 4, 8, 4, 8).mean((2, 4)).flatten(1) / 64

@@ -13,8 +13,8 @@ import torch
 
 from allweather.runtimes.errors import AllweatherError, CheckpointError, DataError, TrainingError, UsageError
 from allweather.trainers.augmentations.learned.augmentation import (
-    Augmentation,
-    Learned,
+    AugmentationCheckpoint,
+    LearnedAugmentation,
     augmentation_named,
     load_augmentation,
     save_augmentation,
@@ -26,18 +26,26 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import gamma_search as search
-from allweather.trainers.methods.config import Recipe
+from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
-from allweather.trainers.methods.learned_augmentation.influence_objective import Body, slope, spread_of_influence
-from allweather.trainers.methods.learned_augmentation.learn import Aim, AugmenterSettings, Stage, aimed_at, learn
-from allweather.trainers.methods.learned_augmentation.visualize import DRAWS, diverse, traversed
+from allweather.trainers.methods.learned_augmentation.influence_objective import Body, estimator, influence_deviation
+from allweather.trainers.methods.learned_augmentation.learn import (
+    Aim,
+    LearnAugmentationSettings,
+    Stage,
+    aimed_at,
+    learn_augmentation,
+)
+from allweather.trainers.methods.learned_augmentation.visualize import DRAWS, latent_traversal, sample_augmentations
 from allweather.trainers.methods.train import train
 from allweather.trainers.models.activation_hooks import last_linear
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
-SETTINGS = AugmenterSettings(mimicry=1, epochs=2, damping=0.01, classifier=FitSettings(epochs=2, batch=16))
+SETTINGS = LearnAugmentationSettings(
+    gan_epochs=1, epochs=2, damping=0.01, classifier=FitSettings(epochs=2, batch_size=16)
+)
 
 
 class StoppedError(Exception):
@@ -46,8 +54,8 @@ class StoppedError(Exception):
 
 @pytest.fixture(scope="module")
 def learned(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("augmentation") / "colours.safetensors"
-    learn("resnet20", dataset, SETTINGS, out, fabric=launch())
+    out = tmp_path_factory.mktemp("augmentation") / "colors.safetensors"
+    learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
     return out
 
 
@@ -72,8 +80,8 @@ def test_killed_in_any_stage_it_ends_as_undisturbed(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
-    learn("resnet20", dataset, SETTINGS, out, fabric=launch())
+        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+    learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
     one, other = load_augmentation(learned), load_augmentation(out)
     assert one.metrics == other.metrics
     for key, value in one.weights.items():
@@ -87,9 +95,9 @@ def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     with pytest.raises(TrainingError, match="other settings"):
-        learn("resnet20", dataset, dataclasses.replace(SETTINGS, mimicry=2), out, fabric=launch())
+        learn_augmentation("resnet20", dataset, dataclasses.replace(SETTINGS, gan_epochs=2), out, fabric=launch())
 
 
 @pytest.mark.parametrize("change", [{"damping": 0.1}, {"aim": "combined"}, {"epochs": 1}])
@@ -106,9 +114,9 @@ def test_what_a_change_has_no_part_in_is_kept_for_the_next_try(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     again = dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
-    learn("resnet20", dataset, again, out, fabric=launch(), watch=note)
+    learn_augmentation("resnet20", dataset, again, out, fabric=launch(), watch=note)
     assert seen == {("benefit", again.epochs * 96 // 16)}  # 96 of 120 pictures, in batches as they were asked for
 
 
@@ -120,15 +128,15 @@ def test_a_kill_while_stages_are_removed_leaves_none_to_be_mistaken(
 
     monkeypatch.setattr(shutil, "rmtree", kill)
     with pytest.raises(StoppedError):
-        learn("resnet20", dataset, SETTINGS, tmp_path / "one.safetensors", fabric=launch())
+        learn_augmentation("resnet20", dataset, SETTINGS, tmp_path / "one.safetensors", fabric=launch())
     assert [place.name for place in (tmp_path / ".one.safetensors.stages").iterdir()] == ["run.json"]
 
 
 def test_each_process_wants_two_pictures_a_step(dataset: Dataset, tmp_path: Path) -> None:
-    small = dataclasses.replace(SETTINGS, classifier=FitSettings(epochs=1, batch=2))
+    small = dataclasses.replace(SETTINGS, classifier=FitSettings(epochs=1, batch_size=2))
     two = SimpleNamespace(world_size=2)
     with pytest.raises(UsageError, match=r"two pictures or more in each process, .* got a batch of 2 for 2 processes"):
-        learn("resnet20", dataset, small, tmp_path / "small.safetensors", fabric=two)  # type: ignore[arg-type]
+        learn_augmentation("resnet20", dataset, small, tmp_path / "small.safetensors", fabric=two)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -140,18 +148,18 @@ def test_a_stage_of_another_version_is_refused_in_words(dataset: Dataset, tmp_pa
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     kept = next(tmp_path.glob(".*.stages")) / "mimicry.safetensors"
     tensors, metadata = tensor_file.read(kept)
     tensor_file.write(kept, {key: value for key, value in tensors.items() if "limits" not in key}, metadata)
     with pytest.raises(TrainingError, match=r"of another version of allweather; delete .*stages to begin anew"):
-        learn("resnet20", dataset, SETTINGS, out, fabric=launch())
+        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
 
 
 def test_too_few_pictures(dataset: Dataset, tmp_path: Path) -> None:
     few = dataclasses.replace(dataset, train=dataset.train.take(torch.arange(9)))
     with pytest.raises(DataError, match="10 training pictures"):
-        learn("resnet20", few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
+        learn_augmentation("resnet20", few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
     assert not list(tmp_path.iterdir())
 
 
@@ -168,7 +176,7 @@ def test_aims(aim: Aim, dataset: Dataset) -> None:
 
 def test_the_slope_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
     body = Body(checkpoint.classifier())
-    found = slope(body, dataset.train, dataset.val, dataset.val.images, 0.01)
+    found = estimator(body, dataset.train, dataset.val, dataset.val.images, 0.01)
     assert found.weight.shape == (3, last_linear(body.classifier).in_features + 1)
     features = body(to_float(dataset.val.images))
     torch.testing.assert_close(
@@ -179,12 +187,12 @@ def test_the_slope_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Da
     found.influence(images, dataset.train.labels[:4]).sum().backward()
     assert images.grad is not None
     assert float(images.grad.abs().max()) > 0
-    assert spread_of_influence(found, dataset.train) > 0
+    assert influence_deviation(found, dataset.train) > 0
 
 
 def test_a_class_may_be_among_the_held_out_alone(checkpoint: Checkpoint, dataset: Dataset) -> None:
     known = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as where a class has few pictures
-    found = slope(Body(checkpoint.classifier()), known, dataset.val, dataset.val.images, 0.01)
+    found = estimator(Body(checkpoint.classifier()), known, dataset.val, dataset.val.images, 0.01)
     assert len(found.weight) == len(dataset.classes) == 3
     assert found.inverse.isfinite().all()
 
@@ -193,14 +201,14 @@ def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path)
     name = f"learned:{learned}"
     images = to_float(dataset.train.images[:4])
     augment = augmentation_named(name)
-    assert isinstance(augment, Learned)
+    assert isinstance(augment, LearnedAugmentation)
     made = augment(images, 0, torch.Generator().manual_seed(1))
     assert made.shape == images.shape
     assert not made.requires_grad
     for method in ("plain", "ait"):
         out = tmp_path / f"{method}.safetensors"
-        recipe = Recipe(method, augment=name)  # type: ignore[arg-type]
-        train(["resnet20"], dataset, FitSettings(epochs=1, batch=16), out, fabric=launch(), recipe=recipe)
+        config = TrainConfig(method, augment=name)  # type: ignore[arg-type]
+        train(["resnet20"], dataset, FitSettings(epochs=1, batch_size=16), out, fabric=launch(), config=config)
         assert checkpoints.load(out).settings["augment"] == name
 
 
@@ -209,12 +217,15 @@ def test_half_of_the_pictures_can_stay_as_they_are(learned: Path, dataset: Datas
     augment = augmentation_named(f"learned:{learned}", 0.5)
     made = augment(images, 0, torch.Generator().manual_seed(1))
     assert sum(torch.equal(one, other) for one, other in zip(made, images, strict=True)) == 4
-    assert augment.identity != augmentation_named(f"learned:{learned}").identity
+    assert augment.resume_key != augmentation_named(f"learned:{learned}").resume_key
 
 
 def test_a_file_at_home(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(learned.parent))
-    assert augmentation_named(f"learned:~/{learned.name}").identity == augmentation_named(f"learned:{learned}").identity
+    assert (
+        augmentation_named(f"learned:~/{learned.name}").resume_key
+        == augmentation_named(f"learned:{learned}").resume_key
+    )
 
 
 def test_a_search_for_gamma_knows_one_augmentation_from_another_of_its_name(
@@ -223,7 +234,7 @@ def test_a_search_for_gamma_knows_one_augmentation_from_another_of_its_name(
     monkeypatch.setattr(search, "GRID", (0.1,))
     place, tried = tmp_path / "used.safetensors", []
     start = dataclasses.replace(checkpoint, strengths={name: each.paper for name, each in AUGMENTATIONS.items()})
-    settings = FinetuneSettings("st", augment=f"learned:{place}", fit=FitSettings(batch=60))
+    settings = FinetuneSettings("st", augment=f"learned:{place}", fit=FitSettings(batch_size=60))
     made = load_augmentation(learned)
     for weights in (made.weights, made.weights, {key: value + 1 for key, value in made.weights.items()}):
         save_augmentation(place, dataclasses.replace(made, weights=weights))
@@ -233,11 +244,11 @@ def test_a_search_for_gamma_knows_one_augmentation_from_another_of_its_name(
 
 def test_pictures_of_it(learned: Path, dataset: Dataset) -> None:
     network = load_augmentation(learned).network()
-    rows = diverse(network, dataset.val)
+    rows = sample_augmentations(network, dataset.val)
     assert len(rows) == DRAWS + 1
     assert any((a != b).any() for a, b in zip(rows["draw 1"], rows["draw 2"], strict=True))
-    line = traversed(network, dataset.val)
-    assert list(line) == ["picture", "warp", "warped", "colours", "result"]
+    line = latent_traversal(network, dataset.val)
+    assert list(line) == ["picture", "warp", "warped", "colors", "result"]
     for images in (*rows.values(), *line.values()):
         assert all(image.dtype == np.uint8 and image.shape == (32, 32, 3) for image in images)
 
@@ -270,4 +281,4 @@ def test_a_checkpoint_is_no_augmentation(learned: Path, checkpoint: Checkpoint, 
     with pytest.raises(CheckpointError, match=r"holds a learned augmentation; .*--augment learned:FILE"):
         checkpoints.load(learned)
     with pytest.raises(CheckpointError, match="another version's network; learn it again"):
-        Augmentation("parallel", {}, "signs").network()
+        AugmentationCheckpoint("parallel", {}, "signs").network()

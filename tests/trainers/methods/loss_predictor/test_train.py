@@ -15,7 +15,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
-from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, seen_by
+from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, predictor_input
 from allweather.trainers.models.registry import build
 from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
@@ -23,7 +23,7 @@ from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
 SPEC = InputSpec(16, 16)
-SETTINGS = PredictorSettings(fit=FitSettings(epochs=4, batch=32, shift=0, schedule="cosine"))
+SETTINGS = PredictorSettings(fit=FitSettings(epochs=4, batch_size=32, shift=0, schedule="cosine"))
 
 
 def multiply_adds(model: torch.nn.Module, side: int) -> float:
@@ -49,7 +49,7 @@ def test_tiny_costs_a_tenth_of_resnet20() -> None:
 
 @pytest.mark.parametrize(("side", "seen"), [(32, 32), (64, 64), (96, 48), (224, 56)])
 def test_a_predictor_sees_64_px_at_most(side: int, seen: int) -> None:
-    assert seen_by(InputSpec(side, side)).width == seen
+    assert predictor_input(InputSpec(side, side)).width == seen
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def targets() -> ViewLosses:
 @pytest.mark.parametrize("kind", PREDICTORS)
 def test_it_learns_which_view_helps(targets: ViewLosses, kind: str) -> None:
     settings = dataclasses.replace(SETTINGS, kind=kind)
-    _, history, accuracy = train_predictor(targets, SPEC, settings, mirrors=True, fabric=launch())
+    _, history, accuracy = train_predictor(targets, SPEC, settings, hflip=True, fabric=launch())
     assert history[-1].val_accuracy > 0.95
     assert accuracy == history[-1].val_accuracy  # nothing is clean, so nothing is held back
     assert history[-1].others["rank_correlation"] > 0.2
@@ -87,7 +87,7 @@ def test_a_mirrored_picture_wants_the_mirrored_view() -> None:
     best = torch.where(left, names.index("rotate-20"), names.index("rotate+20"))
     losses = torch.full((600, len(VIEWS)), 2.0).scatter(1, best[:, None], 0.1)
     tilted = ViewLosses(images, losses, losses < 1, torch.arange(600), torch.zeros(600, dtype=torch.int64))
-    _, _, accuracy = train_predictor(tilted, SPEC, SETTINGS, mirrors=True, fabric=launch())
+    _, _, accuracy = train_predictor(tilted, SPEC, SETTINGS, hflip=True, fabric=launch())
     assert accuracy > 0.95
 
 
@@ -103,7 +103,7 @@ def test_clean_pictures_are_left_alone(targets: ViewLosses) -> None:
     kind = torch.where(clean, -1, 0)
     mixed = ViewLosses(images.to(torch.uint8), losses, right, targets.source, kind)
     longer = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=12))
-    model, history, accuracy = train_predictor(mixed, SPEC, longer, mirrors=True, fabric=launch())
+    model, history, accuracy = train_predictor(mixed, SPEC, longer, hflip=True, fabric=launch())
     _, val = mixed.fold()
     picked = logits(model, val.images).argmin(1)
     chosen_right = val.right.gather(1, picked[:, None])[:, 0]
@@ -113,7 +113,7 @@ def test_clean_pictures_are_left_alone(targets: ViewLosses) -> None:
 
 
 def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_path: Path) -> None:
-    whole, *_ = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch())
+    whole, *_ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch())
 
     class StoppedError(Exception):
         pass
@@ -124,14 +124,14 @@ def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_p
 
     place = tmp_path / "run.resume"
     with pytest.raises(StoppedError):
-        train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place, watch=stop)
-    cut, history, _ = train_predictor(targets, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place)
+        train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=place, watch=stop)
+    cut, history, _ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=place)
     assert [row.epoch for row in history] == [1, 2, 3, 4]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, cut.state_dict()[name]), name
     others = dataclasses.replace(targets, losses=targets.losses + 1)
     with pytest.raises(TrainingError, match="other settings, data"):
-        train_predictor(others, SPEC, SETTINGS, mirrors=True, fabric=launch(), resume=place)
+        train_predictor(others, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=place)
 
 
 def test_what_there_is_not_is_refused() -> None:
@@ -140,6 +140,6 @@ def test_what_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="'ndcg' is none of squared"):
         PredictorSettings(loss="ndcg")
     with pytest.raises(UsageError, match="noise, blur, weather, digital; got 'fog'"):
-        PredictorSettings(without="fog")
+        PredictorSettings(exclude_family="fog")
     with pytest.raises(UsageError, match="unknown predictor 'huge'"):
         build_predictor("huge", SPEC)

@@ -13,7 +13,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
-from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, Corrupting
+from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, CopySettings
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.loss_predictor import view_losses as module
 from allweather.trainers.methods.loss_predictor.view_losses import view_losses
@@ -42,7 +42,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_losses_are_those_of_the_classifier_on_each_view(split: Split, tmp_path: Path) -> None:
     found = view_losses(
-        classifier(), split, InputSpec(32, 32), Corrupting(copies=3, clean=0.2), tmp_path, fabric=launch()
+        classifier(), split, InputSpec(32, 32), CopySettings(copies=3, clean=0.2), tmp_path, fabric=launch()
     )
     assert found.losses.shape == (69, 12)
     assert found.source.bincount().tolist() == [3] * 23
@@ -57,13 +57,13 @@ def test_losses_are_those_of_the_classifier_on_each_view(split: Split, tmp_path:
 
 
 def test_a_predictor_sees_less_than_the_classifier(split: Split, tmp_path: Path) -> None:
-    found = view_losses(classifier(), split, SEEN, Corrupting(copies=1, clean=1.0), tmp_path, fabric=launch())
+    found = view_losses(classifier(), split, SEEN, CopySettings(copies=1, clean=1.0), tmp_path, fabric=launch())
     assert found.images.shape == (23, 16, 16, 3)
     assert np.array_equal(found.images[5].numpy(), SEEN.prepare(split.images[5].numpy()))
 
 
 def test_shards_resume_and_damaged_ones_are_made_again(split: Split, tmp_path: Path) -> None:
-    whole = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "whole", fabric=launch())
+    whole = view_losses(classifier(), split, SEEN, CopySettings(), tmp_path / "whole", fabric=launch())
 
     class StoppedError(Exception):
         pass
@@ -74,25 +74,25 @@ def test_shards_resume_and_damaged_ones_are_made_again(split: Split, tmp_path: P
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "cut", fabric=launch(), watch=stop)
+        view_losses(classifier(), split, SEEN, CopySettings(), tmp_path / "cut", fabric=launch(), watch=stop)
     first, second = sorted((tmp_path / "cut").iterdir())
     second.write_bytes(second.read_bytes()[:100])
     kept = first.stat().st_mtime_ns
-    cut = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path / "cut", fabric=launch())
+    cut = view_losses(classifier(), split, SEEN, CopySettings(), tmp_path / "cut", fabric=launch())
     assert first.stat().st_mtime_ns == kept
     assert torch.equal(cut.losses, whole.losses)
     assert torch.equal(cut.images, whole.images)
 
 
 def test_folds_share_no_picture(split: Split, tmp_path: Path) -> None:
-    rest, fold = view_losses(classifier(), split, SEEN, Corrupting(), tmp_path, fabric=launch()).fold(1)
+    rest, fold = view_losses(classifier(), split, SEEN, CopySettings(), tmp_path, fabric=launch()).fold(1)
     assert len(rest) + len(fold) == 46
     assert len(fold) == 10
     assert not set(rest.source.tolist()) & set(fold.source.tolist())
 
 
 def test_a_family_can_be_left_out(split: Split, tmp_path: Path) -> None:
-    found = view_losses(classifier(), split, SEEN, Corrupting(copies=5), tmp_path, fabric=launch())
+    found = view_losses(classifier(), split, SEEN, CopySettings(copies=5), tmp_path, fabric=launch())
     kept = [found.without(family) for family in FAMILIES]
     assert sum(len(found) - len(rest) for rest in kept) == int((found.kind >= 0).sum()) > 80
     for rest, family in zip(kept, FAMILIES, strict=True):
@@ -105,16 +105,16 @@ def test_a_family_can_be_left_out(split: Split, tmp_path: Path) -> None:
 
 
 def test_losses_of_something_else_are_refused(split: Split, tmp_path: Path) -> None:
-    view_losses(classifier(), split, SEEN, Corrupting(), tmp_path, fabric=launch())
+    view_losses(classifier(), split, SEEN, CopySettings(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="view losses of another classifier"):
-        view_losses(classifier(1), split, SEEN, Corrupting(), tmp_path, fabric=launch())
+        view_losses(classifier(1), split, SEEN, CopySettings(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="of other corrupting"):
-        view_losses(classifier(), split, SEEN, Corrupting(seed=1), tmp_path, fabric=launch())
+        view_losses(classifier(), split, SEEN, CopySettings(seed=1), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="of other seen"):
-        view_losses(classifier(), split, InputSpec(32, 32), Corrupting(), tmp_path, fabric=launch())
+        view_losses(classifier(), split, InputSpec(32, 32), CopySettings(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="of other pictures"):
         view_losses(
-            classifier(), Split(255 - split.images, split.labels), SEEN, Corrupting(), tmp_path, fabric=launch()
+            classifier(), Split(255 - split.images, split.labels), SEEN, CopySettings(), tmp_path, fabric=launch()
         )
 
 
@@ -128,4 +128,4 @@ def test_losses_of_something_else_are_refused(split: Split, tmp_path: Path) -> N
 )
 def test_settings_that_cannot_be(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Corrupting(**given)  # type: ignore[arg-type]
+        CopySettings(**given)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def _land(rng: np.random.Generator) -> Bytes:
 
 
 def _asphalt(rng: np.random.Generator, rows: int, columns: int) -> Bytes:
-    """Grey with darker wheel tracks and a few patches."""
+    """Gray with darker wheel tracks and a few patches."""
     tone = contrast(0.6 * noise(rng, rows, columns, 5, 2) + 0.4 * noise(rng, rows, columns, 90, 4), 1.3)
     place = (np.arange(columns, dtype=np.float32) + 0.5) / ACROSS + EDGES[0]
     tracks = sum(np.exp(-(((place - track) / 0.28) ** 2)) for track in (-4.55, -2.95, -0.8, 0.8))
@@ -57,12 +57,12 @@ def _asphalt(rng: np.random.Generator, rows: int, columns: int) -> Bytes:
 def _marks(road: Bytes, rng: np.random.Generator) -> Bytes:
     """The lines: full along both edges, four metres in twelve along the middle; a little worn."""
     paint = np.zeros(road.shape[:2], np.float32)
-    centre = int((MIDDLE - EDGES[0]) * ACROSS)
+    center = int((MIDDLE - EDGES[0]) * ACROSS)
     half = 2
     for edge in (int(0.2 * ACROSS), road.shape[1] - int(0.2 * ACROSS)):
         paint[:, edge - half : edge + half] = 1
     for begin in range(0, LENGTH * ALONG, 12 * ALONG):
-        paint[begin : begin + 4 * ALONG, centre - half : centre + half] = 1
+        paint[begin : begin + 4 * ALONG, center - half : center + half] = 1
     worn = contrast(noise(rng, road.shape[0], road.shape[1], 14, 4) + np.float32(0.28), 4)
     return mix(road, np.full_like(road, 228), paint * (np.float32(0.3) + np.float32(0.62) * worn))
 

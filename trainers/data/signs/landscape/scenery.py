@@ -10,12 +10,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from allweather.trainers.data.signs.landscape.texture import HAZE, Bytes, Colour, contrast, cover, hazy, noise
+from allweather.trainers.data.signs.landscape.texture import HAZE, Bytes, Color, contrast, cover, hazy, noise
 
 DRAWN = 512
 LEAFY = ("broadleaf", "conifer", "bush")
 LEVELS = (256, 128, 64, 32, 16)
-GREENS: tuple[Colour, ...] = ((78, 104, 44), (64, 92, 48), (96, 116, 52), (56, 84, 52), (112, 118, 56))
+GREENS: tuple[Color, ...] = ((78, 104, 44), (64, 92, 48), (96, 116, 52), (56, 84, 52), (112, 118, 56))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,53 +35,53 @@ class Sprite:
     reach: tuple[float, float, float]
 
 
-def _shade(colour: Colour, light: float) -> tuple[float, float, float, float]:
-    """The colour in more (> 1, yellower) or less (< 1, bluer) light, opaque."""
+def _shade(color: Color, light: float) -> tuple[float, float, float, float]:
+    """The color in more (> 1, yellower) or less (< 1, bluer) light, opaque."""
     warm = (light, light, light * 0.85 if light > 1 else min(1.0, light * 1.1))
-    red, green, blue = (min(250.0, channel * part) for channel, part in zip(colour, warm, strict=True))
+    red, green, blue = (min(250.0, channel * part) for channel, part in zip(color, warm, strict=True))
     return red, green, blue, 255
 
 
 def _foliage(
-    canvas: Bytes, rng: np.random.Generator, centres: np.ndarray, spread: float, colour: Colour, leaf: float
+    canvas: Bytes, rng: np.random.Generator, centers: np.ndarray, spread: float, color: Color, leaf: float
 ) -> None:
-    """Blobs from the shaded lower right to the sunlit upper left around each centre (pixels)."""
-    light = (centres[:, 0] - centres[:, 0].mean()) * -0.55 + (centres[:, 1] - centres[:, 1].mean()) * -0.85
+    """Blobs from the shaded lower right to the sunlit upper left around each center (pixels)."""
+    light = (centers[:, 0] - centers[:, 0].mean()) * -0.55 + (centers[:, 1] - centers[:, 1].mean()) * -0.85
     order = np.argsort(light)
     span = max(1.0, float(np.ptp(light)))
     for rank in order:
         here = 0.5 + (light[rank] - light.min()) / span * 0.75
         for layer in range(6):
-            x, y = centres[rank] + rng.normal(0, spread, 2) - layer * 0.22 * spread
+            x, y = centers[rank] + rng.normal(0, spread, 2) - layer * 0.22 * spread
             radius = leaf * rng.uniform(0.55, 1.1) * (1 - 0.1 * layer)
             tone = here * (0.74 + 0.1 * layer) * rng.uniform(0.88, 1.12)
-            cv2.circle(canvas, (round(x), round(y)), max(2, round(radius)), _shade(colour, tone), -1)
+            cv2.circle(canvas, (round(x), round(y)), max(2, round(radius)), _shade(color, tone), -1)
 
 
 def _broadleaf(canvas: Bytes, rng: np.random.Generator) -> None:
-    colour = GREENS[int(rng.integers(len(GREENS)))]
+    color = GREENS[int(rng.integers(len(GREENS)))]
     bark = _shade((92, 76, 60), rng.uniform(0.7, 1.0))
     cv2.line(canvas, (256, 512), (250, 300), bark, 26)
     for x, y in ((170, 230), (330, 220), (250, 160)):
         cv2.line(canvas, (252, 350), (x, y), bark, 12)
     angle, radius = rng.uniform(0, 2 * np.pi, 46), np.sqrt(rng.uniform(0, 1, 46))
-    centres = np.stack([256 + 168 * radius * np.cos(angle), 200 + 138 * radius * np.sin(angle)], 1)
-    _foliage(canvas, rng, centres, 20, colour, 26)
+    centers = np.stack([256 + 168 * radius * np.cos(angle), 200 + 138 * radius * np.sin(angle)], 1)
+    _foliage(canvas, rng, centers, 20, color, 26)
 
 
 def _conifer(canvas: Bytes, rng: np.random.Generator) -> None:
-    colour = GREENS[3]
+    color = GREENS[3]
     cv2.line(canvas, (256, 512), (256, 300), _shade((84, 66, 52), 0.8), 22)
     height = rng.uniform(0, 1, 110)
-    centres = np.stack([256 + (18 + 118 * height) * rng.uniform(-1, 1, 110), 30 + 420 * height], 1)
-    _foliage(canvas, rng, centres, 9, colour, 15)
+    centers = np.stack([256 + (18 + 118 * height) * rng.uniform(-1, 1, 110), 30 + 420 * height], 1)
+    _foliage(canvas, rng, centers, 9, color, 15)
 
 
 def _bush(canvas: Bytes, rng: np.random.Generator) -> None:
-    colour = GREENS[int(rng.integers(len(GREENS)))]
+    color = GREENS[int(rng.integers(len(GREENS)))]
     across = rng.uniform(-1, 1, 40)
     up = rng.uniform(0, 1, 40) * np.sqrt(1 - across**2)
-    _foliage(canvas, rng, np.stack([256 + 205 * across, 478 - 205 * up], 1), 16, colour, 28)
+    _foliage(canvas, rng, np.stack([256 + 205 * across, 478 - 205 * up], 1), 16, color, 28)
 
 
 def _marker(canvas: Bytes, rng: np.random.Generator) -> None:

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-HAZE: Colour = (198, 208, 212)  # the colour of far air
+HAZE: Color = (198, 208, 212)  # the color of far air
 
 
 def floats(*values: float) -> Float:
@@ -47,8 +47,8 @@ def contrast(values: Float, gain: float) -> Float:
     return np.asarray(np.clip((values - 0.5) * np.float32(gain) + 0.5, 0, 1), np.float32)
 
 
-def tint(values: Float, dark: Colour, bright: Colour) -> Bytes:
-    """Colours noise: 0 becomes `dark`, 1 becomes `bright`.
+def tint(values: Float, dark: Color, bright: Color) -> Bytes:
+    """Colors noise: 0 becomes `dark`, 1 becomes `bright`.
 
     Args:
         values: float32 [h, w], in 0..1.
@@ -77,7 +77,7 @@ def mix(under: Bytes, over: Bytes, share: Float) -> Bytes:
     return (below + share[..., None] * (over - below)).astype(np.uint8)
 
 
-def vertical(height: int, width: int, top: Colour, bottom: Colour) -> Bytes:
+def vertical(height: int, width: int, top: Color, bottom: Color) -> Bytes:
     """A gradient from `top` to `bottom`: uint8 [height, width, 3]."""
     rows = np.linspace(0, 1, height, dtype=np.float32)
     return tint(np.repeat(rows[:, None], width, axis=1), top, bottom)
@@ -100,12 +100,12 @@ def cover(under: Bytes, seen: Bytes) -> None:
     cv2.add(cv2.multiply(under, clear, scale=1 / 255), cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB), dst=under)
 
 
-def hazy(picture: Bytes, haze: Colour, fog: float, share: float = 1.0) -> Bytes:
+def hazy(picture: Bytes, haze: Color, fog: float, share: float = 1.0) -> Bytes:
     """A picture with coverage, seen through air.
 
     Args:
         picture: uint8 [h, w, 4]: RGB times coverage, and coverage.
-        haze: colour of the air.
+        haze: color of the air.
         fog: 0..1, how much of the air lies between.
         share: 0..1, how much of the picture has come out of the haze.
 

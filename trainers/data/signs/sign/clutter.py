@@ -17,8 +17,8 @@ class Clutter:
 
     Attributes:
         post: width of the sign's own post, 0 for none.
-        tone: grey of that post, 0..255.
-        shapes: float32 [n, 8]: centre x and y, half width and height, turn in degrees, RGB; drawn behind.
+        tone: gray of that post, 0..255.
+        shapes: float32 [n, 8]: center x and y, half width and height, turn in degrees, RGB; drawn behind.
         leaves: float32 [n, 8]: the same for ellipses before the sign.
         pole: float32 [8]: from x and y, to x and y, width (0 for none), RGB; drawn before.
     """
@@ -77,11 +77,11 @@ def behind(canvas: np.ndarray, clutter: Clutter, corners: Corners) -> None:
     for shape in clutter.shapes:
         x, y, wide, high, turn = (float(value) for value in shape[:5])
         box = ((x * side, y * side), (wide * 2 * side, high * 2 * side), turn)
-        colour = tuple(float(value) for value in shape[5:])
+        color = tuple(float(value) for value in shape[5:])
         if turn < 90:
-            cv2.fillPoly(canvas, [cv2.boxPoints(box).astype(np.int32)], colour)
+            cv2.fillPoly(canvas, [cv2.boxPoints(box).astype(np.int32)], color)
         else:
-            cv2.ellipse(canvas, box, colour, -1)
+            cv2.ellipse(canvas, box, color, -1)
     if clutter.post:
         foot = corners.mean(axis=0) * side
         wide = clutter.post * side / 2
@@ -96,8 +96,8 @@ def before(canvas: np.ndarray, clutter: Clutter) -> None:
     side = len(canvas)
     if clutter.pole[4] > 0:
         begin, end = ((round(float(x * side)), round(float(y * side))) for x, y in clutter.pole[:4].reshape(2, 2))
-        colour = tuple(float(value) for value in clutter.pole[5:])
-        cv2.line(canvas, begin, end, colour, max(1, round(float(clutter.pole[4]) * side)))
+        color = tuple(float(value) for value in clutter.pole[5:])
+        cv2.line(canvas, begin, end, color, max(1, round(float(clutter.pole[4]) * side)))
     for leaf in clutter.leaves:
         x, y, wide, high, turn = (float(value) for value in leaf[:5])
         box = ((x * side, y * side), (wide * 2 * side, high * 2 * side), turn)

@@ -9,32 +9,32 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from allweather.trainers.data.signs.landscape.texture import Bytes, Colour
+from allweather.trainers.data.signs.landscape.texture import Bytes, Color
 from allweather.trainers.data.signs.sign import pictograms as draw
-from allweather.trainers.data.signs.sign.pictograms import BLACK, BLUE, GREY, RED, WHITE, YELLOW, Pen
+from allweather.trainers.data.signs.sign.pictograms import BLACK, BLUE, GRAY, RED, WHITE, YELLOW, Pen
 
 DRAWN = 1024  # four times the finest level: its edges come out smooth by INTER_AREA
 LEVELS = (256, 128, 64, 32, 16, 8)
 REACH = 0.96  # every outline touches the square -REACH..REACH of its face
 
 
-def _triangle(pen: Pen, reach: float, colour: Colour, up: bool = True) -> None:
+def _triangle(pen: Pen, reach: float, color: Color, up: bool = True) -> None:
     """A triangle with rounded corners; `reach` up to 1 gives the size."""
     sign = 1 if up else -1
     middle, radius = 0.25 * sign, 0.1
     corners = [(0.0, -1.13), (0.87, 0.61), (-0.87, 0.61)]
     points = [(x * reach * 0.98, middle + sign * y * reach) for x, y in corners]
-    pen.fill(points, colour)
-    pen.stroke([*points, points[0]], 2 * radius, colour)
+    pen.fill(points, color)
+    pen.stroke([*points, points[0]], 2 * radius, color)
 
 
-def _disc(pen: Pen, colour: Colour, rim: Colour) -> None:
+def _disc(pen: Pen, color: Color, rim: Color) -> None:
     pen.disc(0, 0, REACH, rim)
-    pen.disc(0, 0, REACH - 0.05, colour)
+    pen.disc(0, 0, REACH - 0.05, color)
 
 
-def _square(pen: Pen, colour: Colour) -> None:
-    for half, shade in ((REACH, WHITE), (REACH - 0.06, colour)):
+def _square(pen: Pen, color: Color) -> None:
+    for half, shade in ((REACH, WHITE), (REACH - 0.06, color)):
         edge = half - 0.1
         corners = [(-edge, -edge), (edge, -edge), (edge, edge), (-edge, edge)]
         pen.fill(corners, shade)
@@ -54,8 +54,8 @@ def _warning(pen: Pen) -> None:
 
 def _stop(pen: Pen) -> None:
     angle = np.radians(np.arange(22.5, 360, 45))
-    for radius, colour in ((REACH, WHITE), (0.89, RED)):
-        pen.fill(radius / np.cos(np.pi / 8) * np.stack([np.cos(angle), np.sin(angle)], 1), colour)
+    for radius, color in ((REACH, WHITE), (0.89, RED)):
+        pen.fill(radius / np.cos(np.pi / 8) * np.stack([np.cos(angle), np.sin(angle)], 1), color)
     draw.text(pen, "STOP", 0.0, 0.58, 0.415, 0.105, WHITE)
 
 
@@ -66,8 +66,8 @@ def _yield(pen: Pen) -> None:
 
 
 def _priority(pen: Pen) -> None:
-    for half, colour in ((REACH, GREY), (0.93, WHITE), (0.66, YELLOW)):
-        pen.fill([(0, -half), (half, 0), (0, half), (-half, 0)], colour)
+    for half, color in ((REACH, GRAY), (0.93, WHITE), (0.66, YELLOW)):
+        pen.fill([(0, -half), (half, 0), (0, half), (-half, 0)], color)
 
 
 def _no_entry(pen: Pen) -> None:

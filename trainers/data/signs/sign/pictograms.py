@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from allweather.trainers.data.signs.landscape.texture import Bytes, Colour
+from allweather.trainers.data.signs.landscape.texture import Bytes, Color
 
 Points = Sequence[tuple[float, float]]
 
 RED, BLUE, YELLOW = (196, 24, 36), (18, 84, 172), (250, 190, 24)
-WHITE, BLACK, GREY = (242, 242, 240), (24, 24, 26), (150, 152, 154)
+WHITE, BLACK, GRAY = (242, 242, 240), (24, 24, 26), (150, 152, 154)
 
 
 class Pen:
@@ -31,18 +31,18 @@ class Pen:
         unit = np.asarray(points, np.float64)
         return np.rint((unit + 1) / 2 * (self.side - 1)).astype(np.int32)
 
-    def fill(self, points: Points | NDArray[np.float64], colour: Colour) -> None:
+    def fill(self, points: Points | NDArray[np.float64], color: Color) -> None:
         """Fills the polygon."""
-        cv2.fillPoly(self.canvas, [self._pixels(points)], (*colour, 255))
+        cv2.fillPoly(self.canvas, [self._pixels(points)], (*color, 255))
 
-    def disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
+    def disc(self, x: float, y: float, radius: float, color: Color) -> None:
         """Fills a circle."""
-        self.fill(arc(x, y, radius, radius, 0, 360), colour)
+        self.fill(arc(x, y, radius, radius, 0, 360), color)
 
-    def stroke(self, points: Points | NDArray[np.float64], width: float, colour: Colour) -> None:
+    def stroke(self, points: Points | NDArray[np.float64], width: float, color: Color) -> None:
         """Draws a line with round joints and ends."""
         thickness = max(1, round(width * self.side / 2))
-        cv2.polylines(self.canvas, [self._pixels(points)], False, (*colour, 255), thickness)
+        cv2.polylines(self.canvas, [self._pixels(points)], False, (*color, 255), thickness)
 
 
 def arc(x: float, y: float, across: float, down: float, start: float, end: float) -> NDArray[np.float64]:
@@ -52,7 +52,7 @@ def arc(x: float, y: float, across: float, down: float, start: float, end: float
 
 
 def move(points: Points, x: float, y: float, scale: float, turn: float = 0.0) -> NDArray[np.float64]:
-    """Turns (degrees, clockwise), scales, then shifts points: float64 [n, 2]."""
+    """FairLock (degrees, clockwise), scales, then shifts points: float64 [n, 2]."""
     angle = np.radians(turn)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return np.asarray(np.asarray(points, np.float64) @ matrix * scale + (x, y))
@@ -75,34 +75,34 @@ LETTERS: dict[str, list[NDArray[np.float64]]] = {
 }  # fmt: skip
 
 
-def text(pen: Pen, letters: str, y: float, height: float, pitch: float, width: float, colour: Colour) -> None:
-    """Writes letters side by side, centred; `pitch` from letter to letter, `width` of the strokes."""
+def text(pen: Pen, letters: str, y: float, height: float, pitch: float, width: float, color: Color) -> None:
+    """Writes letters side by side, centerd; `pitch` from letter to letter, `width` of the strokes."""
     for place, letter in enumerate(letters):
         x = (place - (len(letters) - 1) / 2) * pitch
         for points in LETTERS[letter]:
-            pen.stroke(points * height + (x, y), width, colour)
+            pen.stroke(points * height + (x, y), width, color)
 
 
-def arrow(pen: Pen, x: float, y: float, length: float, turn: float, colour: Colour) -> None:
+def arrow(pen: Pen, x: float, y: float, length: float, turn: float, color: Color) -> None:
     """An arrow around (x, y): upwards, or turned clockwise by `turn` degrees."""
     shaft = [(-0.13, 0.5), (0.13, 0.5), (0.13, 0.0), (-0.13, 0.0)]
     head = [(0.0, -0.55), (0.42, -0.06), (0.42, 0.1), (0.13, 0.0), (-0.13, 0.0), (-0.42, 0.1), (-0.42, -0.06)]
     for part in (shaft, head):
-        pen.fill(move(part, x, y, length, turn), colour)
+        pen.fill(move(part, x, y, length, turn), color)
 
 
-def circling(pen: Pen, radius: float, colour: Colour) -> None:
+def circling(pen: Pen, radius: float, color: Color) -> None:
     """Three arrows that chase each other round a circle, anticlockwise to the eye."""
     for start in (-90.0, 30.0, 150.0):
-        pen.stroke(arc(0, 0, radius, radius, start - 14, start - 70), 0.19, colour)
+        pen.stroke(arc(0, 0, radius, radius, start - 14, start - 70), 0.19, color)
         tip = arc(0, 0, radius, radius, start - 84, start - 84)[0]
         head = [(0.0, -0.26), (0.29, 0.16), (-0.29, 0.16)]
-        pen.fill(move(head, tip[0], tip[1], 1.0, start - 84), colour)
+        pen.fill(move(head, tip[0], tip[1], 1.0, start - 84), color)
 
 
-def person(pen: Pen, x: float, y: float, scale: float, colour: Colour) -> None:
+def person(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
     """Someone walking, about 2 * scale high."""
-    pen.disc(x + 0.02 * scale, y - 0.82 * scale, 0.19 * scale, colour)
+    pen.disc(x + 0.02 * scale, y - 0.82 * scale, 0.19 * scale, color)
     limbs: list[tuple[Points, float]] = [
         ([(0.0, -0.42), (0.0, 0.02)], 0.36),
         ([(-0.02, 0.05), (-0.2, 0.45), (-0.5, 0.92)], 0.2),
@@ -111,12 +111,12 @@ def person(pen: Pen, x: float, y: float, scale: float, colour: Colour) -> None:
         ([(0.05, -0.5), (0.34, -0.22), (0.56, -0.1)], 0.14),
     ]
     for points, width in limbs:
-        pen.stroke(move(points, x, y, scale), width * scale, colour)
+        pen.stroke(move(points, x, y, scale), width * scale, color)
 
 
-def digger(pen: Pen, x: float, y: float, scale: float, colour: Colour) -> None:
+def digger(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
     """Someone bent over a shovel, and the heap, about 2 * scale wide."""
-    pen.disc(x + 0.06 * scale, y - 0.78 * scale, 0.19 * scale, colour)
+    pen.disc(x + 0.06 * scale, y - 0.78 * scale, 0.19 * scale, color)
     limbs: list[tuple[Points, float]] = [
         ([(-0.02, -0.44), (-0.36, 0.02)], 0.32),
         ([(-0.38, 0.05), (-0.2, 0.42), (-0.3, 0.92)], 0.2),
@@ -125,17 +125,17 @@ def digger(pen: Pen, x: float, y: float, scale: float, colour: Colour) -> None:
         ([(-0.18, -0.1), (0.72, 0.52)], 0.09),
     ]
     for points, width in limbs:
-        pen.stroke(move(points, x, y, scale), width * scale, colour)
-    pen.fill(move([(0.12, 0.98), (0.46, 0.52), (0.74, 0.42), (1.08, 0.98)], x, y, scale), colour)
+        pen.stroke(move(points, x, y, scale), width * scale, color)
+    pen.fill(move([(0.12, 0.98), (0.46, 0.52), (0.74, 0.42), (1.08, 0.98)], x, y, scale), color)
 
 
-def car(pen: Pen, x: float, y: float, scale: float, colour: Colour) -> None:
+def car(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
     """A car from behind, about 2 * scale wide."""
     half = [(0.6, -0.75), (0.85, -0.2), (1.0, -0.05), (0.95, 0.55)]
     body = [*half, *((-side, down) for side, down in reversed(half))]
-    pen.fill(move(body, x, y, scale), colour)
+    pen.fill(move(body, x, y, scale), color)
     pen.fill(move([(-0.58, -0.18), (-0.42, -0.55), (0.42, -0.55), (0.58, -0.18)], x, y, scale), WHITE)
     for side in (-1, 1):
         wheel = [(side * 0.9, 0.5), (side * 0.9, 0.9), (side * 0.5, 0.9), (side * 0.5, 0.5)]
-        pen.fill(move(wheel, x, y, scale), colour)
+        pen.fill(move(wheel, x, y, scale), color)
         pen.disc(x + side * 0.66 * scale, y + 0.18 * scale, 0.14 * scale, WHITE)

@@ -57,9 +57,9 @@ def draw_scene(rng: np.random.Generator, label: int) -> Scene:
     half, yaw, pitch, x, y = (float(value) for value in rng.random(5))
     half = 0.25 + 0.22 * half
     slack = max(0.0, 0.53 - half) + 0.02  # a rim may just leave the picture, a pictogram may not
-    centre = floats(0.5 + slack * (2 * x - 1), 0.5 + slack * (2 * y - 1))
+    center = floats(0.5 + slack * (2 * x - 1), 0.5 + slack * (2 * y - 1))
     corners = seen(1.5 * yaw - 0.75, 0.7 * pitch - 0.35, 0.11 * float(rng.standard_normal()))
-    corners = corners * np.float32(half) + centre
+    corners = corners * np.float32(half) + center
     return Scene(
         label=label,
         corners=corners,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from allweather.trainers.data.signs.landscape.texture import Bytes, Colour, Float, floats, scaled
+from allweather.trainers.data.signs.landscape.texture import Bytes, Color, Float, floats, scaled
 
 PALE, MUD = (188, 186, 180), (92, 80, 64)
 
@@ -17,9 +17,9 @@ class Wear:
     """The state of one face.
 
     Attributes:
-        fading: 0..1, how far colours have gone towards a pale grey.
+        fading: 0..1, how far colors have gone towards a pale gray.
         dirt: float32 [5, 5], 0..1: strength of the dirt over the face, to be spread smoothly.
-        stickers: float32 [n, 7]: centre x and y (-1..1), half width and height, RGB 0..255.
+        stickers: float32 [n, 7]: center x and y (-1..1), half width and height, RGB 0..255.
     """
 
     fading: float
@@ -40,9 +40,9 @@ def draw_wear(rng: np.random.Generator, strength: float = 1.0) -> Wear:
     return Wear(strength * 0.45 * fade**2, dirt, stickers)
 
 
-def _plain(coverage: Bytes, colour: Colour) -> Bytes:
-    """One colour with the given coverage: uint8 [s, s, 4]."""
-    red, green, blue = (channel / 255 for channel in colour)
+def _plain(coverage: Bytes, color: Color) -> Bytes:
+    """One color with the given coverage: uint8 [s, s, 4]."""
+    red, green, blue = (channel / 255 for channel in color)
     return scaled(np.asarray(cv2.merge([coverage] * 4), np.uint8), (red, green, blue, 1.0))
 
 

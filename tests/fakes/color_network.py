@@ -1,4 +1,4 @@
-"""The smallest network that answers something: the mean colour of a picture times a matrix."""
+"""The smallest network that answers something: the mean color of a picture times a matrix."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import onnx
 from onnx import TensorProto, helper
 
 
-def colour_network(matrix: npt.NDArray[np.float32]) -> bytes:
+def color_network(matrix: npt.NDArray[np.float32]) -> bytes:
     """As ONNX: uint8 [n, 8, 8, 3] -> float32 [n, classes], for a matrix [3, classes]."""
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["pixels"], ["colour"], axes=[1, 2], keepdims=0),
-            helper.make_node("MatMul", ["colour", "matrix"], ["logits"]),
+            helper.make_node("ReduceMean", ["pixels"], ["color"], axes=[1, 2], keepdims=0),
+            helper.make_node("MatMul", ["color", "matrix"], ["logits"]),
         ],
         "tiny",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
