@@ -20,7 +20,7 @@ from allweather.exporters.openvino.quantize import quantize_openvino, quantize_w
 from allweather.exporters.parity import MAX_ACCURACY_DROP, check_parity, tolerance
 from allweather.runtimes.bundle.bundle import npy_bytes
 from allweather.runtimes.bundle.manifest import EngineName, Model, Precision, Rejected
-from allweather.runtimes.engines.engine_onnx import OnnxEngine
+from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.registry import CompiledModel, Engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image

@@ -22,7 +22,7 @@ from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.openvino.convert import read_onnx, serialize
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines import engine_onnx, engine_openvino
-from allweather.runtimes.engines.engine_onnx import OnnxEngine
+from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.registry import CompiledModel, Engine, infer_all
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image

@@ -25,7 +25,7 @@ import numpy as np
 from stream_camera import free_port, serving
 
 from allweather.runtimes.cameras.open import camera_from, open_camera
-from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.watchdog import WatchdogEngine
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.loop.loop import run

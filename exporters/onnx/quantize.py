@@ -9,7 +9,7 @@ import onnxruntime
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.onnx.qdq_placement import Placement, insert, place
-from allweather.runtimes.engines.engine_onnx import SEVERITY_ERROR
+from allweather.runtimes.engines.onnx import SEVERITY_ERROR
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.types import Floats, Image
 

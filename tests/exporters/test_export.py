@@ -17,7 +17,7 @@ from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.parity import ModelOutputs, check_parity
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Manifest, Precision
-from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.registry import infer_all, open_engine
 from allweather.runtimes.errors import DataError, EngineError, ParityError, UsageError
 from allweather.runtimes.preprocess import InputSpec

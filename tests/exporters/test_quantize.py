@@ -16,7 +16,7 @@ from allweather.exporters.openvino.convert import read_onnx, serialize
 from allweather.exporters.openvino.quantize import quantize_with_accuracy
 from allweather.runtimes.bundle.manifest import Calibration
 from allweather.runtimes.engines import engine_openvino
-from allweather.runtimes.engines.engine_onnx import OnnxEngine
+from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.registry import CompiledModel, infer_all
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.preprocess import InputSpec

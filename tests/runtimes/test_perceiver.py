@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import BundleError, EngineError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import LossPredictor, Perceiver

@@ -12,7 +12,7 @@ import pytest
 
 from allweather.runtimes.cameras.open import Camera, LiveCamera, camera_from
 from allweather.runtimes.engines import watchdog as guard
-from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.watchdog import WatchdogEngine
 from allweather.runtimes.errors import EngineError, NoAnswerError, StalledError
 from allweather.runtimes.loop.loop import FAILURES_MOST, run

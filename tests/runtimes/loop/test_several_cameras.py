@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from allweather.runtimes.cameras.open import StoredCamera
-from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.loop.several_cameras import CameraLoop, run_cameras
 from allweather.runtimes.loop.stats import LoopStats

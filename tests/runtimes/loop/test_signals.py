@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allweather.runtimes.cameras.open import camera_from
-from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.signals import Interrupts
 from allweather.runtimes.perceiver import Perceiver

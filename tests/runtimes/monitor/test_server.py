@@ -19,7 +19,7 @@ import pytest
 
 from allweather.runtimes.cameras.live import LiveCamera
 from allweather.runtimes.cameras.open import camera_from
-from allweather.runtimes.engines.engine_fake import FakeEngine
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import CameraError, OutputError, UsageError
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopStats
