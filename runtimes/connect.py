@@ -14,7 +14,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Role
 from allweather.runtimes.engines.registry import Engine
 from allweather.runtimes.engines.remote import RemoteEngine
-from allweather.runtimes.errors import NoAnswerError, ParityError
+from allweather.runtimes.errors import EngineTimeoutError, ParityError
 from allweather.runtimes.load import budget_of, policy_of
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
@@ -119,7 +119,7 @@ class RemotePerceiver(Perceiver):
         """See `Perceiver.decide`.
 
         Raises:
-            NoAnswerError: the server has not answered within the budget.
+            EngineTimeoutError: the server has not answered within the budget.
             EngineError: the server failed.
             UsageError: the image is not uint8 [H, W, 3].
         """
@@ -149,7 +149,7 @@ class LatencyTrackingEngine:
         began, count = time.monotonic(), len(images)
         try:
             return self._engine.infer(images)
-        except NoAnswerError:
+        except EngineTimeoutError:
             # no less than was thought: it may have been asked with little time left
             self._costs.add(count, max(time.monotonic() - began, self._costs.seconds(count)))
             raise

@@ -8,7 +8,7 @@ AllweatherError
 |-- BundleError       a bundle is damaged, hostile, or of another schema
 |-- EngineError       an engine is missing, or refuses a model
 |   |-- ParityError   an engine answers differently from what the bundle promises
-|   |-- NoAnswerError an engine over the network has not answered in time
+|   |-- EngineTimeoutError an engine over the network has not answered in time
 |   `-- NotBuiltError an engine has to be built on this device first
 |-- CameraError       a source cannot be opened or read
 |-- StalledError      a camera or engine hangs, and was started anew in vain (command line: exit 75)
@@ -57,7 +57,7 @@ class ParityError(EngineError):
     """An engine answers the golden frames differently from what the bundle promises."""
 
 
-class NoAnswerError(EngineError):
+class EngineTimeoutError(EngineError):
     """An engine over the network has not answered within the time that was left."""
 
 

@@ -11,7 +11,7 @@ import sys
 
 import cv2
 
-from allweather import AllweatherError, NoAnswerError, connect
+from allweather import AllweatherError, EngineTimeoutError, connect
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("bundle")
@@ -27,7 +27,7 @@ try:
                 sys.exit(f"error: {picture} is no picture that OpenCV can read")
             try:
                 decision = perceiver(image, bgr=True)
-            except NoAnswerError as error:
+            except EngineTimeoutError as error:
                 print(f"{picture}  no answer within the budget ({error})")
                 continue
             looks = f"{len(decision.views)} of {decision.planned_views} looks ({decision.reason})"

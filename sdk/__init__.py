@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.cameras.open import open_camera as open_camera
     from allweather.runtimes.connect import connect as connect
     from allweather.runtimes.errors import AllweatherError as AllweatherError
-    from allweather.runtimes.errors import NoAnswerError as NoAnswerError
+    from allweather.runtimes.errors import EngineTimeoutError as EngineTimeoutError
     from allweather.runtimes.load import load as load
     from allweather.runtimes.loop.watch import watch as watch
     from allweather.runtimes.perceiver import Perceiver as Perceiver
@@ -36,7 +36,7 @@ _HOME = {
     "Decision": "allweather.runtimes.types",
     "Frame": "allweather.runtimes.types",
     "InputSpec": "allweather.runtimes.preprocess",
-    "NoAnswerError": "allweather.runtimes.errors",
+    "EngineTimeoutError": "allweather.runtimes.errors",
     "Perceiver": "allweather.runtimes.perceiver",
     "Region": "allweather.runtimes.preprocess",
     "connect": "allweather.runtimes.connect",

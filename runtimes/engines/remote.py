@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allweather.runtimes.engines import kserve
-from allweather.runtimes.errors import EngineError, NoAnswerError, UsageError, first_line
+from allweather.runtimes.errors import EngineError, EngineTimeoutError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 
@@ -35,7 +35,7 @@ class RemoteEngine:
     Raises:
         UsageError: the address is none.
         EngineError: there is no server, or it has no such model.
-        NoAnswerError: the server does not say so in time.
+        EngineTimeoutError: the server does not say so in time.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RemoteEngine:
 
         Raises:
             EngineError: the server refuses, answers something else, or is gone.
-            NoAnswerError: it has not answered in time.
+            EngineTimeoutError: it has not answered in time.
         """
         headers, body = kserve.question(self._signature, images)
         most = kserve.largest_answer(len(images), self._signature.outputs)
@@ -100,7 +100,7 @@ class RemoteEngine:
                 whole = response.isclosed()
         except TimeoutError as error:
             self.close()
-            raise NoAnswerError(f"{self._where}: no answer within {1000 * max(allowed, 0):.0f} ms") from error
+            raise EngineTimeoutError(f"{self._where}: no answer within {1000 * max(allowed, 0):.0f} ms") from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise EngineError(

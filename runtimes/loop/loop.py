@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol
 
 from allweather.runtimes.cameras.base import Camera
-from allweather.runtimes.errors import EngineError, NoAnswerError, OutputError, UsageError
+from allweather.runtimes.errors import EngineError, EngineTimeoutError, OutputError, UsageError
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Ended, Sink
@@ -108,7 +108,7 @@ def watch(
                     decision = decider.decide(seen, 0 if expected is None else frame.index - expected)
                 except EngineError as error:
                     failures += 1
-                    away = isinstance(error, NoAnswerError) and camera.live  # a server comes back; a film does not wait
+                    away = isinstance(error, EngineTimeoutError) and camera.live  # a server comes back; a film does not wait
                     if failures >= FAILURES_MOST and not away:
                         raise
                     if failures <= FAILURES_MOST:

@@ -15,7 +15,7 @@ from allweather.exporters.serving.repository import write_repository
 from allweather.runtimes import load as loading
 from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.connect import connect
-from allweather.runtimes.errors import EngineError, NoAnswerError, ParityError, UsageError
+from allweather.runtimes.errors import EngineError, EngineTimeoutError, ParityError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_stalled_server_is_given_up_in_time_and_asked_for_less_until_it_is_bac
         server.mischief.delay = 3
         for _ in range(4):
             began = time.monotonic()
-            with pytest.raises(NoAnswerError, match=r"no answer within [34]\d\d ms"):
+            with pytest.raises(EngineTimeoutError, match=r"no answer within [34]\d\d ms"):
                 perceiver(frames[0])
             assert time.monotonic() - began < 1.2
         server.mischief.delay = 0

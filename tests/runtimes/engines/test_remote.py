@@ -20,7 +20,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines import kserve
 from allweather.runtimes.engines.registry import Engine, open_engine
 from allweather.runtimes.engines.remote import RemoteEngine
-from allweather.runtimes.errors import EngineError, NoAnswerError, UsageError
+from allweather.runtimes.errors import EngineError, EngineTimeoutError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
 
@@ -97,7 +97,7 @@ def test_a_call_ends_in_time_and_the_next_one_is_as_good_as_new(
     for name, value in mischief.items():
         setattr(server.mischief, name, value)
     began = time.monotonic()
-    with pytest.raises(NoAnswerError, match=r"127.0.0.1:\d+ classifier: no answer within 150 ms$"):
+    with pytest.raises(EngineTimeoutError, match=r"127.0.0.1:\d+ classifier: no answer within 150 ms$"):
         there.run(pictures(1))
     assert time.monotonic() - began < 1
     server.mischief.delay = server.mischief.drip = 0
@@ -107,7 +107,7 @@ def test_a_call_ends_in_time_and_the_next_one_is_as_good_as_new(
 
 def test_without_time_left_nothing_is_asked(there: RemoteEngine, server: Any) -> None:
     there._left = lambda: -0.5
-    with pytest.raises(NoAnswerError, match="no answer within 0 ms"):
+    with pytest.raises(EngineTimeoutError, match="no answer within 0 ms"):
         there.run(pictures(1))
     assert server.mischief.batches == []
 
@@ -143,7 +143,7 @@ def test_a_listener_that_never_answers_is_given_up_in_time() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         began = time.monotonic()
-        with pytest.raises(NoAnswerError, match="no answer within 200 ms"):
+        with pytest.raises(EngineTimeoutError, match="no answer within 200 ms"):
             RemoteEngine(f"http://127.0.0.1:{silent.getsockname()[1]}", "classifier", SPEC, 10, seconds=0.2)
         assert time.monotonic() - began < 1
 

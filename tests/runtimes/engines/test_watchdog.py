@@ -14,7 +14,7 @@ from allweather.runtimes.cameras.open import Camera, LiveCamera, camera_from
 from allweather.runtimes.engines import watchdog as guard
 from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.watchdog import WatchdogEngine
-from allweather.runtimes.errors import EngineError, NoAnswerError, StalledError
+from allweather.runtimes.errors import EngineError, EngineTimeoutError, StalledError
 from allweather.runtimes.loop.loop import FAILURES_MOST, run
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
@@ -151,7 +151,7 @@ def test_a_server_that_is_away_is_waited_for_by_a_live_camera(live: bool) -> Non
         def infer(self, images: Image) -> Floats:
             self.calls += 1
             if self.calls <= 2 * FAILURES_MOST:
-                raise NoAnswerError("no answer within 33 ms")
+                raise EngineTimeoutError("no answer within 33 ms")
             return super().run(images)
 
     class Ticking:
@@ -172,5 +172,5 @@ def test_a_server_that_is_away_is_waited_for_by_a_live_camera(live: bool) -> Non
         if live:
             assert run(camera, eyes, [], limit=1).drops.engine == 2 * FAILURES_MOST
         else:
-            with pytest.raises(NoAnswerError):
+            with pytest.raises(EngineTimeoutError):
                 run(camera, eyes, [])
