@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from allweather.evaluation.model import EvaluatedModel
-from allweather.runtimes.system.device import this_device
+from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import ROWS, augment, kinds
 from allweather.trainers.data.batches import as_image, to_float
@@ -23,28 +23,16 @@ class AugmentedEvaluation:
     """A classifier measured on augmented pictures.
 
     Attributes:
-        model: the checkpoint or bundle.
-        backend: what ran it, such as "torch fp32".
-        data: name of the data set.
-        images: test pictures in each row.
+        provenance: What was evaluated, on which data and machine.
         parameters: of the seven augmentations.
         accuracies: "clean", the seven and the two combinations, 0..1.
         average: over the ten.
-        history: of a checkpoint's training, one row an epoch.
-        notes: what a reader should know.
-        machine: where it ran.
     """
 
-    model: str
-    backend: str
-    data: str
-    images: int
+    provenance: Provenance
     parameters: Mapping[str, float]
     accuracies: Mapping[str, float]
     average: float
-    history: tuple[Mapping[str, float], ...]
-    notes: tuple[str, ...]
-    machine: str
 
 
 def evaluate_augmented(
@@ -80,16 +68,10 @@ def evaluate_augmented(
         accuracies[row] = right / len(dataset.test)
     watch(len(rows), len(rows))
     return AugmentedEvaluation(
-        model=str(target.path),
-        backend=target.backend,
-        data=dataset.name,
-        images=len(dataset.test),
+        provenance=Provenance.of(target, dataset),
         parameters=dict(parameters),
         accuracies=accuracies,
         average=sum(accuracies.values()) / len(accuracies),
-        history=target.history,
-        notes=dataset.notes,
-        machine=this_device().line(),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from allweather.evaluation.metrics import calibration_error, compute_metrics, reliability_bins
 from allweather.evaluation.model import EvaluatedModel, open_model
-from allweather.runtimes.system.device import this_device
+from allweather.evaluation.provenance import Provenance
 from allweather.trainers.data.dataset import Dataset
 
 
@@ -21,12 +20,8 @@ class Evaluation:
     """A classifier measured on test pictures.
 
     Attributes:
-        model: the checkpoint or bundle.
-        backend: what ran it, such as "torch fp32" or "openvino int8".
-        data: name of the data set.
+        provenance: What was evaluated, on which data and machine.
         classes: names, in the order of `confusion`.
-        notes: how its splits were made.
-        images: number of test pictures.
         accuracy: share of pictures put into their class, 0..1.
         calibration_error: expected calibration error over 15 bins of confidence, 0..1.
         brier: mean squared distance of the probabilities from the truth, 0..2.
@@ -35,16 +30,10 @@ class Evaluation:
         class_accuracy: share of the pictures of each class that are put into it.
         confusion: [true class][answered class] numbers of pictures.
         reliability: for each bin of confidence (pictures, mean confidence, accuracy).
-        machine: where it ran.
-        history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
     """
 
-    model: str
-    backend: str
-    data: str
+    provenance: Provenance
     classes: tuple[str, ...]
-    notes: tuple[str, ...]
-    images: int
     accuracy: float
     calibration_error: float
     brier: float
@@ -53,8 +42,6 @@ class Evaluation:
     class_accuracy: dict[str, float]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[tuple[int, float, float], ...]
-    machine: str
-    history: tuple[Mapping[str, float], ...] = ()
 
 
 def evaluate_file(
@@ -89,12 +76,8 @@ def evaluate(target: EvaluatedModel, dataset: Dataset) -> Evaluation:
     scores = compute_metrics(answers, labels)
     bins = reliability_bins(scores.confidence, scores.right)
     return Evaluation(
-        model=str(target.path),
-        backend=target.backend,
-        data=dataset.name,
+        provenance=Provenance.of(target, dataset),
         classes=dataset.classes,
-        notes=dataset.notes,
-        images=len(labels),
         accuracy=float(np.trace(confusion) / len(labels)),
         calibration_error=calibration_error(bins),
         brier=float(scores.brier.mean()),
@@ -105,8 +88,6 @@ def evaluate(target: EvaluatedModel, dataset: Dataset) -> Evaluation:
         },
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         reliability=bins,
-        machine=this_device().line(),
-        history=target.history,
     )
 
 

@@ -25,9 +25,9 @@ from allweather.evaluation.metrics import (
     reliability_bins,
 )
 from allweather.evaluation.model import EvaluatedModel
+from allweather.evaluation.provenance import Provenance
 from allweather.evaluation.robustness import Cell, Mean, Mistake, Robustness
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -82,12 +82,14 @@ def evaluate_corrupted(
     cells = _cells([("clean", 0)], [clean]) + _cells(keys, scores)
     common, extra = (_mean(group, keys, scores) for group in (COMMON, EXTRA))
     result = Robustness(
-        model=str(target.path),
-        backend=target.backend,
-        data=dataset.name,
+        provenance=Provenance.of(
+            target,
+            dataset,
+            images=len(corrupted.labels),
+            notes=_notes(dataset, corrupted, common, baseline),
+        ),
         corrupted=corrupted.source,
         classes=target.classes,
-        images=len(corrupted.labels),
         clean=cells[0],
         cells=cells[1:],
         common=common,
@@ -98,9 +100,7 @@ def evaluate_corrupted(
             np.concatenate([each.confidence for each in scores]), np.concatenate([each.right for each in scores])
         ),
         mistakes=_mistakes(keys, scores, corrupted.labels, target.classes),
-        notes=_notes(dataset, corrupted, common, baseline),
         seconds=time.perf_counter() - began,
-        machine=this_device().line(),
     )
     if baseline and common and not common.missing:
         errors = result.errors()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.runtimes.engines.registry import infer_all, open_engine
+from allweather.runtimes.engines.open import infer_all, open_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.load import open_loss_predictor
 from allweather.runtimes.preprocess import InputSpec

@@ -12,7 +12,7 @@ import numpy as np
 from allweather.evaluation.metrics import intervals
 from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policy_outcomes import CENTER, ORACLE, Outcome, outcomes, relative_costs
-from allweather.runtimes.system.device import this_device
+from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -93,30 +93,20 @@ class PolicyEvaluation:
     """A target measured with several policies; one look and the best single view are always among them.
 
     Attributes:
-        model: the checkpoint or bundle.
-        backend: what ran it.
-        data: name of the clean data set.
+        provenance: What was evaluated, on which data and machine.
         corrupted: where the corrupted pictures are from; "none" without.
-        images: pictures in each corrupted cell, or clean ones.
         scores: one a policy.
         correlation: mean rank correlation of predicted and true losses: clean, common, extra; None without a predictor.
         turned: frames of the last policy that ranks views.
-        notes: what a reader should know.
         seconds: it took.
-        machine: where it ran.
     """
 
-    model: str
-    backend: str
-    data: str
+    provenance: Provenance
     corrupted: str
-    images: int
     scores: tuple[PolicyResult, ...]
     correlation: dict[str, float | None]
     turned: tuple[ChangedPrediction, ...]
-    notes: tuple[str, ...]
     seconds: float
-    machine: str
 
 
 def evaluate_policies(
@@ -146,20 +136,15 @@ def evaluate_policies(
     ]
     turned = _turned(policies, cells, dataset, corrupted)
     result = PolicyEvaluation(
-        model=str(target.path),
-        backend=target.backend,
-        data=dataset.name,
+        provenance=Provenance.of(target, dataset, images=cells[-1].right.shape[1]),
         corrupted=corrupted.source if corrupted else "none",
-        images=cells[-1].right.shape[1],
         scores=tuple(scores),
         correlation={
             name: _mean([float(cell.alike.mean()) for cell in cells if cell.corruption in group])
             for name, group in GROUPS.items()
         },
         turned=turned,
-        notes=dataset.notes,
         seconds=time.perf_counter() - began,
-        machine=this_device().line(),
     )
     return result, [_picture(each, dataset, corrupted) for each in turned]
 

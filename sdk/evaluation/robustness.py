@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allweather.evaluation.provenance import Provenance
+
 
 @dataclass(frozen=True)
 class CellMetrics:
@@ -64,12 +66,9 @@ class Robustness:
     """A classifier measured on a corrupted set.
 
     Attributes:
-        model: the checkpoint or bundle.
-        backend: what ran it, such as "torch fp32".
-        data: name of the clean data set.
+        provenance: What was evaluated, on which data and machine.
         corrupted: where the corrupted pictures are from.
         classes: names.
-        images: pictures in each cell.
         clean: on all clean test pictures.
         cells: in the order of the corruptions, severity 1 first.
         common: over the 15 common corruptions; None if the set has none of them.
@@ -78,17 +77,12 @@ class Robustness:
         baseline: its name; None without one.
         reliability: for each bin of confidence (pictures, mean confidence, accuracy), over all cells.
         mistakes: one a corruption.
-        notes: what a reader should know.
         seconds: it took.
-        machine: where it ran.
     """
 
-    model: str
-    backend: str
-    data: str
+    provenance: Provenance
     corrupted: str
     classes: tuple[str, ...]
-    images: int
     clean: Cell
     cells: tuple[Cell, ...]
     common: Mean | None
@@ -97,9 +91,7 @@ class Robustness:
     baseline: str | None
     reliability: tuple[tuple[int, float, float], ...]
     mistakes: tuple[Mistake, ...]
-    notes: tuple[str, ...]
     seconds: float
-    machine: str
 
     def by_severity(self) -> dict[str, list[float]]:
         """Error at severity 1 to 5 of each corruption, 0..1."""

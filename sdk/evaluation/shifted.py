@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from allweather.evaluation.model import EvaluatedModel
+from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.augmentations.variants import grayscale, jittered
 from allweather.trainers.data.batches import as_image, gather, to_float
@@ -34,27 +34,17 @@ class ShiftRobustness:
     """A classifier measured on the four test sets.
 
     Attributes:
-        model: the checkpoint or bundle.
-        backend: what ran it, such as "torch fp32".
-        data: name of the data set.
-        images: test pictures in each set.
+        provenance: What was evaluated, on which data and machine.
         accuracies: of each set, 0..1.
         divergences: of each two sets: mean symmetric KL divergence of the answers to a picture, in nats (eq. 1).
         distances: likewise the mean Euclidean distance of the features, over their mean length; empty for a bundle,
             which does not tell them.
-        notes: what a reader should know.
-        machine: where it ran.
     """
 
-    model: str
-    backend: str
-    data: str
-    images: int
+    provenance: Provenance
     accuracies: Mapping[str, float]
     divergences: Mapping[str, float]
     distances: Mapping[str, float]
-    notes: tuple[str, ...]
-    machine: str
 
 
 def frozen(split: Split, name: str) -> Image:
@@ -98,18 +88,13 @@ def evaluate_shifted(
     labels, pairs = dataset.test.labels.numpy(), list(combinations(SETS, 2))
     length = float(np.mean([np.linalg.norm(each, axis=1).mean() for each in features.values()])) if features else 1.0
     return ShiftRobustness(
-        model=str(target.path),
-        backend=target.backend,
-        data=dataset.name,
-        images=len(labels),
+        provenance=Provenance.of(target, dataset),
         accuracies={name: float((answers[name].argmax(1) == labels).mean()) for name in SETS},
         divergences={f"{a}, {b}": _divergence(answers[a], answers[b]) for a, b in pairs},
         distances={
             f"{a}, {b}": float(np.linalg.norm(features[a] - features[b], axis=1).mean()) / max(length, TINY)
             for a, b in (pairs if features else [])
         },
-        notes=dataset.notes,
-        machine=this_device().line(),
     )
 
 

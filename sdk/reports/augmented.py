@@ -29,7 +29,7 @@ def write_augmented(results: Sequence[AugmentedEvaluation], shown: Mapping[str, 
     """
     accuracies, strengths = accuracy_table(results), strength_table(results[0].parameters)
     sections = [
-        Section("Accuracy, %", "; ".join(results[0].notes), accuracies),
+        Section("Accuracy, %", "; ".join(results[0].provenance.notes), accuracies),
         Section("What it looks like", picture="augmentations.png"),
         Section("Strengths", "Combined+ and Combined- take those of their parts.", strengths),
     ]
@@ -38,26 +38,21 @@ def write_augmented(results: Sequence[AugmentedEvaluation], shown: Mapping[str, 
         "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
     }
     for number, result in enumerate(results, 1):
-        if result.history and ROWS[0] in result.history[0]:
+        if result.provenance.history and ROWS[0] in result.provenance.history[0]:
             name = f"finetuning-{number}.png"
-            files[name] = pictures.finetuning(result.history, ROWS)
-            sections.append(Section(f"{title(result)}: validation accuracy while it was finetuned", picture=name))
-    heading = f"Augmented pictures of {results[0].data}"
-    lead = f"{results[0].images} test pictures a row; {results[0].machine}"
+            files[name] = pictures.finetuning(result.provenance.history, ROWS)
+            sections.append(Section(f"{result.provenance.title}: validation accuracy in finetuning", picture=name))
+    heading = f"Augmented pictures of {results[0].provenance.data}"
+    lead = f"{results[0].provenance.images} test pictures a row; {results[0].provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
     lines = [f"# {heading}", "", lead, "", *markdown(accuracies), "", *markdown(strengths), ""]
     files["report.md"] = "\n".join([*lines, "![Augmentations](augmentations.png)", ""])
     write(folder, files)
 
 
-def title(result: AugmentedEvaluation) -> str:
-    """A target in few words."""
-    return f"{Path(result.model).name} ({result.backend})"
-
-
 def accuracy_table(results: Sequence[AugmentedEvaluation]) -> list[Row]:
     """One column a target, one row as in table 3; the last line compares with the first target."""
-    rows: list[Row] = [("", *(title(result) for result in results))]
+    rows: list[Row] = [("", *(result.provenance.title for result in results))]
     for name in ("clean", *ROWS):
         rows.append((label(name), *(f"{100 * result.accuracies[name]:.2f}" for result in results)))
     rows.append(("average of the ten", *(f"{100 * result.average:.2f}" for result in results)))

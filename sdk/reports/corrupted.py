@@ -30,10 +30,10 @@ def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, 
         OutputError: the place cannot be written to.
     """
     names = [name for name in (*COMMON, *EXTRA) if name in results[0].errors()]
-    titles = [title(result) for result in results]
+    titles = [result.provenance.title for result in results]
     summary, errors = summary_table(results), error_table(results, names)
     sections = [
-        Section("Result", "; ".join(results[0].notes), summary),
+        Section("Result", "; ".join(results[0].provenance.notes), summary),
         Section("Error by corruption and severity, %", picture="errors.png"),
         Section("Error by corruption, mean over five severities, %", table=errors),
     ]
@@ -55,24 +55,19 @@ def write_robustness(results: Sequence[Robustness], seen: Sequence[Mapping[str, 
             files[mistakes] = pictures.gallery([images[each.corruption] for each in result.mistakes], captions)
             text = "The surest wrong answer to each corruption."
             sections.append(Section(f"{titles[number - 1]}: worst frames", text, picture=mistakes))
-    heading = f"Robustness on {results[0].data}"
-    lead = f"{results[0].images} pictures a cell, {results[0].corrupted}; {results[0].machine}"
+    heading = f"Robustness on {results[0].provenance.data}"
+    lead = f"{results[0].provenance.images} pictures a cell, {results[0].corrupted}; {results[0].provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    notes = [f"- {note}" for note in results[0].notes]
+    notes = [f"- {note}" for note in results[0].provenance.notes]
     picture = "![Error by corruption and severity](errors.png)\n"
     lines = [f"# {heading}", "", lead, "", *notes, "", *markdown(summary), "", *markdown(errors), "", picture]
     files["report.md"] = "\n".join(lines)
     write(folder, files)
 
 
-def title(result: Robustness) -> str:
-    """A target in few words."""
-    return f"{Path(result.model).name} ({result.backend})"
-
-
 def summary_table(results: Sequence[Robustness]) -> list[Row]:
     """One column a target: the means, with 95 % bootstrap intervals."""
-    rows: list[Row] = [("", *(title(result) for result in results))]
+    rows: list[Row] = [("", *(result.provenance.title for result in results))]
     rows.append(("clean error, %", *(_interval(each.clean.error, each.clean.low, each.clean.high) for each in results)))
     for label, means in (
         ("common 15", [each.common for each in results]),
@@ -103,7 +98,7 @@ def _measures(means: Sequence[Mean | None]) -> dict[str, list[str]]:
 def error_table(results: Sequence[Robustness], names: Sequence[str]) -> list[Row]:
     """One row a corruption, one column a target."""
     columns = [result.errors() for result in results]
-    head = ("corruption", *(title(result) for result in results))
+    head = ("corruption", *(result.provenance.title for result in results))
     return [head, *((name, *(f"{100 * column[name]:.2f}" for column in columns)) for name in names)]
 
 

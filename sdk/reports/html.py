@@ -86,32 +86,32 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         OutputError: the place cannot be written to.
     """
     facts = [
-        ("", evaluation.backend),
+        ("", evaluation.provenance.backend),
         ("accuracy", f"{evaluation.accuracy:.4f}"),
         ("expected calibration error", f"{evaluation.calibration_error:.4f}"),
         ("Brier score, 0 to 2", f"{evaluation.brier:.4f}"),
         ("log loss, nats", f"{evaluation.nll:.4f}"),
-        ("test pictures", str(evaluation.images)),
+        ("test pictures", str(evaluation.provenance.images)),
         ("pictures a second, in batches", f"{evaluation.images_per_second:.0f}"),
     ]
     worst = sorted(evaluation.class_accuracy.items(), key=lambda item: item[1])
     sections = [
-        Section("Result", "; ".join(evaluation.notes), facts),
+        Section("Result", "; ".join(evaluation.provenance.notes), facts),
         Section("What is taken for what", picture="confusion.png"),
         Section("Is it as sure as it is right?", picture="reliability.png"),
         Section("Classes, the hardest first", table=[("class", "accuracy"), *((k, f"{v:.3f}") for k, v in worst)]),
     ]
-    if evaluation.history:
+    if evaluation.provenance.history:
         sections.append(Section("How it was trained", picture="training.png"))
-    title = f"{Path(evaluation.model).name} on {evaluation.data}"
+    title = f"{Path(evaluation.provenance.model).name} on {evaluation.provenance.data}"
     files: dict[str, bytes | str] = {
         "confusion.png": pictures.confusion(
             evaluation.confusion, evaluation.classes, "Confusion, % of each true class"
         ),
         "reliability.png": pictures.reliability(evaluation.reliability, evaluation.calibration_error),
         "result.json": json.dumps(asdict(evaluation), indent=1),
-        "report.html": page(title, f"{evaluation.backend} on {evaluation.machine}", sections),
+        "report.html": page(title, f"{evaluation.provenance.backend} on {evaluation.provenance.machine}", sections),
     }
-    if evaluation.history:
-        files["training.png"] = pictures.training(evaluation.history)
+    if evaluation.provenance.history:
+        files["training.png"] = pictures.training(evaluation.provenance.history)
     write(folder, files)

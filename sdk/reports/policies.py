@@ -28,8 +28,9 @@ def write_policies(result: PolicyEvaluation, turned: Sequence[Image], folder: Pa
         OutputError: the place cannot be written to.
     """
     summary, errors = summary_table(result), error_table(result)
-    lead = f"{result.backend}; {result.images} pictures a cell, {result.corrupted}; {result.machine}"
-    sections = [Section("Result", "; ".join([*result.notes, *correlations(result)]), summary)]
+    origin = result.provenance
+    lead = f"{origin.backend}; {origin.images} images in each cell, {result.corrupted}; {origin.machine}"
+    sections = [Section("Result", "; ".join([*result.provenance.notes, *correlations(result)]), summary)]
     files: dict[str, bytes | str] = {"result.json": json.dumps(asdict(result), indent=1)}
     for score in result.scores:
         if score.policy.startswith(("top", "oracle")):
@@ -46,9 +47,9 @@ def write_policies(result: PolicyEvaluation, turned: Sequence[Image], folder: Pa
         sections.append(Section(f"Frames that {result.turned[0].policy} turned", text, picture="turned.png"))
     if len(errors) > 1:
         sections.append(Section("Error by corruption, mean over five severities, %", table=errors))
-    heading = f"Policies of {Path(result.model).name} on {result.data}"
+    heading = f"Policies of {Path(result.provenance.model).name} on {result.provenance.data}"
     files["report.html"] = page(heading, lead, sections)
-    notes = [f"- {note}" for note in (*result.notes, *correlations(result))]
+    notes = [f"- {note}" for note in (*result.provenance.notes, *correlations(result))]
     lines = [f"# {heading}", "", lead, "", *notes, "", *markdown(summary), "", *markdown(errors), ""]
     files["report.md"] = "\n".join(lines)
     write(folder, files)

@@ -34,7 +34,7 @@ def write_transfer(results: Sequence[ShiftRobustness], placed: Sequence[Floats |
         "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
     }
     sections = [
-        Section("Accuracy, %", "; ".join(results[0].notes), accuracy_table(results)),
+        Section("Accuracy, %", "; ".join(results[0].provenance.notes), accuracy_table(results)),
         Section(
             "How much answers and features vary",
             "Between two of the test sets, the mean over pictures: lower is steadier. Distances are relative to the "
@@ -42,25 +42,24 @@ def write_transfer(results: Sequence[ShiftRobustness], placed: Sequence[Floats |
             picture="variation.png",
         ),
     ]
-    known = [(title(result), points) for result, points in zip(results, placed, strict=True) if points is not None]
+    known = [
+        (result.provenance.title, points) for result, points in zip(results, placed, strict=True) if points is not None
+    ]
     if known:
         files["clusters.png"] = clustered(known)
         text = "16 variants each of 14 test pictures by their features (t-SNE); a color and shape is a picture."
         sections.append(Section("Variants of the same picture", text, picture="clusters.png"))
-    lead = f"{results[0].images} test pictures a set; {results[0].machine}"
-    files["report.html"] = page(f"Augmentation transfer on {results[0].data}", lead, sections)
+    lead = f"{results[0].provenance.images} test pictures a set; {results[0].provenance.machine}"
+    files["report.html"] = page(f"Augmentation transfer on {results[0].provenance.data}", lead, sections)
     write(folder, files)
-
-
-def title(result: ShiftRobustness) -> str:
-    """A target in few words."""
-    return f"{Path(result.model).name} ({result.backend})"
 
 
 def accuracy_table(results: Sequence[ShiftRobustness]) -> list[Sequence[str]]:
     """As table 5 of Chen et al.: one row a target, one column a test set."""
     rows: list[Sequence[str]] = [("test accuracy, %", *SETS)]
-    rows += [(title(result), *(f"{100 * result.accuracies[name]:.2f}" for name in SETS)) for result in results]
+    rows += [
+        (result.provenance.title, *(f"{100 * result.accuracies[name]:.2f}" for name in SETS)) for result in results
+    ]
     return rows
 
 
@@ -75,7 +74,9 @@ def variation(results: Sequence[ShiftRobustness]) -> bytes:
             for number, (result, of_pair) in enumerate(zip(results, values, strict=True)):
                 places = np.arange(len(pairs)) + (number - (len(results) - 1) / 2) * width
                 heights = [of_pair.get(pair, float("nan")) for pair in pairs]
-                bars = axes.bar(places, heights, width, color=COLORS[number % len(COLORS)], label=title(result))
+                bars = axes.bar(
+                    places, heights, width, color=COLORS[number % len(COLORS)], label=result.provenance.title
+                )
                 words = ["" if math.isnan(height) else f"{height:.2g}" for height in heights]
                 axes.bar_label(bars, words, size=7, color=GRAY, padding=1)
             axes.set_xticks(range(len(pairs)), [pair.replace(", ", "\n") for pair in pairs], size=8)

@@ -31,7 +31,7 @@ def test_the_published_resnet20_is_as_good_as_its_authors_say(cifar10: Path, pub
     checkpoints.save(path, import_state_dict(weights, "resnet20", CIFAR10, InputSpec(32, 32)))
     evaluation = evaluate_file(path, f"cifar10:{cifar10}")
     assert evaluation.accuracy == 0.9173
-    assert evaluation.images == 10_000
+    assert evaluation.provenance.images == 10_000
     assert sum(map(sum, evaluation.confusion)) == 10_000
     assert 0.02 < evaluation.calibration_error < 0.06
 

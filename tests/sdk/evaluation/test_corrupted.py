@@ -46,7 +46,7 @@ def figures(result: Robustness) -> dict[str, object]:
 def test_errors_are_those_of_the_answers(target: EvaluatedModel, dataset: Dataset) -> None:
     corrupted = generated(dataset)
     result, pictures = evaluate_corrupted(target, dataset, corrupted)
-    assert result.images == 24
+    assert result.provenance.images == 24
     assert [(cell.corruption, cell.severity) for cell in result.cells[:6]] == [
         *(("impulse_noise", severity) for severity in range(1, 6)),
         ("contrast", 1),

@@ -1,0 +1,61 @@
+"""Where the figures of an evaluation come from: what was evaluated, on which data, and on which machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from allweather.evaluation.model import EvaluatedModel
+from allweather.runtimes.system.device import this_device
+from allweather.trainers.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every result of an evaluation says about its origin.
+
+    Attributes:
+        model: Path of the checkpoint or bundle.
+        backend: What ran it, such as "torch fp32" or "openvino int8".
+        data: Name of the data set.
+        images: Number of test images; of a corrupted set, in each cell.
+        notes: What a reader should know, one line each, such as how the splits were made.
+        machine: Processor, cores and instruction sets of the machine.
+        history: One row for each epoch of a checkpoint's training; empty for bundles and imported weights.
+    """
+
+    model: str
+    backend: str
+    data: str
+    images: int
+    notes: tuple[str, ...]
+    machine: str
+    history: tuple[Mapping[str, float], ...] = ()
+
+    @staticmethod
+    def of(
+        evaluated: EvaluatedModel, dataset: Dataset, *, images: int | None = None, notes: Sequence[str] | None = None
+    ) -> Provenance:
+        """Returns the provenance of figures that are measured here and now.
+
+        Args:
+            evaluated: The model.
+            dataset: The data set whose test split is used.
+            images: Number of test images; those of the test split if None.
+            notes: Lines for the reader; those of the data set if None.
+        """
+        return Provenance(
+            model=str(evaluated.path),
+            backend=evaluated.backend,
+            data=dataset.name,
+            images=len(dataset.test) if images is None else images,
+            notes=dataset.notes if notes is None else tuple(notes),
+            machine=this_device().line(),
+            history=evaluated.history,
+        )
+
+    @property
+    def title(self) -> str:
+        """File name and backend, such as "robust.aw (openvino int8)"."""
+        return f"{Path(self.model).name} ({self.backend})"
