@@ -1,19 +1,21 @@
-"""The one tree of errors. Each message says what was wanted, what came, and what to do.
+"""The one tree of errors. Each message says what was expected, what came instead, and what to do.
 
 AllweatherError
-|-- UsageError        an argument has a value that cannot work           (command line: exit 2)
-|-- DataError         a data set or image is missing, empty or damaged
-|-- TrainingError     a run diverged, or its resume file belongs to another run
-|-- CheckpointError   a checkpoint or state dict cannot be read or does not fit
-|-- BundleError       a bundle is damaged, hostile, or of another schema
-|-- EngineError       an engine is missing, or refuses a model
-|   |-- ParityError   an engine answers differently from what the bundle promises
-|   |-- EngineTimeoutError an engine over the network has not answered in time
-|   `-- NotBuiltError an engine has to be built on this device first
-|-- CameraError       a source cannot be opened or read
-|-- StalledError      a camera or engine hangs, and was started anew in vain (command line: exit 75)
-|-- OutputError       a result cannot be written (folder, permission, full disk)
-`-- DependencyError   an optional library is not installed
+|-- UsageError              an argument has a value that cannot work           (command line: exit code 2)
+|-- DataError               a data set or image is missing, empty or damaged
+|-- TrainingError           a training run diverged, or its resume file belongs to another run
+|-- CheckpointError         a checkpoint or state dict cannot be read or does not fit
+|-- BundleError             a bundle is damaged, hostile, or of a schema that this version does not read
+|-- EngineError             an engine is missing, fails, or does not accept a model
+|   |-- ParityError         the outputs of an engine differ from what the bundle promises
+|   |-- EngineTimeoutError  an engine on a server did not respond within the time that was left
+|   `-- NotBuiltError       an engine has to be built on this device first
+|-- CameraError             a source of frames cannot be opened or read
+|-- StalledError            a camera or engine hangs, and restarting it did not help  (command line: exit code 75)
+|-- OutputError             a result cannot be written (folder, permission, full disk)
+`-- DependencyError         an optional library is not installed
+
+All of them can be imported from `allweather`.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MAX_LINE_CHARACTERS = 200  # of the first line of a foreign error that is quoted in a message
+
 
 class AllweatherError(Exception):
-    """Root of all errors raised on purpose; its text is one line made for the user."""
+    """Base class of all errors that allweather raises on purpose. Its text is one line that is written for the user."""
 
 
 class UsageError(AllweatherError):
@@ -46,19 +50,19 @@ class CheckpointError(AllweatherError):
 
 
 class BundleError(AllweatherError):
-    """A bundle is damaged, hostile, or of a schema this version does not read."""
+    """A bundle is damaged, hostile, or of a schema that this version does not read."""
 
 
 class EngineError(AllweatherError):
-    """An engine is not there, or refuses a model."""
+    """An engine is missing, fails, or does not accept a model."""
 
 
 class ParityError(EngineError):
-    """An engine answers the golden frames differently from what the bundle promises."""
+    """The outputs of an engine on the golden frames differ from what the bundle promises."""
 
 
 class EngineTimeoutError(EngineError):
-    """An engine over the network has not answered within the time that was left."""
+    """An engine on a server did not respond within the time that was left."""
 
 
 class NotBuiltError(EngineError):
@@ -70,7 +74,7 @@ class CameraError(AllweatherError):
 
 
 class StalledError(AllweatherError):
-    """A camera or an engine hangs, and starting it anew inside this process did not help; a new process may."""
+    """A camera or an engine hangs, and restarting it in this process did not help; a new process may."""
 
 
 class OutputError(AllweatherError):
@@ -82,35 +86,50 @@ class DependencyError(AllweatherError):
 
 
 def printable(text: str) -> str:
-    """`text` as one line without control characters; for words that come from files and other libraries."""
+    """Returns `text` as one line without control characters. For text from files and from other libraries."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, printable and cut to a readable length; its kind where it has no text."""
-    return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:200])
+    """Returns the first line of an error's text, printable and of bounded length; its class name if it has no text."""
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:MAX_LINE_CHARACTERS])
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that is none of `known`: it says which there are, and a near one where there is one."""
+    """Returns the error to raise for an unknown name. It lists the known names and suggests the most similar one.
+
+    Args:
+        kind: What the name should be of, such as "view".
+        name: The unknown name.
+        known: All names that exist.
+    """
     known = list(known)
-    near = "".join(f"; did you mean {each}?" for each in difflib.get_close_matches(name, known, 1, 0.4)) or "."
-    return UsageError(f"no {kind} is called {name!r}{near} There are: {', '.join(known)}")
+    similar = difflib.get_close_matches(name, known, 1, 0.4)
+    suggestion = f"; did you mean {similar[0]}?" if similar else "."
+    return UsageError(f"no {kind} is called {name!r}{suggestion} There are: {', '.join(known)}")
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Maps the operating system's refusals while `path` is written to one clear `OutputError`."""
+def map_write_errors(path: Path) -> Iterator[None]:
+    """Turns the operating system's errors while `path` is written into one clear `OutputError`.
+
+    Args:
+        path: The file or folder that the user asked for. It is named in the message, and not the temporary file that
+            the operating system complains about.
+
+    Raises:
+        OutputError: The body of the `with` block raised an `OSError`.
+    """
     try:
         yield
     except OSError as error:
         reason = {
-            errno.ENOSPC: "the disk is full; free some space or choose another place",
-            errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
-            errno.EACCES: "no permission to write there; choose another place",
-            errno.EROFS: "the file system is read-only; choose another place",
+            errno.ENOSPC: "the disk is full; free some space or choose another path",
+            errno.EDQUOT: "the disk quota is used up; free some space or choose another path",
+            errno.EACCES: "no permission to write there; choose another path",
+            errno.EROFS: "the file system is read-only; choose another path",
             errno.ENOTDIR: "a part of the path is a file, not a folder",
             errno.EEXIST: "a part of the path is a file, not a folder",
-            errno.ENOENT: "no file can be made there; choose another place",
-        }.get(error.errno or 0, error.strerror or str(error))  # not the name of the file that was written beside
+            errno.ENOENT: "no file can be created there; choose another path",
+        }.get(error.errno or 0, error.strerror or str(error))
         raise OutputError(f"cannot write {path}: {reason}") from error

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from allweather.runtimes.errors import DependencyError, EngineError, first_line, writing
+from allweather.runtimes.errors import DependencyError, EngineError, first_line, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_folder
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def prepare(folder: Path, say: Callable[[str], None]) -> Arm64:
     """
     folder = folder.absolute()
     qemu = _program(QEMU, "qemu-user-static")
-    with writing(folder):
+    with map_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     system = folder / "system"
     _make(system, " ".join((*DEBIAN, CPU)), _unpack_debian, say)

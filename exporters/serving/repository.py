@@ -15,7 +15,7 @@ from allweather.exporters.serving import ovms, triton
 from allweather.exporters.serving.models import ServedModel, networks
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Precision, Role
-from allweather.runtimes.errors import OutputError, writing
+from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_folder
 
 LAYOUTS = {"triton": triton, "ovms": ovms}
@@ -115,7 +115,7 @@ def write_repository(
 def _there(out: Path) -> Repository | None:
     """The repository that is there already."""
     marker = out / MARKER
-    with writing(out):
+    with map_write_errors(out):
         if not marker.is_file():
             return None
         text = marker.read_bytes()

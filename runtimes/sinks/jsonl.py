@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from allweather.runtimes.errors import OutputError, writing
+from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.types import Decision, Frame
@@ -66,7 +66,7 @@ class JsonlSink(Sink):
         Raises:
             OutputError: the place cannot be written to.
         """
-        with writing(self._path):
+        with map_write_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             torn = _is_torn(self._path)
             self._start()
@@ -104,7 +104,7 @@ class JsonlSink(Sink):
             raise OutputError(f"{error}; {len(self._waiting) + self._lost} decisions are not in it") from error
         finally:
             file, self._file = self._file, None
-            with writing(self._path):
+            with map_write_errors(self._path):
                 file.close()
         if self._lost:
             raise OutputError(f"{self._path} lacks {self._lost} decisions: its disk was full for too long")
@@ -116,7 +116,7 @@ class JsonlSink(Sink):
 
     def _write_waiting(self) -> None:
         assert self._file is not None, "opened first"
-        with writing(self._path):
+        with map_write_errors(self._path):
             while self._waiting:
                 if self._limit and self._size >= self._limit and not self._begun:
                     self._rotate()

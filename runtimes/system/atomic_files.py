@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from allweather.runtimes.errors import OutputError, writing
+from allweather.runtimes.errors import OutputError, map_write_errors
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the place cannot be written to, or the disk is full.
     """
-    with writing(path):
+    with map_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a folder; name a file")
@@ -69,7 +69,7 @@ def check_folder(path: Path, marker: str) -> None:
 @contextmanager
 def _tidied(path: Path) -> Iterator[None]:
     """Removes the folders above `path` that were made meanwhile and hold nothing, as a command may be refused yet."""
-    with writing(path):
+    with map_write_errors(path):
         made = [folder for folder in path.parents if not folder.exists()]
     try:
         yield
@@ -93,7 +93,7 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
     Raises:
         OutputError: the place is taken by something else, cannot be written to, or the disk is full.
     """
-    with writing(path):
+    with map_write_errors(path):
         if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):
             raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
 
-from allweather.runtimes.errors import writing
+from allweather.runtimes.errors import map_write_errors
 from allweather.runtimes.types import Image
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
@@ -42,6 +42,6 @@ def allocate(shape: tuple[int, ...]) -> Image:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if math.prod(shape) <= SHARE * memory:
         return np.empty(shape, np.uint8)
-    with writing(Path(gettempdir())), TemporaryFile() as file:  # the mapping outlives it
+    with map_write_errors(Path(gettempdir())), TemporaryFile() as file:  # the mapping outlives it
         os.posix_fallocate(file.fileno(), 0, math.prod(shape))
         return np.memmap(file, np.uint8, "w+", shape=shape)

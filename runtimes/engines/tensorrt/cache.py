@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError, writing
+from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.private_folder import cache_folder, check_private, make_private
 
@@ -174,7 +174,7 @@ def built_engines() -> BuiltEngines:
 @contextmanager
 def _caching(folder: Path) -> Iterator[None]:
     try:
-        with writing(folder):
+        with map_write_errors(folder):
             yield
     except OutputError as error:
         raise OutputError(f"{error}; XDG_CACHE_HOME says where built engines lie") from error

@@ -21,7 +21,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from allweather.runtimes.errors import OutputError, writing
+from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, checked, corruption_named
 from allweather.trainers.corruptions.corruption import SEVERITIES, Images
 from allweather.trainers.corruptions.sets.random_streams import streams
@@ -114,7 +114,7 @@ def write_set(
     settings = Settings(data, tuple(classes), layout, chosen, seed, len(labels), digest.hexdigest())
     check_not_taken(out)
     part = out.with_name(f".{out.name}.part")
-    with writing(part):
+    with map_write_errors(part):
         _begin(part, settings, images, labels)
         _make(part, settings, processes or os.cpu_count() or 1, watch)
         finish(part)
@@ -221,7 +221,7 @@ def _make_unit(part: Path, settings: Settings, unit: _Unit) -> None:
     clean = np.load(part / CLEAN, mmap_mode="r")[unit.first : unit.first + BLOCK]
     rngs = streams(settings.seed, unit.name, unit.severity, unit.first, len(clean))
     made = CORRUPTIONS[unit.name](np.asarray(clean), unit.severity, rngs)
-    with writing(part):
+    with map_write_errors(part):
         if settings.layout == "npy":
             stored = np.load(part / f"{unit.name}.npy", mmap_mode="r+")
             start = (unit.severity - 1) * settings.count + unit.first
