@@ -97,7 +97,7 @@ def train(
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.train import places
     from allweather.trainers.methods.train import train as train_classifiers
-    from allweather.trainers.models.registry import architecture
+    from allweather.trainers.models.registry import get_architecture
     from allweather.trainers.training.launch import launch
     from allweather.trainers.training.progress import Progress
     from allweather.trainers.training.settings import FitSettings
@@ -111,7 +111,7 @@ def train(
         layer=layer.value if layer else None, augment=augment,
     )  # fmt: skip
     for each in arch:  # what cannot be should not wait for the data
-        architecture(each)
+        get_architecture(each)
     config.objective(len(arch), label_smoothing)
     fabric = launch(devices, precision.value)
     dataset = open_dataset(data, size, download=download).subset(fraction, seed).with_label_noise(label_noise, seed)
@@ -128,7 +128,7 @@ def train(
                 update(now.step, name)
                 return
             row = now.report
-            accuracies = " / ".join(f"{each:.4f}" for each in (row.val_accuracy, *row.others.values()))
+            accuracies = " / ".join(f"{each:.4f}" for each in (row.val_accuracy, *row.val_metrics.values()))
             say(
                 f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  val {accuracies}  "
                 f"{row.images_per_second:.0f} images/s"

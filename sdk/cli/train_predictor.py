@@ -88,9 +88,9 @@ def predictor(
         raise UsageError(
             "name --data to train a predictor on, or --use FILE to put in one that is trained; one of both"
         )
-    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.checkpoint.checkpoint import extract_predictor, load_checkpoint, save_checkpoint
 
-    start = checkpoints.load(checkpoint)
+    start = load_checkpoint(checkpoint)
     if use is not None:
         check_not_given(context, TRAINING, "--use puts in a predictor as it was trained")
         _put_in(start, use, out, as_json)
@@ -124,7 +124,7 @@ def predictor(
                 return
             update(now.step, f"predictor {kind.value}")
             if row := now.report:
-                alike = row.others["rank_correlation"]
+                alike = row.val_metrics["rank_correlation"]
                 say(
                     f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  accuracy at k = 1 {row.val_accuracy:.4f}  "
                     f"rank correlation {alike:.3f}  {row.images_per_second:.0f} images/s"
@@ -143,10 +143,10 @@ def predictor(
 
 def _put_in(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
     """A predictor of another file into the checkpoint of the classifier that it was trained for."""
-    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.checkpoint.checkpoint import extract_predictor, load_checkpoint, save_checkpoint
 
-    trained = checkpoints.predictor_in(use)
+    trained = extract_predictor(use)
     trained.check_classifier(start.classifier())
     trained.model()  # one that cannot be built is refused now
-    checkpoints.save(out, dataclasses.replace(start, predictor=trained))
+    save_checkpoint(out, dataclasses.replace(start, predictor=trained))
     result({"checkpoint": str(out), "kind": trained.kind, **trained.metrics}, as_json, "put in")

@@ -1,1 +1,26 @@
-"""The one training loop, and what it is told: objective, settings, schedules, devices."""
+"""The training loop that every method uses, with its objective, settings, learning-rate schedules and devices."""
+
+from __future__ import annotations
+
+from allweather.trainers.training.fit import fit
+from allweather.trainers.training.inference import all_reduced, count_correct, logits
+from allweather.trainers.training.launch import Precision, launch
+from allweather.trainers.training.objective import CrossEntropy, Objective
+from allweather.trainers.training.progress import EpochReport, Progress
+from allweather.trainers.training.schedules import Schedule
+from allweather.trainers.training.settings import FitSettings
+
+__all__ = [
+    "CrossEntropy",
+    "EpochReport",
+    "FitSettings",
+    "Objective",
+    "Precision",
+    "Progress",
+    "Schedule",
+    "all_reduced",
+    "count_correct",
+    "fit",
+    "launch",
+    "logits",
+]

@@ -1,11 +1,11 @@
-"""The one training loop: any classifier, one process or many, resumable to the bit."""
+"""The training loop: trains any classifier, in one process or several, and can be resumed bit for bit."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import all_reduced
 from allweather.trainers.training.objective import CrossEntropy, Objective
 from allweather.trainers.training.progress import EpochReport, Progress
-from allweather.trainers.training.schedules import rate_share
+from allweather.trainers.training.schedules import lr_factor
 from allweather.trainers.training.settings import FitSettings
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY = 120.0  # seconds; the most work that a kill can cost
+SAVE_INTERVAL = 120.0  # seconds between saves within an epoch: the most work that is lost when the process is killed
 
 
 def fit(
@@ -42,41 +42,42 @@ def fit(
     watch: Callable[[Progress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[nn.Module, tuple[EpochReport, ...]]:
-    """Trains `model` on `dataset.train`; SGD, augmented by shifts and mirroring.
+    """Trains `model` on `dataset.train` by SGD; images are augmented by random shifts and horizontal flips.
 
-    Torch's global generator is seeded anew at each step (dropout draws from it).
+    Torch's global random generator is seeded anew at each step, because dropout draws from it.
 
     Args:
         model: float [n, 3, h, w] in 0..1 -> float [n, C] logits. Trained in place.
-        dataset: train and val are used.
-        settings: see there.
-        lr: highest learning rate.
-        fabric: launched; its processes share each batch.
-        objective: what is made small; cross-entropy where None.
-        resume: file to save the run in and to go on from; it is removed by whoever keeps the result.
-        watch: called on every process after each step and each epoch.
-        clock: seconds, monotonic.
+        dataset: Its train and val splits are used.
+        settings: Settings of the loop.
+        lr: Highest learning rate.
+        fabric: A launched Fabric; its processes share each batch.
+        objective: The loss to minimize; None means cross-entropy.
+        resume: File to save the unfinished run in and to resume it from; the caller removes it once the result is
+            stored. None means that the run cannot be resumed.
+        watch: Called in every process with the progress after each step and each epoch.
+        clock: Returns monotonic time in seconds.
 
     Returns:
-        (the averaged model, one report an epoch).
+        (the model with averaged weights, one report per epoch).
 
     Raises:
-        UsageError: the batch does not fit the data or the number of processes.
-        TrainingError: the loss is no longer finite, or `resume` is of another run.
+        UsageError: The batch size does not fit the data or the number of processes.
+        TrainingError: The loss is no longer finite, or `resume` belongs to another run or is damaged.
     """
     objective = objective or CrossEntropy(settings.label_smoothing)
     run = _Run(model, dataset, settings, lr, objective, fabric, resume, clock)
     run.load()
     while run.epoch < settings.epochs:
         for step in run.train_epoch():
-            watch(Progress(step, run.steps_in_all))
+            watch(Progress(step, run.total_steps))
         report = run.finish_epoch()
-        watch(Progress(run.epoch * run.steps, run.steps_in_all, report))
+        watch(Progress(run.epoch * run.steps, run.total_steps, report))
     return run.average.model, tuple(run.history)
 
 
 class _Run:
-    """The moving parts of one call of `fit`."""
+    """The state of one call of `fit`."""
 
     def __init__(
         self,
@@ -89,19 +90,22 @@ class _Run:
         resume: Path | None,
         clock: Callable[[], float],
     ) -> None:
-        count, world = len(dataset.train), fabric.world_size
-        self.batch_size = min(settings.batch_size, count - count % world)
-        if self.batch_size < world or self.batch_size % world:
-            raise UsageError(f"a batch of {self.batch_size} pictures cannot be shared by {world} processes evenly")
+        count, processes = len(dataset.train), fabric.world_size
+        self.batch_size = min(settings.batch_size, count - count % processes)
+        if self.batch_size < processes or self.batch_size % processes:
+            raise UsageError(
+                f"a batch of {self.batch_size} images cannot be divided evenly among {processes} processes; choose a "
+                "batch size that is a multiple of the number of processes"
+            )
         if self.batch_size < settings.batch_size:
             log.warning(
-                "a batch of %d holds all %d training pictures, so an epoch is one step; try --batch %d",
-                settings.batch_size, count, max(world, count // 10 // world * world),
+                "a batch of %d holds all %d training images, so that an epoch is one step; try --batch-size %d",
+                settings.batch_size, count, max(processes, count // 10 // processes * processes),
             )  # fmt: skip
         self.settings, self.lr, self.objective = settings, lr, objective
         self.fabric, self.clock = fabric, clock
         self.steps = count // self.batch_size
-        self.steps_in_all = self.steps * settings.epochs
+        self.total_steps = self.steps * settings.epochs
         self.hflip = dataset.hflip if settings.hflip is None else settings.hflip
         self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -115,43 +119,43 @@ class _Run:
         self.history: list[EpochReport] = []
         self.started, self.started_step = clock(), 0
 
-    def train_epoch(self) -> Any:
-        """Trains the rest of the current epoch; yields the number of steps done in the run after each."""
+    def train_epoch(self) -> Iterator[int]:
+        """Trains the rest of the current epoch; yields after each step the steps done since the start of the run."""
         plan = self._plan()
         self.model.train()
         self.started, self.started_step, saved = self.clock(), self.step, self.clock()
         for step in range(self.step, self.steps):
             self._train_step(plan, step)
             self.step = step + 1
-            if self.fabric.world_size == 1 and self.clock() - saved > SAVE_EVERY and self.step < self.steps:
+            if self.fabric.world_size == 1 and self.clock() - saved > SAVE_INTERVAL and self.step < self.steps:
                 self.save()
                 saved = self.clock()
             yield self.epoch * self.steps + self.step
 
     def _train_step(self, plan: EpochPlan, step: int) -> None:
-        number = self.epoch * self.steps + step
+        total_step = self.epoch * self.steps + step
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
         images, labels = gather(self.train, *plan.of(step, mine))
-        seed = (self.settings.seed * 1_000_003 + number) * 1009 + self.fabric.global_rank
+        seed = (self.settings.seed * 1_000_003 + total_step) * 1009 + self.fabric.global_rank
         torch.manual_seed(seed)
         rng = torch.Generator(self.fabric.device).manual_seed(seed)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(number + 1)
+            group["lr"] = self._lr(total_step + 1)
         loss = self.objective.loss(self.model, images, labels, self.epoch, rng)
         self.fabric.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.average.update(number)
+        self.average.update(total_step)
         self.loss_sum += loss.detach()
 
     def finish_epoch(self) -> EpochReport:
-        """Measures the epoch, saves the run and turns to the next."""
-        seconds, done = self.clock() - self.started, self.step - self.started_step
+        """Computes the metrics of the epoch, saves the run and starts the next epoch."""
+        seconds, steps_done = self.clock() - self.started, self.step - self.started_step
         loss = float(all_reduced(self.fabric, self.loss_sum, "mean")) / self.steps
         if not loss < float("inf"):
             raise TrainingError(
                 f"the training loss became {loss} in epoch {self.epoch + 1}; "
-                f"lower the learning rate (it was at most {self.lr:g})"
+                f"lower the learning rate (its highest value was {self.lr:g})"
             )
         for buffer in self.average.buffers():
             buffer.copy_(all_reduced(self.fabric, buffer, "mean"))
@@ -159,10 +163,10 @@ class _Run:
             epoch=self.epoch + 1,
             loss=loss,
             val_accuracy=self.objective.accuracy(self.average.model, self.val, self.fabric),
-            lr=self._rate((self.epoch + 1) * self.steps),
+            lr=self._lr((self.epoch + 1) * self.steps),
             seconds=seconds,
-            images_per_second=done * self.batch_size / max(seconds, 1e-9),
-            others=self.objective.val_metrics(self.average.model, self.val, self.fabric),
+            images_per_second=steps_done * self.batch_size / max(seconds, 1e-9),
+            val_metrics=self.objective.val_metrics(self.average.model, self.val, self.fabric),
         )
         self.history.append(report)
         self.epoch, self.step = self.epoch + 1, 0
@@ -170,8 +174,8 @@ class _Run:
         self.save()
         return report
 
-    def _rate(self, number: int) -> float:
-        return self.lr * rate_share(self.settings.schedule, number / (self.steps_in_all + 1))
+    def _lr(self, step: int) -> float:
+        return self.lr * lr_factor(self.settings.schedule, step / (self.total_steps + 1))
 
     def _plan(self) -> EpochPlan:
         return plan_epoch(
@@ -185,7 +189,7 @@ class _Run:
         )
 
     def _resume_key(self, dataset: Dataset) -> dict[str, Any]:
-        """What must be the same for a run to be resumed."""
+        """Returns the plain values that two runs must share for one to continue the other."""
         return {
             "settings": dataclasses.asdict(self.settings),
             "lr": self.lr,
@@ -197,16 +201,16 @@ class _Run:
         }
 
     def save(self) -> None:
-        """Writes all that the rest of the run depends on to the resume file."""
+        """Writes everything that the rest of the run depends on to the resume file."""
         if self.resume is None or not self.fabric.is_global_zero:
             return
         tensors = {f"model.{key}": value for key, value in self.plain.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
         for name, parameter in self.plain.named_parameters():
-            if "momentum_buffer" in self.optimizer.state[parameter]:  # none of a weight that is not trained
+            if "momentum_buffer" in self.optimizer.state[parameter]:  # frozen parameters have none
                 tensors[f"momentum.{name}"] = self.optimizer.state[parameter]["momentum_buffer"]
         header = {
-            "identity": self.resume_key,
+            "resume_key": self.resume_key,
             "epoch": self.epoch,
             "step": self.step,
             "history": [report.row() for report in self.history],
@@ -214,45 +218,49 @@ class _Run:
         tensor_file.write(self.resume, {**tensors, "loss_sum": self.loss_sum}, header)
 
     def load(self) -> None:
-        """Goes back to where the resume file was written, if there is one."""
+        """Restores the state that the resume file holds, if there is a resume file.
+
+        Raises:
+            TrainingError: The file is damaged, belongs to another run, or only some of the processes can see it.
+        """
         if self.resume is None:
             return
-        found = all_reduced(self.fabric, torch.tensor(float(self.resume.exists()), device=self.fabric.device), "sum")
-        if not found:
+        seen_by = all_reduced(self.fabric, torch.tensor(float(self.resume.exists()), device=self.fabric.device), "sum")
+        if not seen_by:
             return
-        if found < self.fabric.world_size:  # machines would go on from different weights
+        if seen_by < self.fabric.world_size:  # otherwise the machines would continue from different weights
             raise TrainingError(
-                f"{self.resume} is not there for all {self.fabric.world_size} processes; choose a folder that all "
-                "machines share, or delete it to begin anew"
+                f"{self.resume} exists for only some of the {self.fabric.world_size} processes; choose a folder that "
+                "all machines share, or delete the file to start over"
             )
         try:
             tensors, header = tensor_file.read(self.resume)
         except CheckpointError as error:
-            raise TrainingError(f"{error}; delete it to begin anew") from error
-        if header is None or header.get("identity") != self.resume_key:
+            raise TrainingError(f"{error}; delete it to start over") from error
+        if header is None or header.get("resume_key") != self.resume_key:
             raise TrainingError(
                 f"{self.resume} holds an unfinished run with other settings, data or processes; "
-                "finish it with the same ones, or delete it to begin anew"
+                "finish that run with the same ones, or delete the file to start over"
             )
-        self.plain.load_state_dict(_part(tensors, "model."))
-        self.average.model.load_state_dict(_part(tensors, "average."))
+        self.plain.load_state_dict(_without_prefix(tensors, "model."))
+        self.average.model.load_state_dict(_without_prefix(tensors, "average."))
         for name, parameter in self.plain.named_parameters():
-            if (kept := tensors.get(f"momentum.{name}")) is not None:
-                self.optimizer.state[parameter]["momentum_buffer"] = kept.to(parameter.device)
+            if (momentum := tensors.get(f"momentum.{name}")) is not None:
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_row(row) for row in header["history"]]
 
 
 def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.SGD:
-    free = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    undecayed = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": free, "weight_decay": 0.0},
+        {"params": undecayed, "weight_decay": 0.0},
     ]
     return torch.optim.SGD(groups, lr=1.0, momentum=settings.momentum, nesterov=True)
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Forward passes without gradients: logits in batches, and results gathered from several processes."""
+"""Forward passes without gradients: logits in batches, and results summed over several processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 
-BATCH = 250  # of forward passes without gradients; larger ones leave the CPU's cache
+BATCH_SIZE = 250  # images per forward pass without gradients; larger batches leave the CPU's cache
 
 
 @torch.no_grad()
 def logits(model: nn.Module, images: Tensor) -> Tensor:
-    """Runs a classifier over pictures.
+    """Runs a classifier on images, batch by batch.
 
     Args:
         model: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
@@ -26,19 +26,19 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
         float32 [n, C].
     """
     model.eval()
-    return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH)])
+    return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH_SIZE)])
 
 
 def count_correct(model: nn.Module, split: Split, fabric: Fabric) -> int:
-    """Pictures of `split` that are put into their class; the processes of `fabric` share the work."""
+    """Counts the images of a split that are classified correctly; the processes of `fabric` share the work."""
     mine = slice(fabric.global_rank, None, fabric.world_size)
     images, labels = split.images[mine], split.labels[mine]
-    right = (logits(model, images).argmax(1) == labels).sum()
-    return int(all_reduced(fabric, right.float(), "sum"))
+    correct = (logits(model, images).argmax(1) == labels).sum()
+    return int(all_reduced(fabric, correct.float(), "sum"))
 
 
-def all_reduced(fabric: Fabric, value: Tensor, how: Literal["sum", "mean"]) -> Tensor:
-    """The sum or mean of `value` over the processes of `fabric`."""
-    reduced = fabric.all_reduce(value, reduce_op=how)
-    assert isinstance(reduced, Tensor)  # Fabric gives back the kind it was given
+def all_reduced(fabric: Fabric, value: Tensor, reduction: Literal["sum", "mean"]) -> Tensor:
+    """Returns the sum or the mean of `value` over the processes of `fabric`."""
+    reduced = fabric.all_reduce(value, reduce_op=reduction)
+    assert isinstance(reduced, Tensor)  # Fabric returns the type that it was given
     return reduced

@@ -1,4 +1,4 @@
-"""Processes, devices and precision, chosen by Lightning Fabric."""
+"""Processes, devices and precision of a training run, chosen by Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import torch
 from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.trainers.quiet_loggers import silenced
+from allweather.trainers.quiet_loggers import silence_loggers
 
 Precision = Literal["auto", "bf16", "fp32"]
 
 
 def fast_bf16() -> bool:
-    """Whether the device multiplies bf16 faster than fp32.
+    """Returns whether the device multiplies bf16 faster than fp32.
 
-    A CPU must have AVX512-BF16 or AMX: without them torch emulates it, at a quarter of fp32's speed (48 against
+    A CPU needs AVX512-BF16 or AMX for that: without them torch emulates bf16, at a quarter of fp32's speed (48 against
     187 GFLOPS in a 2048 x 2048 product on 2 cores of a Xeon with AVX-512 only).
     """
     if torch.cuda.is_available():
@@ -32,34 +31,33 @@ def fast_bf16() -> bool:
 def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
     """Starts the processes of a run; each of them returns from here with its own Fabric.
 
-    With more than one device the program is started again for each further process, with the same arguments; under
-    `torchrun` the processes are those it started, on any number of machines. On a CPU the process keeps the memory
-    that it frees from here on.
+    With more than one device the program is started again for each further process, with the same arguments. Under
+    `torchrun` the processes are those that it started, on any number of machines.
 
     Args:
-        devices: processes on this machine: GPUs where there are any, else shares of the CPU (gloo).
-        precision: "auto" is bf16 where the device is fast at it.
+        devices: Number of processes on this machine: one for each GPU if there are GPUs, otherwise each takes a share
+            of the CPU cores (gloo).
+        precision: "auto" means bf16 if the device computes it faster than fp32, otherwise fp32.
 
     Raises:
-        UsageError: more devices than there are.
+        UsageError: `devices` is below 1 or above the number of GPUs, or of CPU cores without GPUs.
     """
     gpus = torch.cuda.device_count()
-    most = gpus or os.cpu_count() or 1
-    if not 1 <= devices <= most:
-        raise UsageError(f"--devices is 1 to {most} here ({'GPUs' if gpus else 'CPU cores'}); got {devices}")
+    max_devices = gpus or os.cpu_count() or 1
+    if not 1 <= devices <= max_devices:
+        kind = "GPUs" if gpus else "CPU cores"
+        raise UsageError(f"--devices must be 1 to {max_devices} on this machine ({kind}); got {devices}")
     bf16 = precision == "bf16" or (precision == "auto" and fast_bf16())
     elastic = "TORCHELASTIC_RUN_ID" in os.environ
-    if not gpus:
-        keep_freed_memory()
     if (devices > 1 or elastic) and not gpus:
-        # else every process starts a thread for each core and they fight for them
+        # otherwise every process starts one thread for each core, and the processes compete for the cores
         local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
-    with _quiet(), silenced("lightning_fabric"):
+    with _without_worker_warning(), silence_loggers("lightning_fabric"):
         fabric = Fabric(
             accelerator="gpu" if gpus else "cpu",
             devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
-            num_nodes=_machines() if elastic else 1,
+            num_nodes=_num_machines() if elastic else 1,
             strategy="ddp" if devices > 1 or elastic else "auto",
             precision="bf16-mixed" if bf16 else "32-true",
         )
@@ -67,14 +65,14 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
     return fabric
 
 
-def _machines() -> int:
-    """Number of machines that torchrun started the run on."""
+def _num_machines() -> int:
+    """Returns the number of machines on which torchrun started the run."""
     return int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"])
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_worker_warning() -> Iterator[None]:
+    """Silences a warning about the number of worker processes of data loaders, which are not used here."""
     with warnings.catch_warnings():
-        # a warning about the number of worker processes of loaders, which are not used here
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         yield

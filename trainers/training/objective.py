@@ -1,4 +1,4 @@
-"""What a training step makes small: cross-entropy here, robust objectives elsewhere, all for the one loop."""
+"""Objectives: the loss of a training step and the validation metrics of an epoch; here, plain cross-entropy."""
 
 from __future__ import annotations
 
@@ -18,36 +18,43 @@ from allweather.trainers.training.inference import count_correct
 
 
 class Objective(Protocol):
-    """A loss, and what it wants to be judged by after each epoch."""
+    """The loss that the training loop minimizes, and the metrics that it reports after each epoch."""
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Plain values that must be the same for a run to be resumed."""
+        """Plain values that two runs must share for one to continue the other."""
         ...
 
     @property
     def shifted(self) -> Sequence[bool]:
-        """One entry for each copy of a picture that a step wants: whether it is moved at random."""
+        """One entry for each copy of an image that a step needs: whether that copy is shifted at random."""
         ...
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """The loss of one batch, a scalar.
+        """Computes the loss of one batch, a scalar.
 
         Args:
-            model: in train mode.
-            images: float32 [copies * n, 3, h, w] in 0..1, channels-last: the first copy of all, then the second.
+            model: The model, in train mode.
+            images: float32 [copies * n, 3, h, w] in 0..1, channels-last: the first copies of all images, then the
+                second copies, and so on.
             labels: int64 [copies * n].
-            epoch: from 0.
-            rng: seeded for this step and process, on the device of the images.
+            epoch: Epoch, counted from 0.
+            rng: Generator on the device of the images, seeded for this step and process.
         """
         ...
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
-        """What an epoch is judged by, 0..1; `val` is on the model's device, and the processes share it."""
+        """Computes the accuracy that is reported for an epoch, 0..1.
+
+        Args:
+            model: The model with its averaged weights.
+            val: The validation split, on the model's device; the processes of `fabric` share the work.
+            fabric: The launched Fabric.
+        """
         ...
 
     def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """Further figures by name."""
+        """Computes further metrics on the validation split, by name; the arguments are those of `accuracy`."""
         ...
 
 
@@ -56,9 +63,9 @@ class CrossEntropy:
     """Plain supervised training.
 
     Attributes:
-        label_smoothing: share of the target spread over all classes, 0 to below 1.
-        distortion: what is done to each picture first.
-        variant: which augmentation it gets before that.
+        label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
+        augmentation: Augmentation of every image after its variant; None for none.
+        variant: Random augmentation of every image: crop, grayscale, color jitter.
     """
 
     label_smoothing: float = 0.0
@@ -67,26 +74,26 @@ class CrossEntropy:
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """The distortion's and the variant's; the loop's own settings hold the rest."""
-        other = {} if self.variant == CROP else {"variant": self.variant.name}
-        return {**(self.augmentation.resume_key if self.augmentation else {}), **other}
+        """Augmentation and variant; the loop's own settings hold the rest."""
+        variant = {} if self.variant == CROP else {"variant": self.variant.name}
+        return {**(self.augmentation.resume_key if self.augmentation else {}), **variant}
 
     @property
     def shifted(self) -> Sequence[bool]:
-        """Whether the pictures are crops."""
+        """One copy, which is shifted if the variant has a crop."""
         return (self.variant.crop,)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Mean cross-entropy."""
+        """Computes the mean cross-entropy of one batch; see `Objective`."""
         images = self.variant(images, rng)
         if self.augmentation:
             images = self.augmentation(images, epoch, rng)
         return functional.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
-        """Share of the pictures that are put into their class."""
+        """Computes the share of images that are classified correctly."""
         return count_correct(model, val, fabric) / len(val)
 
     def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """Nothing else."""
+        """Returns no further metrics."""
         return {}

@@ -1,4 +1,4 @@
-"""How far a training run is, and what each of its epochs came to."""
+"""Progress of a training run, and the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch, measured.
+    """Metrics of one epoch.
 
     Attributes:
-        epoch: from 1.
-        loss: mean training loss over all processes.
-        val_accuracy: of the averaged weights on the val split, 0..1.
-        rate: learning rate at the end.
-        seconds: wall-clock time of its training steps, of the last part where it was resumed.
-        images_per_second: of its training steps, over all processes.
-        others: further accuracies that the objective measures, 0..1 by name.
+        epoch: Number of the epoch, counted from 1.
+        loss: Mean training loss over all processes.
+        val_accuracy: Accuracy of the averaged weights on the validation split, 0..1.
+        lr: Learning rate at the end of the epoch.
+        seconds: Wall-clock time of the training steps; for a resumed epoch, of the steps since it was resumed.
+        images_per_second: Training images per second over all processes, validation excluded.
+        val_metrics: Further metrics that the objective computes on the validation split, by name.
     """
 
     epoch: int
@@ -26,26 +26,32 @@ class EpochReport:
     lr: float
     seconds: float
     images_per_second: float
-    others: Mapping[str, float] = field(default_factory=dict)
+    val_metrics: Mapping[str, float] = field(default_factory=dict)
 
     def row(self) -> dict[str, float]:
-        """All of it as one row of a checkpoint's history."""
+        """Returns all metrics as one row of a checkpoint's history."""
         own = {name: float(getattr(self, name)) for name in COLUMNS}
-        return {**own, "epoch": self.epoch, **self.others}
+        return {**own, "epoch": self.epoch, **self.val_metrics}
 
     @staticmethod
     def from_row(row: Mapping[str, float]) -> EpochReport:
-        """What `row` gave."""
+        """Rebuilds the report from a row that `row()` returned."""
         own = {name: value for name, value in row.items() if name in COLUMNS}
-        return EpochReport(**own, others={name: value for name, value in row.items() if name not in COLUMNS})  # type: ignore[arg-type]
+        return EpochReport(**own, val_metrics={name: value for name, value in row.items() if name not in COLUMNS})  # type: ignore[arg-type]
 
 
-COLUMNS = tuple(column.name for column in fields(EpochReport) if column.name != "others")
+COLUMNS = tuple(column.name for column in fields(EpochReport) if column.name != "val_metrics")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: after `step` of `steps` in all; `report` closes each epoch."""
+    """State of a run after a step or an epoch.
+
+    Attributes:
+        step: Training steps done since the start of the run.
+        steps: Training steps of the whole run.
+        report: Metrics of the epoch that has just ended; None after a step.
+    """
 
     step: int
     steps: int

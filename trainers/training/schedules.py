@@ -1,4 +1,4 @@
-"""Learning rate as a share of its peak, over a run."""
+"""Learning-rate schedules: the factor by which the highest learning rate is multiplied during a run."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Literal
 
 Schedule = Literal["onecycle", "cosine"]
 
-RISE = 0.2  # share of the run in which one-cycle climbs; 0.2-0.3 is usual (Smith 2018, arXiv:1803.09820)
-WARM_UP = 0.02  # share in which cosine climbs: just enough for BatchNorm's statistics to settle
+ONECYCLE_RISE = 0.2  # fraction of the run with a rising rate; 0.2-0.3 is usual (Smith 2018, arXiv:1803.09820)
+COSINE_WARMUP = 0.02  # fraction of the run with a rising rate: just enough for BatchNorm's statistics to settle
 
 
-def rate_share(schedule: Schedule, progress: float) -> float:
-    """The learning rate over its peak.
+def lr_factor(schedule: Schedule, progress: float) -> float:
+    """Returns the learning rate as a fraction of the highest one.
 
     Args:
-        schedule: "onecycle" climbs and falls in straight lines; "cosine" warms up, then falls in half a wave.
-        progress: share of the run that is done, 0..1.
+        schedule: "onecycle" rises and falls linearly; "cosine" rises linearly for a short time, then falls as half a
+            cosine wave.
+        progress: Fraction of the run that is done, 0..1.
 
     Returns:
-        0..1.
+        A factor in 0..1.
     """
     if schedule == "onecycle":
-        return progress / RISE if progress < RISE else (1 - progress) / (1 - RISE)
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+        return progress / ONECYCLE_RISE if progress < ONECYCLE_RISE else (1 - progress) / (1 - ONECYCLE_RISE)
+    if progress < COSINE_WARMUP:
+        return progress / COSINE_WARMUP
+    return (1 + math.cos(math.pi * (progress - COSINE_WARMUP) / (1 - COSINE_WARMUP))) / 2

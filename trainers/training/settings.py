@@ -1,4 +1,4 @@
-"""What a training run is told: one frozen dataclass, saved in the checkpoint."""
+"""Settings of the training loop: one frozen dataclass, saved in the checkpoint."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class FitSettings:
     """Settings of the training loop.
 
     Attributes:
-        epochs: passes over the training split.
-        batch: pictures a step over all processes; 128 as in the ResNet paper.
-        lr: highest learning rate of SGD; the architecture's where None.
-        schedule: one-cycle reaches a given accuracy in the fewest epochs; cosine suits long runs.
-        momentum: of SGD with Nesterov's step.
-        weight_decay: on weights of two or more dimensions; biases and BatchNorm are left free.
-        label_smoothing: share of the target spread over all classes. None by default: it blurs the
-            probabilities that votes and predicted losses build on, and ResNet-20 does not overfit.
-        ema: decay of the averaged weights a step; they are what is kept. 0.998 looks back about one epoch
-            of 350 steps, and is shortened at the start of a run.
-        shift: largest random move of a picture in pixels at 32 px; scales with the size.
-        mirrors: mirror half of the pictures; the data set's own answer where None.
-        seed: of the weights and of all draws.
+        epochs: Passes over the training split.
+        batch_size: Images per step over all processes; 128 as in the ResNet paper.
+        lr: Highest learning rate of SGD; None means the architecture's default.
+        schedule: "onecycle" reaches a given accuracy in the fewest epochs; "cosine" suits long runs.
+        momentum: Momentum of SGD, in Nesterov's form.
+        weight_decay: Weight decay of parameters with two or more dimensions; biases and BatchNorm have none.
+        label_smoothing: Fraction of the target that is spread over all classes. 0 by default, because smoothing blurs
+            the probabilities that averaging over views and predicted losses build on, and ResNet-20 does not overfit.
+        ema: Decay per step of the exponential moving average of the weights, which is what is kept. 0.998 averages
+            over about one epoch of 350 steps; the decay is lower at the start of a run.
+        shift: Largest random shift of an image in pixels at 32 px; it scales with the image size.
+        hflip: Whether half of the images are flipped horizontally; None means the data set's own setting.
+        seed: Random seed of the weights and of all draws; the same seed gives the same result.
     """
 
     epochs: int = 36
@@ -41,12 +41,12 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses values that cannot train.
+        """Checks the values.
 
         Raises:
-            UsageError: naming the setting, the range and the value.
+            UsageError: A value is out of range; the message names the setting, the range and the value.
         """
-        wanted = {
+        requirements = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 2, "at least 2"),
             "lr": (self.lr is None or 0 < self.lr <= 10, "above 0, at most 10"),
@@ -54,6 +54,6 @@ class FitSettings:
             "ema": (0 <= self.ema < 1, "from 0 (off) to below 1"),
             "seed": (0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
         }
-        for name, (fits, text) in wanted.items():
-            if not fits:
-                raise UsageError(f"{name.replace('_', ' ')} must be {text}; got {getattr(self, name)}")
+        for name, (valid, requirement) in requirements.items():
+            if not valid:
+                raise UsageError(f"{name.replace('_', ' ')} must be {requirement}; got {getattr(self, name)}")

@@ -17,8 +17,7 @@ from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
 from allweather.runtimes.bundle.manifest import Manifest
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 def run(*arguments: object) -> Result:
@@ -85,7 +84,7 @@ def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
     assert [each["arch"] for each in made] == ["resnet20", "mobilenetv2"]
     for each, name in zip(made, ("c", "c-2"), strict=True):
         assert each["checkpoint"] == str(tmp_path / f"{name}.safetensors")
-        loaded = checkpoints.load(Path(each["checkpoint"]))
+        loaded = load_checkpoint(Path(each["checkpoint"]))
         assert loaded.settings["pictures"] == 108
         assert "11 of 108 training labels are random" in loaded.settings["notes"][-1]
         assert loaded.metrics["val_accuracy"] == each["val_accuracy"]
@@ -103,7 +102,7 @@ def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
 def test_transfer_of_a_checkpoint_beside_its_bundle(
     exported: tuple[Path, Manifest], checkpoint: Checkpoint, folder: Path, tmp_path: Path
 ) -> None:
-    checkpoints.save(tmp_path / "c.safetensors", checkpoint)
+    save_checkpoint(tmp_path / "c.safetensors", checkpoint)
     line = ["evaluate", tmp_path / "c.safetensors", exported[0], "--data", f"folder:{folder}", "--transfer"]
     told = answer(run(*line, "--out", tmp_path / "report", "--json"))["results"]
     assert isinstance(told, list)
@@ -132,7 +131,7 @@ def test_import(published: Path, cifar10: Path, tmp_path: Path) -> None:
     weights, out = published / "cifar10_resnet20.safetensors", tmp_path / "r.safetensors"
     line = ["import", weights, "--arch", "resnet20", "--classes", "cifar10"]
     assert answer(run(*line, "--out", out, "--json"))["classes"] == 10
-    assert checkpoints.load(out).classes[9] == "truck"
+    assert load_checkpoint(out).classes[9] == "truck"
     wrong = run("import", weights, "--arch", "resnet56", "--classes", "cifar10", "--out", tmp_path / "x.safetensors")
     assert wrong.exit_code == 1
     assert "name the right --arch" in wrong.stderr
@@ -154,7 +153,7 @@ BAD = [
     ("train --data signs --arch resnet20 --fraction 0 --out {tmp}/x.safetensors", 2, "is above 0 and at most 1; got 0"),
     ("train --data signs --arch resnet20 --label-noise 2 --out {tmp}/x.safetensors", 2, "is 0 to 1; got 2"),
     ("train --data signs --arch resnet20", 2, "Missing option '--out'"),
-    ("train --data signs --arch resnet20 --devices 999 --out {tmp}/x.safetensors", 2, "--devices is 1 to"),
+    ("train --data signs --arch resnet20 --devices 999 --out {tmp}/x.safetensors", 2, "--devices must be 1 to"),
     ("evaluate {tmp}/none.safetensors --data signs", 1, "no checkpoint at {tmp}/none.safetensors"),
     ("evaluate {tmp}/none.aw --data signs", 1, "no bundle at {tmp}/none.aw; check the path"),
     ("evaluate {tmp} --data signs", 1, "manifest.json is missing"),
@@ -212,7 +211,7 @@ def test_bad_input_gets_one_clear_line(
     (taken / "holiday.jpg").write_bytes(b"precious")
     for name in ("text.mp4", "a-0.mp4"):
         (tmp_path / name).write_text("no video")
-    checkpoints.save(tmp_path / "trained.safetensors", checkpoint)
+    save_checkpoint(tmp_path / "trained.safetensors", checkpoint)
     before = sorted(tmp_path.rglob("*"))
     words = {
         "tmp": tmp_path, "folder": folder, "bundle": exported[0], "taken": taken,
@@ -247,7 +246,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
     command: str, folder: Path, tmp_path: Path, exported: tuple[Path, Manifest], checkpoint: Checkpoint
 ) -> None:
     trained, data = tmp_path / "trained.safetensors", f"folder:{folder}"
-    checkpoints.save(trained, checkpoint)
+    save_checkpoint(trained, checkpoint)
     video = tmp_path / "long.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 64))
     for _ in range(20_000 if command == "run" else 1):

@@ -13,7 +13,10 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
 def losses(command: list[str], out: Path) -> tuple[int, dict[str, list[float]]]:
-    quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}  # torch's launcher warns of threads it sets itself
+    quiet = {
+        **os.environ,
+        "PYTHONWARNINGS": "ignore",
+    }  # torch's launcher warns of the threads that it sets
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=150, env=quiet)
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
@@ -28,7 +31,7 @@ def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     elastic, theirs = losses([*torchrun, str(SCRIPT), "2", str(folder), str(out)], out)
     assert (alone, started, elastic) == (1, 2, 2)
-    for found in (ours, theirs):
-        assert np.allclose(found["plain"], expected["plain"], rtol=1e-4)
-        # BatchNorm takes its statistics from each process's half of the batch, so that these only come close
-        assert np.allclose(found["resnet20"], expected["resnet20"], rtol=0.1, atol=0.02)
+    for losses_of_two in (ours, theirs):
+        assert np.allclose(losses_of_two["plain"], expected["plain"], rtol=1e-4)
+        # BatchNorm takes its statistics from each process's half of the batch, so these are only close
+        assert np.allclose(losses_of_two["resnet20"], expected["resnet20"], rtol=0.1, atol=0.02)

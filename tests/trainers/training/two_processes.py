@@ -11,7 +11,7 @@ from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.models.registry import Classifier, build
+from allweather.trainers.models.registry import Classifier, build_model
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
@@ -20,7 +20,7 @@ SPEC = InputSpec(32, 32)
 
 
 def plain() -> nn.Module:
-    """Without BatchNorm every process computes just its part of the one batch."""
+    """Returns a network without BatchNorm, so that every process computes exactly its part of one batch."""
     layers = [nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 49, 3)]
     return Classifier(nn.Sequential(*layers), SPEC)
 
@@ -30,7 +30,7 @@ def main() -> None:
     fabric = launch(devices, "fp32")
     dataset = open_dataset(f"folder:{folder}", 32)
     losses = {}
-    for name, make in (("plain", plain), ("resnet20", lambda: build("resnet20", 3, SPEC))):
+    for name, make in (("plain", plain), ("resnet20", lambda: build_model("resnet20", 3, SPEC))):
         torch.manual_seed(1)
         _, history = fit(make(), dataset, FitSettings(epochs=3, batch_size=24, seed=2), 0.02, fabric=fabric)
         losses[name] = [row.loss for row in history]
