@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: compile, measure and judge every candidate; write those that prove themselves."""
+"""From a checkpoint to a bundle: compiles every candidate, checks its parity, and writes those that pass."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.exporters.calibration import half_corrupted
-from allweather.exporters.candidates import Candidate, Compiler, offered
+from allweather.exporters.calibration import corrupt_every_second
+from allweather.exporters.candidates import CandidateBuilder, ExportCandidate, precisions_to_try
 from allweather.exporters.job import export_jobs
 from allweather.runtimes.bundle.bundle import check_place, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Calibration, EngineName, Input, Manifest, Precision, Rejected
 from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
-from allweather.trainers.checkpoint.checkpoint import LIBRARIES, Checkpoint, library_versions
+from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions
 from allweather.trainers.data.dataset import Dataset
 
-ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")  # where none is named; TensorRT is for those who have a GPU
-GOLDEN_PICTURES = 8
+ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")  # if none is named; TensorRT is for those who have a GPU
+MAX_GOLDEN_FRAMES = 8
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Which candidates to compile, and which of them to keep.
+    """Which models to compile, and which of them to keep.
 
     Attributes:
-        engines: to compile for.
-        precisions: all of these that pass the gate are kept. None to try all that this machine can run, and to keep of
-            each engine fp32 and the fastest; of TensorRT all, as only the device can time them.
-        force: keep what the gate refuses as well; the manifest says so.
+        engines: Engines to compile for.
+        precisions: Precisions to compile in; every model that passes the parity gate is kept. None tries all that this
+            machine can run, and keeps fp32 and the fastest one for each engine. For TensorRT it keeps all, as only the
+            device can time them.
+        force: Whether to keep models that the parity gate rejects as well; the manifest marks them.
     """
 
     engines: Sequence[EngineName] = ENGINES
@@ -39,67 +40,74 @@ class ExportOptions:
     force: bool = False
 
 
-USUAL = ExportOptions()
+DEFAULT_OPTIONS = ExportOptions()
 
 
 def export(
     checkpoint: Checkpoint,
     dataset: Dataset,
     out: Path,
-    options: ExportOptions = USUAL,
+    options: ExportOptions = DEFAULT_OPTIONS,
     watch: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
-    """Compiles a checkpoint and writes the bundle.
+    """Compiles a checkpoint for the device, checks the parity of every model, and writes the bundle.
 
     Args:
-        checkpoint: the classifier, and its predictor, which is always there in fp32, too: INT8 may lose its order.
-        dataset: its train split calibrates INT8; its validation split is what the gate judges on.
-        out: folder or .zip to write.
-        choice: what to compile and keep.
-        watch: told the name of each step as it begins.
+        checkpoint: Classifier, with or without a loss predictor. A loss predictor is exported in fp32 in any case,
+            because an INT8 one may no longer order the views as torch does.
+        dataset: Data set of the same classes and image size. Its train split calibrates INT8, its validation split is
+            used by the parity gate.
+        out: Folder or .zip file to write.
+        options: What to compile and keep.
+        watch: Called with the name of each step when it starts.
+
+    Returns:
+        The manifest of the bundle.
 
     Raises:
-        UsageError: the data set is of other classes or another size than the checkpoint; no engine offers a precision.
-        DataError: INT8 is asked for and there are too few pictures to calibrate on.
-        EngineError: the network has an operation that an engine has not.
-        ParityError: the gate refuses every classifier.
-        OutputError: the bundle cannot be written.
+        UsageError: The data set has other classes or another image size than the checkpoint, or an engine has none of
+            the requested precisions.
+        DataError: INT8 is requested and there are too few images for calibration.
+        EngineError: The model has an operation that an engine does not have.
+        ParityError: The parity gate rejects every classifier.
+        OutputError: The bundle cannot be written.
     """
     check_place(out)
-    _check_fit(checkpoint, dataset)
+    _check_dataset(checkpoint, dataset)
     plan = _plan(options)
-    watch("reference answers from torch")
-    kept: list[Candidate] = []
+    watch("reference outputs from torch")
+    kept: list[ExportCandidate] = []
     rejected: list[Rejected] = []
     provenance: Calibration | None = None
-    frames = _golden(dataset)
-    for job in export_jobs(checkpoint, dataset, int8=any("int8" in names for names in plan.values())):
-        compiler = Compiler(job)
+    golden_frames = _golden_frames(dataset)
+    for job in export_jobs(checkpoint, dataset, int8=any("int8" in precisions for precisions in plan.values())):
+        builder = CandidateBuilder(job)
         provenance = job.calibration.provenance if job.calibration else None
         for engine, precisions in plan.items():
-            found = []
+            candidates = []
             for precision in precisions if job.role == "classifier" else _with_fp32(precisions):
                 watch(f"{job.role}: {engine} {precision}")
-                found.append(compiler.candidate(engine, precision, frames))
-            chosen, others = _chosen(found, options)
-            kept += chosen
-            rejected += others
+                candidates.append(builder.build(engine, precision, golden_frames))
+            to_keep, to_reject = _select(candidates, options)
+            kept += to_keep
+            rejected += to_reject
     if not any(candidate.model.role == "classifier" for candidate in kept):
-        reasons = "; ".join(f"{one.engine} {one.precision}: {one.reason}" for one in rejected)
-        raise ParityError(f"no classifier passes the gate ({reasons}); --force writes them nonetheless")
-    manifest = _manifest(checkpoint, kept, rejected, provenance, frames)
+        reasons = "; ".join(f"{model.engine} {model.precision}: {model.reason}" for model in rejected)
+        raise ParityError(f"no classifier passes the parity gate ({reasons}); --force writes them nonetheless")
+    manifest = _manifest(checkpoint, kept, rejected, provenance, golden_frames)
     contents = {name: content for candidate in kept for name, content in candidate.files.items()}
-    write_bundle(out, manifest, {**contents, "golden/frames.npy": npy_bytes(frames)})
+    write_bundle(out, manifest, {**contents, "golden/frames.npy": npy_bytes(golden_frames)})
     return manifest
 
 
 def _plan(options: ExportOptions) -> dict[EngineName, tuple[Precision, ...]]:
-    wanted = None if options.precisions is None else tuple(options.precisions)
-    plan = {engine: offered(engine, wanted) for engine in options.engines}
-    if any(not names for names in plan.values()) and wanted is not None:
-        engine = next(engine for engine, names in plan.items() if not names)
-        there = ", ".join(offered(engine, None))
-        raise UsageError(f"{engine} is not compiled in {' or '.join(wanted)}; choose of {there}")
+    """Returns the precisions to compile in, for each engine."""
+    requested = None if options.precisions is None else tuple(options.precisions)
+    plan = {engine: precisions_to_try(engine, requested) for engine in options.engines}
+    without = [engine for engine, precisions in plan.items() if not precisions]
+    if without and requested is not None:
+        available = ", ".join(precisions_to_try(without[0], None))
+        raise UsageError(f"{without[0]} models are not exported in {' or '.join(requested)}; choose one of {available}")
     return plan
 
 
@@ -107,39 +115,40 @@ def _with_fp32(precisions: Iterable[Precision]) -> tuple[Precision, ...]:
     return tuple(dict.fromkeys(("fp32", *precisions)))
 
 
-def _golden(dataset: Dataset) -> Image:
-    """A few pictures that every device must answer alike, every second one corrupted."""
-    count = min(GOLDEN_PICTURES, len(dataset.val))
-    places = np.linspace(0, len(dataset.val) - 1, count).astype(int)
-    return half_corrupted(dataset.val.images[places].numpy())
+def _golden_frames(dataset: Dataset) -> Image:
+    """Returns a few validation images, every second one corrupted, on which every device must give the same outputs."""
+    count = min(MAX_GOLDEN_FRAMES, len(dataset.val))
+    indices = np.linspace(0, len(dataset.val) - 1, count).astype(int)
+    return corrupt_every_second(dataset.val.images[indices].numpy())
 
 
-def _chosen(found: list[Candidate], options: ExportOptions) -> tuple[list[Candidate], list[Rejected]]:
-    """Of one engine and role: what is kept, the one to prefer first, and what is not."""
-    passed = [one for one in found if not one.reason]
-    refused = [one for one in found if one.reason]
-    passed.sort(key=lambda one: one.model.seconds or (0.0,))  # stable: TensorRT's stay in the order they are offered
-    slower: list[Candidate] = []
+def _select(candidates: list[ExportCandidate], options: ExportOptions) -> tuple[list[ExportCandidate], list[Rejected]]:
+    """Returns the candidates of one engine and role to keep, the preferred one first, and those to reject."""
+    passed = [candidate for candidate in candidates if not candidate.reason]
+    failed = [candidate for candidate in candidates if candidate.reason]
+    passed.sort(key=lambda each: each.model.seconds or (0.0,))  # stable: untimed TensorRT models keep their order
+    slower: list[ExportCandidate] = []
     if options.precisions is None and passed and passed[0].model.seconds:
-        slower = [one for one in passed[1:] if one.model.precision != "fp32"]
-        passed = [one for one in passed if one not in slower]
-    rejected = [one.rejected(f"{passed[0].model.precision} answers sooner") for one in slower]
+        slower = [candidate for candidate in passed[1:] if candidate.model.precision != "fp32"]
+        passed = [candidate for candidate in passed if candidate not in slower]
+    rejected = [candidate.rejected(f"the {passed[0].model.precision} model is faster") for candidate in slower]
     if options.force:
-        return passed + [_forced(one) for one in refused], rejected
-    return passed, rejected + [one.rejected(one.reason) for one in refused]
+        return passed + [_forced(candidate) for candidate in failed], rejected
+    return passed, rejected + [candidate.rejected(candidate.reason) for candidate in failed]
 
 
-def _forced(candidate: Candidate) -> Candidate:
+def _forced(candidate: ExportCandidate) -> ExportCandidate:
+    """Returns the candidate with a manifest entry that says why the parity gate rejects it."""
     model = candidate.model.model_copy(update={"forced": candidate.reason})
-    return Candidate(model, candidate.files, candidate.reason)
+    return ExportCandidate(model, candidate.files, candidate.reason)
 
 
 def _manifest(
     checkpoint: Checkpoint,
-    kept: list[Candidate],
+    kept: list[ExportCandidate],
     rejected: list[Rejected],
     provenance: Calibration | None,
-    frames: Image,
+    golden_frames: Image,
 ) -> Manifest:
     predictor = checkpoint.predictor
     return Manifest(
@@ -152,16 +161,18 @@ def _manifest(
         models=tuple(candidate.model for candidate in kept),
         rejected=tuple(rejected),
         golden_frames="golden/frames.npy",
-        golden_count=len(frames),
+        golden_count=len(golden_frames),
         calibration=provenance,
         machine=this_device().line(),
-        versions=library_versions((*LIBRARIES, "onnx", "onnxruntime", "openvino", "nncf")),
+        versions=library_versions((*RECORDED_LIBRARIES, "onnx", "onnxruntime", "openvino", "nncf")),
         files={},
     )
 
 
-def _check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    side = dataset.test.images.shape[1]
+def _check_dataset(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    size = dataset.test.images.shape[1]
     checkpoint.check_classes(dataset.classes)
-    if (side, side) != (checkpoint.input.height, checkpoint.input.width):
-        raise UsageError(f"the checkpoint takes {checkpoint.input.height} px, {dataset.name} came in {side} px")
+    if (size, size) != (checkpoint.input.height, checkpoint.input.width):
+        raise UsageError(
+            f"the checkpoint takes images of {checkpoint.input.height} px, but {dataset.name} was opened at {size} px"
+        )

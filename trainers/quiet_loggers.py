@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def silenced(*names: str) -> Iterator[None]:
+def silence_loggers(*names: str) -> Iterator[None]:
     """While open, the named loggers say nothing; then their levels are what they were. Handlers are left alone."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

@@ -16,17 +16,18 @@ import openvino
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from allweather.exporters.calibration import corrupted
+from allweather.exporters.calibration import corrupt_all
 from allweather.exporters.export import ExportOptions, export
 from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.openvino.convert import read_onnx, serialize
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.runtimes.engines import engine_onnx, engine_openvino
+from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.onnx import OnnxEngine
-from allweather.runtimes.engines.registry import CompiledModel, Engine, infer_all
+from allweather.runtimes.engines.open import infer_all
+from allweather.runtimes.engines.registry import start_engine
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.training.inference import logits
 
@@ -42,8 +43,7 @@ def engines(bundle: Bundle) -> dict[str, Engine]:
         if model.engine == "tensorrt":
             running[f"{model.role} {model.precision} literally"] = OnnxEngine(network, literally=True)
         else:
-            module = engine_openvino if model.engine == "openvino" else engine_onnx
-            running[f"{model.role} {model.engine} {model.precision}"] = module.start(network)
+            running[f"{model.role} {model.engine} {model.precision}"] = start_engine(model.engine, network)
     return running
 
 
@@ -57,7 +57,7 @@ def agreement(bundle: Bundle, clean: Image, count: int) -> None:
     others = {
         "ONNX Runtime, no optimizations": OnnxEngine(CompiledModel(graph, b"", "int8", spec, outputs), literally=True),
         "ONNX Runtime": OnnxEngine(CompiledModel(graph, b"", "int8", spec, outputs)),
-        "OpenVINO": engine_openvino.start(CompiledModel(*serialize(read_onnx(graph)), "int8", spec, outputs)),
+        "OpenVINO": start_engine("openvino", CompiledModel(*serialize(read_onnx(graph)), "int8", spec, outputs)),
     }
     for name, engine in others.items():
         got = infer_all(engine, clean[:count])
@@ -74,11 +74,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--reference", type=int, default=2000, help="pictures for the slow reference evaluator")
     chosen = parser.parse_args()
-    trained = checkpoints.load(chosen.checkpoint)
+    trained = load_checkpoint(chosen.checkpoint)
     data = open_dataset(chosen.data, trained.input.height)
     test = data.test.take(torch.arange(min(chosen.pictures, len(data.test))))
     clean, labels = test.images.numpy(), test.labels.numpy()
-    worse = corrupted(clean)
+    worse = corrupt_all(clean)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "b.aw")
         choice = ExportOptions(["openvino", "onnx", "tensorrt"], ["fp32", "int8"], force=True)

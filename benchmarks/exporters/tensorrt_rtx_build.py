@@ -31,7 +31,7 @@ from allweather.runtimes.bundle.manifest import Calibration
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.models.registry import build as build_network
+from allweather.trainers.models.registry import build_model
 
 LAYER = re.compile(r"^Name: (\S+?)_myl\d+_\d+, LayerType: (?:correlation|gemm), Inputs: \[ .*?Datatype: (\w+)")
 ARCHITECTURE = "8.6"  # an RTX 3060
@@ -157,7 +157,7 @@ def main(arch: str = "resnet50", size: str = "224") -> int:
     spec = InputSpec(side, side)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, "plain.onnx")
-        network = build_network(arch, 10, spec)
+        network = build_model(arch, 10, spec)
         plain.write_bytes(to_onnx(network, spec))
         good = onnx.load_from_string(quantize_onnx(plain.read_bytes(), some(side)))
         half = onnx.load_from_string(to_onnx(network, spec, torch.float16))

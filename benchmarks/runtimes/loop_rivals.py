@@ -29,7 +29,7 @@ from allweather import load
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.registry import build_model
 
 Call = Callable[[Image], Any]
 
@@ -43,7 +43,7 @@ def with_ttach(bundle: Bundle, looks: int) -> Call:
     """Torch, and ttach's mean where there are two looks."""
     ttach: Any = importlib.import_module("ttach")
     torch.manual_seed(0)
-    network: Any = build("resnet50", 10, bundle.input).eval()
+    network: Any = build_model("resnet50", 10, bundle.input).eval()
     if looks == 2:
         network = ttach.ClassificationTTAWrapper(network, ttach.Compose([ttach.HorizontalFlip()]), merge_mode="mean")
 
@@ -59,7 +59,7 @@ def with_model_api(bundle: Bundle, folder: Path) -> Call:
     """OpenVINO Model API."""
     models: Any = importlib.import_module("model_api.models")
     onnx = folder / "resnet50.onnx"
-    network = build("resnet50", 10, bundle.input).eval()
+    network = build_model("resnet50", 10, bundle.input).eval()
     torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), str(onnx), dynamo=False)
     model = models.ClassificationModel.create_model(str(onnx), "Classification", preload=True)
     return lambda frame: model(frame)

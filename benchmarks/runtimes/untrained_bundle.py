@@ -14,8 +14,8 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, Split
-from allweather.trainers.models.loss_predictor import build_predictor, predictor_input
-from allweather.trainers.models.registry import build, weights_digest
+from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
+from allweather.trainers.models.registry import build_model, weights_digest
 
 PICTURES = 40
 CLASSES = tuple(f"class{number}" for number in range(10))
@@ -31,7 +31,7 @@ def untrained_bundle(
     """Writes one with a classifier and a tiny loss predictor."""
     torch.manual_seed(0)
     spec = InputSpec(size, size)
-    model, seen = build(arch, len(CLASSES), spec), predictor_input(spec)
+    model, seen = build_model(arch, len(CLASSES), spec), predictor_input_spec(spec)
     weights = build_predictor("tiny", seen).state_dict()
     predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), weights_digest(model), weights)
     images = torch.randint(0, 256, (PICTURES, size, size, 3), dtype=torch.uint8)

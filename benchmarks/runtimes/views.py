@@ -20,7 +20,7 @@ from PIL import ImageEnhance, ImageOps
 
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
-from allweather.trainers.torchvision_import import torchvision
+from allweather.trainers.torchvision_import import import_torchvision
 
 ROUNDS, SECONDS = 5, 0.02
 Call = Callable[[], Any]
@@ -52,7 +52,7 @@ def pillow(name: str, image: Pillow.Image) -> Call | None:
 
 def tensors(name: str, image: torch.Tensor) -> Call | None:
     """The same view by torchvision."""
-    functional = torchvision("transforms.v2.functional")
+    functional = import_torchvision("transforms.v2.functional")
     side = image.shape[-1]
     kind, factor = _split(name)
     part = round(side * 7 / 8)

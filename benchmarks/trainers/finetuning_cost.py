@@ -24,19 +24,19 @@ from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.learned.augmentation import LearnedAugmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
-from allweather.trainers.augmentations.pairing import Combined
+from allweather.trainers.augmentations.pairing import CombinedAugmentation
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.augmentations.variants import CROP
 from allweather.trainers.methods.invariant import InvariantObjective
 from allweather.trainers.methods.pair_objective import PairObjective, loss_weights
 from allweather.trainers.models.activation_hooks import capture_activations
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.launch import fast_bf16
 from allweather.trainers.training.objective import CrossEntropy
 
 BATCH, ROUNDS = 128, 15
 HELD_TO = {"at": 2.1, "st": 2.1, "fma": 2.5, "ait": 1.05}
-COPIES = Combined({name: kind.paper for name, kind in AUGMENTATIONS.items()})
+COPIES = CombinedAugmentation({name: kind.paper for name, kind in AUGMENTATIONS.items()})
 AUGMENTER = LearnedAugmentation(AugmentationNetwork("parallel").eval(), "")
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -88,7 +88,7 @@ def prepared(arch: str) -> tuple[nn.Module, Tensor, Tensor]:
     """A network in train mode and a batch, in a process that keeps freed memory as one that trains does."""
     keep_freed_memory()
     torch.manual_seed(0)
-    model = build(arch, 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
+    model = build_model(arch, 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
     images = torch.rand(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     return model, images, torch.randint(0, 10, (BATCH,))
 

@@ -23,8 +23,8 @@ from allweather.evaluation.model import open_model
 from allweather.reports.augmented import label
 from allweather.reports.html import markdown
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, ROWS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
@@ -86,7 +86,7 @@ def table_3(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluati
     shown = {group: runs for group, runs in groups.items() if "-ia-" not in group}
     head = ["test accuracy, %", "start", *(f"{group} ({len(runs)})" for group, runs in shown.items())]
     rows: list[Sequence[str]] = [head]
-    for row in ("clean", *ROWS):
+    for row in ("clean", *TABLE_ROWS):
         cells = [mean_and_deviation([100 * run.accuracies[row] for run in runs]) for runs in shown.values()]
         rows.append((label(row), f"{100 * start.accuracies[row]:.2f}", *cells))
     gains = [mean_and_deviation([100 * (run.average - start.average) for run in runs], "+") for runs in shown.values()]
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     given = parser.parse_args()
     fabric: Fabric = launch()
-    first = checkpoints.load(given.start)
+    first = load_checkpoint(given.start)
     dataset = open_dataset_of(given.data, first.classes, first.input)
     keep_to(given.folder, start=given.start, data=given.data, epochs=given.epochs)
     runs = list(plan(given.epochs, given.learned))

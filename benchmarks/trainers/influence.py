@@ -23,7 +23,7 @@ from torch.autograd.functional import hessian
 from allweather.reports.plots import BLUE, GRAY, png_figure
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.device import this_device
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.batches import gather, plan_epoch, to_float
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.data.registry import open_dataset_of
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--damping", type=float, default=1e-3)
     parser.add_argument("--samples", type=int, default=200)
     given = parser.parse_args()
-    start = checkpoints.load(given.checkpoint)
+    start = load_checkpoint(given.checkpoint)
     dataset = open_dataset_of(given.data, start.classes, start.input)
     train = dataset.train.take(torch.linspace(0, len(dataset.train) - 1, min(TRAIN, len(dataset.train))).long())
     val, body = dataset.val.take(torch.arange(min(VAL, len(dataset.val)))), Body(start.classifier())

@@ -25,8 +25,7 @@ from allweather.reports.html import markdown, write
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.augmentations.strengths import find_strengths
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.corruptions.sets.read import CorruptedSet, open_set
 from allweather.trainers.data.dataset import Dataset
@@ -46,7 +45,7 @@ def calibrated(start: Path, dataset: Dataset, folder: Path) -> dict[str, float]:
     """The strengths for the first start; kept in the folder."""
     kept = folder / "strengths.json"
     if not kept.is_file():
-        found = find_strengths(checkpoints.load(start).classifier(), dataset.val).parameters
+        found = find_strengths(load_checkpoint(start).classifier(), dataset.val).parameters
         with atomic_file(kept) as beside:
             beside.write_text(json.dumps(found))
     strengths: dict[str, float] = json.loads(kept.read_text())
@@ -66,7 +65,7 @@ def seeing(start: Path, shown: Dataset, epochs: int, out: Path) -> Path:
     if not out.is_file():
         settings = PredictorSettings(copy_settings=CopySettings(copies=2), fit=FitSettings(epochs=epochs, shift=0))
         keep = out.with_suffix(".losses")
-        add_predictor(checkpoints.load(start), shown, settings, out, keep=keep, fabric=launch())
+        add_predictor(load_checkpoint(start), shown, settings, out, keep=keep, fabric=launch())
     return out
 
 
@@ -97,7 +96,7 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=0.1, help="of the training pictures")
     parser.add_argument("--epochs", type=int, default=10)
     given = parser.parse_args()
-    first = checkpoints.load(given.starts[0])
+    first = load_checkpoint(given.starts[0])
     dataset = open_dataset_of(given.data, first.classes, first.input)
     shown, corrupted = dataset.subset(given.fraction, 0), open_set(given.corrupted, first.classes, first.input)
     alike = ("data", "corrupted", "fraction", "epochs")
@@ -106,7 +105,7 @@ def main() -> None:
     rows: list[Sequence[str]] = [("test error, %", *COLUMNS)]
     picture = {}
     for path in given.starts:
-        start = dataclasses.replace(checkpoints.load(path), strengths=strengths)
+        start = dataclasses.replace(load_checkpoint(path), strengths=strengths)
         tuned = finetuned(start, shown, given.epochs, given.folder / f"{path.stem}-fma.safetensors")
         for stage, trained in (("", path), (", then FMA/CA", tuned)):
             place = given.folder / f"{trained.stem}-seeing.safetensors"

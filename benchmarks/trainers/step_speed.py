@@ -17,7 +17,7 @@ from allweather.runtimes.system.device import this_device
 from allweather.trainers.data.batches import gather, plan_epoch
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.ema import MovingAverage
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import fast_bf16, launch
 from allweather.trainers.training.progress import EpochReport
@@ -38,7 +38,7 @@ def ours(data: Dataset) -> float:
     """Images a second of `fit`."""
     reports: list[EpochReport] = []
     settings = FitSettings(epochs=1, batch_size=BATCH)
-    model = build("resnet20", 10, InputSpec(32, 32))
+    model = build_model("resnet20", 10, InputSpec(32, 32))
     fit(
         model,
         data,
@@ -52,7 +52,7 @@ def ours(data: Dataset) -> float:
 
 def bare(data: Dataset) -> float:
     """Images a second of the same step, written out."""
-    model = build("resnet20", 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
+    model = build_model("resnet20", 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
     average = MovingAverage(model, 0.998)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     began = time.monotonic()

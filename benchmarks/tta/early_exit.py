@@ -27,7 +27,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.registry import open_dataset_of
@@ -55,7 +55,7 @@ class ViewProbabilities:
 
 def answered(path: Path, data: str, count: int) -> ViewProbabilities:
     """Corrupts validation pictures and asks about every view; cell 0 is clean, and five times as large."""
-    start = checkpoints.load(path)
+    start = load_checkpoint(path)
     if start.predictor is None:
         raise SystemExit(f"{path} has no loss predictor; allweather predictor trains one")
     val = open_dataset_of(data, start.classes, start.input).val

@@ -24,7 +24,7 @@ from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
-from allweather.trainers.models.registry import ARCHITECTURES, build
+from allweather.trainers.models.registry import ARCHITECTURES, build_model
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.inference import count_correct, logits
 from allweather.trainers.training.launch import launch
@@ -36,7 +36,7 @@ SPEC = InputSpec(32, 32)
 def classifier(dataset: Dataset, mine: Split, epochs: int) -> nn.Module:
     """A ResNet-20 that has learned from some pictures alone."""
     torch.manual_seed(0)
-    model = build("resnet20", len(dataset.classes), SPEC)
+    model = build_model("resnet20", len(dataset.classes), SPEC)
     rate = ARCHITECTURES["resnet20"].lr
     found, _ = fit(model, dataclasses.replace(dataset, train=mine), FitSettings(epochs=epochs), rate, fabric=launch())
     return found

@@ -25,9 +25,8 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
-from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -38,7 +37,7 @@ from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
-from allweather.trainers.models.loss_predictor import predictor_input
+from allweather.trainers.models.loss_predictor import predictor_input_spec
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
@@ -97,7 +96,7 @@ def answered(start: Checkpoint, dataset: Dataset, corrupted: Path, folder: Path)
 def trained(trial: Trial, start: Checkpoint, targets: ViewLosses, hflip: bool, place: Path) -> TrainedPredictor:
     """A predictor of the folder, trained if it is not there."""
     if not place.is_file():
-        began, seen, family = time.monotonic(), predictor_input(start.input), trial.settings.exclude_family
+        began, seen, family = time.monotonic(), predictor_input_spec(start.input), trial.settings.exclude_family
         rows = targets.exclude_family(family) if family else targets
         resume = place.with_suffix(".resume")
         model, history, accuracy = train_predictor(
@@ -165,10 +164,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--only", nargs="*", default=[])
     given = parser.parse_args()
-    start, fabric = checkpoints.load(given.start), launch()
+    start, fabric = load_checkpoint(given.start), launch()
     dataset = open_dataset_of(given.data, start.classes, start.input)
     given.folder.mkdir(parents=True, exist_ok=True)
-    seen = predictor_input(start.input)
+    seen = predictor_input_spec(start.input)
     targets = view_losses(start.classifier(), dataset.train, seen, CopySettings(), given.targets, fabric=fabric)
     predictors = {}
     for trial in plan(given.epochs):

@@ -1,4 +1,4 @@
-"""INT8 for OpenVINO by NNCF: after training, with control of the accuracy where that is needed."""
+"""INT8 for OpenVINO by NNCF: post-training quantization, with accuracy control where that is needed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ import numpy.typing as npt
 import openvino
 
 from allweather.exporters.calibration import CalibrationSet
-from allweather.runtimes.engines.registry import BATCH
+from allweather.runtimes.engines.open import BATCH_SIZE
 from allweather.runtimes.types import Image
-from allweather.trainers.quiet_loggers import silenced
+from allweather.trainers.quiet_loggers import silence_loggers
 
-QUIET = {"NNCF_CI": "1"}  # with it NNCF builds a stub for its telemetry: nothing is sent from a user's machine
+# With this variable NNCF replaces its telemetry by a stub, so that nothing is sent from a user's machine.
+NO_TELEMETRY = {"NNCF_CI": "1"}
 
 
 def quantize_openvino(model: openvino.Model, calibration: CalibrationSet) -> openvino.Model:
-    """INT8 weights and activations for OpenVINO; `model` itself is left as it is."""
+    """Quantizes weights and activations to INT8.
+
+    Args:
+        model: Float model; it is not changed.
+        calibration: Images that set the ranges of the activations.
+    """
     with _nncf() as nncf:
         data = nncf.Dataset([image[None] for image in calibration.images])
         quantized: openvino.Model = nncf.quantize(
@@ -30,7 +36,7 @@ def quantize_openvino(model: openvino.Model, calibration: CalibrationSet) -> ope
             data,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(calibration.images),
-            advanced_parameters=_unsaturated(nncf),
+            advanced_parameters=_no_overflow(nncf),
         )
     return quantized
 
@@ -40,55 +46,60 @@ def quantize_with_accuracy(
     calibration: CalibrationSet,
     images: Image,
     labels: npt.NDArray[np.int64],
-    drop: float,
+    max_drop: float,
 ) -> openvino.Model:
-    """INT8, with layers given back to float one by one, the costliest first, until the accuracy is kept.
+    """Quantizes to INT8, then returns layers to float one by one until the accuracy drop is allowed.
+
+    The layers that cost the most accuracy return first.
 
     Args:
-        model: float, left as it is.
-        calibration: pictures that set the ranges.
-        images: uint8 [n, h, w, 3], to measure the accuracy on.
-        labels: int64 [n], the truth.
-        drop: of the accuracy that may be lost, 0..1.
+        model: Float model; it is not changed.
+        calibration: Images that set the ranges of the activations.
+        images: Images to compute the accuracy on, uint8 [n, h, w, 3].
+        labels: Class indices, int64 [n].
+        max_drop: Share of accuracy that may be lost, 0..1.
     """
 
     def accuracy(compiled: openvino.CompiledModel, items: Iterable[int]) -> tuple[float, None]:
-        chosen = list(items)
-        answers = [compiled(images[chosen[i : i + BATCH]])[0] for i in range(0, len(chosen), BATCH)]
-        return float((np.concatenate(answers).argmax(1) == labels[chosen]).mean()), None
+        indices = list(items)
+        logits = [compiled(images[indices[i : i + BATCH_SIZE]])[0] for i in range(0, len(indices), BATCH_SIZE)]
+        return float((np.concatenate(logits).argmax(1) == labels[indices]).mean()), None
 
     with _nncf() as nncf:
-        with_margin: openvino.Model = nncf.quantize_with_accuracy_control(
+        quantized: openvino.Model = nncf.quantize_with_accuracy_control(
             model,
             nncf.Dataset([image[None] for image in calibration.images]),
             nncf.Dataset(list(range(len(images)))),
             accuracy,
-            max_drop=drop,
+            max_drop=max_drop,
             drop_type=nncf.DropType.ABSOLUTE,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(calibration.images),
-            advanced_quantization_parameters=_unsaturated(nncf),
+            advanced_quantization_parameters=_no_overflow(nncf),
         )
-    return with_margin
+    return quantized
 
 
-def _unsaturated(nncf: ModuleType) -> object:
-    """Weights in seven bits: on x86 without VNNI sums of 16 bits saturate else, by up to 2.5 logits (ResNet-20)."""
+def _no_overflow(nncf: ModuleType) -> object:
+    """Keeps weights to seven bits.
+
+    With eight, the 16-bit sums of an x86 CPU without VNNI saturate: logits of a ResNet-20 were off by up to 2.5.
+    """
     return nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
 
 
 @contextmanager
 def _nncf() -> Iterator[ModuleType]:
-    """NNCF with its telemetry off and its progress bars and advice silenced; the environment is put back."""
-    before = {key: os.environ.get(key) for key in QUIET}
-    os.environ.update(QUIET)
-    # its progress bars go to stdout, which belongs to the command's result
+    """Imports NNCF without telemetry, progress bars and advice; the environment is restored afterwards."""
+    before = {key: os.environ.get(key) for key in NO_TELEMETRY}
+    os.environ.update(NO_TELEMETRY)
+    # NNCF prints its progress bars to stdout, where only the result of a command belongs
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
             import nncf
 
-            with silenced("nncf"):  # not nncf.set_log_level: that turns down the handlers of others as well
+            with silence_loggers("nncf"):  # nncf.set_log_level would change the handlers of other loggers, too
                 yield nncf
         finally:
             for key, value in before.items():

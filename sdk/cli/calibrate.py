@@ -27,10 +27,10 @@ def calibrate(
     from allweather.reports.augmented import label
     from allweather.trainers.augmentations.photometric import AUGMENTATIONS
     from allweather.trainers.augmentations.strengths import find_strengths as find
-    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
     from allweather.trainers.data.registry import open_dataset_of
 
-    start = checkpoints.load(checkpoint)
+    start = load_checkpoint(checkpoint)
     dataset = open_dataset_of(data, start.classes, start.input, download=download)
     for note in dataset.notes:
         say(note)
@@ -44,14 +44,14 @@ def calibrate(
         )
     for each in found.strengths:
         if not each.reached:
-            cost = 100 * (found.clean - each.accuracy)
+            cost = 100 * (found.clean_accuracy - each.accuracy)
             say(f"{label(each.name)} costs {cost:.1f} points at most: it stays at its limit")
-    checkpoints.save(out, dataclasses.replace(start, strengths=found.parameters))
+    save_checkpoint(out, dataclasses.replace(start, strengths=found.parameters))
     if as_json:
         result({"checkpoint": str(out), **dataclasses.asdict(found)}, as_json, "calibrated")
         return
     rows = [("", "parameter", "here", "paper's VGG-16", "validation accuracy, %")]
-    rows.append(("clean", "", "", "", f"{100 * found.clean:.2f}"))
+    rows.append(("clean", "", "", "", f"{100 * found.clean_accuracy:.2f}"))
     for each in found.strengths:
         kind, accuracy = AUGMENTATIONS.get(each.name), f"{100 * each.accuracy:.2f}"
         parts = (kind.parameter, f"{each.parameter:.4g}", f"{kind.paper:g}") if kind else ("", "", "")

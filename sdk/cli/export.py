@@ -42,10 +42,10 @@ def export(
         return
     from allweather.exporters.export import ENGINES, ExportOptions
     from allweather.exporters.export import export as export_bundle
-    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.checkpoint.checkpoint import load_checkpoint
     from allweather.trainers.data.registry import FORMS, open_dataset
 
-    trained = checkpoints.load(checkpoint)
+    trained = load_checkpoint(checkpoint)
     if data is None and trained.data != "signs":
         raise DataError(
             f"export calibrates and measures on the data that {checkpoint} was trained on: add --data {FORMS}"

@@ -76,7 +76,7 @@ def finetune(
 ) -> None:
     """Makes a calibrated classifier robust; killed, it goes on where it was when it is started again."""
     checkpoint_path(out)
-    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.checkpoint.checkpoint import load_checkpoint
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.methods.finetune import FinetuneSettings, judgement
     from allweather.trainers.methods.finetune import finetune as run
@@ -93,7 +93,7 @@ def finetune(
         augment=augment,
         fit=FitSettings(epochs=epochs, batch_size=batch, lr=lr, schedule="cosine", seed=seed),
     )
-    start = checkpoints.load(checkpoint)
+    start = load_checkpoint(checkpoint)
     fabric = launch(devices, precision.value)
     dataset = open_dataset_of(data, start.classes, start.input, download=download)
     leads = fabric.is_global_zero

@@ -32,10 +32,10 @@ def import_(
     if len(names) < 2 or not all(names):
         raise UsageError(f"--classes is cifar10 or names with commas between; got {classes!r}")
     from allweather.runtimes.preprocess import InputSpec
-    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict, save_checkpoint
 
     means = numbers(mean, 3, float, "--mean is three numbers R,G,B of a scale from 0 to 1")
     stds = numbers(std, 3, float, "--std is three numbers R,G,B of a scale from 0 to 1")
     spec = InputSpec(size, size, (means[0], means[1], means[2]), (stds[0], stds[1], stds[2]))
-    checkpoints.save(out, checkpoints.import_state_dict(file, arch, names, spec))
+    save_checkpoint(out, checkpoint_from_state_dict(file, arch, names, spec))
     result({"checkpoint": str(out), "arch": arch, "classes": len(names)}, as_json, "imported")

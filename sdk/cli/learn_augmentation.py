@@ -73,11 +73,11 @@ def augmenter(
         LearnAugmentationSettings,
         learn_augmentation,
     )
-    from allweather.trainers.models.registry import architecture
+    from allweather.trainers.models.registry import get_architecture
     from allweather.trainers.training.launch import launch
     from allweather.trainers.training.settings import FitSettings
 
-    architecture(arch)
+    get_architecture(arch)
     settings = LearnAugmentationSettings(
         mode=mode.value, aim=aim.value, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
         classifier=FitSettings(epochs=classifier_epochs, batch_size=batch, seed=seed),

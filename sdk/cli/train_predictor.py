@@ -88,7 +88,7 @@ def predictor(
         raise UsageError(
             "name --data to train a predictor on, or --use FILE to put in one that is trained; one of both"
         )
-    from allweather.trainers.checkpoint.checkpoint import extract_predictor, load_checkpoint, save_checkpoint
+    from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 
     start = load_checkpoint(checkpoint)
     if use is not None:
@@ -143,7 +143,7 @@ def predictor(
 
 def _put_in(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
     """A predictor of another file into the checkpoint of the classifier that it was trained for."""
-    from allweather.trainers.checkpoint.checkpoint import extract_predictor, load_checkpoint, save_checkpoint
+    from allweather.trainers.checkpoint.checkpoint import extract_predictor, save_checkpoint
 
     trained = extract_predictor(use)
     trained.check_classifier(start.classifier())

@@ -52,15 +52,15 @@ def tune(
     from allweather.evaluation import policy_tuning as tuning
     from allweather.evaluation.model import open_model
     from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
-    from allweather.trainers.checkpoint import checkpoint as checkpoints
+    from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 
-    start = checkpoints.load(checkpoint)
+    start = load_checkpoint(checkpoint)
     asked = [_understood(text, start) for text in policy or tuning.usual(start.predictor is not None)]
     known = [each for each in asked if not isinstance(each, str)]
     if policy and len(policy) == 1 and known:
         check_not_given(context, ("runs", "copies", "seed"), f"{policy[0]} is stored as it is")
-        checkpoints.save(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, known[0])))
+        save_checkpoint(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, known[0])))
         result({"checkpoint": str(out), "policy": policy[0], "views": list(known[0].views)}, as_json, "stored")
         return
     if policy and len(policy) == 1:
@@ -81,7 +81,7 @@ def tune(
     kept = start.policies
     for each in (*(each for each in found if each.policy.name.partition(":")[0] in TUNED), chosen):
         kept = tuning.chosen_first(kept, each.policy)
-    checkpoints.save(out, dataclasses.replace(start, policies=kept))
+    save_checkpoint(out, dataclasses.replace(start, policies=kept))
     if not as_json and len(found) > 1:
         table(_rows(found))
     facts = {

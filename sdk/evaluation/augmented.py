@@ -10,7 +10,7 @@ import torch
 from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.types import Image
-from allweather.trainers.augmentations.photometric import ROWS, augment, kinds
+from allweather.trainers.augmentations.photometric import TABLE_ROWS, augment, row_augmentations
 from allweather.trainers.data.batches import as_image, to_float
 from allweather.trainers.data.dataset import Dataset
 
@@ -53,10 +53,10 @@ def evaluate_augmented(
         watch: told of (rows done, rows in all).
     """
     accuracies = {}
-    rows = ("clean", *ROWS)
+    rows = ("clean", *TABLE_ROWS)
     for number, row in enumerate(rows):
         watch(number, len(rows))
-        names = () if row == "clean" else kinds(row)
+        names = () if row == "clean" else row_augmentations(row)
         rng = torch.Generator().manual_seed(SEED)
         right = 0
         for images, labels in zip(
@@ -80,7 +80,7 @@ def examples(dataset: Dataset, parameters: Mapping[str, float], count: int = 4) 
     some = torch.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).long()
     images = to_float(dataset.test.images[some])
     shown = {"clean": list(as_image(images))}
-    for row in ROWS:
+    for row in TABLE_ROWS:
         rng = torch.Generator().manual_seed(SEED)
-        shown[row] = list(as_image(augment(images, kinds(row), parameters, rng)))
+        shown[row] = list(as_image(augment(images, row_augmentations(row), parameters, rng)))
     return shown

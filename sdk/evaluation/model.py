@@ -20,7 +20,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
@@ -86,7 +86,7 @@ def open_model(path: Path, *, engine: str | None = None, precision: str | None =
     if path.suffix == ".safetensors":
         if engine or precision:
             raise UsageError("a checkpoint runs in torch at fp32; --engine and --precision are for bundles")
-        trained = checkpoints.load(path)
+        trained = load_checkpoint(path)
         device = torch.device("cpu")
         if torch.cuda.is_available():  # of several processes each has its own
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -11,7 +11,7 @@ from allweather.evaluation.augmented import AugmentedEvaluation
 from allweather.reports import plots as pictures
 from allweather.reports.html import Section, markdown, page, write
 from allweather.runtimes.types import Image
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINED, ROWS
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, TABLE_ROWS
 
 Row = Sequence[str]
 
@@ -38,9 +38,9 @@ def write_augmented(results: Sequence[AugmentedEvaluation], shown: Mapping[str, 
         "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
     }
     for number, result in enumerate(results, 1):
-        if result.provenance.history and ROWS[0] in result.provenance.history[0]:
+        if result.provenance.history and TABLE_ROWS[0] in result.provenance.history[0]:
             name = f"finetuning-{number}.png"
-            files[name] = pictures.finetuning(result.provenance.history, ROWS)
+            files[name] = pictures.finetuning(result.provenance.history, TABLE_ROWS)
             sections.append(Section(f"{result.provenance.title}: validation accuracy in finetuning", picture=name))
     heading = f"Augmented pictures of {results[0].provenance.data}"
     lead = f"{results[0].provenance.images} test pictures a row; {results[0].provenance.machine}"
@@ -53,7 +53,7 @@ def write_augmented(results: Sequence[AugmentedEvaluation], shown: Mapping[str, 
 def accuracy_table(results: Sequence[AugmentedEvaluation]) -> list[Row]:
     """One column a target, one row as in table 3; the last line compares with the first target."""
     rows: list[Row] = [("", *(result.provenance.title for result in results))]
-    for name in ("clean", *ROWS):
+    for name in ("clean", *TABLE_ROWS):
         rows.append((label(name), *(f"{100 * result.accuracies[name]:.2f}" for result in results)))
     rows.append(("average of the ten", *(f"{100 * result.average:.2f}" for result in results)))
     if len(results) > 1:
@@ -75,4 +75,4 @@ def label(name: str) -> str:
     kind = AUGMENTATIONS.get(name)
     if kind:
         return f"{name.replace('_', ' ')} ({kind.symbol})"
-    return name.capitalize() if name in COMBINED else name
+    return name.capitalize() if name in COMBINATIONS else name

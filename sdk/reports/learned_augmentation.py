@@ -10,7 +10,7 @@ from pathlib import Path
 from allweather.reports.html import Section, page, write
 from allweather.reports.plots import augmentations, named_rows
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint
-from allweather.trainers.augmentations.learned.networks import PARTS, Head
+from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, Head
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.learned_augmentation.visualize import latent_traversal, sample_augmentations
 
@@ -33,7 +33,7 @@ def write_augmentation(made: AugmentationCheckpoint, dataset: Dataset, folder: P
         CheckpointError: the augmentation cannot be built.
         OutputError: the place cannot be written to.
     """
-    network, heads = made.network(), {head for part in PARTS[made.mode] for head in part}
+    network, heads = made.network(), {head for part in STAGE_HEADS[made.mode] for head in part}
     facts = asdict(made)
     facts.pop("weights")
     sections = [

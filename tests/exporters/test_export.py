@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from allweather.exporters.calibration import calibration_set
-from allweather.exporters.candidates import Compiler
+from allweather.exporters.candidates import CandidateBuilder
 from allweather.exporters.export import ExportOptions, export
-from allweather.exporters.latency import cost_curve
+from allweather.exporters.latency import measure_latency
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.parity import ModelOutputs, check_parity
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Manifest, Precision
 from allweather.runtimes.engines.fake import FakeEngine
-from allweather.runtimes.engines.registry import infer_all, open_engine
+from allweather.runtimes.engines.open import infer_all, open_engine
 from allweather.runtimes.errors import DataError, EngineError, ParityError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset, Split
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.inference import logits
 
 
@@ -88,7 +88,7 @@ def test_the_graph_takes_bytes_of_any_batch_and_holds_no_paths(checkpoint: Check
 @pytest.mark.parametrize("arch", ["vgg16", "resnet18"])
 def test_other_architectures_export_too(arch: str, dataset: Dataset, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    model = build(arch, 3, InputSpec(32, 32))
+    model = build_model(arch, 3, InputSpec(32, 32))
     checkpoint = Checkpoint(arch, dataset.classes, InputSpec(32, 32), model.network.state_dict(), "x", 0)
     manifest = export(checkpoint, dataset, tmp_path / "x.zip", ExportOptions(["onnx"], ["fp32"]))
     assert manifest.models[0].parity.largest_logit_difference < 1e-3
@@ -120,7 +120,7 @@ def test_the_cost_curve_is_the_time_of_calls() -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    curve = cost_curve(FakeEngine(3, 0.5, sleep), np.zeros((8, 8, 3), np.uint8), lambda: now[0])
+    curve = measure_latency(FakeEngine(3, 0.5, sleep), np.zeros((8, 8, 3), np.uint8), lambda: now[0])
     assert curve == pytest.approx((0.5, 1.0, 1.5, 2.0))
 
 
@@ -169,9 +169,9 @@ def test_a_precision_that_an_engine_has_not_is_refused(
 @pytest.fixture
 def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every INT8 graph answers with another class than it should."""
-    compiled = Compiler._compiled
+    compiled = CandidateBuilder._compile
 
-    def spoil(self: Compiler, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:
+    def spoil(self: CandidateBuilder, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:
         graph, weights = compiled(self, engine, precision)
         if precision == "int8":
             model = onnx.load_from_string(graph)
@@ -180,7 +180,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
             graph = model.SerializeToString()
         return graph, weights
 
-    monkeypatch.setattr(Compiler, "_compiled", spoil)
+    monkeypatch.setattr(CandidateBuilder, "_compile", spoil)
 
 
 @pytest.mark.usefixtures("spoiled")

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from allweather.exporters import candidates
-from allweather.exporters.calibration import CalibrationSet, half_corrupted
+from allweather.exporters.calibration import CalibrationSet, corrupt_every_second
 from allweather.exporters.export import ExportOptions, export
 from allweather.exporters.onnx.quantize import PERCENTILE, quantize_onnx
 from allweather.runtimes.bundle.bundle import Bundle, write_bundle
 from allweather.runtimes.bundle.manifest import Manifest
-from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.errors import BundleError
 from allweather.runtimes.load import load
 from allweather.runtimes.tta.aggregate import average_probabilities
@@ -24,7 +24,7 @@ from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.models.loss_predictor import build_predictor, predictor_input
+from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
 
@@ -35,7 +35,7 @@ TUNED = Policy("learned", "all", ("identity", "hflip"), 2, weights=(3.0, 1.0))
 def seeing(checkpoint: Checkpoint) -> Checkpoint:
     """With a predictor of random weights, whose losses differ from picture to picture."""
     torch.manual_seed(1)
-    seen = predictor_input(checkpoint.input)
+    seen = predictor_input_spec(checkpoint.input)
     model = build_predictor("tiny", seen)
     model.train()
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_the_predictor_answers_as_torch_does(engine: str, bundle: Path, seeing: 
     assert model.parity.accuracy is None
     assert model.parity.agreement == 1
     assert seeing.predictor is not None
-    images = half_corrupted(dataset.test.images.numpy())
+    images = corrupt_every_second(dataset.test.images.numpy())
     wanted = logits(seeing.predictor.model(), torch.from_numpy(images)).numpy()
     got = np.concatenate([running.infer(image[None]) for image in images])
     running.close()
@@ -75,7 +75,7 @@ def test_the_perceiver_decides_as_torch_does(engine: str, bundle: Path, seeing: 
     assert seeing.predictor is not None
     loss_predictor, classifier = seeing.predictor.model(), seeing.classifier()
     with load(bundle, engine=engine, policy="top:2+flip") as eyes:
-        for image in half_corrupted(dataset.test.images.numpy()):
+        for image in corrupt_every_second(dataset.test.images.numpy()):
             decision = eyes(image)
             losses = logits(loss_predictor, torch.from_numpy(image[None]))[0]
             best = [tuple(VIEWS)[int(place)] for place in losses.argsort()[:2]]
@@ -130,6 +130,6 @@ def test_an_int8_predictor_that_loses_its_order_leaves_the_fp32_one(
 
 def test_every_second_picture_is_corrupted() -> None:
     images = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 3), np.uint8)
-    same = (half_corrupted(images) == images).all((1, 2, 3))
+    same = (corrupt_every_second(images) == images).all((1, 2, 3))
     assert same[::2].all()
     assert not same[1::2].any()

@@ -8,22 +8,23 @@ import pytest
 import torch
 from torch import nn
 
-from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupted
+from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupt_all
 from allweather.exporters.lint.lint import report
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.onnx.quantize import quantize_onnx
 from allweather.exporters.openvino.convert import read_onnx, serialize
 from allweather.exporters.openvino.quantize import quantize_with_accuracy
 from allweather.runtimes.bundle.manifest import Calibration
-from allweather.runtimes.engines import engine_openvino
+from allweather.runtimes.engines.base import CompiledModel
 from allweather.runtimes.engines.onnx import OnnxEngine
-from allweather.runtimes.engines.registry import CompiledModel, infer_all
+from allweather.runtimes.engines.open import infer_all
+from allweather.runtimes.engines.registry import start_engine
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.inference import logits
 
 SPEC = InputSpec(32, 32)
@@ -37,7 +38,7 @@ def some(count: int) -> CalibrationSet:
 @pytest.mark.parametrize(("arch", "floats"), [("resnet18", 2), ("resnet50", 2), ("vgg16", 4), ("mobilenetv2", 2)])
 def test_the_linter_finds_nothing_in_what_we_quantize(arch: str, floats: int) -> None:
     torch.manual_seed(0)
-    made = report(onnx.load_from_string(quantize_onnx(to_onnx(build(arch, 10, SPEC).eval(), SPEC), some(4))))
+    made = report(onnx.load_from_string(quantize_onnx(to_onnx(build_model(arch, 10, SPEC).eval(), SPEC), some(4))))
     assert made.findings == ()
     assert len(made.floats) == floats  # the first Conv and each Gemm
 
@@ -62,7 +63,7 @@ def test_a_network_with_nothing_wide_enough_is_no_int8_model() -> None:
 def test_accuracy_is_given_back_layer_by_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
     """With no drop allowed, INT8 is as right as fp32, at the price of layers where that is needed."""
     clean = dataset.val.images.numpy()
-    images = np.concatenate([clean, corrupted(clean)])
+    images = np.concatenate([clean, corrupt_all(clean)])
     labels = np.tile(dataset.val.labels.numpy(), 2)
     model = read_onnx(to_onnx(checkpoint.classifier(), checkpoint.input))
     quantized = {
@@ -72,6 +73,6 @@ def test_accuracy_is_given_back_layer_by_layer(checkpoint: Checkpoint, dataset: 
     pairs = {drop: graph.count(b'type="FakeQuantize"') for drop, (graph, _) in quantized.items()}
     assert pairs[1.0] >= pairs[0.0]
     wanted = logits(checkpoint.classifier(), torch.from_numpy(images)).numpy().argmax(1)
-    engine = engine_openvino.start(CompiledModel(*quantized[0.0], "int8", SPEC, 3))
+    engine = start_engine("openvino", CompiledModel(*quantized[0.0], "int8", SPEC, 3))
     got = infer_all(engine, images).argmax(1)
     assert (got == labels).mean() >= (wanted == labels).mean()

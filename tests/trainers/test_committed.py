@@ -14,11 +14,10 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import import_state_dict
+from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import load_predictor
 from allweather.trainers.corruptions.sets.read import open_set
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.registry import build_model
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 BUNDLE = SAMPLES / "bundles" / "cifar10-resnet20"
@@ -28,10 +27,13 @@ CELLS = ("gaussian_noise", "defocus_blur", "fog", "contrast", "pixelate")
 
 def test_the_predictor_chooses_better_than_one_look(published: Path, cifar10c: Path, tmp_path: Path) -> None:
     weights, classes = published / "cifar10_resnet20.safetensors", Bundle.open(BUNDLE).classes
-    trained, start = load_predictor(PREDICTOR), import_state_dict(weights, "resnet20", classes, InputSpec(32, 32))
+    trained, start = (
+        load_predictor(PREDICTOR),
+        checkpoint_from_state_dict(weights, "resnet20", classes, InputSpec(32, 32)),
+    )
     trained.check_classifier(start.classifier())
     seeing = tmp_path / "seeing.safetensors"
-    checkpoints.save(seeing, dataclasses.replace(start, predictor=trained))
+    save_checkpoint(seeing, dataclasses.replace(start, predictor=trained))
     with open_model(seeing) as target:
         corrupted = open_set(cifar10c, target.classes, target.input)
         assert target.predict_losses is not None
@@ -47,7 +49,7 @@ def test_the_predictor_chooses_better_than_one_look(published: Path, cifar10c: P
 
 
 def test_it_is_refused_beside_another_classifier() -> None:
-    other = build("resnet20", 10, load_predictor(PREDICTOR).input)
+    other = build_model("resnet20", 10, load_predictor(PREDICTOR).input)
     with pytest.raises(UsageError, match="was trained for another classifier"):
         load_predictor(PREDICTOR).check_classifier(other)
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from allweather.exporters.openvino.quantize import _nncf
-from allweather.trainers.quiet_loggers import silenced
+from allweather.trainers.quiet_loggers import silence_loggers
 from allweather.trainers.training.launch import launch
 
 
@@ -18,7 +18,7 @@ def handler() -> logging.Handler:
 def test_named_loggers_say_nothing_and_come_back(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("noisy")
     logger.setLevel(logging.INFO)
-    with silenced("noisy", "other"):
+    with silence_loggers("noisy", "other"):
         logger.error("a step")
     logger.info("a word")
     assert [record.getMessage() for record in caplog.records] == ["a word"]

@@ -9,10 +9,16 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from allweather.trainers.augmentations.photometric import ALWAYS, AUGMENTATIONS, COMBINED, augment, kinds
-from allweather.trainers.torchvision_import import torchvision
+from allweather.trainers.augmentations.photometric import (
+    AUGMENTATIONS,
+    COMBINATIONS,
+    WITHOUT_INVERSE,
+    augment,
+    row_augmentations,
+)
+from allweather.trainers.torchvision_import import import_torchvision
 
-LibraryName = Literal["augmix", "randaugment", "trivial"]
+TorchvisionName = Literal["augmix", "randaugment", "trivial"]
 TRANSFORMS = {"augmix": "AugMix", "randaugment": "RandAugment", "trivial": "TrivialAugmentWide"}
 SHARED_DRAW = 8
 PAIRS = (("brightness+", "brightness-"), ("saturation+", "saturation-"))  # one undoes the other
@@ -38,7 +44,7 @@ class Augmentation(Protocol):
 
 
 @dataclass(frozen=True)
-class Combined:
+class CombinedAugmentation:
     """CA: all at once; Combined+ and Combined- take turns every epoch.
 
     Attributes:
@@ -49,7 +55,7 @@ class Combined:
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Combined+ in even epochs, Combined- in odd ones."""
-        names = COMBINED["combined-" if epoch % 2 else "combined+"]
+        names = COMBINATIONS["combined-" if epoch % 2 else "combined+"]
         return augment(images, names, self.parameters, rng)
 
     @property
@@ -59,7 +65,7 @@ class Combined:
 
 
 @dataclass(frozen=True)
-class Individual:
+class IndividualAugmentation:
     """IA: each copy has one augmentation. The paper makes a copy for each; here they come one after the other.
 
     Attributes:
@@ -73,7 +79,7 @@ class Individual:
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """One augmentation a picture."""
         if self.only is not None:
-            return augment(images, kinds(self.only), self.parameters, rng)
+            return augment(images, row_augmentations(self.only), self.parameters, rng)
         chosen = torch.randint(len(AUGMENTATIONS), (len(images),), generator=rng, device=images.device)
         shares = {name: (chosen == number).to(images.dtype) for number, name in enumerate(AUGMENTATIONS)}
         return augment(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
@@ -85,7 +91,7 @@ class Individual:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedAugmentation:
     """Each picture gets a random subset of the augmentations, each at a random strength up to the calibrated one.
 
     Of brightness and saturation it goes one way or the other. Strong ones are drawn more often than weak ones, as these
@@ -108,7 +114,7 @@ class Mixed:
         def share() -> Tensor:
             return (1 - drawn() ** 2) * (drawn() < self.kept)
 
-        shares = {name: share() for name in ALWAYS}
+        shares = {name: share() for name in WITHOUT_INVERSE}
         for up, down in PAIRS:
             either, goes_up = share(), drawn() < 0.5
             shares[up], shares[down] = either * goes_up, either * ~goes_up
@@ -121,7 +127,7 @@ class Mixed:
 
 
 @dataclass(frozen=True)
-class Library:
+class TorchvisionAugmentation:
     """Torchvision's AugMix, RandAugment or TrivialAugment with its default settings.
 
     Every eight pictures share one draw: torchvision takes batches, and draws once for each. One draw a picture would
@@ -131,11 +137,11 @@ class Library:
         name: "augmix", "randaugment" or "trivial".
     """
 
-    name: LibraryName
+    name: TorchvisionName
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Augmented copies; chance comes from torch's global generator, which the loop seeds at each step."""
-        make = getattr(torchvision("transforms"), TRANSFORMS[self.name])()
+        make = getattr(import_torchvision("transforms"), TRANSFORMS[self.name])()
         stored = (images * 255).round().to(torch.uint8)
         made = torch.cat([make(part.contiguous()) for part in torch.split(stored, SHARED_DRAW)])
         return (made.to(images.dtype) / 255).contiguous(memory_format=torch.channels_last)

@@ -125,25 +125,25 @@ AUGMENTATIONS: Mapping[str, PhotometricAugmentation] = MappingProxyType(
         )
     }
 )
-ALWAYS = ("gaussian_blur", "gaussian_noise", "salt_and_pepper")  # they have no inverse among the others
-COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+WITHOUT_INVERSE = ("gaussian_blur", "gaussian_noise", "salt_and_pepper")  # they have no inverse among the others
+COMBINATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "combined+": ("brightness+", "saturation+", *ALWAYS),
-        "combined-": ("brightness-", "saturation-", *ALWAYS),
+        "combined+": ("brightness+", "saturation+", *WITHOUT_INVERSE),
+        "combined-": ("brightness-", "saturation-", *WITHOUT_INVERSE),
     }
 )
-ROWS = (*AUGMENTATIONS, *COMBINED)  # of the paper's table 3, after clean
+TABLE_ROWS = (*AUGMENTATIONS, *COMBINATIONS)  # of the paper's table 3, after clean
 
 
-def kinds(name: str) -> tuple[str, ...]:
+def row_augmentations(name: str) -> tuple[str, ...]:
     """The augmentations that a row of table 3 stands for: itself, or the five of a combination.
 
     Raises:
         UsageError: there is no such row.
     """
-    if name not in ROWS:
-        raise unknown_name("augmentation", name, ROWS)
-    return COMBINED.get(name, (name,))
+    if name not in TABLE_ROWS:
+        raise unknown_name("augmentation", name, TABLE_ROWS)
+    return COMBINATIONS.get(name, (name,))
 
 
 def augment(

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.trainers.augmentations.photometric import (
     AUGMENTATIONS,
-    COMBINED,
+    COMBINATIONS,
     PhotometricAugmentation,
     augment,
-    kinds,
+    row_augmentations,
 )
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
@@ -54,8 +54,8 @@ class AugmentationStrengths:
         strengths: of the seven augmentations, then the two combinations.
     """
 
-    clean: float
-    points: float
+    clean_accuracy: float
+    accuracy_drop: float
     strengths: tuple[Strength, ...]
 
     @property
@@ -98,9 +98,9 @@ def find_strengths(
     if not any(each.reached for each in found):
         raise TrainingError(f"no augmentation costs this classifier {100 * points:g} points; name fewer")
     parameters = {each.name: each.parameter for each in found if each.parameter is not None}
-    for name in COMBINED:
+    for name in COMBINATIONS:
         watch(name)
-        accuracy = augmented_accuracy(model, val, kinds(name), parameters)
+        accuracy = augmented_accuracy(model, val, row_augmentations(name), parameters)
         found.append(Strength(name, None, accuracy, accuracy <= clean - points))
     return AugmentationStrengths(clean, points, tuple(found))
 

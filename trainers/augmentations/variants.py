@@ -50,7 +50,7 @@ class Variant:
             The same shape, in 0..1.
         """
         if self.color:
-            images = jittered(images, rng)
+            images = random_color_jitter(images, rng)
         if self.gray:
             drawn = torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device) < GRAY_SHARE
             images = torch.where(drawn, grayscale(images), images)
@@ -84,13 +84,13 @@ def grayscale(images: Tensor) -> Tensor:
     return (images * weights).sum(1, keepdim=True).expand_as(images)
 
 
-def jittered(images: Tensor, rng: torch.Generator) -> Tensor:
+def random_color_jitter(images: Tensor, rng: torch.Generator) -> Tensor:
     """Brightness, contrast and saturation each times 1 +- 0.1 at most, in this order, a draw for each picture."""
     factors = 1 + JITTER * (2 * torch.rand(3, len(images), 1, 1, 1, generator=rng, device=images.device) - 1)
-    return jitter(images, *factors)
+    return adjust_color(images, *factors)
 
 
-def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+def adjust_color(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
     """As torchvision's adjust_brightness, adjust_contrast and adjust_saturation, one after the other.
 
     Args:

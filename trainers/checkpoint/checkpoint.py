@@ -18,11 +18,16 @@ from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.predictor_file import PredictorHeader, TrainedPredictor, load_predictor, none_in
-from allweather.trainers.models.registry import Classifier, build
+from allweather.trainers.checkpoint.predictor_file import (
+    PredictorHeader,
+    TrainedPredictor,
+    load_predictor,
+    missing_predictor_error,
+)
+from allweather.trainers.models.registry import Classifier, build_model
 
 PREDICTOR = "predictor/"  # before the names of the predictor's weights
-LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
+RECORDED_LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
 INSTEAD = {  # what else a file may hold, and what to do with it
     tensor_file.PREDICTOR: "a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in",
     tensor_file.AUGMENTATION: "a learned augmentation; 'allweather train --augment learned:FILE' trains with it",
@@ -62,7 +67,7 @@ class Checkpoint:
     strengths: Mapping[str, float] = field(default_factory=dict)
     predictor: TrainedPredictor | None = None
     policies: tuple[Policy, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=lambda: library_versions(LIBRARIES))
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions(RECORDED_LIBRARIES))
 
     def classifier(self) -> Classifier:
         """The network with these weights, in eval mode.
@@ -71,10 +76,10 @@ class Checkpoint:
             CheckpointError: the weights do not fit the architecture; the first that does not is named.
         """
         try:
-            model = build(self.arch, len(self.classes), self.input)
+            model = build_model(self.arch, len(self.classes), self.input)
         except UsageError as error:
             raise CheckpointError(f"the checkpoint cannot be built: {error}") from error
-        fill(model, self.weights)
+        load_weights(model, self.weights)
         return model.eval()
 
     def check_classes(self, classes: tuple[str, ...]) -> None:
@@ -110,7 +115,7 @@ class _Header(BaseModel):
     versions: dict[str, str]
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint, whole or not at all.
 
     Raises:
@@ -136,20 +141,22 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     tensor_file.write(path, weights, header.model_dump(mode="json"))
 
 
-def predictor_in(path: Path) -> TrainedPredictor:
+def extract_predictor(path: Path) -> TrainedPredictor:
     """Reads the loss predictor of a checkpoint, or one that lies alone.
 
     Raises:
         CheckpointError: the file is missing or damaged, or there is none in it.
     """
     _, raw = tensor_file.read(path)
-    found = load(path).predictor if raw and raw.get("format") == tensor_file.CHECKPOINT else load_predictor(path)
+    found = (
+        load_checkpoint(path).predictor if raw and raw.get("format") == tensor_file.CHECKPOINT else load_predictor(path)
+    )
     if found is None:
-        raise none_in(path)
+        raise missing_predictor_error(path)
     return found
 
 
-def load(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint.
 
     Raises:
@@ -182,7 +189,7 @@ def load(path: Path) -> Checkpoint:
     )
 
 
-def import_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
     """Makes a checkpoint of somebody else's safetensors state dict.
 
     Prefixes that wrappers leave on every name ("module.", "model.", "network.") are taken off, and a last layer called
@@ -195,7 +202,7 @@ def import_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: Inp
     for prefix in ("module.", "model.", "network."):
         if weights and all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    model = build(arch, len(classes), spec)
+    model = build_model(arch, len(classes), spec)
     own = model.network.state_dict()
     for theirs, ours in (("fc", "linear"), ("linear", "fc")):
         if f"{ours}.weight" in own and f"{theirs}.weight" in weights:
@@ -206,13 +213,13 @@ def import_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: Inp
         if key.endswith("num_batches_tracked") and key not in weights:
             weights[key] = own[key]
     try:
-        fill(model, weights)
+        load_weights(model, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return Checkpoint(arch, classes, spec, model.network.state_dict(), "imported", 0)
 
 
-def fill(model: Classifier, weights: Mapping[str, Tensor]) -> None:
+def load_weights(model: Classifier, weights: Mapping[str, Tensor]) -> None:
     """Copies a state dict into `model.network`; every name and shape must fit.
 
     Raises:

@@ -28,7 +28,7 @@ class TrainedPredictor:
         kind: of `predictors.PREDICTORS`.
         input: what it takes.
         views: names of the views whose losses it predicts, in the order of its outputs.
-        classifier: digest of the classifier that it was trained for.
+        classifier_digest: digest of the classifier that it was trained for.
         weights: its state dict.
         settings: of the training, as plain values.
         metrics: what was measured, by name.
@@ -38,7 +38,7 @@ class TrainedPredictor:
     kind: str
     input: InputSpec
     views: tuple[str, ...]
-    classifier: str
+    classifier_digest: str
     weights: Mapping[str, Tensor]
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -73,9 +73,9 @@ class TrainedPredictor:
             UsageError: saying so.
         """
         own = weights_digest(classifier)
-        if own != self.classifier:
+        if own != self.classifier_digest:
             raise UsageError(
-                f"the predictor was trained for another classifier ({self.classifier}, not {own}); "
+                f"the predictor was trained for another classifier ({self.classifier_digest}, not {own}); "
                 "name the checkpoint that it belongs to, or train one for this"
             )
 
@@ -87,7 +87,7 @@ class PredictorHeader(BaseModel):
     kind: str
     input: Input
     views: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
-    classifier: str
+    classifier_digest: str
     settings: dict[str, Any]
     metrics: dict[str, float]
     history: tuple[dict[str, float], ...]
@@ -99,7 +99,7 @@ class PredictorHeader(BaseModel):
             kind=trained.kind,
             input=Input.of(trained.input),
             views=trained.views,
-            classifier=trained.classifier,
+            classifier_digest=trained.classifier_digest,
             settings=dict(trained.settings),
             metrics=dict(trained.metrics),
             history=tuple(dict(row) for row in trained.history),
@@ -111,7 +111,7 @@ class PredictorHeader(BaseModel):
             kind=self.kind,
             input=self.input.spec(),
             views=self.views,
-            classifier=self.classifier,
+            classifier_digest=self.classifier_digest,
             weights=weights,
             settings=self.settings,
             metrics=self.metrics,
@@ -134,7 +134,7 @@ def save_predictor(path: Path, trained: TrainedPredictor) -> None:
     tensor_file.write(path, trained.weights, header.model_dump(mode="json"))
 
 
-def none_in(path: Path) -> CheckpointError:
+def missing_predictor_error(path: Path) -> CheckpointError:
     """What to raise for a file without a predictor."""
     return CheckpointError(f"{path} holds no loss predictor; 'allweather predictor' trains one")
 
@@ -147,7 +147,7 @@ def load_predictor(path: Path) -> TrainedPredictor:
     """
     weights, raw = tensor_file.read(path)
     if raw is None or raw.get("format") != tensor_file.PREDICTOR:
-        raise none_in(path)
+        raise missing_predictor_error(path)
     tensor_file.check_schema(path, raw, "train the predictor again")
     try:
         return _File.model_validate(raw).with_weights(weights)

@@ -15,7 +15,7 @@ from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data import folder, signs
 from allweather.trainers.data.dataset import Dataset, Split, split_off
-from allweather.trainers.torchvision_import import torchvision
+from allweather.trainers.torchvision_import import import_torchvision
 
 CIFAR_VAL = 5000  # a tenth, as in the ResNet paper: +-0.9 points at 90 % (95 % interval)
 SPLIT_SEED = 20  # of the held-out split; fixed, so that no two runs choose by each other's training data
@@ -73,7 +73,7 @@ def _signs(size: int, count: int | None) -> Dataset:
 
 
 def _cifar(kind: str, root: Path, size: int, download: bool) -> Dataset:
-    make = getattr(torchvision("datasets"), kind.upper())
+    make = getattr(import_torchvision("datasets"), kind.upper())
     parts = []
     try:
         for train in (True, False):

@@ -16,7 +16,7 @@ Metric = Literal["kl", "euclidean", "both"]
 DEAD = 1e-6  # a feature map of a smaller mean is taken for dead
 
 
-def divergence(clean: Tensor, augmented: Tensor) -> Tensor:
+def kl_divergence(clean: Tensor, augmented: Tensor) -> Tensor:
     """Kullback-Leibler divergence of the distorted answers from the clean ones, in nats; gradients reach both.
 
     The stability loss of Zheng et al. 2016 (arXiv:1604.04326, eq. 6) up to the entropy of the clean answers.
@@ -29,7 +29,12 @@ def divergence(clean: Tensor, augmented: Tensor) -> Tensor:
     return functional.kl_div(answer, target, reduction="batchmean", log_target=True)
 
 
-def dissimilarity(one: Tensor, other: Tensor, metric: Metric) -> Tensor:
+def stability_loss(clean: Tensor, augmented: Tensor) -> Tensor:
+    """Stability."""
+    return kl_divergence(clean, augmented)
+
+
+def ai_loss(one: Tensor, other: Tensor, metric: Metric) -> Tensor:
     """How unlike two answers are (Chen et al., ICCVW 2019, eq. 1, and section 4.2.1); the same in both directions.
 
     Args:
@@ -41,7 +46,7 @@ def dissimilarity(one: Tensor, other: Tensor, metric: Metric) -> Tensor:
     one, other = one.flatten(1).float(), other.flatten(1).float()
     terms = []
     if metric != "euclidean":
-        terms.append(divergence(one, other) + divergence(other, one))
+        terms.append(kl_divergence(one, other) + kl_divergence(other, one))
     if metric != "kl":
         terms.append(torch.linalg.vector_norm(one - other, dim=1).mean())
     return torch.stack(terms).sum()

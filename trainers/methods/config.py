@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.augmentations.learned.augmentation import augmentation_named
+from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.variants import Variant, parse_variants
 from allweather.trainers.losses.consistency import Metric
 from allweather.trainers.methods.invariant import WEIGHTS, InvariantMethod, InvariantObjective
@@ -28,7 +28,7 @@ class TrainConfig:
         weight: lambda; the method's own where None.
         metric: how unlike answers are measured, of "ait"; KL divergence where None.
         layer: where they are compared, of "ait"; at the logits where None.
-        augment: a further augmentation, after that of the variant; see `augmentation_named`. A learned one is given
+        augment: a further augmentation, after that of the variant; see `open_augmentation`. A learned one is given
             half of the pictures.
     """
 
@@ -61,7 +61,7 @@ class TrainConfig:
         if (networks > 1) != (self.method in ("multi-ait", "dml")):
             wanted = "one network" if self.method in ("plain", "ait") else "two networks or more, alike or not"
             raise UsageError(f"method {self.method} trains {wanted}; --arch names {networks}")
-        augmented = augmentation_named(self.augment, AUGMENTED) if self.augment else None
+        augmented = open_augmentation(self.augment, AUGMENTED) if self.augment else None
         variants = self._variants(networks)
         if self.method == "plain":
             return CrossEntropy(label_smoothing, augmented, variants[0])

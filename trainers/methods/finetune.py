@@ -11,15 +11,19 @@ from typing import Any, Literal
 from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError, unknown_name
-from allweather.trainers.augmentations.learned.augmentation import augmentation_named
-from allweather.trainers.augmentations.pairing import Augmentation, Combined, Individual, Mixed
+from allweather.trainers.augmentations.learned.augmentation import open_augmentation
+from allweather.trainers.augmentations.pairing import (
+    Augmentation,
+    CombinedAugmentation,
+    IndividualAugmentation,
+    MixedAugmentation,
+)
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions, save_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.pair_objective import GAMMAS, Method, PairObjective, loss_weights
 from allweather.trainers.methods.train import resume_path
-from allweather.trainers.models.registry import architecture, weights_digest
+from allweather.trainers.models.registry import get_architecture, weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
@@ -37,7 +41,7 @@ class FinetuneSettings:
         strategy: "ca" or "ia" as in the paper; "mixed": random subsets at random strengths, the default of "robust".
         gamma: weight of the method's term (eq. 4); the method's own where None. "at" has none.
         only: the one augmentation of strategy "ia"; all seven in turn where None.
-        augment: what makes the copies in place of a strategy; see `augmentation_named`.
+        augment: what makes the copies in place of a strategy; see `open_augmentation`.
         fit: of the loop. 30 epochs as in the paper; cosine keeps the rate low at the end.
     """
 
@@ -76,11 +80,11 @@ class FinetuneSettings:
     def augmentation(self, strengths: Mapping[str, float]) -> Augmentation:
         """What makes the copies, of a classifier's calibrated strengths."""
         if self.augment:
-            return augmentation_named(self.augment)
+            return open_augmentation(self.augment)
         strategy = self.strategy or ("mixed" if self.method == "robust" else "ca")
         if strategy == "ia":
-            return Individual(strengths, self.only)
-        return Combined(strengths) if strategy == "ca" else Mixed(strengths)
+            return IndividualAugmentation(strengths, self.only)
+        return CombinedAugmentation(strengths) if strategy == "ca" else MixedAugmentation(strengths)
 
 
 def finetune(
@@ -126,10 +130,10 @@ def finetune(
         history=tuple(row.row() for row in history),
         predictor=None,  # it knows the losses of the classifier that was
         policies=(),
-        versions=checkpoints.library_versions(checkpoints.LIBRARIES),
+        versions=library_versions(RECORDED_LIBRARIES),
     )
     if fabric.is_global_zero:
-        checkpoints.save(out, checkpoint)
+        save_checkpoint(out, checkpoint)
         resume.unlink(missing_ok=True)
     return checkpoint
 
@@ -142,7 +146,7 @@ def build_objective(start: Checkpoint, settings: FinetuneSettings) -> PairObject
 
 def lr_of(start: Checkpoint, settings: FinetuneSettings) -> float:
     """The highest learning rate: the one asked for, or a tenth of the architecture's, by the size of the batch."""
-    own = RATE_SHARE * architecture(start.arch).lr * settings.fit.batch_size / 128
+    own = RATE_SHARE * get_architecture(start.arch).lr * settings.fit.batch_size / 128
     return settings.fit.lr or own
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import Variant
 from allweather.trainers.data.dataset import Split
-from allweather.trainers.losses.consistency import Metric, dissimilarity, divergence
+from allweather.trainers.losses.consistency import Metric, ai_loss, kl_divergence
 from allweather.trainers.models.activation_hooks import Layer, capture_layer
 from allweather.trainers.training.inference import count_correct
 
@@ -108,9 +108,9 @@ class InvariantObjective:
         loss_weights = []
         for one, other in combinations(answers, 2):
             if self.method == "dml":
-                loss_weights += [divergence(one.detach(), other), divergence(other.detach(), one)]
+                loss_weights += [kl_divergence(one.detach(), other), kl_divergence(other.detach(), one)]
             else:
-                loss_weights.append(dissimilarity(one, other, self.metric))
+                loss_weights.append(ai_loss(one, other, self.metric))
         return torch.stack(loss_weights).sum() / (len(answers) - 1)
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:

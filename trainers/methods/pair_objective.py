@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.trainers.augmentations.pairing import Augmentation
-from allweather.trainers.augmentations.photometric import ROWS, kinds
+from allweather.trainers.augmentations.photometric import TABLE_ROWS, row_augmentations
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.data.dataset import Split
-from allweather.trainers.losses.consistency import dissimilarity, divergence, feature_map_loss
+from allweather.trainers.losses.consistency import ai_loss, feature_map_loss, stability_loss
 from allweather.trainers.models.activation_hooks import capture_activations
 from allweather.trainers.training.inference import all_reduced, count_correct
 
@@ -91,9 +91,9 @@ class PairObjective:
         if self.loss_weights.labels:
             loss = loss + self.loss_weights.labels * functional.cross_entropy(augmented, labels)
         if self.loss_weights.divergence:
-            loss = loss + self.loss_weights.divergence * divergence(clean, augmented)
+            loss = loss + self.loss_weights.divergence * stability_loss(clean, augmented)
         if self.loss_weights.symmetric:
-            loss = loss + self.loss_weights.symmetric * dissimilarity(clean, augmented, "kl")
+            loss = loss + self.loss_weights.symmetric * ai_loss(clean, augmented, "kl")
         if self.loss_weights.maps:
             loss = loss + self.loss_weights.maps * feature_map_loss(maps)
         return loss
@@ -107,7 +107,7 @@ class PairObjective:
         if not self.parameters:
             return {}
         some = val.take(torch.linspace(0, len(val) - 1, min(JUDGED, len(val)), device=val.labels.device).long())
-        found = torch.zeros(len(ROWS), device=val.labels.device)
-        for number in range(fabric.global_rank, len(ROWS), fabric.world_size):
-            found[number] = augmented_accuracy(model, some, kinds(ROWS[number]), self.parameters)
-        return dict(zip(ROWS, all_reduced(fabric, found, "sum").tolist(), strict=True))
+        found = torch.zeros(len(TABLE_ROWS), device=val.labels.device)
+        for number in range(fabric.global_rank, len(TABLE_ROWS), fabric.world_size):
+            found[number] = augmented_accuracy(model, some, row_augmentations(TABLE_ROWS[number]), self.parameters)
+        return dict(zip(TABLE_ROWS, all_reduced(fabric, found, "sum").tolist(), strict=True))

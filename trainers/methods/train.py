@@ -12,11 +12,11 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, save
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.invariant import OTHER, JointNetworks, networks_of
-from allweather.trainers.models.registry import architecture, build, load_pretrained
+from allweather.trainers.models.registry import build_model, get_architecture, load_pretrained
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
@@ -56,11 +56,11 @@ def train(
     side = dataset.train.images.shape[1]
     spec = InputSpec(side, side)
     torch.manual_seed(settings.seed)
-    models = [build(arch, len(dataset.classes), spec) for arch in archs]
+    models = [build_model(arch, len(dataset.classes), spec) for arch in archs]
     for model, arch in zip(models, archs, strict=True):
         if pretrained:
             load_pretrained(model, arch)
-    usual = min(architecture(arch).lr for arch in archs)  # one rate for all: what is too high for one diverges
+    usual = min(get_architecture(arch).lr for arch in archs)  # one rate for all: what is too high for one diverges
     lr = settings.lr or usual * settings.batch_size / 128
     resume = resume_path(out)
     together = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
@@ -76,7 +76,7 @@ def train(
     )
     if fabric.is_global_zero:
         for place, checkpoint in zip(places(out, len(archs)), checkpoints, strict=True):
-            save(place, checkpoint)
+            save_checkpoint(place, checkpoint)
         resume.unlink(missing_ok=True)
     return checkpoints
 

@@ -17,7 +17,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.models.registry import Normalize
-from allweather.trainers.torchvision_import import torchvision
+from allweather.trainers.torchvision_import import import_torchvision
 
 LARGEST_SIDE = 64  # of what a predictor sees; the paper's for ImageNet
 DROPPED = 0.1  # chance that a level of features is left out in training
@@ -83,7 +83,7 @@ def _tiny(spec: InputSpec) -> LossPredictor:
 
 def _efficientnet(spec: InputSpec) -> LossPredictor:
     """EfficientNet-B0 with five levels: 24 + 40 + 80 + 192 + 1280 features."""
-    parts = torchvision("models").efficientnet_b0(num_classes=2).features
+    parts = import_torchvision("models").efficientnet_b0(num_classes=2).features
     ends, channels = (3, 4, 5, 7, 9), (24, 40, 80, 192, 1280)
     layers = [parts[begin:end] for begin, end in zip((0, *ends), ends, strict=False)]
     return LossPredictor(nn.ModuleList(layers), channels, spread=False, hidden=0, spec=spec)
@@ -112,7 +112,7 @@ def build_predictor(name: str, spec: InputSpec) -> LossPredictor:
 
     Args:
         name: of `PREDICTORS`.
-        spec: what it takes; see `predictor_input`.
+        spec: what it takes; see `predictor_input_spec`.
 
     Raises:
         UsageError: there is none of that name.
@@ -122,7 +122,7 @@ def build_predictor(name: str, spec: InputSpec) -> LossPredictor:
     return PREDICTORS[name].make(spec)
 
 
-def predictor_input(classifier: InputSpec) -> InputSpec:
+def predictor_input_spec(classifier: InputSpec) -> InputSpec:
     """What a predictor takes beside a classifier: its picture, shrunk by a whole factor to 64 px or less."""
     factor = -(-max(classifier.height, classifier.width) // LARGEST_SIDE)
     height, width = max(1, classifier.height // factor), max(1, classifier.width // factor)

@@ -17,7 +17,7 @@ from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.models.cifar_resnet import CifarResNet
 from allweather.trainers.models.wide_resnet import WideResNet
-from allweather.trainers.torchvision_import import torchvision
+from allweather.trainers.torchvision_import import import_torchvision
 
 SMALL_SIDE = 64  # up to here a picture is too small for the stride-4 stem made for ImageNet
 
@@ -75,7 +75,7 @@ class Architecture:
 
 
 def _resnet(name: str, classes: int, small: bool) -> nn.Module:
-    network: nn.Module = getattr(torchvision("models"), name)(num_classes=classes)
+    network: nn.Module = getattr(import_torchvision("models"), name)(num_classes=classes)
     if small:
         network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
         network.maxpool = nn.Identity()
@@ -84,7 +84,7 @@ def _resnet(name: str, classes: int, small: bool) -> nn.Module:
 
 
 def _vgg16(classes: int, small: bool) -> nn.Module:
-    network: nn.Module = torchvision("models").vgg16(num_classes=classes)
+    network: nn.Module = import_torchvision("models").vgg16(num_classes=classes)
     if small:  # five poolings leave 1 x 1 of 32 px; repeating it 7 x 7 would spend 103 M weights on copies
         network.avgpool = nn.AdaptiveAvgPool2d(1)
         head = [nn.Linear(512, 512), nn.ReLU(), nn.Dropout(), nn.Linear(512, 512), nn.ReLU(), nn.Dropout()]
@@ -97,7 +97,7 @@ def _vgg16(classes: int, small: bool) -> nn.Module:
 
 
 def _mobilenetv2(classes: int, small: bool) -> nn.Module:
-    network = torchvision("models").mobilenet_v2(num_classes=classes)
+    network = import_torchvision("models").mobilenet_v2(num_classes=classes)
     if small:  # 32 px through five halvings is one pixel; without the first two it is 4 x 4
         network.features[0][0].stride = (1, 1)
         network.features[2].conv[1][0].stride = (1, 1)
@@ -121,7 +121,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 )
 
 
-def architecture(name: str) -> Architecture:
+def get_architecture(name: str) -> Architecture:
     """The architecture of that name.
 
     Raises:
@@ -132,7 +132,7 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def build(arch: str, classes: int, spec: InputSpec) -> Classifier:
+def build_model(arch: str, classes: int, spec: InputSpec) -> Classifier:
     """A new classifier with random weights (from torch's global generator).
 
     Args:
@@ -146,7 +146,7 @@ def build(arch: str, classes: int, spec: InputSpec) -> Classifier:
     if classes < 2:
         raise UsageError(f"a classifier needs at least two classes; got {classes}")
     small = max(spec.height, spec.width) <= SMALL_SIDE
-    return Classifier(architecture(arch).make(classes, small), spec)
+    return Classifier(get_architecture(arch).make(classes, small), spec)
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -166,11 +166,11 @@ def load_pretrained(model: Classifier, arch: str) -> None:
         UsageError: torchvision has no weights for this architecture.
         DataError: the weights could not be fetched.
     """
-    name = architecture(arch).pretrained
+    name = get_architecture(arch).pretrained
     if not name:
         have = ", ".join(key for key, value in ARCHITECTURES.items() if value.pretrained)
         raise UsageError(f"there are no pretrained weights for {arch}; they exist for {have}")
-    weights = getattr(torchvision("models"), name).DEFAULT
+    weights = getattr(import_torchvision("models"), name).DEFAULT
     try:
         state = weights.get_state_dict(progress=True, check_hash=True)
     except OSError as error:  # urllib's errors are OSErrors

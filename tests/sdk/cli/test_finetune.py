@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 
 from allweather.cli.app import app
 from allweather.runtimes.bundle.manifest import Manifest
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, ROWS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 
 
 def run(*arguments: object) -> Result:
@@ -26,8 +26,8 @@ def calibrated(plain: Path, folder: Path) -> Path:
     done = run("calibrate", plain, "--data", f"folder:{folder}", "--points", 5, "--out", out, "--json")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [each["name"] for each in found["strengths"]] == list(ROWS)
-    assert set(checkpoints.load(out).strengths) == set(AUGMENTATIONS)
+    assert [each["name"] for each in found["strengths"]] == list(TABLE_ROWS)
+    assert set(load_checkpoint(out).strengths) == set(AUGMENTATIONS)
     return out
 
 
@@ -40,14 +40,14 @@ def test_from_a_checkpoint_to_a_robust_one(
     assert done.exit_code == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["gamma"] == 0.5
-    assert set(ROWS) < set(facts)
+    assert set(TABLE_ROWS) < set(facts)
     assert "epoch 2/2" in done.stderr
     assert "mean of ten" in done.stderr
     report = tmp_path / "report"
     seen = run("evaluate", calibrated, out, exported[0], "--data", data, "--augmented", "--out", report, "--json")
     assert seen.exit_code == 0, seen.stderr
     first, second, bundle = json.loads(seen.stdout)["results"]
-    assert list(first["accuracies"]) == ["clean", *ROWS]
+    assert list(first["accuracies"]) == ["clean", *TABLE_ROWS]
     assert first["average"] == pytest.approx(np.mean(list(first["accuracies"].values())))
     assert abs(bundle["average"] - first["average"]) < 0.05  # the same weights in another engine
     assert second["history"][0]["epoch"] == 1

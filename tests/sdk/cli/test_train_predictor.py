@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from allweather.cli.app import app
 from allweather.runtimes.load import load
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import save_predictor
 from allweather.trainers.models.registry import weights_digest
 
@@ -34,10 +34,10 @@ def test_a_predictor_is_trained_kept_and_put_in(plain: Path, folder: Path, tmp_p
     assert "epoch 2/2" in done.stderr
     assert list(kept.glob("*.safetensors"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["losses", "seeing.safetensors"]
-    whole = checkpoints.load(out)
+    whole = load_checkpoint(out)
     assert whole.predictor is not None
     assert whole.predictor.views == tuple(VIEWS)
-    assert weights_digest(whole.classifier()) == whole.predictor.classifier
+    assert weights_digest(whole.classifier()) == whole.predictor.classifier_digest
     alone, again = tmp_path / "alone.safetensors", tmp_path / "again.safetensors"
     save_predictor(alone, whole.predictor)
     put = run("predictor", plain, "--use", alone, "--out", again, "--json")
@@ -50,13 +50,13 @@ def test_a_predictor_is_trained_kept_and_put_in(plain: Path, folder: Path, tmp_p
 
 def test_what_cannot_be_is_said_in_a_line(plain: Path, folder: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "out.safetensors", f"folder:{folder}"
-    start = checkpoints.load(plain)
+    start = load_checkpoint(plain)
     other = {**start.weights, "linear.bias": start.weights["linear.bias"] + 1}
-    checkpoints.save(tmp_path / "other.safetensors", dataclasses.replace(start, weights=other))
+    save_checkpoint(tmp_path / "other.safetensors", dataclasses.replace(start, weights=other))
     kept = tmp_path / "losses"
     few = ["--data", data, "--epochs", 1, "--copies", 1, "--targets", kept, "--out", tmp_path / "first.safetensors"]
     assert run("predictor", plain, *few).exit_code == 0
-    alone, first = tmp_path / "alone.safetensors", checkpoints.load(tmp_path / "first.safetensors").predictor
+    alone, first = tmp_path / "alone.safetensors", load_checkpoint(tmp_path / "first.safetensors").predictor
     assert first is not None
     save_predictor(alone, first)
     torch.save({}, tmp_path / "old.pt")  # a .zip inside
@@ -134,10 +134,10 @@ def test_a_tuned_policy_travels_to_the_bundle(plain: Path, folder: Path, tmp_pat
     assert len(found["views"]) == 3
     both = tmp_path / "both.safetensors"
     assert run("tune", tuned, "--data", data, "--policy", "hflip", "--out", both).exit_code == 0
-    assert [policy.name for policy in checkpoints.load(both).policies] == ["hflip", "gps:3"]
+    assert [policy.name for policy in load_checkpoint(both).policies] == ["hflip", "gps:3"]
     early = tmp_path / "early.safetensors"
     assert run("tune", both, "--data", data, "--policy", "gps:3@0.9", "--out", early).exit_code == 0
-    first, *_ = checkpoints.load(early).policies
+    first, *_ = load_checkpoint(early).policies
     assert (first.name, first.early_exit_threshold, list(first.views)) == ("gps:3@0.9", 0.9, found["views"])
     line = ["--data", data, "--engine", "onnx", "--precision", "fp32", "--out", bundle]
     assert run("export", both, *line).exit_code == 0
@@ -168,7 +168,7 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
     cheap = [row["calibrated_likelihood"] for row in rows.values() if row["runs"] <= 2]
     assert found["calibrated_likelihood"] == max(cheap)
     assert rows["center"]["val_accuracy"] == found["val_accuracy_of_one_look"]
-    kept = [policy.name for policy in checkpoints.load(tuned).policies]
+    kept = [policy.name for policy in load_checkpoint(tuned).policies]
     assert kept[0] == found["policy"]
     assert {"gps:1", "gps:2", "gps:3", "gps:4", "learned"} <= set(kept)
     shown = run("tune", plain, "--data", data, "--policy", "hflip", "--policy", "gps:1", "--out", tuned)

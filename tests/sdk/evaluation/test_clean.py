@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from allweather.evaluation.clean import confusion_matrix, evaluate_file
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import import_state_dict
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, checkpoint_from_state_dict, save_checkpoint
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -28,7 +27,7 @@ def test_confusion_counts_every_picture_once(pairs: list[tuple[int, int]]) -> No
 def test_the_published_resnet20_is_as_good_as_its_authors_say(cifar10: Path, published: Path, tmp_path: Path) -> None:
     path = tmp_path / "imported.safetensors"
     weights = published / "cifar10_resnet20.safetensors"
-    checkpoints.save(path, import_state_dict(weights, "resnet20", CIFAR10, InputSpec(32, 32)))
+    save_checkpoint(path, checkpoint_from_state_dict(weights, "resnet20", CIFAR10, InputSpec(32, 32)))
     evaluation = evaluate_file(path, f"cifar10:{cifar10}")
     assert evaluation.accuracy == 0.9173
     assert evaluation.provenance.images == 10_000
@@ -37,12 +36,12 @@ def test_the_published_resnet20_is_as_good_as_its_authors_say(cifar10: Path, pub
 
 
 def test_data_of_other_classes_is_refused(folder: Path, tmp_path: Path) -> None:
-    from allweather.trainers.models.registry import build
+    from allweather.trainers.models.registry import build_model
 
-    model = build("resnet20", 2, InputSpec(32, 32))
+    model = build_model("resnet20", 2, InputSpec(32, 32))
     path = tmp_path / "x.safetensors"
     weights = model.network.state_dict()
-    checkpoints.save(path, checkpoints.Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), weights, "x", 0))
+    save_checkpoint(path, Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), weights, "x", 0))
     with pytest.raises(UsageError, match=r"knows 2 classes \(a, b, ...\) and folder:.* has 3"):
         evaluate_file(path, f"folder:{folder}")
     with pytest.raises(UsageError, match="--engine and --precision are for bundles"):

@@ -16,8 +16,7 @@ from allweather.evaluation.robustness import Robustness
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.sets.read import Generated, open_set
 from allweather.trainers.corruptions.sets.write import write_set
@@ -29,7 +28,7 @@ SOME = ("impulse_noise", "contrast", "saturate")
 @pytest.fixture(scope="module")
 def target(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvaluatedModel]:
     path = tmp_path_factory.mktemp("target") / "colors.safetensors"
-    checkpoints.save(path, checkpoint)
+    save_checkpoint(path, checkpoint)
     with open_model(path) as opened:
         yield opened
 

@@ -11,15 +11,14 @@ import torch
 from allweather.evaluation.model import open_model
 from allweather.evaluation.shifted import SETS, clusters, evaluate_shifted, frozen
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from allweather.trainers.data.dataset import Dataset
 
 
 @pytest.fixture(scope="module")
 def saved(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("transfer") / "c.safetensors"
-    checkpoints.save(path, checkpoint)
+    save_checkpoint(path, checkpoint)
     return path
 
 
@@ -38,7 +37,7 @@ def test_features_are_what_the_last_layer_takes(saved: Path, dataset: Dataset) -
     with open_model(saved) as target:
         assert target.features is not None
         features = torch.from_numpy(target.features(images))
-        model = checkpoints.load(saved).classifier().eval()
+        model = load_checkpoint(saved).classifier().eval()
         again = model.network.linear(features).detach().numpy()
         np.testing.assert_allclose(again, target.logits(images), atol=1e-4)
 

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINED, ROWS, augment, kinds
+from allweather.trainers.augmentations.photometric import (
+    AUGMENTATIONS,
+    COMBINATIONS,
+    TABLE_ROWS,
+    augment,
+    row_augmentations,
+)
 
 Floats = npt.NDArray[np.float64]
 IMAGES = torch.rand(6, 3, 12, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -79,15 +85,15 @@ def test_each_is_as_it_is_defined(name: str, strong: float) -> None:
         assert np.abs(out.numpy() - expected).max() < 1e-6
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", TABLE_ROWS)
 def test_values_stay_in_range_and_the_pictures_given_stay_as_they_are(name: str) -> None:
     before = IMAGES.clone()
-    out = augment(IMAGES, kinds(name), PAPER, rng())
+    out = augment(IMAGES, row_augmentations(name), PAPER, rng())
     assert (out.shape, out.dtype) == (IMAGES.shape, IMAGES.dtype)
     assert float(out.min()) >= 0
     assert float(out.max()) <= 1
     assert torch.equal(IMAGES, before)
-    assert torch.equal(out, augment(IMAGES, kinds(name), PAPER, rng()))
+    assert torch.equal(out, augment(IMAGES, row_augmentations(name), PAPER, rng()))
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -118,15 +124,17 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
 
 def test_combinations_are_those_of_the_paper() -> None:
-    plus, minus = set(COMBINED["combined+"]), set(COMBINED["combined-"])
+    plus, minus = set(COMBINATIONS["combined+"]), set(COMBINATIONS["combined-"])
     assert plus & minus == {"gaussian_blur", "gaussian_noise", "salt_and_pepper"}
     assert plus - minus == {"brightness+", "saturation+"}
     assert minus - plus == {"brightness-", "saturation-"}
     with pytest.raises(UsageError, match=r"no augmentation is called 'fog'[.] There are: brightness"):
-        kinds("fog")
+        row_augmentations("fog")
 
 
 def test_memory_stays_channels_last() -> None:
     images = IMAGES.float().contiguous(memory_format=torch.channels_last)
-    for name in ROWS:
-        assert augment(images, kinds(name), PAPER, rng()).is_contiguous(memory_format=torch.channels_last), name
+    for name in TABLE_ROWS:
+        assert augment(images, row_augmentations(name), PAPER, rng()).is_contiguous(
+            memory_format=torch.channels_last
+        ), name

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import TrainingError, UsageError
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINED
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS
 from allweather.trainers.augmentations.strengths import augmented_accuracy, find_strengths
 from allweather.trainers.data.dataset import Split
 
@@ -32,8 +32,8 @@ def pictures(count: int = 3000) -> Split:
 
 def test_each_costs_the_points_asked_for_or_stays_at_its_limit() -> None:
     found = find_strengths(Bright(), pictures(), 0.1)
-    assert found.clean == 1
-    assert [each.name for each in found.strengths] == [*AUGMENTATIONS, *COMBINED]
+    assert found.clean_accuracy == 1
+    assert [each.name for each in found.strengths] == [*AUGMENTATIONS, *COMBINATIONS]
     for each in found.strengths[:7]:
         kind = AUGMENTATIONS[each.name]
         assert each.parameter is not None

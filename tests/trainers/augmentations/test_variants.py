@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.augmentations.variants import CROP, Variant, grayscale, jitter, parse_variants
-from allweather.trainers.torchvision_import import torchvision
+from allweather.trainers.augmentations.variants import CROP, Variant, adjust_color, grayscale, parse_variants
+from allweather.trainers.torchvision_import import import_torchvision
 
 NAMES = ("rh", "rp", "rg", "rc", "rpg", "rpc", "rgc", "rpgc")
 
@@ -35,16 +35,16 @@ def test_other_names_are_refused(text: str) -> None:
 @settings(deadline=None)  # torchvision takes its time to be imported
 @given(factors=st.tuples(*[st.floats(0.5, 1.5)] * 3))
 def test_jitter_is_torchvisions(factors: tuple[float, float, float]) -> None:
-    functional = torchvision("transforms.v2.functional")
+    functional = import_torchvision("transforms.v2.functional")
     each = [torch.full((5, 1, 1, 1), factor) for factor in factors]
     wanted = pictures()
     for name, factor in zip(("brightness", "contrast", "saturation"), factors, strict=True):
         wanted = getattr(functional, f"adjust_{name}")(wanted, factor)
-    torch.testing.assert_close(jitter(pictures(), *each), wanted, atol=2e-4, rtol=0)
+    torch.testing.assert_close(adjust_color(pictures(), *each), wanted, atol=2e-4, rtol=0)
 
 
 def test_gray_is_torchvisions() -> None:
-    wanted = torchvision("transforms.v2.functional").rgb_to_grayscale(pictures(), num_output_channels=3)
+    wanted = import_torchvision("transforms.v2.functional").rgb_to_grayscale(pictures(), num_output_channels=3)
     torch.testing.assert_close(grayscale(pictures()), wanted, atol=2e-4, rtol=0)
 
 

@@ -16,11 +16,15 @@ from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, import_state_dict
+from allweather.trainers.checkpoint.checkpoint import (
+    Checkpoint,
+    checkpoint_from_state_dict,
+    load_checkpoint,
+    save_checkpoint,
+)
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.models.loss_predictor import build_predictor
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.registry import build_model
 
 CLASSES = ("cat", "dog", "emu")
 
@@ -28,7 +32,7 @@ CLASSES = ("cat", "dog", "emu")
 @pytest.fixture(scope="module")
 def trained() -> Checkpoint:
     torch.manual_seed(0)
-    model = build("resnet20", 3, InputSpec(32, 32))
+    model = build_model("resnet20", 3, InputSpec(32, 32))
     return Checkpoint(
         arch="resnet20",
         classes=CLASSES,
@@ -47,7 +51,7 @@ def trained() -> Checkpoint:
 @pytest.fixture(scope="module")
 def content(trained: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("checkpoint") / "x.safetensors"
-    checkpoints.save(path, trained)
+    save_checkpoint(path, trained)
     return path.read_bytes()
 
 
@@ -57,8 +61,8 @@ def header_of(content: bytes) -> dict[str, object]:
 
 
 def test_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
-    checkpoints.save(tmp_path / "a.safetensors", trained)
-    back = checkpoints.load(tmp_path / "a.safetensors")
+    save_checkpoint(tmp_path / "a.safetensors", trained)
+    back = load_checkpoint(tmp_path / "a.safetensors")
     for name in ("arch", "classes", "input", "data", "seed", "settings", "metrics", "history", "versions", "strengths"):
         assert getattr(back, name) == getattr(trained, name), name
     x = torch.rand(2, 3, 32, 32)
@@ -72,8 +76,8 @@ def test_predictor_and_policies_travel_with_the_classifier(trained: Checkpoint, 
     predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), "0123", model.state_dict(), metrics={"val_accuracy": 0.5})
     policies = (Policy("gps:2", "all", ("zoom1.2", "identity"), 2), parse_policy("top:2+flip"))
     whole = dataclasses.replace(trained, predictor=predictor, policies=policies)
-    checkpoints.save(tmp_path / "a.safetensors", whole)
-    back = checkpoints.load(tmp_path / "a.safetensors")
+    save_checkpoint(tmp_path / "a.safetensors", whole)
+    back = load_checkpoint(tmp_path / "a.safetensors")
     assert back.policies == policies
     assert back.predictor is not None
     assert dataclasses.replace(back.predictor, weights={}) == dataclasses.replace(predictor, weights={})
@@ -104,7 +108,7 @@ def test_the_header_is_pinned(content: bytes) -> None:
 def refused(path: Path) -> str:
     """The one line with which loading and building is refused."""
     with pytest.raises(CheckpointError) as caught:
-        checkpoints.load(path).classifier()
+        load_checkpoint(path).classifier()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -127,7 +131,7 @@ def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.D
     path.write_bytes(damaged)
     if kind == "flip header":  # a flipped letter of a class name still makes a checkpoint
         with suppress(CheckpointError):
-            checkpoints.load(path).classifier()
+            load_checkpoint(path).classifier()
     else:
         refused(path)
 
@@ -161,7 +165,7 @@ def test_headers_that_cannot_be(
     path = tmp_path / "x.safetensors"
     save_file(dict(trained.weights), path, {"allweather": json.dumps(header)})
     with pytest.raises(CheckpointError, match=message):
-        checkpoints.load(path).classifier()
+        load_checkpoint(path).classifier()
 
 
 def test_a_missing_file_and_a_plain_state_dict(tmp_path: Path, trained: Checkpoint) -> None:
@@ -175,7 +179,7 @@ def test_import_takes_wrapped_names_and_other_heads(tmp_path: Path, trained: Che
     path = tmp_path / "theirs.safetensors"
     theirs = {prefix + key.replace("linear.", "fc."): value for key, value in trained.weights.items()}
     save_file({key: value for key, value in theirs.items() if "num_batches" not in key}, path)
-    taken = import_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))
+    taken = checkpoint_from_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(taken.classifier()(x), trained.classifier()(x))
 
@@ -184,9 +188,9 @@ def test_import_names_what_does_not_fit(tmp_path: Path, trained: Checkpoint) -> 
     path = tmp_path / "theirs.safetensors"
     save_file(dict(trained.weights), path)
     with pytest.raises(CheckpointError, match=r"layer1.3.conv1.weight is missing .* name the right --arch"):
-        import_state_dict(path, "resnet32", CLASSES, InputSpec(32, 32))
+        checkpoint_from_state_dict(path, "resnet32", CLASSES, InputSpec(32, 32))
     with pytest.raises(CheckpointError, match=r"linear.weight has the shape \[3, 64\] where"):
-        import_state_dict(path, "resnet20", ("a", "b"), InputSpec(32, 32))
+        checkpoint_from_state_dict(path, "resnet20", ("a", "b"), InputSpec(32, 32))
     save_file(
         {
             f"fc.{'weight'}" if key == "linear.weight" else key: value
@@ -196,4 +200,4 @@ def test_import_names_what_does_not_fit(tmp_path: Path, trained: Checkpoint) -> 
         path,
     )
     with pytest.raises(CheckpointError, match=r"linear.bias is missing"):
-        import_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))
+        checkpoint_from_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))

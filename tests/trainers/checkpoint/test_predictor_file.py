@@ -16,7 +16,7 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
 from allweather.trainers.models.loss_predictor import build_predictor
-from allweather.trainers.models.registry import build, weights_digest
+from allweather.trainers.models.registry import build_model, weights_digest
 
 SEEN = InputSpec(16, 16)
 
@@ -50,8 +50,8 @@ def test_weights_that_do_not_fit_are_refused(trained: TrainedPredictor) -> None:
 
 
 def test_another_classifier_is_refused(trained: TrainedPredictor) -> None:
-    classifier = build("resnet20", 3, InputSpec(32, 32))
-    dataclasses.replace(trained, classifier=weights_digest(classifier)).check_classifier(classifier)
+    classifier = build_model("resnet20", 3, InputSpec(32, 32))
+    dataclasses.replace(trained, classifier_digest=weights_digest(classifier)).check_classifier(classifier)
     with pytest.raises(UsageError, match="trained for another classifier"):
         trained.check_classifier(classifier)
 

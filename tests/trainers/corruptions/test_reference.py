@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.checkpoint.checkpoint import import_state_dict
+from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict
 from allweather.trainers.corruptions import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import SEVERITIES, Images
 from allweather.trainers.corruptions.sets.random_streams import streams
@@ -140,7 +140,7 @@ def test_a_classifier_errs_as_often(
     The original is one draw of 120 pictures: cells beyond 5 points must lie in the interval that so few pictures leave.
     """
     weights = published / f"cifar10_{arch}.safetensors"
-    model = import_state_dict(weights, arch, tuple("abcdefghij"), InputSpec(32, 32)).classifier()
+    model = checkpoint_from_state_dict(weights, arch, tuple("abcdefghij"), InputSpec(32, 32)).classifier()
     labels = np.load(truth / "labels.npy")[: len(clean(truth))]
 
     def wrong(images: Images) -> int:

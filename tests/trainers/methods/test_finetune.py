@@ -9,12 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.augmentations.pairing import Combined, Individual, Library, Mixed
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, ROWS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.augmentations.pairing import (
+    CombinedAugmentation,
+    IndividualAugmentation,
+    MixedAugmentation,
+    TorchvisionAugmentation,
+)
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.losses.consistency import divergence, feature_map_loss
+from allweather.trainers.losses.consistency import feature_map_loss, stability_loss
 from allweather.trainers.methods import gamma_search as search
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
 from allweather.trainers.methods.gamma_search import Trial, chosen, search_gamma
@@ -56,7 +60,7 @@ def test_losses_are_those_of_the_paper() -> None:
     """Word for word from two forward passes, where BatchNorm does not tie the two halves together."""
     torch.manual_seed(0)
     model, x, labels = Foreign().eval(), torch.rand(8, 3, 16, 16), torch.arange(8) % 3
-    augmented = Combined(PAPER)(x, 0, rng())
+    augmented = CombinedAugmentation(PAPER)(x, 0, rng())
     clean, other = model(x), model(augmented)
     maps = []
     for pictures in (x, augmented):
@@ -66,56 +70,61 @@ def test_losses_are_those_of_the_paper() -> None:
     plain = functional.cross_entropy(clean, labels)
     expected = {
         LossWeights(labels=1.0): plain + functional.cross_entropy(other, labels),
-        LossWeights(divergence=0.7): plain + 0.7 * divergence(clean, other),
+        LossWeights(divergence=0.7): plain + 0.7 * stability_loss(clean, other),
         LossWeights(maps=0.3): plain + 0.3 * feature_map_loss(pairs),
         LossWeights(labels=1.0, symmetric=0.7): plain
         + functional.cross_entropy(other, labels)
-        + 0.7 * (divergence(clean, other) + divergence(other, clean)),
+        + 0.7 * (stability_loss(clean, other) + stability_loss(other, clean)),
     }
     for loss_weights, value in expected.items():
-        found = PairObjective(loss_weights, Combined(PAPER)).loss(model, x, labels, 0, rng())
+        found = PairObjective(loss_weights, CombinedAugmentation(PAPER)).loss(model, x, labels, 0, rng())
         assert torch.allclose(found, value, rtol=1e-5), loss_weights
 
 
 def test_a_foreign_network_is_finetuned_with_feature_maps(dataset: Dataset) -> None:
     torch.manual_seed(0)
-    objective = PairObjective(LossWeights(maps=1.0), Combined(PAPER), PAPER)
+    objective = PairObjective(LossWeights(maps=1.0), CombinedAugmentation(PAPER), PAPER)
     _, history = fit(Foreign(), dataset, FIT, 0.02, fabric=launch(), objective=objective)
     assert history[-1].loss < history[0].loss
-    assert list(history[-1].others) == list(ROWS)
+    assert list(history[-1].others) == list(TABLE_ROWS)
 
 
 def test_a_network_without_relu_is_refused(dataset: Dataset) -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
     with pytest.raises(UsageError, match="no ReLU to tap"):
         fit(
-            linear, dataset, FIT, 0.01, fabric=launch(), objective=PairObjective(LossWeights(maps=1.0), Combined(PAPER))
+            linear,
+            dataset,
+            FIT,
+            0.01,
+            fabric=launch(),
+            objective=PairObjective(LossWeights(maps=1.0), CombinedAugmentation(PAPER)),
         )
 
 
 def test_combinations_take_turns_every_epoch() -> None:
     gray = torch.full((2, 3, 8, 8), 0.5)
     parameters = {**PAPER, "gaussian_noise": 0.0, "salt_and_pepper": 0.0}
-    means = [float(Combined(parameters)(gray, epoch, rng()).mean()) for epoch in range(4)]
+    means = [float(CombinedAugmentation(parameters)(gray, epoch, rng()).mean()) for epoch in range(4)]
     assert means == pytest.approx([0.89, 0.14, 0.89, 0.14], abs=1e-4)
 
 
 def test_individual_ones_are_one_a_picture() -> None:
     images = 0.25 + 0.5 * torch.rand(64, 3, 8, 8, generator=rng())
     alone = {name: kind(images, kind.paper, rng()) for name, kind in AUGMENTATIONS.items() if kind.draw is None}
-    mixed = Individual(PAPER)(images, 0, rng())
+    mixed = IndividualAugmentation(PAPER)(images, 0, rng())
     unchanged = [
         any(torch.allclose(out, each[number], atol=1e-5) for each in alone.values()) for number, out in enumerate(mixed)
     ]
     assert 20 < sum(unchanged) < 64  # the others are noisy
-    only = Individual(PAPER, "saturation-")(images, 0, rng())
+    only = IndividualAugmentation(PAPER, "saturation-")(images, 0, rng())
     assert torch.allclose(only, alone["saturation-"])
 
 
 def test_mixtures_differ_from_picture_to_picture_and_stay_below_the_strengths() -> None:
     gray = torch.full((500, 3, 8, 8), 0.5)
     parameters = {**PAPER, "gaussian_noise": 0.0, "salt_and_pepper": 0.0}
-    means = Mixed(parameters)(gray, 0, rng()).mean((1, 2, 3))
+    means = MixedAugmentation(parameters)(gray, 0, rng()).mean((1, 2, 3))
     assert float(means.min()) >= 0.14 - 1e-5
     assert float(means.max()) <= 0.89 + 1e-5
     assert 0.12 < float((means == 0.5).float().mean()) < 0.28
@@ -129,7 +138,7 @@ def test_augmentations_of_torchvision(name: str) -> None:
     made = []
     for _ in range(2):
         torch.manual_seed(1)
-        made.append(Library(name)(images, 0, rng()))  # type: ignore[arg-type]
+        made.append(TorchvisionAugmentation(name)(images, 0, rng()))  # type: ignore[arg-type]
     assert torch.equal(made[0], made[1])
     assert made[0].shape == images.shape
     assert float(made[0].min()) >= 0
@@ -155,7 +164,7 @@ def test_a_stopped_finetuning_ends_as_if_it_had_not_been(
         finetune(calibrated, dataset, settings, tmp_path / "cut.safetensors", fabric=launch(), watch=stop)
     cut = finetune(calibrated, dataset, settings, tmp_path / "cut.safetensors", fabric=launch())
     assert all(torch.equal(cut.weights[key], value) for key, value in whole.weights.items())
-    stored = checkpoints.load(tmp_path / "cut.safetensors")
+    stored = load_checkpoint(tmp_path / "cut.safetensors")
     assert [row["combined+"] for row in stored.history] == [row["combined+"] for row in whole.history]
     assert stored.strengths == PAPER
     assert stored.settings["method"] == "robust"

@@ -7,7 +7,7 @@ from torch import nn
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.models.activation_hooks import capture_activations
-from allweather.trainers.models.registry import ARCHITECTURES, Classifier, build, load_pretrained
+from allweather.trainers.models.registry import ARCHITECTURES, Classifier, build_model, load_pretrained
 
 # He et al. 2016, table 6; Zagoruyko and Komodakis 2016, table 4 (36.5 and 2.7 million)
 PARAMETERS = {
@@ -21,7 +21,7 @@ RELUS = {
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_logits_and_taps_of_every_architecture(arch: str) -> None:
-    model = build(arch, 10, InputSpec(32, 32)).eval()
+    model = build_model(arch, 10, InputSpec(32, 32)).eval()
     with torch.no_grad(), capture_activations() as maps:
         out = model(torch.rand(2, 3, 32, 32))
         assert out.shape == (2, 10)
@@ -33,7 +33,7 @@ def test_logits_and_taps_of_every_architecture(arch: str) -> None:
 
 
 def test_the_stem_follows_the_size() -> None:
-    small, large = build("resnet18", 5, InputSpec(32, 32)), build("resnet18", 5, InputSpec(224, 224))
+    small, large = build_model("resnet18", 5, InputSpec(32, 32)), build_model("resnet18", 5, InputSpec(224, 224))
     assert small.network.conv1.stride == (1, 1)
     assert large.network.conv1.stride == (2, 2)
     with torch.no_grad():
@@ -50,20 +50,20 @@ def test_normalisation_is_the_first_layer() -> None:
 
 def test_what_cannot_be_built_is_named() -> None:
     with pytest.raises(UsageError, match="unknown architecture 'resnet21'; choose one of resnet20"):
-        build("resnet21", 10, InputSpec(32, 32))
+        build_model("resnet21", 10, InputSpec(32, 32))
     with pytest.raises(UsageError, match="at least two classes; got 1"):
-        build("resnet20", 1, InputSpec(32, 32))
+        build_model("resnet20", 1, InputSpec(32, 32))
     with pytest.raises(UsageError, match="no pretrained weights for resnet20"):
-        load_pretrained(build("resnet20", 10, InputSpec(32, 32)), "resnet20")
+        load_pretrained(build_model("resnet20", 10, InputSpec(32, 32)), "resnet20")
 
 
 def test_pretrained_weights_fill_all_but_stem_and_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    from allweather.trainers.torchvision_import import torchvision
+    from allweather.trainers.torchvision_import import import_torchvision
 
-    weights = torchvision("models").ResNet18_Weights
-    state = torchvision("models").resnet18().state_dict()
+    weights = import_torchvision("models").ResNet18_Weights
+    state = import_torchvision("models").resnet18().state_dict()
     monkeypatch.setattr(weights, "get_state_dict", lambda self, **options: state)
-    model = build("resnet18", 5, InputSpec(32, 32))
+    model = build_model("resnet18", 5, InputSpec(32, 32))
     load_pretrained(model, "resnet18")
     own = model.network.state_dict()
     kept = {key for key in own if own[key].shape != state[key].shape}

@@ -14,7 +14,7 @@ from torch import Tensor
 from allweather.runtimes.bundle.validation import first_fault
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, Mode
-from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, Library
+from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, TorchvisionAugmentation
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.registry import weights_digest
 
@@ -127,7 +127,7 @@ class LearnedAugmentation:
         return {"strategy": "learned", "augmentation": self.digest, "share": self.share}
 
 
-def augmentation_named(name: str, share: float = 1.0) -> Augmentation:
+def open_augmentation(name: str, share: float = 1.0) -> Augmentation:
     """What --augment asks for: one of torchvision's, or "learned:" and the file of a learned augmentation.
 
     Args:
@@ -145,4 +145,4 @@ def augmentation_named(name: str, share: float = 1.0) -> Augmentation:
         return LearnedAugmentation(network, weights_digest(network), share)
     if name not in TRANSFORMS:
         raise UsageError(f"an augmentation is {', '.join(TRANSFORMS)} or {PREFIX}FILE; got {name!r}")
-    return Library(name)  # type: ignore[arg-type]
+    return TorchvisionAugmentation(name)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from allweather.trainers.augmentations.learned.transforms import flow_field, rec
 Head = Literal["spatial", "appearance"]
 Mode = Literal["parallel", "serial", "spatial", "appearance"]
 # the heads of each part, one part after the other
-PARTS: Mapping[Mode, tuple[tuple[Head, ...], ...]] = MappingProxyType(
+STAGE_HEADS: Mapping[Mode, tuple[tuple[Head, ...], ...]] = MappingProxyType(
     {
         "parallel": (("spatial", "appearance"),),
         "serial": (("spatial",), ("appearance",)),
@@ -38,11 +38,11 @@ CODE = 128
 DROPOUT = 0.5
 SIDE = 32  # that E sees, and G makes before pooling
 GRID = 1  # after it; the paper pools by 4 x 4, which left room for folds (docs/results/learned-augmentation.md)
-SLOPE = 0.2
+LEAKY_SLOPE = 0.2
 
 
 @dataclass(frozen=True)
-class Fields:
+class TransformParameters:
     """What G asks for.
 
     Attributes:
@@ -64,7 +64,7 @@ class Fields:
         return warped, recolor(warped, self.weights["appearance"], self.biases["appearance"])
 
 
-class Part(nn.Module):
+class TransformStage(nn.Module):
     """One E and one G.
 
     Args:
@@ -99,7 +99,7 @@ class Part(nn.Module):
             images = functional.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", antialias=True)
         return functional.rms_norm(self.encoder(2 * images - 1), (CODE,))
 
-    def decode(self, code: Tensor) -> Fields:
+    def decode(self, code: Tensor) -> TransformParameters:
         """float [n, 128] -> what to do."""
         maps = self.generator(code[:, :, None, None]).float()  # bf16 would move pixels by more than one at 224 px
         sizes = [size for head in self.heads for size in CHANNELS[head]]
@@ -110,7 +110,7 @@ class Part(nn.Module):
             most, most_added = self.limits(head)
             weights[head] = most * torch.tanh(next(parts))
             biases[head] = most_added * torch.tanh(next(parts))
-        return Fields(weights, biases)
+        return TransformParameters(weights, biases)
 
     def limits(self, head: Head) -> Tensor:
         """The most that a head's weight and bias can be; float [2]."""
@@ -128,7 +128,7 @@ class AugmentationNetwork(nn.Module):
     def __init__(self, mode: Mode) -> None:
         super().__init__()
         self.mode = mode
-        self.parts = nn.ModuleList(Part(heads) for heads in PARTS[mode])
+        self.parts = nn.ModuleList(TransformStage(heads) for heads in STAGE_HEADS[mode])
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Augments a batch.
@@ -141,27 +141,27 @@ class AugmentationNetwork(nn.Module):
             The same shape, in 0..1; gradients reach pictures and weights.
         """
         for part in self.parts:
-            assert isinstance(part, Part)
-            images = part.decode(dropped(part.encode(images), rng)).apply(images)[1]
+            assert isinstance(part, TransformStage)
+            images = part.decode(code_dropout(part.encode(images), rng)).apply(images)[1]
         return images
 
 
-def dropped(code: Tensor, rng: torch.Generator) -> Tensor:
+def code_dropout(code: Tensor, rng: torch.Generator) -> Tensor:
     """Codes with half of the numbers put to 0 and the others doubled."""
     kept = torch.rand(code.shape, generator=rng, device=code.device) >= DROPOUT
     return code * kept / (1 - DROPOUT)
 
 
 def _down(taken: int, given: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(taken, given, 4, 2, 1), nn.GroupNorm(8, given), nn.LeakyReLU(SLOPE)
+    return nn.Conv2d(taken, given, 4, 2, 1), nn.GroupNorm(8, given), nn.LeakyReLU(LEAKY_SLOPE)
 
 
 def _up(taken: int, given: int) -> tuple[nn.Module, ...]:
-    return _widened(taken, given), nn.LeakyReLU(SLOPE)
+    return _widened(taken, given), nn.LeakyReLU(LEAKY_SLOPE)
 
 
 def _widened(taken: int, given: int) -> nn.Module:
     """Twice the side; keeps the size of the numbers, in which four taps of 4 x 4 meet, for the normalisation's sake."""
     layer = nn.ConvTranspose2d(taken, given, 4, 2, 1, bias=False)
-    nn.init.normal_(layer.weight, std=(2 / (1 + SLOPE**2) / (4 * taken)) ** 0.5)
+    nn.init.normal_(layer.weight, std=(2 / (1 + LEAKY_SLOPE**2) / (4 * taken)) ** 0.5)
     return layer

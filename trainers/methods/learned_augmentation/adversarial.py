@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from allweather.trainers.augmentations.learned.networks import SLOPE, AugmentationNetwork
-from allweather.trainers.augmentations.variants import jittered
+from allweather.trainers.augmentations.learned.networks import LEAKY_SLOPE, AugmentationNetwork
+from allweather.trainers.augmentations.variants import random_color_jitter
 from allweather.trainers.data.dataset import Split
 
 Features = Callable[[Tensor], Tensor]
@@ -92,7 +92,7 @@ class AdversarialObjective:
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Both sides' losses of a batch."""
         mine, real = images.chunk(2)
-        loss: Tensor = model(mine, jittered(real, rng), self.features, rng)
+        loss: Tensor = model(mine, random_color_jitter(real, rng), self.features, rng)
         return loss
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
@@ -108,5 +108,5 @@ def _picture_judge() -> nn.Module:
     widths: Sequence[int] = (3, 32, 64, 128)
     blocks: list[nn.Module] = []
     for taken, given in pairwise(widths):
-        blocks += [nn.Conv2d(taken, given, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+        blocks += [nn.Conv2d(taken, given, 4, 2, 1), nn.LeakyReLU(LEAKY_SLOPE)]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 1))

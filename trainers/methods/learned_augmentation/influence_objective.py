@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, Part, dropped
+from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, TransformStage, code_dropout
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.learned_augmentation import influence
@@ -41,9 +41,9 @@ class TwoDraws(nn.Module):
         """float [n, 3, h, w] in 0..1 -> (the same shape, augmented; a number, see `diversity_loss`)."""
         same = []
         for part in self.augmenter.parts:
-            assert isinstance(part, Part)
+            assert isinstance(part, TransformStage)
             code = part.encode(images)
-            one, other = (part.decode(dropped(code, rng)) for _ in range(2))
+            one, other = (part.decode(code_dropout(code, rng)) for _ in range(2))
             asked = []
             for fields in (one, other):
                 parts = [

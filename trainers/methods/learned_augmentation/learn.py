@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import DataError, TrainingError, UsageError
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
-from allweather.trainers.augmentations.learned.networks import PARTS, AugmentationNetwork, Mode
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINED, augment
-from allweather.trainers.checkpoint import checkpoint as checkpoints
+from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, AugmentationNetwork, Mode
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, augment
 from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.corruptions import EXTRA, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.batches import to_float
@@ -81,8 +81,8 @@ class LearnAugmentationSettings:
         Raises:
             UsageError: naming the setting and what goes.
         """
-        if self.mode not in PARTS:
-            raise UsageError(f"an augmentation is {', '.join(PARTS)}; got {self.mode!r}")
+        if self.mode not in STAGE_HEADS:
+            raise UsageError(f"an augmentation is {', '.join(STAGE_HEADS)}; got {self.mode!r}")
         if self.aim not in get_args(Aim):
             raise UsageError(f"an aim is {', '.join(get_args(Aim))}; got {self.aim!r}")
         if not 0 < self.damping < float("inf"):
@@ -136,7 +136,7 @@ def learn_augmentation(
     if not start.is_file():
         train([arch], rest, settings.classifier, start, fabric=fabric, watch=lambda now: watch("classifier", now))
         fabric.barrier()  # the first process writes what all read
-    classifier = checkpoints.load(start).classifier().to(fabric.device)
+    classifier = load_checkpoint(start).classifier().to(fabric.device)
     body, digest = Body(classifier), weights_digest(classifier)
     torch.manual_seed(settings.classifier.seed)
     contest = GanModel(AugmentationNetwork(settings.mode), last_linear(classifier).in_features)
@@ -186,7 +186,7 @@ def aimed_at(held: Split, aim: Aim, seed: int) -> Tensor:
         return torch.from_numpy(made)
     rng, strengths = torch.Generator().manual_seed(seed), {name: each.paper for name, each in AUGMENTATIONS.items()}
     mixed = torch.empty_like(images)
-    for first, names in enumerate(COMBINED.values()):
+    for first, names in enumerate(COMBINATIONS.values()):
         parts = (torch.split(each[first::2], PART) for each in (images, mixed))
         for part, place in zip(*parts, strict=True):
             made_so = augment(to_float(part), names, strengths, rng)

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.types import Image
-from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, Fields, Part, dropped
+from allweather.trainers.augmentations.learned.networks import (
+    AugmentationNetwork,
+    TransformParameters,
+    TransformStage,
+    code_dropout,
+)
 from allweather.trainers.augmentations.learned.transforms import flow_field
 from allweather.trainers.data.batches import as_image, to_float
 from allweather.trainers.data.dataset import Split
@@ -52,9 +57,9 @@ def latent_traversal(network: AugmentationNetwork, split: Split) -> Mapping[str,
     share = torch.linspace(0, 1, STEPS)[:, None]
     with torch.no_grad():
         for part in network.parts:
-            assert isinstance(part, Part)
+            assert isinstance(part, TransformStage)
             code = part.encode(images)
-            first, last = (dropped(code[:1], rng).expand_as(code) for _ in range(2))
+            first, last = (code_dropout(code[:1], rng).expand_as(code) for _ in range(2))
             fields = part.decode(first + share * (last - first))
             warped, done = fields.apply(images)
             if "spatial" in part.heads:
@@ -69,7 +74,7 @@ def _some(split: Split, count: int) -> Tensor:
     return split.images[torch.linspace(0, len(split) - 1, min(count, len(split))).long()]
 
 
-def _directions(fields: Fields, images: Tensor) -> list[Image]:
+def _directions(fields: TransformParameters, images: Tensor) -> list[Image]:
     """A color for each pixel: hue for the direction it is taken from, saturation for how far away."""
     side = (images.shape[2], images.shape[3])
     weight, bias = fields.weights["spatial"], fields.biases["spatial"]

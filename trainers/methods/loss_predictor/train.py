@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, CopySettings
 from allweather.trainers.data.dataset import Dataset, Split
@@ -25,7 +24,7 @@ from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
 from allweather.trainers.methods.train import resume_path
-from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input
+from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.inference import all_reduced, logits
@@ -154,7 +153,7 @@ def add_predictor(
         OutputError: the checkpoint cannot be written.
     """
     start.check_classes(dataset.classes)
-    classifier, seen, resume = start.classifier(), predictor_input(start.input), resume_path(out)
+    classifier, seen, resume = start.classifier(), predictor_input_spec(start.input), resume_path(out)
     targets = view_losses(
         classifier, dataset.train, seen, settings.copy_settings, keep, fabric=fabric, watch=watch_targets
     )
@@ -167,7 +166,7 @@ def add_predictor(
         kind=settings.kind,
         input=seen,
         views=tuple(VIEWS),
-        classifier=weights_digest(start.classifier()),
+        classifier_digest=weights_digest(start.classifier()),
         weights=model.state_dict(),
         settings={**dataclasses.asdict(settings), "data": dataset.name},
         metrics={"val_accuracy": accuracy, **history[-1].others},
@@ -175,7 +174,7 @@ def add_predictor(
     )
     checkpoint = dataclasses.replace(start, predictor=trained)
     if fabric.is_global_zero:
-        checkpoints.save(out, checkpoint)
+        save_checkpoint(out, checkpoint)
         resume.unlink(missing_ok=True)
     return checkpoint
 

@@ -7,11 +7,11 @@ from allweather.trainers.augmentations.learned import networks
 from allweather.trainers.augmentations.learned.networks import (
     CODE,
     LIMITS,
-    PARTS,
+    STAGE_HEADS,
     AugmentationNetwork,
     Mode,
-    Part,
-    dropped,
+    TransformStage,
+    code_dropout,
 )
 from allweather.trainers.augmentations.learned.transforms import flow_field, warp
 
@@ -20,7 +20,7 @@ def rng(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("mode", PARTS)
+@pytest.mark.parametrize("mode", STAGE_HEADS)
 @pytest.mark.parametrize("side", [32, 48])
 def test_it_augments_by_chance(mode: Mode, side: int) -> None:
     torch.manual_seed(0)
@@ -41,7 +41,7 @@ def test_it_learns_in_bf16_at_any_size() -> None:
 
 
 def test_bf16_moves_no_pixel_by_itself() -> None:
-    part, images = Part(("spatial", "appearance")), torch.rand(3, 3, 224, 224, generator=rng())
+    part, images = TransformStage(("spatial", "appearance")), torch.rand(3, 3, 224, 224, generator=rng())
     with torch.autocast("cpu", torch.bfloat16):
         fields = part.decode(part.encode(images))
         field = flow_field(fields.weights["spatial"] * 0, fields.biases["spatial"] * 0, (224, 224))
@@ -49,12 +49,12 @@ def test_bf16_moves_no_pixel_by_itself() -> None:
 
 
 def test_a_picture_does_not_depend_on_its_batch() -> None:
-    part, images = Part(("spatial", "appearance")), torch.rand(4, 3, 32, 32, generator=rng())
+    part, images = TransformStage(("spatial", "appearance")), torch.rand(4, 3, 32, 32, generator=rng())
     torch.testing.assert_close(part.encode(images)[:2], part.encode(images[:2]), atol=1e-4, rtol=1e-4)
 
 
 def test_what_it_asks_for_is_bounded() -> None:
-    part = Part(("spatial", "appearance"))
+    part = TransformStage(("spatial", "appearance"))
     fields = part.decode(1000 * torch.randn(5, CODE, generator=rng()))
     for head, (most, added) in LIMITS.items():
         assert float(fields.weights[head].detach().abs().max()) <= most
@@ -72,6 +72,6 @@ def test_a_network_keeps_the_limits_it_was_made_with(monkeypatch: pytest.MonkeyP
 
 def test_half_of_a_code_is_dropped_and_the_mean_stays() -> None:
     code = torch.ones(1000, CODE)
-    some = dropped(code, rng())
+    some = code_dropout(code, rng())
     assert set(some.unique().tolist()) == {0.0, 2.0}
     assert float(some.mean()) == pytest.approx(1, abs=0.02)

@@ -15,14 +15,13 @@ from allweather.runtimes.errors import AllweatherError, CheckpointError, DataErr
 from allweather.trainers.augmentations.learned.augmentation import (
     AugmentationCheckpoint,
     LearnedAugmentation,
-    augmentation_named,
     load_augmentation,
+    open_augmentation,
     save_augmentation,
 )
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
-from allweather.trainers.checkpoint import checkpoint as checkpoints
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import gamma_search as search
@@ -200,7 +199,7 @@ def test_a_class_may_be_among_the_held_out_alone(checkpoint: Checkpoint, dataset
 def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path) -> None:
     name = f"learned:{learned}"
     images = to_float(dataset.train.images[:4])
-    augment = augmentation_named(name)
+    augment = open_augmentation(name)
     assert isinstance(augment, LearnedAugmentation)
     made = augment(images, 0, torch.Generator().manual_seed(1))
     assert made.shape == images.shape
@@ -209,22 +208,21 @@ def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path)
         out = tmp_path / f"{method}.safetensors"
         config = TrainConfig(method, augment=name)  # type: ignore[arg-type]
         train(["resnet20"], dataset, FitSettings(epochs=1, batch_size=16), out, fabric=launch(), config=config)
-        assert checkpoints.load(out).settings["augment"] == name
+        assert load_checkpoint(out).settings["augment"] == name
 
 
 def test_half_of_the_pictures_can_stay_as_they_are(learned: Path, dataset: Dataset) -> None:
     images = to_float(dataset.train.images[:8])
-    augment = augmentation_named(f"learned:{learned}", 0.5)
+    augment = open_augmentation(f"learned:{learned}", 0.5)
     made = augment(images, 0, torch.Generator().manual_seed(1))
     assert sum(torch.equal(one, other) for one, other in zip(made, images, strict=True)) == 4
-    assert augment.resume_key != augmentation_named(f"learned:{learned}").resume_key
+    assert augment.resume_key != open_augmentation(f"learned:{learned}").resume_key
 
 
 def test_a_file_at_home(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(learned.parent))
     assert (
-        augmentation_named(f"learned:~/{learned.name}").resume_key
-        == augmentation_named(f"learned:{learned}").resume_key
+        open_augmentation(f"learned:~/{learned.name}").resume_key == open_augmentation(f"learned:{learned}").resume_key
     )
 
 
@@ -271,14 +269,14 @@ def test_settings_that_cannot_be(change: dict[str, object], words: str) -> None:
 @pytest.mark.parametrize("name", ["learned:nowhere.safetensors", "learned:", "better"])
 def test_an_augmentation_that_is_none(name: str) -> None:
     with pytest.raises(AllweatherError, match=r"nowhere|learned:FILE"):
-        augmentation_named(name)
+        open_augmentation(name)
 
 
 def test_a_checkpoint_is_no_augmentation(learned: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    checkpoints.save(tmp_path / "c.safetensors", checkpoint)
+    save_checkpoint(tmp_path / "c.safetensors", checkpoint)
     with pytest.raises(CheckpointError, match="allweather augmenter"):
         load_augmentation(tmp_path / "c.safetensors")
     with pytest.raises(CheckpointError, match=r"holds a learned augmentation; .*--augment learned:FILE"):
-        checkpoints.load(learned)
+        load_checkpoint(learned)
     with pytest.raises(CheckpointError, match="another version's network; learn it again"):
         AugmentationCheckpoint("parallel", {}, "signs").network()

@@ -15,8 +15,8 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
-from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, predictor_input
-from allweather.trainers.models.registry import build
+from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, predictor_input_spec
+from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
@@ -43,13 +43,13 @@ def test_a_prediction_for_each_view(name: str, side: int) -> None:
 
 
 def test_tiny_costs_a_tenth_of_resnet20() -> None:
-    tiny, classifier = build_predictor("tiny", InputSpec(32, 32)), build("resnet20", 10, InputSpec(32, 32))
+    tiny, classifier = build_predictor("tiny", InputSpec(32, 32)), build_model("resnet20", 10, InputSpec(32, 32))
     assert multiply_adds(tiny, 32) <= 0.1 * multiply_adds(classifier, 32)
 
 
 @pytest.mark.parametrize(("side", "seen"), [(32, 32), (64, 64), (96, 48), (224, 56)])
 def test_a_predictor_sees_64_px_at_most(side: int, seen: int) -> None:
-    assert predictor_input(InputSpec(side, side)).width == seen
+    assert predictor_input_spec(InputSpec(side, side)).width == seen
 
 
 @pytest.fixture(scope="module")
