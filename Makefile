@@ -37,8 +37,8 @@ types: .venv/.dev .types
 
 release: .venv/.dev
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist .
-	$(BIN)/python -m pytest tests/sdk/test_wheel.py
+	$(BIN)/python -m build --outdir dist . # the source distribution first, the wheel from it
+	ALLWEATHER_DIST=dist $(BIN)/python -m pytest tests/sdk/test_wheel.py
 
 .venv/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "allweather needs Python 3.10 or newer; run: make PYTHON=python3.12")'

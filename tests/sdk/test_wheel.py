@@ -1,4 +1,4 @@
-"""The wheel in a bare environment: what a device installs, without torch."""
+"""The source distribution and the wheel; the wheel in a bare environment, as a device installs it: without torch."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from allweather.runtimes.bundle.manifest import Manifest
+from allweather import __version__ as VERSION  # noqa: N812 - a constant here
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a source distribution, and a wheel that was built from it; ALLWEATHER_DIST where it is set."""
+    if "ALLWEATHER_DIST" in os.environ:  # `make release` checks what it has built
+        return ROOT / os.environ["ALLWEATHER_DIST"]
+    out = tmp_path_factory.mktemp("built")
     source = out / "source"  # a copy without what is ignored: setuptools writes into the tree it builds from
     hidden = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
     results = {"build", "demo", "dist"}  # of the root alone: sdk/demo is a package
@@ -31,16 +35,38 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "build", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (found,) = out.glob("*.whl")
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
     return found
 
 
-def test_the_wheel_is_small_and_holds_the_package_alone(wheel: Path) -> None:
+def packaged() -> set[str]:
+    """The files that an installation needs, under the names that they have in the wheel."""
+    files = set()
+    for folder in ("sdk", "exporters", "trainers", "runtimes"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".html") or path.name == "py.typed":
+                inside = path.relative_to(ROOT / "sdk" if folder == "sdk" else ROOT)
+                files.add(f"allweather/{inside.as_posix()}")
+    return files
+
+
+def test_the_wheel_is_small_and_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
     assert wheel.stat().st_size < 1_000_000
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"allweather", "allweather-0.1.0.dist-info"}
-    for name in ("py.typed", "runtimes/perceiver.py", "trainers/data/signs/sign/faces.py"):
-        assert f"allweather/{name}" in names
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
+    assert {name.split("/")[0] for name in names} == {"allweather", f"allweather-{VERSION}.dist-info"}
+    assert {name for name in names if name.startswith("allweather/")} == packaged()
+
+
+def test_the_source_distribution_builds_the_wheel_and_holds_the_documents(built: Path) -> None:
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "sdk/__init__.py", "runtimes/monitor/page.html"} <= names
 
 
 def interpreter(version: str) -> str | None:
@@ -51,9 +77,10 @@ def interpreter(version: str) -> str | None:
     return str(installed[-1]) if installed else shutil.which(f"python{version}")
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12"])
 def test_it_runs_a_bundle_without_torch(
-    version: str, wheel: Path, exported: tuple[Path, Manifest], folder: Path, tmp_path: Path
+    version: str, wheel: Path, sample_bundle: Path, folder: Path, tmp_path: Path
 ) -> None:
     python = interpreter(version)
     if python is None:
@@ -68,7 +95,7 @@ def test_it_runs_a_bundle_without_torch(
         words = list(map(str, command))
         return subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=clean)
 
-    line = ["run", exported[0], "--source", folder / "test" / "red", "--precision", "fp32", "--json"]
+    line = ["run", sample_bundle, "--source", folder / "test" / "red", "--precision", "fp32", "--json"]
     done = run(binaries / "allweather", *line)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["decided"] == 8
