@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from allweather.exporters.choices import ServerLayout as ServerLayout
 from allweather.exporters.serving import ovms, triton
 from allweather.exporters.serving.models import ServedModel, networks
 from allweather.runtimes.bundle.bundle import Bundle
@@ -20,8 +21,6 @@ from allweather.runtimes.system.atomic_files import atomic_folder
 
 LAYOUTS = {"triton": triton, "ovms": ovms}
 MARKER = "allweather.json"  # neither server reads it: they look into folders, and config.json
-
-LayoutName = Literal["triton", "ovms"]
 
 
 class _Strict(BaseModel):
@@ -51,7 +50,7 @@ class Repository(_Strict):
     """What a repository says of itself, in `allweather.json`."""
 
     format: Literal["allweather-serving"] = "allweather-serving"
-    layout: LayoutName
+    layout: ServerLayout
     shapes: tuple[Shape, ...]
     versions: tuple[Version, ...]
 
@@ -62,7 +61,7 @@ class Repository(_Strict):
 
 
 def write_repository(
-    bundle: Bundle, layout: LayoutName, out: Path, *, engine: str | None = None, precision: str | None = None
+    bundle: Bundle, layout: ServerLayout, out: Path, *, engine: str | None = None, precision: str | None = None
 ) -> Repository:
     """Writes a bundle as a model repository, whole or not at all.
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from allweather.trainers.choices import CorruptionFamily as CorruptionFamily
 
 Images: TypeAlias = npt.NDArray[np.uint8]  # [n, h, w, 3], RGB
 Floats: TypeAlias = npt.NDArray[np.float32]
 Draw: TypeAlias = npt.NDArray[Any]
 Rng: TypeAlias = np.random.Generator
-Family: TypeAlias = Literal["noise", "blur", "weather", "digital"]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 SMALL_BELOW = 96  # pixels of the short side: under it the parameters made for CIFAR, else those made for ImageNet
@@ -56,7 +57,7 @@ class Corruption:
     """
 
     name: str
-    family: Family
+    family: CorruptionFamily
     common: bool
     small: tuple[Any, ...]
     large: tuple[Any, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.choices import Metric as Metric
 
-Metric = Literal["kl", "euclidean", "both"]
 DEAD = 1e-6  # a feature map of a smaller mean is taken for dead
 
 

@@ -1,21 +1,21 @@
-"""What a training makes small: labels alone, or answers that stay the same from variant to variant as well."""
+"""Training config: labels alone, or also predictions that stay the same for every augmented variant of an image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.variants import Variant, parse_variants
+from allweather.trainers.choices import TrainMethod as TrainMethod
 from allweather.trainers.losses.consistency import Metric
-from allweather.trainers.methods.invariant import WEIGHTS, InvariantMethod, InvariantObjective
+from allweather.trainers.methods.invariant import DEFAULT_LOSS_WEIGHTS, InvariantObjective
 from allweather.trainers.models.activation_hooks import Layer
 from allweather.trainers.training.objective import CrossEntropy, Objective
 
-TrainMethod = Literal["plain", InvariantMethod]
-# of a batch, by a learned augmentation; the pictures of a test are not warped (docs/results/learned-augmentation.md)
-AUGMENTED = 0.5
+# share of a batch that a learned augmentation changes; test images are not warped (docs/results/learned-augmentation.md)
+LEARNED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -24,66 +24,76 @@ class TrainConfig:
 
     Attributes:
         method: "plain", "ait", "multi-ait" or "dml"; see `invariant`.
-        variants: names with commas between, as `variants.parse_variants` takes them; one name is for all variants.
-        weight: lambda; the method's own where None.
-        metric: how unlike answers are measured, of "ait"; KL divergence where None.
-        layer: where they are compared, of "ait"; at the logits where None.
-        augment: a further augmentation, after that of the variant; see `open_augmentation`. A learned one is given
-            half of the pictures.
+        variants: Names of the variants of an image, separated by commas, as `variants.parse_variants` takes them. One
+            name stands for all variants.
+        loss_weight: Weight lambda of the AiLoss; None means the method's default.
+        metric: How method "ait" compares the variants; None means KL divergence.
+        layer: Where method "ait" compares the variants; None means the logits.
+        augment: A further augmentation after that of the variant, as `open_augmentation` takes it. A learned one
+            changes half of the images.
     """
 
     method: TrainMethod = "plain"
     variants: str = "rp"
-    weight: float | None = None
+    loss_weight: float | None = None
     metric: Metric | None = None
     layer: Layer | None = None
     augment: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be.
+        """Checks the values.
 
         Raises:
-            UsageError: naming the setting and what goes.
+            UsageError: A value is out of range or does not go with the method; the message says what does.
         """
-        if self.weight is not None and not 0 <= self.weight < float("inf"):
-            raise UsageError(f"the weight of the AiLoss is a number from 0; got {self.weight:g}")
-        if self.weight is not None and self.method == "plain":
-            raise UsageError("method plain has no AiLoss to weigh; choose method ait, multi-ait or dml")
+        if self.loss_weight is not None and not 0 <= self.loss_weight < float("inf"):
+            raise UsageError(f"the loss weight must be a finite number, at least 0; got {self.loss_weight:g}")
+        if self.loss_weight is not None and self.method == "plain":
+            raise UsageError("method plain has no AiLoss, so it takes no loss weight; choose ait, multi-ait or dml")
         if (self.metric or self.layer) and self.method != "ait":
-            raise UsageError(f"metric and layer are chosen with method ait; {self.method} compares logits alone")
+            raise UsageError(f"metric and layer go with method ait only; method {self.method} compares logits")
 
-    def objective(self, networks: int, label_smoothing: float) -> Objective:
-        """The loss of so many networks.
+    def objective(self, num_networks: int, label_smoothing: float) -> Objective:
+        """Builds the loss for jointly trained networks, or for one network.
+
+        Args:
+            num_networks: Number of networks.
+            label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
 
         Raises:
-            UsageError: the method does not go with that number, or the number of variants with either.
+            UsageError: The method cannot train that number of networks, or the number of variants does not fit.
+            CheckpointError: The file of a learned augmentation cannot be read.
         """
-        if (networks > 1) != (self.method in ("multi-ait", "dml")):
-            wanted = "one network" if self.method in ("plain", "ait") else "two networks or more, alike or not"
-            raise UsageError(f"method {self.method} trains {wanted}; --arch names {networks}")
-        augmented = open_augmentation(self.augment, AUGMENTED) if self.augment else None
-        variants = self._variants(networks)
+        if (num_networks > 1) != (self.method in ("multi-ait", "dml")):
+            expected = "one network" if self.method in ("plain", "ait") else "two or more networks"
+            raise UsageError(f"method {self.method} trains {expected}; --arch names {num_networks}")
+        augmentation = open_augmentation(self.augment, LEARNED_SHARE) if self.augment else None
+        variants = self._variants(num_networks)
         if self.method == "plain":
-            return CrossEntropy(label_smoothing, augmented, variants[0])
+            return CrossEntropy(label_smoothing, augmentation, variants[0])
         return InvariantObjective(
-            self.method, variants, WEIGHTS[self.method] if self.weight is None else self.weight,
-            self.metric or "kl", self.layer or "logits", label_smoothing, augmented,
+            self.method, variants, self._loss_weight(),
+            self.metric or "kl", self.layer or "logits", label_smoothing, augmentation,
         )  # fmt: skip
 
-    def plain_settings(self) -> dict[str, Any]:
-        """As a checkpoint keeps them."""
-        weight = self.weight if self.weight is not None or self.method == "plain" else WEIGHTS[self.method]
-        return {"method": self.method, "variants": self.variants, "weight": weight, "augment": self.augment} | (
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the config as plain values for a checkpoint, with defaults filled in."""
+        loss_weight = None if self.method == "plain" else self._loss_weight()
+        return {"method": self.method, "variants": self.variants, "loss_weight": loss_weight, "augment": self.augment} | (
             {"metric": self.metric or "kl", "layer": self.layer or "logits"} if self.method == "ait" else {}
         )
 
-    def _variants(self, networks: int) -> tuple[Variant, ...]:
-        named = parse_variants(self.variants)
-        wanted = {"plain": 1, "ait": max(2, len(named)), "multi-ait": networks, "dml": 1}[self.method]
-        if len(named) not in (1, wanted):
-            each = f"a variant for each of the {networks} networks, or one for all" if wanted > 1 else "one variant"
+    def _loss_weight(self) -> float:
+        assert self.method != "plain"
+        return DEFAULT_LOSS_WEIGHTS[self.method] if self.loss_weight is None else self.loss_weight
+
+    def _variants(self, num_networks: int) -> tuple[Variant, ...]:
+        variants = parse_variants(self.variants)
+        expected = {"plain": 1, "ait": max(2, len(variants)), "multi-ait": num_networks, "dml": 1}[self.method]
+        if len(variants) not in (1, expected):
+            each = f"one variant per network ({num_networks}), or one for all" if expected > 1 else "one variant"
             raise UsageError(f"method {self.method} takes {each}; got {self.variants!r}")
-        return named if len(named) == wanted else named * wanted
+        return variants if len(variants) == expected else variants * expected
 
 
 PLAIN = TrainConfig()

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning_fabric import Fabric
 
@@ -20,15 +20,15 @@ from allweather.trainers.augmentations.pairing import (
 )
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions, save_checkpoint
+from allweather.trainers.choices import Strategy as Strategy
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.pair_objective import GAMMAS, Method, PairObjective, loss_weights
+from allweather.trainers.methods.pair_objective import GAMMAS, FinetuneMethod, PairObjective, loss_weights
 from allweather.trainers.methods.train import resume_path
 from allweather.trainers.models.registry import get_architecture, weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
-Strategy = Literal["ia", "ca", "mixed"]
 RATE_SHARE = 0.1  # of the architecture's peak rate: the weights are to be moved, not found anew
 
 
@@ -45,7 +45,7 @@ class FinetuneSettings:
         fit: of the loop. 30 epochs as in the paper; cosine keeps the rate low at the end.
     """
 
-    method: Method
+    method: FinetuneMethod
     strategy: Strategy | None = None
     gamma: float | None = None
     only: str | None = None

@@ -1,4 +1,4 @@
-"""Objectives on pairs of a clean picture and a distorted copy: AT, ST, FMA, AIT, and what measured best here."""
+"""Objectives on pairs of a clean image and an augmented copy: AT, ST, FMA, AIT, and "robust", the best one measured here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -16,98 +16,103 @@ from torch.nn import functional
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.photometric import TABLE_ROWS, row_augmentations
 from allweather.trainers.augmentations.strengths import augmented_accuracy
+from allweather.trainers.choices import FinetuneMethod as FinetuneMethod
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.losses.consistency import ai_loss, feature_map_loss, stability_loss
 from allweather.trainers.models.activation_hooks import capture_activations
 from allweather.trainers.training.inference import all_reduced, count_correct
 
-Method = Literal["at", "st", "fma", "ait", "robust"]
-GAMMAS: Mapping[Method, float] = MappingProxyType({"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0})
-JUDGED = 2000  # pictures of the val split that each epoch is judged on, row by row
+DEFAULT_GAMMAS: Mapping[FinetuneMethod, float] = MappingProxyType({"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0})
+MAX_VAL_IMAGES = 2000  # images of the validation split on which each augmentation is evaluated after an epoch
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of what is added to the cross-entropy of the clean pictures.
+    """Weights of the terms that are added to the cross-entropy of the clean images.
 
     Attributes:
-        labels: of the cross-entropy of the distorted copies.
-        divergence: of the divergence of the distorted answers from the clean ones.
-        symmetric: of the divergence both ways (the AiLoss).
-        maps: of the feature-map loss.
+        augmented_labels: Weight of the cross-entropy of the augmented copies.
+        stability: Weight of the stability loss: the divergence of the predictions for the augmented copies from those
+            for the clean images.
+        ai: Weight of the AiLoss: that divergence in both directions.
+        feature_maps: Weight of the feature-map loss.
     """
 
-    labels: float = 0.0
-    divergence: float = 0.0
-    symmetric: float = 0.0
-    maps: float = 0.0
+    augmented_labels: float = 0.0
+    stability: float = 0.0
+    ai: float = 0.0
+    feature_maps: float = 0.0
 
 
 def loss_weights(method: Method, gamma: float) -> LossWeights:
-    """What a method adds, with its weight gamma (eq. 4)."""
+    """Returns the loss weights of a method whose own term has the weight gamma (eq. 4)."""
     return {
-        "at": LossWeights(labels=1.0),
-        "st": LossWeights(divergence=gamma),
-        "fma": LossWeights(maps=gamma),
-        "ait": LossWeights(labels=1.0, symmetric=gamma),
-        "robust": LossWeights(labels=1.0, divergence=gamma),
+        "at": LossWeights(augmented_labels=1.0),
+        "st": LossWeights(stability=gamma),
+        "fma": LossWeights(feature_maps=gamma),
+        "ait": LossWeights(augmented_labels=1.0, ai=gamma),
+        "robust": LossWeights(augmented_labels=1.0, stability=gamma),
     }[method]
 
 
 @dataclass(frozen=True)
 class PairObjective:
-    """Cross-entropy of clean pictures, and what ties the answers to distorted copies to them.
+    """Cross-entropy of the clean images plus terms that tie the outputs for augmented copies to those for the clean ones.
 
-    Both halves go through the network as one batch, so BatchNorm normalizes by the statistics of both: with a batch of
-    its own for each half it learned less, and with frozen statistics it diverged at this rate
+    Both halves go through the network as one batch, so that BatchNorm normalizes by the statistics of both. With a
+    separate batch for each half the network learned less, and with frozen statistics it diverged at this learning rate
     (docs/results/robust-finetuning.md).
 
     Attributes:
-        terms: what is added.
-        distortion: makes the copies.
-        parameters: of the augmentations that each epoch is judged by; empty for no judgement.
+        loss_weights: Weights of the added terms.
+        augmentation: Makes the augmented copies.
+        strengths: Strengths of the photometric augmentations on which each epoch is evaluated, by name; if empty, only
+            clean images are evaluated.
     """
 
     loss_weights: LossWeights
     augmentation: Augmentation
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    strengths: Mapping[str, float] = field(default_factory=dict)
 
     shifted = (True,)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Weights and distortion."""
+        """Loss weights and augmentation."""
         return {**vars(self.loss_weights), **self.augmentation.resume_key}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """The loss of one batch, a scalar; see `Objective`."""
+        """Computes the loss of one batch, a scalar; see `Objective`."""
+        weights = self.loss_weights
         pair = torch.cat([images, self.augmentation(images, epoch, rng)])
         maps: list[Tensor] = []
         with ExitStack() as stack:
-            if self.loss_weights.maps:
+            if weights.feature_maps:
                 maps = stack.enter_context(capture_activations())
             clean, augmented = model(pair).chunk(2)
         loss = functional.cross_entropy(clean, labels)
-        if self.loss_weights.labels:
-            loss = loss + self.loss_weights.labels * functional.cross_entropy(augmented, labels)
-        if self.loss_weights.divergence:
-            loss = loss + self.loss_weights.divergence * stability_loss(clean, augmented)
-        if self.loss_weights.symmetric:
-            loss = loss + self.loss_weights.symmetric * ai_loss(clean, augmented, "kl")
-        if self.loss_weights.maps:
-            loss = loss + self.loss_weights.maps * feature_map_loss(maps)
+        if weights.augmented_labels:
+            loss = loss + weights.augmented_labels * functional.cross_entropy(augmented, labels)
+        if weights.stability:
+            loss = loss + weights.stability * stability_loss(clean, augmented)
+        if weights.ai:
+            loss = loss + weights.ai * ai_loss(clean, augmented, "kl")
+        if weights.feature_maps:
+            loss = loss + weights.feature_maps * feature_map_loss(maps)
         return loss
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
-        """Share of the clean pictures that are put into their class."""
+        """Computes the share of clean images that are classified correctly."""
         return count_correct(model, val, fabric) / len(val)
 
     def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """Accuracy on each augmentation and both combinations, 0..1; the processes share the rows."""
-        if not self.parameters:
+        """Computes the accuracy, 0..1, under each augmentation and both combinations; the processes share the rows."""
+        if not self.strengths:
             return {}
-        some = val.take(torch.linspace(0, len(val) - 1, min(JUDGED, len(val)), device=val.labels.device).long())
-        found = torch.zeros(len(TABLE_ROWS), device=val.labels.device)
-        for number in range(fabric.global_rank, len(TABLE_ROWS), fabric.world_size):
-            found[number] = augmented_accuracy(model, some, row_augmentations(TABLE_ROWS[number]), self.parameters)
-        return dict(zip(TABLE_ROWS, all_reduced(fabric, found, "sum").tolist(), strict=True))
+        indices = torch.linspace(0, len(val) - 1, min(MAX_VAL_IMAGES, len(val)), device=val.labels.device).long()
+        images = val.take(indices)
+        accuracies = torch.zeros(len(TABLE_ROWS), device=val.labels.device)
+        for row in range(fabric.global_rank, len(TABLE_ROWS), fabric.world_size):
+            names = row_augmentations(TABLE_ROWS[row])
+            accuracies[row] = augmented_accuracy(model, images, names, self.strengths)
+        return dict(zip(TABLE_ROWS, all_reduced(fabric, accuracies, "sum").tolist(), strict=True))

@@ -12,8 +12,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from allweather.runtimes.errors import UsageError
-
-Layer = Literal["logits", "feature", "map"]
+from allweather.trainers.choices import Layer as Layer
 
 RELUS = frozenset({functional.relu, functional.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_})
 

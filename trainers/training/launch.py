@@ -6,15 +6,13 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.choices import Precision as Precision
 from allweather.trainers.quiet_loggers import silence_loggers
-
-Precision = Literal["auto", "bf16", "fp32"]
 
 
 def fast_bf16() -> bool:

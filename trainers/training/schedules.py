@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-Schedule = Literal["onecycle", "cosine"]
+from allweather.trainers.choices import Schedule as Schedule
 
 ONECYCLE_RISE = 0.2  # fraction of the run with a rising rate; 0.2-0.3 is usual (Smith 2018, arXiv:1803.09820)
 COSINE_WARMUP = 0.02  # fraction of the run with a rising rate: just enough for BatchNorm's statistics to settle

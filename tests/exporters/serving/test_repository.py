@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from allweather.exporters.onnx import convert as to_onnx
 from allweather.exporters.serving import models as served
 from allweather.exporters.serving import ovms, triton
-from allweather.exporters.serving.repository import LAYOUTS, MARKER, LayoutName, write_repository
+from allweather.exporters.serving.repository import LAYOUTS, MARKER, ServerLayout, write_repository
 from allweather.runtimes.bundle.bundle import Bundle, write_bundle
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.engines.remote import RemoteEngine
@@ -170,7 +170,7 @@ def test_what_it_holds_runs_as_openvino_reads_it(bundle: Bundle, tmp_path: Path)
 
 @EITHER
 def test_labels_come_in_their_order_and_every_file_from_the_bundle(
-    layout: LayoutName, bundle: Bundle, tmp_path: Path
+    layout: ServerLayout, bundle: Bundle, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
     said = write_repository(bundle, layout, out)
@@ -189,7 +189,7 @@ def test_labels_come_in_their_order_and_every_file_from_the_bundle(
 
 @EITHER
 def test_what_was_written_is_what_is_served(
-    layout: LayoutName, bundle: Bundle, tmp_path: Path, serve: Callable[[Path], Any]
+    layout: ServerLayout, bundle: Bundle, tmp_path: Path, serve: Callable[[Path], Any]
 ) -> None:
     write_repository(bundle, layout, tmp_path / "repo", precision="fp32")
     model = next(
@@ -204,7 +204,7 @@ def test_what_was_written_is_what_is_served(
 
 
 @EITHER
-def test_written_again_it_has_one_version_more(layout: LayoutName, bundle: Bundle, tmp_path: Path) -> None:
+def test_written_again_it_has_one_version_more(layout: ServerLayout, bundle: Bundle, tmp_path: Path) -> None:
     out = tmp_path / "repo"
     write_repository(bundle, layout, out, precision="fp32")
     before = {path: path.read_bytes() for path in out.glob("*/1/*") if path.is_file()}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from allweather.runtimes.bundle.validation import first_fault
 from allweather.runtimes.errors import CheckpointError, UsageError
-from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, Mode
+from allweather.trainers.augmentations.learned.networks import AugmentationMode, AugmentationNetwork
 from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, TorchvisionAugmentation
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.registry import weights_digest
@@ -34,7 +34,7 @@ class AugmentationCheckpoint:
         history: one row an epoch.
     """
 
-    mode: Mode
+    mode: AugmentationMode
     weights: Mapping[str, Tensor]
     data: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: Literal["allweather-augmentation"] = tensor_file.AUGMENTATION  # type: ignore[assignment]
     schema_version: Literal[2] = 2
-    mode: Literal["parallel", "serial", "spatial", "appearance"]
+    mode: AugmentationMode
     data: str
     settings: dict[str, Any]
     metrics: dict[str, float]

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.trainers.augmentations.learned.transforms import flow_field, recolor, warp
+from allweather.trainers.choices import AugmentationMode as AugmentationMode
 
 Head = Literal["spatial", "appearance"]
-Mode = Literal["parallel", "serial", "spatial", "appearance"]
 # the heads of each part, one part after the other
-STAGE_HEADS: Mapping[Mode, tuple[tuple[Head, ...], ...]] = MappingProxyType(
+STAGE_HEADS: Mapping[AugmentationMode, tuple[tuple[Head, ...], ...]] = MappingProxyType(
     {
         "parallel": (("spatial", "appearance"),),
         "serial": (("spatial",), ("appearance",)),
@@ -125,7 +125,7 @@ class AugmentationNetwork(nn.Module):
             "spatial" or "appearance": that one alone.
     """
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: AugmentationMode) -> None:
         super().__init__()
         self.mode = mode
         self.parts = nn.ModuleList(TransformStage(heads) for heads in STAGE_HEADS[mode])

@@ -16,18 +16,17 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.trainers.choices import SetLayout as SetLayout
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, checked, corruption_named
 from allweather.trainers.corruptions.corruption import SEVERITIES, Images
 from allweather.trainers.corruptions.sets.random_streams import streams
 from allweather.trainers.corruptions.sets.read import LABELS, SETTINGS, Labels
 
-Layout = Literal["npy", "folders"]
 BLOCK = 256  # pictures that one process makes at a time: a tenth of a second at 32 px
 JOURNAL = "journal.txt"  # lines of what is done; only while it is made, as the next two
 CLEAN, CLEAN_LABELS = "clean.npy", "clean-labels.npy"
@@ -49,7 +48,7 @@ class Settings:
 
     data: str
     classes: tuple[str, ...]
-    layout: Layout
+    layout: SetLayout
     names: tuple[str, ...]
     seed: int
     count: int
@@ -75,7 +74,7 @@ def write_set(
     out: Path,
     *,
     data: str,
-    layout: Layout = "npy",
+    layout: SetLayout = "npy",
     names: Sequence[str] = tuple(CORRUPTIONS),
     seed: int = 0,
     processes: int | None = None,

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import DataError, TrainingError, UsageError
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
-from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, AugmentationNetwork, Mode
+from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, AugmentationMode, AugmentationNetwork
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, augment
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.choices import AugmentationAim as AugmentationAim
 from allweather.trainers.corruptions import EXTRA, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.batches import to_float
@@ -45,7 +46,6 @@ from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
-Aim = Literal["clean", "combined", "corrupted"]
 Stage = Literal["classifier", "mimicry", "benefit"]
 FEWEST = 10  # training pictures
 HELD_OUT = 0.2  # of the training pictures: their loss is to fall
@@ -68,8 +68,8 @@ class LearnAugmentationSettings:
         classifier: training of the classifier.
     """
 
-    mode: Mode = "parallel"
-    aim: Aim = "clean"
+    mode: AugmentationMode = "parallel"
+    aim: AugmentationAim = "clean"
     damping: float = 1e-3
     gan_epochs: int = 5
     epochs: int = 10
@@ -83,8 +83,8 @@ class LearnAugmentationSettings:
         """
         if self.mode not in STAGE_HEADS:
             raise UsageError(f"an augmentation is {', '.join(STAGE_HEADS)}; got {self.mode!r}")
-        if self.aim not in get_args(Aim):
-            raise UsageError(f"an aim is {', '.join(get_args(Aim))}; got {self.aim!r}")
+        if self.aim not in get_args(AugmentationAim):
+            raise UsageError(f"an aim is {', '.join(get_args(AugmentationAim))}; got {self.aim!r}")
         if not 0 < self.damping < float("inf"):
             raise UsageError(f"damping is a number above 0; got {self.damping:g}")
         if self.gan_epochs < 0 or self.epochs < 1:
@@ -161,7 +161,7 @@ def learn_augmentation(
     return result
 
 
-def aimed_at(held: Split, aim: Aim, seed: int) -> Tensor:
+def aimed_at(held: Split, aim: AugmentationAim, seed: int) -> Tensor:
     """The pictures whose loss is to fall.
 
     Args:

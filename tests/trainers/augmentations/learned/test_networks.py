@@ -8,8 +8,8 @@ from allweather.trainers.augmentations.learned.networks import (
     CODE,
     LIMITS,
     STAGE_HEADS,
+    AugmentationMode,
     AugmentationNetwork,
-    Mode,
     TransformStage,
     code_dropout,
 )
@@ -22,7 +22,7 @@ def rng(seed: int = 1) -> torch.Generator:
 
 @pytest.mark.parametrize("mode", STAGE_HEADS)
 @pytest.mark.parametrize("side", [32, 48])
-def test_it_augments_by_chance(mode: Mode, side: int) -> None:
+def test_it_augments_by_chance(mode: AugmentationMode, side: int) -> None:
     torch.manual_seed(0)
     network, images = AugmentationNetwork(mode), torch.rand(3, 3, side, side, generator=rng())
     made = network(images, rng(2))

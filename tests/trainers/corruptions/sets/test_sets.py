@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uin
 LABELS = np.random.default_rng(1).integers(0, 3, 30)
 
 
-def make(out: Path, layout: write.Layout = "npy", **more: int) -> Path:
+def make(out: Path, layout: write.SetLayout = "npy", **more: int) -> Path:
     write_set(IMAGES, LABELS, CLASSES, out, data="noise", layout=layout, names=NAMES, seed=3, **more)
     return out
 

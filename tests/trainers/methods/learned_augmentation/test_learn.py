@@ -29,7 +29,7 @@ from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.methods.learned_augmentation.influence_objective import Body, estimator, influence_deviation
 from allweather.trainers.methods.learned_augmentation.learn import (
-    Aim,
+    AugmentationAim,
     LearnAugmentationSettings,
     Stage,
     aimed_at,
@@ -163,7 +163,7 @@ def test_too_few_pictures(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("aim", ["clean", "combined", "corrupted"])
-def test_aims(aim: Aim, dataset: Dataset) -> None:
+def test_aims(aim: AugmentationAim, dataset: Dataset) -> None:
     held = dataset.train.take(torch.arange(41))
     made = aimed_at(held, aim, 0)
     assert made.shape == held.images.shape

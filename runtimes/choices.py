@@ -1,0 +1,9 @@
+"""The names that arguments, options and files choose from. Importing them loads no library, so that help is quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+EngineName = Literal["openvino", "onnx", "tensorrt"]  # what a bundle's models are written for
+Precision = Literal["fp32", "bf16", "fp16", "int8"]  # arithmetic of an exported model
+Role = Literal["classifier", "predictor"]

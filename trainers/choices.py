@@ -1,0 +1,25 @@
+"""The names that settings and options choose from. Importing them loads no library, so that help is quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Precision = Literal["auto", "bf16", "fp32"]  # arithmetic of a training
+Schedule = Literal["onecycle", "cosine"]  # of the learning rate
+
+InvariantMethod = Literal["ait", "multi-ait", "dml"]
+TrainMethod = Literal["plain", InvariantMethod]
+Metric = Literal["kl", "euclidean", "both"]  # distance between the outputs for two variants
+Layer = Literal["logits", "feature", "map"]  # outputs that are compared
+
+FinetuneMethod = Literal["at", "st", "fma", "ait", "robust"]
+Strategy = Literal["ia", "ca", "mixed"]  # how the augmentations of a copy are chosen
+
+AugmentationMode = Literal["parallel", "serial", "spatial", "appearance"]
+AugmentationAim = Literal["clean", "combined", "corrupted"]  # images whose loss a learned augmentation lowers
+
+PredictorKind = Literal["tiny", "efficientnet"]
+RankLossName = Literal["squared", "regret", "spearman", "sodeep", "relative"]
+
+CorruptionFamily = Literal["noise", "blur", "weather", "digital"]
+SetLayout = Literal["npy", "folders"]  # files of a corrupted set, as in CIFAR-10-C or as in ImageNet-C
