@@ -1,4 +1,4 @@
-"""What a lint rule says of a graph."""
+"""Findings: what a lint rule reports about a graph."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Literal
 
 from onnx import NodeProto
 
-from allweather.exporters.lint.qdq_graph import one_line, title
+from allweather.exporters.lint.qdq_graph import display_name, one_line
 
 Severity = Literal["error", "advice"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or could be faster.
+    """One fault of a graph, or one way to make it faster.
 
     Attributes:
-        rule: its name, such as "zero-point".
-        severity: error where an engine refuses the graph, computes something else, or leaves INT8 without a word;
-            advice where it is slower than it could be.
-        node: where: the node's name, or what it makes where it has none.
-        text: what is wrong, continuing "the node ...".
-        cure: what to do.
+        rule: Name of the rule, such as "zero-point".
+        severity: "error" if an engine refuses the graph, computes something else, or silently leaves INT8; "advice" if
+            the graph is slower or less accurate than it could be.
+        node: Name of the node, or of the tensor it computes if it has no name.
+        text: What the fault is, as one sentence.
+        cure: What to do about it, as one sentence.
     """
 
     rule: str
@@ -33,10 +33,10 @@ class Finding:
 
 
 def error(rule: str, node: NodeProto, text: str, cure: str) -> Finding:
-    """A finding that keeps the graph from running in INT8, or from running."""
-    return Finding(rule, "error", title(node), one_line(text), one_line(cure))
+    """Returns a finding that keeps the graph from running in INT8, or from running at all."""
+    return Finding(rule, "error", display_name(node), one_line(text), one_line(cure))
 
 
 def advice(rule: str, node: NodeProto, text: str, cure: str) -> Finding:
-    """A finding that costs time only."""
-    return Finding(rule, "advice", title(node), one_line(text), one_line(cure))
+    """Returns a finding that costs time or accuracy only."""
+    return Finding(rule, "advice", display_name(node), one_line(text), one_line(cure))

@@ -1,6 +1,7 @@
-"""An ONNX graph as the Q/DQ rules look at it: who makes a tensor, who reads it, where its Q/DQ pair is.
+"""An ONNX graph as the lint rules need it: the producer of a tensor, its consumers, and the Q/DQ pair it comes from.
 
-A Q/DQ pair is QuantizeLinear, then DequantizeLinear; weights that are stored as int8 have the second alone.
+A Q/DQ pair is a QuantizeLinear followed by a DequantizeLinear. A weight that is stored as int8 has the DequantizeLinear
+only.
 """
 
 from __future__ import annotations
@@ -19,25 +20,27 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from allweather.runtimes.errors import EngineError, first_line, printable
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-# TensorRT-RTX 1.7.1 moves a pair past each of these, tried one by one; not past Relu, Clip, Resize or an average
-PASSES = frozenset((
+LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# Operators that only move or select values. TensorRT-RTX 1.7.1 moves a Q/DQ pair past each of these, which was tried
+# one by one; it does not for Relu, Clip, Resize or an average.
+TRANSPARENT_OPS = frozenset((
     "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GlobalMaxPool", "Identity", "MaxPool", "Pad",
     "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
 ))  # fmt: skip
 DOMAINS = ("", "ai.onnx", "com.microsoft")  # the last is ONNX Runtime's own copy of the same two operators
+NodePath = tuple[NodeProto, ...]
 
 
 @dataclass(frozen=True)
-class Quantizer:
+class QdqPair:
     """The Q/DQ pair that a tensor comes from.
 
     Attributes:
-        dq: the DequantizeLinear.
-        q: its QuantizeLinear; None for a constant that is stored quantized, or for a graph input.
-        stored: whether a constant is quantized, a weight or a bias.
-        axis: of the scales, counted at the reader; None where a node between changes the shape.
-        dims: of the constant, at the reader; None where a node between changes them, or nothing is stored.
+        dq: The DequantizeLinear.
+        q: Its QuantizeLinear; None for a constant that is stored quantized, or for a graph input.
+        stored: Whether the pair quantizes a constant: a weight or a bias.
+        axis: Axis of the scales, as the consumer counts it; None if a node between them changes the shape.
+        dims: Shape of the constant at the consumer; None if a node between them changes it, or nothing is stored.
     """
 
     dq: NodeProto
@@ -49,16 +52,16 @@ class Quantizer:
 
 @dataclass(frozen=True)
 class Layer:
-    """A Conv, ConvTranspose, Gemm or MatMul and where its two operands come from.
+    """A Conv, ConvTranspose, Gemm or MatMul, and where its two operands come from.
 
     Attributes:
-        node: itself.
-        operands: the pair of each; None for one that comes in float.
-        weight: which operand is constant, 0 or 1; None where both are computed.
+        node: The layer's node.
+        operands: The pair of each operand; None for an operand in float.
+        weight: Which operand is constant, 0 or 1; None if both are computed.
     """
 
     node: NodeProto
-    operands: tuple[Quantizer | None, Quantizer | None]
+    operands: tuple[QdqPair | None, QdqPair | None]
     weight: int | None
 
     @property
@@ -71,9 +74,9 @@ class Graph:
     """Look-ups in one graph.
 
     Args:
-        proto: the graph.
-        opset: version of the standard operators.
-        outer: the graph that this one is a branch or a loop's body of.
+        proto: The graph.
+        opset: Version of the standard operators.
+        outer: The graph that holds this one as a branch or as the body of a loop.
     """
 
     def __init__(self, proto: GraphProto, opset: int, outer: Graph | None = None) -> None:
@@ -82,44 +85,44 @@ class Graph:
         self.inputs = frozenset(value.name for value in proto.input)
         self.outputs = frozenset(value.name for value in proto.output)
         self._stored: dict[str, TensorProto] = {tensor.name: tensor for tensor in proto.initializer}
-        self._makers: dict[str, NodeProto] = {name: node for node in self.nodes for name in node.output if name}
-        self._users: defaultdict[str, list[NodeProto]] = defaultdict(list)
+        self._producers: dict[str, NodeProto] = {name: node for node in self.nodes for name in node.output if name}
+        self._consumers: defaultdict[str, list[NodeProto]] = defaultdict(list)
         for node in self.nodes:
             for name in dict.fromkeys((*node.input, *_names_used_inside(node))):
-                self._users[name].append(node)
+                self._consumers[name].append(node)
 
     @cached_property
-    def pairs(self) -> tuple[NodeProto, ...]:
-        """All QuantizeLinear and DequantizeLinear nodes, in order."""
+    def qdq_nodes(self) -> tuple[NodeProto, ...]:
+        """All QuantizeLinear and DequantizeLinear nodes, in the order of the graph."""
         return tuple(node for node in self.nodes if is_a(node, QUANTIZE) or is_a(node, DEQUANTIZE))
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """All nodes of `LAYERS`, in order."""
-        return tuple(self._layer(node) for node in self.nodes if is_a(node, *LAYERS))
+        """All nodes of `LAYER_OPS`, in the order of the graph."""
+        return tuple(self._layer(node) for node in self.nodes if is_a(node, *LAYER_OPS))
 
-    def maker(self, name: str) -> NodeProto | None:
-        """The node that computes a tensor; None for an input or an initializer."""
-        return self._makers.get(name) or (self.outer.maker(name) if self.outer and not self._has(name) else None)
+    def producer(self, name: str) -> NodeProto | None:
+        """Returns the node that computes a tensor; None for an input or an initializer."""
+        return self._producers.get(name) or (self.outer.producer(name) if self.outer and not self._has(name) else None)
 
-    def users(self, name: str) -> tuple[NodeProto, ...]:
-        """The nodes that read a tensor, those with a branch or body that does among them."""
-        return tuple(self._users.get(name, ()))
+    def consumers(self, name: str) -> tuple[NodeProto, ...]:
+        """Returns the nodes that read a tensor, including those whose branch or body reads it."""
+        return tuple(self._consumers.get(name, ()))
 
     def constant(self, name: str) -> TensorProto | None:
-        """A tensor that is stored in the file: an initializer, or what a Constant node holds."""
+        """Returns a tensor that is stored in the file: an initializer, or the value of a Constant node."""
         if name in self._stored:
             return self._stored[name]
-        maker = self._makers.get(name)
-        if maker is not None and maker.op_type == "Constant":
-            return next((item.t for item in maker.attribute if item.name == "value" and item.HasField("t")), None)
+        producer = self._producers.get(name)
+        if producer is not None and producer.op_type == "Constant":
+            return next((item.t for item in producer.attribute if item.name == "value" and item.HasField("t")), None)
         return self.outer.constant(name) if self.outer and not self._has(name) else None
 
     def values(self, name: str) -> npt.NDArray[Any] | None:
-        """The numbers of a stored tensor; None where it is computed, or lies outside the file.
+        """Returns the values of a stored tensor; None if it is computed, or stored outside the file.
 
         Raises:
-            EngineError: it is damaged.
+            EngineError: The tensor is damaged.
         """
         tensor = self.constant(self.source(name))
         if tensor is None or is_external(tensor):
@@ -133,64 +136,62 @@ class Graph:
         return array
 
     def source(self, name: str) -> str:
-        """The tensor that this one is a copy of, through Identity nodes; itself where it is none."""
-        seen = set()
-        while name not in seen and (maker := self.maker(name)) is not None and maker.op_type == "Identity":
-            seen.add(name)
-            name = argument(maker, 0)
+        """Returns the tensor that this one is a copy of, through Identity nodes; itself if it is no copy."""
+        visited = set()
+        while name not in visited and (producer := self.producer(name)) is not None and producer.op_type == "Identity":
+            visited.add(name)
+            name = input_name(producer, 0)
         return name
 
-    @staticmethod
-    def moves(node: NodeProto) -> bool:
-        """Whether a node hands on the numbers of its input as they are, in another place or fewer."""
-        return is_a(node, *PASSES)
+    def roots(self, name: str) -> Iterator[tuple[str, NodePath]]:
+        """Yields the tensors whose values this one holds, each with the transparent nodes between, the last one first.
 
-    def roots(self, name: str) -> Iterator[tuple[str, tuple[NodeProto, ...]]]:
-        """Tensors that this one holds the numbers of, each with the nodes of `PASSES` on the way, from its end."""
-        seen: set[str] = set()
-        waiting: list[tuple[str, tuple[NodeProto, ...]]] = [(name, ())]
+        Several tensors are possible because a Concat has several inputs.
+        """
+        visited: set[str] = set()
+        waiting: list[tuple[str, NodePath]] = [(name, ())]
         while waiting:
-            name, way = waiting.pop()
-            if name in seen:
+            name, path = waiting.pop()
+            if name in visited:
                 continue
-            seen.add(name)
-            maker = self.maker(name)
-            if maker is None or not self.moves(maker):
-                yield name, way
+            visited.add(name)
+            producer = self.producer(name)
+            if producer is None or not is_transparent(producer):
+                yield name, path
                 continue
-            sources = maker.input if maker.op_type == "Concat" else maker.input[:1]
-            waiting += [(source, (*way, maker)) for source in reversed(sources)]
+            sources = producer.input if producer.op_type == "Concat" else producer.input[:1]
+            waiting += [(source, (*path, producer)) for source in reversed(sources)]
 
-    def quantizer(self, name: str) -> Quantizer | None:
-        """The pair that a tensor comes from; None if any part of it comes in float."""
+    def pair_of(self, name: str) -> QdqPair | None:
+        """Returns the pair that a tensor comes from; None if any part of it comes in float."""
         found = []
-        for root, way in self.roots(name):
-            dq = self.maker(root)
+        for root, path in self.roots(name):
+            dq = self.producer(root)
             if dq is None or not is_a(dq, DEQUANTIZE):
                 return None
-            found.append((dq, way))
-        if not found:  # a circle: no valid graph, but not our bug
+            found.append((dq, path))
+        if not found:  # the nodes form a circle: the graph is invalid, which is no bug of ours
             return None
-        dq, way = found[0]
+        dq, path = found[0]
         q = self.quantize_of(dq)
         constant, moved = self._constant_below(q if q is not None else dq)
         dims = tuple(constant.dims) if constant is not None and not moved else None
-        return Quantizer(dq, q, constant is not None, *_behind(attribute(dq, "axis", 1), dims, way))
+        return QdqPair(dq, q, constant is not None, *_after_path(attribute(dq, "axis", 1), dims, path))
 
     def quantize_of(self, dq: NodeProto) -> NodeProto | None:
-        """The QuantizeLinear that a DequantizeLinear undoes."""
-        root, _ = next(self.roots(argument(dq, 0)), ("", ()))
-        q = self.maker(root)
+        """Returns the QuantizeLinear that belongs to a DequantizeLinear."""
+        root, _ = next(self.roots(input_name(dq, 0)), ("", ()))
+        q = self.producer(root)
         return q if q is not None and is_a(q, QUANTIZE) else None
 
     def _constant_below(self, node: NodeProto) -> tuple[TensorProto | None, bool]:
-        """The constant that a Q or DQ works on, and whether a node between may have changed its shape."""
-        root, way = next(self.roots(argument(node, 0)), ("", ()))
-        return self.constant(root), any(between.op_type != "Identity" for between in way)
+        """Returns the constant that a Q or DQ reads, and whether a node between may have changed its shape."""
+        root, path = next(self.roots(input_name(node, 0)), ("", ()))
+        return self.constant(root), any(between.op_type != "Identity" for between in path)
 
     def _layer(self, node: NodeProto) -> Layer:
-        first, second = argument(node, 0), argument(node, 1)
-        pairs = self.quantizer(first), self.quantizer(second)
+        first, second = input_name(node, 0), input_name(node, 1)
+        pairs = self.pair_of(first), self.pair_of(second)
         stored = [
             pair.stored if pair else any(self.constant(root) is not None for root, _ in self.roots(name))
             for name, pair in zip((first, second), pairs, strict=True)
@@ -198,52 +199,57 @@ class Graph:
         return Layer(node, pairs, 1 if stored[1] else 0 if stored[0] and node.op_type == "MatMul" else None)
 
     def _has(self, name: str) -> bool:
-        return name in self.inputs or name in self._stored or name in self._makers
+        return name in self.inputs or name in self._stored or name in self._producers
 
 
-def graphs(model: ModelProto) -> list[Graph]:
-    """The model's graph, and the branches and bodies of its If, Loop and Scan nodes."""
+def all_graphs(model: ModelProto) -> list[Graph]:
+    """Returns the model's graph, and the branches and bodies of its If, Loop and Scan nodes."""
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    found = [Graph(model.graph, opset)]
-    for graph in found:  # grows as inner graphs are met
-        found += [Graph(inner, opset, graph) for node in graph.nodes for inner in _inner(node)]
-    return found
+    graphs = [Graph(model.graph, opset)]
+    for graph in graphs:  # the list grows while inner graphs are found
+        graphs += [Graph(inner, opset, graph) for node in graph.nodes for inner in _inner_graphs(node)]
+    return graphs
 
 
-def is_a(node: NodeProto, *kinds: str) -> bool:
+def is_a(node: NodeProto, *op_types: str) -> bool:
     """Whether a node is one of these standard operators."""
-    return node.op_type in kinds and node.domain in DOMAINS
+    return node.op_type in op_types and node.domain in DOMAINS
 
 
-def argument(node: NodeProto, number: int) -> str:
-    """The name of an input; empty where it is left out."""
-    name: str = node.input[number] if number < len(node.input) else ""
+def is_transparent(node: NodeProto) -> bool:
+    """Whether a node passes on values of its input unchanged: moved, or only some of them."""
+    return is_a(node, *TRANSPARENT_OPS)
+
+
+def input_name(node: NodeProto, index: int) -> str:
+    """Returns the name of an input; "" if it is left out."""
+    name: str = node.input[index] if index < len(node.input) else ""
     return name
 
 
 def attribute(node: NodeProto, name: str, default: int) -> int:
-    """An integer attribute."""
-    found: int = next((item.i for item in node.attribute if item.name == name), default)
-    return found
+    """Returns an integer attribute."""
+    value: int = next((item.i for item in node.attribute if item.name == name), default)
+    return value
 
 
-def title(node: NodeProto) -> str:
-    """What a person can find a node by: its name, or what it makes if it has none."""
-    return one_line(node.name or f"{node.op_type} that makes {next(iter(node.output), 'nothing')}")
+def display_name(node: NodeProto) -> str:
+    """Returns the node's name for a message; if it has none, its operator and the tensor it computes."""
+    return one_line(node.name or f"{node.op_type} that computes {next(iter(node.output), 'nothing')}")
 
 
 def one_line(text: str | bytes) -> str:
-    """A word or a sentence with words of a file in it, for a person; protobuf hands on as bytes what is no UTF-8."""
+    """Returns text from a file in printable form; protobuf returns bytes for what is not UTF-8."""
     return printable(text if isinstance(text, str) else repr(text))
 
 
 def is_external(tensor: TensorProto) -> bool:
-    """Whether a tensor's numbers lie in another file."""
-    outside: bool = tensor.data_location == TensorProto.EXTERNAL
-    return outside
+    """Whether a tensor's values are stored in another file."""
+    external: bool = tensor.data_location == TensorProto.EXTERNAL
+    return external
 
 
-def _inner(node: NodeProto) -> Iterator[GraphProto]:
+def _inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
     for item in node.attribute:
         if item.HasField("g"):
             yield item.g
@@ -251,27 +257,25 @@ def _inner(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def _names_used_inside(node: NodeProto) -> Iterator[str]:
-    """Names that the branches or the body of a node read, its own among them."""
-    waiting = list(_inner(node))
+    """Yields the names that the branches or the body of a node read, its own tensors among them."""
+    waiting = list(_inner_graphs(node))
     while waiting:
-        for below in waiting.pop().node:
-            yield from below.input
-            waiting += _inner(below)
+        for inner in waiting.pop().node:
+            yield from inner.input
+            waiting += _inner_graphs(inner)
 
 
-def _behind(
-    axis: int, dims: tuple[int, ...] | None, way: tuple[NodeProto, ...]
-) -> tuple[int | None, tuple[int, ...] | None]:
-    """Where an axis lies, and how the dimensions do, after the nodes of `way`, the last of which is nearest."""
+def _after_path(axis: int, dims: tuple[int, ...] | None, path: NodePath) -> tuple[int | None, tuple[int, ...] | None]:
+    """Returns axis and dimensions after the nodes of a path, whose last node is the nearest to the constant."""
     if dims is None:
         return None, None
     axis = axis + len(dims) if axis < 0 else axis
-    for node in reversed(way):
+    for node in reversed(path):
         if node.op_type == "Transpose":
             order = next((list(item.ints) for item in node.attribute if item.name == "perm"), [*range(len(dims))][::-1])
             if sorted(order) != list(range(len(dims))) or axis not in order:
                 return None, None
-            axis, dims = order.index(axis), tuple(dims[number] for number in order)
+            axis, dims = order.index(axis), tuple(dims[index] for index in order)
         elif node.op_type not in ("Identity", "Dropout"):
             return None, None
     return axis, dims

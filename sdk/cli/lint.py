@@ -21,28 +21,35 @@ def lint(
 
     A layer without any Q/DQ pair runs in float; it is named, but is no error unless all are so.
     """
-    from allweather.exporters.lint.lint import load, report
+    from allweather.exporters.lint import lint as lint_model
+    from allweather.exporters.lint import load_onnx
 
-    found = report(load(model))
+    report = lint_model(load_onnx(model))
     if as_json:
-        counts = {"int8": found.int8, "float": len(found.floats), "pairs": found.pairs, "errors": len(found.errors)}
-        lists = {"float_layers": list(found.floats), "findings": plain(found.findings)}
+        counts = {
+            "int8": report.int8_layers,
+            "float": len(report.float_layers),
+            "pairs": report.qdq_nodes,
+            "errors": len(report.errors),
+        }
+        lists = {"float_layers": list(report.float_layers), "findings": plain(report.findings)}
         result({"file": str(model), **counts, **lists}, True, "lint")
     else:
-        if found.findings:
-            out.print(findings_table(plain(found.findings)))
-        verb = "would run in INT8, were the errors mended" if found.errors else "run in INT8"
-        out.print(f"{found.int8} of {found.int8 + len(found.floats)} Conv, Gemm and MatMul {verb}", highlight=False)
-        if found.floats:
-            out.print(f"in float: {', '.join(found.floats)}", highlight=False, markup=False)
-    if not found.pairs:
+        if report.findings:
+            out.print(findings_table(plain(report.findings)))
+        verb = "would run in INT8, were the errors mended" if report.errors else "run in INT8"
+        layers = report.int8_layers + len(report.float_layers)
+        out.print(f"{report.int8_layers} of {layers} Conv, Gemm and MatMul {verb}", highlight=False)
+        if report.float_layers:
+            out.print(f"in float: {', '.join(report.float_layers)}", highlight=False, markup=False)
+    if not report.qdq_nodes:
         raise EngineError(f"{model} has no Q/DQ pairs, so nothing in it runs in INT8; quantize it: allweather export")
-    if found.errors:
-        count = len(found.errors)
-        first = found.errors[0]
+    if report.errors:
+        count = len(report.errors)
+        first = report.errors[0]
         raise EngineError(
             f"{model} has {count} error{'s' * (count > 1)} that keep{'s' * (count == 1)} INT8 from it, "
-            f"the first at {first.node}: it {first.text}; {first.cure}"
+            f"the first at {first.node}: {first.text} {first.cure}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Each rule has a graph that breaks it and nothing else; a good network, drawn at random, breaks none."""
+"""A valid network, drawn at random, has no findings; one mutation of it has exactly one, at its node."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from allweather.exporters.lint.lint import RULES, lint, load, report
+from allweather.exporters.lint.lint import RULES, lint, load_onnx
 from allweather.runtimes.errors import EngineError
 
 ROOT = Path(__file__).parents[3]
@@ -25,18 +25,18 @@ New = Callable[[], Any]
 
 
 def errors(model: ModelProto) -> set[tuple[str, str]]:
-    return {(finding.rule, finding.node) for finding in lint(model) if finding.severity == "error"}
+    return {(finding.rule, finding.node) for finding in lint(model).errors}
 
 
-def draw(net: Any, blocks: list[tuple[int, int, bool, bool]], head: int | None) -> ModelProto:
-    """Conv blocks of (channels, kernel, weight stored as int8, with a shortcut), and a Gemm of this transB if any."""
+def build_network(net: Any, blocks: list[tuple[int, int, bool, bool]], head: int | None) -> ModelProto:
+    """Conv blocks of (channels, kernel, weight stored as int8, with a shortcut), and a Gemm with this transB, if any."""
     x, channels = "x", SHAPE[1]
-    for number, (wide, kernel, stored, shortcut) in enumerate(blocks):
-        x = net.pair(f"a{number}", x)
-        y = net.conv(f"c{number}", x, (wide, channels, kernel, kernel), stored=stored)
-        if shortcut and wide == channels:
-            y = net.add("Add", f"add{number}", y, x)
-        x, channels = net.add("Relu", f"r{number}", y), wide
+    for index, (width, kernel, stored, shortcut) in enumerate(blocks):
+        x = net.pair(f"a{index}", x)
+        y = net.conv(f"c{index}", x, (width, channels, kernel, kernel), stored=stored)
+        if shortcut and width == channels:
+            y = net.add("Add", f"add{index}", y, x)
+        x, channels = net.add("Relu", f"r{index}", y), width
     if head is not None:
         x = net.pair("ah", net.add("GlobalAveragePool", "gap", x))
         shape = (24, channels) if head else (channels, 24)
@@ -52,7 +52,7 @@ def set_axis(model: ModelProto, axis: int) -> None:
             node.attribute.append(helper.make_attribute("axis", axis))
 
 
-def bias_in_integers(net: Any, model: ModelProto) -> None:
+def int32_bias(net: Any, model: ModelProto) -> None:
     size = net.stored_in(model, "c0_b").dims[0]
     net.replace(model, "c0_b", np.zeros(size, np.int32))
     model.graph.initializer.append(numpy_helper.from_array(np.full(size, 0.001, np.float32), "bs"))
@@ -76,7 +76,7 @@ def uint8_weight(net: Any, model: ModelProto) -> None:
         net.replace(model, "c0_w", np.ones(net.stored_in(model, "c0_w").dims, np.uint8))
 
 
-def weight_numbers(name: str, value: float) -> Callable[[Any, ModelProto], None]:
+def last_value(name: str, value: float) -> Callable[[Any, ModelProto], None]:
     def change(net: Any, model: ModelProto) -> None:
         array = numpy_helper.to_array(net.stored_in(model, name)).copy()
         array[-1] = value
@@ -87,19 +87,19 @@ def weight_numbers(name: str, value: float) -> Callable[[Any, ModelProto], None]
 
 MUTATIONS: dict[str, tuple[Callable[[Any, ModelProto], None], str, str]] = {
     "zero point of an activation": (lambda net, m: net.replace(m, "a0_zero", np.int8(1)), "zero-point", "a0_q"),
-    "zero point of one channel": (weight_numbers("c0_wzero", -3), "zero-point", "weight"),
+    "zero point of one channel": (last_value("c0_wzero", -3), "zero-point", "weight"),
     "uint8 activation": (lambda net, m: net.replace(m, "a0_zero", np.uint8(0)), "type", "a0_q"),
     "uint8 asymmetric": (lambda net, m: net.replace(m, "a0_zero", np.uint8(128)), "type", "a0_q"),
     "uint8 weight": (uint8_weight, "type", "weight"),
-    "scale of zero": (weight_numbers("c0_wscale", 0), "scale", "weight"),
-    "negative scale": (weight_numbers("c0_wscale", -0.1), "scale", "weight"),
+    "scale of zero": (last_value("c0_wscale", 0), "scale", "weight"),
+    "negative scale": (last_value("c0_wscale", -0.1), "scale", "weight"),
     "scale not a number": (lambda net, m: net.replace(m, "a0_scale", np.float32("nan")), "scale", "a0_q"),
     "infinite scale": (lambda net, m: net.replace(m, "a0_scale", np.float32("inf")), "scale", "a0_q"),
     "scale in a list": (lambda net, m: net.replace(m, "a0_scale", np.float32([0.05])), "activation-scale", "a0_q"),
     "scales": (lambda net, m: net.replace(m, "a0_scale", np.float32([0.05] * 16)), "activation-scale", "a0_q"),
     "wrong axis": (lambda net, m: set_axis(m, 1), "weight-axis", "c0"),
     "axis by default": (lambda net, m: set_axis(m, -3), "weight-axis", "c0"),
-    "integer bias": (bias_in_integers, "bias", "bdq"),
+    "integer bias": (int32_bias, "bias", "bdq"),
     "weight pair dropped": (float_weight, "half-quantized", "c0"),
     "input pair dropped": (float_input, "half-quantized", "c0"),
     "old opset": (lambda net, m: setattr(m.opset_import[0], "version", 12), "opset", "weight"),
@@ -113,12 +113,12 @@ HEADS = st.sampled_from([None, 0, 1])
 @given(blocks=BLOCKS, head=HEADS)
 @settings(max_examples=60, deadline=None)
 def test_a_good_network_has_no_findings(new_net: New, blocks: Any, head: int | None) -> None:
-    model = draw(new_net(), blocks, head)
+    model = build_network(new_net(), blocks, head)
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(model, strict_mode=True), full_check=True)
-    made = report(model)
+    report = lint(model)
     layers = len(blocks) + (head is not None)
-    assert made.findings == ()
-    assert (made.int8, made.floats) == (layers, ())
+    assert report.findings == ()
+    assert (report.int8_layers, report.float_layers) == (layers, ())
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
@@ -127,32 +127,32 @@ def test_a_good_network_has_no_findings(new_net: New, blocks: Any, head: int | N
 def test_one_mutation_is_one_error_at_its_node(name: str, new_net: New, blocks: Any, head: int | None) -> None:
     change, rule, node = MUTATIONS[name]
     net = new_net()
-    model = draw(net, blocks, head)
+    model = build_network(net, blocks, head)
     change(net, model)
     weight = "c0_wdq" if blocks[0][2] else "c0_wq"
     assert errors(model) == {(rule, weight if node == "weight" else node)}
-    assert report(model).floats or rule in ("bias", "opset")
+    assert lint(model).float_layers or rule in ("bias", "opset")
 
 
-def test_the_bundle_of_the_samples() -> None:
-    whole = load(BUNDLE / "classifier-fp32.onnx")
-    assert report(whole).pairs == report(whole).int8 == 0
-    assert lint(whole) == ()
-    made = report(load(BUNDLE / "classifier-int8.onnx"))
-    assert made.findings == ()
-    assert made.int8 + 2 == len(report(whole).floats)
-    assert len(made.floats) == 2  # the first Conv and the Gemm
+def test_the_sample_bundle() -> None:
+    fp32 = lint(load_onnx(BUNDLE / "classifier-fp32.onnx"))
+    assert fp32.qdq_nodes == fp32.int8_layers == 0
+    assert fp32.findings == ()
+    int8 = lint(load_onnx(BUNDLE / "classifier-int8.onnx"))
+    assert int8.findings == ()
+    assert int8.int8_layers + 2 == len(fp32.float_layers)
+    assert len(int8.float_layers) == 2  # the first Conv and the Gemm
 
 
 def test_every_layer_of_a_deep_network_is_counted(new_net: New) -> None:
     net = new_net()
-    model = draw(net, [(512, 3, True, True)] * 53, 1)
-    assert report(model).int8 == 54
+    model = build_network(net, [(512, 3, True, True)] * 53, 1)
+    assert lint(model).int8_layers == 54
 
 
-def test_branches_and_functions_are_looked_into(new_net: New) -> None:
+def test_branches_and_functions_are_linted(new_net: New) -> None:
     net = new_net()
-    inner = draw(net, [(16, 3, True, False)], None)
+    inner = build_network(net, [(16, 3, True, False)], None)
     net.replace(inner, "a0_zero", np.int8(4))
     body = inner.graph
     del body.input[:]
@@ -185,12 +185,12 @@ def test_damaged_files_get_one_clear_line(tmp_path: Path, new_net: New) -> None:
     for name, content in contents.items():
         (tmp_path / f"{name}.onnx").write_bytes(content)
         with pytest.raises(EngineError, match="no ONNX file, or a damaged one") as caught:
-            load(tmp_path / f"{name}.onnx")
+            load_onnx(tmp_path / f"{name}.onnx")
         assert "\n" not in str(caught.value)
     with pytest.raises(EngineError, match=r"no file .*lint takes an .onnx file"):
-        load(tmp_path / "none.onnx")
+        load_onnx(tmp_path / "none.onnx")
     net = new_net()
-    model = draw(net, [(16, 3, True, False)], None)
+    model = build_network(net, [(16, 3, True, False)], None)
     net.stored_in(model, "a0_scale").raw_data = b"123"
     with pytest.raises(EngineError, match="the tensor a0_scale is damaged"):
         lint(model)
@@ -198,8 +198,8 @@ def test_damaged_files_get_one_clear_line(tmp_path: Path, new_net: New) -> None:
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_no_damage_makes_it_stumble(new_net: New, data: st.DataObject) -> None:
-    content = bytearray(draw(new_net(), [(16, 1, True, True), (16, 3, False, False)], 1).SerializeToString())
+def test_a_damaged_model_never_crashes_it(new_net: New, data: st.DataObject) -> None:
+    content = bytearray(build_network(new_net(), [(16, 1, True, True), (16, 3, False, False)], 1).SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     model = ModelProto()

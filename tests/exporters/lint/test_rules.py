@@ -1,4 +1,4 @@
-"""One small graph for each rule, which breaks it and nothing else, and its sound neighbours."""
+"""For each rule small graphs that break it and no other, and similar graphs that break none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Broken = Callable[[Any], ModelProto]
 
 
 def chain(net: Any, name: str, x: str) -> str:
-    """A quantized Conv of 16 channels and its input's pair."""
+    """A quantized Conv of 16 channels behind the pair of its input."""
     return net.conv(name, net.pair(f"{name}_in", x), (16, 16, 3, 3))
 
 
@@ -26,8 +26,8 @@ def split_by_a_pair(net: Any) -> ModelProto:
 
 
 def batch_norm(net: Any) -> ModelProto:
-    numbers = [net.store(f"bn{number}", np.ones(16, np.float32)) for number in range(4)]
-    return net.model(net.add("BatchNormalization", "bn", chain(net, "c", "x"), *numbers), SHAPE)
+    parameters = [net.store(f"bn{index}", np.ones(16, np.float32)) for index in range(4)]
+    return net.model(net.add("BatchNormalization", "bn", chain(net, "c", "x"), *parameters), SHAPE)
 
 
 def residual(first: bool, shortcut: bool) -> Broken:
@@ -103,7 +103,7 @@ def through(kind: str, *more: str, **attributes: object) -> Broken:
     return make
 
 
-def lonely(kind: str) -> Broken:
+def unpaired(kind: str) -> Broken:
     def make(net: Any) -> ModelProto:
         model = net.model(chain(net, "c", "x"), SHAPE)
         if kind == "q":
@@ -197,17 +197,17 @@ GRAPHS: dict[str, tuple[Broken, list[tuple[str, str, str]]]] = {
     "weight first on axis 1": (weight_first(1), [("error", "weight-axis", "product")]),
     "weight turned": (turned(0), NOTHING),
     "weight turned on axis 1": (turned(1), [("error", "weight-axis", "product")]),
-    "ConvTranspose": (transposed(1), [("advice", "transposed", "up")]),
-    "ConvTranspose on axis 0": (transposed(0), [("advice", "transposed", "up"), ("error", "weight-axis", "up")]),
+    "ConvTranspose": (transposed(1), [("advice", "conv-transpose", "up")]),
+    "ConvTranspose on axis 0": (transposed(0), [("advice", "conv-transpose", "up"), ("error", "weight-axis", "up")]),
     "one scale a weight": (per_tensor, [("advice", "per-tensor-weight", "c")]),
     "through MaxPool": (through("MaxPool", kernel_shape=[2, 2]), NOTHING),
     "through Transpose": (through("Transpose", perm=[0, 1, 3, 2]), NOTHING),
     "through Concat of itself": (through("Concat", "a_dq_out", axis=2), NOTHING),
     "through Concat with a float": (through("Concat", "x", axis=2), [("error", "half-quantized", "c")]),
     "through AveragePool": (through("AveragePool", kernel_shape=[2, 2]), [("error", "half-quantized", "c")]),
-    "Q without DQ": (lonely("q"), [("error", "half-quantized", "c"), ("error", "lone", "c_in_q")]),
-    "DQ without Q": (lonely("dq"), [("error", "lone", "c_in_dq")]),
-    "integers moved": (moved_integers, [("error", "lone", "c_wdq")]),
+    "Q without DQ": (unpaired("q"), [("error", "half-quantized", "c"), ("error", "unpaired", "c_in_q")]),
+    "DQ without Q": (unpaired("dq"), [("error", "unpaired", "c_in_dq")]),
+    "integers moved": (moved_integers, [("error", "unpaired", "c_wdq")]),
     "computed scale": (computed_scale, [("error", "scale", "c_in_q")]),
     "no zero point": (no_zero_point, [("error", "type", "c_in_q")]),
     "ConvInteger": (integers("ConvInteger"), [("error", "qoperator", "whole")]),
@@ -222,9 +222,10 @@ GRAPHS: dict[str, tuple[Broken, list[tuple[str, str, str]]]] = {
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_broken_graph_gets_its_finding_at_its_node(name: str, new_net: Callable[[], Any]) -> None:
     make, expected = GRAPHS[name]
-    findings = lint(make(new_net()))
+    findings = lint(make(new_net())).findings
     assert sorted((finding.severity, finding.rule, finding.node) for finding in findings) == expected
     for finding in findings:
-        assert finding.text
-        assert finding.cure
-        assert "\n" not in finding.text + finding.cure
+        for sentence in (finding.text, finding.cure):
+            assert sentence[0].isupper()
+            assert sentence.endswith(".")
+            assert "\n" not in sentence

@@ -55,7 +55,7 @@ def test_an_error_fails_with_one_line_and_is_in_the_table_and_the_json(conv: onn
         assert done.exit_code == 1
         assert len(done.stderr.splitlines()) == 1
         assert "1 error that keeps INT8 from it, the first at net[0]/q" in done.stderr
-        assert "quantize symmetrically" in done.stderr
+        assert "Quantize symmetrically" in done.stderr
         assert "zero-point" in done.stdout
     told = json.loads(done.stdout)
     assert {key: told[key] for key in ("int8", "float", "pairs", "errors", "float_layers")} == {
