@@ -1,1 +1,1 @@
-"""Training: data, models, the one loop, checkpoints. torch lives here, and nowhere below."""
+"""Training: data sets, models, losses, training methods and checkpoints; the lowest folder that may import torch."""

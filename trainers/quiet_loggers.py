@@ -1,4 +1,4 @@
-"""Keeps the loggers of other libraries quiet: launchers and exporters report each of their steps."""
+"""Silences the loggers of libraries that report each of their steps, such as launchers and exporters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def silence_loggers(*names: str) -> Iterator[None]:
-    """While open, the named loggers say nothing; then their levels are what they were. Handlers are left alone."""
+    """Silences loggers inside a `with` block and restores their levels afterwards; handlers are not touched.
+
+    Args:
+        names: Names of the loggers, such as "torch.onnx".
+    """
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,8 +1,8 @@
-"""The only door to torchvision.
+"""The only place that imports torchvision, so that it also works beside a CPU-only torch.
 
-The stock torchvision wheel is built for CUDA torch; beside a CPU-only torch its C++ operators do not load and
-`import torchvision` fails with "operator torchvision::nms does not exist". Declaring the two operator schemas
-that its import registers fake kernels for is enough, as nothing here calls the operators themselves.
+The stock torchvision wheel is built for CUDA torch. Beside a CPU-only torch its C++ operators do not load, and
+`import torchvision` fails with "operator torchvision::nms does not exist". Declaring the schemas of the two operators
+that its import registers fake kernels for is enough, because nothing in this package calls the operators themselves.
 """
 
 from __future__ import annotations
@@ -15,28 +15,31 @@ import torch
 # Kept alive for the life of the process: torch forgets a library's schemas when its object is collected.
 _DECLARED: list[torch.library.Library] = []
 
-_SCHEMAS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
 
 
-def torchvision(part: str) -> ModuleType:
-    """Imports `torchvision.<part>`, on a CPU-only torch too.
+def import_torchvision(submodule: str) -> ModuleType:
+    """Imports `torchvision.<submodule>`; declares the missing operator schemas first where torch is CPU-only.
 
     Args:
-        part: "models", "datasets" or "transforms.v2".
+        submodule: Such as "models", "datasets" or "transforms.v2".
 
     Returns:
-        The module.
+        The imported module.
+
+    Raises:
+        RuntimeError: torchvision fails to import for another reason than its missing operators.
     """
     try:
-        return importlib.import_module(f"torchvision.{part}")
+        return importlib.import_module(f"torchvision.{submodule}")
     except RuntimeError as error:
         if "torchvision::" not in str(error) or _DECLARED:
             raise
         library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-        for schema in _SCHEMAS.values():
+        for schema in _SCHEMAS:
             library.define(schema)  # type: ignore[no-untyped-call]
         _DECLARED.append(library)
-        return importlib.import_module(f"torchvision.{part}")
+        return importlib.import_module(f"torchvision.{submodule}")

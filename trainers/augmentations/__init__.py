@@ -1,1 +1,46 @@
-"""Augmentations: photometric ones, random variants, their strengths, and learned ones."""
+"""Augmentations: photometric ones with a strength each, augmented copies for training, and random variants."""
+
+from __future__ import annotations
+
+from allweather.trainers.augmentations.pairing import (
+    Augmentation,
+    CombinedAugmentation,
+    IndividualAugmentation,
+    MixedAugmentation,
+    TorchvisionAugmentation,
+)
+from allweather.trainers.augmentations.photometric import (
+    AUGMENTATIONS,
+    COMBINATIONS,
+    TABLE_ROWS,
+    PhotometricAugmentation,
+    augment,
+    row_augmentations,
+)
+from allweather.trainers.augmentations.strengths import (
+    AugmentationStrengths,
+    Strength,
+    augmented_accuracy,
+    find_strengths,
+)
+from allweather.trainers.augmentations.variants import Variant, parse_variants
+
+__all__ = [
+    "AUGMENTATIONS",
+    "COMBINATIONS",
+    "TABLE_ROWS",
+    "Augmentation",
+    "AugmentationStrengths",
+    "CombinedAugmentation",
+    "IndividualAugmentation",
+    "MixedAugmentation",
+    "PhotometricAugmentation",
+    "Strength",
+    "TorchvisionAugmentation",
+    "Variant",
+    "augment",
+    "augmented_accuracy",
+    "find_strengths",
+    "parse_variants",
+    "row_augmentations",
+]

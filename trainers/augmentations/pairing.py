@@ -1,4 +1,4 @@
-"""How the distorted copy of a batch is made: the strategies of Kapoor et al. (section 4.3), and a mixture of ours."""
+"""Makes the augmented copy of a batch: the strategies of Kapoor et al. (section 4.3), and a random mixture of ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from allweather.trainers.augmentations.photometric import (
     AUGMENTATIONS,
     COMBINATIONS,
-    WITHOUT_INVERSE,
+    INVERSE_PAIRS,
+    NON_INVERSE,
     augment,
     row_augmentations,
 )
@@ -20,118 +21,123 @@ from allweather.trainers.torchvision_import import import_torchvision
 
 TorchvisionName = Literal["augmix", "randaugment", "trivial"]
 TRANSFORMS = {"augmix": "AugMix", "randaugment": "RandAugment", "trivial": "TrivialAugmentWide"}
-SHARED_DRAW = 8
-PAIRS = (("brightness+", "brightness-"), ("saturation+", "saturation-"))  # one undoes the other
+IMAGES_PER_DRAW = 8  # images that share one random draw of torchvision's transforms
 
 
 class Augmentation(Protocol):
-    """Makes distorted copies."""
+    """Makes the augmented copy in each pair of a clean image and an augmented one."""
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Distorts a batch.
+        """Augments a batch.
 
         Args:
-            images: float [n, 3, h, w] in 0..1.
-            epoch: from 0.
-            rng: on the device of the images.
+            images: float [n, 3, h, w] in 0..1; not changed.
+            epoch: Index of the epoch, from 0.
+            rng: Random generator on the device of the images.
+
+        Returns:
+            Augmented images of the same shape, in 0..1.
         """
         ...
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Plain values that tell it from others."""
+        """Plain values that differ between augmentations; a run only resumes if they are the same."""
         ...
 
 
 @dataclass(frozen=True)
 class CombinedAugmentation:
-    """CA: all at once; Combined+ and Combined- take turns every epoch.
+    """The CA strategy: applies all augmentations of a set at once and alternates between the two sets every epoch.
 
     Attributes:
-        parameters: of the seven augmentations.
+        parameters: Parameter of each of the seven augmentations, by name.
     """
 
     parameters: Mapping[str, float]
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Combined+ in even epochs, Combined- in odd ones."""
+        """Applies Combined+ in even epochs and Combined- in odd ones."""
         names = COMBINATIONS["combined-" if epoch % 2 else "combined+"]
         return augment(images, names, self.parameters, rng)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Its kind and parameters."""
+        """The strategy and its parameters."""
         return {"strategy": "ca", **asdict(self)}
 
 
 @dataclass(frozen=True)
 class IndividualAugmentation:
-    """IA: each copy has one augmentation. The paper makes a copy for each; here they come one after the other.
+    """The IA strategy: applies a single augmentation to each copy.
+
+    The paper makes one copy of an image for each augmentation; here each step makes one copy, with a random one.
 
     Attributes:
-        parameters: of the augmentations.
-        only: the one of all copies; where None, each picture draws one of the seven at each step.
+        parameters: Parameter of each augmentation, by name.
+        only: The row of table 3 to apply to all copies. If None, one of the seven augmentations is drawn for each image
+            at each step.
     """
 
     parameters: Mapping[str, float]
     only: str | None = None
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """One augmentation a picture."""
+        """Applies one augmentation to each image."""
         if self.only is not None:
             return augment(images, row_augmentations(self.only), self.parameters, rng)
         chosen = torch.randint(len(AUGMENTATIONS), (len(images),), generator=rng, device=images.device)
-        shares = {name: (chosen == number).to(images.dtype) for number, name in enumerate(AUGMENTATIONS)}
+        shares = {name: (chosen == index).to(images.dtype) for index, name in enumerate(AUGMENTATIONS)}
         return augment(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Its kind and parameters."""
+        """The strategy and its parameters."""
         return {"strategy": "ia", **asdict(self)}
 
 
 @dataclass(frozen=True)
 class MixedAugmentation:
-    """Each picture gets a random subset of the augmentations, each at a random strength up to the calibrated one.
+    """Applies a random subset of the augmentations to each image, each at a random strength up to its full strength.
 
-    Of brightness and saturation it goes one way or the other. Strong ones are drawn more often than weak ones, as these
-    taught more (docs/results/robust-finetuning.md).
+    Brightness either rises or falls, and so does saturation. Strong augmentations are drawn more often than weak ones,
+    because the network learned more from them (docs/results/robust-finetuning.md).
 
     Attributes:
-        parameters: of the seven augmentations.
-        kept: chance that an augmentation is in the subset.
+        parameters: Parameter of each of the seven augmentations at full strength, by name.
+        probability: Probability that an augmentation is in the subset, 0..1.
     """
 
     parameters: Mapping[str, float]
-    kept: float = 0.8
+    probability: float = 0.8
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """A subset and strengths of its own for every picture."""
+        """Applies a random subset at random strengths, drawn for each image."""
 
-        def drawn() -> Tensor:
+        def uniform() -> Tensor:
             return torch.rand(len(images), generator=rng, device=images.device, dtype=images.dtype)
 
-        def share() -> Tensor:
-            return (1 - drawn() ** 2) * (drawn() < self.kept)
+        def random_share() -> Tensor:
+            return (1 - uniform() ** 2) * (uniform() < self.probability)
 
-        shares = {name: share() for name in WITHOUT_INVERSE}
-        for up, down in PAIRS:
-            either, goes_up = share(), drawn() < 0.5
-            shares[up], shares[down] = either * goes_up, either * ~goes_up
+        shares = {name: random_share() for name in NON_INVERSE}
+        for up, down in INVERSE_PAIRS:
+            share, rises = random_share(), uniform() < 0.5
+            shares[up], shares[down] = share * rises, share * ~rises
         return augment(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Its kind and parameters."""
+        """The strategy and its parameters."""
         return {"strategy": "mixed", **asdict(self)}
 
 
 @dataclass(frozen=True)
 class TorchvisionAugmentation:
-    """Torchvision's AugMix, RandAugment or TrivialAugment with its default settings.
+    """Applies torchvision's AugMix, RandAugment or TrivialAugmentWide with its default settings.
 
-    Every eight pictures share one draw: torchvision takes batches, and draws once for each. One draw a picture would
-    cost more than the training step (1.2 s for AugMix on 128 pictures of 32 px, 0.3 s so).
+    Torchvision draws once for a batch, so the batch is split and every eight images share one draw. One draw for each
+    image would cost more than the training step (AugMix on 128 images of 32 px: 1.2 s, and 0.3 s with shared draws).
 
     Attributes:
         name: "augmix", "randaugment" or "trivial".
@@ -140,13 +146,16 @@ class TorchvisionAugmentation:
     name: TorchvisionName
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Augmented copies; chance comes from torch's global generator, which the loop seeds at each step."""
-        make = getattr(import_torchvision("transforms"), TRANSFORMS[self.name])()
+        """Augments a batch.
+
+        `rng` is not used: torchvision draws from torch's global generator, which the training loop seeds at each step.
+        """
+        transform = getattr(import_torchvision("transforms"), TRANSFORMS[self.name])()
         stored = (images * 255).round().to(torch.uint8)
-        made = torch.cat([make(part.contiguous()) for part in torch.split(stored, SHARED_DRAW)])
-        return (made.to(images.dtype) / 255).contiguous(memory_format=torch.channels_last)
+        augmented = torch.cat([transform(part.contiguous()) for part in torch.split(stored, IMAGES_PER_DRAW)])
+        return (augmented.to(images.dtype) / 255).contiguous(memory_format=torch.channels_last)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Its name."""
+        """The name of the transform."""
         return {"strategy": self.name}

@@ -1,7 +1,8 @@
-"""Photometric augmentations of the FMA paper (Kapoor et al., section 4.2), in batches.
+"""Photometric augmentations of the FMA paper (Kapoor et al., section 4.2), applied to whole batches.
 
-Each has one parameter, which calibration chooses for a classifier; a neutral one leaves a picture as it is. First comes
-what light does, then what a lens does, then what a sensor does; the paper leaves the order open.
+Each augmentation has one parameter. The augmentation strength search (`strengths.py`) chooses it for a classifier; at
+its neutral value the image stays unchanged. The augmentations are applied in the order in which a camera adds them:
+light first, then the lens, then the sensor. The paper leaves the order open.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import unknown_name
 
-SALT = 0.5  # share of salt among salt and pepper: q of table 1, CIFAR-10
-GRAIN = 0.5  # what salt adds and pepper takes away: rho of table 1, CIFAR-10
-TINY = 1e-6
+SALT_SHARE = 0.5  # share of salt in salt-and-pepper noise: q of table 1, CIFAR-10
+NOISE_AMPLITUDE = 0.5  # what salt adds and pepper subtracts: rho of table 1, CIFAR-10
+EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
 class PhotometricAugmentation:
-    """One kind of distortion.
+    """One photometric augmentation with its parameter's range.
 
     Attributes:
-        name: of the kind.
-        symbol: in the paper's tables.
-        parameter: what its parameter is called there.
-        neutral: the parameter that changes nothing.
-        limit: the parameter beyond which nothing more changes, or nothing is left to see.
-        paper: what costs the paper's VGG-16 about 10 points on CIFAR-10 (table 1).
-        apply: (float [n, 3, h, w] in 0..1, parameters [n, 1, 1, 1], draws like the pictures or None) -> the same
-            shape, not clipped yet.
-        draw: fills a tensor with the random numbers it needs; None where there is no chance in it.
+        name: Name of the augmentation, such as "gaussian_blur".
+        symbol: Symbol in the paper's tables, such as "GB".
+        parameter: Name of the parameter in the paper's table 1.
+        neutral: Value of the parameter that leaves an image unchanged.
+        limit: Value of the parameter beyond which the image changes no further, or shows nothing any more.
+        paper: Value that costs the paper's VGG-16 about 10 points of accuracy on CIFAR-10 (table 1).
+        apply: Function of images (float [n, 3, h, w] in 0..1), parameters ([n, 1, 1, 1] or [1, 1, 1, 1]) and random
+            numbers (shaped like the images, or None) that returns augmented images of the same shape, not clipped.
+        draw: Function that fills a tensor with the random numbers that `apply` needs; None if it needs none.
     """
 
     name: str
@@ -47,41 +48,41 @@ class PhotometricAugmentation:
     draw: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
     def __call__(self, images: Tensor, parameter: float | Tensor, rng: torch.Generator) -> Tensor:
-        """Distorts a batch.
+        """Augments a batch and clips it (eq. 2).
 
         Args:
             images: float [n, 3, h, w] in 0..1.
-            parameter: one for all, or one a picture, [n].
-            rng: on the device of the images.
+            parameter: One value for all images, or one value for each image, [n].
+            rng: Random generator on the device of the images.
 
         Returns:
-            The same shape and type, in 0..1; gradients reach `images` where it was not clipped.
+            Augmented images of the same shape and dtype, in 0..1. Gradients reach `images` where nothing was clipped.
         """
-        each = torch.as_tensor(parameter, dtype=images.dtype, device=images.device).reshape(-1, 1, 1, 1)
+        parameters = torch.as_tensor(parameter, dtype=images.dtype, device=images.device).reshape(-1, 1, 1, 1)
         draws = self.draw(torch.empty_like(images, requires_grad=False), rng) if self.draw else None
-        return self.apply(images, each, draws).clamp(0, 1)
+        return self.apply(images, parameters, draws).clamp(0, 1)
 
 
 def brighten(images: Tensor, delta: Tensor, draws: Tensor | None = None) -> Tensor:
-    """Adds the same to each color."""
+    """Adds the same `delta` to each color channel."""
     return images + delta
 
 
 def saturate(images: Tensor, alpha: Tensor, draws: Tensor | None = None) -> Tensor:
-    """Multiplies the saturation of hue, saturation and luminance (HSL) by alpha, up to full saturation.
+    """Multiplies the saturation of the HSL representation by `alpha`, up to full saturation.
 
-    At constant hue and luminance l a color moves on a line through gray: c -> l + (c - l) s' / s, so there is no need
-    for angles.
+    At constant hue and luminance l, a color c moves along a line through gray: c -> l + (c - l) s' / s. The hue itself
+    is therefore never computed.
     """
     low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
-    light, chroma = (low + high) / 2, high - low
-    full = (1 - (2 * light - 1).abs()) / chroma.clamp(min=TINY)  # the factor that leads to saturation 1
-    return light + (images - light) * torch.minimum(alpha, full.clamp(min=1))
+    luminance, chroma = (low + high) / 2, high - low
+    to_full = (1 - (2 * luminance - 1).abs()) / chroma.clamp(min=EPSILON)  # the factor that leads to saturation 1
+    return luminance + (images - luminance) * torch.minimum(alpha, to_full.clamp(min=1))
 
 
 def blur(images: Tensor, sigma: Tensor, draws: Tensor | None = None) -> Tensor:
-    """Convolves with a Gaussian of 3 x 3 pixels (s of table 1), mirrored at the border."""
-    side = torch.exp(-0.5 / sigma.clamp(min=TINY) ** 2)
+    """Convolves with a Gaussian kernel of 3 x 3 pixels (s of table 1), with reflected borders."""
+    side = torch.exp(-0.5 / sigma.clamp(min=EPSILON) ** 2)
     center, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
     padded = functional.pad(images, (1, 1, 1, 1), mode="reflect")
     rows = center * padded[:, :, 1:-1] + side * (padded[:, :, :-2] + padded[:, :, 2:])
@@ -89,7 +90,7 @@ def blur(images: Tensor, sigma: Tensor, draws: Tensor | None = None) -> Tensor:
 
 
 def add_noise(images: Tensor, sigma: Tensor, draws: Tensor | None) -> Tensor:
-    """Adds normal noise of deviation sigma to each value."""
+    """Adds zero-mean Gaussian noise of standard deviation `sigma` to each value."""
     assert draws is not None
     return images + sigma * draws
 
@@ -97,53 +98,57 @@ def add_noise(images: Tensor, sigma: Tensor, draws: Tensor | None) -> Tensor:
 def add_salt_and_pepper(images: Tensor, probability: Tensor, draws: Tensor | None) -> Tensor:
     """Adds +0.5 or -0.5 to each value with the given probability, as bit errors in transmission do."""
     assert draws is not None
-    salt, pepper = draws < SALT * probability, draws > 1 - (1 - SALT) * probability
-    return images + GRAIN * (salt.to(images.dtype) - pepper.to(images.dtype))
+    salt, pepper = draws < SALT_SHARE * probability, draws > 1 - (1 - SALT_SHARE) * probability
+    return images + NOISE_AMPLITUDE * (salt.to(images.dtype) - pepper.to(images.dtype))
 
 
-def _normal(room: Tensor, rng: torch.Generator) -> Tensor:
-    # along the memory: torch fills a tensor that does not lie in order value by value, nine times as slowly
-    room.as_strided((room.numel(),), (1,)).normal_(generator=rng)
-    return room
+def _fill_normal(out: Tensor, rng: torch.Generator) -> Tensor:
+    # Filled in memory order: torch fills a non-contiguous tensor value by value, which takes nine times as long.
+    out.as_strided((out.numel(),), (1,)).normal_(generator=rng)
+    return out
 
 
-def _uniform(room: Tensor, rng: torch.Generator) -> Tensor:
-    return room.uniform_(generator=rng)
+def _fill_uniform(out: Tensor, rng: torch.Generator) -> Tensor:
+    return out.uniform_(generator=rng)
 
 
 AUGMENTATIONS: Mapping[str, PhotometricAugmentation] = MappingProxyType(
     {
-        each.name: each
-        for each in (
+        augmentation.name: augmentation
+        for augmentation in (
             PhotometricAugmentation("brightness+", "B+", "delta", 0, 1, 0.39, brighten),
             PhotometricAugmentation("brightness-", "B-", "delta", 0, -1, -0.36, brighten),
             PhotometricAugmentation("saturation+", "S+", "alpha", 1, 256, 6.0, saturate),
             PhotometricAugmentation("saturation-", "S-", "alpha", 1, 0, 0.0, saturate),
             PhotometricAugmentation("gaussian_blur", "GB", "sigma", 0, 8, 0.675, blur),
-            PhotometricAugmentation("gaussian_noise", "GN", "sigma", 0, 1, 0.075, add_noise, _normal),
-            PhotometricAugmentation("salt_and_pepper", "SAP", "p", 0, 1, 0.025, add_salt_and_pepper, _uniform),
+            PhotometricAugmentation("gaussian_noise", "GN", "sigma", 0, 1, 0.075, add_noise, _fill_normal),
+            PhotometricAugmentation("salt_and_pepper", "SAP", "p", 0, 1, 0.025, add_salt_and_pepper, _fill_uniform),
         )
     }
 )
-WITHOUT_INVERSE = ("gaussian_blur", "gaussian_noise", "salt_and_pepper")  # they have no inverse among the others
+INVERSE_PAIRS = (("brightness+", "brightness-"), ("saturation+", "saturation-"))  # each undoes the other
+NON_INVERSE = ("gaussian_blur", "gaussian_noise", "salt_and_pepper")  # A' in section 4.3.2
 COMBINATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "combined+": ("brightness+", "saturation+", *WITHOUT_INVERSE),
-        "combined-": ("brightness-", "saturation-", *WITHOUT_INVERSE),
+        "combined+": ("brightness+", "saturation+", *NON_INVERSE),
+        "combined-": ("brightness-", "saturation-", *NON_INVERSE),
     }
 )
-TABLE_ROWS = (*AUGMENTATIONS, *COMBINATIONS)  # of the paper's table 3, after clean
+TABLE_ROWS = (*AUGMENTATIONS, *COMBINATIONS)  # rows of the paper's table 3 below "clean"
 
 
-def row_augmentations(name: str) -> tuple[str, ...]:
-    """The augmentations that a row of table 3 stands for: itself, or the five of a combination.
+def row_augmentations(row: str) -> tuple[str, ...]:
+    """Returns the names of the augmentations that a row of table 3 applies: one, or the five of a combination.
+
+    Args:
+        row: One of `TABLE_ROWS`.
 
     Raises:
-        UsageError: there is no such row.
+        UsageError: There is no such row.
     """
-    if name not in TABLE_ROWS:
-        raise unknown_name("augmentation", name, TABLE_ROWS)
-    return COMBINATIONS.get(name, (name,))
+    if row not in TABLE_ROWS:
+        raise unknown_name("augmentation", row, TABLE_ROWS)
+    return COMBINATIONS.get(row, (row,))
 
 
 def augment(
@@ -153,21 +158,22 @@ def augment(
     rng: torch.Generator,
     shares: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Tensor:
-    """Applies augmentations one after the other, clipping after each (eq. 2 and 7).
+    """Applies augmentations one after the other and clips after each (eq. 2 and 7).
 
     Args:
         images: float [n, 3, h, w] in 0..1.
-        names: of `AUGMENTATIONS`, in this order.
-        parameters: of each of them.
-        rng: on the device of the images.
-        shares: float [n] in 0..1 by name: how far to go from the neutral parameter to the given one, for each
-            picture; all the way where a name is missing.
+        names: Names of `AUGMENTATIONS`, in the order in which they are applied.
+        parameters: Parameter of each augmentation, by name.
+        rng: Random generator on the device of the images.
+        shares: For each image, how far to go from the neutral parameter (0) to the given one (1); float [n], by name.
+            An augmentation that is missing here goes all the way on every image.
 
     Returns:
-        The same shape, in 0..1.
+        Augmented images of the same shape, in 0..1.
     """
     for name in names:
-        kind, parameter = AUGMENTATIONS[name], parameters[name]
-        each = kind.neutral + shares[name] * (parameter - kind.neutral) if name in shares else parameter
-        images = kind(images, each, rng)
+        augmentation, full = AUGMENTATIONS[name], parameters[name]
+        neutral = augmentation.neutral
+        parameter = neutral + shares[name] * (full - neutral) if name in shares else full
+        images = augmentation(images, parameter, rng)
     return images

@@ -1,4 +1,7 @@
-"""Finds how strong each augmentation must be to cost a classifier some points of accuracy (Kapoor et al., 3.3.2)."""
+"""Augmentation strength search: how strong each augmentation must be to cost a classifier some accuracy.
+
+This is section 3.3.2 of the FMA paper (Kapoor et al.), which chooses strengths that cost about 10 points.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,23 @@ from allweather.trainers.augmentations.photometric import (
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 
-FEW = 1000  # pictures that the bracket is looked for on
-HALVINGS = 7  # of the bracket, on few pictures
-REFINEMENTS = 5  # of the bracket, on all pictures
-CLOSE = 0.001  # from the points asked for
-BATCH = 250
+SUBSET_IMAGES = 1000  # images on which the first bracket is searched
+BISECTION_STEPS = 7  # on the subset
+REFINEMENT_STEPS = 5  # on all images
+TOLERANCE = 0.001  # accepted distance from the requested accuracy
+BATCH_SIZE = 250
 SEED = 30
 
 
 @dataclass(frozen=True)
 class Strength:
-    """A calibrated augmentation.
+    """The strength of one augmentation, as the search found it.
 
     Attributes:
-        name: of the augmentation, or of a combination.
-        parameter: what was found; None for a combination, which takes those of its parts.
-        accuracy: of the classifier on the augmented validation split, 0..1.
-        reached: whether it costs the points asked for; else the parameter is the augmentation's limit.
+        name: Name of the augmentation or of a combination.
+        parameter: Parameter that was found; None for a combination, which uses the parameters of its members.
+        accuracy: Accuracy of the classifier on the augmented validation split, 0..1.
+        reached: Whether the augmentation costs the requested accuracy; otherwise the parameter is at its limit.
     """
 
     name: str
@@ -46,12 +49,12 @@ class Strength:
 
 @dataclass(frozen=True)
 class AugmentationStrengths:
-    """The strengths for one classifier.
+    """The strengths of all augmentations for one classifier.
 
     Attributes:
-        clean: its accuracy on the clean validation split, 0..1.
-        points: what each augmentation was to cost, 0..1.
-        strengths: of the seven augmentations, then the two combinations.
+        clean_accuracy: Accuracy of the classifier on the clean validation split, 0..1.
+        accuracy_drop: Accuracy that each augmentation should cost, 0..1.
+        strengths: Strengths of the seven augmentations, then those of the two combinations.
     """
 
     clean_accuracy: float
@@ -60,108 +63,129 @@ class AugmentationStrengths:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """Of each augmentation, by name."""
+        """The parameter of each augmentation, by name."""
         return {each.name: each.parameter for each in self.strengths if each.parameter is not None}
 
 
 def find_strengths(
-    model: nn.Module, val: Split, points: float = 0.1, *, watch: Callable[[str], None] = lambda name: None
+    model: nn.Module, val: Split, accuracy_drop: float = 0.1, *, watch: Callable[[str], None] = lambda name: None
 ) -> AugmentationStrengths:
-    """Finds the strengths by bisection: a bracket on a few pictures first, then closer on all of them.
+    """Finds the strengths by bisection: first a bracket on a subset of the images, then the value on all of them.
 
-    The random numbers of noise are the same at every try, so that only the strength makes a difference.
+    Every evaluation uses the same random numbers, so that only the strength makes a difference.
 
     Args:
-        model: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        val: pictures it was not trained on, on its device.
-        points: accuracy that each augmentation is to cost, 0..1.
-        watch: told of each augmentation before it is looked at.
+        model: Maps float [n, 3, h, w] in 0..1 to logits, float [n, C]. It is put into eval mode.
+        val: Images that the model was not trained on, on the device of the model.
+        accuracy_drop: Accuracy that each augmentation should cost, above 0 and below 1.
+        watch: Called with the name of each augmentation before its search begins.
 
     Raises:
-        UsageError: `points` is not above 0 and below 1.
-        TrainingError: the classifier is not that much better than a constant answer, or nothing costs it that much.
+        UsageError: `accuracy_drop` is not above 0 and below 1.
+        TrainingError: The classifier is not that much better than always predicting the same class, or no augmentation
+            costs it that much.
     """
-    if not 0 < points < 1:
-        raise UsageError(f"points of accuracy are above 0 and below 100; got {100 * points:g}")
-    few = val.take(torch.linspace(0, len(val) - 1, min(FEW, len(val)), device=val.labels.device).long())
-    clean, base = augmented_accuracy(model, val), augmented_accuracy(model, few)
+    points = 100 * accuracy_drop
+    if not 0 < accuracy_drop < 1:
+        raise UsageError(f"the points of accuracy to lose must be above 0 and below 100; got {points:g}")
+    subset = val.take(torch.linspace(0, len(val) - 1, min(SUBSET_IMAGES, len(val)), device=val.labels.device).long())
+    clean, subset_clean = augmented_accuracy(model, val), augmented_accuracy(model, subset)
     constant = float(val.labels.bincount().max()) / len(val)
-    if clean - points <= constant:
+    if clean - accuracy_drop <= constant:
         raise TrainingError(
-            f"this classifier cannot lose {100 * points:g} points: it is right in {100 * clean:.1f} %, and always the "
-            f"same answer in {100 * constant:.1f} %; train it first, or name fewer points"
+            f"this classifier cannot lose {points:g} points: its accuracy is {100 * clean:.1f} %, and always "
+            f"predicting the same class gives {100 * constant:.1f} %; train it first, or ask for fewer points"
         )
-    found = []
-    for kind in AUGMENTATIONS.values():
-        watch(kind.name)
-        found.append(_strength(model, kind, few, base - points, val, clean - points))
-    if not any(each.reached for each in found):
-        raise TrainingError(f"no augmentation costs this classifier {100 * points:g} points; name fewer")
-    parameters = {each.name: each.parameter for each in found if each.parameter is not None}
+    strengths = []
+    for augmentation in AUGMENTATIONS.values():
+        watch(augmentation.name)
+        strengths.append(
+            _find_strength(model, augmentation, subset, subset_clean - accuracy_drop, val, clean - accuracy_drop)
+        )
+    if not any(each.reached for each in strengths):
+        raise TrainingError(f"no augmentation costs this classifier {points:g} points; ask for fewer")
+    parameters = {each.name: each.parameter for each in strengths if each.parameter is not None}
     for name in COMBINATIONS:
         watch(name)
         accuracy = augmented_accuracy(model, val, row_augmentations(name), parameters)
-        found.append(Strength(name, None, accuracy, accuracy <= clean - points))
-    return AugmentationStrengths(clean, points, tuple(found))
+        strengths.append(Strength(name, None, accuracy, accuracy <= clean - accuracy_drop))
+    return AugmentationStrengths(clean, accuracy_drop, tuple(strengths))
 
 
-def _strength(
-    model: nn.Module, kind: PhotometricAugmentation, few: Split, wanted_of_few: float, val: Split, wanted: float
+def _find_strength(
+    model: nn.Module,
+    augmentation: PhotometricAugmentation,
+    subset: Split,
+    subset_target: float,
+    val: Split,
+    target: float,
 ) -> Strength:
-    """`wanted` are accuracies. Strengths are shares of the way from the neutral parameter to the limit."""
+    """Searches one strength, as a share of the way from the neutral parameter (0) to the limit (1).
 
-    def accuracy(share: float, split: Split) -> float:
-        return augmented_accuracy(model, split, (kind.name,), {kind.name: parameter(share)})
+    Args:
+        model: As for `find_strengths`.
+        augmentation: The augmentation whose strength is searched.
+        subset: A part of `val`, for the first bracket.
+        subset_target: Accuracy to be reached on the subset.
+        val: The whole validation split.
+        target: Accuracy to be reached on the whole validation split.
+    """
 
-    def parameter(share: float) -> float:
-        return kind.neutral + share * (kind.limit - kind.neutral)
+    def accuracy_at(share: float, split: Split) -> float:
+        return augmented_accuracy(model, split, (augmentation.name,), {augmentation.name: parameter_at(share)})
 
-    low, high = 0.0, min(1.0, (kind.paper - kind.neutral) / (kind.limit - kind.neutral))
-    while accuracy(high, few) > wanted_of_few and high < 1:
+    def parameter_at(share: float) -> float:
+        return augmentation.neutral + share * (augmentation.limit - augmentation.neutral)
+
+    paper_share = (augmentation.paper - augmentation.neutral) / (augmentation.limit - augmentation.neutral)
+    low, high = 0.0, min(1.0, paper_share)
+    while accuracy_at(high, subset) > subset_target and high < 1:
         low, high = high, min(1.0, 2 * high)
-    for _ in range(HALVINGS):
+    for _ in range(BISECTION_STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if accuracy(middle, few) > wanted_of_few else (low, middle)
-    low, high = low * 0.8, min(1.0, high * 1.25)  # few pictures err by some points
-    best, reached = high, accuracy(high, val)
-    while reached > wanted and high < 1:
+        low, high = (middle, high) if accuracy_at(middle, subset) > subset_target else (low, middle)
+    low, high = low * 0.8, min(1.0, high * 1.25)  # the subset's accuracy can be off by some points
+    best, best_accuracy = high, accuracy_at(high, val)
+    while best_accuracy > target and high < 1:
         low, high = high, min(1.0, high * 1.25)
-        best, reached = high, accuracy(high, val)
-    if reached > wanted + CLOSE:  # at the limit
-        return Strength(kind.name, parameter(1.0), reached, reached=False)
-    at_low = accuracy(low, val)
-    at_high = reached
-    for _ in range(REFINEMENTS):
-        if abs(reached - wanted) <= CLOSE or at_low <= at_high:
+        best, best_accuracy = high, accuracy_at(high, val)
+    if best_accuracy > target + TOLERANCE:  # even at the limit
+        return Strength(augmentation.name, parameter_at(1.0), best_accuracy, reached=False)
+    low_accuracy, high_accuracy = accuracy_at(low, val), best_accuracy
+    for _ in range(REFINEMENT_STEPS):
+        if abs(best_accuracy - target) <= TOLERANCE or low_accuracy <= high_accuracy:
             break
-        share = min(0.9, max(0.1, (at_low - wanted) / (at_low - at_high)))  # between secant and bisection
-        middle = low + share * (high - low)
-        now = accuracy(middle, val)
-        if abs(now - wanted) < abs(reached - wanted):
-            best, reached = middle, now
-        if now > wanted:
-            low, at_low = middle, now
+        # between a secant step and bisection
+        step = min(0.9, max(0.1, (low_accuracy - target) / (low_accuracy - high_accuracy)))
+        middle = low + step * (high - low)
+        accuracy = accuracy_at(middle, val)
+        if abs(accuracy - target) < abs(best_accuracy - target):
+            best, best_accuracy = middle, accuracy
+        if accuracy > target:
+            low, low_accuracy = middle, accuracy
         else:
-            high, at_high = middle, now
-    return Strength(kind.name, parameter(best), reached, reached=True)
+            high, high_accuracy = middle, accuracy
+    return Strength(augmentation.name, parameter_at(best), best_accuracy, reached=True)
 
 
 @torch.no_grad()
 def augmented_accuracy(
     model: nn.Module, split: Split, names: Sequence[str] = (), parameters: Mapping[str, float] | None = None
 ) -> float:
-    """Share of augmented pictures that are put into their class, 0..1; the same random numbers at each call.
+    """Returns the accuracy on augmented images, 0..1; every call uses the same random numbers.
 
     Args:
-        model: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        split: on the model's device.
-        names: augmentations to apply in turn; none for clean pictures.
-        parameters: of each of them.
+        model: Maps float [n, 3, h, w] in 0..1 to logits, float [n, C]. It is put into eval mode.
+        split: Images and labels on the device of the model.
+        names: Augmentations to apply in turn; empty for clean images.
+        parameters: Parameter of each augmentation, by name.
     """
     model.eval()
     rng = torch.Generator(split.images.device).manual_seed(SEED)
-    right: list[Tensor] = []
-    for images, labels in zip(torch.split(split.images, BATCH), torch.split(split.labels, BATCH), strict=True):
+    correct: list[Tensor] = []
+    for images, labels in zip(
+        torch.split(split.images, BATCH_SIZE), torch.split(split.labels, BATCH_SIZE), strict=True
+    ):
         augmented = augment(to_float(images), names, parameters or {}, rng)
-        right.append((model(augmented).argmax(1) == labels).sum())
-    return int(torch.stack(right).sum()) / len(split)
+        correct.append((model(augmented).argmax(1) == labels).sum())
+    return int(torch.stack(correct).sum()) / len(split)

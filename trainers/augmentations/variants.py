@@ -1,7 +1,8 @@
-"""Variants of a picture, the random augmentations of Chen et al. (ICCVW 2019, section 4.4), named as they name them.
+"""Random variants of an image, the augmentations of Chen et al. (ICCVW 2019, section 4.4), with the paper's names.
 
-A name is "r" and a letter for each: p crop, g grayscale, c color jitter; "rh" is none of them. Mirroring is in all,
-where the data set allows it. The crop here is a shift with a reflected border, not a black one.
+A name is "r" followed by one letter for each augmentation: p for random crop, g for random grayscale, c for random
+color jitter; "rh" has none of these. Every variant is also flipped horizontally at random where the data set allows
+it. The crop here shifts the image and reflects its border; the paper pads with black.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
 
-GRAY_SHARE = 0.1  # of the pictures that lose their color
-JITTER = 0.1  # largest change of brightness, contrast and saturation
+GRAY_PROBABILITY = 0.1  # that an image of a "g" variant loses its color
+MAX_JITTER = 0.1  # largest relative change of brightness, contrast and saturation
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LETTERS = "pgc"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is done to a copy of a picture.
+    """The random augmentations that make one variant of an image.
 
     Attributes:
-        crop: whether the training loop moves it.
-        gray: whether it may lose its color.
-        color: whether brightness, contrast and saturation jitter.
+        crop: Whether the training loop shifts the image at random.
+        gray: Whether the image may turn gray.
+        color: Whether brightness, contrast and saturation are jittered.
     """
 
     crop: bool = True
@@ -35,74 +36,82 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """As the paper writes it."""
-        given = zip(LETTERS, (self.crop, self.gray, self.color), strict=True)
-        return "r" + ("".join(letter for letter, there in given if there) or "h")
+        """The name in the paper, such as "rpg"."""
+        parts = zip(LETTERS, (self.crop, self.gray, self.color), strict=True)
+        return "r" + ("".join(letter for letter, present in parts if present) or "h")
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Colors a batch anew; the crop has been made by the loop.
+        """Applies the color augmentations to a batch; the training loop has already made the crop.
 
         Args:
             images: float [n, 3, h, w] in 0..1.
-            rng: on the device of the images.
+            rng: Random generator on the device of the images.
 
         Returns:
-            The same shape, in 0..1.
+            Images of the same shape, in 0..1.
         """
         if self.color:
             images = random_color_jitter(images, rng)
         if self.gray:
-            drawn = torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device) < GRAY_SHARE
-            images = torch.where(drawn, grayscale(images), images)
+            turns_gray = torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device) < GRAY_PROBABILITY
+            images = torch.where(turns_gray, grayscale(images), images)
         return images
 
 
-CROP = Variant()  # what the loop does to every picture
+CROP = Variant()  # the default augmentation of the training loop
 
 
 def parse_variants(text: str) -> tuple[Variant, ...]:
-    """The variants of a list such as "rp,rg".
+    """Returns the variants of a comma-separated list such as "rp,rg".
 
     Raises:
-        UsageError: a name is none.
+        UsageError: A name is not that of a variant.
     """
-    found = []
+    variants = []
     for name in text.split(","):
         letters = name.strip().removeprefix("r")
-        fits = name.strip().startswith("r") and (letters == "h" or (letters and not set(letters) - set(LETTERS)))
-        if not fits or len(set(letters)) < len(letters):
+        known = name.strip().startswith("r") and (letters == "h" or (letters and not set(letters) - set(LETTERS)))
+        if not known or len(set(letters)) < len(letters):
             raise UsageError(
-                f"variants are names such as rh, rp, rg, rc, rpg or rpgc, with commas between; {name.strip()!r} is none"
+                f"variants are names such as rh, rp, rg, rc, rpg or rpgc, separated by commas; got {name.strip()!r}"
             )
-        found.append(Variant(*(letter in letters for letter in LETTERS)))
-    return tuple(found)
+        variants.append(Variant(*(letter in letters for letter in LETTERS)))
+    return tuple(variants)
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """float [n, 3, h, w] -> the same shape, all three channels the luma."""
+    """Returns images of the same shape (float [n, 3, h, w]) with the luma in all three channels."""
     weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype).reshape(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True).expand_as(images)
 
 
 def random_color_jitter(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Brightness, contrast and saturation each times 1 +- 0.1 at most, in this order, a draw for each picture."""
-    factors = 1 + JITTER * (2 * torch.rand(3, len(images), 1, 1, 1, generator=rng, device=images.device) - 1)
+    """Multiplies brightness, contrast and saturation, in this order, by random factors in 0.9..1.1 for each image.
+
+    Args:
+        images: float [n, 3, h, w] in 0..1.
+        rng: Random generator on the device of the images.
+    """
+    factors = 1 + MAX_JITTER * (2 * torch.rand(3, len(images), 1, 1, 1, generator=rng, device=images.device) - 1)
     return adjust_color(images, *factors)
 
 
 def adjust_color(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """As torchvision's adjust_brightness, adjust_contrast and adjust_saturation, one after the other.
+    """Does what torchvision's adjust_brightness, adjust_contrast and adjust_saturation do, one after the other.
 
     Args:
         images: float [n, 3, h, w] in 0..1.
-        brightness: factors, float [n, 1, 1, 1].
-        contrast: likewise; towards the mean luma of the picture.
-        saturation: likewise; towards its own luma.
+        brightness: Factor for each image, float [n, 1, 1, 1].
+        contrast: Factor for each image, float [n, 1, 1, 1]; blends with the mean luma of the image.
+        saturation: Factor for each image, float [n, 1, 1, 1]; blends each pixel with its own luma.
+
+    Returns:
+        Images of the same shape, in 0..1.
     """
     images = (images * brightness).clamp(0, 1)
     images = _blend(images, grayscale(images).mean((1, 2, 3), keepdim=True), contrast)
     return _blend(images, grayscale(images), saturation)
 
 
-def _blend(images: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    return (other + share * (images - other)).clamp(0, 1)
+def _blend(images: Tensor, base: Tensor, factor: Tensor) -> Tensor:
+    return (base + factor * (images - base)).clamp(0, 1)

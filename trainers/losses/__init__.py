@@ -1,1 +1,16 @@
-"""Losses: consistency between two views of an image, and losses that teach an order."""
+"""Losses: consistency between the outputs for two views of an image, and ranking losses for the loss predictor."""
+
+from __future__ import annotations
+
+from allweather.trainers.losses.consistency import Metric, ai_loss, feature_map_loss, kl_divergence, stability_loss
+from allweather.trainers.losses.ranking import RANK_LOSSES, RankLoss
+
+__all__ = [
+    "RANK_LOSSES",
+    "Metric",
+    "RankLoss",
+    "ai_loss",
+    "feature_map_loss",
+    "kl_divergence",
+    "stability_loss",
+]

@@ -1,4 +1,4 @@
-"""A learned augmentation: how it is kept in a file, and how the trainers use it."""
+"""A learned augmentation: its file, and its use as the augmentation of a training method."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from allweather.runtimes.bundle.validation import first_fault
+from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.trainers.augmentations.learned.networks import AugmentationMode, AugmentationNetwork
 from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, TorchvisionAugmentation
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.registry import weights_digest
 
-PREFIX = "learned:"  # before the file's name, where an augmentation is asked for
+PREFIX = "learned:"  # before the path of a file, in the name of an augmentation
 
 
 @dataclass(frozen=True)
 class AugmentationCheckpoint:
-    """An augmentation network and how it came about.
+    """The weights of an augmentation network and a record of how it was learned.
 
     Attributes:
-        mode: of the network.
-        weights: its state dict.
-        data: name of the data set it was learned on.
-        settings: of the run, as plain values.
-        metrics: what was measured, by name.
-        history: one row an epoch.
+        mode: Mode of the network; see `AugmentationNetwork`.
+        weights: State dict of the network.
+        data: Name of the data set that it was learned on.
+        settings: Settings of the run, as plain values.
+        metrics: Metrics of the run, by name.
+        history: One row of metrics for each epoch.
     """
 
     mode: AugmentationMode
@@ -42,22 +42,24 @@ class AugmentationCheckpoint:
     history: tuple[Mapping[str, float], ...] = ()
 
     def network(self) -> AugmentationNetwork:
-        """The network with these weights, frozen.
+        """Builds the network with these weights, in eval mode and without gradients.
 
         Raises:
-            CheckpointError: the weights do not fit.
+            CheckpointError: The weights do not fit the network.
         """
         network = AugmentationNetwork(self.mode)
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
             raise CheckpointError(
-                "the augmentation cannot be built: its weights are those of another version's network; learn it again"
+                "the augmentation cannot be built: its weights belong to the network of another version; learn it again"
             ) from error
         return network.eval().requires_grad_(requires_grad=False)
 
 
 class _Header(BaseModel):
+    """The JSON header of the file; unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid")
     format: Literal["allweather-augmentation"] = tensor_file.AUGMENTATION  # type: ignore[assignment]
     schema_version: Literal[2] = 2
@@ -68,44 +70,48 @@ class _Header(BaseModel):
     history: tuple[dict[str, float], ...]
 
 
-def save_augmentation(path: Path, made: AugmentationCheckpoint) -> None:
-    """Writes an augmentation, whole or not at all.
+def save_augmentation(path: Path, augmentation: AugmentationCheckpoint) -> None:
+    """Writes a learned augmentation to a file, completely or not at all.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     header = _Header(
-        mode=made.mode, data=made.data, settings=dict(made.settings), metrics=dict(made.metrics),
-        history=tuple(dict(row) for row in made.history),
-    )  # fmt: skip
-    tensor_file.write(path, made.weights, header.model_dump(mode="json"))
+        mode=augmentation.mode,
+        data=augmentation.data,
+        settings=dict(augmentation.settings),
+        metrics=dict(augmentation.metrics),
+        history=tuple(dict(row) for row in augmentation.history),
+    )
+    tensor_file.write(path, augmentation.weights, header.model_dump(mode="json"))
 
 
 def load_augmentation(path: Path) -> AugmentationCheckpoint:
-    """Reads an augmentation.
+    """Reads a learned augmentation from its file.
 
     Raises:
-        CheckpointError: it is missing, damaged, or something else.
+        CheckpointError: The file is missing, damaged, of another schema version, or not a learned augmentation.
     """
     weights, raw = tensor_file.read(path)
     if raw is None or raw.get("format") != tensor_file.AUGMENTATION:
-        raise CheckpointError(f"{path} holds no learned augmentation; 'allweather augmenter' learns one")
+        raise CheckpointError(f"{path} holds no learned augmentation; 'allweather learn-augmentation' makes one")
     tensor_file.check_schema(path, raw, "learn it again")
     try:
         header = _Header.model_validate(raw)
     except ValidationError as error:
-        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; learn it again") from error
+        raise CheckpointError(f"{path} is damaged: {first_validation_error(error)}; learn it again") from error
     return AugmentationCheckpoint(header.mode, weights, header.data, header.settings, header.metrics, header.history)
 
 
 @dataclass(frozen=True)
 class LearnedAugmentation:
-    """Augments pictures of a batch by a learned network.
+    """Augments images of a batch with a learned network.
 
     Attributes:
-        network: frozen.
-        digest: of its weights.
-        share: of the pictures that are augmented, above 0 to 1, at least one of them; the others stay as they are.
+        network: Augmentation network, in eval mode and without gradients.
+        digest: Digest of the network's weights, from `weights_digest`.
+        share: Share of the images that are augmented, above 0, at most 1; at least one image is augmented. The other
+            images stay unchanged.
     """
 
     network: AugmentationNetwork
@@ -113,34 +119,35 @@ class LearnedAugmentation:
     share: float = 1.0
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Augmented copies, each by a dropout of its own."""
+        """Augments a random share of the batch; each image gets its own dropout. See `Augmentation`."""
         count = max(1, round(self.share * len(images)))
         chosen = torch.rand(len(images), generator=rng, device=images.device).argsort()[:count]
-        made = images.clone(memory_format=torch.channels_last)
+        augmented = images.clone(memory_format=torch.channels_last)
         with torch.no_grad():
-            made[chosen] = self.network.to(images.device)(images[chosen], rng)
-        return made
+            augmented[chosen] = self.network.to(images.device)(images[chosen], rng)
+        return augmented
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """A digest of its weights, and the share."""
+        """The digest of the weights, and the share."""
         return {"strategy": "learned", "augmentation": self.digest, "share": self.share}
 
 
 def open_augmentation(name: str, share: float = 1.0) -> Augmentation:
-    """What --augment asks for: one of torchvision's, or "learned:" and the file of a learned augmentation.
+    """Returns the augmentation that a training option names.
 
     Args:
-        name: what was asked for.
-        share: of the pictures that a learned one augments.
+        name: A name of torchvision's augmentations ("augmix", "randaugment", "trivial"), or "learned:" followed by the
+            path of a learned augmentation.
+        share: Share of the images that a learned augmentation changes, above 0, at most 1.
 
     Raises:
-        UsageError: it is neither.
-        CheckpointError: the file holds no augmentation.
+        UsageError: The name is neither.
+        CheckpointError: The file does not hold a learned augmentation.
     """
     if name.startswith(PREFIX):
         if name == PREFIX:
-            raise UsageError(f"{PREFIX} wants the file that allweather augmenter made: {PREFIX}FILE")
+            raise UsageError(f"{PREFIX} needs the file that 'allweather learn-augmentation' made: {PREFIX}FILE")
         network = load_augmentation(Path(name.removeprefix(PREFIX)).expanduser()).network()
         return LearnedAugmentation(network, weights_digest(network), share)
     if name not in TRANSFORMS:

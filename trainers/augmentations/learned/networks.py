@@ -1,9 +1,10 @@
-"""The augmentation network: E tells each picture's code tau, G turns a code into a warp and a change of colors.
+"""The augmentation network: E encodes each image as a code tau, and G turns a code into a warp and a color change.
 
-Five convolutions each and a code of 128 numbers, as in Lee et al., section 5.2. Chance is a dropout of half of the
-code. What G can ask for is bounded here, so that a picture keeps its label, which the paper takes for granted; and its
-last layer is normalised over each batch, so that it can choose which picture gets what, but not change all of them in
-the same way: that is what influence alone led to (docs/results/learned-augmentation.md).
+E and G have five convolutions each and a code of 128 numbers, as in Lee et al., section 5.2. The randomness comes from
+a dropout of half of the code. Two bounds are added here. The parameters that G returns are limited, so that an image
+keeps its label, which the paper takes for granted. The last layer of G is normalized over each batch, so that G can
+choose which image is changed in which way, but cannot change all images in the same way; the influence objective alone
+led to that (docs/results/learned-augmentation.md).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from allweather.trainers.augmentations.learned.transforms import flow_field, rec
 from allweather.trainers.choices import AugmentationMode as AugmentationMode
 
 Head = Literal["spatial", "appearance"]
-# the heads of each part, one part after the other
+# For each mode, its stages in the order in which they are applied, and the heads of each stage.
 STAGE_HEADS: Mapping[AugmentationMode, tuple[tuple[Head, ...], ...]] = MappingProxyType(
     {
         "parallel": (("spatial", "appearance"),),
@@ -31,44 +32,46 @@ STAGE_HEADS: Mapping[AugmentationMode, tuple[tuple[Head, ...], ...]] = MappingPr
         "appearance": (("appearance",),),
     }
 )
-CHANNELS: Mapping[Head, tuple[int, int]] = MappingProxyType({"spatial": (4, 2), "appearance": (9, 3)})  # weight, bias
-# of weight and bias, kept in the file; places go from -1 to 1 over the picture, colors from 0 to 1
+# For each head, the number of channels of its weight and of its bias (sections 4.1 and 4.2).
+CHANNELS: Mapping[Head, tuple[int, int]] = MappingProxyType({"spatial": (4, 2), "appearance": (9, 3)})
+# For each head, the largest absolute weight and bias; kept in the file with the weights of the network. Coordinates go
+# from -1 to 1 over the image, colors from 0 to 1.
 LIMITS: Mapping[Head, tuple[float, float]] = MappingProxyType({"spatial": (0.25, 0.15), "appearance": (0.08, 0.08)})
-CODE = 128
+CODE_SIZE = 128
 DROPOUT = 0.5
-SIDE = 32  # that E sees, and G makes before pooling
-GRID = 1  # after it; the paper pools by 4 x 4, which left room for folds (docs/results/learned-augmentation.md)
+SIDE = 32  # side in pixels of the images that E takes, and of the maps that G makes before pooling
+GRID_SIDE = 1  # side after pooling; the paper's 4 x 4 pooling let the warp fold (docs/results/learned-augmentation.md)
 LEAKY_SLOPE = 0.2
 
 
 @dataclass(frozen=True)
 class TransformParameters:
-    """What G asks for.
+    """The parameters of the warp and of the color change, as G returns them for a batch.
 
     Attributes:
-        weights: of each head, float32 [n, 4 or 9, g, g] on a grid of g x g places, within its limits.
-        biases: of each head, float32 [n, 2 or 3, g, g].
+        weights: Weight of each head, float32 [n, 4 or 9, g, g] on a grid of g x g points, within the head's limits.
+        biases: Bias of each head, float32 [n, 2 or 3, g, g], within the head's limits.
     """
 
     weights: Mapping[Head, Tensor]
     biases: Mapping[Head, Tensor]
 
     def apply(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The warped pictures, and those with their colors changed as well; float32 [n, 3, h, w] in 0..1."""
-        warped = images = images.float()  # as the fields are, also where the loop hands over bf16
+        """Returns the warped images, and the warped images with changed colors; both float32 [n, 3, h, w] in 0..1."""
+        warped = images = images.float()  # the parameters are float32 even where the training loop passes bf16
         if "spatial" in self.weights:
-            side = (images.shape[2], images.shape[3])
-            warped = warp(images, flow_field(self.weights["spatial"], self.biases["spatial"], side))
+            size = (images.shape[2], images.shape[3])
+            warped = warp(images, flow_field(self.weights["spatial"], self.biases["spatial"], size))
         if "appearance" not in self.weights:
             return warped, warped
         return warped, recolor(warped, self.weights["appearance"], self.biases["appearance"])
 
 
 class TransformStage(nn.Module):
-    """One E and one G.
+    """One encoder E and one generator G.
 
     Args:
-        heads: what G makes; the heads share all but the last layer's channels.
+        heads: What G returns parameters for. The heads share all layers; each has its own channels of the last one.
     """
 
     def __init__(self, heads: tuple[Head, ...]) -> None:
@@ -77,52 +80,57 @@ class TransformStage(nn.Module):
         for head in heads:
             self.register_buffer(f"{head}_limits", torch.tensor(LIMITS[head]))
         self.encoder = nn.Sequential(
-            *_down(3, 32), *_down(32, 64), *_down(64, 64), *_down(64, 128), nn.Conv2d(128, CODE, 2), nn.Flatten()
-        )
-        made = (sum(sum(CHANNELS[head]) for head in heads), GRID, GRID)
-        self.generator = nn.Sequential(
-            *_up(CODE, 128),
-            *_up(128, 64),
-            *_up(64, 64),
-            *_up(64, 32),
-            _widened(32, made[0]),
-            nn.AdaptiveAvgPool2d(GRID),
+            *_downsample(3, 32),
+            *_downsample(32, 64),
+            *_downsample(64, 64),
+            *_downsample(64, 128),
+            nn.Conv2d(128, CODE_SIZE, 2),
             nn.Flatten(),
-            nn.BatchNorm1d(math.prod(made), affine=False),
-            nn.Unflatten(1, made),
+        )
+        output_shape = (sum(sum(CHANNELS[head]) for head in heads), GRID_SIDE, GRID_SIDE)
+        self.generator = nn.Sequential(
+            *_upsample(CODE_SIZE, 128),
+            *_upsample(128, 64),
+            *_upsample(64, 64),
+            *_upsample(64, 32),
+            _transposed_convolution(32, output_shape[0]),
+            nn.AdaptiveAvgPool2d(GRID_SIDE),
+            nn.Flatten(),
+            nn.BatchNorm1d(math.prod(output_shape), affine=False),
+            nn.Unflatten(1, output_shape),
         )
 
     def encode(self, images: Tensor) -> Tensor:
-        """float [n, 3, h, w] in 0..1 -> codes, float [n, 128], of mean square 1."""
+        """Maps images, float [n, 3, h, w] in 0..1, to codes, float [n, 128], with a mean square of 1."""
         if images.shape[2:] != (SIDE, SIDE):
-            # float: on a CPU there is no antialiased bf16
+            # float32, because antialiased resizing of bf16 does not exist on a CPU
             images = functional.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", antialias=True)
-        return functional.rms_norm(self.encoder(2 * images - 1), (CODE,))
+        return functional.rms_norm(self.encoder(2 * images - 1), (CODE_SIZE,))
 
     def decode(self, code: Tensor) -> TransformParameters:
-        """float [n, 128] -> what to do."""
+        """Maps codes, float [n, 128], to the parameters of the transforms."""
         maps = self.generator(code[:, :, None, None]).float()  # bf16 would move pixels by more than one at 224 px
-        sizes = [size for head in self.heads for size in CHANNELS[head]]
-        parts = iter(maps.split(sizes, 1))
+        channels = [count for head in self.heads for count in CHANNELS[head]]
+        parts = iter(maps.split(channels, 1))
         weights: dict[Head, Tensor] = {}
         biases: dict[Head, Tensor] = {}
         for head in self.heads:
-            most, most_added = self.limits(head)
-            weights[head] = most * torch.tanh(next(parts))
-            biases[head] = most_added * torch.tanh(next(parts))
+            max_weight, max_bias = self.limits(head)
+            weights[head] = max_weight * torch.tanh(next(parts))
+            biases[head] = max_bias * torch.tanh(next(parts))
         return TransformParameters(weights, biases)
 
     def limits(self, head: Head) -> Tensor:
-        """The most that a head's weight and bias can be; float [2]."""
+        """Returns the largest absolute weight and bias of a head, float [2]."""
         return self.get_buffer(f"{head}_limits")
 
 
 class AugmentationNetwork(nn.Module):
-    """Augments pictures, each in its own way and by chance; batches are of two or more while it learns.
+    """Augments each image of a batch in its own random way. In training mode a batch has at least two images.
 
     Args:
-        mode: "parallel": one part makes warp and colors; "serial": a part for the warp, then one for the colors;
-            "spatial" or "appearance": that one alone.
+        mode: "parallel": one stage makes the warp and the color change. "serial": one stage makes the warp and a second
+            one the color change. "spatial" or "appearance": a single stage makes only the warp or the color change.
     """
 
     def __init__(self, mode: AugmentationMode) -> None:
@@ -135,33 +143,36 @@ class AugmentationNetwork(nn.Module):
 
         Args:
             images: float [n, 3, h, w] in 0..1.
-            rng: on the device of the images; of the dropout.
+            rng: Random generator of the dropout, on the device of the images.
 
         Returns:
-            The same shape, in 0..1; gradients reach pictures and weights.
+            Augmented images, float32 of the same shape, in 0..1. Gradients reach the images and the weights.
         """
-        for part in self.parts:
-            assert isinstance(part, TransformStage)
-            images = part.decode(code_dropout(part.encode(images), rng)).apply(images)[1]
+        for stage in self.parts:
+            assert isinstance(stage, TransformStage)
+            images = stage.decode(code_dropout(stage.encode(images), rng)).apply(images)[1]
         return images
 
 
 def code_dropout(code: Tensor, rng: torch.Generator) -> Tensor:
-    """Codes with half of the numbers put to 0 and the others doubled."""
+    """Sets a random half of the numbers in a code to 0 and doubles the rest; unlike nn.Dropout it draws from `rng`."""
     kept = torch.rand(code.shape, generator=rng, device=code.device) >= DROPOUT
     return code * kept / (1 - DROPOUT)
 
 
-def _down(taken: int, given: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(taken, given, 4, 2, 1), nn.GroupNorm(8, given), nn.LeakyReLU(LEAKY_SLOPE)
+def _downsample(channels_in: int, channels: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(channels_in, channels, 4, 2, 1), nn.GroupNorm(8, channels), nn.LeakyReLU(LEAKY_SLOPE)
 
 
-def _up(taken: int, given: int) -> tuple[nn.Module, ...]:
-    return _widened(taken, given), nn.LeakyReLU(LEAKY_SLOPE)
+def _upsample(channels_in: int, channels: int) -> tuple[nn.Module, ...]:
+    return _transposed_convolution(channels_in, channels), nn.LeakyReLU(LEAKY_SLOPE)
 
 
-def _widened(taken: int, given: int) -> nn.Module:
-    """Twice the side; keeps the size of the numbers, in which four taps of 4 x 4 meet, for the normalisation's sake."""
-    layer = nn.ConvTranspose2d(taken, given, 4, 2, 1, bias=False)
-    nn.init.normal_(layer.weight, std=(2 / (1 + LEAKY_SLOPE**2) / (4 * taken)) ** 0.5)
+def _transposed_convolution(channels_in: int, channels: int) -> nn.Module:
+    """Doubles the side. Four taps of the 4 x 4 kernel meet in each output.
+
+    The initial weights take account of that and keep the scale of the values, for the sake of the last normalization.
+    """
+    layer = nn.ConvTranspose2d(channels_in, channels, 4, 2, 1, bias=False)
+    nn.init.normal_(layer.weight, std=(2 / (1 + LEAKY_SLOPE**2) / (4 * channels_in)) ** 0.5)
     return layer
