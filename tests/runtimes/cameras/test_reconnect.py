@@ -1,144 +1,143 @@
-"""When a live camera is tried again: after how long a silence, and how long it is waited between attempts."""
+"""How patiently a stream is opened again, with a clock that does as it is told."""
 
 from __future__ import annotations
 
-import itertools
-import threading
+import socket
 import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from allweather.runtimes.cameras import live as camera_live
 from allweather.runtimes.cameras.live import LiveCamera
-from allweather.runtimes.errors import CameraError, StalledError
+from allweather.runtimes.cameras.opencv import TIMEOUT_SECONDS, open_stream
+from allweather.runtimes.cameras.reconnect import AT_LEAST, PATIENT_AFTER, SLOWER, StreamConnector
+from allweather.runtimes.errors import CameraError
 from allweather.runtimes.types import Image
 
 
-class Hanging:
-    """Gives some frames, a millisecond apart, then hangs until it is told to go on, and ends."""
+class Ticking:
+    """A stream that gives a frame each millisecond, or none."""
 
     fps: float | None = None
     endless = True
 
-    def __init__(self, count: int, hang: threading.Event) -> None:
-        self._left, self._hang = count, hang
+    def __init__(self, *, ends: bool = False) -> None:
+        self.ends = ends
 
     def grab(self) -> bool:
         time.sleep(0.001)
-        self._left -= 1
-        if self._left < 0:
-            self._hang.wait(20)
-        return self._left >= 0
+        return not self.ends
 
     def retrieve(self) -> Image | None:
-        return np.zeros((4, 4, 3), np.uint8)
+        return np.zeros((4, 6, 3), np.uint8)
 
     def close(self) -> None:
         """Nothing to let go of."""
 
 
-def hangs_after(frames: int) -> list[float]:
-    """When connections were made: one that gives so many frames and states no speed, and five that give none."""
-    hang = threading.Event()
-    made: list[float] = []
+class Network:
+    """Opens what it is told to open, and notes how long it was given."""
 
-    def connect() -> Hanging:
-        made.append(time.monotonic())
-        return Hanging(frames if len(made) == 1 else 0, hang)
+    def __init__(self) -> None:
+        self.now, self.took, self.well, self.gives_up = 0.0, 0.1, True, False
+        self.given: list[float] = []
 
-    with LiveCamera(connect, "porch", rng=np.random.default_rng(0)) as porch, pytest.raises(StalledError):
-        for _ in porch:
-            pass
-    hang.set()
-    return made
+    def open(self, url: str, name: str, seconds: float) -> Ticking:
+        self.given.append(seconds)
+        if self.well and self.took < seconds:
+            self.now += self.took
+            return Ticking()
+        self.now += seconds
+        if self.gives_up:
+            return Ticking()
+        raise CameraError(f"no video from {name}")
 
-
-def test_a_stream_that_states_no_speed_is_judged_by_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_live, "STALLED_SECONDS", 20.0)
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
-    made = hangs_after(camera_live.KNOWN_FRAMES)
-    assert made[-1] - made[0] < 20
+    def stream(self) -> StreamConnector:
+        return StreamConnector("rtsp://door", "the door", opening=self.open, clock=lambda: self.now)
 
 
-def test_a_few_frames_say_nothing_of_a_streams_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_live, "STALLED_SECONDS", 0.3)
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
-    made = hangs_after(camera_live.KNOWN_FRAMES - 1)
-    assert all(after - before > 0.25 for before, after in itertools.pairwise(made))
+def attempt(stream: StreamConnector) -> bool:
+    try:
+        stream()
+    except CameraError:
+        return False
+    return True
 
 
-def waits_between(attempt: float, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Twelve waits between attempts of so many seconds, in vain."""
-    waits: list[float] = []
-    now = [0.0]
-
-    def connect() -> Hanging:
-        now[0] += attempt
-        raise CameraError("no")
-
-    porch = LiveCamera(connect, "porch", rng=np.random.default_rng(0), clock=lambda: now[0])
-
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        return len(waits) == 12
-
-    with porch:
-        monkeypatch.setattr(porch._stopping, "wait", wait)
-        monkeypatch.setattr(porch._stopping, "is_set", lambda: len(waits) == 12)
-        assert list(porch) == []
-    return waits
+def test_the_first_opening_has_all_the_time_however_often_it_fails() -> None:
+    network = Network()
+    stream, network.well = network.stream(), False
+    assert not any(attempt(stream) for _ in range(10))
+    assert set(network.given) == {TIMEOUT_SECONDS}
 
 
-def test_waits_grow_and_have_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = waits_between(0.0, monkeypatch)
-    assert 0.05 <= waits[0] <= 0.1
-    assert all(0.5 <= seconds <= 1.0 for seconds in waits[5:])
-    assert len(set(waits)) == 12
+@given(took=st.floats(0, TIMEOUT_SECONDS, exclude_max=True))
+def test_after_it_was_open_an_attempt_has_three_times_what_it_took(took: float) -> None:
+    network = Network()
+    stream, network.took = network.stream(), took
+    assert attempt(stream)
+    assert stream.limit() == pytest.approx(min(max(AT_LEAST, SLOWER * took), TIMEOUT_SECONDS))
 
 
-def test_an_attempt_that_ran_out_of_time_was_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = waits_between(1.5, monkeypatch)
-    assert all(0.05 <= seconds <= 0.1 for seconds in waits)
-    assert len(set(waits)) == 12
+@given(took=st.floats(0, TIMEOUT_SECONDS, exclude_max=True))
+def test_a_way_that_became_longer_is_found_after_four_in_vain(took: float) -> None:
+    network = Network()
+    stream = network.stream()
+    assert attempt(stream)
+    network.took = took
+    assert any(attempt(stream) for _ in range(PATIENT_AFTER + 1))
+    assert stream.limit() == pytest.approx(min(max(AT_LEAST, SLOWER * max(took, 0.1)), TIMEOUT_SECONDS))
 
 
-def test_a_film_that_stalls_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stalling(Hanging):
-        fps = 100.0
-        endless = False
-
-        def grab(self) -> bool:
-            if self._left == 5:
-                time.sleep(0.5)  # a network share
-            return super().grab()
-
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
-    done = threading.Event()
-    done.set()
-    film = Stalling(10, done)
-    with LiveCamera(lambda: film, "porch", reconnects=False) as porch:
-        assert [frame.index for frame in porch][-1] == 9
-        assert porch.state.lost == 0
+def test_an_opening_that_took_all_its_time_is_no_measure() -> None:
+    network = Network()
+    stream = network.stream()
+    assert attempt(stream)
+    network.well, network.gives_up = False, True
+    assert attempt(stream)
+    assert stream.limit() == AT_LEAST
 
 
-def test_a_slow_camera_whose_frames_wait_for_their_turn_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.3)
-    hang = threading.Event()
+def test_the_patient_attempts_become_rare() -> None:
+    network = Network()
+    stream = network.stream()
+    assert attempt(stream)
+    network.well = False
+    assert not any(attempt(stream) for _ in range(70))
+    assert [tries for tries, given in enumerate(network.given[1:]) if given == TIMEOUT_SECONDS] == [4, 8, 16, 32, 64]
 
-    class Slow(Hanging):
-        fps = 10.0
 
-        def grab(self) -> bool:
-            time.sleep(0.1)
-            return super().grab()
+def test_a_stream_that_fell_silent_while_it_was_opened_is_soon_opened_anew() -> None:
+    calls = []
 
-    with LiveCamera(lambda: Slow(12, hang), "porch", rng=np.random.default_rng(0)) as porch:
-        frames = iter(porch)
-        for _ in range(2):
-            read = next(frames)
-            time.sleep(0.45)  # longer than it may be silent; meanwhile frames come
-            assert porch.latest(read).index > read.index
-        assert next(frames) is not None
-        assert porch.state.lost == 0
-    hang.set()
+    def opening(url: str, name: str, seconds: float) -> Ticking:
+        calls.append(seconds)
+        if len(calls) == 2:  # the answer is lost; the camera is well again at once
+            time.sleep(seconds)
+            raise CameraError(f"no video from {name}")
+        return Ticking(ends=len(calls) == 1)
+
+    with LiveCamera(StreamConnector("rtsp://door", "the door", opening=opening), "the door") as camera:
+        began = time.monotonic()
+        next(iter(camera))
+    assert time.monotonic() - began < TIMEOUT_SECONDS
+    assert calls == [TIMEOUT_SECONDS, AT_LEAST, AT_LEAST]
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up_sooner_after_it_was_open() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        openings = [lambda url, name, seconds: Ticking(), open_stream]
+        stream = StreamConnector(
+            f"http://127.0.0.1:{server.getsockname()[1]}/door",
+            "the door",
+            opening=lambda url, name, seconds: openings.pop(0)(url, name, seconds),
+        )
+        stream()
+        began = time.monotonic()
+        with pytest.raises(CameraError, match="no video from the door"):
+            stream()
+        assert time.monotonic() - began < TIMEOUT_SECONDS - 1

@@ -1,0 +1,144 @@
+"""When a live camera is tried again: after how long a silence, and how long it is waited between attempts."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from allweather.runtimes.cameras import live as camera_live
+from allweather.runtimes.cameras.live import LiveCamera
+from allweather.runtimes.errors import CameraError, StalledError
+from allweather.runtimes.types import Image
+
+
+class Hanging:
+    """Gives some frames, a millisecond apart, then hangs until it is told to go on, and ends."""
+
+    fps: float | None = None
+    endless = True
+
+    def __init__(self, count: int, hang: threading.Event) -> None:
+        self._left, self._hang = count, hang
+
+    def grab(self) -> bool:
+        time.sleep(0.001)
+        self._left -= 1
+        if self._left < 0:
+            self._hang.wait(20)
+        return self._left >= 0
+
+    def retrieve(self) -> Image | None:
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def hangs_after(frames: int) -> list[float]:
+    """When connections were made: one that gives so many frames and states no speed, and five that give none."""
+    hang = threading.Event()
+    made: list[float] = []
+
+    def connect() -> Hanging:
+        made.append(time.monotonic())
+        return Hanging(frames if len(made) == 1 else 0, hang)
+
+    with LiveCamera(connect, "porch", rng=np.random.default_rng(0)) as porch, pytest.raises(StalledError):
+        for _ in porch:
+            pass
+    hang.set()
+    return made
+
+
+def test_a_stream_that_states_no_speed_is_judged_by_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_live, "STALLED_SECONDS", 20.0)
+    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
+    made = hangs_after(camera_live.KNOWN_FRAMES)
+    assert made[-1] - made[0] < 20
+
+
+def test_a_few_frames_say_nothing_of_a_streams_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_live, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
+    made = hangs_after(camera_live.KNOWN_FRAMES - 1)
+    assert all(after - before > 0.25 for before, after in itertools.pairwise(made))
+
+
+def waits_between(attempt: float, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Twelve waits between attempts of so many seconds, in vain."""
+    waits: list[float] = []
+    now = [0.0]
+
+    def connect() -> Hanging:
+        now[0] += attempt
+        raise CameraError("no")
+
+    porch = LiveCamera(connect, "porch", rng=np.random.default_rng(0), clock=lambda: now[0])
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) == 12
+
+    with porch:
+        monkeypatch.setattr(porch._stopping, "wait", wait)
+        monkeypatch.setattr(porch._stopping, "is_set", lambda: len(waits) == 12)
+        assert list(porch) == []
+    return waits
+
+
+def test_waits_grow_and_have_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = waits_between(0.0, monkeypatch)
+    assert 0.05 <= waits[0] <= 0.1
+    assert all(0.5 <= seconds <= 1.0 for seconds in waits[5:])
+    assert len(set(waits)) == 12
+
+
+def test_an_attempt_that_ran_out_of_time_was_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = waits_between(1.5, monkeypatch)
+    assert all(0.05 <= seconds <= 0.1 for seconds in waits)
+    assert len(set(waits)) == 12
+
+
+def test_a_film_that_stalls_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stalling(Hanging):
+        fps = 100.0
+        endless = False
+
+        def grab(self) -> bool:
+            if self._left == 5:
+                time.sleep(0.5)  # a network share
+            return super().grab()
+
+    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
+    done = threading.Event()
+    done.set()
+    film = Stalling(10, done)
+    with LiveCamera(lambda: film, "porch", reconnects=False) as porch:
+        assert [frame.index for frame in porch][-1] == 9
+        assert porch.state.lost == 0
+
+
+def test_a_slow_camera_whose_frames_wait_for_their_turn_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.3)
+    hang = threading.Event()
+
+    class Slow(Hanging):
+        fps = 10.0
+
+        def grab(self) -> bool:
+            time.sleep(0.1)
+            return super().grab()
+
+    with LiveCamera(lambda: Slow(12, hang), "porch", rng=np.random.default_rng(0)) as porch:
+        frames = iter(porch)
+        for _ in range(2):
+            read = next(frames)
+            time.sleep(0.45)  # longer than it may be silent; meanwhile frames come
+            assert porch.latest(read).index > read.index
+        assert next(frames) is not None
+        assert porch.state.lost == 0
+    hang.set()
