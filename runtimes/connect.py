@@ -1,4 +1,4 @@
-"""From a bundle and a server that runs it to a perceiver that keeps its budget over the network."""
+"""Makes a perceiver whose models run on a server, and which keeps its budget over the network."""
 
 from __future__ import annotations
 
@@ -12,52 +12,51 @@ import numpy as np
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Role
-from allweather.runtimes.engines.registry import Engine
+from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.remote import RemoteEngine
 from allweather.runtimes.errors import EngineTimeoutError, ParityError
-from allweather.runtimes.load import budget_of, policy_of
+from allweather.runtimes.load import budget_from_ms, resolve_policy
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.latency_model import LatencyModel
-from allweather.runtimes.tta.planner import sizes
+from allweather.runtimes.tta.planner import batch_sizes
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
 from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
 
 
 def connect(
-    path: Path | str, address: str, *, budget_ms: float | None = None, policy: str | None = None
+    path: Path | str, address: str, *, budget_ms: float | None = None, policy: str | Policy | None = None
 ) -> RemotePerceiver:
-    """Opens a bundle whose networks run on a server, and measures what looks cost over the network.
+    """Opens a bundle whose models run on a server, and measures how long views take over the network.
 
-    The server must answer the bundle's golden frames as one of its models does.
+    The outputs of the server on the golden frames must be those of one of the bundle's models.
 
     Args:
-        path: the bundle: a folder or a .zip.
-        address: http://HOST:PORT of a server with a repository of this bundle.
-        budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
-        policy: which views are run if there is time; None for the bundle's own, or one look where it has none.
+        path: The bundle: a folder or a .zip file.
+        address: http://HOST:PORT of a server with a model repository of this bundle.
+        budget_ms: Milliseconds from capture to decision, above 0; None for no deadline.
+        policy: Which views are run if there is time, such as "top:2", or a `Policy`. None for the bundle's own policy,
+            or a single view if it has none.
 
     Raises:
-        BundleError: the bundle is missing, damaged or hostile.
-        EngineError: there is no such server, or it does not serve this.
-        ParityError: it answers differently than the bundle promises.
-        UsageError: the address or the budget is none, or the bundle cannot follow the policy.
+        BundleError: The bundle is missing, damaged or hostile.
+        EngineError: There is no server at the address, or it does not serve these models.
+        ParityError: The outputs of the server differ from what the bundle promises.
+        UsageError: The address is malformed, the budget is not above 0, or the bundle cannot follow the policy.
     """
-    budget, bundle = budget_of(budget_ms), Bundle.open(path)
-    chosen, deadline = policy_of(bundle, policy), Deadline()
+    budget, bundle = budget_from_ms(budget_ms), Bundle.open(path)
+    chosen, deadline = resolve_policy(bundle, policy), Deadline()
     with ExitStack() as undo:
-        classifier = undo.enter_context(closing(_open(bundle, address, "classifier", deadline)))
-        counts = (chosen.max_views,) if budget_ms is None else sizes(chosen.max_views)
+        classifier = undo.enter_context(closing(_open_remote(bundle, address, "classifier", deadline)))
+        counts = (chosen.max_views,) if budget_ms is None else batch_sizes(chosen.max_views)
         view_latency = measure_view_latency(classifier, bundle.input, chosen, (1,) if chosen.exits_early else counts)
         loss_predictor, predictor_latency = None, None
         if chosen.needs_predictor:
-            needs_predictor, seen = (
-                undo.enter_context(closing(_open(bundle, address, "predictor", deadline))),
-                bundle.input_of("predictor"),
-            )
-            predictor_latency = measure_predictor_latency(LossPredictor(needs_predictor, seen))
-            loss_predictor = LossPredictor(LatencyTrackingEngine(needs_predictor, predictor_latency), seen)
+            predictor = undo.enter_context(closing(_open_remote(bundle, address, "predictor", deadline)))
+            spec = bundle.input_of("predictor")
+            predictor_latency = measure_predictor_latency(LossPredictor(predictor, spec))
+            loss_predictor = LossPredictor(LatencyTrackingEngine(predictor, predictor_latency), spec)
         perceiver = RemotePerceiver(
             LatencyTrackingEngine(classifier, view_latency),
             bundle.classes,
@@ -74,20 +73,27 @@ def connect(
 
 
 class Deadline:
-    """The moment, in monotonic seconds, by which a server must have answered; infinity between frames."""
+    """The time by which a server must have responded.
+
+    Attributes:
+        moment: The deadline in seconds of the monotonic clock; infinity between frames.
+    """
 
     def __init__(self) -> None:
         self.moment = math.inf
 
-    def left(self) -> float:
-        """Seconds to it."""
+    def seconds_left(self) -> float:
+        """Returns the seconds until the deadline; negative after it."""
         return self.moment - time.monotonic()
 
 
 class RemotePerceiver(Perceiver):
-    """A perceiver that gives up on a frame in time: its engines wait for no answer past the deadline.
+    """A perceiver that gives up on a frame in time: its engines do not wait for a response past the deadline.
 
-    See `Perceiver` for the arguments; `deadline` is what its engines look at.
+    See `Perceiver` for the other arguments.
+
+    Args:
+        deadline: The deadline that the engines observe; set for each frame.
     """
 
     def __init__(
@@ -119,9 +125,9 @@ class RemotePerceiver(Perceiver):
         """See `Perceiver.decide`.
 
         Raises:
-            EngineTimeoutError: the server has not answered within the budget.
-            EngineError: the server failed.
-            UsageError: the image is not uint8 [H, W, 3].
+            EngineTimeoutError: The server did not respond within the budget.
+            EngineError: The server failed.
+            UsageError: The image is not uint8 [H, W, 3].
         """
         with self.turn():
             self._deadline.moment = self.budget.deadline(frame) - self.budget.reserve
@@ -132,26 +138,27 @@ class RemotePerceiver(Perceiver):
 
 
 class LatencyTrackingEngine:
-    """An engine over the network whose silence is a cost, too: fewer looks are planned while it lasts.
+    """An engine on a server that adds calls without a response to a latency model.
 
-    A decision that comes teaches the planner what it cost; one that does not come would teach nothing.
+    A decision adapts the planner's latency models; a call that times out makes no decision, so that the planner would
+    not learn from it. With this, fewer views are planned for as long as the server does not respond.
 
     Args:
-        engine: on a server; closed with this.
-        costs: of its calls.
+        engine: The engine on a server; closed with this one.
+        latency: Latency model of its calls.
     """
 
-    def __init__(self, engine: RemoteEngine, costs: LatencyModel) -> None:
-        self._engine, self._costs = engine, costs
+    def __init__(self, engine: RemoteEngine, latency: LatencyModel) -> None:
+        self._engine, self._latency = engine, latency
 
     def infer(self, images: Image) -> Floats:
         """See `Engine.infer`."""
-        began, count = time.monotonic(), len(images)
+        started, count = time.monotonic(), len(images)
         try:
             return self._engine.infer(images)
         except EngineTimeoutError:
-            # no less than was thought: it may have been asked with little time left
-            self._costs.add(count, max(time.monotonic() - began, self._costs.seconds(count)))
+            # at least the predicted time, as the call may have been made with little time left
+            self._latency.add(count, max(time.monotonic() - started, self._latency.seconds(count)))
             raise
 
     def close(self) -> None:
@@ -159,19 +166,22 @@ class LatencyTrackingEngine:
         self._engine.close()
 
 
-def _open(bundle: Bundle, address: str, role: Role, deadline: Deadline) -> RemoteEngine:
-    """The network of a role, which must answer the golden frames as one of the bundle's models does."""
+def _open_remote(bundle: Bundle, address: str, role: Role, deadline: Deadline) -> RemoteEngine:
+    """Opens the server's model of a role, and checks its outputs on the golden frames."""
     spec = bundle.input_of(role)
-    engine = RemoteEngine(address, role, spec, bundle.outputs(role), left=deadline.left)
+    engine = RemoteEngine(address, role, spec, bundle.outputs(role), seconds_left=deadline.seconds_left)
     with ExitStack() as undo:
         undo.enter_context(closing(engine))
-        got = np.concatenate([engine.infer(spec.prepare(frame)[None]) for frame in bundle.golden_frames()])
+        outputs = np.concatenate([engine.infer(spec.prepare(frame)[None]) for frame in bundle.golden_frames()])
         models = [model for model in bundle.manifest.models if model.role == role]
-        off = [float(np.abs(got.astype(np.float64) - bundle.golden_outputs(model)).max()) for model in models]
-        if not any(difference <= model.tolerance for difference, model in zip(off, models, strict=True)):
+        differences = [
+            float(np.abs(outputs.astype(np.float64) - bundle.golden_outputs(model)).max()) for model in models
+        ]
+        if not any(difference <= model.tolerance for difference, model in zip(differences, models, strict=True)):
             raise ParityError(
-                f"{address} answers {bundle.path}'s golden frames for the {role} as none of its models does: off by "
-                f"{min(off):.3g} at least; write its repository from this bundle, or ask another server"
+                f"the outputs of {address} for the {role} on {bundle.path}'s golden frames are not those of any of its "
+                f"models: they differ by at least {min(differences):.3g}; write its repository from this bundle, or "
+                "use another server"
             )
         undo.pop_all()
     return engine

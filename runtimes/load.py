@@ -1,4 +1,4 @@
-"""From a bundle to a perceiver that is warm."""
+"""Makes a perceiver of a bundle: opens its engines on this device and warms them up."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Model
-from allweather.runtimes.engines.registry import Engine, open_engine
-from allweather.runtimes.engines.watchdog import USUAL_SECONDS, WatchdogEngine
+from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.engines.open import open_engine
+from allweather.runtimes.engines.watchdog import CALL_SECONDS, WatchdogEngine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
-from allweather.runtimes.tta.planner import sizes
-from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.planner import batch_sizes
+from allweather.runtimes.tta.policy import Policy, check_ranked_views, parse_policy
+from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
 from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
+
+STALL_FACTOR = 20  # a call that takes this many times what it took at the export counts as stalled
 
 
 def load(
@@ -25,43 +29,49 @@ def load(
     engine: str | None = None,
     precision: str | None = None,
     budget_ms: float | None = None,
-    policy: str | None = None,
+    policy: str | Policy | None = None,
     threads: int | None = None,
 ) -> Perceiver:
-    """Opens a bundle on this device and warms it up: what looks cost here is measured, so that no frame has to wait.
+    """Opens a bundle on this device and measures how long its views take here, so that no frame has to wait for that.
 
     Args:
-        path: the bundle: a folder or a .zip.
-        engine: one of `engine.names()`, such as "openvino" or "tensorrt"; None for the fastest that runs here.
-        precision: "fp32", "bf16", "fp16" or "int8"; None for the one that the bundle prefers: the fastest on the
-            machine of the export.
-        budget_ms: milliseconds from capture to decision, > 0; None for no deadline.
-        policy: which views are run if there is time, such as "top:2"; None for the bundle's own, or one look where it
-            has none.
-        threads: of the processor, >= 1; None for all cores. Fewer than there are keep decisions steady beside other
-            programs: a network that is split over all cores waits for the busiest one.
+        path: The bundle: a folder or a .zip file.
+        engine: Name of the engine, such as "openvino" or "tensorrt"; None for the fastest that runs here.
+        precision: "fp32", "bf16", "fp16" or "int8"; None for the one that the bundle prefers, which is the fastest on
+            the machine of the export.
+        budget_ms: Milliseconds from capture to decision, above 0; None for no deadline.
+        policy: Which views are run if there is time, such as "top:2", or a `Policy`. None for the bundle's own policy,
+            or a single view if it has none.
+        threads: Number of CPU threads, at least 1; None for all cores. Fewer threads than cores keep decisions steady
+            beside other programs: a model that is split over all cores waits for the busiest one.
 
     Raises:
-        BundleError: the bundle is missing, damaged or hostile.
-        EngineError: nothing here can run it.
-        ParityError: this device answers differently than the bundle promises.
-        UsageError: the budget is not above 0, or the bundle cannot follow the policy.
+        BundleError: The bundle is missing, damaged or hostile, or its loss predictor is for a view that this allweather
+            does not know.
+        EngineError: No engine here can run it.
+        ParityError: The outputs on this device differ from what the bundle promises.
+        UsageError: The budget is not above 0, or the bundle cannot follow the policy.
     """
-    budget = budget_of(budget_ms)
+    budget = budget_from_ms(budget_ms)
     if threads is not None and threads < 1:
-        raise UsageError(f"threads are a number >= 1; got {threads}")
+        raise UsageError(f"the number of threads is at least 1; got {threads}")
     bundle = Bundle.open(path)
-    chosen = policy_of(bundle, policy)
-    running, model = open_engine(bundle, engine, precision, threads=threads)
+    chosen = resolve_policy(bundle, policy)
+    classifier_engine, model = open_engine(bundle, engine, precision, threads=threads)
     with ExitStack() as undo:
-        classifier = _guarded(running, lambda: open_engine(bundle, engine, precision, threads=threads)[0], model)
+        classifier = _with_watchdog(
+            classifier_engine, lambda: open_engine(bundle, engine, precision, threads=threads)[0], model
+        )
         undo.enter_context(closing(classifier))
         loss_predictor = None
         if chosen.needs_predictor:
-            first = open_loss_predictor(bundle, model, engine, threads)
-            guarded = _guarded(first, lambda: open_loss_predictor(bundle, model, engine, threads), model)
-            loss_predictor = LossPredictor(undo.enter_context(closing(guarded)), bundle.input_of("predictor"))
-        counts = (chosen.max_views,) if budget_ms is None else sizes(chosen.max_views)
+            predictor_engine = _with_watchdog(
+                open_loss_predictor(bundle, model, engine, threads),
+                lambda: open_loss_predictor(bundle, model, engine, threads),
+                model,
+            )
+            loss_predictor = LossPredictor(undo.enter_context(closing(predictor_engine)), bundle.input_of("predictor"))
+        counts = (chosen.max_views,) if budget_ms is None else batch_sizes(chosen.max_views)
         perceiver = Perceiver(
             classifier,
             bundle.classes,
@@ -76,49 +86,73 @@ def load(
         return perceiver
 
 
-def budget_of(milliseconds: float | None) -> Budget:
-    """The budget of so many milliseconds from capture to decision; None for no deadline.
+def budget_from_ms(milliseconds: float | None) -> Budget:
+    """Returns the budget of so many milliseconds from capture to decision; None for no deadline.
 
     Raises:
-        UsageError: they are no number above 0.
+        UsageError: They are not a number above 0.
     """
     if milliseconds is not None and not (isinstance(milliseconds, Real) and milliseconds > 0):
         raise UsageError(f"a budget is above 0 milliseconds; got {milliseconds!r}")
     return Budget() if milliseconds is None else Budget(milliseconds / 1000)
 
 
-def policy_of(bundle: Bundle, name: str | None) -> Policy:
-    """The policy of a name; None for the bundle's own, or one look where it has none.
+def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
+    """Returns the policy that a perceiver of a bundle follows.
+
+    Args:
+        bundle: The opened bundle.
+        policy: A policy, or the name of one; None for the bundle's own, or a single view if it has none.
 
     Raises:
-        UsageError: there is no such policy, or the bundle cannot follow it.
+        UsageError: There is no such policy, or the bundle cannot follow it.
+        BundleError: The policy ranks views, and the bundle's predictor is for a view that this allweather does not know.
     """
-    tuned = bundle.manifest.policies
-    chosen = parse_policy(name, tuned) if name is not None else (*tuned, CENTER)[0]
-    check_runnable(chosen, bundle.manifest.predictor is not None)
+    tuned, has_predictor = bundle.manifest.policies, bundle.manifest.predictor is not None
+    predictor_views = bundle.manifest.views if has_predictor else tuple(VIEWS)
+    if isinstance(policy, Policy):
+        chosen = policy
+    elif policy is None:
+        chosen = (*tuned, CENTER)[0]
+    else:
+        try:
+            chosen = parse_policy(policy, tuned, predictor_views)
+        except UsageError:
+            bundle.check_views()  # an unknown view of the predictor, if there is one, is the better explanation
+            raise
+    check_runnable(chosen, has_predictor)
+    check_ranked_views([chosen], predictor_views)
     return chosen
 
 
-def _guarded(engine: Engine, again: Callable[[], Engine], model: Model | None) -> WatchdogEngine:
-    """An engine whose calls may take twenty times what one of `sizes` took on the day of the export, or two seconds."""
-    usual = 20 * max(model.seconds, default=0.0) if model else 0.0
-    return WatchdogEngine(engine, again, model.engine if model else "fake", usual=max(usual, USUAL_SECONDS))
+def _with_watchdog(engine: Engine, reopen: Callable[[], Engine], model: Model | None) -> WatchdogEngine:
+    """Returns the engine with a limit for its calls: 20 times the longest of the export's measurements, or two seconds.
+
+    Args:
+        engine: The open engine.
+        reopen: Function that opens it again.
+        model: The model that it runs; None for the fake engine.
+    """
+    name = model.engine if model else "fake"
+    measured = max(model.seconds, default=0.0) if model else 0.0
+    return WatchdogEngine(engine, reopen, name, call_seconds=max(STALL_FACTOR * measured, CALL_SECONDS))
 
 
 def open_loss_predictor(
-    bundle: Bundle, beside: Model | None, engine: str | None = None, threads: int | None = None
+    bundle: Bundle, classifier: Model | None, engine: str | None = None, threads: int | None = None
 ) -> Engine:
-    """The bundle's loss predictor, on the engine that runs its classifier.
+    """Opens the bundle's loss predictor on the engine that runs its classifier.
 
     Args:
-        bundle: opened.
-        beside: the classifier that runs; None for the fake engine.
-        engine: that was asked for.
-        threads: of the processor; None for all cores.
+        bundle: The opened bundle.
+        classifier: The classifier's model that runs; None for the fake engine.
+        engine: Name of the engine that the user asked for; None if the user asked for none.
+        threads: Number of CPU threads; None for all cores.
 
     Raises:
-        EngineError: nothing here can run it.
-        ParityError: this device answers differently than the bundle promises.
+        BundleError: The bundle has no loss predictor, or one for a view that this allweather does not know.
+        EngineError: No engine here can run it.
+        ParityError: The outputs on this device differ from what the bundle promises.
     """
-    chosen = engine or (beside.engine if beside else None)
+    chosen = engine or (classifier.engine if classifier else None)
     return open_engine(bundle, chosen, role="predictor", threads=threads)[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from allweather import AllweatherError, Bundle
-from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.engines.open import open_engine
 
 REPORT = Path("jetson-report.json")
 

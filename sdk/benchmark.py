@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.runtimes.cameras.open import Camera, camera_from, open_camera, redacted
-from allweather.runtimes.engines.registry import SIBLINGS, open_engine, statuses
+from allweather.runtimes.cameras.base import Camera
+from allweather.runtimes.cameras.open import camera_from, open_camera, redacted
+from allweather.runtimes.engines.open import open_engine
+from allweather.runtimes.engines.registry import engine_spec, statuses
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.load import load
 from allweather.runtimes.loop.latency import LatencySummary
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopReport
-from allweather.runtimes.sinks.base import CallbackSink
+from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.system.device import power_mode, this_device
 from allweather.runtimes.tta.policy import FLIP
 from allweather.runtimes.tta.views import VIEWS
@@ -111,7 +113,7 @@ def bench(
         (engine or model.engine, model.precision)
         for model in bundle.manifest.models
         if model.role == "classifier"
-        and engine in (None, model.engine, *(name for name, runs in SIBLINGS.items() if runs == model.engine))
+        and (engine is None or engine_spec(engine).runs == model.engine)
         and precision in (None, model.precision)
         and (model.engine in here or engine)
     ]

@@ -1,6 +1,7 @@
-"""A server of the KServe v2 protocol for tests: it runs what a written repository holds, as its configuration says.
+"""A server of the KServe v2 protocol for tests: it runs the models of a repository as its configuration says.
 
-Triton's is read with Triton's own published message, the Model Server's as JSON. It can be told to misbehave.
+Triton's configuration is read with Triton's own published message, the Model Server's as JSON. Tests can make the
+server misbehave.
 """
 
 from __future__ import annotations
@@ -20,99 +21,101 @@ from typing import Any
 
 import numpy as np
 
-from allweather.runtimes.engines import engine_onnx, engine_openvino
-from allweather.runtimes.engines.registry import Engine, Network
+from allweather.runtimes.engines.base import CompiledModel, Engine
+from allweather.runtimes.engines.registry import start_engine
 from allweather.runtimes.preprocess import InputSpec
 
 
 def model_config(text: str) -> Any:
-    """Triton's configuration as its published protobuf message; an unknown field or value raises."""
+    """Reads Triton's configuration with its published protobuf message; an unknown field or value raises."""
     from google.protobuf import text_format
 
     spec = importlib.util.find_spec("tritonclient")
     assert spec is not None, "pip install tritonclient: Triton's published configuration cannot be checked without it"
     assert spec.origin is not None
-    # by path, as the package around it wants grpcio
+    # by path, because the package around it needs grpcio
     message = runpy.run_path(str(Path(spec.origin).with_name("grpc") / "model_config_pb2.py"))["ModelConfig"]
     return text_format.Parse(text, message())
 
 
 @dataclass
-class Loaded:
-    """A network as the server runs it."""
+class LoadedModel:
+    """A model as the server runs it."""
 
     engine: Engine
     shape: tuple[int, int, int]
     outputs: int
-    most: int
+    max_batch_size: int
 
 
-def load_repository(root: Path) -> dict[str, Loaded]:
-    """All single networks of a repository, each in its highest version."""
+def load_repository(root: Path) -> dict[str, LoadedModel]:
+    """Loads every single model of a repository, each in its highest version."""
     if (root / "config.json").is_file():
         configs = [each["config"] for each in json.loads((root / "config.json").read_text())["model_config_list"]]
         return {config["name"]: _load(root / config["base_path"], 1000) for config in configs}
-    found = {}
+    models = {}
     for path in sorted(root.glob("*/config.pbtxt")):
         config = model_config(path.read_text())
         assert config.name == path.parent.name
         if config.backend == "onnxruntime":
-            loaded = found[config.name] = _load(path.parent, config.max_batch_size)
+            loaded = models[config.name] = _load(path.parent, config.max_batch_size)
             assert tuple(config.input[0].dims) == loaded.shape
             assert tuple(config.output[0].dims) == (loaded.outputs,)
-    return found
+    return models
 
 
-def _load(folder: Path, most: int) -> Loaded:
+def _load(folder: Path, max_batch_size: int) -> LoadedModel:
     newest = max((path for path in folder.iterdir() if path.is_dir()), key=lambda path: int(path.name))
     graph = newest / "model.onnx"
     labels = (folder / "labels.txt").read_text().splitlines()
     if graph.is_file():
         import onnxruntime
 
-        (taken,) = onnxruntime.InferenceSession(graph).get_inputs()
-        shape = tuple(taken.shape[1:])
-        assert taken.name == "images"
-        network = Network(graph.read_bytes(), b"", "fp32", InputSpec(*shape[:2]), len(labels))
-        return Loaded(engine_onnx.start(network), shape, len(labels), most)
+        (image_input,) = onnxruntime.InferenceSession(graph).get_inputs()
+        shape = tuple(image_input.shape[1:])
+        assert image_input.name == "images"
+        model = CompiledModel(graph.read_bytes(), b"", "fp32", InputSpec(*shape[:2]), len(labels))
+        return LoadedModel(start_engine("onnx", model), shape, len(labels), max_batch_size)
     import openvino
 
-    taken = openvino.Core().read_model(newest / "model.xml").input("images")
-    shape = tuple(int(taken.partial_shape[place].get_length()) for place in (1, 2, 3))
+    image_input = openvino.Core().read_model(newest / "model.xml").input("images")
+    shape = tuple(int(image_input.partial_shape[axis].get_length()) for axis in (1, 2, 3))
     xml, weights = (newest / "model.xml").read_bytes(), (newest / "model.bin").read_bytes()
-    network = Network(xml, weights, "fp32", InputSpec(*shape[:2]), len(labels))
-    return Loaded(engine_openvino.start(network), shape, len(labels), most)
+    model = CompiledModel(xml, weights, "fp32", InputSpec(*shape[:2]), len(labels))
+    return LoadedModel(start_engine("openvino", model), shape, len(labels), max_batch_size)
 
 
 @dataclass
-class Mischief:
-    """What the server does wrong.
+class Faults:
+    """What the server does wrong, and what it has seen.
 
     Attributes:
-        delay: seconds before an answer, for each picture of the request.
-        body: what is answered instead.
-        drip: seconds between single bytes of an answer.
-        hang_up: closes the connection after each answer without saying so.
-        tell: what the model is said to be instead.
+        delay: Seconds before a response, for each image of the request.
+        body: What is sent instead of the outputs.
+        drip: Seconds between the single bytes of a response.
+        hang_up: Whether the connection is closed after each response, without a header that says so.
+        metadata: What is sent instead of the model's metadata.
+        batches: Number of images of each request so far.
+        connections: Number of connections so far.
     """
 
     delay: float = 0.0
     body: bytes | None = None
     drip: float = 0.0
     hang_up: bool = False
-    tell: bytes | None = None
+    metadata: bytes | None = None
     batches: list[int] = field(default_factory=list)
     connections: int = 0
 
 
 class KserveServer(ThreadingHTTPServer):
-    """Serves a repository on a free port of this machine, from a thread, while its `with` block lasts."""
+    """Serves a repository on a free port of this machine, in a thread, while its `with` block lasts."""
 
     daemon_threads = True
 
     def __init__(self, root: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.models, self.mischief, self.lock = load_repository(root), Mischief(), threading.Lock()
+        self.models, self.faults, self.lock = load_repository(root), Faults(), threading.Lock()
         self.open: list[socket.socket] = []
         self.address = f"http://127.0.0.1:{self.server_port}"
 
@@ -124,13 +127,13 @@ class KserveServer(ThreadingHTTPServer):
     def __exit__(self, *error: object) -> None:
         self.shutdown()
         self.thread.join()
-        for connection in self.open:  # those that are kept open would be answered for ever
+        for connection in self.open:  # a handler would serve one that is kept open for ever
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has given up is no news."""
+        """Ignores clients that have given up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -139,14 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.server.mischief.connections += 1
+        self.server.faults.connections += 1
         self.server.open.append(self.connection)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 -- the name of the base class
         pass
 
     def do_GET(self) -> None:
-        name = self._name(r"/v2/models/([^/]+)")
+        name = self._model_name(r"/v2/models/([^/]+)")
         if name is None:
             return
         model = self.server.models[name]
@@ -154,47 +157,47 @@ class _Handler(BaseHTTPRequestHandler):
             {"name": "images", "datatype": "UINT8", "shape": [-1, *model.shape]},
             {"name": "logits", "datatype": "FP32", "shape": [-1, model.outputs]},
         ]
-        told = {"name": name, "versions": ["1"], "platform": "x", "inputs": tensors[:1], "outputs": tensors[1:]}
-        self._say(200, self.server.mischief.tell or json.dumps(told).encode())
+        metadata = {"name": name, "versions": ["1"], "platform": "x", "inputs": tensors[:1], "outputs": tensors[1:]}
+        self._send(200, self.server.faults.metadata or json.dumps(metadata).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        name = self._name(r"/v2/models/([^/]+)/infer")
+        name = self._model_name(r"/v2/models/([^/]+)/infer")
         if name is None:
             return
-        model, mischief = self.server.models[name], self.server.mischief
-        head = int(self.headers["Inference-Header-Content-Length"])
-        (taken,), (given,) = (json.loads(body[:head])[key] for key in ("inputs", "outputs"))
-        assert taken["parameters"]["binary_data_size"] == len(body) - head
-        assert (taken["name"], taken["datatype"], given["name"]) == ("images", "UINT8", "logits")
-        if tuple(taken["shape"][1:]) != model.shape or taken["shape"][0] > model.most:
-            self._say(400, json.dumps({"error": f"unexpected shape\n{taken['shape']}"}).encode())
+        model, faults = self.server.models[name], self.server.faults
+        header_bytes = int(self.headers["Inference-Header-Content-Length"])
+        (tensor,), (output,) = (json.loads(body[:header_bytes])[key] for key in ("inputs", "outputs"))
+        assert tensor["parameters"]["binary_data_size"] == len(body) - header_bytes
+        assert (tensor["name"], tensor["datatype"], output["name"]) == ("images", "UINT8", "logits")
+        if tuple(tensor["shape"][1:]) != model.shape or tensor["shape"][0] > model.max_batch_size:
+            self._send(400, json.dumps({"error": f"unexpected shape\n{tensor['shape']}"}).encode())
             return
-        images = np.frombuffer(body[head:], np.uint8).reshape(taken["shape"])
-        mischief.batches.append(len(images))
-        time.sleep(mischief.delay * len(images))
+        images = np.frombuffer(body[header_bytes:], np.uint8).reshape(tensor["shape"])
+        faults.batches.append(len(images))
+        time.sleep(faults.delay * len(images))
         with self.server.lock:
             logits = model.engine.infer(images)
         output = {
             "name": "logits", "datatype": "FP32", "shape": list(logits.shape), "data": logits.ravel().tolist(),
         }  # fmt: skip
-        answer = json.dumps({"model_name": name, "model_version": "1", "outputs": [output]}).encode()
-        self._say(200, answer if mischief.body is None else mischief.body)
+        response = json.dumps({"model_name": name, "model_version": "1", "outputs": [output]}).encode()
+        self._send(200, response if faults.body is None else faults.body)
 
-    def _name(self, pattern: str) -> str | None:
-        found = re.fullmatch(pattern, self.path)
-        if found and found[1] in self.server.models:
-            return found[1]
-        self._say(404, json.dumps({"error": f"Request for unknown model: '{self.path}'"}).encode())
+    def _model_name(self, pattern: str) -> str | None:
+        match = re.fullmatch(pattern, self.path)
+        if match and match[1] in self.server.models:
+            return match[1]
+        self._send(404, json.dumps({"error": f"Request for unknown model: '{self.path}'"}).encode())
         return None
 
-    def _say(self, status: int, body: bytes) -> None:
+    def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        step = 1 if self.server.mischief.drip else len(body)
+        step = 1 if self.server.faults.drip else len(body)
         for begin in range(0, len(body), max(step, 1)):
             self.wfile.write(body[begin : begin + step])
-            time.sleep(self.server.mischief.drip)
-        self.close_connection = self.server.mischief.hang_up
+            time.sleep(self.server.faults.drip)
+        self.close_connection = self.server.faults.hang_up

@@ -19,7 +19,9 @@ import numpy.typing as npt
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Model
-from allweather.runtimes.engines.registry import Engine, open_engine, statuses
+from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.engines.open import open_engine
+from allweather.runtimes.engines.registry import statuses
 from allweather.runtimes.errors import ParityError
 from allweather.runtimes.load import open_loss_predictor
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver

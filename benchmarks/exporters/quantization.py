@@ -17,7 +17,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from allweather.exporters.calibration import corrupt_all
-from allweather.exporters.export import ExportOptions, export
+from allweather.exporters.export import ExportOptions, export_checkpoint
 from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.openvino.convert import read_onnx, serialize
 from allweather.runtimes.bundle.bundle import Bundle
@@ -82,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "b.aw")
         choice = ExportOptions(["openvino", "onnx", "tensorrt"], ["fp32", "int8"], force=True)
-        manifest = export(trained, data, path, choice)
+        manifest = export_checkpoint(trained, data, path, choice)
         bundle = Bundle.open(path)
         running = engines(bundle)
         version = openvino.__version__.split("-")[0]

@@ -20,7 +20,7 @@ from untrained_bundle import untrained_bundle
 from allweather import load
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Role
-from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
 

@@ -22,7 +22,7 @@ from untrained_bundle import untrained_bundle
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines import engine_onnx, engine_openvino
-from allweather.runtimes.engines.registry import CompiledModel, Engine
+from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.system.device import this_device
 
 TURNS = 6

@@ -26,7 +26,7 @@ from untrained_bundle import untrained_bundle
 from allweather import load
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.cameras.open import camera_from
-from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.loop.latency import LatencySummary
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopReport

@@ -58,13 +58,13 @@ class Moody(FakeEngine):
     mood = ""
 
     def infer(self, images: Image) -> Floats:
-        """See `Engine.run`."""
+        """See `Engine.infer`."""
         mood, Moody.mood = Moody.mood, ""
         if mood == "throws":
             raise EngineError("the device is lost")
         if mood == "hangs":
             time.sleep(6)
-        return super().run(images)
+        return super().infer(images)
 
 
 def until_decided(watcher: Watcher, since: float) -> float:
@@ -151,7 +151,7 @@ def main() -> None:
         with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
             shown = LivePreview(camera, stats, eyes.budget)
             loop = threading.Thread(
-                target=run, args=(camera, eyes, [JsonlSink(log), shown, watcher]), kwargs={"tally": stats}
+                target=run, args=(camera, eyes, [JsonlSink(log), shown, watcher]), kwargs={"stats": stats}
             )
             with MonitorServer([shown], ("127.0.0.1", 0)) as page:
                 viewer = socket.create_connection(("127.0.0.1", int(page.url[17:-1])))

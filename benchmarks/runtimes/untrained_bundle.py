@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from allweather.exporters.export import ExportOptions, export
+from allweather.exporters.export import ExportOptions, export_checkpoint
 from allweather.runtimes.bundle.manifest import EngineName, Precision
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
@@ -38,4 +38,4 @@ def untrained_bundle(
     split = Split(images, torch.arange(PICTURES) % len(CLASSES))
     data = Dataset("random", CLASSES, split, split, split, hflip=True)
     start = Checkpoint(arch, CLASSES, spec, model.network.state_dict(), "random", 0, predictor=predictor)
-    export(start, data, path, ExportOptions(list(engines), list(precisions), force=True))
+    export_checkpoint(start, data, path, ExportOptions(list(engines), list(precisions), force=True))

@@ -1,4 +1,4 @@
-"""An engine without a network: instant, deterministic, and as slow as a test wants it to be."""
+"""An engine without a model, for tests: instant, deterministic, and as slow as a test wants it to be."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import CompiledModel, Engine
+from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.types import Floats, Image
 
 
-def probe() -> str:
-    """It is always there."""
+def probe(device: str) -> str:
+    """Returns a version; this engine can always run."""
     return "1"
 
 
-def start(network: CompiledModel) -> Engine:
-    """A fake engine with as many classes as the network."""
-    return FakeEngine(network.outputs)
+def start(model: CompiledModel, device: str) -> Engine:
+    """Returns a fake engine with as many outputs as the model."""
+    return FakeEngine(model.outputs)
 
 
 class FakeEngine:
-    """Puts a picture into the class that its mean brightness falls into: black is class 0, white the last.
+    """Classifies an image by its mean brightness: black is class 0, white the last class.
 
     Args:
-        classes: number of logits.
-        seconds: time that a call takes for each picture.
-        sleep: how it is spent; a test gives its fake clock's.
+        classes: Number of logits.
+        seconds: Time that a call takes for each image.
+        sleep: How that time is spent; a test passes the function of its fake clock.
     """
 
     def __init__(self, classes: int, seconds: float = 0.0, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -38,8 +38,8 @@ class FakeEngine:
         if self._seconds:
             self._sleep(self._seconds * len(images))
         brightness = images.reshape(len(images), -1).mean(axis=1) / 256
-        chosen = (brightness * self._classes).astype(int)
-        return np.asarray(4.0 * np.eye(self._classes)[chosen], np.float32)
+        predicted = (brightness * self._classes).astype(int)
+        return np.asarray(4.0 * np.eye(self._classes)[predicted], np.float32)
 
     def close(self) -> None:
-        """Nothing to free."""
+        """See `Engine.close`; there is nothing to free."""

@@ -1,7 +1,7 @@
-"""The words of the KServe v2 protocol over HTTP, as Triton and the OpenVINO Model Server both speak it.
+"""Requests and responses of the KServe v2 protocol over HTTP, as Triton and the OpenVINO Model Server both speak it.
 
-Pictures go as bytes behind the JSON (the extension for binary tensors): as JSON numbers they are four times as many.
-Answers are few numbers and come as JSON. What a server says is read with distrust.
+Images are sent as bytes behind the JSON (the extension for binary tensors): as JSON numbers they would be four times as
+large. Outputs are few numbers and are received as JSON. Nothing that a server sends is trusted.
 """
 
 from __future__ import annotations
@@ -18,118 +18,139 @@ import numpy as np
 from allweather.runtimes.errors import EngineError, first_line, printable
 from allweather.runtimes.types import Floats, Image
 
-HEAD = 1 << 16  # bytes of an answer beside its numbers
-NUMBER = 40  # bytes of one number at most: sign, 17 digits, exponent, separator, and room for spaces
-LARGEST = float(np.finfo(np.float32).max)
-ADVICE = "see that it serves a repository written by 'allweather export --layout'"
+MAX_HEADER_BYTES = 1 << 16  # of a response, beside its numbers
+MAX_NUMBER_BYTES = 40  # of one number in JSON: sign, 17 digits, exponent, separator, and some spaces
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
+ADVICE = "check that the server serves a repository written by 'allweather export --layout'"
 
 
 @dataclass(frozen=True)
-class Signature:
-    """What a model on a server takes and gives.
+class ModelMetadata:
+    """What a server says about a model.
 
     Attributes:
-        taken: name of its one input, uint8.
-        given: name of its one output, float32.
-        picture: height, width and 3; -1 where any will do.
-        outputs: numbers for each picture.
+        input_name: Name of its only input, which is uint8.
+        output_name: Name of its only output, which is float32.
+        image_shape: Height, width and 3 channels of an image; -1 where the model takes any size.
+        outputs: Number of outputs for each image.
     """
 
-    taken: str
-    given: str
-    picture: tuple[int, int, int]
+    input_name: str
+    output_name: str
+    image_shape: tuple[int, int, int]
     outputs: int
 
 
-def path_of(model: str) -> str:
-    """Where a server speaks of a model."""
+def model_path(model: str) -> str:
+    """Returns the path of a model on a server."""
     return f"/v2/models/{quote(model, safe='')}"
 
 
-def question(signature: Signature, images: Image) -> tuple[dict[str, str], bytes]:
-    """The headers and the body of a request.
+def encode_request(metadata: ModelMetadata, images: Image) -> tuple[dict[str, str], bytes]:
+    """Returns the headers and the body of an inference request.
 
     Args:
-        signature: of the model.
+        metadata: Metadata of the model.
         images: uint8 [n, h, w, 3].
     """
     pixels = np.ascontiguousarray(images).tobytes()
-    taken = {
-        "name": signature.taken,
+    tensor = {
+        "name": metadata.input_name,
         "shape": list(images.shape),
         "datatype": "UINT8",
         "parameters": {"binary_data_size": len(pixels)},
     }
-    head = json.dumps({"inputs": [taken], "outputs": [{"name": signature.given}]}).encode()
-    headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
-    return headers, head + pixels
+    header = json.dumps({"inputs": [tensor], "outputs": [{"name": metadata.output_name}]}).encode()
+    headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(header))}
+    return headers, header + pixels
 
 
-def largest_answer(count: int, outputs: int) -> int:
-    """Bytes that an answer for `count` pictures may have."""
-    return HEAD + NUMBER * count * outputs
+def max_response_bytes(count: int, outputs: int) -> int:
+    """Returns the largest size of a response for `count` images."""
+    return MAX_HEADER_BYTES + MAX_NUMBER_BYTES * count * outputs
 
 
-def read_signature(text: bytes, where: str) -> Signature:
-    """Reads what a server says of a model.
+def read_metadata(text: bytes, source: str) -> ModelMetadata:
+    """Reads a server's description of a model.
+
+    Args:
+        text: Body of the response.
+        source: Name of the server and the model, for messages.
 
     Raises:
-        EngineError: it is no such text, or no model of pictures.
+        EngineError: The text is no such description, or the model is not one of images.
     """
-    said = _parsed(text, where)
+    response = _parse(text, source)
     try:
-        (taken,), (given,) = said["inputs"], said["outputs"]
-        _, height, width, colors = map(int, taken["shape"])
-        _, outputs = map(int, given["shape"])
-        kinds = (taken["datatype"], given["datatype"])
-        found = Signature(str(taken["name"]), str(given["name"]), (height, width, colors), outputs)
+        (input_tensor,), (output_tensor,) = response["inputs"], response["outputs"]
+        _, height, width, channels = map(int, input_tensor["shape"])
+        _, outputs = map(int, output_tensor["shape"])
+        datatypes = (input_tensor["datatype"], output_tensor["datatype"])
+        metadata = ModelMetadata(
+            str(input_tensor["name"]), str(output_tensor["name"]), (height, width, channels), outputs
+        )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise EngineError(f"{where}: has not one input of pictures and one output of numbers; {ADVICE}") from error
-    if kinds != ("UINT8", "FP32"):
-        raise EngineError(f"{where}: takes {kinds[0]!s:.20} and gives {kinds[1]!s:.20}, not UINT8 and FP32; {ADVICE}")
-    return found
+        raise EngineError(
+            f"{source}: the model must have one input of images and one output of numbers; {ADVICE}"
+        ) from error
+    if datatypes != ("UINT8", "FP32"):
+        raise EngineError(
+            f"{source}: takes {datatypes[0]!s:.20} and gives {datatypes[1]!s:.20}, not UINT8 and FP32; {ADVICE}"
+        )
+    return metadata
 
 
-def read_answer(text: bytes, signature: Signature, count: int, where: str) -> Floats:
-    """Reads the answer to `count` pictures: float32 [count, outputs].
+def decode_response(text: bytes, metadata: ModelMetadata, count: int, source: str) -> Floats:
+    """Reads the outputs of an inference request.
+
+    Args:
+        text: Body of the response.
+        metadata: Metadata of the model.
+        count: Number of images in the request.
+        source: Name of the server and the model, for messages.
+
+    Returns:
+        float32 [count, outputs], all finite.
 
     Raises:
-        EngineError: it is none.
+        EngineError: The text holds no such outputs.
     """
-    said = _parsed(text, where)
-    shape = [count, signature.outputs]
+    response = _parse(text, source)
+    expected = [count, metadata.outputs]
     try:
-        (given,) = (output for output in said["outputs"] if output["name"] == signature.given)
-        kind, came, numbers = given["datatype"], list(given["shape"]), given["data"]
+        (tensor,) = (output for output in response["outputs"] if output["name"] == metadata.output_name)
+        datatype, shape, numbers = tensor["datatype"], list(tensor["shape"]), tensor["data"]
     except (KeyError, TypeError, ValueError) as error:
-        raise EngineError(f"{where}: answers without {signature.given}; {ADVICE}") from error
-    if kind != "FP32" or came != shape:
-        raise EngineError(f"{where}: answers {kind!s:.20} {came!s:.60}, not FP32 {shape}; {ADVICE}")
-    if not isinstance(numbers, list) or len(numbers) != math.prod(shape) or not all(map(_finite, numbers)):
-        raise EngineError(f"{where}: does not answer with {math.prod(shape)} finite numbers; look at the server's log")
-    return np.asarray(numbers, np.float32).reshape(shape)
+        raise EngineError(f"{source}: the response has no output {metadata.output_name}; {ADVICE}") from error
+    if datatype != "FP32" or shape != expected:
+        raise EngineError(f"{source}: the output is {datatype!s:.20} {shape!s:.60}, not FP32 {expected}; {ADVICE}")
+    if not isinstance(numbers, list) or len(numbers) != math.prod(expected) or not all(map(_is_float32, numbers)):
+        raise EngineError(
+            f"{source}: the response does not hold {math.prod(expected)} finite numbers; look at the server's log"
+        )
+    return np.asarray(numbers, np.float32).reshape(expected)
 
 
-def refusal(status: int, text: bytes) -> str:
-    """What a server says when it refuses, in one line."""
+def error_text(status: int, text: bytes) -> str:
+    """Returns what a server says when it refuses a request, in one line that begins with the status code."""
     try:
-        said = json.loads(text)
-        words = str(said["error"]) if isinstance(said, Mapping) and "error" in said else ""
+        response = json.loads(text)
+        message = str(response["error"]) if isinstance(response, Mapping) and "error" in response else ""
     except (ValueError, RecursionError):
-        words = ""
-    return f"{status} {printable(' '.join(words.split())[:200])}".strip()
+        message = ""
+    return f"{status} {printable(' '.join(message.split())[:200])}".strip()
 
 
-def _parsed(text: bytes, where: str) -> Mapping[str, Any]:
+def _parse(text: bytes, source: str) -> Mapping[str, Any]:
     try:
-        said = json.loads(text)
+        response = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise EngineError(f"{where}: answers no JSON ({first_line(error)}); {ADVICE}") from error
-    if not isinstance(said, dict):
-        raise EngineError(f"{where}: answers no JSON object; {ADVICE}")
-    return said
+        raise EngineError(f"{source}: the response is not JSON ({first_line(error)}); {ADVICE}") from error
+    if not isinstance(response, dict):
+        raise EngineError(f"{source}: the response is not a JSON object; {ADVICE}")
+    return response
 
 
-def _finite(number: object) -> bool:
-    """Whether it is a number that float32 can hold; JSON knows integers of any length."""
-    return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= LARGEST
+def _is_float32(number: object) -> bool:
+    """Whether a value of JSON is a finite number that float32 can hold; integers in JSON can have any length."""
+    return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= MAX_FLOAT32

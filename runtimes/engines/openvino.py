@@ -1,4 +1,4 @@
-"""A network on OpenVINO: one picture as soon as it can be, several side by side."""
+"""Intel OpenVINO on a CPU, GPU or NPU: one image with the lowest latency, several images side by side."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.openvino_cache import cached_blob
-from allweather.runtimes.engines.registry import CompiledModel
+from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError, printable
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Floats, Image
@@ -18,137 +19,163 @@ from allweather.runtimes.types import Floats, Image
 if TYPE_CHECKING:
     import openvino
 
-STREAMS = 2  # pictures side by side, each on half the cores: 5 % sooner than one after the other on all (ResNet-50)
+# Images that run side by side, each on half of the cores. ResNet-50 finishes 5 % earlier than with one image after the
+# other on all cores.
+STREAMS = 2
 DRIVERS = {
     "GPU": "an Intel GPU and its driver are needed (on Ubuntu: apt install intel-opencl-icd)",
     "NPU": "an Intel Core Ultra and its driver are needed (linux-npu-driver, released by Intel)",
 }
 
 
-def probe_device(device: str) -> str:
-    """The version of OpenVINO.
+def probe(device: str) -> str:
+    """Returns the version of OpenVINO.
 
     Args:
         device: "CPU", "GPU" or "NPU".
 
     Raises:
-        DependencyError: it is not installed, does not load, or sees no such device.
+        DependencyError: OpenVINO is not installed, does not load, or finds no such device.
     """
     name = "openvino" if device == "CPU" else f"openvino_{device.lower()}"
     try:
         import openvino
     except ImportError as error:
-        raise DependencyError(f"{name}: {error}; pip install 'allweather[openvino]'") from error
+        raise DependencyError(f"{name}: {error}; {install_command(name)}") from error
     if device != "CPU":
-        seen = openvino.Core().available_devices
-        if not any(each.split(".")[0] == device for each in seen):
-            raise DependencyError(f"{name}: OpenVINO sees only {', '.join(seen)} here; {DRIVERS[device]}")
+        available = openvino.Core().available_devices
+        if not any(each.split(".")[0] == device for each in available):
+            raise DependencyError(f"{name}: OpenVINO finds only {', '.join(available)} here; {DRIVERS[device]}")
     return str(openvino.__version__).split("-")[0]
 
 
-class OpenvinoEngine:
-    """Runs IR compiled for one picture, twice: for latency, and for several pictures side by side.
-
-    A batch is no faster than its pictures one after the other, and its compiled network is one more for each size;
-    side by side on halves of the processor they are. Arithmetic that is not INT8 is fp32 unless the model is said to be
-    bf16 (on a CPU with AMX OpenVINO would take bf16 of its own accord, and answer otherwise).
+def start(model: CompiledModel, device: str) -> Engine:
+    """Compiles OpenVINO IR for a device, or takes it from the cache of compiled models.
 
     Args:
-        network: OpenVINO IR.
+        model: OpenVINO IR.
         device: "CPU", "GPU" or "NPU".
+
+    Raises:
+        DependencyError: OpenVINO is not installed, or finds no such device.
+        EngineError: OpenVINO cannot load the model.
+    """
+    probe(device)
+    return OpenvinoEngine(model, device)
+
+
+class OpenvinoEngine:
+    """Runs OpenVINO IR, compiled for a batch of one image in two ways: for latency, and for images side by side.
+
+    A batch of n images is no faster than n calls with one image, and each batch size would have to be compiled. Images
+    that run side by side, each on half of the cores, are faster. Arithmetic that is not INT8 is fp32 unless the model
+    is bf16: on a CPU with AMX, OpenVINO would choose bf16 by itself, and its outputs would differ.
+
+    Args:
+        model: OpenVINO IR.
+        device: "CPU", "GPU" or "NPU".
+
+    Raises:
+        EngineError: OpenVINO cannot load the model.
     """
 
-    def __init__(self, network: CompiledModel, device: str) -> None:
+    def __init__(self, model: CompiledModel, device: str) -> None:
         import openvino
 
-        if not network.graph.startswith(b"<?xml"):  # it also reads ONNX, and with that any file ONNX names
-            raise EngineError("openvino refuses the model: it is no OpenVINO IR; export it again")
+        if not model.graph.startswith(b"<?xml"):  # OpenVINO also reads ONNX, and with it any file that ONNX names
+            raise EngineError("openvino cannot load the model: it is not OpenVINO IR; export it again")
         self._core = openvino.Core()
-        self._network, self._device, self._openvino = network, device, openvino
-        self._streams = STREAMS if (network.threads or this_device().cores) > 1 else 1
-        self._one = self._compiled("LATENCY").create_infer_request()
-        # the request's own memory, of a fixed shape: handing it an array anew each time costs 0.3 ms
-        self._picture, self._answer = self._one.get_input_tensor().data, self._one.get_output_tensor().data
-        self._side_by_side: openvino.AsyncInferQueue | None = None
+        self._model, self._device, self._openvino = model, device, openvino
+        self._streams = STREAMS if (model.threads or this_device().cores) > 1 else 1
+        self._request = self._compile("LATENCY").create_infer_request()
+        # The request's own memory, of a fixed shape: passing a new array with each call costs 0.3 ms.
+        self._image = self._request.get_input_tensor().data
+        self._logits = self._request.get_output_tensor().data
+        self._queue: openvino.AsyncInferQueue | None = None
 
     def infer(self, images: Image) -> Floats:
         """See `Engine.infer`."""
         images = np.ascontiguousarray(images)
-        answers = np.empty((len(images), self._network.outputs), np.float32)
-        # what does not fill all streams is sooner done by all cores
-        together = len(images) - len(images) % self._streams if self._streams > 1 else 0
+        logits = np.empty((len(images), self._model.outputs), np.float32)
+        # Images that do not fill all streams are finished earlier on all cores.
+        side_by_side = len(images) - len(images) % self._streams if self._streams > 1 else 0
         try:
-            if images.shape[1:] != self._picture.shape[1:] or images.dtype != np.uint8:  # numpy would stretch some
-                raise ValueError(f"wanted uint8 {list(self._picture.shape[1:])}")
-            if together:
-                self._run_together(images[:together], answers)
-            for place in range(together, len(images)):
-                self._picture[0] = images[place]
-                self._one.infer()
-                answers[place] = self._answer[0]
+            # numpy would stretch some of the other shapes
+            if images.shape[1:] != self._image.shape[1:] or images.dtype != np.uint8:
+                raise ValueError(f"expected uint8 {list(self._image.shape[1:])}")
+            if side_by_side:
+                self._infer_side_by_side(images[:side_by_side], logits)
+            for index in range(side_by_side, len(images)):
+                self._image[0] = images[index]
+                self._request.infer()
+                logits[index] = self._logits[0]
         except (RuntimeError, ValueError) as error:
-            self._side_by_side = None  # a request that failed is never free again, and the next call would wait for it
-            raise EngineError(f"openvino failed on a batch of shape {list(images.shape)}: {_line(error)}") from error
-        return answers
+            self._queue = None  # a request that failed never becomes free again, and the next call would wait for it
+            raise EngineError(
+                f"openvino failed on a batch of shape {list(images.shape)}: {_last_line(error)}"
+            ) from error
+        return logits
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._one = self._side_by_side = self._picture = self._answer = None
+        self._request = self._queue = self._image = self._logits = None
 
-    def _run_together(self, images: Image, answers: Floats) -> None:
-        if self._side_by_side is None:
-            self._side_by_side = self._openvino.AsyncInferQueue(self._compiled("THROUGHPUT"), self._streams)
-        queue = self._side_by_side
-        faults: list[Exception] = []
+    def _infer_side_by_side(self, images: Image, logits: Floats) -> None:
+        """Fills the first rows of `logits`."""
+        if self._queue is None:
+            self._queue = self._openvino.AsyncInferQueue(self._compile("THROUGHPUT"), self._streams)
+        queue = self._queue
+        errors: list[Exception] = []
 
-        def keep(request: openvino.InferRequest, place: int) -> None:
+        def store(request: openvino.InferRequest, index: int) -> None:
             try:
-                answers[place] = request.get_output_tensor(0).data
-            except ValueError as error:  # raised here it would end in a thread of OpenVINO's
-                faults.append(error)
+                logits[index] = request.get_output_tensor(0).data
+            except ValueError as error:  # raised here, it would end in one of OpenVINO's threads
+                errors.append(error)
 
-        queue.set_callback(keep)
-        for place in range(len(images)):
-            queue.start_async([images[place : place + 1]], place, share_inputs=True)
+        queue.set_callback(store)
+        for index in range(len(images)):
+            queue.start_async([images[index : index + 1]], index, share_inputs=True)
         queue.wait_all()
-        if faults:
-            raise faults[0]
+        if errors:
+            raise errors[0]
 
-    def _compiled(self, hint: str) -> openvino.CompiledModel:
-        spec, network = self._network.input, self._network
+    def _compile(self, hint: str) -> openvino.CompiledModel:
+        """The model compiled for a performance hint, from the cache where it is there."""
+        spec, model = self._model.input, self._model
         options: dict[str, str | int] = {
             "PERFORMANCE_HINT": hint,
-            "INFERENCE_PRECISION_HINT": "bf16" if network.precision == "bf16" else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if model.precision == "bf16" else "f32",
         }
         if hint == "THROUGHPUT":
             options["NUM_STREAMS"] = self._streams
-        if network.threads and self._device == "CPU":
-            options["INFERENCE_NUM_THREADS"] = network.threads
+        if model.threads and self._device == "CPU":
+            options["INFERENCE_NUM_THREADS"] = model.threads
 
-        new: list[openvino.CompiledModel] = []
+        compiled: list[openvino.CompiledModel] = []
 
         def compile_now() -> bytes:
-            model = self._core.read_model(network.graph, network.weights)
-            model.reshape([1, spec.height, spec.width, 3])
-            new.append(self._core.compile_model(model, self._device, options))
-            blob: bytes = new[0].export_model().getvalue()
+            network = self._core.read_model(model.graph, model.weights)
+            network.reshape([1, spec.height, spec.width, 3])
+            compiled.append(self._core.compile_model(network, self._device, options))
+            blob: bytes = compiled[0].export_model().getvalue()
             return blob
 
-        content = hashlib.sha256(network.graph + network.weights).hexdigest()
+        content = hashlib.sha256(model.graph + model.weights).hexdigest()
         name = self._core.get_property(self._device, "FULL_DEVICE_NAME")
         parts = (content, sorted(options.items()), self._openvino.__version__, self._device, name, this_device().line())
         try:
             blob = cached_blob(parts, compile_now)
-            if not new:
-                with suppress(RuntimeError):  # whole, but not to a device's liking: its driver is another now
+            if not compiled:
+                with suppress(RuntimeError):  # an undamaged blob that the device rejects, as its driver has changed
                     return self._core.import_model(io.BytesIO(blob), self._device, options)
-                cached_blob(parts, compile_now, refused=True)
-            return new[0]
+                cached_blob(parts, compile_now, replace=True)
+            return compiled[0]
         except RuntimeError as error:
-            raise EngineError(f"openvino refuses the model: {_line(error)}; export it again") from error
+            raise EngineError(f"openvino cannot load the model: {_last_line(error)}; export it again") from error
 
 
-def _line(error: Exception) -> str:
-    """OpenVINO's texts run over many lines; the last one names the cause."""
+def _last_line(error: Exception) -> str:
+    """The last line of an error of OpenVINO, whose messages have many lines; it names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable((lines[-1] if lines else type(error).__name__)[:200])

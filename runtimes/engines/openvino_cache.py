@@ -1,7 +1,7 @@
-"""Networks that OpenVINO compiled on this device before: a start takes a third of the time.
+"""Cache of the models that OpenVINO has compiled on this device: starting takes a third of the time.
 
-Only a help: whatever is wrong with the folder or an entry, the network is compiled anew. An entry begins with the
-SHA-256 of the rest, so that what was verified once is what runs.
+The cache only helps: whatever is wrong with the folder or an entry, the model is compiled again. An entry begins with
+the SHA-256 of the rest, so that exactly what was verified is what runs.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from allweather.runtimes.errors import EngineError, OutputError
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.private_folder import cache_folder, check_private, make_private
 
-CACHE_BYTES = 1 << 30  # of entries that are kept; those used longest ago go first
-DIGEST = hashlib.sha256().digest_size
+MAX_CACHE_BYTES = 1 << 30  # total size of the entries that are kept; the least recently used ones are deleted first
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def cached_blob(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, refused: bool = False) -> bytes:
-    """What was compiled for these parts, from the cache or now.
+def cached_blob(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, replace: bool = False) -> bytes:
+    """Returns a compiled model, from the cache or compiled now.
 
     Args:
-        parts: all that it depends on.
-        compile_now: returns it anew.
-        refused: what is in the cache is of no use; it is replaced.
+        parts: Everything that the compiled model depends on; a part's repr() tells it apart.
+        compile_now: Compiles the model and returns it.
+        replace: Compile the model again and replace its entry, which is of no use.
     """
     folder = cache_folder("openvino")
     path = folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
@@ -36,25 +36,26 @@ def cached_blob(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, 
         return compile_now()
     with suppress(OSError):
         entry = path.read_bytes()
-        if not refused and hashlib.sha256(entry[DIGEST:]).digest() == entry[:DIGEST]:
+        if not replace and hashlib.sha256(entry[DIGEST_BYTES:]).digest() == entry[:DIGEST_BYTES]:
             path.touch()
-            return entry[DIGEST:]
+            return entry[DIGEST_BYTES:]
     blob = compile_now()
     with suppress(OSError, OutputError):
-        with atomic_file(path) as beside:
-            beside.write_bytes(hashlib.sha256(blob).digest() + blob)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(blob).digest() + blob)
         _prune(folder)
     return blob
 
 
 def _prune(folder: Path) -> None:
-    found = []
+    """Deletes the least recently used entries until the rest fits."""
+    entries = []
     for path in folder.glob("*.blob"):
-        with suppress(FileNotFoundError):  # another process prunes as well
-            found.append((path.stat().st_mtime, path.stat().st_size, path))
-    left = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if left <= CACHE_BYTES:
+        with suppress(FileNotFoundError):  # another process may prune at the same time
+            entries.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= MAX_CACHE_BYTES:
             return
         path.unlink(missing_ok=True)
-        left -= size
+        total -= size

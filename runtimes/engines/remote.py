@@ -1,4 +1,4 @@
-"""An engine that runs elsewhere: on a Triton Inference Server or an OpenVINO Model Server, over HTTP."""
+"""An engine that runs on a server: a Triton Inference Server or an OpenVINO Model Server, over HTTP."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from allweather.runtimes.errors import EngineError, EngineTimeoutError, UsageErr
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 
-LONGEST = 10.0  # seconds of a call for which no frame waits: a server may compile a batch size that is new to it
+MAX_CALL_SECONDS = 10.0  # of a call for which no frame waits: a server may compile a batch size that is new to it
 
 
 class RemoteEngine:
-    """Runs a network on a server, through one connection that is kept open.
+    """Runs a model on a server, through one connection that is kept open.
 
-    The whole of a call ends in time, from the connection to the last byte, however slowly bytes drip in. A call that
-    fails leaves nothing behind: the next one connects anew. Connections are not encrypted.
+    A whole call ends in time, from the connection to the last byte, however slowly the bytes arrive. After a call that
+    failed, the next one connects again. Connections are not encrypted.
 
     Args:
-        address: http://HOST[:PORT]; HOST is looked up once, here.
-        model: its name on the server.
-        spec: pictures that it must take.
-        outputs: numbers that it must answer with for each.
-        seconds: a call may take at most.
-        left: tells how many seconds it may take just now.
+        address: http://HOST[:PORT]; the host name is resolved once, here.
+        model: Name of the model on the server.
+        spec: Size of the images that the model must take.
+        outputs: Number of outputs that the model must give for each image.
+        call_seconds: Longest time of a call.
+        seconds_left: Returns how many seconds a call may take at this moment.
 
     Raises:
-        UsageError: the address is none.
-        EngineError: there is no server, or it has no such model.
-        EngineTimeoutError: the server does not say so in time.
+        UsageError: The address is not valid.
+        EngineError: There is no server at this address, or it has no such model.
+        EngineTimeoutError: The server does not answer in time.
     """
 
     def __init__(
@@ -45,21 +45,22 @@ class RemoteEngine:
         spec: InputSpec,
         outputs: int,
         *,
-        seconds: float = LONGEST,
-        left: Callable[[], float] = lambda: math.inf,
+        call_seconds: float = MAX_CALL_SECONDS,
+        seconds_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        self._host, self._port = _parts(address)
-        self._where = f"{self._host}:{self._port} {model}"
-        self._path, self._seconds, self._left = kserve.path_of(model), seconds, left
+        self._host, self._port = _parse_address(address)
+        self._name = f"{self._host}:{self._port} {model}"
+        self._path, self._call_seconds, self._seconds_left = kserve.model_path(model), call_seconds, seconds_left
         self._connection = http.client.HTTPConnection(self._host, self._port)
-        self._socket: _DueSocket | None = None
+        self._socket: _DeadlineSocket | None = None
         try:
-            self._places = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise EngineError(f"{self._where}: {first_line(error)}; check the name of the host") from error
+            raise EngineError(f"{self._name}: {first_line(error)}; check the name of the host") from error
         try:
-            self._signature = kserve.read_signature(self._ask("GET", self._path, b"", {}, kserve.HEAD), self._where)
-            self._check_signature(spec, outputs)
+            text = self._call("GET", self._path, b"", {}, kserve.MAX_HEADER_BYTES)
+            self._metadata = kserve.read_metadata(text, self._name)
+            self._check_metadata(spec, outputs)
         except EngineError:
             self.close()
             raise
@@ -68,132 +69,133 @@ class RemoteEngine:
         """See `Engine.infer`.
 
         Raises:
-            EngineError: the server refuses, answers something else, or is gone.
-            EngineTimeoutError: it has not answered in time.
+            EngineError: The server refuses the request, sends something else than outputs, or is gone.
+            EngineTimeoutError: The server has not answered in time.
         """
-        headers, body = kserve.question(self._signature, images)
-        most = kserve.largest_answer(len(images), self._signature.outputs)
-        text = self._ask("POST", f"{self._path}/infer", body, headers, most)
-        return kserve.read_answer(text, self._signature, len(images), self._where)
+        headers, body = kserve.encode_request(self._metadata, images)
+        max_bytes = kserve.max_response_bytes(len(images), self._metadata.outputs)
+        text = self._call("POST", f"{self._path}/infer", body, headers, max_bytes)
+        return kserve.decode_response(text, self._metadata, len(images), self._name)
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._connection.close()
         self._socket = None
 
-    def _check_signature(self, spec: InputSpec, outputs: int) -> None:
-        wanted = (spec.height, spec.width, 3)
-        fits = all(size in (-1, side) for size, side in zip(self._signature.picture, wanted, strict=True))
-        if not fits or self._signature.outputs != outputs:
-            came = f"{list(self._signature.picture)} and gives {self._signature.outputs} numbers"
+    def _check_metadata(self, spec: InputSpec, outputs: int) -> None:
+        expected, image_shape = (spec.height, spec.width, 3), self._metadata.image_shape
+        fits = all(size in (-1, side) for size, side in zip(image_shape, expected, strict=True))
+        if not fits or self._metadata.outputs != outputs:
             raise EngineError(
-                f"{self._where}: takes {came}, where {list(wanted)} and {outputs} are wanted; {kserve.ADVICE}"
+                f"{self._name}: takes {list(image_shape)} and gives {self._metadata.outputs} numbers, but must take "
+                f"{list(expected)} and give {outputs}; {kserve.ADVICE}"
             )
 
-    def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str], most: int) -> bytes:
-        """One request and its answer, of at most so many bytes."""
-        allowed = min(self._seconds, self._left())
-        due = time.monotonic() + allowed
+    def _call(self, method: str, path: str, body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
+        """Sends a request and returns the body of its response, of at most `max_bytes`."""
+        seconds = min(self._call_seconds, self._seconds_left())
+        deadline = time.monotonic() + seconds
         try:
-            with self._request(method, path, body, headers, due) as response:
-                text = response.read(most + 1)
-                whole = response.isclosed()
+            with self._request(method, path, body, headers, deadline) as response:
+                text = response.read(max_bytes + 1)
+                complete = response.isclosed()
         except TimeoutError as error:
             self.close()
-            raise EngineTimeoutError(f"{self._where}: no answer within {1000 * max(allowed, 0):.0f} ms") from error
+            raise EngineTimeoutError(f"{self._name}: no response within {1000 * max(seconds, 0):.0f} ms") from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise EngineError(
-                f"{self._where}: {first_line(error)}; see that the server runs there and speaks HTTP"
+                f"{self._name}: {first_line(error)}; check that the server runs there and speaks HTTP"
             ) from error
-        if not whole:
-            self.close()  # the rest of it would be taken for the next answer
-        if len(text) > most:
-            raise EngineError(f"{self._where}: answers with more than {most} bytes; {kserve.ADVICE}")
+        if not complete:
+            self.close()  # otherwise the rest would be read as the next response
+        if len(text) > max_bytes:
+            raise EngineError(f"{self._name}: the response has more than {max_bytes} bytes; {kserve.ADVICE}")
         if response.status != http.client.OK:
-            raise EngineError(f"{self._where}: refused: {kserve.refusal(response.status, text)}; {kserve.ADVICE}")
+            message = kserve.error_text(response.status, text)
+            raise EngineError(f"{self._name}: the server refuses the request: {message}; {kserve.ADVICE}")
         return text
 
     def _request(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str], due: float
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline: float
     ) -> http.client.HTTPResponse:
-        """Sends it; again on a new connection where the kept one turns out to have been closed by the server."""
-        kept = self._socket is not None
+        """Sends a request, a second time on a new connection where the server has closed the one that was kept."""
+        was_open = self._socket is not None
         try:
-            return self._send(method, path, body, headers, due)
+            return self._send(method, path, body, headers, deadline)
         except ConnectionError:
             self.close()
-            if not kept:
+            if not was_open:
                 raise
-            return self._send(method, path, body, headers, due)
+            return self._send(method, path, body, headers, deadline)
 
     def _send(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str], due: float
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline: float
     ) -> http.client.HTTPResponse:
-        if self._socket is None or self._connection.sock is None:  # that of `_connection`, which drops it at an end
-            self._socket = self._connection.sock = _connect(self._places, due)
-        self._socket.hurry(due)
+        if self._socket is None or self._connection.sock is None:  # `_connection` drops it where the connection ends
+            self._socket = self._connection.sock = _connect(self._addresses, deadline)
+        self._socket.set_deadline(deadline)
         self._connection.request(method, path, body or None, dict(headers))
         return self._connection.getresponse()
 
 
-class _DueSocket(socket.socket):
-    """A socket all of whose waits together end at one moment: the usual timeout begins anew with each byte."""
+class _DeadlineSocket(socket.socket):
+    """A socket with one deadline for all of its waits together; a usual timeout begins again with each byte."""
 
-    due = math.inf
+    deadline = math.inf
 
-    def hurry(self, due: float) -> None:
-        """Sets the moment, in monotonic seconds."""
-        self.due = due
-        self._wait_no_longer()
+    def set_deadline(self, deadline: float) -> None:
+        """Sets the deadline, in monotonic seconds."""
+        self.deadline = deadline
+        self._update_timeout()
 
     def recv_into(self, *arguments: Any) -> int:
         """See `socket.socket`."""
-        self._wait_no_longer()
+        self._update_timeout()
         return super().recv_into(*arguments)
 
     def sendall(self, *arguments: Any) -> None:
-        """See `socket.socket`; its timeout is one for all bytes."""
-        self._wait_no_longer()
+        """See `socket.socket`; its timeout holds for all bytes together."""
+        self._update_timeout()
         super().sendall(*arguments)
 
-    def _wait_no_longer(self) -> None:
-        left = self.due - time.monotonic()
-        if left <= 0:
+    def _update_timeout(self) -> None:
+        seconds = self.deadline - time.monotonic()
+        if seconds <= 0:
             raise TimeoutError
-        self.settimeout(left)
+        self.settimeout(seconds)
 
 
-def _connect(places: list[Any], due: float) -> _DueSocket:
-    """A connection to the first place that takes one."""
+def _connect(addresses: list[Any], deadline: float) -> _DeadlineSocket:
+    """Connects to the first of a host's addresses that accepts."""
     failure: OSError = OSError("no address")
-    for family, kind, protocol, _, place in places:
-        found = _DueSocket(family, kind, protocol)
+    for family, kind, protocol, _, address in addresses:
+        connection = _DeadlineSocket(family, kind, protocol)
         try:
-            found.hurry(due)
-            found.connect(place)
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.set_deadline(deadline)
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
-            found.close()
+            connection.close()
             failure = error
         else:
-            return found
+            return connection
     raise failure
 
 
-def _parts(address: str) -> tuple[str, int]:
-    """Host and port; what else is in the address may be a secret and is not repeated.
+def _parse_address(address: str) -> tuple[str, int]:
+    """Returns host and port. Messages do not repeat the address, because other parts of it may be secret.
 
     Raises:
-        UsageError: it is no address of a server.
+        UsageError: It is not the address of a server.
     """
     try:
-        split = urlsplit(address)
-        port = http.client.HTTP_PORT if split.port is None else split.port
+        parts = urlsplit(address)
+        port = http.client.HTTP_PORT if parts.port is None else parts.port
     except ValueError:
-        split, port = urlsplit(""), 0
-    bare = split.path in ("", "/") and not (split.query or split.fragment or "@" in split.netloc)
-    host = split.hostname or ""
-    if split.scheme != "http" or not host.isprintable() or not host or " " in host or not port or not bare:
+        parts, port = urlsplit(""), 0
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or not host.isprintable() or not host or " " in host or not port or not plain:
         raise UsageError("a server's address is http://HOST:PORT, with nothing before the host or after the port")
     return host, port

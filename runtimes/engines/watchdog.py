@@ -1,4 +1,4 @@
-"""An engine under watch: it answers in time or is started anew, a bounded number of times."""
+"""A watchdog for engines: an engine that hangs or fails is replaced by a new one, a limited number of times."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from allweather.runtimes.engines.registry import Engine
+from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import EngineError, StalledError
 from allweather.runtimes.types import Floats, Image
 
 logger = logging.getLogger(__name__)
 
-FIRST_SECONDS = 120.0  # for a batch size that is new to the engine: it may compile
-USUAL_SECONDS = 2.0  # for one that it has run
-AGAIN_SECONDS = 20.0  # for one that an engine before it has run: it is opened first
-RESTARTS_MOST, RESTARTS_WITHIN = 5, 60.0  # more restarts in so many seconds, or without an answer, are in vain
-CLOSING_SECONDS = 1.0
+FIRST_CALL_SECONDS = 120.0  # limit of a call with a batch size that no engine has run yet: it may have to compile
+CALL_SECONDS = 2.0  # limit of a call with a batch size that this engine has run
+REOPENED_CALL_SECONDS = 20.0  # limit with a batch size that only an earlier engine has run: the new one is opened first
+MAX_RESTARTS = 5  # within RESTART_WINDOW_SECONDS, or without a successful call between them
+RESTART_WINDOW_SECONDS = 60.0
+CLOSE_SECONDS = 1.0  # how long `close` waits for the thread
 
 
 class WatchdogEngine:
     """Runs an engine in a thread of its own and starts another one when it hangs or fails.
 
-    The call that met the trouble raises; the next one is answered by the new engine. A thread that hangs in a driver
-    cannot be ended, so it is left behind. Costs two changes of thread a call, some 30 microseconds.
+    The call that hangs or fails raises an error; the new engine runs the next one. A thread that hangs in a driver
+    cannot be ended, so it is left behind. Each call switches threads twice, which takes about 30 microseconds.
 
     Args:
-        engine: running.
-        again: starts another one like it.
-        name: of it, for messages.
-        usual: seconds that a call may take, once its batch size has been run.
-        clock: monotonic seconds.
+        engine: The engine to run, already open.
+        reopen: Opens another engine like it.
+        name: Name of the engine, for messages.
+        call_seconds: Time that a call may take, once its batch size has been run.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
         self,
         engine: Engine,
-        again: Callable[[], Engine],
+        reopen: Callable[[], Engine],
         name: str,
         *,
-        usual: float = USUAL_SECONDS,
+        call_seconds: float = CALL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._again, self._name, self._usual, self._clock = again, name, usual, clock
-        self._restarts: deque[float] = deque(maxlen=RESTARTS_MOST)
-        self._unanswered = 0  # restarts since the last answer
-        self._known: set[int] = set()  # batch sizes that any engine has run
+        self._reopen, self._name, self._call_seconds, self._clock = reopen, name, call_seconds, clock
+        self._restart_times: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self._restarts_without_success = 0
+        self._batch_sizes: set[int] = set()  # that any of the engines has run
         self._closed = False
         self._worker = _Worker(lambda: engine, name)
 
@@ -56,91 +57,100 @@ class WatchdogEngine:
         """See `Engine.infer`.
 
         Raises:
-            EngineError: it failed or hung; another one is there for the next call.
-            StalledError: it did so too often.
+            EngineError: The engine failed or hung; a new one runs the next call.
+            StalledError: It failed or hung too often.
         """
         if self._closed:
             raise EngineError(f"the engine {self._name} has been closed; load it again")
-        size = len(images)
-        limit = self._usual if size in self._worker.known else AGAIN_SECONDS if size in self._known else FIRST_SECONDS
+        batch_size = len(images)
         try:
-            answer = self._worker.infer(images, limit)
+            logits = self._worker.infer(images, self._limit(batch_size))
         except EngineError as error:
             self._restart(error)
             raise
-        self._unanswered = 0
-        self._known.add(size)
-        return answer
+        self._restarts_without_success = 0
+        self._batch_sizes.add(batch_size)
+        return logits
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._closed = True
         self._worker.close()
 
+    def _limit(self, batch_size: int) -> float:
+        """Seconds that a call may take."""
+        if batch_size in self._worker.batch_sizes:
+            return self._call_seconds
+        return REOPENED_CALL_SECONDS if batch_size in self._batch_sizes else FIRST_CALL_SECONDS
+
     def _restart(self, error: EngineError) -> None:
         now = self._clock()
-        often = len(self._restarts) == RESTARTS_MOST and now - self._restarts[0] < RESTARTS_WITHIN
-        if often or self._unanswered == RESTARTS_MOST:
+        too_often = len(self._restart_times) == MAX_RESTARTS and now - self._restart_times[0] < RESTART_WINDOW_SECONDS
+        if too_often or self._restarts_without_success == MAX_RESTARTS:
             raise StalledError(
-                f"{error}; it was started anew {RESTARTS_MOST} times in vain: see that "
-                "the device has memory left and is not too hot, and start the program again"
+                f"{error}; restarting the engine {MAX_RESTARTS} times did not help: check that the device has memory "
+                "left and is not too hot, and start the program again"
             ) from error
-        self._restarts.append(now)
-        self._unanswered += 1
-        logger.warning("%s; it is started anew", error)
-        self._worker.leave()
-        self._worker = _Worker(self._again, self._name)
+        self._restart_times.append(now)
+        self._restarts_without_success += 1
+        logger.warning("%s; the engine is restarted", error)
+        self._worker.stop()
+        self._worker = _Worker(self._reopen, self._name)
 
 
 class _Worker:
-    """One thread with one engine, which it also opens and closes.
+    """A thread that opens, runs and closes one engine.
 
-    Not a ThreadPoolExecutor: Python waits for its threads when the program ends, also for one that hangs.
+    It is not a ThreadPoolExecutor: at the end of the program Python waits for the threads of one, even if they hang.
+
+    Args:
+        start: Opens the engine.
+        name: Name of the engine, for messages.
 
     Attributes:
-        known: batch sizes that it has run.
+        batch_sizes: Batch sizes that the engine has run.
     """
 
     def __init__(self, start: Callable[[], Engine], name: str) -> None:
-        self.known: set[int] = set()
+        self.batch_sizes: set[int] = set()
         self._start, self._name = start, name
-        self._asked: queue.SimpleQueue[Image | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Floats | BaseException] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Image | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Floats | BaseException] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=f"engine {name}", daemon=True)
         self._thread.start()
 
     def infer(self, images: Image, limit: float) -> Floats:
-        self._asked.put(images)
+        self._requests.put(images)
         try:
-            answer = self._answers.get(timeout=limit)
+            result = self._results.get(timeout=limit)
         except queue.Empty:
-            raise EngineError(f"the engine {self._name} has not answered for {limit:.1f} s") from None
-        if isinstance(answer, BaseException):
-            raise answer
-        self.known.add(len(images))
-        return answer
+            raise EngineError(f"the engine {self._name} has not finished a call within {limit:.1f} s") from None
+        if isinstance(result, BaseException):
+            raise result
+        self.batch_sizes.add(len(images))
+        return result
 
-    def leave(self) -> None:
-        """Ends it as soon as it answers; nobody waits for that."""
-        self._asked.put(None)
+    def stop(self) -> None:
+        """Ends the thread when its call is finished, without waiting for that."""
+        self._requests.put(None)
 
     def close(self) -> None:
-        """Ends it and waits, but not for ever."""
-        self.leave()
-        self._thread.join(CLOSING_SECONDS)
+        """Ends the thread and waits for it, for a limited time."""
+        self.stop()
+        self._thread.join(CLOSE_SECONDS)
 
     def _serve(self) -> None:
         try:
             engine = self._start()
-        except Exception as error:  # noqa: BLE001 -- it belongs to whoever asks
-            if self._asked.get() is not None:
-                self._answers.put(error)
+        except Exception as error:  # noqa: BLE001 -- the thread that makes the next call raises it
+            if self._requests.get() is not None:
+                self._results.put(error)
             return
         try:
-            while (images := self._asked.get()) is not None:
+            while (images := self._requests.get()) is not None:
                 try:
-                    self._answers.put(engine.infer(images))
-                except Exception as error:  # noqa: BLE001 -- it belongs to whoever asked
-                    self._answers.put(error)
+                    self._results.put(engine.infer(images))
+                except Exception as error:  # noqa: BLE001 -- the thread that made the call raises it
+                    self._results.put(error)
         finally:
             engine.close()

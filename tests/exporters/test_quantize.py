@@ -1,4 +1,4 @@
-"""INT8: where the pairs go, and that accuracy is given back where it was asked for."""
+"""INT8: where the Q/DQ pairs go, and that accuracy control returns layers to float."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupt_all
-from allweather.exporters.lint.lint import report
+from allweather.exporters.lint.lint import lint
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.onnx.quantize import quantize_onnx
 from allweather.exporters.openvino.convert import read_onnx, serialize
@@ -30,7 +30,7 @@ from allweather.trainers.training.inference import logits
 SPEC = InputSpec(32, 32)
 
 
-def some(count: int) -> CalibrationSet:
+def random_set(count: int) -> CalibrationSet:
     images: Image = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
     return CalibrationSet(images, Calibration(data="random", split="none", images=count, seed=0))
 
@@ -38,30 +38,30 @@ def some(count: int) -> CalibrationSet:
 @pytest.mark.parametrize(("arch", "floats"), [("resnet18", 2), ("resnet50", 2), ("vgg16", 4), ("mobilenetv2", 2)])
 def test_the_linter_finds_nothing_in_what_we_quantize(arch: str, floats: int) -> None:
     torch.manual_seed(0)
-    made = report(onnx.load_from_string(quantize_onnx(to_onnx(build_model(arch, 10, SPEC).eval(), SPEC), some(4))))
-    assert made.findings == ()
-    assert len(made.floats) == floats  # the first Conv and each Gemm
+    report = lint(onnx.load_from_string(quantize_onnx(to_onnx(build_model(arch, 10, SPEC).eval(), SPEC), random_set(4))))
+    assert report.findings == ()
+    assert len(report.float_layers) == floats  # the first Conv and each Gemm
 
 
 def test_weights_and_activations_keep_their_values_up_to_a_step(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    """With every value inside its range the answers are those of fp32 but for rounding."""
+    """If no value is clipped, the logits differ from those of fp32 by rounding only."""
     images = dataset.val.images.numpy()
     graph = to_onnx(checkpoint.classifier(), SPEC)
-    whole = quantize_onnx(graph, CalibrationSet(images, some(1).provenance), 100)
-    got = infer_all(OnnxEngine(CompiledModel(whole, b"", "int8", SPEC, 3), literally=True), images)
-    wanted = logits(checkpoint.classifier(), dataset.val.images).numpy()
-    assert np.abs(got - wanted).mean() < 0.1 * np.ptp(wanted)
-    assert (got.argmax(1) == wanted.argmax(1)).mean() >= 0.9
+    unclipped = quantize_onnx(graph, CalibrationSet(images, random_set(1).provenance), 100)
+    outputs = infer_all(OnnxEngine(CompiledModel(unclipped, b"", "int8", SPEC, 3), literally=True), images)
+    reference = logits(checkpoint.classifier(), dataset.val.images).numpy()
+    assert np.abs(outputs - reference).mean() < 0.1 * np.ptp(reference)
+    assert (outputs.argmax(1) == reference.argmax(1)).mean() >= 0.9
 
 
-def test_a_network_with_nothing_wide_enough_is_no_int8_model() -> None:
+def test_a_network_without_a_wide_convolution_has_no_int8_model() -> None:
     narrow = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)).eval()
-    with pytest.raises(EngineError, match="no convolution of this network is wide enough for INT8"):
-        quantize_onnx(to_onnx(narrow, SPEC), some(2))
+    with pytest.raises(EngineError, match="no convolution .* input channels for INT8"):
+        quantize_onnx(to_onnx(narrow, SPEC), random_set(2))
 
 
-def test_accuracy_is_given_back_layer_by_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    """With no drop allowed, INT8 is as right as fp32, at the price of layers where that is needed."""
+def test_accuracy_control_returns_layers_to_float(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    """With no drop allowed, INT8 is as accurate as fp32, if need be with layers in float."""
     clean = dataset.val.images.numpy()
     images = np.concatenate([clean, corrupt_all(clean)])
     labels = np.tile(dataset.val.labels.numpy(), 2)
@@ -72,7 +72,7 @@ def test_accuracy_is_given_back_layer_by_layer(checkpoint: Checkpoint, dataset: 
     }
     pairs = {drop: graph.count(b'type="FakeQuantize"') for drop, (graph, _) in quantized.items()}
     assert pairs[1.0] >= pairs[0.0]
-    wanted = logits(checkpoint.classifier(), torch.from_numpy(images)).numpy().argmax(1)
+    reference = logits(checkpoint.classifier(), torch.from_numpy(images)).numpy().argmax(1)
     engine = start_engine("openvino", CompiledModel(*quantized[0.0], "int8", SPEC, 3))
-    got = infer_all(engine, images).argmax(1)
-    assert (got == labels).mean() >= (wanted == labels).mean()
+    predictions = infer_all(engine, images).argmax(1)
+    assert (predictions == labels).mean() >= (reference == labels).mean()

@@ -52,16 +52,16 @@ def test_it_decides_as_one_here_does(policy: str | None, server: Any, sample_bun
 def test_views_go_as_one_batch_where_there_is_time_and_fewer_where_there_is_not(
     server: Any, sample_bundle: Path, frames: Any
 ) -> None:
-    server.mischief.delay = 0.1  # seconds for each picture: four looks take 0.4, one and the predictor 0.2
+    server.faults.delay = 0.1  # seconds for each picture: four looks take 0.4, one and the predictor 0.2
     with connect(sample_bundle, server.address, policy="top:4", budget_ms=2000) as rich:
-        server.mischief.batches.clear()
+        server.faults.batches.clear()
         assert len(rich(frames[0]).views) == 4
-        assert server.mischief.batches == [1, 4]
+        assert server.faults.batches == [1, 4]
     with connect(sample_bundle, server.address, policy="top:4", budget_ms=190) as poor:
-        server.mischief.batches.clear()
+        server.faults.batches.clear()
         decision = poor(frames[0])
         assert (decision.views, decision.reason) == (("identity",), "no_time_to_rank")
-        assert server.mischief.batches == [1]
+        assert server.faults.batches == [1]
         assert not decision.late
 
 
@@ -70,13 +70,13 @@ def test_a_stalled_server_is_given_up_in_time_and_asked_for_less_until_it_is_bac
 ) -> None:
     with connect(sample_bundle, server.address, policy="top:4", budget_ms=400) as perceiver:
         assert len(perceiver(frames[0]).views) == 4
-        server.mischief.delay = 3
+        server.faults.delay = 3
         for _ in range(4):
             began = time.monotonic()
-            with pytest.raises(EngineTimeoutError, match=r"no answer within [34]\d\d ms"):
+            with pytest.raises(EngineTimeoutError, match=r"no response within [34]\d\d ms"):
                 perceiver(frames[0])
             assert time.monotonic() - began < 1.2
-        server.mischief.delay = 0
+        server.faults.delay = 0
         first = perceiver(frames[0])
         assert first.views == ("identity",)
         assert not first.late
@@ -90,7 +90,7 @@ def test_without_a_server_the_frame_is_lost_at_once(
     with serve(repository) as running:
         perceiver = connect(sample_bundle, running.address, policy="center", budget_ms=500)
     began = time.monotonic()
-    with pytest.raises(EngineError, match="see that the server runs there"):
+    with pytest.raises(EngineError, match="check that the server runs there"):
         perceiver(frames[0])
     assert time.monotonic() - began < 1
     perceiver.close()
@@ -122,4 +122,4 @@ def test_what_no_perceiver_can_do_is_refused_before_anything_is_asked(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         connect(sample_bundle, server.address, **options)
-    assert server.mischief.connections == 0
+    assert server.faults.connections == 0

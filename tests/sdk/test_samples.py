@@ -63,7 +63,7 @@ def test_ask_server(sample_bundle: Path, folder: Path, tmp_path: Path, serve: Ca
         line = sample("ask_server.py", sample_bundle, server.address, 5000, picture)
         assert line.split()[1] in Bundle.open(sample_bundle).classes
         assert " looks (" in line
-        server.mischief.delay = 0.2
+        server.faults.delay = 0.2
         line = sample("ask_server.py", sample_bundle, server.address, 100, picture)
         assert "no answer within the budget (127.0.0.1:" in line
 

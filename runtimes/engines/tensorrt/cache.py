@@ -1,7 +1,8 @@
-"""Where engines that were built on this device lie: a private folder, each beside a note of what it was built for.
+"""The folder of the engines that were built on this device, each with a note of what it was built for.
 
-A TensorRT engine is a program: one that this device did not build, or that was changed since, is never handed out. An
-entry is found by the hash of all that it depends on, so that an update of TensorRT or another GPU finds none.
+A TensorRT engine is a program: one that this device did not build, or that was changed since, is never loaded. An entry
+is found by the hash of everything that it depends on, so that after an update of TensorRT or with another GPU none is
+found.
 """
 
 from __future__ import annotations
@@ -19,33 +20,33 @@ from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError, 
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.private_folder import cache_folder, check_private, make_private
 
-CURE = "run 'allweather build BUNDLE'"
-MAGIC = {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}  # how an engine of each library begins
-VERSION = slice(24, 28)  # of an engine's bytes: major, minor, patch and build
+BUILD_HINT = "run 'allweather build BUNDLE'"
+MAGIC = {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}  # first bytes of an engine of each library
+VERSION = slice(24, 28)  # bytes of an engine that hold its version: major, minor, patch and build
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """All that a built engine depends on.
+    """Everything that a built engine depends on.
 
     Attributes:
-        onnx: SHA-256 of the graph that it was built from.
-        precision: of the model in the bundle.
-        height: of its pictures, in pixels.
-        width: likewise.
-        batch: most pictures in one call.
-        flavour: "tensorrt" or "tensorrt_rtx".
-        version: of that library, in as many parts as it tells: "10.3.0", "11.4.0.106".
-        gpu: name of the device.
-        architecture: its compute capability, such as "8.7".
-        cuda: version that the driver brings, such as "12.6".
+        onnx: SHA-256 of the ONNX graph that it was built from.
+        precision: Precision of the model in the bundle.
+        height: Height of its images, in pixels.
+        width: Width of its images, in pixels.
+        max_batch_size: Largest number of images in one call.
+        variant: "tensorrt" or "tensorrt_rtx".
+        version: Version of that library, in as many parts as it tells: "10.3.0", "11.4.0.106".
+        gpu: Name of the GPU.
+        architecture: Its compute capability, such as "8.7".
+        cuda: Newest version of CUDA that the driver supports, such as "12.6".
     """
 
     onnx: str
     precision: str
     height: int
     width: int
-    batch: int
+    max_batch_size: int
     variant: str
     version: str
     gpu: str
@@ -54,117 +55,121 @@ class EngineKey:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all parts: the name of the entry."""
+        """SHA-256 over all fields: the file name of the entry."""
         return _sha256(json.dumps(asdict(self), sort_keys=True).encode())
 
 
 @dataclass(frozen=True)
 class BuiltEngines:
-    """The entries of one folder.
+    """The cache of built engines.
 
     Attributes:
-        folder: owned by this user, closed to all others.
+        folder: Folder of the entries, owned by this user and closed to all others.
     """
 
     folder: Path
 
     def load(self, key: EngineKey) -> bytes:
-        """The engine of that key: byte for byte what was stored, and made by the library that will read it.
+        """Returns the engine of a key: exactly what was stored, and made by the library that will load it.
 
         Raises:
-            NotBuiltError: there is none.
-            EngineError: it was changed, cut off, or built by or for another; or the folder is open to others.
+            NotBuiltError: There is none.
+            EngineError: The engine was changed, is incomplete, or was built by another version or for another key; or
+                other users have access to the folder.
         """
         check_private(self.folder)
         engine, note = self._read(f"{key.digest}.engine"), self._read(f"{key.digest}.json")
         if engine is None or note is None:
-            raise NotBuiltError(f"{key.variant} {key.precision}: not built for this device yet: {CURE}")
+            raise NotBuiltError(f"{key.variant} {key.precision}: not built for this device yet: {BUILD_HINT}")
         if note != _note(key, engine):
-            raise EngineError(f"{self.folder / key.digest}.engine was changed, cut off or built for another: {CURE}")
+            raise EngineError(
+                f"{self.folder / key.digest}.engine was changed, is incomplete or was built for another device or "
+                f"model: {BUILD_HINT}"
+            )
         _check_version(engine, key)
         return engine
 
     def store(self, key: EngineKey, engine: bytes) -> None:
-        """Writes an entry, whole or not at all; an older one is replaced.
+        """Writes an entry, completely or not at all; an older one is replaced.
 
         Raises:
-            EngineError: the engine names another version than the key.
-            OutputError: the folder cannot be written to.
+            EngineError: The engine names another version than the key.
+            OutputError: The folder cannot be written to.
         """
         _check_version(engine, key)
         self._write(f"{key.digest}.engine", engine)
-        self._write(f"{key.digest}.json", _note(key, engine))  # last: an entry counts once it has its note
+        self._write(f"{key.digest}.json", _note(key, engine))  # last: an entry is valid once it has its note
 
-    def timings(self, key: EngineKey) -> bytes:
-        """What TensorRT measured in earlier builds on this device; empty where there were none."""
-        return self._read(_timings_name(key)) or b""
+    def timing_cache(self, key: EngineKey) -> bytes:
+        """Returns what TensorRT measured in earlier builds on this device; empty where there were none."""
+        return self._read(_timing_cache_name(key)) or b""
 
-    def store_timings(self, key: EngineKey, timings: bytes) -> None:
-        """Keeps them for the next build.
+    def store_timing_cache(self, key: EngineKey, timing_cache: bytes) -> None:
+        """Keeps TensorRT's measurements for the next build.
 
         Raises:
-            OutputError: the folder cannot be written to.
+            OutputError: The folder cannot be written to.
         """
-        self._write(_timings_name(key), timings)
+        self._write(_timing_cache_name(key), timing_cache)
 
     @contextmanager
-    def building(self, key: EngineKey, wait: Callable[[], None]) -> Iterator[None]:
-        """While open, no other process builds the same engine.
+    def building(self, key: EngineKey, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Keeps other processes from building the same engine while the `with` block lasts.
 
         Args:
-            key: of the engine.
-            wait: called once if another process builds it now, before waiting for that.
+            key: Key of the engine.
+            on_wait: Called once before waiting, where another process builds the engine now.
 
         Raises:
-            OutputError: the folder cannot be written to.
+            OutputError: The folder cannot be written to.
         """
-        import fcntl  # not on Windows, where nothing else here needs it
+        import fcntl  # Windows has no such module; nothing else here depends on it
 
-        self._make()
-        with _caching(self.folder):
+        self._make_folder()
+        with _cache_errors(self.folder):
             handle = os.open(self.folder / f"{key.digest}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                wait()
+                on_wait()
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(handle)  # which unlocks; the file stays, or two could lock two files of one name
+            # This also unlocks. The file is not deleted, or two processes could lock two files of the same name.
+            os.close(handle)
 
     def _read(self, name: str) -> bytes | None:
-        """The content of a plain file of ours; None where there is no such file."""
+        """The content of a regular file that this user owns; None where there is no such file."""
         path = self.folder / name
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise EngineError(f"{path} cannot be read ({error.strerror}); delete it and {CURE}") from error
+            raise EngineError(f"{path} cannot be read ({error.strerror}); delete it and {BUILD_HINT}") from error
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             os.close(handle)
-            raise EngineError(f"{path} is no plain file of this user; delete it and {CURE}")
+            raise EngineError(f"{path} is not a regular file of this user; delete it and {BUILD_HINT}")
         with os.fdopen(handle, "rb") as stream:
             return stream.read()
 
-    def _make(self) -> None:
-        """The folder, closed to others."""
-        with _caching(self.folder):
+    def _make_folder(self) -> None:
+        with _cache_errors(self.folder):
             make_private(self.folder)
 
     def _write(self, name: str, content: bytes) -> None:
-        self._make()
-        with _caching(self.folder), atomic_file(self.folder / name) as beside:
-            beside.write_bytes(content)
+        self._make_folder()
+        with _cache_errors(self.folder), atomic_file(self.folder / name) as temporary:
+            temporary.write_bytes(content)
 
 
 def built_engines() -> BuiltEngines:
-    """The folder of this user, in XDG_CACHE_HOME or ~/.cache; the first build makes it.
+    """Returns the cache of this user, in XDG_CACHE_HOME or ~/.cache; the first build creates its folder.
 
     Raises:
-        EngineError: it is a link, another user's, or open to others.
+        EngineError: The folder is a link, belongs to another user, or other users have access to it.
     """
     folder = cache_folder("tensorrt")
     check_private(folder.parent, folder)
@@ -172,35 +177,41 @@ def built_engines() -> BuiltEngines:
 
 
 @contextmanager
-def _caching(folder: Path) -> Iterator[None]:
+def _cache_errors(folder: Path) -> Iterator[None]:
+    """Maps errors of writing to `OutputError`, and says how to choose another folder."""
     try:
         with map_write_errors(folder):
             yield
     except OutputError as error:
-        raise OutputError(f"{error}; XDG_CACHE_HOME says where built engines lie") from error
+        raise OutputError(f"{error}; set XDG_CACHE_HOME to keep built engines elsewhere") from error
 
 
 def _check_version(engine: bytes, key: EngineKey) -> None:
-    """Before any library reads it: its head names its maker. A part takes a byte there."""
-    wanted = tuple(int(part) % 256 for part in key.version.split("."))
-    got = tuple(engine[VERSION])
-    if engine[:4] != MAGIC[key.variant] or len(got) != 4:
-        raise EngineError(f"the engine of {key.variant} {key.precision} does not begin like one: {CURE}")
-    if got[: len(wanted)] != wanted:
+    """Checks which library made an engine, before any library reads it. A part of a version takes one byte there.
+
+    Raises:
+        EngineError: The engine is not of the key's library or version.
+    """
+    expected = tuple(int(part) % 256 for part in key.version.split("."))
+    version = tuple(engine[VERSION])
+    if engine[:4] != MAGIC[key.variant] or len(version) != 4:
+        raise EngineError(f"the engine of {key.variant} {key.precision} does not begin like one: {BUILD_HINT}")
+    if version[: len(expected)] != expected:
         raise EngineError(
-            f"the engine was built by {key.variant} {'.'.join(map(str, got))}, here is {key.version}: {CURE}"
+            f"the engine was built by {key.variant} {'.'.join(map(str, version))}, here is {key.version}: {BUILD_HINT}"
         )
 
 
 def _note(key: EngineKey, engine: bytes) -> bytes:
-    """What lies beside an engine, for people and for the check."""
+    """The content of the file beside an engine, for people and for the check."""
     about = {"key": asdict(key), "size": len(engine), "sha256": _sha256(engine)}
     return json.dumps(about, sort_keys=True, indent=1).encode()
 
 
-def _timings_name(key: EngineKey) -> str:
-    same = (key.variant, key.version, key.gpu, key.architecture, key.cuda)
-    return f"timings-{_sha256(json.dumps(same).encode())}.cache"
+def _timing_cache_name(key: EngineKey) -> str:
+    """All builds on one device with one version of TensorRT share their measurements."""
+    parts = (key.variant, key.version, key.gpu, key.architecture, key.cuda)
+    return f"timings-{_sha256(json.dumps(parts).encode())}.cache"
 
 
 def _sha256(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The CUDA calls that engines need, each checked. Memory and streams are freed by the stack they were put on."""
+"""The CUDA calls that engines need, each of them checked. An `ExitStack` frees memory, streams and graphs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError, first_line
 
-BINDINGS = ("cuda.bindings.runtime", "cuda.cudart")  # the second is what the first was called before cuda-python 12.8
+BINDINGS = ("cuda.bindings.runtime", "cuda.cudart")  # the second is the name of the first before cuda-python 12.8
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A device.
+    """A GPU.
 
     Attributes:
-        name: such as "Orin".
-        architecture: its compute capability, such as "8.7".
-        cuda: newest version that its driver runs, such as "12.6".
+        name: Its name, such as "Orin".
+        architecture: Its compute capability, such as "8.7".
+        cuda: Newest version of CUDA that its driver supports, such as "12.6".
     """
 
     name: str
@@ -33,115 +34,136 @@ class Gpu:
 
 
 class Cuda:
-    """CUDA's runtime on the first device.
+    """The CUDA runtime on the first GPU.
 
     Args:
-        cudart: the module of cuda-python.
+        cudart: The runtime module of cuda-python.
     """
 
     def __init__(self, cudart: Any) -> None:
         self._cudart = cudart
 
     def gpu(self) -> Gpu:
-        """The device.
+        """Returns the GPU.
 
         Raises:
-            DependencyError: none answers.
+            DependencyError: There is no GPU, or its driver does not work.
         """
         cudart = self._cudart
         try:
-            (count,) = self._checked("find a GPU", cudart.cudaGetDeviceCount())
-            (properties,) = self._checked("ask the GPU for its name", cudart.cudaGetDeviceProperties(0))
-            (version,) = self._checked("ask the driver for its version", cudart.cudaDriverGetVersion())
+            (count,) = self._check("find a GPU", cudart.cudaGetDeviceCount())
+            (properties,) = self._check("ask the GPU for its name", cudart.cudaGetDeviceProperties(0))
+            (version,) = self._check("ask the driver for its version", cudart.cudaDriverGetVersion())
         except (EngineError, RuntimeError) as error:  # RuntimeError: the bindings find no libcuda
             raise DependencyError(
-                f"no NVIDIA GPU answers ({first_line(error)}); see that its driver is installed and nvidia-smi finds it"
+                f"no NVIDIA GPU was found ({first_line(error)}); "
+                "check that its driver is installed and that nvidia-smi finds it"
             ) from error
-        assert count > 0  # CUDA has an error for none
+        assert count > 0  # CUDA reports an error where there is none
         return Gpu(
             properties.name.decode(errors="replace"),
             f"{properties.major}.{properties.minor}",
             f"{version // 1000}.{version % 1000 // 10}",
         )
 
-    def device_memory(self, held: ExitStack, size: int) -> int:
-        """Address of `size` bytes on the device."""
+    def device_memory(self, resources: ExitStack, size: int) -> int:
+        """Allocates memory on the GPU, which `resources` frees.
+
+        Returns:
+            The address of `size` bytes.
+        """
         cudart = self._cudart
-        (address,) = self._checked(f"get {size} bytes on the GPU", cudart.cudaMalloc(size))
-        held.callback(lambda: self._checked("free memory on the GPU", cudart.cudaFree(address)))
+        (address,) = self._check(f"allocate {size} bytes on the GPU", cudart.cudaMalloc(size))
+        resources.callback(lambda: self._check("free memory on the GPU", cudart.cudaFree(address)))
         return int(address)
 
-    def host_memory(self, held: ExitStack, size: int) -> npt.NDArray[np.uint8]:
-        """uint8 [size] in memory that stays where it is, so that the GPU copies from and to it by itself."""
+    def host_memory(self, resources: ExitStack, size: int) -> npt.NDArray[np.uint8]:
+        """Allocates page-locked memory, which the GPU copies from and to by itself; `resources` frees it.
+
+        Returns:
+            uint8 [size].
+        """
         cudart = self._cudart
-        (address,) = self._checked(f"pin {size} bytes", cudart.cudaHostAlloc(size, cudart.cudaHostAllocDefault))
-        held.callback(lambda: self._checked("free pinned memory", cudart.cudaFreeHost(address)))
+        (address,) = self._check(f"pin {size} bytes", cudart.cudaHostAlloc(size, cudart.cudaHostAllocDefault))
+        resources.callback(lambda: self._check("free pinned memory", cudart.cudaFreeHost(address)))
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(int(address)))
 
-    def stream(self, held: ExitStack) -> Any:
-        """A queue of work that waits for no other."""
+    def stream(self, resources: ExitStack) -> Any:
+        """Creates a stream that does not wait for other streams; `resources` destroys it."""
         cudart = self._cudart
-        (stream,) = self._checked("make a stream", cudart.cudaStreamCreateWithFlags(cudart.cudaStreamNonBlocking))
-        held.callback(lambda: self._checked("free a stream", cudart.cudaStreamDestroy(stream)))
+        (stream,) = self._check("create a stream", cudart.cudaStreamCreateWithFlags(cudart.cudaStreamNonBlocking))
+        resources.callback(lambda: self._check("free a stream", cudart.cudaStreamDestroy(stream)))
         return stream
 
     def upload(self, host: npt.NDArray[np.uint8], device: int, size: int, stream: Any) -> None:
-        """Queues a copy to the device."""
+        """Queues a copy of `size` bytes to the GPU."""
         cudart = self._cudart
         kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._checked("copy to the GPU", cudart.cudaMemcpyAsync(device, host.ctypes.data, size, kind, stream))
+        self._check("copy to the GPU", cudart.cudaMemcpyAsync(device, host.ctypes.data, size, kind, stream))
 
     def download(self, device: int, host: npt.NDArray[np.uint8], size: int, stream: Any) -> None:
-        """Queues a copy from the device."""
+        """Queues a copy of `size` bytes from the GPU."""
         cudart = self._cudart
         kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._checked("copy from the GPU", cudart.cudaMemcpyAsync(host.ctypes.data, device, size, kind, stream))
+        self._check("copy from the GPU", cudart.cudaMemcpyAsync(host.ctypes.data, device, size, kind, stream))
 
-    def wait(self, stream: Any) -> None:
-        """Until all that is queued is done."""
-        self._checked("run", self._cudart.cudaStreamSynchronize(stream))
+    def synchronize(self, stream: Any) -> None:
+        """Waits until everything that is queued in a stream is done."""
+        self._check("run", self._cudart.cudaStreamSynchronize(stream))
 
-    def captured(self, held: ExitStack, stream: Any, work: Callable[[], None]) -> Any:
-        """What `work` puts into the stream, as a graph that one call launches; nothing of it is run here."""
+    def capture(self, resources: ExitStack, stream: Any, enqueue: Callable[[], None]) -> Any:
+        """Captures what `enqueue` queues in a stream as a graph, without running it.
+
+        Returns:
+            The graph, for `launch`; `resources` frees it.
+
+        Raises:
+            EngineError: CUDA cannot capture it.
+        """
         cudart = self._cudart
-        # of this thread alone: the classifier and the predictor run in threads of their own
+        # Only calls of this thread are captured: the classifier and the loss predictor run in threads of their own.
         mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._checked("begin a graph", cudart.cudaStreamBeginCapture(stream, mode))
+        self._check("begin a graph", cudart.cudaStreamBeginCapture(stream, mode))
         try:
-            work()
+            enqueue()
         except BaseException:
-            error, graph = cudart.cudaStreamEndCapture(stream)  # or the stream could not be used again
+            error, graph = cudart.cudaStreamEndCapture(stream)  # otherwise the stream could not be used again
             if int(error) == 0:
-                self._checked("free a graph", cudart.cudaGraphDestroy(graph))
+                self._check("free a graph", cudart.cudaGraphDestroy(graph))
             raise
-        (graph,) = self._checked("end a graph", cudart.cudaStreamEndCapture(stream))
+        (graph,) = self._check("end a graph", cudart.cudaStreamEndCapture(stream))
         try:
-            (ready,) = self._checked("prepare a graph", cudart.cudaGraphInstantiate(graph, 0))
-            held.callback(lambda: self._checked("free a prepared graph", cudart.cudaGraphExecDestroy(ready)))
+            (executable,) = self._check("prepare a graph", cudart.cudaGraphInstantiate(graph, 0))
+            resources.callback(lambda: self._check("free a prepared graph", cudart.cudaGraphExecDestroy(executable)))
         finally:
-            self._checked("free a graph", cudart.cudaGraphDestroy(graph))
-        return ready
+            self._check("free a graph", cudart.cudaGraphDestroy(graph))
+        return executable
 
     def launch(self, graph: Any, stream: Any) -> None:
-        """Queues all that a graph holds."""
-        self._checked("launch a graph", self._cudart.cudaGraphLaunch(graph, stream))
+        """Queues everything that a graph holds."""
+        self._check("launch a graph", self._cudart.cudaGraphLaunch(graph, stream))
 
-    def forget_error(self) -> None:
-        """Clears what a refused capture left behind, so that the next call does not report it."""
+    def clear_error(self) -> None:
+        """Clears the error of a failed capture, which the next call would report otherwise."""
         self._cudart.cudaGetLastError()
 
-    def _checked(self, what: str, answer: tuple[Any, ...]) -> tuple[Any, ...]:
-        error, *values = answer
+    def _check(self, action: str, result: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns the values of a call, which follow its error code.
+
+        Raises:
+            EngineError: The error code is not success.
+        """
+        error, *values = result
         if int(error) != 0:
-            raise EngineError(f"CUDA cannot {what}: {getattr(error, 'name', error)}")
+            raise EngineError(f"CUDA cannot {action}: {getattr(error, 'name', error)}")
         return tuple(values)
 
 
 def open_cuda() -> Cuda:
-    """CUDA through cuda-python.
+    """Imports CUDA through cuda-python.
 
     Raises:
-        DependencyError: it is not installed.
+        DependencyError: It is not installed.
     """
     reason = ""
     for name in BINDINGS:
@@ -149,4 +171,4 @@ def open_cuda() -> Cuda:
             return Cuda(importlib.import_module(name))
         except (ImportError, OSError) as error:
             reason = reason or first_line(error)
-    raise DependencyError(f"CUDA's Python bindings: {reason}; pip install 'allweather[tensorrt]'")
+    raise DependencyError(f"the Python bindings of CUDA: {reason}; {install_command('tensorrt')}")

@@ -1,6 +1,6 @@
-"""The TensorRT libraries: that of Jetson and data centers, and its sibling for RTX cards. One interface, two names.
+"""The two TensorRT libraries, for Jetson and data centers and for RTX cards: one interface under two names.
 
-Objects of a library keep the first logger that a process gives them, so there is one, here.
+The objects of a library keep the first logger that a process gives them, so there is only one, and it is made here.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, first_line, printable
 
-CURES = {
+INSTALL_HINTS = {
     "tensorrt": "on a Jetson it comes with JetPack: sudo apt install python3-libnvinfer, and make the environment with "
-    "python3 -m venv --system-site-packages; elsewhere: pip install 'allweather[tensorrt]'",
-    "tensorrt_rtx": "pip install 'allweather[rtx]'",
+    f"python3 -m venv --system-site-packages; elsewhere: {install_command('tensorrt')}",
+    "tensorrt_rtx": install_command("tensorrt_rtx"),
 }
-OLD = {
+UPDATE_HINTS = {
     "tensorrt": "10.3 or newer is needed: update to JetPack 6.1 or newer",
-    "tensorrt_rtx": "1.7 or newer is needed, as older ones cannot compile INT8: pip install 'allweather[rtx]'",
+    "tensorrt_rtx": f"1.7 or newer is needed, as older versions cannot compile INT8: {install_command('tensorrt_rtx')}",
 }
-FLOORS = {"tensorrt": (10, 3), "tensorrt_rtx": (1, 7)}
+MIN_VERSIONS = {"tensorrt": (10, 3), "tensorrt_rtx": (1, 7)}
+MAX_MESSAGE_LENGTH = 240  # characters
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Library:
-    """A TensorRT that is here.
+    """A TensorRT library that is installed.
 
     Attributes:
-        flavour: "tensorrt" or "tensorrt_rtx".
-        trt: the module.
-        version: in as many parts as it tells: "10.3.0", "11.4.0.106".
-        logger: given to whatever it makes; its `error` is the last error that the library spoke of.
+        variant: "tensorrt" or "tensorrt_rtx".
+        trt: The imported module.
+        version: Its version, in as many parts as the library tells: "10.3.0", "11.4.0.106".
+        logger: The logger that is passed to the library's objects; its `error` is the library's last error message.
     """
 
     variant: str
@@ -44,50 +46,50 @@ class Library:
 
     @property
     def error(self) -> str:
-        """What the library said last, as the end of a message."""
-        return self.logger.error or "the library does not say why"
+        """The library's last error message, for the end of a message of ours."""
+        return self.logger.error or "the library gives no reason"
 
 
 def open_library(variant: str) -> Library:
     """Imports a TensorRT library.
 
     Args:
-        flavour: "tensorrt" or "tensorrt_rtx".
+        variant: "tensorrt" or "tensorrt_rtx".
 
     Raises:
-        DependencyError: it is not installed, does not load, or is too old.
+        DependencyError: The library is not installed, does not load, or is too old.
     """
     try:
         trt = importlib.import_module(variant)
-    except (ImportError, OSError) as error:  # OSError: a library that it needs is not there
-        raise DependencyError(f"{variant}: {first_line(error)}; {CURES[variant]}") from error
+    except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
+        raise DependencyError(f"{variant}: {first_line(error)}; {INSTALL_HINTS[variant]}") from error
     version = str(trt.__version__)
     parts = version.split(".")
-    if not all(part.isdecimal() for part in parts) or tuple(map(int, parts))[:2] < FLOORS[variant]:
-        raise DependencyError(f"{variant}: version {version[:40]} is here; {OLD[variant]}")
+    if not all(part.isdecimal() for part in parts) or tuple(map(int, parts))[:2] < MIN_VERSIONS[variant]:
+        raise DependencyError(f"{variant}: version {version[:40]} is installed; {UPDATE_HINTS[variant]}")
     return Library(variant, trt, version, _logger(trt))
 
 
-def flat(text: str) -> str:
-    """What a library says over many lines, as one of readable length."""
-    return printable(" ".join(text.split())[:240])
+def one_line(text: str) -> str:
+    """Returns a library's message of many lines as one line of readable length."""
+    return printable(" ".join(text.split())[:MAX_MESSAGE_LENGTH])
 
 
 @lru_cache(maxsize=2)
 def _logger(trt: Any) -> Any:
-    """The process's logger: debug lines for us, and the last error for messages."""
+    """The logger of this process: it passes on all lines at level DEBUG, and keeps the last error for our messages."""
 
     class Logger(trt.ILogger):  # type: ignore[misc] # the library is known only when it runs
-        """What the library says."""
+        """What TensorRT calls with its messages."""
 
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # bindings of C++ do not do with super()
+            trt.ILogger.__init__(self)  # super() does not work with the bindings' classes
             self.error = ""
 
         def log(self, severity: Any, msg: str) -> None:
-            """Called by the library, from any thread; must not raise."""
+            """Is called by the library, from any thread, and must not raise."""
             if int(severity) <= int(trt.ILogger.Severity.ERROR):
-                self.error = flat(msg)
+                self.error = one_line(msg)
             for line in msg.splitlines():
                 log.debug("%s", printable(line))
 

@@ -1,4 +1,4 @@
-"""A TensorRT engine that runs: the same for both libraries, and without torch."""
+"""Runs a TensorRT engine that was built on this device, with either of the two TensorRT libraries and without torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import CompiledModel
-from allweather.runtimes.engines.tensorrt.cache import CURE, EngineKey, built_engines
+from allweather.runtimes.engines.base import CompiledModel, Engine
+from allweather.runtimes.engines.tensorrt.cache import BUILD_HINT, EngineKey, built_engines
 from allweather.runtimes.engines.tensorrt.cuda import Cuda, Gpu, open_cuda
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.errors import EngineError
@@ -20,19 +20,21 @@ from allweather.runtimes.types import Floats, Image
 if TYPE_CHECKING:
     import tensorrt
 
-LARGEST = 12  # images that one call takes, such as all views of a frame; larger batches are run in parts
-FLOAT = 4  # bytes
+# Images in one call of the GPU. An engine is built for a range of batch sizes, and memory is allocated for the largest:
+# 12 is enough for all views of a frame. Larger batches are run in parts.
+MAX_BATCH_SIZE = 12
+FLOAT_BYTES = 4
 log = logging.getLogger(__name__)
 
 
-def key_of(network: CompiledModel, library: Library, gpu: Gpu) -> EngineKey:
-    """What an engine of this network depends on, here."""
+def key_of(model: CompiledModel, library: Library, gpu: Gpu) -> EngineKey:
+    """Returns everything that an engine built from this model on this device depends on."""
     return EngineKey(
-        onnx=hashlib.sha256(network.graph).hexdigest(),
-        precision=network.precision,
-        height=network.input.height,
-        width=network.input.width,
-        batch=LARGEST,
+        onnx=hashlib.sha256(model.graph).hexdigest(),
+        precision=model.precision,
+        height=model.input.height,
+        width=model.input.width,
+        max_batch_size=MAX_BATCH_SIZE,
         variant=library.variant,
         version=library.version,
         gpu=gpu.name,
@@ -41,75 +43,91 @@ def key_of(network: CompiledModel, library: Library, gpu: Gpu) -> EngineKey:
     )
 
 
-def probe_session(variant: str) -> str:
-    """The version of a TensorRT library that can run here.
+def probe(variant: str) -> str:
+    """Returns the version of a TensorRT library that can run on this device.
+
+    Args:
+        variant: "tensorrt" or "tensorrt_rtx".
 
     Raises:
-        DependencyError: it, CUDA's bindings or a GPU is missing.
+        DependencyError: The library, the Python bindings of CUDA or a GPU is missing.
     """
     library = open_library(variant)
     open_cuda().gpu()
     return library.version
 
 
-def start_session(variant: str, network: CompiledModel) -> TensorrtEngine:
-    """Runs the engine that was built of a network on this device.
+def start(model: CompiledModel, variant: str) -> Engine:
+    """Loads the engine that 'allweather build' has built from a model on this device.
+
+    Args:
+        model: An ONNX model.
+        variant: "tensorrt" or "tensorrt_rtx".
 
     Raises:
-        DependencyError: the library, CUDA's bindings or a GPU is missing.
-        NotBuiltError: it has not been built.
-        EngineError: it was damaged, or the device refuses it.
+        DependencyError: The library, the Python bindings of CUDA or a GPU is missing.
+        NotBuiltError: The engine has not been built yet.
+        EngineError: The engine is damaged, or TensorRT cannot load it.
     """
     library, cuda = open_library(variant), open_cuda()
-    plan = built_engines().load(key_of(network, library, cuda.gpu()))
-    return TensorrtEngine(library, cuda, network, plan)
+    plan = built_engines().load(key_of(model, library, cuda.gpu()))
+    return TensorrtEngine(library, cuda, model, plan)
 
 
 @dataclass
-class _Lane:
-    """One batch size: a context of its own, as a graph is bound to the context that it was captured from."""
+class _BatchContext:
+    """The execution context of one batch size.
+
+    Each size has its own, because a CUDA graph is bound to the context that it was captured from.
+
+    Attributes:
+        context: TensorRT's context, with the shape of the input and the addresses of input and output.
+        graph: The captured CUDA graph; None where there is none.
+        capture_tried: Whether capturing was tried; where it failed, it is not tried again.
+    """
 
     context: tensorrt.IExecutionContext
     graph: Any = None
-    tried: bool = False
+    capture_tried: bool = False
 
 
 class TensorrtEngine:
-    """Runs a built engine; each batch size is run once as it is, and from then on as one CUDA graph.
+    """Runs a built engine. The first call with a batch size queues its steps; all later ones launch one CUDA graph.
 
     Args:
-        library: that built it.
-        cuda: of the device.
-        network: that it was built of.
-        plan: the serialized engine, checked.
+        library: The library that built the engine.
+        cuda: CUDA on the device.
+        model: The model that the engine was built from.
+        plan: The serialized engine, verified.
 
     Raises:
-        EngineError: the device refuses it, has no memory left, or it was built of another network.
+        EngineError: TensorRT cannot load the engine, the GPU has too little memory, or the engine does not fit the
+            model.
     """
 
-    def __init__(self, library: Library, cuda: Cuda, network: CompiledModel, plan: bytes) -> None:
-        self._library, self._cuda, self._outputs = library, cuda, network.outputs
-        self._shape = (network.input.height, network.input.width, 3)
-        self._lanes: dict[int, _Lane] = {}
-        picture = int(np.prod(self._shape))
-        with ExitStack() as held:
-            held.callback(self._forget)
-            self._runtime, loaded = self._loaded(plan)
+    def __init__(self, library: Library, cuda: Cuda, model: CompiledModel, plan: bytes) -> None:
+        self._library, self._cuda, self._outputs = library, cuda, model.outputs
+        self._shape = (model.input.height, model.input.width, 3)
+        self._contexts: dict[int, _BatchContext] = {}
+        image_bytes = int(np.prod(self._shape))
+        with ExitStack() as resources:
+            resources.callback(self._release)
+            self._runtime, loaded = self._load(plan)
             engine: tensorrt.ICudaEngine = loaded
             self._engine = engine
-            self._input, self._output, self._largest = self._tensors(engine)
-            self._scratch_size = int(engine.device_memory_size_v2)
-            # what the contexts compute in; they share it, as only one of them runs at a time
-            self._scratch = cuda.device_memory(held, max(1, self._scratch_size))
-            self._device_in = cuda.device_memory(held, self._largest * picture)
-            self._device_out = cuda.device_memory(held, self._largest * self._outputs * FLOAT)
-            self._host_in = cuda.host_memory(held, self._largest * picture)
-            self._host_out = cuda.host_memory(held, self._largest * self._outputs * FLOAT)
-            self._stream = cuda.stream(held)
-            held.callback(self._lanes.clear)  # contexts go before the memory that they use
-            self._held = held.pop_all()
-        self._images = self._host_in.reshape(self._largest, *self._shape)
-        self._logits = self._host_out.view(np.float32).reshape(self._largest, self._outputs)
+            self._input, self._output, self._max_batch_size = self._check_tensors(engine)
+            # Workspace of the contexts. They share it, because only one of them runs at a time.
+            self._workspace_size = int(engine.device_memory_size_v2)
+            self._workspace = cuda.device_memory(resources, max(1, self._workspace_size))
+            self._device_input = cuda.device_memory(resources, self._max_batch_size * image_bytes)
+            self._device_output = cuda.device_memory(resources, self._max_batch_size * self._outputs * FLOAT_BYTES)
+            self._host_input = cuda.host_memory(resources, self._max_batch_size * image_bytes)
+            self._host_output = cuda.host_memory(resources, self._max_batch_size * self._outputs * FLOAT_BYTES)
+            self._stream = cuda.stream(resources)
+            resources.callback(self._contexts.clear)  # contexts are freed before the memory that they use
+            self._resources = resources.pop_all()
+        self._images = self._host_input.reshape(self._max_batch_size, *self._shape)
+        self._logits = self._host_output.view(np.float32).reshape(self._max_batch_size, self._outputs)
 
     def infer(self, images: Image) -> Floats:
         """See `Engine.infer`."""
@@ -119,103 +137,107 @@ class TensorrtEngine:
             raise EngineError(
                 f"{self._library.variant} takes uint8 {['n', *self._shape]}; got {images.dtype} {list(images.shape)}"
             )
-        parts = [self._part(images[i : i + self._largest]) for i in range(0, len(images), self._largest)]
+        size = self._max_batch_size
+        parts = [self._infer_batch(images[i : i + size]) for i in range(0, len(images), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def close(self) -> None:
         """See `Engine.close`."""
         try:
-            self._held.close()
+            self._resources.close()
         except EngineError as error:  # the device is lost, and its memory with it
             log.warning("%s, while its engine was closed", error)
 
-    def _part(self, images: Image) -> Floats:
+    def _infer_batch(self, images: Image) -> Floats:
         count = len(images)
-        lane = self._lanes.get(count) or self._new_lane(count)
+        batch = self._contexts.get(count) or self._new_context(count)
         self._images[:count] = images
-        if lane.graph is not None:
-            self._cuda.launch(lane.graph, self._stream)
+        if batch.graph is not None:
+            self._cuda.launch(batch.graph, self._stream)
         else:
-            self._enqueue(lane.context, count)
-        self._cuda.wait(self._stream)
-        answers: Floats = self._logits[:count].copy()
-        if not lane.tried:
-            self._capture(lane, count)
-        return answers
+            self._enqueue(batch.context, count)
+        self._cuda.synchronize(self._stream)
+        logits: Floats = self._logits[:count].copy()
+        if not batch.capture_tried:
+            self._capture(batch, count)
+        return logits
 
     def _enqueue(self, context: tensorrt.IExecutionContext, count: int) -> None:
-        self._cuda.upload(self._host_in, self._device_in, count * int(np.prod(self._shape)), self._stream)
+        """Queues the copy to the GPU, the inference, and the copy back."""
+        self._cuda.upload(self._host_input, self._device_input, count * int(np.prod(self._shape)), self._stream)
         if not context.execute_async_v3(int(self._stream)):
-            raise EngineError(f"{self._library.variant} failed on {count} pictures: {self._library.error}")
-        self._cuda.download(self._device_out, self._host_out, count * self._outputs * FLOAT, self._stream)
+            raise EngineError(f"{self._library.variant} failed on {count} images: {self._library.error}")
+        self._cuda.download(self._device_output, self._host_output, count * self._outputs * FLOAT_BYTES, self._stream)
 
-    def _capture(self, lane: _Lane, count: int) -> None:
-        """Makes a graph of what was just run; where that is refused, the size goes on without."""
-        lane.tried = True
+    def _capture(self, batch: _BatchContext, count: int) -> None:
+        """Captures the steps of a batch size as a CUDA graph; where that fails, they are queued with each call."""
+        batch.capture_tried = True
         try:
-            lane.graph = self._cuda.captured(self._held, self._stream, lambda: self._enqueue(lane.context, count))
+            batch.graph = self._cuda.capture(self._resources, self._stream, lambda: self._enqueue(batch.context, count))
         except EngineError as error:
-            self._cuda.forget_error()
+            self._cuda.clear_error()
             log.warning(
-                "no CUDA graph for %d pictures (%s): each call is queued anew, which takes longer", count, error
+                "no CUDA graph for %d images (%s): each call queues the steps anew, which takes longer",
+                count,
+                error,
             )
 
-    def _new_lane(self, count: int) -> _Lane:
+    def _new_context(self, count: int) -> _BatchContext:
         trt = self._library.trt
         engine: tensorrt.ICudaEngine = self._engine
         context: tensorrt.IExecutionContext = engine.create_execution_context(
             trt.ExecutionContextAllocationStrategy.USER_MANAGED
         )
         if context is None:
-            raise EngineError(f"{self._library.variant} has no room for {count} pictures: {self._library.error}")
-        context.set_device_memory(self._scratch, self._scratch_size)
+            raise EngineError(f"{self._library.variant} has no memory for {count} images: {self._library.error}")
+        context.set_device_memory(self._workspace, self._workspace_size)
         fits = (
             context.set_input_shape(self._input, (count, *self._shape))
-            and context.set_tensor_address(self._input, self._device_in)
-            and context.set_tensor_address(self._output, self._device_out)
+            and context.set_tensor_address(self._input, self._device_input)
+            and context.set_tensor_address(self._output, self._device_output)
         )
         if not fits:
-            raise EngineError(f"{self._library.variant} refuses {count} pictures: {self._library.error}")
-        self._lanes[count] = _Lane(context)
-        return self._lanes[count]
+            raise EngineError(f"{self._library.variant} does not take {count} images: {self._library.error}")
+        self._contexts[count] = _BatchContext(context)
+        return self._contexts[count]
 
-    def _loaded(self, plan: bytes) -> tuple[tensorrt.Runtime, tensorrt.ICudaEngine]:
+    def _load(self, plan: bytes) -> tuple[tensorrt.Runtime, tensorrt.ICudaEngine]:
         trt, library = self._library.trt, self._library
         library.logger.error = ""
         try:
             runtime = trt.Runtime(library.logger)
-        except TypeError as error:  # what the bindings make of a null pointer
+        except TypeError as error:  # the bindings raise it for a null pointer
             raise EngineError(f"{library.variant} cannot run here: {library.error}; see 'allweather doctor'") from error
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise EngineError(f"{library.variant} cannot load its engine here: {library.error}; {CURE}")
+            raise EngineError(f"{library.variant} cannot load its engine here: {library.error}; {BUILD_HINT}")
         return runtime, engine
 
-    def _tensors(self, engine: tensorrt.ICudaEngine) -> tuple[str, str, int]:
-        """Names of input and output, and the largest batch.
+    def _check_tensors(self, engine: tensorrt.ICudaEngine) -> tuple[str, str, int]:
+        """Returns the names of input and output, and the largest batch size.
 
         Raises:
-            EngineError: they are not what the bundle's networks have.
+            EngineError: The engine's input and output are not those of the model.
         """
         trt = self._library.trt
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        taken = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        given = [name for name in names if name not in taken]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        outputs = [name for name in names if name not in inputs]
         fits = (
-            len(taken) == len(given) == 1
-            and tuple(engine.get_tensor_shape(taken[0])) == (-1, *self._shape)
-            and tuple(engine.get_tensor_shape(given[0]))[1:] == (self._outputs,)
-            and engine.get_tensor_dtype(taken[0]) == trt.DataType.UINT8
-            and engine.get_tensor_dtype(given[0]) == trt.DataType.FLOAT
+            len(inputs) == len(outputs) == 1
+            and tuple(engine.get_tensor_shape(inputs[0])) == (-1, *self._shape)
+            and tuple(engine.get_tensor_shape(outputs[0]))[1:] == (self._outputs,)
+            and engine.get_tensor_dtype(inputs[0]) == trt.DataType.UINT8
+            and engine.get_tensor_dtype(outputs[0]) == trt.DataType.FLOAT
         )
         if not fits:
             raise EngineError(
                 f"{self._library.variant}: the model does not turn uint8 {['n', *self._shape]} into float32 "
                 f"{['n', self._outputs]}; export it again"
             )
-        _, _, largest = engine.get_tensor_profile_shape(taken[0], 0)
-        return taken[0], given[0], int(largest[0])
+        _, _, largest = engine.get_tensor_profile_shape(inputs[0], 0)
+        return inputs[0], outputs[0], int(largest[0])
 
-    def _forget(self) -> None:
-        """Objects of the library end with their last name."""
+    def _release(self) -> None:
+        """Drops the library's objects, which are freed with their last reference."""
         self._engine = self._runtime = None

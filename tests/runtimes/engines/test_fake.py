@@ -1,4 +1,4 @@
-"""The engine without a network: its answers can be told beforehand."""
+"""The fake engine: its outputs are known beforehand."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.fake import FakeEngine
-from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.engines.open import open_engine
 
 
 @settings(deadline=None)
 @given(gray=st.integers(0, 255), classes=st.integers(2, 300), count=st.integers(1, 4))
-def test_the_fake_engine_sees_brightness(gray: int, classes: int, count: int) -> None:
-    spent = SimpleNamespace(seconds=0.0)
-    engine = FakeEngine(classes, 0.25, lambda seconds: setattr(spent, "seconds", spent.seconds + seconds))
+def test_it_classifies_by_brightness(gray: int, classes: int, count: int) -> None:
+    elapsed = SimpleNamespace(seconds=0.0)
+    engine = FakeEngine(classes, 0.25, lambda seconds: setattr(elapsed, "seconds", elapsed.seconds + seconds))
     logits = engine.infer(np.full((count, 4, 5, 3), gray, np.uint8))
     assert (logits.dtype, logits.shape) == (np.float32, (count, classes))
     assert set(logits.argmax(axis=1)) == {gray * classes // 256}
-    assert spent.seconds == 0.25 * count
+    assert elapsed.seconds == 0.25 * count
 
 
-def test_the_fake_engine_fits_every_bundle(real_bundle: Bundle) -> None:
+def test_it_runs_with_every_bundle(real_bundle: Bundle) -> None:
     engine, model = open_engine(real_bundle, "fake")
     assert model is None
     assert engine.infer(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)

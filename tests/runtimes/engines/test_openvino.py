@@ -1,4 +1,4 @@
-"""OpenVINO: pictures side by side are answered as one by one; what was compiled before is not trusted blindly."""
+"""OpenVINO: images side by side give the same outputs as one by one; the cache of compiled models is verified."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allweather.runtimes.engines import engine_openvino, engine_openvino_gpu, engine_openvino_npu
-from allweather.runtimes.engines import openvino_cache as compiled_cache
-from allweather.runtimes.engines.openvino_cache import DIGEST, cached_blob
-from allweather.runtimes.engines.registry import CompiledModel
+from allweather.runtimes.engines import openvino_cache
+from allweather.runtimes.engines.base import CompiledModel
+from allweather.runtimes.engines.openvino import probe, start
+from allweather.runtimes.engines.openvino_cache import DIGEST_BYTES, cached_blob
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.preprocess import InputSpec
 
@@ -30,38 +30,38 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 12])
-def test_each_picture_gets_the_answer_that_it_gets_alone(compiled: CompiledModel, count: int) -> None:
-    engine = engine_openvino.start(compiled)
+def test_each_image_of_a_batch_gets_the_outputs_that_it_gets_alone(compiled: CompiledModel, count: int) -> None:
+    engine = start(compiled, "CPU")
     images = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 3), np.uint8)
     alone = np.concatenate([engine.infer(image[None]) for image in images])
     np.testing.assert_array_equal(engine.infer(images), alone)
 
 
-def test_pictures_of_another_size_are_refused_alone_and_side_by_side(compiled: CompiledModel) -> None:
-    engine = engine_openvino.start(compiled)
+def test_images_of_another_size_are_refused_alone_and_side_by_side(compiled: CompiledModel) -> None:
+    engine = start(compiled, "CPU")
     for count in (1, 2):
         for height in (1, 9):  # numpy would stretch the first
             with pytest.raises(EngineError, match=rf"failed on a batch of shape \[{count}, {height}, 8, 3\]"):
                 engine.infer(np.zeros((count, height, 8, 3), np.uint8))
         with pytest.raises(EngineError, match="failed on a batch"):
             engine.infer(np.zeros((count, 8, 8, 3), np.float32))
-    assert engine.infer(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)  # and it goes on
+    assert engine.infer(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 4)  # the engine still works
 
 
 def test_requests_that_failed_are_not_waited_for(compiled: CompiledModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenVINO keeps a request whose start was refused; with as many as there are streams the next call hung."""
+    """OpenVINO never frees a request whose start failed; once all requests were taken, the next call hung."""
     import openvino
 
-    class Refusing(openvino.AsyncInferQueue):
-        """Is handed half of each picture."""
+    class FailingQueue(openvino.AsyncInferQueue):
+        """A queue that is given half of each image."""
 
         def start_async(self, inputs: Any, userdata: Any, share_inputs: bool) -> None:
             super().start_async([inputs[0][:, :4]], userdata, share_inputs)
 
-    engine = engine_openvino.start(compiled)
+    engine = start(compiled, "CPU")
     images = np.zeros((2, 8, 8, 3), np.uint8)
     with monkeypatch.context() as patch:
-        patch.setattr(openvino, "AsyncInferQueue", Refusing)
+        patch.setattr(openvino, "AsyncInferQueue", FailingQueue)
         for _ in range(4):
             with pytest.raises(EngineError, match="failed on a batch"):
                 engine.infer(images)
@@ -69,9 +69,9 @@ def test_requests_that_failed_are_not_waited_for(compiled: CompiledModel, monkey
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "folder", "foreign"])
-def test_a_damaged_entry_is_compiled_anew(compiled: CompiledModel, cache: Path, network: Any, harm: str) -> None:
+def test_a_damaged_entry_is_compiled_again(compiled: CompiledModel, cache: Path, network: Any, harm: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
-    wanted = engine_openvino.start(compiled).run(images)
+    expected = start(compiled, "CPU").infer(images)
     (entry,) = cache.iterdir()
     content = entry.read_bytes()
     if harm == "folder":
@@ -80,15 +80,15 @@ def test_a_damaged_entry_is_compiled_anew(compiled: CompiledModel, cache: Path, 
     else:
         middle = len(content) // 2
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        foreign = hashlib.sha256(flipped[-DIGEST:]).digest() + flipped[-DIGEST:]  # whole, but no network
+        foreign = hashlib.sha256(flipped[-DIGEST_BYTES:]).digest() + flipped[-DIGEST_BYTES:]  # intact, but not a model
         entry.write_bytes({"cut": content[:middle], "flip": flipped, "empty": b"", "foreign": foreign}[harm])
-    np.testing.assert_array_equal(engine_openvino.start(compiled).run(images), wanted)
+    np.testing.assert_array_equal(start(compiled, "CPU").infer(images), expected)
     if harm != "folder":
-        mended = entry.read_bytes()
-        assert hashlib.sha256(mended[DIGEST:]).digest() == mended[:DIGEST]
+        replaced = entry.read_bytes()
+        assert hashlib.sha256(replaced[DIGEST_BYTES:]).digest() == replaced[:DIGEST_BYTES]
 
 
-def test_what_was_compiled_before_is_used_again(cache: Path) -> None:
+def test_a_compiled_model_is_taken_from_the_cache(cache: Path) -> None:
     calls: list[int] = []
 
     def compile_now() -> bytes:
@@ -99,20 +99,20 @@ def test_what_was_compiled_before_is_used_again(cache: Path) -> None:
     assert len(calls) == 1
     cached_blob(("a", 2), compile_now)
     assert len(calls) == 2
-    assert cached_blob(("a", 2), lambda: b"anew", refused=True) == b"anew"
-    assert cached_blob(("a", 2), compile_now) == b"anew"
+    assert cached_blob(("a", 2), lambda: b"again", replace=True) == b"again"
+    assert cached_blob(("a", 2), compile_now) == b"again"
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_others_can_write_to_is_left_alone(cache: Path) -> None:
+def test_a_folder_that_others_can_write_to_is_not_used(cache: Path) -> None:
     cache.mkdir(parents=True)
     cache.chmod(0o777)
     assert cached_blob(("a",), lambda: b"program") == b"program"
     assert list(cache.iterdir()) == []
 
 
-def test_what_was_used_longest_ago_goes_first(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled_cache, "CACHE_BYTES", 250)
+def test_the_least_recently_used_entry_is_deleted_first(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_cache, "MAX_CACHE_BYTES", 250)
     cached_blob(("old",), lambda: bytes(60))
     (old,) = cache.iterdir()
     os.utime(old, (1, 1))
@@ -126,12 +126,12 @@ def test_what_was_used_longest_ago_goes_first(cache: Path, monkeypatch: pytest.M
     assert len(list(cache.iterdir())) == 2
 
 
-@pytest.mark.parametrize(("module", "device"), [(engine_openvino_gpu, "GPU"), (engine_openvino_npu, "NPU")])
-def test_a_device_that_is_not_there_is_named_with_what_it_needs(module: Any, device: str) -> None:
+@pytest.mark.parametrize("device", ["GPU", "NPU"])
+def test_a_missing_device_is_named_with_the_driver_that_it_needs(device: str) -> None:
     import openvino
 
     if any(name.startswith(device) for name in openvino.Core().available_devices):
-        assert module.probe()
+        assert probe(device)
         return
-    with pytest.raises(DependencyError, match=rf"openvino_{device.lower()}: OpenVINO sees only CPU here; .*driver"):
-        module.probe()
+    with pytest.raises(DependencyError, match=rf"openvino_{device.lower()}: OpenVINO finds only CPU here; .*driver"):
+        probe(device)

@@ -1,4 +1,4 @@
-"""An engine on a server: the right answers, in time or not at all, whatever the server does."""
+"""An engine on a server: correct outputs, in time or an error, whatever the server does."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from allweather.exporters.serving.repository import write_repository
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines import kserve
-from allweather.runtimes.engines.registry import Engine, open_engine
+from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.remote import RemoteEngine
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
 
 SPEC = InputSpec(32, 32)
-SIGNATURE = kserve.Signature("images", "logits", (32, 32, 3), 2)
+METADATA = kserve.ModelMetadata("images", "logits", (32, 32, 3), 2)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def repository(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def here(bundle: Bundle) -> Engine:
+def local_engine(bundle: Bundle) -> Engine:
     return open_engine(bundle, "onnx")[0]
 
 
@@ -52,13 +53,13 @@ def server(repository: Path, serve: Callable[[Path], Any]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def there(server: Any) -> Iterator[RemoteEngine]:
-    engine = RemoteEngine(server.address, "classifier", SPEC, 10, seconds=2)
+def remote_engine(server: Any) -> Iterator[RemoteEngine]:
+    engine = RemoteEngine(server.address, "classifier", SPEC, 10, call_seconds=2)
     yield engine
     engine.close()
 
 
-def pictures(count: int, seed: int = 0) -> Image:
+def random_images(count: int, seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), np.uint8)
 
 
@@ -69,63 +70,67 @@ def one_line(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize("count", [1, 2, 12, 32])
-def test_it_answers_as_the_engine_here_does(there: RemoteEngine, here: Engine, count: int) -> None:
-    images = pictures(count)
-    got = there.run(images[:, :, ::-1])
-    assert (got.dtype, got.shape) == (np.float32, (count, 10))
-    np.testing.assert_array_equal(got, here.run(np.ascontiguousarray(images[:, :, ::-1])))
+def test_it_gives_the_same_outputs_as_an_engine_here(
+    remote_engine: RemoteEngine, local_engine: Engine, count: int
+) -> None:
+    images = random_images(count)
+    logits = remote_engine.infer(images[:, :, ::-1])
+    assert (logits.dtype, logits.shape) == (np.float32, (count, 10))
+    np.testing.assert_array_equal(logits, local_engine.infer(np.ascontiguousarray(images[:, :, ::-1])))
 
 
 def test_one_connection_serves_all_calls_and_is_renewed_when_the_server_closed_it(
-    there: RemoteEngine, server: Any
+    remote_engine: RemoteEngine, server: Any
 ) -> None:
     for count in (1, 2, 3):
-        there.run(pictures(count))
-    assert server.mischief.connections == 1
-    server.mischief.hang_up = True
+        remote_engine.infer(random_images(count))
+    assert server.faults.connections == 1
+    server.faults.hang_up = True
     for _ in range(3):
-        assert there.run(pictures(1)).shape == (1, 10)
-    assert server.mischief.connections == 3
+        assert remote_engine.infer(random_images(1)).shape == (1, 10)
+    assert server.faults.connections == 3
 
 
-@pytest.mark.parametrize("mischief", [{"delay": 3}, {"drip": 0.02}], ids=["stalls", "drips"])
-def test_a_call_ends_in_time_and_the_next_one_is_as_good_as_new(
-    there: RemoteEngine, server: Any, here: Engine, mischief: dict[str, float]
+@pytest.mark.parametrize("faults", [{"delay": 3}, {"drip": 0.02}], ids=["stalls", "drips"])
+def test_a_call_ends_in_time_and_the_next_one_succeeds(
+    remote_engine: RemoteEngine, server: Any, local_engine: Engine, faults: dict[str, float]
 ) -> None:
-    left = [0.15]
-    there._left = lambda: left[0]
-    for name, value in mischief.items():
-        setattr(server.mischief, name, value)
-    began = time.monotonic()
-    with pytest.raises(EngineTimeoutError, match=r"127.0.0.1:\d+ classifier: no answer within 150 ms$"):
-        there.run(pictures(1))
-    assert time.monotonic() - began < 1
-    server.mischief.delay = server.mischief.drip = 0
-    left[0] = 2
-    np.testing.assert_array_equal(there.run(pictures(1, 7)), here.run(pictures(1, 7)))
+    seconds_left = [0.15]
+    remote_engine._seconds_left = lambda: seconds_left[0]
+    for name, value in faults.items():
+        setattr(server.faults, name, value)
+    started = time.monotonic()
+    with pytest.raises(EngineTimeoutError, match=r"127.0.0.1:\d+ classifier: no response within 150 ms$"):
+        remote_engine.infer(random_images(1))
+    assert time.monotonic() - started < 1
+    server.faults.delay = server.faults.drip = 0
+    seconds_left[0] = 2
+    np.testing.assert_array_equal(remote_engine.infer(random_images(1, 7)), local_engine.infer(random_images(1, 7)))
 
 
-def test_without_time_left_nothing_is_asked(there: RemoteEngine, server: Any) -> None:
-    there._left = lambda: -0.5
-    with pytest.raises(EngineTimeoutError, match="no answer within 0 ms"):
-        there.run(pictures(1))
-    assert server.mischief.batches == []
+def test_without_time_left_no_request_is_sent(remote_engine: RemoteEngine, server: Any) -> None:
+    remote_engine._seconds_left = lambda: -0.5
+    with pytest.raises(EngineTimeoutError, match="no response within 0 ms"):
+        remote_engine.infer(random_images(1))
+    assert server.faults.batches == []
 
 
-def test_a_server_that_is_gone_is_said(repository: Path, serve: Callable[[Path], Any]) -> None:
+def test_a_server_that_is_gone_is_an_error(repository: Path, serve: Callable[[Path], Any]) -> None:
     with serve(repository) as running:
         engine = RemoteEngine(running.address, "classifier", SPEC, 10)
-        assert engine.infer(pictures(1)).shape == (1, 10)
+        assert engine.infer(random_images(1)).shape == (1, 10)
     for _ in range(2):
-        with pytest.raises(EngineError, match=r"127.0.0.1:\d+ classifier: .*see that the server runs there") as caught:
-            engine.infer(pictures(1))
+        with pytest.raises(
+            EngineError, match=r"127.0.0.1:\d+ classifier: .*check that the server runs there"
+        ) as caught:
+            engine.infer(random_images(1))
         one_line(caught.value)
     engine.close()
     engine.close()
 
 
-def test_a_host_that_takes_no_connection_is_given_up_in_time(unused_port: int) -> None:
-    with pytest.raises(EngineError, match=r"refused.*see that the server runs there and speaks HTTP"):
+def test_a_host_that_accepts_no_connection_is_an_error(unused_port: int) -> None:
+    with pytest.raises(EngineError, match=r"refused.*check that the server runs there and speaks HTTP"):
         RemoteEngine(f"http://127.0.0.1:{unused_port}", "classifier", SPEC, 10)
     with pytest.raises(EngineError, match="check the name of the host"):
         RemoteEngine("http://no-such-host.invalid:8000", "classifier", SPEC, 10)
@@ -138,50 +143,50 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_listener_that_never_answers_is_given_up_in_time() -> None:
+def test_a_listener_that_never_responds_times_out() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        began = time.monotonic()
-        with pytest.raises(EngineTimeoutError, match="no answer within 200 ms"):
-            RemoteEngine(f"http://127.0.0.1:{silent.getsockname()[1]}", "classifier", SPEC, 10, seconds=0.2)
-        assert time.monotonic() - began < 1
+        started = time.monotonic()
+        with pytest.raises(EngineTimeoutError, match="no response within 200 ms"):
+            RemoteEngine(f"http://127.0.0.1:{silent.getsockname()[1]}", "classifier", SPEC, 10, call_seconds=0.2)
+        assert time.monotonic() - started < 1
 
 
-def test_what_is_refused_says_why_in_one_line(there: RemoteEngine, server: Any) -> None:
-    for images in (pictures(33), pictures(1)[:, :9]):
-        with pytest.raises(EngineError, match=r"refused: 400 unexpected shape \[") as caught:
-            there.run(images)
+def test_a_refused_request_gives_the_reason_in_one_line(remote_engine: RemoteEngine, server: Any) -> None:
+    for images in (random_images(33), random_images(1)[:, :9]):
+        with pytest.raises(EngineError, match=r"refuses the request: 400 unexpected shape \[") as caught:
+            remote_engine.infer(images)
         one_line(caught.value)
-    assert there.run(pictures(1)).shape == (1, 10)
-    with pytest.raises(EngineError, match=r"refused: 404 Request for unknown model: '/v2/models/no%2Fsuch%20model'"):
+    assert remote_engine.infer(random_images(1)).shape == (1, 10)
+    with pytest.raises(EngineError, match=r"refuses the request: 404 .*/v2/models/no%2Fsuch%20model"):
         RemoteEngine(server.address, "no/such model", SPEC, 10)
-    with pytest.raises(EngineError, match=r"takes \[32, 32, 3\] and gives 12 numbers, where \[32, 32, 3\] and 10 are"):
+    with pytest.raises(EngineError, match=r"gives 12 numbers, but must take \[32, 32, 3\] and give 10"):
         RemoteEngine(server.address, "predictor", SPEC, 10)
-    with pytest.raises(EngineError, match=r"where \[64, 32, 3\] and 10 are wanted"):
+    with pytest.raises(EngineError, match=r"must take \[64, 32, 3\] and give 10"):
         RemoteEngine(server.address, "classifier", InputSpec(64, 32), 10)
 
 
-def test_a_huge_answer_is_not_read_to_its_end(there: RemoteEngine, server: Any) -> None:
-    server.mischief.body = b"[" + b" " * 50_000_000
-    with pytest.raises(EngineError, match=r"answers with more than \d{5} bytes"):
-        there.run(pictures(1))
-    server.mischief.body = None
-    assert there.run(pictures(1)).shape == (1, 10)
+def test_a_huge_response_is_not_read_to_its_end(remote_engine: RemoteEngine, server: Any) -> None:
+    server.faults.body = b"[" + b" " * 50_000_000
+    with pytest.raises(EngineError, match=r"more than \d{5} bytes"):
+        remote_engine.infer(random_images(1))
+    server.faults.body = None
+    assert remote_engine.infer(random_images(1)).shape == (1, 10)
 
 
-def wire(raw: bytes) -> str:
-    """The address of a listener that sends these bytes to whoever connects first, and hangs up."""
+def listener_that_sends(raw: bytes) -> str:
+    """The address of a listener that sends these bytes to the first client and closes the connection."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def answer() -> None:
+    def serve() -> None:
         with listener:
-            taken, _ = listener.accept()
-            with taken:
-                taken.recv(1 << 16)
-                taken.sendall(raw)
+            client, _ = listener.accept()
+            with client:
+                client.recv(1 << 16)
+                client.sendall(raw)
 
-    threading.Thread(target=answer, daemon=True).start()
+    threading.Thread(target=serve, daemon=True).start()
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
@@ -201,10 +206,10 @@ def wire(raw: bytes) -> str:
         b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000,
     ],
 )
-def test_what_speaks_something_else_gets_one_clear_line(raw: bytes) -> None:
+def test_another_protocol_is_one_clear_line(raw: bytes) -> None:
     with pytest.raises(EngineError) as caught:
-        RemoteEngine(wire(raw), "classifier", SPEC, 10, seconds=2)
-    assert "see that" in one_line(caught.value)
+        RemoteEngine(listener_that_sends(raw), "classifier", SPEC, 10, call_seconds=2)
+    assert "check that" in one_line(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_what_speaks_something_else_gets_one_clear_line(raw: bytes) -> None:
      "http://host:8000/v2", "http://host?a=b",
      "http://me:secret@host:8000", "ftp://secret@host", "http://[::1", "file:///etc/passwd"],
 )  # fmt: skip
-def test_an_address_that_is_none_is_refused_and_not_repeated(address: str) -> None:
+def test_an_invalid_address_is_refused_and_not_repeated(address: str) -> None:
     with pytest.raises(UsageError, match="a server's address is http://HOST:PORT") as caught:
         RemoteEngine(address, "classifier", SPEC, 10)
     assert "secret" not in one_line(caught.value)
@@ -236,21 +241,21 @@ OUTPUT = st.fixed_dictionaries(
 )
 
 
-@given(said=JSON | st.fixed_dictionaries({"outputs": st.lists(OUTPUT, max_size=2)}))
-def test_any_json_is_an_answer_of_finite_numbers_or_an_error(said: object) -> None:
-    text = json.dumps(said).encode()
-    for read in (lambda: kserve.read_answer(text, SIGNATURE, 1, "x"), lambda: kserve.read_signature(text, "x")):
+@given(response=JSON | st.fixed_dictionaries({"outputs": st.lists(OUTPUT, max_size=2)}))
+def test_any_json_is_finite_outputs_or_an_error(response: object) -> None:
+    text = json.dumps(response).encode()
+    for read in (lambda: kserve.decode_response(text, METADATA, 1, "x"), lambda: kserve.read_metadata(text, "x")):
         try:
-            found = read()
+            result = read()
         except EngineError as error:
             one_line(error)
         else:
-            assert isinstance(found, kserve.Signature) or (found.shape == (1, 2) and np.isfinite(found).all())
+            assert isinstance(result, kserve.ModelMetadata) or (result.shape == (1, 2) and np.isfinite(result).all())
 
 
 @given(text=st.binary(max_size=60))
 def test_any_bytes_are_read_without_harm(text: bytes) -> None:
     with pytest.raises(EngineError) as caught:
-        kserve.read_answer(text, SIGNATURE, 1, "x")
+        kserve.decode_response(text, METADATA, 1, "x")
     one_line(caught.value)
-    assert kserve.refusal(500, text).isprintable()
+    assert kserve.error_text(500, text).isprintable()

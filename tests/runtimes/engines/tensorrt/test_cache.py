@@ -1,4 +1,4 @@
-"""The cache of built engines: what was stored comes back, anything else is refused with a cure."""
+"""The cache of built engines: what was stored is loaded again, anything else is refused with advice what to do."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from allweather.runtimes.engines.tensorrt.cache import BuiltEngines, EngineKey, 
 from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError
 
 KEY = EngineKey("0" * 64, "int8", 224, 224, 12, "tensorrt", "10.3.0.26", "Orin", "8.7", "12.6")
-CURES = ("allweather build BUNDLE", "chmod 700", "XDG_CACHE_HOME")
+ADVICE = ("allweather build BUNDLE", "chmod 700", "XDG_CACHE_HOME")
 Fresh = Callable[[], AbstractContextManager[Path]]
 
 
 def engine_of(key: EngineKey, body: bytes = b"the layers") -> bytes:
-    """As a built engine begins; 27 is an arbitrary build where the library does not tell its own."""
+    """The first bytes of a built engine; 27 is an arbitrary build number where the library does not tell its own."""
     parts = ([int(part) for part in key.version.split(".")] + [27])[:4]
     return {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}[key.variant] + bytes(20) + bytes(parts) + body
 
@@ -37,7 +37,7 @@ def refused(action: Callable[[], object], kind: type[Exception] = EngineError) -
     message = str(caught.value)
     assert message.isprintable(), message
     assert len(message) < 400, message
-    assert any(cure in message for cure in CURES), message
+    assert any(advice in message for advice in ADVICE), message
     return message
 
 
@@ -49,13 +49,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltEngines:
 
 @settings(deadline=None, max_examples=30)
 @given(body=st.binary(max_size=2000), version=st.sampled_from(["10.3.0", "10.16.1.7", "11.4.0.106"]))
-def test_what_was_stored_comes_back(fresh: Fresh, body: bytes, version: str) -> None:
+def test_what_was_stored_is_loaded_again(fresh: Fresh, body: bytes, version: str) -> None:
     key = replace(KEY, version=version)
     with fresh() as folder:
-        there = BuiltEngines(folder)
-        assert "not built" in refused(lambda: there.load(key), NotBuiltError)
-        there.store(key, engine_of(key, body))
-        assert there.load(key) == engine_of(key, body)
+        cache = BuiltEngines(folder)
+        assert "not built" in refused(lambda: cache.load(key), NotBuiltError)
+        cache.store(key, engine_of(key, body))
+        assert cache.load(key) == engine_of(key, body)
 
 
 @settings(deadline=None, max_examples=60)
@@ -134,7 +134,7 @@ def test_what_does_not_begin_like_an_engine_is_not_stored(cache: BuiltEngines, e
     refused(lambda: cache.load(KEY), NotBuiltError)
 
 
-def test_the_folder_is_private_and_made_by_the_first_build(cache: BuiltEngines, tmp_path: Path) -> None:
+def test_the_folder_is_private_and_created_by_the_first_build(cache: BuiltEngines, tmp_path: Path) -> None:
     assert cache.folder == tmp_path / "allweather" / "tensorrt"
     refused(lambda: cache.load(KEY), NotBuiltError)
     assert not cache.folder.exists()
@@ -164,7 +164,7 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("suffix", ["engine", "json"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_an_entry_that_is_no_plain_file_is_refused(cache: BuiltEngines, suffix: str, kind: str) -> None:
+def test_an_entry_that_is_not_a_regular_file_is_refused(cache: BuiltEngines, suffix: str, kind: str) -> None:
     cache.store(KEY, engine_of(KEY))
     file = cache.folder / f"{KEY.digest}.{suffix}"
     moved = file.rename(cache.folder / "moved")
@@ -193,39 +193,39 @@ def test_a_folder_that_cannot_be_written_to_says_where_to_choose_another(
 
     monkeypatch.setattr(tempfile, "mkstemp", refuses)
     refused(lambda: cache.store(KEY, engine_of(KEY)), OutputError)
-    refused(lambda: cache.store_timings(KEY, b"t"), OutputError)
+    refused(lambda: cache.store_timing_cache(KEY, b"t"), OutputError)
     monkeypatch.setattr(Path, "mkdir", refuses)
     refused(lambda: cache.store(KEY, engine_of(KEY)), OutputError)
 
 
-def test_timings_are_kept_for_a_device_and_version(cache: BuiltEngines) -> None:
-    assert cache.timings(KEY) == b""
-    cache.store_timings(KEY, b"fast")
-    assert cache.timings(replace(KEY, precision="fp16")) == b"fast"
-    assert cache.timings(replace(KEY, version="11.4.0.106")) == b""
+def test_the_timing_cache_is_kept_for_a_device_and_version(cache: BuiltEngines) -> None:
+    assert cache.timing_cache(KEY) == b""
+    cache.store_timing_cache(KEY, b"fast")
+    assert cache.timing_cache(replace(KEY, precision="fp16")) == b"fast"
+    assert cache.timing_cache(replace(KEY, version="11.4.0.106")) == b""
 
 
-def build_once(folder: Path, said: Queue[str]) -> None:
-    """What a build does: one at a time, and look again when it is one's turn."""
-    there = BuiltEngines(folder)
-    with there.building(KEY, lambda: said.put("waits")):
+def build_once(folder: Path, events: Queue[str]) -> None:
+    """Builds as 'allweather build' does: one process at a time, which first looks whether another has built it."""
+    cache = BuiltEngines(folder)
+    with cache.building(KEY, lambda: events.put("waits")):
         try:
-            there.load(KEY)
+            cache.load(KEY)
         except NotBuiltError:
             time.sleep(0.5)
-            there.store(KEY, engine_of(KEY, str(os.getpid()).encode()))
-            said.put("built")
+            cache.store(KEY, engine_of(KEY, str(os.getpid()).encode()))
+            events.put("builds")
         else:
-            said.put("found")
+            events.put("loads")
 
 
-def test_of_two_processes_one_builds_and_the_other_finds_it(cache: BuiltEngines) -> None:
-    spawn = multiprocessing.get_context("fork")
-    said: Queue[str] = spawn.Queue()
-    both = [spawn.Process(target=build_once, args=(cache.folder, said)) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join(30)
-        assert one.exitcode == 0
-    assert sorted(said.get(timeout=5) for _ in range(3)) == ["built", "found", "waits"]
+def test_of_two_processes_one_builds_and_the_other_loads_it(cache: BuiltEngines) -> None:
+    context = multiprocessing.get_context("fork")
+    events: Queue[str] = context.Queue()
+    processes = [context.Process(target=build_once, args=(cache.folder, events)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    assert sorted(events.get(timeout=5) for _ in range(3)) == ["builds", "loads", "waits"]

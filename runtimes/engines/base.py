@@ -1,0 +1,123 @@
+"""What every engine has in common: the model it is given, its two methods, and its row in the table of engines.
+
+Imports no library, so that the command line can name the engines before any is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from allweather.runtimes.bundle.manifest import EngineName, Precision
+    from allweather.runtimes.preprocess import InputSpec
+    from allweather.runtimes.types import Floats, Image
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A compiled model as it is stored in a bundle.
+
+    Attributes:
+        graph: The ONNX graph, or the .xml file of OpenVINO IR.
+        weights: The .bin file of OpenVINO IR; empty where `graph` holds the weights.
+        precision: Precision of its arithmetic: "fp32", "bf16", "fp16" or "int8".
+        input: Size of the images that it takes.
+        outputs: Number of outputs for each image: one for each class, or one for each view.
+        threads: Number of CPU threads to run it on; None for the library's default, which is all cores.
+    """
+
+    graph: bytes
+    weights: bytes
+    precision: str
+    input: InputSpec
+    outputs: int
+    threads: int | None = None
+
+
+class Engine(Protocol):
+    """Runs one model. An engine must not be used by several threads at the same time."""
+
+    def infer(self, images: Image) -> Floats:
+        """Runs the model on a batch of prepared images.
+
+        Args:
+            images: uint8 [n, h, w, 3], RGB, n >= 1; not modified. It need not be contiguous, and may be read-only.
+
+        Returns:
+            float32 [n, outputs]: a new array, which the caller may keep and modify.
+
+        Raises:
+            EngineError: The engine failed, or the images have another size or dtype than the model takes.
+        """
+
+    def close(self) -> None:
+        """Frees everything that the engine holds. It cannot be used afterwards; closing it again does nothing."""
+
+
+class EngineModule(Protocol):
+    """The two functions of the module that a row of the table names. They import the engine's library inside."""
+
+    def probe(self, device: str, /) -> str:
+        """Returns the version of the engine's library.
+
+        Args:
+            device: `EngineSpec.device`.
+
+        Raises:
+            DependencyError: The library, a driver or the device is missing. The message says how to install it.
+        """
+
+    def start(self, model: CompiledModel, device: str, /) -> Engine:
+        """Loads a model.
+
+        Args:
+            model: The model to run.
+            device: `EngineSpec.device`.
+
+        Raises:
+            DependencyError: The library, a driver or the device is missing.
+            NotBuiltError: The engine has to be built on this device first.
+            EngineError: The library cannot load the model.
+        """
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """One row of the table of engines.
+
+    Attributes:
+        name: What users write, such as "openvino_gpu": a lower-case letter, then letters, digits and underscores.
+        module: Full name of the module that runs it; see `EngineModule`. It is imported when the engine is first used.
+        device: What the module is told to run on, such as "CPU" or "GPU" for OpenVINO.
+        runs: Name of the engine whose models in a bundle it runs: its own name, or that of another engine, such as
+            "onnx" for an engine that reads ONNX graphs. None for an engine that needs no model.
+        extra: Extra of the package allweather that installs its library; "" where there is none.
+        precisions: Precisions that a model can be exported in for this engine, in the order in which the export tries
+            them. Empty for an engine that runs the models of another one.
+        preference: Rank among the engines that are tried in turn when the user names none, the lowest first. None for
+            an engine that runs only when it is named.
+    """
+
+    name: str
+    module: str
+    device: str = "CPU"
+    runs: EngineName | None = None
+    extra: str = ""
+    precisions: tuple[Precision, ...] = ()
+    preference: int | None = None
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """Whether an engine can run on this machine.
+
+    Attributes:
+        name: Name of the engine.
+        version: Version of its library; None where the engine cannot run.
+        reason: Why it cannot run and what to do about it; "" where it can.
+    """
+
+    name: str
+    version: str | None
+    reason: str
