@@ -24,7 +24,7 @@ from allweather.cli.options import (
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.trainers.methods.gamma_search import Trial
+    from allweather.trainers.methods.gamma_search import GammaTrial
     from allweather.trainers.training.progress import Progress
 
 SEARCH = "search"
@@ -78,7 +78,7 @@ def finetune(
     checkpoint_path(out)
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint
     from allweather.trainers.data.registry import open_dataset_of
-    from allweather.trainers.methods.finetune import FinetuneSettings, judgement
+    from allweather.trainers.methods.finetune import FinetuneSettings, epoch_metrics
     from allweather.trainers.methods.finetune import finetune as run
     from allweather.trainers.methods.gamma_search import search_gamma
     from allweather.trainers.training.launch import launch
@@ -99,15 +99,14 @@ def finetune(
     leads = fabric.is_global_zero
     for note in dataset.notes if leads else ():
         say(note)
-    trials = out.with_name(f".{out.name}.search")
     with progress(f"finetune {method.value}", None) as update:
         if searched:
 
-            def tried(trial: Trial) -> None:
+            def tried(trial: GammaTrial) -> None:
                 if leads:
-                    say(f"gamma {trial.gamma:g}: clean {trial.clean:.4f}, mean of ten {trial.mean:.4f}")
+                    say(f"gamma {trial.gamma:g}: clean {trial.clean_accuracy:.4f}, average {trial.average_accuracy:.4f}")
 
-            best, _ = search_gamma(start, dataset, settings, trials, fabric=fabric, watch=tried)
+            best, _ = search_gamma(start, dataset, settings, out, fabric=fabric, watch=tried)
             settings = settings.with_gamma(best)
 
         def watch(now: Progress) -> None:
@@ -115,13 +114,12 @@ def finetune(
                 return
             update(now.step, f"finetune {method.value}")
             if row := now.report:
-                mean = judgement(row).get("mean_of_ten")
-                judged = f"clean {row.val_accuracy:.4f}" + (f"  mean of ten {mean:.4f}" if mean else "")
+                mean = epoch_metrics(row).get("average_accuracy")
+                judged = f"clean {row.val_accuracy:.4f}" + (f"  average {mean:.4f}" if mean else "")
                 say(f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  {judged}  {row.images_per_second:.0f} images/s")
 
         done = run(start, dataset, settings, out, fabric=fabric, watch=watch)
     if leads:
-        trials.unlink(missing_ok=True)
         facts = {"checkpoint": str(out), "method": method.value, "gamma": done.settings["gamma"], "data": data}
         result({**facts, **done.metrics}, as_json, "finetuned")
 

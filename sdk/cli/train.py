@@ -2,148 +2,146 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say, table
+from allweather.cli.checks import check_checkpoint_path
+from allweather.cli.console import handle_errors, print_result, print_table
 from allweather.cli.options import (
     Arithmetic,
     AsJson,
     Augment,
+    BatchSize,
     Data,
     Devices,
     Download,
+    Epochs,
+    Fraction,
     OutCheckpoint,
     Seed,
-    TrainPrecision,
-    checkpoint_path,
+    Size,
 )
+from allweather.cli.training import training_run
+from allweather.trainers.choices import Layer, Metric, Schedule, TrainMethod
+
+if TYPE_CHECKING:
+    from allweather.trainers.data.dataset import Dataset
+    from allweather.trainers.training.progress import EpochReport
 
 
-class ScheduleChoice(str, Enum):
-    """Shapes of the learning rate over a run."""
-
-    onecycle = "onecycle"
-    cosine = "cosine"
-
-
-class TrainMethodChoice(str, Enum):
-    """What is made small: labels alone, or answers to variants as well."""
-
-    plain = "plain"
-    ait = "ait"
-    multi_ait = "multi-ait"
-    dml = "dml"
-
-
-class MetricChoice(str, Enum):
-    """How unlike answers are measured."""
-
-    kl = "kl"
-    euclidean = "euclidean"
-    both = "both"
-
-
-class LayerChoice(str, Enum):
-    """Where answers are compared."""
-
-    logits = "logits"
-    feature = "feature"
-    map = "map"
-
-
-@guarded
+@handle_errors
 def train(
     data: Data,
     arch: Annotated[
-        list[str], typer.Option(help="such as resnet20; given more than once, networks that learn from one another")
+        list[str],
+        typer.Option(help="Architecture, such as resnet20. Give it more than once to train several networks jointly."),
     ],
     out: OutCheckpoint,
     method: Annotated[
-        TrainMethodChoice, typer.Option(help="labels alone; or the same answer to variants, of one network or several")
-    ] = TrainMethodChoice.plain,
+        TrainMethod,
+        typer.Option(
+            help="plain learns from the labels alone; ait from several variants of each image; multi-ait and dml train "
+            "several networks jointly."
+        ),
+    ] = "plain",
     variants: Annotated[
         str,
-        typer.Option(help="r and p (crop), g (grayscale), c (color), such as rpc; rh for none; one or a list"),
+        typer.Option(
+            help="Random augmentations of each variant as letters: r and p for crops, g for grayscale, c for color, "
+            "such as rpc; rh for the usual crop and flip. One name, or several separated by commas."
+        ),
     ] = "rp",
-    weight: Annotated[
-        float | None, typer.Option(help="of the term that ties answers, the papers' lambda; 1, of multi-ait 3")
+    loss_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of the loss between variants or networks, lambda of the papers; 1 if not given, 3 for "
+            "multi-ait."
+        ),
     ] = None,
-    metric: Annotated[MetricChoice | None, typer.Option(help="of --method ait; kl")] = None,
-    layer: Annotated[LayerChoice | None, typer.Option(help="that --method ait compares; logits")] = None,
-    epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 36,
-    batch: Annotated[int, typer.Option(help="pictures a step, over all processes")] = 128,
-    lr: Annotated[float | None, typer.Option(help="highest learning rate; the architecture's own")] = None,
-    schedule: Annotated[ScheduleChoice, typer.Option(help="of the learning rate")] = ScheduleChoice.onecycle,
-    label_smoothing: Annotated[float, typer.Option(help="share of the target spread over all classes")] = 0.0,
-    ema: Annotated[float, typer.Option(help="decay of the averaged weights a step; 0 is off")] = 0.998,
-    hflip: Annotated[bool | None, typer.Option(help="mirror half of the pictures; the data's own answer")] = None,
-    fraction: Annotated[float, typer.Option(help="share of the training pictures to learn from")] = 1.0,
-    label_noise: Annotated[float, typer.Option(help="share of the training labels that are replaced at random")] = 0.0,
-    size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="start from torchvision's weights")] = False,
+    metric: Annotated[
+        Metric | None,
+        typer.Option(help="Distance between the outputs for two variants, for --method ait; kl if not given."),
+    ] = None,
+    layer: Annotated[
+        Layer | None, typer.Option(help="Outputs that --method ait compares; logits if not given.")
+    ] = None,
+    epochs: Epochs = 36,
+    batch_size: BatchSize = 128,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate; the architecture's own if not given.")
+    ] = None,
+    schedule: Annotated[Schedule, typer.Option(help="Schedule of the learning rate.")] = "onecycle",
+    label_smoothing: Annotated[
+        float, typer.Option(help="Fraction of each training target that is spread over all classes.")
+    ] = 0.0,
+    ema: Annotated[
+        float, typer.Option(help="Decay per step of the exponential moving average of the weights; 0 turns it off.")
+    ] = 0.998,
+    hflip: Annotated[
+        bool | None, typer.Option(help="Flip half of the training images horizontally; as the data set says if not given.")
+    ] = None,
+    fraction: Fraction = 1.0,
+    label_noise: Annotated[
+        float, typer.Option(help="Fraction of the training labels that is replaced by random ones, 0 to 1.")
+    ] = 0.0,
+    size: Size = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Start from torchvision's ImageNet weights.")
+    ] = False,
     augment: Augment = None,
     devices: Devices = 1,
-    precision: TrainPrecision = Arithmetic.auto,
+    precision: Arithmetic = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Trains a classifier; killed, it goes on where it was when it is started again."""
-    checkpoint_path(out)
+    """Trains a classifier, or several jointly. If it is stopped, the same command resumes it."""
+    check_checkpoint_path(out)
+    from allweather.trainers.data.dataset import check_fraction, check_label_noise
     from allweather.trainers.data.registry import open_dataset
     from allweather.trainers.methods.config import TrainConfig
-    from allweather.trainers.methods.train import places
+    from allweather.trainers.methods.output_paths import checkpoint_paths
     from allweather.trainers.methods.train import train as train_classifiers
     from allweather.trainers.models.registry import get_architecture
-    from allweather.trainers.training.launch import launch
-    from allweather.trainers.training.progress import Progress
     from allweather.trainers.training.settings import FitSettings
 
     settings = FitSettings(
-        epochs=epochs, batch_size=batch, lr=lr, schedule=schedule.value, label_smoothing=label_smoothing,
+        epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, label_smoothing=label_smoothing,
         ema=ema, hflip=hflip, seed=seed,
     )  # fmt: skip
     config = TrainConfig(
-        method=method.value, variants=variants, weight=weight, metric=metric.value if metric else None,
-        layer=layer.value if layer else None, augment=augment,
-    )  # fmt: skip
-    for each in arch:  # what cannot be should not wait for the data
-        get_architecture(each)
+        method=method, variants=variants, loss_weight=loss_weight, metric=metric, layer=layer, augment=augment
+    )
+    for name in arch:
+        get_architecture(name)
     config.objective(len(arch), label_smoothing)
-    fabric = launch(devices, precision.value)
-    dataset = open_dataset(data, size, download=download).subset(fraction, seed).with_label_noise(label_noise, seed)
-    leads = fabric.is_global_zero
-    for note in dataset.notes if leads else ():
-        say(note)
-    name = f"train {', '.join(arch)}"
-    with progress(name, None) as update:
+    check_fraction(fraction)
+    check_label_noise(label_noise)
 
-        def watch(now: Progress) -> None:
-            if not leads:
-                return
-            if now.report is None:
-                update(now.step, name)
-                return
-            row = now.report
-            accuracies = " / ".join(f"{each:.4f}" for each in (row.val_accuracy, *row.val_metrics.values()))
-            say(
-                f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  val {accuracies}  "
-                f"{row.images_per_second:.0f} images/s"
-            )
+    def open_data() -> Dataset:
+        dataset = open_dataset(data, size, download=download)
+        return dataset.subset(fraction, seed).with_label_noise(label_noise, seed)
 
+    description = f"train {', '.join(arch)}"
+    with training_run(description, open_data, devices=devices, precision=precision) as run:
         checkpoints = train_classifiers(
-            arch, dataset, settings, out, fabric=fabric, pretrained=pretrained, config=config, watch=watch
-        )
-    if leads:
-        made = [
-            {"checkpoint": str(place), "arch": each.arch, "data": data, **each.metrics}
-            for place, each in zip(places(out, len(arch)), checkpoints, strict=True)
-        ]
-        if len(made) == 1 or as_json:
-            result(made[0] if len(made) == 1 else {"networks": made}, as_json, "trained")
-        else:
-            rows = [(str(each["checkpoint"]), str(each["arch"]), f"{each['val_accuracy']:.4f}") for each in made]
-            table([("trained", "arch", "val accuracy"), *rows])
+            arch, run.dataset, settings, out, fabric=run.fabric, pretrained=pretrained, config=config,
+            watch=run.watch_epochs(description, epochs, _accuracies),
+        )  # fmt: skip
+    if not run.is_main:
+        return
+    results = [
+        {"checkpoint": str(path), "arch": checkpoint.arch, "data": data, **checkpoint.metrics}
+        for path, checkpoint in zip(checkpoint_paths(out, len(arch)), checkpoints, strict=True)
+    ]
+    if len(results) == 1 or as_json:
+        print_result(results[0] if len(results) == 1 else {"networks": results}, as_json, "trained")
+    else:
+        rows = [(str(each["checkpoint"]), str(each["arch"]), f"{each['val_accuracy']:.4f}") for each in results]
+        print_table([("trained", "arch", "val accuracy"), *rows])
+
+
+def _accuracies(report: EpochReport) -> str:
+    """Formats the validation accuracy of each network that is trained."""
+    return "val " + " / ".join(f"{each:.4f}" for each in (report.val_accuracy, *report.val_metrics.values()))

@@ -1,1 +1,28 @@
-"""Training methods: plain, invariant, robust finetuning, the loss predictor, learned augmentation."""
+"""Training methods: training from scratch, augmentation-invariant training, robust finetuning, and their searches."""
+
+from __future__ import annotations
+
+from allweather.trainers.methods.config import PLAIN, TrainConfig
+from allweather.trainers.methods.finetune import FinetuneSettings, finetune
+from allweather.trainers.methods.gamma_search import GammaTrial, best_gamma, search_gamma
+from allweather.trainers.methods.invariant import InvariantObjective, JointNetworks
+from allweather.trainers.methods.pair_objective import LossWeights, PairObjective
+from allweather.trainers.methods.strength_search import add_strengths, with_strengths
+from allweather.trainers.methods.train import train
+
+__all__ = [
+    "PLAIN",
+    "FinetuneSettings",
+    "GammaTrial",
+    "InvariantObjective",
+    "JointNetworks",
+    "LossWeights",
+    "PairObjective",
+    "TrainConfig",
+    "add_strengths",
+    "best_gamma",
+    "finetune",
+    "search_gamma",
+    "train",
+    "with_strengths",
+]

@@ -8,13 +8,13 @@ from typing import Any
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.variants import Variant, parse_variants
-from allweather.trainers.choices import TrainMethod as TrainMethod
+from allweather.trainers.choices import TrainMethod
 from allweather.trainers.losses.consistency import Metric
 from allweather.trainers.methods.invariant import DEFAULT_LOSS_WEIGHTS, InvariantObjective
 from allweather.trainers.models.activation_hooks import Layer
 from allweather.trainers.training.objective import CrossEntropy, Objective
 
-# share of a batch that a learned augmentation changes; test images are not warped (docs/results/learned-augmentation.md)
+# of a batch, changed by a learned augmentation; test images are not warped (docs/results/learned-augmentation.md)
 LEARNED_SHARE = 0.5
 
 
@@ -79,9 +79,10 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """Returns the config as plain values for a checkpoint, with defaults filled in."""
         loss_weight = None if self.method == "plain" else self._loss_weight()
-        return {"method": self.method, "variants": self.variants, "loss_weight": loss_weight, "augment": self.augment} | (
-            {"metric": self.metric or "kl", "layer": self.layer or "logits"} if self.method == "ait" else {}
-        )
+        values = {"method": self.method, "variants": self.variants, "loss_weight": loss_weight, "augment": self.augment}
+        if self.method == "ait":
+            values |= {"metric": self.metric or "kl", "layer": self.layer or "logits"}
+        return values
 
     def _loss_weight(self) -> float:
         assert self.method != "plain"

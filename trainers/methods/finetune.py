@@ -1,4 +1,4 @@
-"""A trained classifier made robust: AT, ST, FMA or our mixture, on distorted copies of its training pictures."""
+"""Robust finetuning of a classifier on augmented copies of its training images: AT, ST, FMA, AIT or "robust"."""
 
 from __future__ import annotations
 
@@ -20,29 +20,35 @@ from allweather.trainers.augmentations.pairing import (
 )
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions, save_checkpoint
-from allweather.trainers.choices import Strategy as Strategy
+from allweather.trainers.choices import FinetuneMethod, Strategy
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.pair_objective import GAMMAS, FinetuneMethod, PairObjective, loss_weights
-from allweather.trainers.methods.train import resume_path
+from allweather.trainers.methods.output_paths import gamma_trials_path, resume_path, strengths_path
+from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, PairObjective, loss_weights
+from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
 from allweather.trainers.models.registry import get_architecture, weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
-RATE_SHARE = 0.1  # of the architecture's peak rate: the weights are to be moved, not found anew
+LR_FACTOR = 0.1  # of the architecture's learning rate: finetuning must move the weights, not train them from scratch
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """What a finetuning is told.
+    """Settings of a finetuning.
 
     Attributes:
-        method: what ties the copies to the clean pictures; see `pairs.terms`.
-        strategy: "ca" or "ia" as in the paper; "mixed": random subsets at random strengths, the default of "robust".
-        gamma: weight of the method's term (eq. 4); the method's own where None. "at" has none.
-        only: the one augmentation of strategy "ia"; all seven in turn where None.
-        augment: what makes the copies in place of a strategy; see `open_augmentation`.
-        fit: of the loop. 30 epochs as in the paper; cosine keeps the rate low at the end.
+        method: What ties the augmented copies to the clean images; see `pair_objective.loss_weights`.
+        strategy: "ca" or "ia" as in the paper; "mixed": random subsets at random strengths. None means "mixed" for
+            method "robust" and "ca" for the others.
+        gamma: Weight of the method's term (eq. 4); None means the method's default. Method "at" has none.
+        only: The one augmentation of strategy "ia"; None means all seven in turn.
+        augment: Augmentation that makes the copies instead of a strategy, as `open_augmentation` takes it.
+        strength_points: Percentage points of accuracy that each augmentation must cost the classifier, above 0 and
+            below 100. Only used for a checkpoint without augmentation strengths, for which they are searched first; 10
+            as in the paper.
+        fit: Settings of the training loop. 30 epochs as in the paper; the cosine schedule keeps the learning rate low
+            at the end.
     """
 
     method: FinetuneMethod
@@ -50,35 +56,43 @@ class FinetuneSettings:
     gamma: float | None = None
     only: str | None = None
     augment: str | None = None
+    strength_points: float = DEFAULT_POINTS
     fit: FitSettings = dataclasses.field(default_factory=lambda: FitSettings(epochs=30, schedule="cosine"))
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be.
+        """Checks the values.
 
         Raises:
-            UsageError: naming the setting and what goes.
+            UsageError: A value is out of range or does not go with the others; the message says what does.
         """
         if self.gamma is not None and not 0 <= self.gamma < float("inf"):
-            raise UsageError(f"gamma is a number from 0; got {self.gamma:g}")
+            raise UsageError(f"gamma must be a finite number, at least 0; got {self.gamma:g}")
         if self.gamma is not None and self.method == "at":
-            raise UsageError("method at has no gamma: it trains on the labels of the copies alone")
+            raise UsageError("method at has no gamma: it only trains on the labels of the augmented copies")
         if self.augment and (self.strategy or self.only):
-            raise UsageError("--augment makes the copies in place of a strategy; leave --strategy and --only out")
+            raise UsageError("--augment makes the copies instead of a strategy; leave out --strategy and --only")
         if self.only and self.strategy != "ia":
             raise UsageError("--only goes with --strategy ia")
         if self.only and self.only not in AUGMENTATIONS:
             raise unknown_name("augmentation", self.only, AUGMENTATIONS)
+        if not 0 < self.strength_points < 100:
+            raise UsageError(f"strength points must be above 0 and below 100; got {self.strength_points:g}")
+
+    @property
+    def needs_strengths(self) -> bool:
+        """Whether the copies are made with augmentation strengths; torchvision's and learned ones need none."""
+        return self.augment is None
 
     def with_gamma(self, gamma: float) -> FinetuneSettings:
-        """The same with another gamma."""
+        """Returns the same settings with another gamma."""
         return dataclasses.replace(self, gamma=gamma)
 
-    def weight(self) -> float:
-        """Gamma, chosen or the method's own."""
-        return GAMMAS[self.method] if self.gamma is None else self.gamma
+    def gamma_or_default(self) -> float:
+        """Returns gamma, or the method's default if it is None."""
+        return DEFAULT_GAMMAS[self.method] if self.gamma is None else self.gamma
 
     def augmentation(self, strengths: Mapping[str, float]) -> Augmentation:
-        """What makes the copies, of a classifier's calibrated strengths."""
+        """Returns the augmentation that makes the copies, given the classifier's augmentation strengths."""
         if self.augment:
             return open_augmentation(self.augment)
         strategy = self.strategy or ("mixed" if self.method == "robust" else "ca")
@@ -95,89 +109,94 @@ def finetune(
     *,
     fabric: Fabric,
     watch: Callable[[Progress], None] = lambda progress: None,
+    watch_strengths: Callable[[str], None] = lambda name: None,
 ) -> Checkpoint:
-    """Finetunes a calibrated classifier and saves it.
+    """Finetunes a classifier and saves it.
 
-    While it trains, `.<name>.resume` beside `out` holds the run; a run that finds one goes on from there.
+    If the augmentations need strengths and the checkpoint has none, they are searched first, on the validation split,
+    and stored in the new checkpoint. While the run is unfinished, hidden files beside `out` keep the strengths and the
+    state of the training loop; a later call with the same arguments continues from them.
 
     Args:
-        start: calibrated, of the classes and size of the data.
-        dataset: train and val are used.
-        settings: see there.
-        out: the checkpoint to write.
-        fabric: launched.
-        watch: told of every step and epoch.
+        start: A classifier of the classes and image size of the data.
+        dataset: Its train and val splits are used.
+        settings: Settings of the finetuning.
+        out: The checkpoint to write.
+        fabric: A launched Fabric.
+        watch: Called in every process with the progress after each step and each epoch.
+        watch_strengths: Called in the first process with the name of each augmentation before its strength is searched.
+
+    Returns:
+        The finetuned checkpoint. It has no loss predictor and no tuned policies, because these belong to the weights of
+        `start`.
 
     Raises:
-        UsageError: the data is of other classes, or the classifier has no strengths and the strategy needs them, or
-            no ReLU and the method needs one.
-        TrainingError: the run diverged, or its resume file is of another run.
-        OutputError: the checkpoint cannot be written.
+        UsageError: The data has other classes, or the network has no ReLU and the method needs one.
+        TrainingError: The strength search failed, the run diverged, or its resume file belongs to another run.
+        OutputError: A file cannot be written.
     """
-    checked(start, dataset, settings)
-    lr, objective, resume = lr_of(start, settings), build_objective(start, settings), resume_path(out)
+    start.check_classes(dataset.classes)
+    searched = settings.needs_strengths and not start.strengths
+    if searched:
+        start = with_strengths(
+            start, dataset, settings.strength_points,
+            keep=strengths_path(out), fabric=fabric, watch=watch_strengths,
+        )  # fmt: skip
+    lr, objective, resume = finetune_lr(start, settings), build_objective(start, settings), resume_path(out)
     averaged, history = fit(
         start.classifier(), dataset, settings.fit, lr,
         fabric=fabric, objective=objective, resume=resume, watch=watch,
     )  # fmt: skip
+    saved_settings = checkpoint_settings(settings, lr, start)
     checkpoint = dataclasses.replace(
         start,
         weights={key.removeprefix("network."): value for key, value in averaged.state_dict().items()},
         data=dataset.name,
         seed=settings.fit.seed,
-        settings=plain_settings(settings, lr, start),
-        metrics={**judgement(history[-1]), "seconds": sum(row.seconds for row in history)},
+        settings=saved_settings | ({"strength_points": settings.strength_points} if searched else {}),
+        metrics={**epoch_metrics(history[-1]), "seconds": sum(row.seconds for row in history)},
         history=tuple(row.row() for row in history),
-        predictor=None,  # it knows the losses of the classifier that was
+        predictor=None,
         policies=(),
         versions=library_versions(RECORDED_LIBRARIES),
     )
     if fabric.is_global_zero:
         save_checkpoint(out, checkpoint)
-        resume.unlink(missing_ok=True)
+        for path in (resume, strengths_path(out), gamma_trials_path(out)):
+            path.unlink(missing_ok=True)
     return checkpoint
 
 
 def build_objective(start: Checkpoint, settings: FinetuneSettings) -> PairObjective:
-    """What a finetuning makes small."""
-    added = loss_weights(settings.method, settings.weight())
-    return PairObjective(added, settings.augmentation(start.strengths), start.strengths)
+    """Builds the loss of a finetuning."""
+    weights = loss_weights(settings.method, settings.gamma_or_default())
+    return PairObjective(weights, settings.augmentation(start.strengths), start.strengths)
 
 
-def lr_of(start: Checkpoint, settings: FinetuneSettings) -> float:
-    """The highest learning rate: the one asked for, or a tenth of the architecture's, by the size of the batch."""
-    own = RATE_SHARE * get_architecture(start.arch).lr * settings.fit.batch_size / 128
-    return settings.fit.lr or own
+def finetune_lr(start: Checkpoint, settings: FinetuneSettings) -> float:
+    """Returns the highest learning rate: the setting, or a tenth of the architecture's, scaled by the batch size."""
+    default = LR_FACTOR * get_architecture(start.arch).lr * settings.fit.batch_size / 128
+    return settings.fit.lr or default
 
 
-def checked(start: Checkpoint, dataset: Dataset, settings: FinetuneSettings) -> None:
-    """Refuses a start that cannot be finetuned so, before anything is computed.
+def epoch_metrics(report: EpochReport) -> dict[str, float]:
+    """Returns the accuracies of an epoch, 0..1, by name.
 
-    Raises:
-        UsageError: saying what to do.
+    Returns:
+        "val_accuracy" on clean images; with augmentation strengths also the accuracy under each augmentation and
+        combination, and "average_accuracy" over all ten rows of table 3 (Kapoor et al.), the clean one included.
     """
-    start.check_classes(dataset.classes)
-    if not start.strengths and not settings.augment:
-        raise UsageError(
-            "the checkpoint has no calibrated strengths; run: allweather calibrate CHECKPOINT --data DATA --out NEW, "
-            "and finetune NEW"
-        )
+    metrics = {"val_accuracy": report.val_accuracy, **report.val_metrics}
+    return {**metrics, "average_accuracy": sum(metrics.values()) / len(metrics)} if report.val_metrics else metrics
 
 
-def judgement(report: EpochReport) -> dict[str, float]:
-    """Accuracies of an epoch: clean as val_accuracy, each augmentation, and the mean of all ten (table 3)."""
-    rows = [report.val_accuracy, *report.others.values()]
-    found = {"val_accuracy": report.val_accuracy, **report.others}
-    return {**found, "mean_of_ten": sum(rows) / len(rows)} if report.others else found
-
-
-def plain_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
-    """All settings as plain values, with what they were where they were left open, and what it started from."""
+def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
+    """Returns all settings as plain values, with defaults filled in, and a digest of the classifier before."""
     return {
         **dataclasses.asdict(settings.fit),
         "lr": lr,
         "method": settings.method,
-        "gamma": None if settings.method == "at" else settings.weight(),
+        "gamma": None if settings.method == "at" else settings.gamma_or_default(),
         **{
             key: value
             for key, value in settings.augmentation(start.strengths).resume_key.items()

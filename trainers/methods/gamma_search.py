@@ -1,4 +1,4 @@
-"""Gamma by grid search on validation data (Kapoor et al., 3.3.3): short runs on a part of the training pictures."""
+"""Grid search for gamma on validation data (Kapoor et al., 3.3.3), by short runs on a part of the training images."""
 
 from __future__ import annotations
 
@@ -16,100 +16,118 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.finetune import FinetuneSettings, build_objective, checked, judgement, lr_of
+from allweather.trainers.methods.finetune import FinetuneSettings, build_objective, epoch_metrics, finetune_lr
+from allweather.trainers.methods.output_paths import gamma_trials_path, strengths_path
+from allweather.trainers.methods.strength_search import with_strengths
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
 
-GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
-PICTURES = 10_000  # of the training split
-EPOCHS = 2  # one of Combined+, one of Combined-
-LOSS_OF_CLEAN = 0.005  # accuracy on clean pictures that a gamma may cost
+GAMMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
+MAX_TRAIN_IMAGES = 10_000  # images of the training split that a trial uses
+EPOCHS = 2  # one with Combined+, one with Combined-
+MAX_CLEAN_DROP = 0.005  # accuracy on clean images that a gamma may cost
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A short run: its gamma, its accuracy on clean pictures and the mean of the ten rows, 0..1."""
+class GammaTrial:
+    """Result of a short run with one gamma.
+
+    Attributes:
+        gamma: The gamma of the run.
+        clean_accuracy: Accuracy on clean validation images, 0..1.
+        average_accuracy: Average accuracy over the ten rows of table 3, 0..1.
+    """
 
     gamma: float
-    clean: float
-    mean: float
+    clean_accuracy: float
+    average_accuracy: float
 
 
 def search_gamma(
     start: Checkpoint,
     dataset: Dataset,
     settings: FinetuneSettings,
-    keep: Path,
+    out: Path,
     *,
     fabric: Fabric,
-    watch: Callable[[Trial], None] = lambda trial: None,
-) -> tuple[float, tuple[Trial, ...]]:
+    watch: Callable[[GammaTrial], None] = lambda trial: None,
+    watch_strengths: Callable[[str], None] = lambda name: None,
+) -> tuple[float, tuple[GammaTrial, ...]]:
     """Tries each gamma of a grid in a short run.
 
+    The trials are compared by their accuracy under augmentations, so that strengths are searched first for a checkpoint
+    without them. Hidden files beside `out` keep the strengths and the finished trials; a later call with the same
+    arguments continues from them, `finetune` with the same `out` takes over the strengths and removes the files.
+
     Args:
-        start: calibrated.
-        dataset: train and val are used.
-        settings: as for `finetune`; gamma is left open.
-        keep: JSON file of finished trials, which a later call with the same arguments goes on from; it is removed by
-            whoever keeps the result.
-        fabric: launched.
-        watch: told of each trial.
+        start: A classifier of the classes and image size of the data.
+        dataset: Its train and val splits are used.
+        settings: Settings of the finetuning; their gamma is not used.
+        out: The checkpoint that the finetuning will write.
+        fabric: A launched Fabric.
+        watch: Called in every process with the result of each trial.
+        watch_strengths: Called in the first process with the name of each augmentation before its strength is searched.
 
     Returns:
-        (the gamma that `chosen` names, all trials).
+        (the best gamma, see `best_gamma`; the results of all trials).
 
     Raises:
-        UsageError: the method has no gamma, or there is nothing to be judged by; see `finetune`.
+        UsageError: The method has no gamma, or the data has other classes.
+        TrainingError: The strength search failed, or a trial diverged.
+        OutputError: A file cannot be written.
     """
     if settings.method == "at":
-        raise UsageError("method at has no gamma to search for; leave --gamma out")
-    if not start.strengths:
-        raise UsageError("a search for gamma judges by calibrated strengths; run allweather calibrate first")
-    checked(start, dataset, settings)
-    count = min(PICTURES, len(dataset.train))
-    some = dataclasses.replace(
+        raise UsageError("method at has no gamma to search for; leave out --gamma")
+    start.check_classes(dataset.classes)
+    start = with_strengths(
+        start, dataset, settings.strength_points, keep=strengths_path(out), fabric=fabric, watch=watch_strengths
+    )
+    count = min(MAX_TRAIN_IMAGES, len(dataset.train))
+    subset = dataclasses.replace(
         dataset, train=dataset.train.take(torch.linspace(0, len(dataset.train) - 1, count).long())
     )
     model = start.classifier().to(fabric.device)
-    clean = augmented_accuracy(model, dataset.val.to(fabric.device))
+    clean_accuracy = augmented_accuracy(model, dataset.val.to(fabric.device))
     resume_key = [
         weights_digest(model), dataset.fingerprint(), repr(dataclasses.replace(settings, gamma=None)),
-        str(settings.augmentation(start.strengths).resume_key),  # a learned augmentation of that name may be another
-        str(sorted(start.strengths.items())), str(fabric.world_size), str(clean),
+        str(settings.augmentation(start.strengths).resume_key),  # the file of a learned augmentation may have changed
+        str(sorted(start.strengths.items())), str(fabric.world_size), str(clean_accuracy),
     ]  # fmt: skip
-    done, short = _read(keep, resume_key), dataclasses.replace(settings.fit, epochs=EPOCHS)
-    for gamma in GRID[len(done) :]:
-        trial = dataclasses.replace(settings.with_gamma(gamma), fit=short)
+    path = gamma_trials_path(out)
+    trials, fit_settings = _read(path, resume_key), dataclasses.replace(settings.fit, epochs=EPOCHS)
+    for gamma in GAMMAS[len(trials) :]:
+        trial_settings = dataclasses.replace(settings.with_gamma(gamma), fit=fit_settings)
         _, history = fit(
-            start.classifier(), some, trial.fit, lr_of(start, trial),
-            fabric=fabric, objective=build_objective(start, trial),
+            start.classifier(), subset, fit_settings, finetune_lr(start, trial_settings),
+            fabric=fabric, objective=build_objective(start, trial_settings),
         )  # fmt: skip
-        judged = judgement(history[-1])
-        done = (*done, Trial(gamma, judged["val_accuracy"], judged["mean_of_ten"]))
-        watch(done[-1])
+        metrics = epoch_metrics(history[-1])
+        trials = (*trials, GammaTrial(gamma, metrics["val_accuracy"], metrics["average_accuracy"]))
+        watch(trials[-1])
         if fabric.is_global_zero:
-            with atomic_file(keep) as beside:
-                beside.write_text(json.dumps({"identity": resume_key, "trials": [dataclasses.asdict(t) for t in done]}))
-    return chosen(done, clean), done
+            content = {"resume_key": resume_key, "trials": [dataclasses.asdict(trial) for trial in trials]}
+            with atomic_file(path) as temporary:
+                temporary.write_text(json.dumps(content))
+    return best_gamma(trials, clean_accuracy), trials
 
 
-def chosen(trials: tuple[Trial, ...], clean: float) -> float:
-    """The gamma of the best mean among trials that cost at most half a point of clean accuracy.
+def best_gamma(trials: tuple[GammaTrial, ...], clean_accuracy: float) -> float:
+    """Returns the gamma of the best average accuracy among trials that cost at most half a point of clean accuracy.
 
-    Where none is so with_margin, as a short run may cost more at any gamma, among all.
+    If every trial costs more, as a short run may do with any gamma, all trials are compared.
 
     Args:
-        trials: finished.
-        clean: accuracy before, 0..1.
+        trials: Finished trials.
+        clean_accuracy: Accuracy on clean validation images before finetuning, 0..1.
     """
-    with_margin = [trial for trial in trials if trial.clean >= clean - LOSS_OF_CLEAN]
-    return max(with_margin or trials, key=lambda trial: trial.mean).gamma
+    acceptable = [trial for trial in trials if trial.clean_accuracy >= clean_accuracy - MAX_CLEAN_DROP]
+    return max(acceptable or trials, key=lambda trial: trial.average_accuracy).gamma
 
 
-def _read(keep: Path, resume_key: list[str]) -> tuple[Trial, ...]:
-    """Finished trials of the same search."""
+def _read(path: Path, resume_key: list[str]) -> tuple[GammaTrial, ...]:
+    """Returns the finished trials of an earlier search with the same resume key; an empty tuple if there are none."""
     try:
-        found = json.loads(keep.read_text(encoding="utf-8"))
-        return tuple(Trial(**row) for row in found["trials"]) if found["identity"] == resume_key else ()
-    except (OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged: begin anew
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(GammaTrial(**row) for row in kept["trials"]) if kept["resume_key"] == resume_key else ()
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: start over
         return ()

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import Variant
-from allweather.trainers.choices import InvariantMethod as InvariantMethod
+from allweather.trainers.choices import InvariantMethod
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.losses.consistency import Metric, ai_loss, kl_divergence
 from allweather.trainers.models.activation_hooks import Layer, capture_layer

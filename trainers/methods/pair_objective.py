@@ -1,4 +1,4 @@
-"""Objectives on pairs of a clean image and an augmented copy: AT, ST, FMA, AIT, and "robust", the best one measured here."""
+"""Objectives on pairs of a clean image and an augmented copy: AT, ST, FMA, AIT, and "robust", our mixture."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from torch.nn import functional
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.photometric import TABLE_ROWS, row_augmentations
 from allweather.trainers.augmentations.strengths import augmented_accuracy
-from allweather.trainers.choices import FinetuneMethod as FinetuneMethod
+from allweather.trainers.choices import FinetuneMethod
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.losses.consistency import ai_loss, feature_map_loss, stability_loss
 from allweather.trainers.models.activation_hooks import capture_activations
 from allweather.trainers.training.inference import all_reduced, count_correct
 
-DEFAULT_GAMMAS: Mapping[FinetuneMethod, float] = MappingProxyType({"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0})
+DEFAULT_GAMMAS: Mapping[FinetuneMethod, float] = MappingProxyType(
+    {"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0}
+)
 MAX_VAL_IMAGES = 2000  # images of the validation split on which each augmentation is evaluated after an epoch
 
 
@@ -44,7 +46,7 @@ class LossWeights:
     feature_maps: float = 0.0
 
 
-def loss_weights(method: Method, gamma: float) -> LossWeights:
+def loss_weights(method: FinetuneMethod, gamma: float) -> LossWeights:
     """Returns the loss weights of a method whose own term has the weight gamma (eq. 4)."""
     return {
         "at": LossWeights(augmented_labels=1.0),
@@ -57,7 +59,7 @@ def loss_weights(method: Method, gamma: float) -> LossWeights:
 
 @dataclass(frozen=True)
 class PairObjective:
-    """Cross-entropy of the clean images plus terms that tie the outputs for augmented copies to those for the clean ones.
+    """Cross-entropy of the clean images plus terms that tie the outputs for the augmented copies to theirs.
 
     Both halves go through the network as one batch, so that BatchNorm normalizes by the statistics of both. With a
     separate batch for each half the network learned less, and with frozen statistics it diverged at this learning rate

@@ -1,4 +1,4 @@
-"""A new classifier for a data set, or several that learn together, from the first weight to the checkpoint on disk."""
+"""Trains new classifiers for a data set, one alone or several jointly, and saves them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
-from allweather.trainers.methods.invariant import OTHER, JointNetworks, networks_of
+from allweather.trainers.methods.invariant import JointNetworks, accuracy_name, networks_in
+from allweather.trainers.methods.output_paths import checkpoint_paths, resume_path
 from allweather.trainers.models.registry import build_model, get_architecture, load_pretrained
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
@@ -33,24 +34,28 @@ def train(
     config: TrainConfig = PLAIN,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[Checkpoint, ...]:
-    """Builds, trains and saves classifiers that learn from one another, or one alone.
+    """Builds, trains and saves one classifier, or several jointly trained ones.
 
-    While they train, `.<name>.resume` beside `out` holds the run; a run that finds one goes on from there.
+    While the run is unfinished, `.<name>.resume` beside `out` holds it; a later call with the same arguments continues
+    from there.
 
     Args:
-        archs: names of `models.ARCHITECTURES`.
-        dataset: train and val are used.
-        settings: of the loop.
-        out: the checkpoint to write; those of the second network and so on get its name with "-2" behind it.
-        fabric: launched.
-        pretrained: start from torchvision's ImageNet weights.
-        recipe: method and augmentation.
-        watch: told of every step and epoch.
+        archs: Names of `models.ARCHITECTURES`, one for each network.
+        dataset: Its train and val splits are used.
+        settings: Settings of the training loop.
+        out: The checkpoint to write; the checkpoints of the second and further networks are named with "-2", "-3", ...
+        fabric: A launched Fabric.
+        pretrained: Whether to start from torchvision's ImageNet weights.
+        config: Method and augmentation.
+        watch: Called in every process with the progress after each step and each epoch.
+
+    Returns:
+        One checkpoint for each network.
 
     Raises:
-        UsageError: an argument cannot work.
-        TrainingError: the run diverged, or its resume file is of another run.
-        OutputError: a checkpoint cannot be written.
+        UsageError: An argument has a value that cannot work.
+        TrainingError: The run diverged, or its resume file belongs to another run.
+        OutputError: A checkpoint cannot be written.
     """
     objective = config.objective(len(archs), settings.label_smoothing)
     side = dataset.train.images.shape[1]
@@ -60,37 +65,42 @@ def train(
     for model, arch in zip(models, archs, strict=True):
         if pretrained:
             load_pretrained(model, arch)
-    usual = min(get_architecture(arch).lr for arch in archs)  # one rate for all: what is too high for one diverges
-    lr = settings.lr or usual * settings.batch_size / 128
+    default_lr = min(get_architecture(arch).lr for arch in archs)  # with a higher rate one of the networks may diverge
+    lr = settings.lr or default_lr * settings.batch_size / 128
     resume = resume_path(out)
-    together = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
+    model_to_fit = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
     averaged, history = fit(
-        together, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
+        model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
-    chosen = {**dataclasses.asdict(settings), "lr": lr, "pretrained": pretrained}
-    chosen |= {"pictures": len(dataset.train), "notes": list(dataset.notes)}  # how many, and which labels are random
-    chosen |= config.plain_settings() | ({"together": list(archs)} if len(archs) > 1 else {})
+    saved_settings = {**dataclasses.asdict(settings), "lr": lr, "pretrained": pretrained}
+    # the notes say which labels are random
+    saved_settings |= {"train_images": len(dataset.train), "notes": list(dataset.notes)}
+    saved_settings |= config.as_dict() | ({"joint_archs": list(archs)} if len(archs) > 1 else {})
     checkpoints = tuple(
-        _checkpoint(number, arch, network, dataset, chosen, history)
-        for number, (arch, network) in enumerate(zip(archs, networks_of(averaged), strict=True), 1)
+        _checkpoint(index, arch, network, dataset, saved_settings, history)
+        for index, (arch, network) in enumerate(zip(archs, networks_in(averaged), strict=True), 1)
     )
     if fabric.is_global_zero:
-        for place, checkpoint in zip(places(out, len(archs)), checkpoints, strict=True):
-            save_checkpoint(place, checkpoint)
+        for path, checkpoint in zip(checkpoint_paths(out, len(archs)), checkpoints, strict=True):
+            save_checkpoint(path, checkpoint)
         resume.unlink(missing_ok=True)
     return checkpoints
 
 
 def _checkpoint(
-    number: int,
+    index: int,
     arch: str,
     network: nn.Module,
     dataset: Dataset,
     settings: dict[str, Any],
     history: Sequence[EpochReport],
 ) -> Checkpoint:
-    side, name = dataset.train.images.shape[1], OTHER.format(number)
-    own = [dataclasses.replace(row, val_accuracy=row.others.get(name, row.val_accuracy)) for row in history]
+    """Makes the checkpoint of one network; the first has index 1."""
+    side, name = dataset.train.images.shape[1], accuracy_name(index)
+    reports = [
+        dataclasses.replace(report, val_accuracy=report.val_metrics.get(name, report.val_accuracy))
+        for report in history
+    ]
     return Checkpoint(
         arch=arch,
         classes=dataset.classes,
@@ -99,16 +109,6 @@ def _checkpoint(
         data=dataset.name,
         seed=settings["seed"],
         settings=settings,
-        metrics={"val_accuracy": own[-1].val_accuracy, "seconds": sum(row.seconds for row in history)},
-        history=tuple(row.row() for row in own),
+        metrics={"val_accuracy": reports[-1].val_accuracy, "seconds": sum(report.seconds for report in history)},
+        history=tuple(report.row() for report in reports),
     )
-
-
-def places(out: Path, count: int) -> tuple[Path, ...]:
-    """Where the checkpoints of so many networks go: `out`, and beside it "-2" and so on."""
-    return (out, *(out.with_stem(f"{out.stem}-{number}") for number in range(2, count + 1)))
-
-
-def resume_path(out: Path) -> Path:
-    """Where an unfinished run for `out` is kept."""
-    return out.with_name(f".{out.name}.resume")

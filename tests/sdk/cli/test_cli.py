@@ -85,10 +85,10 @@ def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
     for each, name in zip(made, ("c", "c-2"), strict=True):
         assert each["checkpoint"] == str(tmp_path / f"{name}.safetensors")
         loaded = load_checkpoint(Path(each["checkpoint"]))
-        assert loaded.settings["pictures"] == 108
+        assert loaded.settings["train_images"] == 108
         assert "11 of 108 training labels are random" in loaded.settings["notes"][-1]
         assert loaded.metrics["val_accuracy"] == each["val_accuracy"]
-        assert loaded.settings["together"] == ["resnet20", "mobilenetv2"]
+        assert loaded.settings["joint_archs"] == ["resnet20", "mobilenetv2"]
         assert (loaded.settings["method"], loaded.settings["weight"]) == ("multi-ait", 3.0)
         assert loaded.history[-1]["val_accuracy"] == loaded.metrics["val_accuracy"]  # its own
     twins = ["--arch", "resnet20", "--arch", "resnet20", "--method", "dml", "--epochs", 1]

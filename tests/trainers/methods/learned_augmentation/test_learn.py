@@ -274,7 +274,7 @@ def test_an_augmentation_that_is_none(name: str) -> None:
 
 def test_a_checkpoint_is_no_augmentation(learned: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.safetensors", checkpoint)
-    with pytest.raises(CheckpointError, match="allweather augmenter"):
+    with pytest.raises(CheckpointError, match="allweather learn-augmentation"):
         load_augmentation(tmp_path / "c.safetensors")
     with pytest.raises(CheckpointError, match=r"holds a learned augmentation; .*--augment learned:FILE"):
         load_checkpoint(learned)
