@@ -11,7 +11,7 @@ import numpy as np
 from allweather.exporters.calibration import corrupt_every_second
 from allweather.exporters.candidates import CandidateBuilder, ExportCandidate, precisions_to_try
 from allweather.exporters.job import export_jobs
-from allweather.runtimes.bundle.bundle import check_place, npy_bytes, write_bundle
+from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Calibration, EngineName, Input, Manifest, Precision, Rejected
 from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.system.device import this_device
@@ -43,7 +43,7 @@ class ExportOptions:
 DEFAULT_OPTIONS = ExportOptions()
 
 
-def export(
+def export_checkpoint(
     checkpoint: Checkpoint,
     dataset: Dataset,
     out: Path,
@@ -72,7 +72,7 @@ def export(
         ParityError: The parity gate rejects every classifier.
         OutputError: The bundle cannot be written.
     """
-    check_place(out)
+    check_bundle_path(out)
     _check_dataset(checkpoint, dataset)
     plan = _plan(options)
     watch("reference outputs from torch")
@@ -154,9 +154,9 @@ def _manifest(
     return Manifest(
         arch=checkpoint.arch,
         classes=checkpoint.classes,
-        input=Input.of(checkpoint.input),
+        input=Input.from_spec(checkpoint.input),
         views=predictor.views if predictor else ("identity",),
-        predictor=Input.of(predictor.input) if predictor else None,
+        predictor=Input.from_spec(predictor.input) if predictor else None,
         policies=checkpoint.policies,
         models=tuple(candidate.model for candidate in kept),
         rejected=tuple(rejected),

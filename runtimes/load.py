@@ -106,7 +106,7 @@ def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
 
     Raises:
         UsageError: There is no such policy, or the bundle cannot follow it.
-        BundleError: The policy ranks views, and the bundle's predictor is for a view that this allweather does not know.
+        BundleError: The policy ranks views, and this allweather does not know one of the predictor's views.
     """
     tuned, has_predictor = bundle.manifest.policies, bundle.manifest.predictor is not None
     predictor_views = bundle.manifest.views if has_predictor else tuple(VIEWS)

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import Engine
+from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.fair_lock import FairLock
@@ -26,11 +26,11 @@ CENTER = parse_policy("center")
 
 @dataclass(frozen=True)
 class LossPredictor:
-    """A running loss predictor.
+    """An open loss predictor.
 
     Attributes:
-        engine: float32 [V] for each picture.
-        spec: what it takes.
+        engine: Returns float32 [n, V]: for each image the predicted loss of each view that the policy ranks.
+        spec: The predictor's input.
     """
 
     engine: Engine
@@ -38,22 +38,25 @@ class LossPredictor:
 
 
 class Perceiver:
-    """Decides what is in a frame, within a time budget. A context manager.
+    """Decides what a frame shows, within a time budget. A context manager.
 
-    Any number of threads may use it; they take turns, in the order they came. The time that a frame waits for its turn
-    is part of its budget.
+    Any number of threads may use a perceiver; they take turns, in the order in which they came. The time that a frame
+    waits for its turn is part of its budget.
 
     Args:
-        engine: runs the classifier; closed with the perceiver.
-        classes: names, in the order of the logits.
-        spec: how a picture is prepared.
-        budget: time from capture to decision: as many looks are taken as fit into it.
-        policy: which views are run, if there is time.
-        ranker: for a policy that ranks views; closed with the perceiver.
-        looks: what running 1, 2, ... views costs, if it is known; it is learned from every frame.
-        rank: what the loss predictor costs, likewise.
-        clock: seconds, monotonic; the one that frames are stamped with.
-        seed: of policies that draw.
+        engine: Runs the classifier; closed with the perceiver.
+        classes: Class names, in the order of the logits.
+        spec: The classifier's input; images are prepared for it.
+        budget: Time from capture to decision. As many views are run as fit into it. None for no deadline.
+        policy: Which views are run if there is time.
+        loss_predictor: Required by a policy that ranks views; closed with the perceiver.
+        view_latency: Latency model of running 1, 2, ... views, if it was measured; each frame adapts it.
+        predictor_latency: Latency model of the loss predictor, if it was measured; each frame adapts it.
+        clock: Function that returns monotonic seconds; the same clock that frames are stamped with.
+        seed: Random seed of policies that draw views; the same seed gives the same views.
+
+    Raises:
+        UsageError: The policy needs a loss predictor and there is none, or it needs the true losses.
     """
 
     def __init__(
@@ -72,7 +75,8 @@ class Perceiver:
     ) -> None:
         check_runnable(policy, loss_predictor is not None)
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
-        self._engine, self._ranker, self._clock = engine, loss_predictor if policy.needs_predictor else None, clock
+        self._engine, self._clock = engine, clock
+        self._loss_predictor = loss_predictor if policy.needs_predictor else None
         self._planner = Planner(
             policy,
             view_latency or LatencyModel(),
@@ -80,132 +84,140 @@ class Perceiver:
         )
         self._rng = np.random.default_rng(seed)
         self._decided = 0
-        self._turns = FairLock()
+        self._lock = FairLock()
 
     def __call__(self, image: Image, *, bgr: bool = False) -> Decision:
-        """Decides on a picture that was taken just now.
+        """Decides on an image that was captured just now.
 
         Args:
             image: uint8 [H, W, 3], RGB.
-            bgr: whether its channels come as blue, green, red, as OpenCV reads them.
+            bgr: Whether the channels are in the order blue, green, red, as OpenCV reads them.
 
         Raises:
-            UsageError: `image` is no such picture.
-            EngineError: the engine failed.
+            UsageError: `image` is not uint8 [H, W, 3].
+            EngineError: The engine failed.
         """
         captured = self._clock()
-        with self._turns:
-            return self.decide(Frame(rgb(image) if bgr else image, self._decided, captured))
+        with self._lock:
+            return self.decide(Frame(_swap_red_and_blue(image) if bgr else image, self._decided, captured))
 
     def batch(self, images: Sequence[Image], *, bgr: bool = False) -> list[Decision]:
-        """Decides on many pictures, faster than one by one and without a deadline; with the same answers.
+        """Decides on many images, faster than one by one, without a deadline and with the same predictions.
 
-        The times of a decision are its share of those of all, its age is the time of all. A policy that stops once the
-        vote is settled gains nothing here, as it runs its views one by one.
+        The stage times of a decision are its share of the times of the whole batch; its age is the time of the whole
+        batch. A policy with an early exit is not faster this way, as it runs its views one by one.
 
         Args:
             images: uint8 [H, W, 3] each, RGB, of any sizes.
-            bgr: whether their channels come as blue, green, red.
+            bgr: Whether the channels are in the order blue, green, red.
 
         Raises:
-            UsageError: one of them is no such picture.
-            EngineError: the engine failed.
+            UsageError: One of the images is not uint8 [H, W, 3].
+            EngineError: The engine failed.
         """
         if not len(images):
             return []
-        with self._turns:
+        with self._lock:
             clock = self._clock
-            began = clock()
-            prepared = [self.spec.prepare(rgb(image) if bgr else image) for image in images]
-            ready = clock()
-            rows: list[Floats | None] = [None] * len(images)
-            if self._ranker:
-                small = [self._ranker.spec.prepare(each) for each in prepared]
-                rows = [row[None] for row in infer_in_batches(self._ranker.engine.infer, small)]
-            ranked = clock()
-            plans = [self._planner.plan(row, math.inf, self._rng) for row in rows]
-            planned = clock()
-            seen = run_views_batch(self._engine.infer, prepared, plans, self.policy.early_exit_threshold, clock)
-            view_seconds, infer_seconds = (
-                sum(each.view_seconds for each in seen),
-                sum(each.infer_seconds for each in seen),
-            )
+            started = clock()
+            prepared = [self.spec.prepare(_swap_red_and_blue(image) if bgr else image) for image in images]
+            prepare_done = clock()
+            losses: list[Floats | None] = [None] * len(images)
+            if self._loss_predictor:
+                small = [self._loss_predictor.spec.prepare(image) for image in prepared]
+                losses = [row[None] for row in infer_in_batches(self._loss_predictor.engine.infer, small)]
+            rank_done = clock()
+            plans = [self._planner.plan(row, math.inf, self._rng) for row in losses]
+            plan_done = clock()
+            results = run_views_batch(self._engine.infer, prepared, plans, self.policy.early_exit_threshold, clock)
+            view_seconds = sum(result.view_seconds for result in results)
+            infer_seconds = sum(result.infer_seconds for result in results)
             done, share = clock(), 1 / len(images)
-            rest = done - planned - view_seconds - infer_seconds
-            spent = (ready - began, ranked - ready, planned - ranked, view_seconds, infer_seconds, rest)
-            times = StageTimes(*(share * seconds for seconds in spent))
+            aggregate = done - plan_done - view_seconds - infer_seconds
+            stages = (
+                prepare_done - started, rank_done - prepare_done, plan_done - rank_done, view_seconds, infer_seconds,
+                aggregate,
+            )  # fmt: skip
+            times = StageTimes(*(share * seconds for seconds in stages))
             decisions = []
-            for each, plan, looked in zip(prepared, plans, seen, strict=True):
-                frame = Frame(each, self._decided, began)
-                decisions.append(replace(self._decision(frame, 0, plan, looked, times, done), late=False))
+            for image, plan, result in zip(prepared, plans, results, strict=True):
+                frame = Frame(image, self._decided, started)
+                decisions.append(replace(self._decision(frame, 0, plan, result, times, done), late=False))
                 self._decided += 1
             return decisions
 
     def turn(self) -> FairLock:
-        """For a `with` block in which no other thread decides; `decide` waits for one by itself."""
-        return self._turns
+        """Returns the lock for a `with` block in which no other thread decides. `decide` takes it by itself."""
+        return self._lock
 
     def can_meet_deadline(self, frame: Frame) -> bool:
-        """Whether a look at this frame could end before its deadline, or no look at any frame could."""
-        one = self._planner.seconds(1)
-        return one <= self._left(frame) or one > self.budget.seconds - self.budget.reserve
+        """Returns whether one view of this frame can be run before its deadline, or no frame could meet the budget."""
+        seconds = self._planner.seconds(1)
+        return seconds <= self._time_left(frame) or seconds > self.budget.seconds - self.budget.reserve
 
     def decide(self, frame: Frame, skipped: int = 0) -> Decision:
         """Decides on a frame of a camera.
 
         Args:
-            frame: with the time of its capture.
-            skipped: frames passed over since the last one; goes into the decision.
+            frame: The frame, with the time of its capture.
+            skipped: Number of frames that were dropped since the previous one; it is passed on in the decision.
 
         Raises:
-            UsageError: the image is not uint8 [H, W, 3].
-            EngineError: the engine failed.
+            UsageError: The image is not uint8 [H, W, 3].
+            EngineError: The engine failed.
         """
-        with self._turns:
+        with self._lock:
             clock, planner = self._clock, self._planner
-            began = clock()
+            started = clock()
             prepared = self.spec.prepare(frame.image)
-            ready = clock()
-            losses = self._ranked(prepared) if planner.has_time_to_predict(self._left(frame)) else None
-            ranked = clock()
-            plan = planner.plan(losses, self._left(frame), self._rng)
-            steps = planner.steps(plan, lambda: self._left(frame))
-            seen = run_views(
+            prepare_done = clock()
+            losses = self._predict_losses(prepared) if planner.has_time_to_predict(self._time_left(frame)) else None
+            rank_done = clock()
+            plan = planner.plan(losses, self._time_left(frame), self._rng)
+            steps = planner.steps(plan, lambda: self._time_left(frame))
+            result = run_views(
                 self._engine.infer, prepared, plan.views, plan.weights, self.policy.early_exit_threshold, steps, clock
             )
             done = clock()
-            vote = done - seen.started - seen.view_seconds - seen.infer_seconds
             times = StageTimes(
-                ready - began, ranked - ready, seen.started - ranked, seen.view_seconds, seen.infer_seconds, vote
+                prepare=prepare_done - started,
+                rank=rank_done - prepare_done,
+                plan=result.started - rank_done,
+                views=result.view_seconds,
+                infer=result.infer_seconds,
+                aggregate=done - result.started - result.view_seconds - result.infer_seconds,
             )
-            decision = self._decision(frame, skipped, plan, seen, times, done)
-            if planner.predictor_latency and losses is None:
-                planner.predictor_latency.follow(planner.view_latency)
-            elif planner.predictor_latency:
-                planner.predictor_latency.add(1, ranked - ready)
-            planner.learn(plan, done > self.budget.deadline(frame) - self.budget.reserve)
-            view_latency, rest = (seen.views_run, 1) if not self.policy.exits_early else (1, seen.views_run)
-            planner.view_latency.add(
-                view_latency, (decision.times.views + decision.times.infer + decision.times.aggregate) / rest
-            )
+            decision = self._decision(frame, skipped, plan, result, times, done)
+            self._learn(plan, times, result.views_run, late=done > self.budget.deadline(frame) - self.budget.reserve)
             self._decided += 1
             return decision
 
+    def _learn(self, plan: Plan, times: StageTimes, views_run: int, *, late: bool) -> None:
+        """Adapts the latency models and the planner's margin to a decision."""
+        planner = self._planner
+        if planner.predictor_latency and not plan.predicted_losses:
+            planner.predictor_latency.follow(planner.view_latency)
+        elif planner.predictor_latency:
+            planner.predictor_latency.add(1, times.rank)
+        planner.learn(plan, late)
+        batch_size, calls = (1, views_run) if self.policy.exits_early else (views_run, 1)
+        planner.view_latency.add(batch_size, (times.views + times.infer + times.aggregate) / calls)
+
     def _decision(
-        self, frame: Frame, skipped: int, plan: Plan, seen: ViewResult, times: StageTimes, done: float
+        self, frame: Frame, skipped: int, plan: Plan, result: ViewResult, times: StageTimes, done: float
     ) -> Decision:
-        best = int(seen.probabilities.argmax())
-        confidence = float(seen.probabilities[best])
+        best = int(result.probabilities.argmax())
+        confidence = float(result.probabilities[best])
         reason: Reason = plan.reason
-        if seen.views_run < len(plan.views):
+        if result.views_run < len(plan.views):
             reason = "early_exit" if confidence > self.policy.early_exit_threshold else "budget"
         return Decision(
             label=self.classes[best],
             confidence=confidence,
-            probabilities=seen.probabilities,
+            probabilities=result.probabilities,
             index=frame.index,
-            views=plan.views[: seen.views_run],
-            predicted_losses=plan.predicted_losses[: seen.views_run],
+            views=plan.views[: result.views_run],
+            predicted_losses=plan.predicted_losses[: result.views_run],
             times=times,
             age=done - frame.captured,
             late=done > self.budget.deadline(frame),
@@ -216,23 +228,23 @@ class Perceiver:
             reason=reason,
         )
 
-    def _left(self, frame: Frame) -> float:
-        """Seconds that may be planned with."""
+    def _time_left(self, frame: Frame) -> float:
+        """Returns the seconds to the frame's deadline, less the reserve."""
         return self.budget.deadline(frame) - self.budget.reserve - self._clock()
 
-    def _ranked(self, prepared: Image) -> Floats:
-        """The predicted loss of each view, float32 [1, V]."""
-        assert self._ranker is not None
-        return self._ranker.engine.infer(self._ranker.spec.prepare(prepared)[None])
+    def _predict_losses(self, prepared: Image) -> Floats:
+        """Returns the predicted loss of each view that the policy ranks, float32 [1, V]."""
+        assert self._loss_predictor is not None
+        return self._loss_predictor.engine.infer(self._loss_predictor.spec.prepare(prepared)[None])
 
     def close(self) -> None:
         """Closes the engines."""
         self._engine.close()
-        if self._ranker:
-            self._ranker.engine.close()
+        if self._loss_predictor:
+            self._loss_predictor.engine.close()
 
     def __enter__(self) -> Perceiver:
-        """The perceiver itself."""
+        """Returns the perceiver itself."""
         return self
 
     def __exit__(
@@ -242,27 +254,27 @@ class Perceiver:
         self.close()
 
 
-def rgb(image: Image) -> Image:
-    """A picture of OpenCV, whose channels are blue, green and red, with them in our order; what is none, as it is."""
+def _swap_red_and_blue(image: Image) -> Image:
+    """Returns a BGR image as RGB; anything that is not [H, W, C] as it is, so that `prepare` raises the error."""
     return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image
 
 
-def check_runnable(policy: Policy, needs_predictor: bool) -> None:
-    """Refuses a policy that no camera loop can follow.
+def check_runnable(policy: Policy, has_predictor: bool) -> None:
+    """Checks that a perceiver can follow a policy.
 
     Args:
-        policy: of the loop.
-        ranks: whether there is a loss predictor.
+        policy: The policy.
+        has_predictor: Whether there is a loss predictor.
 
     Raises:
-        UsageError: saying what it needs.
+        UsageError: It cannot; the message says what the policy needs.
     """
     if policy.pick == "oracle":
         raise UsageError(
-            f"policy {policy.name} knows the true losses, so it is for evaluate alone; top:K predicts them"
+            f"policy {policy.name} knows the true losses, so that only evaluate can use it; top:K predicts the losses"
         )
-    if policy.needs_predictor and not needs_predictor:
+    if policy.needs_predictor and not has_predictor:
         raise UsageError(
-            f"policy {policy.name} needs a loss predictor, and there is none; train one with allweather predictor, and "
-            "export it again"
+            f"policy {policy.name} needs a loss predictor, and there is none; train one with 'allweather "
+            "train-predictor', and export it again"
         )

@@ -1,7 +1,8 @@
-"""The one place where a picture becomes the input of a network: crop, resize, nothing else.
+"""The only place where an image is brought to a model's input size: crop and resize, nothing else.
 
-Training data of other sizes, calibration and the camera loop all pass through `InputSpec.prepare`, so that
-no network ever sees pixels made in a way it was not trained on. Normalisation is inside the network.
+Training data of other sizes, calibration images and the frames of the camera loop all pass through `InputSpec.prepare`,
+so that a model never sees pixels that were made in a different way from those it was trained on. Normalization happens
+inside the model.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from allweather.runtimes.types import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-MAXIMUM_SIDE = 4096  # no network here takes more; a hostile manifest could ask for terabytes
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue in the luma of ITU-R BT.601, as in Pillow and cv2
+MAX_SIDE_PIXELS = 4096  # no model here takes larger images; a hostile manifest could ask for terabytes
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of a frame to look at.
+    """A rectangular part of a frame.
 
     Attributes:
-        x: left edge in pixels, >= 0.
-        y: top edge in pixels, >= 0.
-        width: pixels, > 0.
-        height: pixels, > 0.
+        x: Left edge in pixels, at least 0.
+        y: Top edge in pixels, at least 0.
+        width: Width in pixels, at least 1.
+        height: Height in pixels, at least 1.
     """
 
     x: int
@@ -37,7 +39,11 @@ class Region:
     height: int
 
     def __post_init__(self) -> None:
-        """Refuses an empty region or one that starts outside every frame."""
+        """Checks that the region is not empty and starts inside the frame.
+
+        Raises:
+            UsageError: It is empty, or starts outside of every frame.
+        """
         if min(self.x, self.y) < 0 or min(self.width, self.height) < 1:
             raise UsageError(
                 f"a region is x,y,width,height with x, y >= 0 and width, height >= 1; "
@@ -45,10 +51,16 @@ class Region:
             )
 
     def crop(self, image: Image) -> Image:
-        """The part of `image` (uint8 [H, W, 3]) inside the region, as a view of the same memory.
+        """Returns the part of an image inside the region, as a NumPy view of the same memory.
+
+        Args:
+            image: uint8 [H, W, 3].
+
+        Returns:
+            uint8 [height, width, 3].
 
         Raises:
-            UsageError: the region does not lie inside the image.
+            UsageError: The region does not lie inside the image.
         """
         height, width = image.shape[:2]
         if self.x + self.width > width or self.y + self.height > height:
@@ -61,13 +73,13 @@ class Region:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a network takes, and how a picture is brought to it.
+    """The input of a model, and how an image is prepared for it.
 
     Attributes:
-        height: pixels, 1..4096.
-        width: pixels, 1..4096.
-        mean: per channel (R, G, B), of values in 0..1; subtracted inside the network.
-        std: per channel, > 0; divided by inside the network.
+        height: Height in pixels, 1..4096.
+        width: Width in pixels, 1..4096.
+        mean: Mean of each channel (R, G, B) of values in 0..1; subtracted inside the model.
+        std: Standard deviation of each channel, above 0; divided by inside the model.
     """
 
     height: int
@@ -76,19 +88,26 @@ class InputSpec:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        """Refuses sizes and deviations that no network can have."""
-        if not (1 <= self.height <= MAXIMUM_SIDE and 1 <= self.width <= MAXIMUM_SIDE):
-            raise UsageError(f"an input is 1..{MAXIMUM_SIDE} pixels a side; got {self.width} x {self.height}")
+        """Checks the size, the means and the standard deviations.
+
+        Raises:
+            UsageError: No model can have this input.
+        """
+        if not (1 <= self.height <= MAX_SIDE_PIXELS and 1 <= self.width <= MAX_SIDE_PIXELS):
+            raise UsageError(
+                f"the sides of a model's input are 1..{MAX_SIDE_PIXELS} pixels; got {self.width} x {self.height}"
+            )
         if len(self.mean) != 3 or len(self.std) != 3 or not all(0 < std < math.inf for std in self.std):
             raise UsageError(f"mean and std are three numbers each, std > 0; got {self.mean} and {self.std}")
 
     def prepare(self, image: Image) -> Image:
-        """Brings a picture to the network's size: the largest centerd crop of its shape, then a resize.
+        """Brings an image to the model's input size: the largest centered crop of the same shape, then a resize.
 
-        Shrinking first averages squares of a whole number of pixels, so that detail does not alias, then goes the rest
-        (between 2/3 and 3/2) bilinearly. cv2's area average over a fraction of pixels takes 3.0 ms from 640 x 480 to
-        224 x 224 on a 2.5 GHz Xeon, half as long as a ResNet-50 in INT8 takes on a fast one; this takes 0.5 ms. At most
-        whole - 1 rows and columns more are cut off for it. A picture that has the size already is returned as it is.
+        Shrinking first averages squares of a whole number of pixels, so that fine detail does not alias, and then
+        resizes by the rest (a factor between 2/3 and 3/2) bilinearly. cv2's area average over fractions of pixels takes
+        3.0 ms from 640 x 480 to 224 x 224 on a 2.5 GHz Xeon, half as long as a ResNet-50 in INT8 takes on a fast one;
+        this takes 0.5 ms. For that, at most `factor - 1` more rows and columns are cut off. An image that already has
+        the right size is returned as it is.
 
         Args:
             image: uint8 [H, W, 3], RGB.
@@ -99,36 +118,38 @@ class InputSpec:
         Raises:
             UsageError: `image` is not uint8 [H, W, 3] with H, W >= 1.
         """
-        if not isinstance(image, np.ndarray):  # None is what OpenCV gives for a picture that it cannot read
-            hint = ": cv2.imread found no picture there" if image is None else ""
+        if not isinstance(image, np.ndarray):  # cv2.imread returns None for a file that it cannot read
+            hint = ": cv2.imread could not read that file" if image is None else ""
             raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}{hint}")
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise UsageError(f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}: {_cure(image)}")
+            raise UsageError(
+                f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}: {_advice_for_invalid(image)}"
+            )
         height, width = image.shape[:2]
         if (height, width) == (self.height, self.width):
             return image
         scale = min(height / self.height, width / self.width)
-        whole = max(1, round(scale))
-        crop_height = max(1, min(height, round(self.height * scale)) // whole * whole)
-        crop_width = max(1, min(width, round(self.width * scale)) // whole * whole)
+        factor = max(1, round(scale))
+        crop_height = max(1, min(height, round(self.height * scale)) // factor * factor)
+        crop_width = max(1, min(width, round(self.width * scale)) // factor * factor)
         top, left = (height - crop_height) // 2, (width - crop_width) // 2
         crop = image[top : top + crop_height, left : left + crop_width]
-        if whole > 1:
-            size = (crop_width // whole, crop_height // whole)
+        if factor > 1:
+            size = (crop_width // factor, crop_height // factor)
             crop = np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), np.uint8)
         if crop.shape[:2] == (self.height, self.width):
             return np.ascontiguousarray(crop)
         return np.asarray(cv2.resize(crop, (self.width, self.height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _cure(image: np.ndarray) -> str:
-    """What makes `image`, which is none that a network takes, into one."""
+def _advice_for_invalid(image: np.ndarray) -> str:
+    """Returns what the caller can do to make a valid image of an array that is not one."""
     if 0 in image.shape:
-        return "it is empty; look at what reads it"
+        return "it is empty; check how it was read"
     if image.dtype != np.uint8:
-        return "bring it to 0..255 and .astype(np.uint8)"
+        return "scale it to 0..255 and convert it with .astype(np.uint8)"
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
         return "use cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)"
     if image.ndim == 3 and image.shape[2] == 4:
         return "leave out the fourth channel: image[..., :3]"
-    return "the colors (red, green, blue) come last"
+    return "the color channels (red, green, blue) come last"

@@ -1,4 +1,4 @@
-"""What flows through the loop: a frame comes in, a plan is made within a budget, a decision goes out."""
+"""The values that pass through the camera loop: a frame, the plan for it within a budget, and the decision on it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Image: TypeAlias = npt.NDArray[np.uint8]  # [H, W, 3], RGB, 0..255
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""One image [H, W, 3] or a batch of images [n, h, w, 3]; RGB, 0..255."""
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-# What settled how often a frame was looked at: all looks of the policy were run; the vote was settled before; the
-# deadline left time for fewer; for one without ranking; for none, and one was run nonetheless.
 Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_deadline"]
+"""What set the number of views that were run.
+
+- "policy": All views of the policy were run.
+- "early_exit": The average became confident enough before all views were run.
+- "budget": The deadline left time for fewer views than the policy asks for.
+- "no_time_to_rank": The deadline left no time for the loss predictor, so that views were run without ranking them.
+- "past_deadline": The deadline left no time for any view; one was run nevertheless.
+"""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a camera.
+    """One image of a camera.
 
     Attributes:
         image: uint8 [H, W, 3], RGB.
-        index: number of the frame in its source, from 0; gaps are frames that were dropped.
-        captured: when it was taken, in seconds of the monotonic clock.
+        index: Index of the frame in its source, from 0. Missing indices are frames that were dropped.
+        captured: Time of the capture, in seconds of the monotonic clock.
     """
 
     image: Image
@@ -33,33 +40,34 @@ class Frame:
 
 @dataclass(frozen=True)
 class Budget:
-    """The time a frame may take from capture to decision.
+    """The time that a frame may take from capture to decision.
 
     Attributes:
-        seconds: time from capture to decision, > 0; infinity when there is no deadline.
-        reserve: seconds of it in which nothing is planned, >= 0 and below `seconds`: for what comes after the decision.
+        seconds: Seconds from capture to decision, above 0; infinity for no deadline.
+        reserve: Seconds at the end of the budget that the planner keeps free for what follows the decision, at least 0
+            and below `seconds`.
     """
 
     seconds: float = float("inf")
     reserve: float = 0.0
 
     def deadline(self, frame: Frame) -> float:
-        """The moment (monotonic seconds) at which the decision on `frame` is due."""
+        """Returns the time at which the decision on `frame` is due, in seconds of the monotonic clock."""
         return frame.captured + self.seconds
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done with one frame.
+    """The views to run on one frame.
 
     Attributes:
-        views: names of the views to run, in order of promise; never empty.
-        weights: of each of them in the vote.
-        predicted_losses: the predicted loss of each of `views`, or empty where nothing was predicted.
-        planned_views: how many views the policy would run.
-        time_left: seconds to the deadline, less the reserve, when it was made; infinity without a deadline.
-        expected_seconds: a high quantile of what running the views costs; nan where nothing was measured.
-        why: what settled the number of views.
+        views: Names of the views to run, the most promising first; never empty.
+        weights: Weight of each of `views` in the average.
+        predicted_losses: Predicted loss of each of `views`; empty if no losses were predicted.
+        planned_views: Number of views that the policy asks for.
+        time_left: Seconds to the deadline, less the reserve, when the plan was made; infinity without a deadline.
+        expected_seconds: A high quantile of the time that running the views takes; nan if nothing was measured yet.
+        reason: What set the number of views.
     """
 
     views: tuple[str, ...]
@@ -73,15 +81,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Where the time of one decision went, in seconds.
+    """The time that each stage of one decision took, in seconds.
 
     Attributes:
-        prepare: crop and resize.
-        rank: the loss predictor.
-        plan: the choice of views.
-        views: making them.
-        infer: the classifier.
-        aggregate: softmax, mean and the rest of the decision.
+        prepare: Cropping and resizing the frame.
+        rank: Running the loss predictor.
+        plan: Choosing the views.
+        views: Computing the views.
+        infer: Running the classifier.
+        aggregate: Softmax, averaging, and the rest of the decision.
     """
 
     prepare: float
@@ -93,29 +101,29 @@ class StageTimes:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Sum of all stages, in seconds."""
         return self.prepare + self.rank + self.plan + self.views + self.infer + self.aggregate
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is seen in a frame, how sure, and how it came about.
+    """The prediction for a frame, its confidence, and how it was made.
 
     Attributes:
-        label: name of the most probable class.
-        confidence: its probability, 0..1.
+        label: Name of the most probable class.
+        confidence: Probability of that class, 0..1.
         probabilities: float32 [C], sums to 1.
-        index: number of the frame decided on.
-        views: names of the views that were run.
-        predicted_losses: predicted loss of each view run; empty where nothing was predicted.
-        times: seconds spent per stage.
-        age: seconds from capture to decision.
-        late: whether the decision came after its deadline.
-        skipped: frames of the source that were passed over since the decision before.
-        planned_views: how many views the policy would have run.
-        time_left: seconds to the deadline, less the reserve, when the views were chosen; infinity without a deadline.
-        expected_seconds: a high quantile of what the views were going to cost; nan where nothing was measured.
-        why: what settled the number of views.
+        index: Index of the frame in its source.
+        views: Names of the views that were run.
+        predicted_losses: Predicted loss of each view that was run; empty if no losses were predicted.
+        times: Seconds that each stage took.
+        age: Seconds from capture to decision.
+        late: Whether the decision was made after its deadline.
+        skipped: Number of frames of the source that were dropped since the previous decision.
+        planned_views: Number of views that the policy asks for.
+        time_left: Seconds to the deadline, less the reserve, when the views were chosen; infinity without a deadline.
+        expected_seconds: A high quantile of the time that running the views takes; nan if nothing was measured yet.
+        reason: What set the number of views that were run.
     """
 
     label: str
@@ -136,14 +144,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Drops:
-    """Frames of a source that nobody decided on, by cause.
+    """Numbers of frames of a source without a decision, by cause.
 
     Attributes:
-        decode: frames that were damaged.
-        superseded: frames of a live source that were replaced by a newer one before they were looked at.
-        late: frames of a live source that were too old to be decided on before their deadline.
-        engine: frames on which the engine failed.
-        source: how often a live source was lost; how many frames with it, nobody can say.
+        decode: Damaged frames.
+        superseded: Frames of a live source that a newer frame replaced before they were processed.
+        late: Frames of a live source that were too old to be decided on before their deadline.
+        engine: Frames on which the engine failed.
+        source: How often a live source was lost. How many frames were lost with it is not known.
     """
 
     decode: int = 0
@@ -154,13 +162,13 @@ class Drops:
 
     @property
     def total(self) -> int:
-        """Frames dropped, whatever the cause; without those that were lost with their source."""
+        """Number of dropped frames of all causes, except those that were lost with their source."""
         return self.decode + self.superseded + self.late + self.engine
 
     def plus(self, other: Drops) -> Drops:
-        """Both together."""
+        """Returns the sum of both, cause by cause."""
         return Drops(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def since(self, before: Drops) -> Drops:
-        """What was dropped after `before` was noted."""
+        """Returns the frames that were dropped after `before` was noted, cause by cause."""
         return Drops(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(before), strict=True)))

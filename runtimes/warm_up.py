@@ -9,15 +9,16 @@ from functools import partial
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import Engine
+from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.perceiver import LossPredictor
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
+from allweather.runtimes.types import Image
 
-CALLS = 5  # timed for each size, after one that compiles it
-LONGEST = 0.2  # seconds for the timed calls of one size; one call is always timed
+TIMED_CALLS = 5  # for each batch size, after one call that compiles it
+MAX_TIMED_SECONDS = 0.2  # for the timed calls of one batch size; one call is always timed
 
 
 def measure_view_latency(
@@ -28,49 +29,53 @@ def measure_view_latency(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> LatencyModel:
-    """What running views costs here.
+    """Measures how long running views takes on this device.
 
     Args:
-        engine: of the classifier.
-        spec: what it takes.
-        policy: whose views are run.
-        counts: the numbers of views to time.
-        clock: seconds.
+        engine: Engine of the classifier.
+        spec: The classifier's input.
+        policy: The policy whose views are run.
+        counts: The numbers of views to time.
+        clock: Function that returns the time in seconds.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: The engine failed.
     """
-    image = np.full((spec.height, spec.width, 3), 128, np.uint8)
+    image = _gray_image(spec)
     names, _ = policy.views_for(range(policy.num_views) if policy.pick != "draw" else [0] * policy.num_views)
 
     def run(count: int) -> object:
         steps = steps_without_deadline(count, 1.0)
         return run_views(engine.infer, image, names[:count], (1.0,) * count, 1.0, steps, clock)
 
-    return LatencyModel({count: _median(partial(run, count), clock) for count in counts})
+    return LatencyModel({count: _median_seconds(partial(run, count), clock) for count in counts})
 
 
 def measure_predictor_latency(
     loss_predictor: LossPredictor, *, clock: Callable[[], float] = time.monotonic
 ) -> LatencyModel:
-    """What predicting the losses of one frame's views costs here.
+    """Measures how long predicting the losses of one frame's views takes on this device.
 
     Args:
-        ranker: open.
-        clock: seconds.
+        loss_predictor: An open loss predictor.
+        clock: Function that returns the time in seconds.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: The engine failed.
     """
-    image = np.full((1, loss_predictor.spec.height, loss_predictor.spec.width, 3), 128, np.uint8)
-    return LatencyModel({1: _median(lambda: loss_predictor.engine.infer(image), clock)})
+    image = _gray_image(loss_predictor.spec)[None]
+    return LatencyModel({1: _median_seconds(lambda: loss_predictor.engine.infer(image), clock)})
 
 
-def _median(call: Callable[[], object], clock: Callable[[], float]) -> float:
+def _gray_image(spec: InputSpec) -> Image:
+    return np.full((spec.height, spec.width, 3), 128, np.uint8)
+
+
+def _median_seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
     call()
     times: list[float] = []
-    while not times or (len(times) < CALLS and sum(times) < LONGEST):
-        began = clock()
+    while not times or (len(times) < TIMED_CALLS and sum(times) < MAX_TIMED_SECONDS):
+        started = clock()
         call()
-        times.append(clock() - began)
+        times.append(clock() - started)
     return statistics.median(times)

@@ -1,10 +1,10 @@
-"""allweather: image classification on edge cameras that stays right in bad weather and keeps its latency budget.
+"""allweather: image classification on edge cameras that holds up in bad weather and keeps its latency budget.
 
     perceiver = allweather.load("signs.aw", budget_ms=20)
     decision = perceiver(frame_rgb)
 
-The names below are the whole public surface. Each is imported when it is first used, so that `import allweather` costs
-next to nothing and never brings in torch.
+The names below are all public names. Each is imported when it is first used, so that `import allweather` takes next to
+no time and never loads torch.
 """
 
 from __future__ import annotations
@@ -14,52 +14,90 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from allweather.runtimes.bundle.bundle import Bundle as Bundle
+    from allweather.runtimes.cameras.base import Camera as Camera
     from allweather.runtimes.cameras.open import open_camera as open_camera
     from allweather.runtimes.connect import connect as connect
+    from allweather.runtimes.engines.base import Engine as Engine
     from allweather.runtimes.errors import AllweatherError as AllweatherError
+    from allweather.runtimes.errors import BundleError as BundleError
+    from allweather.runtimes.errors import CameraError as CameraError
+    from allweather.runtimes.errors import CheckpointError as CheckpointError
+    from allweather.runtimes.errors import DataError as DataError
+    from allweather.runtimes.errors import DependencyError as DependencyError
+    from allweather.runtimes.errors import EngineError as EngineError
     from allweather.runtimes.errors import EngineTimeoutError as EngineTimeoutError
+    from allweather.runtimes.errors import NotBuiltError as NotBuiltError
+    from allweather.runtimes.errors import OutputError as OutputError
+    from allweather.runtimes.errors import ParityError as ParityError
+    from allweather.runtimes.errors import StalledError as StalledError
+    from allweather.runtimes.errors import TrainingError as TrainingError
+    from allweather.runtimes.errors import UsageError as UsageError
     from allweather.runtimes.load import load as load
     from allweather.runtimes.loop.watch import watch as watch
     from allweather.runtimes.perceiver import Perceiver as Perceiver
     from allweather.runtimes.preprocess import InputSpec as InputSpec
     from allweather.runtimes.preprocess import Region as Region
+    from allweather.runtimes.sinks.base import Sink as Sink
+    from allweather.runtimes.tta.policy import Policy as Policy
+    from allweather.runtimes.tta.views import View as View
+    from allweather.runtimes.tta.views import register_view as register_view
     from allweather.runtimes.types import Budget as Budget
     from allweather.runtimes.types import Decision as Decision
     from allweather.runtimes.types import Frame as Frame
+    from allweather.runtimes.types import Plan as Plan
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
     "AllweatherError": "allweather.runtimes.errors",
     "Budget": "allweather.runtimes.types",
     "Bundle": "allweather.runtimes.bundle.bundle",
+    "BundleError": "allweather.runtimes.errors",
+    "Camera": "allweather.runtimes.cameras.base",
+    "CameraError": "allweather.runtimes.errors",
+    "CheckpointError": "allweather.runtimes.errors",
+    "DataError": "allweather.runtimes.errors",
     "Decision": "allweather.runtimes.types",
+    "DependencyError": "allweather.runtimes.errors",
+    "Engine": "allweather.runtimes.engines.base",
+    "EngineError": "allweather.runtimes.errors",
+    "EngineTimeoutError": "allweather.runtimes.errors",
     "Frame": "allweather.runtimes.types",
     "InputSpec": "allweather.runtimes.preprocess",
-    "EngineTimeoutError": "allweather.runtimes.errors",
+    "NotBuiltError": "allweather.runtimes.errors",
+    "OutputError": "allweather.runtimes.errors",
+    "ParityError": "allweather.runtimes.errors",
     "Perceiver": "allweather.runtimes.perceiver",
+    "Plan": "allweather.runtimes.types",
+    "Policy": "allweather.runtimes.tta.policy",
     "Region": "allweather.runtimes.preprocess",
+    "Sink": "allweather.runtimes.sinks.base",
+    "StalledError": "allweather.runtimes.errors",
+    "TrainingError": "allweather.runtimes.errors",
+    "UsageError": "allweather.runtimes.errors",
+    "View": "allweather.runtimes.tta.views",
     "connect": "allweather.runtimes.connect",
     "load": "allweather.runtimes.load",
     "open_camera": "allweather.runtimes.cameras.open",
+    "register_view": "allweather.runtimes.tta.views",
     "watch": "allweather.runtimes.loop.watch",
 }
 
-__all__ = [*sorted(_HOME)]
+__all__ = [*sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name on its first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'allweather' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
+    """Imports a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'allweather' has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
     from allweather.optional_dependencies import explain_missing
 
     with explain_missing():
-        value = getattr(importlib.import_module(_HOME[name]), name)
+        value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """The public names, for completion."""
-    return sorted([*_HOME, "__version__"])
+    """Returns the public names, for completion."""
+    return sorted([*_MODULES, "__version__"])

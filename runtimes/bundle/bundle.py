@@ -1,7 +1,8 @@
-"""The bundle: everything a device needs to decide, in one folder or zip. Opened with distrust, written whole.
+"""The bundle: everything that a device needs to decide, in one folder or .zip. Checked when opened, written completely.
 
-It holds `manifest.json`, ONNX graphs, OpenVINO IR and golden frames; no pickle, no compiled engine, nothing outside
-itself. Files are handed out as bytes that were checked against their hash, so that what was verified is what runs.
+It holds `manifest.json`, ONNX graphs, OpenVINO IR and golden frames; no pickle, no compiled engine, and no reference to
+anything outside. Files are returned as bytes that were checked against their hash, so that what was verified is what
+runs.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ import numpy.typing as npt
 
 from allweather.runtimes.bundle.manifest import (
     MANIFEST,
-    MAXIMUM_MANIFEST,
+    MAX_MANIFEST_BYTES,
     Manifest,
     Model,
     Role,
     StoredFile,
     parse_manifest,
 )
-from allweather.runtimes.errors import BundleError, printable
+from allweather.runtimes.errors import BundleError, UsageError, printable
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder, check_file, check_folder
-from allweather.runtimes.tta.views import VIEWS
+from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats
 
-MAXIMUM_RATIO = 50  # weights shrink to a half at best; deflate can hide a gigabyte in a megabyte
-MAXIMUM_SLACK = 1 << 20  # bytes that may shrink to nothing: a short text, a dark picture
-MAXIMUM_ENTRIES = 2000  # of a zip, read anew for each file; a manifest lists 1000 at most
+MAX_ZIP_RATIO = 50  # weights shrink to a half at best; deflate can hide a gigabyte in a megabyte
+FREE_ZIP_BYTES = 1 << 20  # of each file, which may shrink to nothing: a short text, a dark image
+MAX_ZIP_ENTRIES = 2000  # the list is read again for each file; a manifest lists 1000 files at most
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, ValueError, OSError)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, ValueError, OSError)
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Bundle:
     """An opened and verified bundle.
 
     Attributes:
-        path: the folder, or the zip file.
-        manifest: what it says of itself.
+        path: The folder, or the .zip file.
+        manifest: Its description: classes, inputs, models, policies, and the list of files.
     """
 
     path: Path
@@ -58,7 +59,7 @@ class Bundle:
         """Opens a bundle and checks its schema and the size and hash of every file.
 
         Raises:
-            BundleError: it is missing, damaged, hostile, or of another schema; the message says which.
+            BundleError: It is missing, damaged, hostile, or of another schema; the message says which.
         """
         path = Path(path)
         try:
@@ -67,7 +68,7 @@ class Bundle:
             raise BundleError(
                 f"no bundle at {printable(str(path))}; check the path, or make one with 'allweather export'"
             ) from error
-        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # a pipe would keep us waiting
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # reading a pipe would wait forever
             raise BundleError(f"{path} is neither a folder nor a file; name a bundle made by 'allweather export'")
         if path.suffix == ".safetensors":
             raise BundleError(f"{path} is a checkpoint; make a bundle of it with 'allweather export'")
@@ -83,33 +84,48 @@ class Bundle:
 
     @property
     def input(self) -> InputSpec:
-        """What the networks take."""
+        """The classifier's input."""
         return self.manifest.input.spec()
 
     def outputs(self, role: Role) -> int:
-        """Numbers that a network answers with for each picture."""
+        """Returns the number of outputs for each image: one for each class, or of the predictor one for each view."""
         return len(self.classes) if role == "classifier" else len(self.manifest.views)
 
     def input_of(self, role: Role) -> InputSpec:
-        """What a network takes.
+        """Returns the input of a model.
 
         Raises:
-            BundleError: there is no such network.
+            BundleError: The bundle has no predictor, or one for a view that this allweather does not know.
         """
         if role == "classifier":
             return self.input
         if self.manifest.predictor is None:
-            raise BundleError(f"{self.path} has no loss predictor; train one with 'allweather predictor', and export")
-        if self.manifest.views != tuple(VIEWS):
-            theirs = next((name for name in self.manifest.views if name not in VIEWS), "fewer or in another order")
-            raise BundleError(f"{self.path}: its predictor ranks other views than this allweather has ({theirs})")
+            raise BundleError(
+                f"{self.path} has no loss predictor; train one with 'allweather train-predictor', and export it again"
+            )
+        self.check_views()
         return self.manifest.predictor.spec()
 
-    def read(self, name: str) -> bytes:
-        """The content of a listed file.
+    def check_views(self) -> None:
+        """Checks that this allweather knows every view whose loss the predictor predicts.
 
         Raises:
-            BundleError: it is not listed, is missing, or differs from the size or hash in the manifest.
+            BundleError: It does not know one; the message names it.
+        """
+        for name in self.manifest.views:
+            try:
+                view(name)
+            except UsageError as error:
+                raise BundleError(
+                    f"{self.path}: its loss predictor is for the view {printable(name[:64])!r}, which this allweather "
+                    "does not know; register it with allweather.register_view, update allweather, or export it again"
+                ) from error
+
+    def read(self, name: str) -> bytes:
+        """Returns the content of a listed file.
+
+        Raises:
+            BundleError: It is not listed, is missing, or differs from the size or hash in the manifest.
         """
         listed = self.manifest.files.get(name)
         if listed is None:
@@ -120,30 +136,30 @@ class Bundle:
         return data
 
     def golden_frames(self) -> npt.NDArray[np.uint8]:
-        """Prepared pictures that every engine must answer as on the day of the export: uint8 [n, h, w, 3]."""
+        """Returns the prepared images whose outputs every engine must reproduce: uint8 [n, h, w, 3]."""
         spec = self.manifest.input
         shape = (self.manifest.golden_count, spec.height, spec.width, 3)
         return np.asarray(self._array(self.manifest.golden_frames, shape, "|u1"), np.uint8)
 
     def golden_outputs(self, model: Model) -> Floats:
-        """The answers of `model` to the golden frames: float32 [n, C or V]."""
+        """Returns the outputs of `model` on the golden frames at the export: float32 [n, C or V]."""
         shape = (self.manifest.golden_count, self.outputs(model.role))
         return np.asarray(self._array(model.golden, shape, "<f4"), np.float32)
 
-    def _array(self, name: str, shape: tuple[int, ...], kind: str) -> npt.NDArray[np.generic]:
-        """An .npy file that must have this shape and type; checked before any room is made for it."""
+    def _array(self, name: str, shape: tuple[int, ...], dtype: str) -> npt.NDArray[np.generic]:
+        """Returns the array in an .npy file of this shape and dtype, checked before memory is allocated for it."""
         data = self.read(name)
-        head = _npy_head(shape, kind)
-        if not data.startswith(head) or len(data) != len(head) + np.dtype(kind).itemsize * int(np.prod(shape)):
-            raise BundleError(f"{self.path}: {name} is not an array of {kind} {list(shape)}; export it again")
-        return np.frombuffer(data, np.dtype(kind), offset=len(head)).reshape(shape)
+        header = _npy_header(shape, dtype)
+        if not data.startswith(header) or len(data) != len(header) + np.dtype(dtype).itemsize * int(np.prod(shape)):
+            raise BundleError(f"{self.path}: {name} is not an array of {dtype} {list(shape)}; export it again")
+        return np.frombuffer(data, np.dtype(dtype), offset=len(header)).reshape(shape)
 
 
-def check_place(path: Path) -> None:
-    """Refuses a place where no bundle could appear, before minutes are spent on it.
+def check_bundle_path(path: Path) -> None:
+    """Checks that a bundle can be written to a path, before minutes are spent on its content.
 
     Raises:
-        OutputError: the place is taken by something else, or cannot be written.
+        OutputError: Something else is at the path, or it cannot be written.
     """
     if path.suffix == ".zip":
         check_file(path)
@@ -152,102 +168,108 @@ def check_place(path: Path) -> None:
 
 
 def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
-    """Writes a bundle, whole or not at all; a name that ends in .zip makes one file.
+    """Writes a bundle, completely or not at all; a path that ends in .zip makes one file.
 
     Args:
-        path: where; an older bundle there is replaced.
-        manifest: its `files` are filled in here.
-        contents: content of each file by name.
+        path: Path of the bundle; an older bundle there is replaced.
+        manifest: The description; its `files` are filled in here.
+        contents: Content of each file, by name.
 
     Raises:
-        OutputError: the place is taken by something else, or cannot be written.
+        OutputError: Something else is at the path, or it cannot be written.
+        BundleError: The manifest contradicts itself or the contents.
     """
     files = {
         name: StoredFile(size=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in contents.items()
     }
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=1).encode()
-    parse_manifest(text, str(path))  # what is written must be what opens
+    parse_manifest(text, str(path))  # so that nothing is written that would not open
     everything = {MANIFEST: text, **contents}
     if path.suffix == ".zip":
-        with atomic_file(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in everything.items():
                 # a fixed date, so that the same content makes the same file
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, _zip_method(data))
         return
-    with atomic_folder(path, MANIFEST) as beside:
+    with atomic_folder(path, MANIFEST) as temporary:
         for name, data in everything.items():
-            (beside / name).parent.mkdir(exist_ok=True)
-            (beside / name).write_bytes(data)
+            (temporary / name).parent.mkdir(exist_ok=True)
+            (temporary / name).write_bytes(data)
 
 
 def _zip_method(data: bytes) -> int:
-    """Deflate, but not for what would shrink so far that it would be refused as a bomb when opened."""
-    if len(data) > MAXIMUM_SLACK and len(data) > MAXIMUM_RATIO // 2 * len(zlib.compress(data, 1)):
+    """Returns deflate, but not for data that shrink so far that `Bundle.open` would refuse them as a zip bomb."""
+    if len(data) > FREE_ZIP_BYTES and len(data) > MAX_ZIP_RATIO // 2 * len(zlib.compress(data, 1)):
         return zipfile.ZIP_STORED
     return zipfile.ZIP_DEFLATED
 
 
 def npy_bytes(array: npt.NDArray[np.uint8] | Floats) -> bytes:
-    """The bytes of an .npy file of `array`, in the one form that `Bundle` reads (C order, little-endian)."""
-    kind = "|u1" if array.dtype == np.uint8 else "<f4"
-    return _npy_head(array.shape, kind) + np.ascontiguousarray(array, kind).tobytes()
+    """Returns the bytes of an .npy file of `array`, in the one form that `Bundle` reads (C order, little-endian)."""
+    dtype = "|u1" if array.dtype == np.uint8 else "<f4"
+    return _npy_header(array.shape, dtype) + np.ascontiguousarray(array, dtype).tobytes()
 
 
-def _npy_head(shape: tuple[int, ...], kind: str) -> bytes:
-    """The head of an .npy file, version 1.0; written out here because numpy's padding differs by version."""
-    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+def _npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
+    """Returns the header of an .npy file, version 1.0. Not numpy's own, whose padding differs between versions."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
     text += " " * (-(len(text) + 11) % 64) + "\n"  # magic, length and newline take 11 bytes
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
 
 
 def _read(path: Path, name: str, size: int | None) -> bytes:
-    """At most as many bytes of a file as are expected; `size` None is for the manifest.
+    """Reads a file of a bundle, and never more bytes than expected.
+
+    Args:
+        path: The bundle.
+        name: Name of the file in it.
+        size: Expected size in bytes; None for the manifest, whose size is bounded instead.
 
     Raises:
-        BundleError: missing, a link or no plain file, or of another size.
+        BundleError: The file is missing, is a link or not a regular file, or has another size.
     """
-    most = MAXIMUM_MANIFEST if size is None else size
-    data = _read_folder(path, name, most + 1) if path.is_dir() else _read_zip(path, name, most + 1)
-    if len(data) > most or (size is not None and len(data) != size):
-        wanted = f"{size} bytes" if size is not None else f"at most {most} bytes"
+    limit = MAX_MANIFEST_BYTES if size is None else size
+    data = _read_folder(path, name, limit + 1) if path.is_dir() else _read_zip(path, name, limit + 1)
+    if len(data) > limit or (size is not None and len(data) != size):
+        expected = f"{size} bytes" if size is not None else f"at most {limit} bytes"
         raise BundleError(
-            f"{path}: {name} should have {wanted} and has {'more' if len(data) > most else len(data)}; "
+            f"{path}: {name} should have {expected} and has {'more' if len(data) > limit else len(data)}; "
             "it is damaged: export it again"
         )
     return data
 
 
-def _read_folder(path: Path, name: str, most: int) -> bytes:
+def _read_folder(path: Path, name: str, max_bytes: int) -> bytes:
     file = path / name
     try:
-        if not file.is_file():  # also keeps us from waiting on a pipe
-            raise BundleError(f"{path}: {name} is missing or no plain file; export it again")
+        if not file.is_file():  # opening a pipe would wait forever
+            raise BundleError(f"{path}: {name} is missing or not a regular file; export it again")
         if file.resolve() != path.resolve() / name:
-            raise BundleError(f"{path}: {name} is a link to another place; put the file itself there")
+            raise BundleError(f"{path}: {name} is a link to another path; put the file itself there")
         with file.open("rb") as stream:
-            return stream.read(min(most, os.fstat(stream.fileno()).st_size + 1))
+            return stream.read(min(max_bytes, os.fstat(stream.fileno()).st_size + 1))
     except OSError as error:
         raise BundleError(f"{path}: {name} cannot be read ({error}); check its permissions") from error
 
 
-def _read_zip(path: Path, name: str, most: int) -> bytes:
+def _read_zip(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
-            if len(archive.infolist()) > MAXIMUM_ENTRIES:
-                raise BundleError(f"{path}: holds more than {MAXIMUM_ENTRIES} files; export it again")
+            if len(archive.infolist()) > MAX_ZIP_ENTRIES:
+                raise BundleError(f"{path}: holds more than {MAX_ZIP_ENTRIES} files; export it again")
             entries = [entry for entry in archive.infolist() if entry.filename == name]
             if len(entries) != 1:
-                found = "missing" if not entries else f"there {len(entries)} times"
-                raise BundleError(f"{path}: {name} is {found}; name a bundle made by 'allweather export'")
+                fault = "missing" if not entries else f"there {len(entries)} times"
+                raise BundleError(f"{path}: {name} is {fault}; name a bundle made by 'allweather export'")
             packed = min(entries[0].compress_size, path.stat().st_size)
-            if entries[0].file_size > MAXIMUM_RATIO * packed + MAXIMUM_SLACK:
+            if entries[0].file_size > MAX_ZIP_RATIO * packed + FREE_ZIP_BYTES:
                 raise BundleError(f"{path}: {name} unpacks {entries[0].file_size} bytes from {packed}; export it again")
             if entries[0].compress_type not in _ZIP_METHODS:
                 raise BundleError(f"{path}: {name} is packed with another method than deflate; export it again")
             with archive.open(entries[0]) as stream:
-                return stream.read(most)
-    except _ZIP_FAULTS as error:
+                return stream.read(max_bytes)
+    except _ZIP_ERRORS as error:
         reason = printable(str(error)[:160]) or type(error).__name__
         raise BundleError(
-            f"{path}: no readable .zip ({reason}), at {name}; name a bundle made by 'allweather export'"
+            f"{path}: not a readable .zip file ({reason}), at {name}; name a bundle made by 'allweather export'"
         ) from error

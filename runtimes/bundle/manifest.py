@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `manifest.json`, schema version 2. Unknown keys are refused."""
+"""The description of a bundle, `manifest.json`, schema version 2. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from allweather.runtimes.bundle.validation import first_fault
-from allweather.runtimes.choices import EngineName as EngineName
-from allweather.runtimes.choices import Precision as Precision
-from allweather.runtimes.choices import Role as Role
+from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import BundleError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy import Policy, check_ranked_views
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
-MAXIMUM_MANIFEST = 16 << 20  # bytes; a thousand classes with all reports take 0.2 MB
-MAXIMUM_COMMAS = 150_000  # bounds the parts; pydantic takes a kilobyte and 15 us to refuse each
-MAXIMUM_FILE = 4 << 30  # bytes; VGG-16 in fp32 takes 0.55 GB
+MAX_MANIFEST_BYTES = 16 << 20  # a thousand classes with all parity results take 0.2 MB
+MAX_COMMAS = 150_000  # bounds the number of values; pydantic takes a kilobyte and 15 us to refuse each
+MAX_FILE_BYTES = 4 << 30  # VGG-16 in fp32 takes 0.55 GB
 
 # a plain name, in at most one folder: no "..", no absolute path, no backslash, no hidden file
 FileName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,99}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Finite = Annotated[float, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=1, le=4096)]
+EngineName = Literal["openvino", "onnx", "tensorrt"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Role = Literal["classifier", "predictor"]
 
 
 class _Strict(BaseModel):
@@ -34,14 +34,19 @@ class _Strict(BaseModel):
 
 
 class StoredFile(_Strict):
-    """A file of the bundle: its size in bytes and its SHA-256."""
+    """A file of the bundle.
 
-    size: Annotated[int, Field(ge=0, le=MAXIMUM_FILE)]
+    Attributes:
+        size: Size in bytes.
+        sha256: SHA-256 of its content, in hexadecimal digits.
+    """
+
+    size: Annotated[int, Field(ge=0, le=MAX_FILE_BYTES)]
     sha256: Sha256
 
 
 class Input(_Strict):
-    """What the networks take; see `InputSpec`."""
+    """The input of a model, as it is stored; see `InputSpec` for the attributes."""
 
     height: Side
     width: Side
@@ -49,32 +54,32 @@ class Input(_Strict):
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
     @staticmethod
-    def of(spec: InputSpec) -> Input:
-        """To be written."""
+    def from_spec(spec: InputSpec) -> Input:
+        """Returns the stored form of `spec`."""
         return Input(height=spec.height, width=spec.width, mean=spec.mean, std=spec.std)
 
     def spec(self) -> InputSpec:
-        """As it is used."""
+        """Returns the `InputSpec` that is stored here."""
         return InputSpec(self.height, self.width, self.mean, self.std)
 
 
 class Parity(_Strict):
-    """How one model answers beside the torch network it was made from.
+    """Comparison of a compiled model with the torch model that it was made from.
 
     Attributes:
-        images: test pictures compared.
-        largest_logit_difference: over all of them and all classes.
-        mean_logit_difference: mean absolute difference.
-        agreement: share of pictures that get the same top class, or the same view of the lowest loss.
-        accuracy: share of pictures that get the right class from this model; None for a predictor.
-        reference_accuracy: the same from torch.
-        corrupted_accuracy: the same share with every picture corrupted; None where it was not measured.
-        reference_corrupted_accuracy: the same from torch.
+        images: Number of test images that were compared.
+        largest_logit_difference: Largest absolute difference over all images and classes.
+        mean_logit_difference: Mean absolute difference.
+        agreement: Share of the images with the same top class; for a predictor, with the same view of the lowest loss.
+        accuracy: Share of the images that this model classifies correctly; None for a predictor.
+        reference_accuracy: Share of the images that the torch model classifies correctly; None for a predictor.
+        corrupted_accuracy: As `accuracy`, with every image corrupted; None if it was not evaluated.
+        reference_corrupted_accuracy: As `reference_accuracy`, with every image corrupted; None if not evaluated.
     """
 
     images: Annotated[int, Field(ge=1)]
-    largest_logit_difference: Finite
-    mean_logit_difference: Finite
+    largest_logit_difference: NonNegative
+    mean_logit_difference: NonNegative
     agreement: Share
     accuracy: Share | None
     reference_accuracy: Share | None
@@ -83,20 +88,20 @@ class Parity(_Strict):
 
 
 class Model(_Strict):
-    """One compiled network.
+    """A compiled model.
 
     Attributes:
-        role: what it is for: the classifier answers with logits, the predictor with a loss for each view.
-        engine: which engine runs it.
-        precision: of its arithmetic.
-        file: ONNX graph or OpenVINO IR (.xml).
-        weights: OpenVINO's .bin; None where the graph holds them.
-        golden: float32 [n, C or V] .npy: its answers to the golden frames on the machine of the export.
-        tolerance: largest difference from `golden` that a device may show.
-        seconds: cost curve on the machine of the export: median seconds of a call with 1, 2, ... pictures; empty where
-            that machine could not run this engine.
-        parity: measured when it was exported.
-        forced: what the gate held against it, where it was written all the same (`export --force`).
+        role: What it is for: the classifier gives the logits, the predictor a loss for each view.
+        engine: Name of the engine that runs it.
+        precision: Precision of its arithmetic.
+        file: Name of the ONNX graph, or of the .xml file of OpenVINO IR.
+        weights: Name of the .bin file of OpenVINO IR; None if `file` holds the weights.
+        golden: Name of an .npy file, float32 [n, C or V]: its outputs on the golden frames when it was exported.
+        tolerance: Largest absolute difference from `golden` that a device may show.
+        seconds: Median seconds of a call with 1, 2, ... images on the machine of the export; empty if that machine
+            could not run this engine.
+        parity: Comparison with torch at the export.
+        forced: Why the parity gate refused the model, if it was written nevertheless (`export --force`); else "".
     """
 
     role: Role
@@ -105,17 +110,21 @@ class Model(_Strict):
     file: FileName
     weights: FileName | None = None
     golden: FileName
-    tolerance: Finite
-    seconds: Annotated[tuple[Finite, ...], Field(max_length=64)]
+    tolerance: NonNegative
+    seconds: Annotated[tuple[NonNegative, ...], Field(max_length=64)]
     parity: Parity
     forced: Annotated[str, Field(max_length=1000)] = ""
 
 
 class Calibration(_Strict):
-    """Where the ranges of the INT8 models come from: `images` pictures of `data`'s `split`, drawn with `seed`.
+    """The images that the ranges of the INT8 models were measured on.
 
     Attributes:
-        corrupted: how many of them were corrupted first.
+        data: Name of the data set.
+        split: Name of its split.
+        images: Number of images.
+        seed: Random seed with which they were drawn.
+        corrupted: Number of them that were corrupted first.
     """
 
     data: str
@@ -126,30 +135,46 @@ class Calibration(_Strict):
 
 
 class Rejected(_Strict):
-    """A model that was compiled and measured, and is not in the bundle.
+    """A model that the export compiled and evaluated, and did not write to the bundle.
 
     Attributes:
-        role, engine, precision, seconds, parity: as of a `Model`.
-        reason: what the gate held against it, or which model answers sooner.
+        role: See `Model`.
+        engine: See `Model`.
+        precision: See `Model`.
+        seconds: See `Model`.
+        parity: See `Model`.
+        reason: Why the parity gate refused it, or which model is faster.
     """
 
     role: Role
     engine: EngineName
     precision: Precision
-    seconds: Annotated[tuple[Finite, ...], Field(max_length=64)]
+    seconds: Annotated[tuple[NonNegative, ...], Field(max_length=64)]
     parity: Parity
     reason: Annotated[str, Field(max_length=1000)]
 
 
 class Manifest(_Strict):
-    """All that a bundle says; every file it needs is listed with size and hash.
+    """The description of a bundle. Every file that it needs is listed with size and hash.
 
     Attributes:
-        views: what the predictor's answers stand for, in their order; the identity alone where there is none.
-        predictor: what the predictor takes; None where there is none.
-        policies: that were tuned; the first is what a perceiver does unless it is told otherwise.
-        models: of each engine and role, the one to prefer first.
-        rejected: what the export measured and did not keep.
+        format: Identifies the file format.
+        schema_version: Version of this schema.
+        arch: Name of the classifier's architecture.
+        classes: Class names, in the order of the logits.
+        input: The classifier's input.
+        views: Names of the views whose losses the predictor predicts, in the order of its outputs; the identity alone
+            if there is no predictor.
+        predictor: The predictor's input; None if there is no predictor.
+        policies: The tuned policies; a perceiver follows the first of them unless it is told otherwise.
+        models: The compiled models; of each engine and role the one to prefer comes first.
+        rejected: The models that the export evaluated and did not keep.
+        golden_frames: Name of an .npy file, uint8 [n, height, width, 3]: prepared images.
+        golden_count: Number of golden frames, n.
+        calibration: The images that INT8 ranges were measured on; None if no INT8 model was compiled.
+        machine: The machine of the export, in words.
+        versions: Versions of Python and of the libraries of the export, by name.
+        files: Size and hash of every file of the bundle, by name.
     """
 
     format: Literal["allweather-bundle"] = "allweather-bundle"
@@ -174,54 +199,74 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     """Reads a manifest.
 
     Args:
-        text: JSON.
-        where: the bundle's name, for messages.
+        text: The JSON text.
+        where: Name of the bundle, for messages.
 
     Raises:
-        BundleError: it is no JSON, of another schema version, or says what cannot be; the first fault is named.
+        BundleError: It is not JSON, is of another schema version, or contradicts itself; the first error is named.
     """
-    if text.count(b",") > MAXIMUM_COMMAS:
-        raise BundleError(f"{where}: {MANIFEST} has more parts than any bundle; export it again")
+    if text.count(b",") > MAX_COMMAS:
+        raise BundleError(f"{where}: {MANIFEST} has more values than any bundle; export it again")
     try:
-        raw = json.loads(text, object_pairs_hook=_unique)
+        raw = json.loads(text, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where}: {MANIFEST} is no readable JSON ({first_line(error)}); export it again") from error
+        raise BundleError(f"{where}: {MANIFEST} is not readable JSON ({first_line(error)}); export it again") from error
     if not isinstance(raw, dict) or raw.get("format") != "allweather-bundle":
         raise BundleError(
-            f"{where}: {MANIFEST} is not of an allweather bundle; name a folder made by 'allweather export'"
+            f"{where}: {MANIFEST} is not that of an allweather bundle; name a folder made by 'allweather export'"
         )
     version = raw.get("schema_version")
     if isinstance(version, int) and version != SCHEMA and version > 0:
-        age, cure = ("a newer", "update allweather, or export") if version > SCHEMA else ("an older", "export it")
+        age, advice = ("a newer", "update allweather, or export") if version > SCHEMA else ("an older", "export it")
         raise BundleError(
             f"{where}: made by {age} allweather (bundle schema {str(version)[:20]}; this one reads {SCHEMA}); "
-            f"{cure} again with this one"
+            f"{advice} again with this one"
         )
     try:
         manifest = Manifest.model_validate_json(text, strict=True)
-    except (ValidationError, RecursionError, UsageError) as error:
-        raise BundleError(f"{where}: {MANIFEST} is damaged: {first_fault(error)}; export it again") from error
-    _check_references(manifest, where)
+    except UsageError as error:  # of a policy, which may be for a newer allweather
+        raise BundleError(
+            f"{where}: {MANIFEST} has a policy that this allweather cannot run: {first_line(error)}; register a view "
+            "of yours first, update allweather, or export it again"
+        ) from error
+    except (ValidationError, RecursionError) as error:
+        raise BundleError(
+            f"{where}: {MANIFEST} is damaged: {first_validation_error(error)}; export it again"
+        ) from error
+    _check_files(manifest, where)
+    _check_predictor(manifest, where)
     return manifest
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object; one with a key twice means different things to different readers."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Returns a JSON object. One that has a key twice is an error, as readers differ in which of the two they take."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
         raise ValueError("a key is there twice")
-    return found
+    return result
 
 
-def _check_references(manifest: Manifest, where: str) -> None:
-    """Every file that is spoken of must be listed; the manifest cannot list itself; a predictor says what it takes."""
-    spoken = [manifest.golden_frames]
+def _check_files(manifest: Manifest, where: str) -> None:
+    """Checks that every file that the manifest refers to is listed, and that it does not list itself."""
+    referred = [manifest.golden_frames]
     for model in manifest.models:
-        spoken += [name for name in (model.file, model.weights, model.golden) if name is not None]
-    if manifest.predictor is None and any(model.role == "predictor" for model in manifest.models):
-        raise BundleError(f"{where}: {MANIFEST} does not say what its predictor takes; export it again")
+        referred += [name for name in (model.file, model.weights, model.golden) if name is not None]
     if MANIFEST in manifest.files:
         raise BundleError(f"{where}: {MANIFEST} lists itself as a file; export it again")
-    missing = sorted(set(spoken) - set(manifest.files))
+    missing = sorted(set(referred) - set(manifest.files))
     if missing:
-        raise BundleError(f"{where}: {MANIFEST} speaks of {missing[0]} but does not list it; export it again")
+        raise BundleError(f"{where}: {MANIFEST} refers to {missing[0]} but does not list it; export it again")
+
+
+def _check_predictor(manifest: Manifest, where: str) -> None:
+    """Checks that a predictor has an input and distinct views, and that policies that rank views rank these."""
+    if len(set(manifest.views)) < len(manifest.views):
+        raise BundleError(f"{where}: {MANIFEST} names a view twice; export it again")
+    if manifest.predictor is None:
+        if any(model.role == "predictor" for model in manifest.models):
+            raise BundleError(f"{where}: {MANIFEST} does not say what its predictor takes; export it again")
+        return
+    try:
+        check_ranked_views(manifest.policies, manifest.views)
+    except UsageError as error:
+        raise BundleError(f"{where}: {MANIFEST} contradicts itself: {first_line(error)}; export it again") from error

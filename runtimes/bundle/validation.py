@@ -1,4 +1,4 @@
-"""What a validation refused, in words."""
+"""Turns what pydantic refuses into one line for a message."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from pydantic import ValidationError
 from allweather.runtimes.errors import first_line, printable
 
 
-def first_fault(error: Exception) -> str:
-    """The first thing that a validation refused, as "place: what is wrong"; the first line of any other error."""
+def first_validation_error(error: Exception) -> str:
+    """Returns the first error of a validation as "path.of.the.key: what is wrong"; the first line of any other error.
+
+    Args:
+        error: A `ValidationError` of pydantic, or another error that was raised while validating.
+    """
     if not isinstance(error, ValidationError):
         return first_line(error)
-    fault = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "the whole"
-    return printable(f"{place[:120]}: {fault['msg'][:160]}")
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+    return printable(f"{key[:120]}: {first['msg'][:160]}")

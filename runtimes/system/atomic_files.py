@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside, synced, then renamed."""
+"""Files and folders that appear completely or not at all: written beside their path, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from allweather.runtimes.errors import OutputError, map_write_errors
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on success it replaces `path`, else it vanishes.
+    """Yields a temporary path beside `path`. On success the file there replaces `path`; on failure it is deleted.
 
     The temporary name keeps the suffix of `path`, as some writers choose their format by it.
 
     Args:
-        path: the file to appear. Its folder is made if missing.
+        path: Path of the file. Its folder is created if it is missing.
 
     Raises:
-        OutputError: the place cannot be written to, or the disk is full.
+        OutputError: The path cannot be written, or the disk is full.
     """
     with map_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,94 +32,101 @@ def atomic_file(path: Path) -> Iterator[Path]:
             raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
-        beside = Path(name)
+        temporary = Path(name)
         try:
-            yield beside
-            _sync(beside)
-            beside.chmod(0o666 & ~_umask())  # mkstemp makes it private; a result is as open as any file
-            beside.replace(path)
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; a result has the usual permissions
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
-class _GivenUpError(Exception):
-    """Up before anything was written."""
+class _CheckedError(Exception):
+    """Ends a check before anything is written."""
 
 
 def check_file(path: Path) -> None:
-    """Refuses a place where no file could appear, before minutes are spent on its content; nothing is left there.
+    """Checks that a file can be written, before minutes are spent on its content. Leaves nothing behind.
 
     Raises:
-        OutputError: as `atomic_file`.
+        OutputError: As `atomic_file`.
     """
-    with _tidied(path), suppress(_GivenUpError), atomic_file(path):
-        raise _GivenUpError
+    with _without_new_folders(path), suppress(_CheckedError), atomic_file(path):
+        raise _CheckedError
 
 
 def check_folder(path: Path, marker: str) -> None:
-    """Refuses a place where no folder could appear, before minutes are spent on its content; nothing is left there.
+    """Checks that a folder can be written, before minutes are spent on its content. Leaves nothing behind.
+
+    Args:
+        path: Path of the folder.
+        marker: See `atomic_folder`.
 
     Raises:
-        OutputError: as `atomic_folder`.
+        OutputError: As `atomic_folder`.
     """
-    with _tidied(path), suppress(_GivenUpError), atomic_folder(path, marker):
-        raise _GivenUpError
+    with _without_new_folders(path), suppress(_CheckedError), atomic_folder(path, marker):
+        raise _CheckedError
 
 
 @contextmanager
-def _tidied(path: Path) -> Iterator[None]:
-    """Removes the folders above `path` that were made meanwhile and hold nothing, as a command may be refused yet."""
+def _without_new_folders(path: Path) -> Iterator[None]:
+    """Removes the folders above `path` that were created in the `with` block and are empty.
+
+    A command may check its output path first, and be refused for another reason afterwards.
+    """
     with map_write_errors(path):
-        made = [folder for folder in path.parents if not folder.exists()]
+        missing = [folder for folder in path.parents if not folder.exists()]
     try:
         yield
     finally:
         with suppress(OSError):
-            for folder in made:
+            for folder in missing:
                 folder.rmdir()
 
 
 @contextmanager
 def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`; on success it takes the place of `path`.
+    """Yields a temporary folder beside `path`. On success it replaces `path`; on failure it is deleted.
 
-    A folder that is already there is replaced only when it is empty or holds `marker`, so that a
-    mistyped name cannot delete a person's pictures.
+    A folder that exists already is replaced only if it is empty or holds `marker`, so that a mistyped name cannot
+    delete somebody's images.
 
     Args:
-        path: the folder to appear.
-        marker: name of the file that shows an existing folder to be one of ours.
+        path: Path of the folder.
+        marker: Name of a file that identifies an existing folder as one of ours.
 
     Raises:
-        OutputError: the place is taken by something else, cannot be written to, or the disk is full.
+        OutputError: Something else is at the path, it cannot be written, or the disk is full.
     """
     with map_write_errors(path):
         if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):
             raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         try:
-            yield beside
-            for file in beside.rglob("*"):
+            yield temporary
+            for file in temporary.rglob("*"):
                 if file.is_file():
                     _sync(file)
-            beside.chmod(0o777 & ~_umask())
-            _swap(beside, path)
+            temporary.chmod(0o777 & ~_umask())
+            _replace_folder(temporary, path)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _swap(beside: Path, path: Path) -> None:
-    """Puts `beside` at `path`. The old folder is moved away first: rename does not replace a full one."""
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """Moves `temporary` to `path`. The old folder is moved away first, as rename replaces only an empty one."""
     if not path.exists():
-        beside.rename(path)
+        temporary.rename(path)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
     try:
         path.rename(old / path.name)
-        beside.rename(path)
+        temporary.rename(path)
     finally:
-        if not path.exists():  # the second step failed: the old one goes back, and stays in `old` if it cannot
+        if not path.exists():  # the second step failed: the old folder is moved back, and stays in `old` if it cannot
             (old / path.name).rename(path)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -133,7 +140,7 @@ def _sync(path: Path) -> None:
 
 
 def _umask() -> int:
-    """The process's umask; it can only be read by setting it."""
+    """Returns the process's umask, which can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""What this machine is: processor, cores, and the instructions that decide how fast INT8 and bf16 are."""
+"""This machine: its processor and cores, and the instructions that decide how fast INT8 and bf16 are."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Device:
     """A machine.
 
     Attributes:
-        system: operating system and architecture.
-        cpu: name of the processor.
-        cores: logical cores this process may use.
-        flags: those of `FLAGS` that the processor has; empty where the system does not tell.
+        system: Operating system and architecture.
+        cpu: Name of the processor.
+        cores: Number of logical cores that this process may use.
+        flags: Those of `FLAGS` that the processor has; empty if the system does not say.
     """
 
     system: str
@@ -31,44 +31,44 @@ class Device:
 
     @property
     def fast_int8(self) -> bool:
-        """Whether there are instructions that make INT8 faster than fp32."""
+        """Whether the processor has instructions that make INT8 faster than fp32."""
         return bool(INT8_FLAGS & set(self.flags))
 
     def line(self) -> str:
-        """All of it in one line, for bundles and result pages."""
+        """Returns a description in one line, for bundles and result pages."""
         return f"{self.cpu}, {self.cores} cores, {' '.join(self.flags) or 'flags unknown'}, {self.system}"
 
 
 def this_device() -> Device:
-    """The machine this runs on."""
-    words = _cpuinfo()
+    """Returns the machine that this process runs on."""
+    info = _cpuinfo()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    have = set(words.get("flags", words.get("Features", "")).split())
+    cpu_flags = set(info.get("flags", info.get("Features", "")).split())
     return Device(
         system=f"{platform.system()} {platform.machine()}",
-        cpu=words.get("model name") or _board() or platform.processor() or platform.machine(),
+        cpu=info.get("model name") or _board() or platform.processor() or platform.machine(),
         cores=cores,
-        flags=tuple(flag for flag in FLAGS if flag in have),
+        flags=tuple(flag for flag in FLAGS if flag in cpu_flags),
     )
 
 
 def power_mode() -> str:
-    """How the processor's clock is governed, and a Jetson's power mode; "unknown" where the system does not tell."""
-    places = {
+    """Returns the frequency governor of the CPU, and a Jetson's power mode; "unknown" if the system does not say."""
+    files = {
         "governor": Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "nvpmodel": Path("/var/lib/nvpmodel/status"),
     }
-    found = []
-    for name, path in places.items():
+    modes = []
+    for name, path in files.items():
         try:
-            found.append(f"{name} {path.read_text(errors='replace').strip()}")
+            modes.append(f"{name} {path.read_text(errors='replace').strip()}")
         except OSError:
             continue
-    return ", ".join(found) or "unknown"
+    return ", ".join(modes) or "unknown"
 
 
 def _board() -> str:
-    """What an ARM board calls itself, such as a Jetson; empty on others."""
+    """Returns the name of an ARM board, such as a Jetson; "" on other machines."""
     try:
         return printable(Path("/proc/device-tree/model").read_text(errors="replace").strip("\0\n"))
     except OSError:
@@ -76,7 +76,7 @@ def _board() -> str:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """The first processor's entries of /proc/cpuinfo; empty on systems without it."""
+    """Returns the entries of the first processor in /proc/cpuinfo; empty on systems without that file."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""FairLock at something that serves one at a time."""
+"""A lock that threads get in the order in which they asked for it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import threading
 from collections import deque
 from types import TracebackType
 
+RESERVED = -1  # not a thread's identifier: the lock is given to a thread that has been woken and has not run yet
+
 
 class FairLock:
-    """A lock that is given in the order it was asked for, so that of two cameras on one engine none starves.
+    """A re-entrant lock that is given in the order it was asked for, so that of two cameras on one engine none starves.
 
-    The thread that has the turn may take it again inside.
+    Use it in a `with` block. The thread that holds it may enter it again.
     """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._state = threading.Lock()
         self._waiting: deque[threading.Event] = deque()
         self._holder: int | None = None
         self._depth = 0
 
     def __enter__(self) -> FairLock:
-        """Waits for the turn."""
+        """Waits for the lock."""
         me = threading.get_ident()
-        with self._guard:
+        with self._state:
             if self._holder == me:
                 self._depth += 1
                 return self
@@ -33,8 +35,8 @@ class FairLock:
             self._waiting.append(mine)
         try:
             mine.wait()
-        except BaseException:  # Ctrl-C while waiting: the turn is not ours, or it was just given to us
-            with self._guard:
+        except BaseException:  # Ctrl-C while waiting: this thread does not hold the lock yet, or was just given it
+            with self._state:
                 if mine.is_set():
                     self._pass_on()
                 else:
@@ -46,8 +48,8 @@ class FairLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Gives the turn to whoever waits longest."""
-        with self._guard:
+        """Gives the lock to the thread that has waited longest."""
+        with self._state:
             self._depth -= 1
             if not self._depth:
                 self._pass_on()
@@ -55,5 +57,5 @@ class FairLock:
     def _pass_on(self) -> None:
         self._holder = None
         if self._waiting:
-            self._holder = -1  # taken: whoever was woken writes their name
+            self._holder = RESERVED  # until the woken thread writes its own identifier
             self._waiting.popleft().set()

@@ -1,4 +1,4 @@
-"""Many pictures at once: the same looks at each as one by one, in batches of sizes that engines have compiled."""
+"""Runs the views of many images at once, in batches of sizes that the engines have compiled already."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from allweather.runtimes.tta.aggregate import average_probabilities
-from allweather.runtimes.tta.planner import SIZES
+from allweather.runtimes.tta.planner import BATCH_SIZES
 from allweather.runtimes.tta.run_views import ViewResult, run_views, steps_without_deadline
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image, Plan
 
-Infer = Callable[[Image], Floats]  # uint8 [n, h, w, 3] -> float32 [n, outputs], as `Engine.infer`
+Infer = Callable[[Image], Floats]
+"""uint8 [n, h, w, 3] -> float32 [n, outputs], as `Engine.infer`."""
 
 
 def infer_in_batches(infer: Infer, images: Sequence[Image]) -> Floats:
-    """Runs an engine over prepared pictures, in few large batches and without a size of its own for the rest.
+    """Runs an engine on prepared images, in few large batches whose sizes are all among `BATCH_SIZES`.
 
     Args:
-        infer: of an open engine.
-        images: uint8 [h, w, 3] each, one at least.
+        infer: `Engine.infer` of an open engine.
+        images: At least one image, uint8 [h, w, 3] each.
 
     Returns:
         float32 [n, outputs].
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: The engine failed.
     """
-    answers, begin = [], 0
-    while begin < len(images):
-        size = max(size for size in SIZES if size <= len(images) - begin)
-        answers.append(infer(np.stack(images[begin : begin + size])))
-        begin += size
-    return np.concatenate(answers)
+    outputs, start = [], 0
+    while start < len(images):
+        size = max(size for size in BATCH_SIZES if size <= len(images) - start)
+        outputs.append(infer(np.stack(images[start : start + size])))
+        start += size
+    return np.concatenate(outputs)
 
 
 def run_views_batch(
@@ -43,43 +44,45 @@ def run_views_batch(
     early_exit_threshold: float,
     clock: Callable[[], float],
 ) -> list[ViewResult]:
-    """Looks at each picture as it was planned. Where no vote may settle before, all views of all run together.
+    """Runs the planned views of each image. Without an early exit, all views of all images run together.
 
     Args:
-        infer: of the classifier's engine.
+        infer: `Engine.infer` of the classifier.
         images: uint8 [h, w, 3] each, prepared.
-        plans: one a picture.
-        settled: share of a vote above which no further view of its picture is run.
-        clock: seconds.
+        plans: The plan for each image.
+        early_exit_threshold: As soon as one class of an image has more than this probability, no further view of that
+            image is run.
+        clock: Function that returns the time in seconds.
 
     Returns:
-        What came of each, with its share of the seconds of what ran together.
+        The result for each image; of views that ran together, with the image's share of the seconds.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: The engine failed.
     """
     if early_exit_threshold < 1:
         return [
             run_views(
                 infer,
-                each,
+                image,
                 plan.views,
                 plan.weights,
                 early_exit_threshold,
                 steps_without_deadline(len(plan.views), early_exit_threshold),
                 clock,
             )
-            for each, plan in zip(images, plans, strict=True)
+            for image, plan in zip(images, plans, strict=True)
         ]
-    began = clock()
-    views = [view(name).apply(each) for each, plan in zip(images, plans, strict=True) for name in plan.views]
-    made = clock()
-    answers = infer_in_batches(infer, views)
-    answered = clock()
-    seen, end = [], 0
+    started = clock()
+    views = [view(name).apply(image) for image, plan in zip(images, plans, strict=True) for name in plan.views]
+    views_done = clock()
+    logits = infer_in_batches(infer, views)
+    infer_done = clock()
+    results, end = [], 0
     for plan in plans:
-        begin, end = end, end + len(plan.views)
-        vote = average_probabilities(answers[begin:end], plan.weights)
+        start, end = end, end + len(plan.views)
+        probabilities = average_probabilities(logits[start:end], plan.weights)
         share = len(plan.views) / len(views)
-        seen.append(ViewResult(vote, len(plan.views), began, share * (made - began), share * (answered - made)))
-    return seen
+        view_seconds, infer_seconds = share * (views_done - started), share * (infer_done - views_done)
+        results.append(ViewResult(probabilities, len(plan.views), started, view_seconds, infer_seconds))
+    return results

@@ -1,4 +1,4 @@
-"""What a call costs: a high quantile of its seconds that knows a slow spell within three calls, and its end."""
+"""Predicts how long a call takes: a high quantile that follows a slow period, and its end, within three calls."""
 
 from __future__ import annotations
 
@@ -7,86 +7,98 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
 
-RECENT = 5  # calls whose median is the pace of the device: three slow ones change it, a hiccup does not
-REMEMBERED = 512  # calls of which the worst are known: 17 s at 30 frames a second
-EXCEEDED = 0.05  # share of them that may cost more than `seconds` says; the planner learns what that does
-LEARNING = 0.02  # how far one call moves what is known of its size
-WORST_BATCH = 1.1  # a batch of n costs at most this many times n calls of one: else one bad warm-up would be for ever
-SHORTEST = 1e-6  # seconds; a clock of a test stands still
+PACE_CALLS = 5  # the median over these is the device's pace: three slow calls change it, a single one does not
+NOISE_CALLS = 512  # calls of which the longest are known: 17 s at 30 frames a second
+EXCEEDED_SHARE = 0.05  # share of these calls that may take longer than `seconds` says; the planner adapts to the rest
+LEARNING_RATE = 0.02  # how far one call moves the typical time of its batch size
+MAX_BATCH_COST = 1.1  # a batch of n takes at most this times n single calls: else one bad warm-up would last forever
+MIN_SECONDS = 1e-6  # the clock of a test may stand still
 
 
 class LatencyModel:
-    """Seconds of running n views as one batch, for n from 1.
+    """Predicts the seconds that n views take as one batch, for any n >= 1. For use by one thread.
 
-    What a call costs is taken for what n views usually cost (`measured`, and slowly what comes in) times the pace of
-    the device, which all n share, the median of the last few calls; and to that comes its noise, the seconds by which
-    95 in 100 of the last 512 calls exceeded this at most, as a program that gets in between takes as long whatever n
-    is. So a slow spell is known after three calls and forgotten after three, and a single hiccup changes nothing, but
-    many do. For use by one thread.
+    The prediction is the typical time of n views (from the warm-up, and slowly adapted to what is observed) times the
+    device's pace, plus a margin for noise. The pace is shared by all n; it is the median over the last few calls of
+    the observed time relative to the typical one. The margin is the time by which 95 of 100 among the last 512 calls
+    exceeded typical time times pace at most; it is in seconds, as another program that interrupts a call takes the
+    same time whatever n is. So a slow period is noticed after three calls and forgotten after three, and a single slow
+    call changes nothing, but many do.
 
     Args:
-        measured: seconds of some n, from a warm-up; may be empty.
+        measured: Seconds of some batch sizes n, from a warm-up; may be empty.
     """
 
     def __init__(self, measured: Mapping[int, float] | None = None) -> None:
-        self._sizes = {n: max(seconds, SHORTEST) for n, seconds in sorted((measured or {}).items())}
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._typical = {n: max(seconds, MIN_SECONDS) for n, seconds in sorted((measured or {}).items())}
+        self._ratios: deque[float] = deque(maxlen=PACE_CALLS)
         self._pace = 1.0
-        self._noise: deque[float] = deque(maxlen=REMEMBERED)
-        self._sorted: list[float] = []
+        self._noise: deque[float] = deque(maxlen=NOISE_CALLS)
+        self._sorted_noise: list[float] = []
 
     def seconds(self, n: int) -> float:
-        """What `n` views will hardly exceed. Where nothing was measured, one costs nothing and more cost infinity."""
-        if not self._sizes:
+        """Returns a time that `n` views rarely exceed, in seconds.
+
+        If nothing was measured yet, one view takes 0 seconds and more views take infinitely long, so that one is tried.
+        """
+        if not self._typical:
             return 0.0 if n == 1 else float("inf")
-        usual = self._typical(n) * self._pace
+        usual = self._typical_seconds(n) * self._pace
         return usual + self._margin(usual)
 
     def add(self, n: int, seconds: float) -> None:
-        """Learns from one call of `n` views."""
-        seconds = max(seconds, SHORTEST)
-        if n not in self._sizes:  # one call alone cannot tell what n views cost from how the device does just now
-            known = self._typical(n) if self._sizes else seconds
-            self._sizes = dict(sorted({**self._sizes, n: known}.items()))
-        typical = self._typical(n)
+        """Adapts the model to one call.
+
+        Args:
+            n: Number of views of the call.
+            seconds: Time that it took.
+        """
+        seconds = max(seconds, MIN_SECONDS)
+        if n not in self._typical:  # one call cannot tell the typical time of n views from the device's present pace
+            known = self._typical_seconds(n) if self._typical else seconds
+            self._typical = dict(sorted({**self._typical, n: known}.items()))
+        typical = self._typical_seconds(n)
         ratio = seconds / typical
-        self._remember(max(seconds - typical * self._pace, 0.0))
-        self._recent.append(ratio)
-        self._pace = statistics.median(self._recent)
-        off = min(max(ratio / self._pace, 0.5), 1.5) - 1  # one hiccup is not to teach much
-        self._sizes[n] = typical * (1 + LEARNING * off)
+        self._add_noise(max(seconds - typical * self._pace, 0.0))
+        self._ratios.append(ratio)
+        self._pace = statistics.median(self._ratios)
+        change = min(max(ratio / self._pace, 0.5), 1.5) - 1  # bounded, so that one slow call changes little
+        self._typical[n] = typical * (1 + LEARNING_RATE * change)
 
     def follow(self, other: LatencyModel) -> None:
-        """Learns from what another network did on the same device while this one was not run.
+        """Takes over the latest pace of another model that ran on the same device while this one did not.
 
-        Without that, one that was left out in a slow spell would be left out for ever.
+        Without that, a model that was left out in a slow period would be left out forever.
+
+        Args:
+            other: Latency model of what ran.
         """
-        if other._recent:
-            self._recent.append(other._recent[-1])
-            self._pace = statistics.median(self._recent)
-            self._remember(0.0)
+        if other._ratios:
+            self._ratios.append(other._ratios[-1])
+            self._pace = statistics.median(self._ratios)
+            self._add_noise(0.0)
 
-    def _typical(self, n: int) -> float:
-        """Seconds of n views at the usual pace: measured, between those measured, or in proportion."""
-        sizes = list(self._sizes)
-        place = bisect_left(sizes, n)
-        if place == len(sizes):
-            found = self._sizes[sizes[-1]] * n / sizes[-1]
-        elif sizes[place] == n or place == 0:
-            found = self._sizes[sizes[place]]
+    def _typical_seconds(self, n: int) -> float:
+        """Returns the seconds of n views at pace 1: as measured, interpolated, or in proportion to the largest size."""
+        sizes = list(self._typical)
+        index = bisect_left(sizes, n)
+        if index == len(sizes):
+            seconds = self._typical[sizes[-1]] * n / sizes[-1]
+        elif sizes[index] == n or index == 0:
+            seconds = self._typical[sizes[index]]
         else:
-            low, high = sizes[place - 1], sizes[place]
+            low, high = sizes[index - 1], sizes[index]
             share = (n - low) / (high - low)
-            found = (1 - share) * self._sizes[low] + share * self._sizes[high]
-        return min(found, WORST_BATCH * n * self._sizes[1]) if n > 1 and 1 in self._sizes else found
+            seconds = (1 - share) * self._typical[low] + share * self._typical[high]
+        return min(seconds, MAX_BATCH_COST * n * self._typical[1]) if n > 1 and 1 in self._typical else seconds
 
-    def _remember(self, noise: float) -> None:
-        if len(self._noise) == REMEMBERED:
-            del self._sorted[bisect_left(self._sorted, self._noise[0])]
-        self._noise.append(noise)
-        insort(self._sorted, noise)
+    def _add_noise(self, seconds: float) -> None:
+        if len(self._noise) == NOISE_CALLS:
+            del self._sorted_noise[bisect_left(self._sorted_noise, self._noise[0])]
+        self._noise.append(seconds)
+        insort(self._sorted_noise, seconds)
 
     def _margin(self, usual: float) -> float:
-        """Seconds by which a call may exceed the usual; where few are known, more than they have shown."""
-        known = len(self._sorted)
-        return max(self._sorted[known - 1 - int(EXCEEDED * known)], usual / known) if known else 0.0
+        """Returns the seconds by which a call may exceed the usual time; after few calls, more than they have shown."""
+        count = len(self._sorted_noise)
+        return max(self._sorted_noise[count - 1 - int(EXCEEDED_SHARE * count)], usual / count) if count else 0.0

@@ -1,4 +1,4 @@
-"""Which views to run on a frame in the time left: fewer, then without ranking, at last one look."""
+"""Chooses the views to run on a frame in the time left: first fewer views, then no ranking, at last a single view."""
 
 from __future__ import annotations
 
@@ -11,123 +11,132 @@ from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Floats, Plan, Reason
 
-SIZES = (1, 2, 3, 4, 6, 8, 12)  # of batches, and the policy's own: an engine compiles each of them
-TARGET_LATE_RATE = 0.001  # share of decisions that may be late though they were planned to be in time
-MARGIN_STEP = 0.1  # by which a late one makes the planner more with_margin; 1 / LATE good ones take it back
-MAX_MARGIN = 0.7  # logarithm: plans are made for at most twice the costs, or a bad minute would be felt for long
-SETTLE_DECISIONS = 10  # decisions after a late one whose lateness teaches nothing more: a stall is one event
+BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12)  # an engine compiles each of them, and the largest size of the policy
+TARGET_LATE_RATE = 0.001  # share of decisions that may be late although they were planned to be in time
+MARGIN_STEP = 0.1  # one late decision adds this to the margin; 1 / TARGET_LATE_RATE timely ones take it back
+MAX_MARGIN = 0.7  # at most twice the predicted time, as a bad minute would be felt for long otherwise
+SETTLE_DECISIONS = 10  # decisions after a late one whose lateness changes nothing more: a stall is one event
 
 
 class Planner:
-    """Follows a policy as far as the deadline allows. Deterministic given its costs.
+    """Follows a policy as far as the deadline allows. Its plans depend only on its latency models and its margin.
 
-    It never plans past the deadline, unless there is no time for one look: then it looks once nonetheless, and it is
-    for the loop to drop such frames.
+    It never plans past the deadline, unless there is no time for a single view: then it plans one nevertheless, and
+    the loop decides whether to drop such frames.
 
-    What it allows for beyond the costs is learned from what comes of its plans: each late decision that could have been
-    shorter makes it a tenth more careful, each good one a ten-thousandth less, so that one in a thousand is late in the
-    long run (a stochastic approximation of that quantile, after Robbins and Monro), and as many looks are taken as that
-    allows.
+    It multiplies predicted times by a safety margin, which it learns from the outcome of its plans: each late decision
+    that could have been shorter makes the margin larger by a tenth, each timely one smaller by a ten-thousandth, so
+    that one decision in a thousand is late in the long run (a stochastic approximation of that quantile, after Robbins
+    and Monro), and as many views are run as that allows.
 
     Args:
-        policy: what is wanted.
-        looks: costs of making and running n views and of the vote.
-        rank: costs of the loss predictor; None for a policy that ranks nothing.
+        policy: The policy to follow.
+        view_latency: Latency model of computing and running n views and averaging their probabilities.
+        predictor_latency: Latency model of the loss predictor; None for a policy that ranks no views.
     """
 
     def __init__(
         self, policy: Policy, view_latency: LatencyModel, predictor_latency: LatencyModel | None = None
     ) -> None:
         self.policy, self.view_latency, self.predictor_latency = policy, view_latency, predictor_latency
-        self.sizes = sizes(policy.max_views)
-        self._margin_log = 0.0  # logarithm of the factor that costs are multiplied by
+        self.batch_sizes = batch_sizes(policy.max_views)
+        self._log_margin = 0.0  # logarithm of the factor that predicted times are multiplied by
         self._since_late = SETTLE_DECISIONS
 
     def seconds(self, count: int) -> float:
-        """What running so many views is planned with. Caution is for what can be left out: not for the first look."""
-        cost = self.view_latency.seconds(count)
-        return self.with_margin(cost) if count > 1 else cost
-
-    def with_margin(self, seconds: float) -> float:
-        """Costs with what experience adds to them."""
-        return seconds * math.exp(self._margin_log)
-
-    def learn(self, plan: Plan, late: bool) -> None:
-        """Learns from the end of a decision.
+        """Returns the time to plan with for `count` views. Only what can be left out has a margin: not the first view.
 
         Args:
-            plan: of this planner.
-            late: whether it ended after the time that was left.
+            count: Number of views.
+        """
+        seconds = self.view_latency.seconds(count)
+        return self.with_margin(seconds) if count > 1 else seconds
+
+    def with_margin(self, seconds: float) -> float:
+        """Returns a predicted time with the safety margin."""
+        return seconds * math.exp(self._log_margin)
+
+    def learn(self, plan: Plan, late: bool) -> None:
+        """Adapts the safety margin to the outcome of a plan.
+
+        Args:
+            plan: A plan of this planner.
+            late: Whether the decision was made after the time that was left for it.
         """
         self._since_late += 1
         if not late:
-            self._margin_log = max(0.0, self._margin_log - TARGET_LATE_RATE * MARGIN_STEP)
+            self._log_margin = max(0.0, self._log_margin - TARGET_LATE_RATE * MARGIN_STEP)
         elif self._since_late > SETTLE_DECISIONS and (len(plan.views) > 1 or plan.predicted_losses):
-            self._margin_log = min(self._margin_log + MARGIN_STEP, MAX_MARGIN)
+            self._log_margin = min(self._log_margin + MARGIN_STEP, MAX_MARGIN)
             self._since_late = 0
 
-    def has_time_to_predict(self, left: float) -> bool:
-        """Whether the loss predictor and one look fit into `left` seconds, and the policy ranks."""
+    def has_time_to_predict(self, time_left: float) -> bool:
+        """Returns whether the policy ranks views, and the loss predictor and one view fit into the time left."""
         return (
             self.predictor_latency is not None
-            and self.with_margin(self.predictor_latency.seconds(1) + self.view_latency.seconds(1)) <= left
+            and self.with_margin(self.predictor_latency.seconds(1) + self.view_latency.seconds(1)) <= time_left
         )
 
-    def fitting(self, wanted: int, left: float) -> int:
-        """The largest size of batch up to `wanted` that fits into `left` seconds; 0 where not one look does."""
-        most = 0
-        for size in self.sizes:
-            if size > wanted or self.seconds(size) > left:
+    def largest_batch(self, max_views: int, time_left: float) -> int:
+        """Returns the largest batch size up to `max_views` that fits into `time_left` seconds; 0 if none does."""
+        largest = 0
+        for size in self.batch_sizes:
+            if size > max_views or self.seconds(size) > time_left:
                 break
-            most = size
-        return most
+            largest = size
+        return largest
 
-    def plan(self, losses: Floats | None, left: float, rng: np.random.Generator) -> Plan:
-        """What to do with one frame.
+    def plan(self, losses: Floats | None, time_left: float, rng: np.random.Generator) -> Plan:
+        """Returns the views to run on one frame.
 
         Args:
-            losses: float32 [1, V], predicted; None where nothing was ranked.
-            left: seconds to the deadline; infinity without one.
-            rng: of policies that draw.
+            losses: float32 [1, V], the predicted loss of each of the policy's views; None if none were predicted.
+            time_left: Seconds to the deadline; infinity without one.
+            rng: Random generator of policies that draw views.
         """
         policy = self.policy
         unranked = policy.needs_predictor and losses is None
-        places = [0] if unranked else policy.choose(losses, rng)[0].tolist()
-        names, weights = policy.views_for(places)  # unranked, it is the frame as it is, and perhaps mirrored
-        wanted = policy.max_views
-        # One by one, a policy that stops may take as many as the clock allows; that is asked before each.
-        fits = self.fitting(1 if policy.exits_early else len(names), left)
-        count = len(names) if policy.exits_early and fits else max(fits, 1)
-        known: tuple[float, ...] = ()
+        indices = [] if unranked else policy.choose(losses, rng)[0].tolist()
+        names, weights = policy.unranked_views() if unranked else policy.views_for(indices)
+        # With an early exit, views run one by one, and the time is checked before each: any number may be planned.
+        fitting = self.largest_batch(1 if policy.exits_early else len(names), time_left)
+        count = len(names) if policy.exits_early and fitting else max(fitting, 1)
+        predicted: tuple[float, ...] = ()
         if losses is not None:
-            known = tuple(float(losses[0, place]) for place in places for _ in range(policy.images_per_view))
+            predicted = tuple(float(losses[0, index]) for index in indices for _ in range(policy.images_per_view))
         reason: Reason = "policy"
-        if not fits:
+        if not fitting:
             reason = "past_deadline"
         elif unranked:
             reason = "no_time_to_rank"
-        elif count < wanted:
+        elif count < policy.max_views:
             reason = "budget"
         expected = self.seconds(1 if policy.exits_early else count)
         return Plan(
-            names[:count], weights[:count], known[:count], wanted, left, expected if expected else math.nan, reason
+            views=names[:count],
+            weights=weights[:count],
+            predicted_losses=predicted[:count],
+            planned_views=policy.max_views,
+            time_left=time_left,
+            expected_seconds=expected if expected else math.nan,
+            reason=reason,
         )
 
-    def steps(self, plan: Plan, left: Callable[[], float]) -> Callable[[int], int]:
-        """How many views to run next after so many, 0 to stop: all at once, or one by one while time lasts.
+    def steps(self, plan: Plan, time_left: Callable[[], float]) -> Callable[[int], int]:
+        """Returns the `steps` of `run_views`: all views at once, or with an early exit one by one while there is time.
 
         Args:
-            plan: of this planner.
-            left: tells the seconds to the deadline.
+            plan: A plan of this planner.
+            time_left: Function that returns the seconds to the deadline.
         """
         count = len(plan.views)
         if not self.policy.exits_early:
             return lambda done: count - done
         return lambda done: int(
-            done < count and (done == 0 or self.with_margin(self.view_latency.seconds(1)) <= left())
+            done < count and (done == 0 or self.with_margin(self.view_latency.seconds(1)) <= time_left())
         )
 
 
-def sizes(most: int) -> tuple[int, ...]:
-    """Sizes of batches that are chosen from where a policy wants `most` looks."""
-    return (*(size for size in SIZES if size < most), most)
+def batch_sizes(max_views: int) -> tuple[int, ...]:
+    """Returns the batch sizes that a planner chooses from for a policy of at most `max_views` views."""
+    return (*(size for size in BATCH_SIZES if size < max_views), max_views)

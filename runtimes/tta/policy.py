@@ -1,4 +1,4 @@
-"""Policies: which views of a frame are run, and how their answers become one. Small values that travel in bundles."""
+"""Policies: which views of a frame are run, and how they are averaged. Small values that are stored in bundles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError, unknown_name
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, THEN, VIEWS, view
+from allweather.runtimes.tta.views import CHAIN, CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 
 Indices = npt.NDArray[np.int64]
@@ -23,23 +23,26 @@ FORMS = (
     "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
     "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY@SHARE",
 )  # fmt: skip
-TUNED = ("gps", "learned")  # found by `allweather tune`, not by their names alone
-MAX_VIEWS = 64  # views a frame; no vote gains from more, and a hostile bundle could ask for millions
+TUNED = ("gps", "learned")  # kinds of policy that `allweather tune-policy` finds; their names alone do not define them
+MAX_VIEWS = 64  # for each frame; no average gains from more, and a hostile bundle could ask for millions
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How a frame is looked at.
+    """Which views are run on each frame, and how their probabilities are averaged.
 
     Attributes:
-        name: as it is written: "top:2+flip".
-        pick: how views are chosen: all of them; `count` draws, with repetition; a random subset of `count`; the `count`
-            of the lowest predicted loss; or of the lowest true loss, which only an evaluation knows.
-        views: names to choose from.
-        count: how many are chosen.
-        flips: whether each chosen view is run mirrored, too.
-        weights: of `views` in the vote, in their order; equal where empty.
-        settled: no further view is run once a class has more than this share of the vote; with 1 all are.
+        name: The policy as it is written, such as "top:2+flip".
+        pick: How the views of a frame are chosen among `views`: "all" of them; "draw" draws `num_views` with
+            repetition; "random" draws `num_views` without repetition; "top" takes the `num_views` with the lowest
+            predicted losses; "oracle" takes those with the lowest true losses, which only an evaluation knows.
+        views: Names of the views to choose from, at most 64. For "top", those whose losses the loss predictor predicts,
+            in the order of its outputs.
+        num_views: Number of views to choose.
+        hflip: Whether each chosen view is also run horizontally flipped.
+        weights: Weight of each of `views` in the average; equal weights if empty.
+        early_exit_threshold: As soon as the average gives one class more than this probability, no further view is run;
+            above 0. With 1, all views are always run.
     """
 
     name: str
@@ -49,67 +52,78 @@ class Policy:
     hflip: bool = False
     weights: tuple[float, ...] = ()
     early_exit_threshold: float = 1.0
-    __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # where it is read from a manifest or checkpoint
+    __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # applies when a manifest or a checkpoint is read
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be run.
+        """Checks that the policy can be run.
 
         Raises:
-            UsageError: naming what is wrong.
+            UsageError: It cannot; the message names what is wrong.
         """
         repeats = self.pick == "draw"
         most = MAX_VIEWS if repeats else len(self.views)
         if len(self.views) > MAX_VIEWS:
             raise UsageError(f"policy {self.name}: at most {MAX_VIEWS} views; got {len(self.views)}")
         for name in self.views:
-            view(name)
-        if self.pick in ("top", "oracle") and self.views != tuple(VIEWS):
-            raise UsageError(f"policy {self.name}: losses are known of the {len(VIEWS)} views alone, in their order")
+            view(_flipped(name) if self.hflip else name)
         if self.weights and self.pick != "all":
-            raise UsageError(f"policy {self.name}: weights go with views that are all run")
+            raise UsageError(f"policy {self.name}: only a policy that runs all of its views can have weights")
         if not self.views or not 1 <= self.num_views <= most:
             raise UsageError(f"policy {self.name}: the number of views is 1 to {most}; got {self.num_views}")
         if not repeats and len(set(self.views)) < len(self.views):
             raise UsageError(f"policy {self.name}: a view is named twice; 'set:VIEW,...:N' draws with repetition")
         fits = len(self.weights) in (0, len(self.views)) and all(0 <= weight < math.inf for weight in self.weights)
         if not fits or (self.weights and not sum(self.weights) > 0):
-            raise UsageError(f"policy {self.name}: one weight a view, all >= 0 and one above; got {self.weights}")
+            raise UsageError(
+                f"policy {self.name}: one weight for each view, all >= 0 and one above 0; got {self.weights}"
+            )
         if not 0 < self.early_exit_threshold <= 1:
-            raise UsageError(f"policy {self.name}: the share that settles a vote is above 0, at most 1")
+            raise UsageError(
+                f"policy {self.name}: the early-exit threshold is above 0 and at most 1; "
+                f"got {self.early_exit_threshold}"
+            )
         if self.exits_early and 0 in self.weights:
-            raise UsageError(f"policy {self.name}: no view may weigh 0 where the first could settle the vote")
+            raise UsageError(f"policy {self.name}: with an early exit, no view may have the weight 0")
 
     @property
     def images_per_view(self) -> int:
-        """Pictures run for each chosen view: 2 where it is run mirrored, too."""
+        """Number of images that the classifier gets for each chosen view: 2 with the horizontal flip, else 1."""
         return 2 if self.hflip else 1
 
     @property
     def max_views(self) -> int:
-        """Most pictures that the classifier sees for a frame."""
+        """Largest number of images that the classifier gets for one frame."""
         return self.num_views * self.images_per_view
 
     @property
     def needs_predictor(self) -> bool:
-        """Whether it needs predicted losses."""
+        """Whether the policy needs predicted losses."""
         return self.pick == "top"
 
     @property
+    def ranks(self) -> bool:
+        """Whether the policy chooses views by their losses, predicted or true."""
+        return self.pick in ("top", "oracle")
+
+    @property
     def exits_early(self) -> bool:
-        """Whether a vote may settle before all views are run, so that they go one by one."""
+        """Whether the policy may stop before all views are run. Such a policy runs its views one by one."""
         return self.early_exit_threshold < 1
 
     def choose(self, losses: Floats | None, rng: np.random.Generator, frames: int = 1) -> Indices:
-        """Which views to run on each of some frames.
+        """Chooses the views to run on each of some frames.
 
         Args:
-            losses: float [frames, len(views)], predicted ("top") or true ("oracle"); a nan is taken for the worst. None
-                for a policy that needs none.
-            rng: for "draw" and "random".
-            frames: how many.
+            losses: float [frames, len(views)], predicted ("top") or true ("oracle") losses; nan counts as the highest.
+                None for a policy that needs none.
+            rng: Random generator of the picks "draw" and "random".
+            frames: Number of frames.
 
         Returns:
-            int [frames, count], places in `views`, the most promising first.
+            int [frames, num_views], indices into `views`, the most promising first.
+
+        Raises:
+            UsageError: There is not one loss for each of `views`.
         """
         if self.pick == "draw":
             return rng.integers(len(self.views), size=(frames, self.num_views))
@@ -117,30 +131,52 @@ class Policy:
             return rng.random((frames, len(self.views))).argsort(axis=1)[:, : self.num_views]
         if self.pick == "all":
             return np.tile(np.arange(len(self.views)), (frames, 1))
-        assert losses is not None
+        if losses is None or losses.shape[1:] != (len(self.views),):
+            came = "no losses" if losses is None else f"losses of shape {list(losses.shape)}"
+            raise UsageError(
+                f"policy {self.name} ranks {len(self.views)} views, and got {came}; make the policy for the views of "
+                "the loss predictor"
+            )
         return losses.argsort(axis=1, kind="stable")[:, : self.num_views]
 
     def views_for(self, indices: Iterable[int]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """Names of the pictures to run for chosen views, and the weight of each in the vote."""
+        """Returns the views to run for the chosen indices, flipped ones included, and the weight of each."""
         names, weights = [], []
         for index in indices:
-            name, weight = self.views[index], self.weights[index] if self.weights else 1.0
-            names.append(name)
+            names.append(self.views[index])
             if self.hflip:
-                names.append(FLIP if name == "identity" else name + THEN + FLIP)
-            weights += [weight] * self.images_per_view
+                names.append(_flipped(self.views[index]))
+            weights += [self.weights[index] if self.weights else 1.0] * self.images_per_view
         return tuple(names), tuple(weights)
 
+    def with_predictor_views(self, predictor_views: Sequence[str]) -> Policy:
+        """Returns the same policy for another loss predictor; a policy that ranks no views stays as it is.
 
-def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
-    """The policy that a text stands for.
+        Args:
+            predictor_views: Names of the views whose losses it predicts, in the order of its outputs.
+
+        Raises:
+            UsageError: There are fewer of them than the policy chooses, or this allweather does not know one of them.
+        """
+        return replace(self, views=tuple(predictor_views)) if self.ranks else self
+
+    def unranked_views(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Returns what a ranking policy runs without losses: the image as it is, also flipped if the policy flips."""
+        names = ("identity", FLIP) if self.hflip else ("identity",)
+        return names, (1.0,) * len(names)
+
+
+def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Sequence[str] = tuple(VIEWS)) -> Policy:
+    """Returns the policy that a text stands for.
 
     Args:
-        text: one of `FORMS`, with numbers and names put in.
-        tuned: those that a checkpoint or bundle holds; they go by their own names.
+        text: One of `FORMS`, with numbers and names filled in, such as "top:2+flip".
+        tuned: Policies that a checkpoint or bundle holds; they are found by their own names.
+        predictor_views: Names of the views whose losses the loss predictor predicts, in the order of its outputs.
+            "top:K" and "oracle:K" choose among these.
 
     Raises:
-        UsageError: there is no such policy, its numbers cannot be, or it must be tuned first.
+        UsageError: There is no such policy, its numbers are out of range, or it has to be tuned first.
     """
     if not isinstance(text, str):
         raise UsageError(f"a policy is a text such as 'top:1'; got {text!r}")
@@ -149,46 +185,72 @@ def parse_policy(text: str, tuned: Sequence[Policy] = ()) -> Policy:
             return each
     base, exits_early, share = text.partition("@")
     if exits_early:
-        return replace(parse_policy(base, tuned), name=text, early_exit_threshold=_share(text, share))
+        base_policy = parse_policy(base, tuned, predictor_views)
+        return replace(base_policy, name=text, early_exit_threshold=_parse_share(text, share))
     kind, _, rest = text.partition(":")
-    every = tuple(VIEWS)
     fixed = {
         "center": ("identity",),
         "hflip": ("identity", FLIP),
         "5crop": CROPS,
-        "10crop": (*CROPS, *(name + THEN + FLIP for name in CROPS)),
-        "all": every,
+        "10crop": (*CROPS, *(_flipped(name) for name in CROPS)),
+        "all": tuple(VIEWS),
     }
     if text in fixed:
         return Policy(text, "all", fixed[text], len(fixed[text]))
     if kind == "random":
-        return Policy(text, "random", every, _parse_count(text, rest))
+        return Policy(text, "random", tuple(VIEWS), _parse_count(text, rest))
     if kind == "oracle":
-        return Policy(text, "oracle", every, _parse_count(text, rest))
+        return Policy(text, "oracle", tuple(predictor_views), _parse_count(text, rest))
     if kind == "top":
-        return Policy(text, "top", every, _parse_count(text, rest.removesuffix("+flip")), hflip=rest.endswith("+flip"))
+        count = _parse_count(text, rest.removesuffix("+flip"))
+        return Policy(text, "top", tuple(predictor_views), count, hflip=rest.endswith("+flip"))
     if kind == "set":
-        listed, _, num_views = rest.partition(":")
+        listed, _, count_text = rest.partition(":")
         names = tuple(listed.split(","))
-        return Policy(
-            text, "draw" if num_views else "all", names, _parse_count(text, num_views) if num_views else len(names)
-        )
+        if count_text:
+            return Policy(text, "draw", names, _parse_count(text, count_text))
+        return Policy(text, "all", names, len(names))
     if kind in TUNED:
-        have = ", ".join(each.name for each in tuned) or "none"
-        raise UsageError(f"policy {text} is found by tuning, and this has {have}; run allweather tune --policy {text}")
+        existing = f"only {', '.join(each.name for each in tuned)}" if tuned else "no policy"
+        raise UsageError(
+            f"policy {text} is found by tuning, and {existing} was tuned; run allweather tune-policy --policy {text}"
+        )
     raise unknown_name("policy", text, FORMS)
+
+
+def check_ranked_views(policies: Iterable[Policy], predictor_views: Sequence[str]) -> None:
+    """Checks that every policy that ranks views does so for the views of a loss predictor.
+
+    Args:
+        policies: The policies that are stored or used beside the predictor.
+        predictor_views: Names of the views whose losses it predicts, in the order of its outputs.
+
+    Raises:
+        UsageError: A policy ranks other views, or the same ones in another order.
+    """
+    for policy in policies:
+        if policy.ranks and policy.views != tuple(predictor_views):
+            raise UsageError(
+                f"policy {policy.name} ranks other views ({', '.join(policy.views[:3])}, ...) than the loss predictor "
+                f"predicts ({', '.join(tuple(predictor_views)[:3])}, ...); tune the policy again"
+            )
+
+
+def _flipped(name: str) -> str:
+    """Returns the name of the horizontally flipped view."""
+    return FLIP if name == "identity" else name + CHAIN + FLIP
 
 
 def _parse_count(text: str, number: str) -> int:
     if not number.isascii() or not number.isdigit() or len(number) > 9:
-        raise UsageError(f"policy {text!r} wants a number of views, such as {text.split(':')[0]}:2; got {number!r}")
+        raise UsageError(f"policy {text!r} needs a number of views, such as {text.split(':')[0]}:2; got {number!r}")
     return int(number)
 
 
-def _share(text: str, number: str) -> float:
+def _parse_share(text: str, number: str) -> float:
     try:
         return float(number)
     except ValueError:
         raise UsageError(
-            f"policy {text!r} wants the share of the vote that settles it, such as {text.split('@')[0]}@0.95"
+            f"policy {text!r} needs the probability at which it stops, such as {text.split('@')[0]}@0.95"
         ) from None

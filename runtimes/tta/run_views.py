@@ -1,4 +1,4 @@
-"""Runs views of a picture until the vote on it is settled."""
+"""Runs the classifier on views of one image until the average of their probabilities is confident enough."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from allweather.runtimes.types import Floats, Image
 
 @dataclass(frozen=True)
 class ViewResult:
-    """What came of it.
+    """Result of running the views of one image.
 
     Attributes:
-        probabilities: float32 [C], sums to 1.
-        used: how many views it took.
-        began: seconds of the clock.
-        making: seconds of making them.
-        running: seconds of the classifier.
+        probabilities: float32 [C], the average over the views; sums to 1.
+        views_run: Number of views that were run.
+        started: Time at the start, in seconds of the clock.
+        view_seconds: Seconds spent on computing the views.
+        infer_seconds: Seconds spent in the classifier.
     """
 
     probabilities: Floats
@@ -32,7 +32,7 @@ class ViewResult:
 
 
 def run_views(
-    run: Callable[[Image], Floats],
+    infer: Callable[[Image], Floats],
     image: Image,
     names: Sequence[str],
     weights: Sequence[float],
@@ -40,19 +40,19 @@ def run_views(
     steps: Callable[[int], int],
     clock: Callable[[], float],
 ) -> ViewResult:
-    """Runs views in batches until the vote is settled, or no more are to be run.
+    """Runs views in batches until the average is confident enough, or no more views are to be run.
 
     Args:
-        run: the classifier, uint8 [n, h, w, 3] -> float32 [n, C] logits.
+        infer: The classifier: uint8 [n, h, w, 3] -> float32 [n, C] logits.
         image: uint8 [h, w, 3], prepared.
-        names: of the views, in order.
-        weights: of each in the vote.
-        settled: share of the vote for a class above which no further view is run.
-        steps: after so many views, how many to run next; 0 for no more. At least 1 for the first.
-        clock: seconds.
+        names: Names of the views, in the order in which they are run.
+        weights: Weight of each view in the average.
+        early_exit_threshold: As soon as one class has more than this probability, no further view is run.
+        steps: Function from the number of views run so far to the number to run next; 0 to stop. At least 1 at first.
+        clock: Function that returns the time in seconds.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: The engine failed.
     """
     logits: list[Floats] = []
     step = steps(0)
@@ -60,10 +60,11 @@ def run_views(
     now = started = clock()
     while True:
         batch = np.stack([view(name).apply(image) for name in names[len(logits) : len(logits) + step]])
-        made = clock()
-        logits += list(run(batch))
-        answered = clock()
-        view_seconds, infer_seconds, now = view_seconds + made - now, infer_seconds + answered - made, answered
+        views_done = clock()
+        logits += list(infer(batch))
+        infer_done = clock()
+        view_seconds, infer_seconds = view_seconds + views_done - now, infer_seconds + infer_done - views_done
+        now = infer_done
         probabilities = average_probabilities(np.stack(logits), weights[: len(logits)])
         step = 0 if float(probabilities.max()) > early_exit_threshold else steps(len(logits))
         if not step:
@@ -71,5 +72,10 @@ def run_views(
 
 
 def steps_without_deadline(count: int, early_exit_threshold: float) -> Callable[[int], int]:
-    """The steps of `count` views where no time presses: one by one if the vote may settle before, else all at once."""
+    """Returns the `steps` of `run_views` without a deadline: one view at a time with an early exit, else all at once.
+
+    Args:
+        count: Number of views.
+        early_exit_threshold: That of the policy; below 1 for an early exit.
+    """
     return (lambda done: int(done < count)) if early_exit_threshold < 1 else (lambda done: count - done)

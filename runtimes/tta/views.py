@@ -1,13 +1,15 @@
-"""Test-time views: the ways a prepared picture can be looked at. Pure functions on uint8 HWC, numpy and cv2 alone.
+"""The views of test-time augmentation: pure functions of a prepared uint8 HWC image, in numpy and cv2 alone.
 
-`VIEWS` are the twelve of Kim et al. 2020 (section 3.2); a view's place in it is its column in what the loss predictor
-says. `CLASSIC_VIEWS` are what is averaged without looking: the mirror image and five crops. Color, sharpness and
-autocontrast are within one gray level of Pillow's; rotation and zoom are about the center, with mirrored borders.
+`VIEWS` are the twelve views of Kim et al. 2020 (section 3.2); a loss predictor that is trained here predicts the loss
+on each of them, in their order. `CLASSIC_VIEWS` are those that are averaged without choosing: the horizontal flip and
+five crops. `register_view` adds a view of yours. Color, sharpness and autocontrast are within one gray level of
+Pillow's; rotation and zoom are about the center, with reflected borders.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,21 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.preprocess import LUMA_WEIGHTS
 from allweather.runtimes.types import Image
 
-GRAY = (0.299, 0.587, 0.114)  # weights of red, green and blue in luma (ITU-R 601), as in Pillow
-CROP = 7 / 8  # side of a crop beside that of the picture: 224 of 256 pixels
-MOST_PARTS = 3  # of a chain; a hostile bundle could ask for millions
-THEN = "/"  # "zoom1.2/hflip" is zoomed, then mirrored
+CROP_SHARE = 7 / 8  # side of a crop, as a share of the image's side: 224 of 256 pixels
+CHAIN = "/"  # joins names: "zoom1.2/hflip" zooms first, then flips
+MAX_CHAINED_VIEWS = 3  # a hostile bundle could ask for millions
+MAX_REGISTERED_VIEWS = 64
+NAME_PATTERN = re.compile(r"[A-Za-z0-9.+-]{1,64}")  # none of the characters that separate names in policies: / , : @
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a picture.
+    """One view of an image.
 
     Attributes:
-        name: as written in bundles and decisions.
-        apply: uint8 [h, w, 3] -> uint8 [h, w, 3]; never changes its argument, and may return it.
+        name: Name in policies, bundles and decisions.
+        apply: Function from uint8 [h, w, 3] RGB to the same shape and dtype. It must not change its argument, and may
+            return it.
     """
 
     name: str
@@ -40,13 +45,16 @@ class View:
 
 
 def color(image: Image, factor: float) -> Image:
-    """Mixes with its own gray: 0 is gray, 1 the picture, above is more colorful."""
-    mix = factor * np.eye(3) + (1 - factor) * np.array([GRAY] * 3)
+    """Blends the image with its grayscale copy: 0 gives gray, 1 the image, more than 1 stronger colors."""
+    mix = factor * np.eye(3) + (1 - factor) * np.array([LUMA_WEIGHTS] * 3)
     return np.asarray(cv2.transform(image, mix), np.uint8)
 
 
 def sharpness(image: Image, factor: float) -> Image:
-    """Mixes with its own smoothed copy: 0 is smooth, 1 the picture, above is sharper. The outermost pixels stay."""
+    """Blends the image with its smoothed copy: 0 gives the smoothed copy, 1 the image, more than 1 a sharper image.
+
+    The outermost pixels stay as they are.
+    """
     out = cv2.addWeighted(image, factor, cv2.filter2D(image, -1, SMOOTH), 1 - factor, 0)
     out[0], out[-1], out[:, 0], out[:, -1] = image[0], image[-1], image[:, 0], image[:, -1]
     return np.asarray(out, np.uint8)
@@ -56,7 +64,7 @@ SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 def autocontrast(image: Image) -> Image:
-    """Stretches each color to the whole range of 0..255."""
+    """Stretches each channel to the full range of 0..255."""
     low = cv2.reduce(image, 0, cv2.REDUCE_MIN).min(axis=(0, 1)).astype(np.float64)
     high = cv2.reduce(image, 0, cv2.REDUCE_MAX).max(axis=(0, 1)).astype(np.float64)
     if np.array_equal(low, (0, 0, 0)) and np.array_equal(high, (255, 255, 255)):
@@ -67,44 +75,50 @@ def autocontrast(image: Image) -> Image:
     return np.asarray(cv2.LUT(image, table.clip(0, 255).astype(np.uint8)[None]), np.uint8)
 
 
-def rotated(image: Image, degrees: float) -> Image:
-    """Turned counter-clockwise about the center."""
-    return _warped(image, degrees, 1.0)
+def rotate(image: Image, degrees: float) -> Image:
+    """Rotates the image counter-clockwise about its center; the border is reflected."""
+    return _warp(image, degrees, 1.0)
 
 
-def zoomed(image: Image, factor: float) -> Image:
-    """Magnified about the center; below 1 the mirrored surroundings come in."""
-    return _warped(image, 0.0, factor)
+def zoom(image: Image, factor: float) -> Image:
+    """Magnifies the image about its center; with a factor below 1 the reflected border comes into view."""
+    return _warp(image, 0.0, factor)
 
 
-def _warped(image: Image, degrees: float, factor: float) -> Image:
+def _warp(image: Image, degrees: float, factor: float) -> Image:
     height, width = image.shape[:2]
-    matrix = _about_centre(height, width, degrees, factor)
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    matrix = _inverse_matrix(height, width, degrees, factor)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
-        cv2.warpAffine(image, matrix, (width, height), flags=how, borderMode=cv2.BORDER_REFLECT), np.uint8
+        cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT), np.uint8
     )
 
 
 @lru_cache(maxsize=64)
-def _about_centre(height: int, width: int, degrees: float, factor: float) -> NDArray[np.float64]:
-    """Where each pixel comes from; pixel centers lie at whole numbers."""
+def _inverse_matrix(height: int, width: int, degrees: float, factor: float) -> NDArray[np.float64]:
+    """Returns the affine map from output to input pixels, float64 [2, 3]; pixel centers lie at integer coordinates."""
     cosine, sine = math.cos(math.radians(degrees)) / factor, math.sin(math.radians(degrees)) / factor
     x, y = (width - 1) / 2, (height - 1) / 2
     return np.array([[cosine, -sine, x - cosine * x + sine * y], [sine, cosine, y - sine * x - cosine * y]])
 
 
 def hflip(image: Image) -> Image:
-    """Left and right exchanged."""
+    """Flips the image horizontally: left and right are exchanged."""
     return np.asarray(cv2.flip(image, 1), np.uint8)
 
 
-def cropped(image: Image, across: float, down: float) -> Image:
-    """7/8 of each side at the given place (0 is left or top, 1 right or bottom), brought back to the full size."""
+def crop(image: Image, across: float, down: float) -> Image:
+    """Crops 7/8 of each side and resizes the crop to the full size.
+
+    Args:
+        image: uint8 [h, w, 3].
+        across: Position of the crop from left (0) to right (1).
+        down: Position of the crop from top (0) to bottom (1).
+    """
     height, width = image.shape[:2]
-    tall, wide = max(1, round(CROP * height)), max(1, round(CROP * width))
-    top, left = round(down * (height - tall)), round(across * (width - wide))
-    part = image[top : top + tall, left : left + wide]
+    crop_height, crop_width = max(1, round(CROP_SHARE * height)), max(1, round(CROP_SHARE * width))
+    top, left = round(down * (height - crop_height)), round(across * (width - crop_width))
+    part = image[top : top + crop_height, left : left + crop_width]
     return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
@@ -116,10 +130,10 @@ IDENTITY = View("identity", lambda image: image)
 VIEWS: Mapping[str, View] = _by_name(
     (
         IDENTITY,
-        View("rotate-20", partial(rotated, degrees=-20)),
-        View("rotate+20", partial(rotated, degrees=20)),
-        View("zoom0.8", partial(zoomed, factor=0.8)),
-        View("zoom1.2", partial(zoomed, factor=1.2)),
+        View("rotate-20", partial(rotate, degrees=-20)),
+        View("rotate+20", partial(rotate, degrees=20)),
+        View("zoom0.8", partial(zoom, factor=0.8)),
+        View("zoom1.2", partial(zoom, factor=1.2)),
         View("autocontrast", autocontrast),
         View("sharpness0.2", partial(sharpness, factor=0.2)),
         View("sharpness0.5", partial(sharpness, factor=0.5)),
@@ -132,34 +146,75 @@ VIEWS: Mapping[str, View] = _by_name(
 CLASSIC_VIEWS: Mapping[str, View] = _by_name(
     (
         View("hflip", hflip),
-        View("crop-center", partial(cropped, across=0.5, down=0.5)),
-        View("crop-top-left", partial(cropped, across=0.0, down=0.0)),
-        View("crop-top-right", partial(cropped, across=1.0, down=0.0)),
-        View("crop-bottom-left", partial(cropped, across=0.0, down=1.0)),
-        View("crop-bottom-right", partial(cropped, across=1.0, down=1.0)),
+        View("crop-center", partial(crop, across=0.5, down=0.5)),
+        View("crop-top-left", partial(crop, across=0.0, down=0.0)),
+        View("crop-top-right", partial(crop, across=1.0, down=0.0)),
+        View("crop-bottom-left", partial(crop, across=0.0, down=1.0)),
+        View("crop-bottom-right", partial(crop, across=1.0, down=1.0)),
     )
 )
+_registered: dict[str, View] = {}
+
+
+def register_view(view: View) -> None:
+    """Adds a view of yours, which policies such as "set:identity,NAME" and bundles that list it can use from then on.
+
+    The built-in views, the policies "all" and "random:K", and the loss predictors that are trained here stay as they
+    are. Register the view in every program that runs it, before the bundle is opened.
+
+    Args:
+        view: The view. Its name has 1 to 64 letters, digits or characters of `.+-`, and is not taken yet.
+
+    Raises:
+        UsageError: The name is malformed or taken, `view` is not a `View` with a function, or 64 views are registered.
+    """
+    if not isinstance(view, View) or not callable(view.apply):
+        raise UsageError(f"register_view takes a View with a name and a function; got {view!r:.200}")
+    if not isinstance(view.name, str) or not NAME_PATTERN.fullmatch(view.name):
+        raise UsageError(
+            f"the name of a view has 1 to 64 letters (a-z, A-Z), digits or characters of '.+-'; got {view.name!r:.200}"
+        )
+    if view.name in _known_views():
+        raise UsageError(f"there is a view called {view.name!r} already; choose another name")
+    if len(_registered) >= MAX_REGISTERED_VIEWS:
+        raise UsageError(f"at most {MAX_REGISTERED_VIEWS} views can be registered; {view.name!r} is one more")
+    _registered[view.name] = view
+
+
+def unregister_view(name: str) -> None:
+    """Removes a view that was added with `register_view`; policies that were made before can no longer run it.
+
+    Raises:
+        UsageError: No view of that name was registered.
+    """
+    if name not in _registered:
+        raise unknown_name("registered view", name, _registered)
+    del _registered[name]
+    view.cache_clear()
+
+
+def _known_views() -> dict[str, View]:
+    return {**VIEWS, **CLASSIC_VIEWS, **_registered}
 
 
 @lru_cache(maxsize=256)
 def view(name: str) -> View:
-    """The view of that name; names joined by "/" are applied one after the other.
+    """Returns the view of a name. Names joined by "/" are applied one after the other, the first one first.
 
     Raises:
-        UsageError: there is none; the nearest is named.
+        UsageError: There is no such view; the message suggests the most similar name.
     """
-    known = {**VIEWS, **CLASSIC_VIEWS}
-    parts = []
-    if name.count(THEN) >= MOST_PARTS:
-        raise UsageError(f"at most {MOST_PARTS} views go one after the other; {name[:40]!r} has more")
-    for part in name.split(THEN):
+    known, parts = _known_views(), name.split(CHAIN, MAX_CHAINED_VIEWS)
+    if len(parts) > MAX_CHAINED_VIEWS:
+        raise UsageError(f"at most {MAX_CHAINED_VIEWS} views can be chained with '{CHAIN}'; {name[:40]!r} has more")
+    for part in parts:
         if part not in known:
             raise unknown_name("view", part, known)
-        parts.append(known[part])
-    return parts[0] if len(parts) == 1 else View(name, partial(_chained, parts=tuple(parts)))
+    views = tuple(known[part] for part in parts)
+    return views[0] if len(views) == 1 else View(name, partial(_apply_all, views=views))
 
 
-def _chained(image: Image, parts: tuple[View, ...]) -> Image:
-    for part in parts:
-        image = part.apply(image)
+def _apply_all(image: Image, views: tuple[View, ...]) -> Image:
+    for each in views:
+        image = each.apply(image)
     return image

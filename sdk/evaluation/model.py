@@ -17,8 +17,8 @@ from allweather.runtimes.engines.open import infer_all, open_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.load import open_loss_predictor
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
@@ -44,6 +44,8 @@ class EvaluatedModel:
         rank: uint8 [n, h, w, 3] -> float32 [n, V] predicted losses; None without a loss predictor.
         policies: that were tuned for it.
         features: uint8 [n, h, w, 3] -> float32 [n, F], what a checkpoint's last linear layer takes; None for a bundle.
+        predictor_views: Names of the views that `predict_losses` predicts the losses of, in the order of its columns;
+            the built-in twelve without a loss predictor.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class EvaluatedModel:
     predict_losses: Callable[[Image], Floats] | None = None
     policies: tuple[Policy, ...] = ()
     features: Callable[[Image], Floats] | None = None
+    predictor_views: tuple[str, ...] = tuple(VIEWS)
 
     def open_data(self, name: str, *, download: bool = False) -> Dataset:
         """A data set at its input size.
@@ -71,8 +74,6 @@ class EvaluatedModel:
 @contextmanager
 def open_model(path: Path, *, engine: str | None = None, precision: str | None = None) -> Iterator[EvaluatedModel]:
     """Opens a checkpoint or a bundle to be measured.
-
-    For a checkpoint on a CPU the process keeps the memory that it frees from here on.
 
     Args:
         path: a .safetensors file, or a bundle.
@@ -90,8 +91,6 @@ def open_model(path: Path, *, engine: str | None = None, precision: str | None =
         device = torch.device("cpu")
         if torch.cuda.is_available():  # of several processes each has its own
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        if device.type == "cpu":
-            keep_freed_memory()  # three times the pictures a second with MobileNetV2 at 32 px
         model = trained.classifier().to(device)
 
         def answer(images: Image) -> Floats:
@@ -114,6 +113,7 @@ def open_model(path: Path, *, engine: str | None = None, precision: str | None =
             _ranking(trained.predictor, device) if trained.predictor else None,
             trained.policies,
             features,
+            trained.predictor.views if trained.predictor else tuple(VIEWS),
         )
         return
     bundle = Bundle.open(path)
@@ -139,6 +139,7 @@ def open_model(path: Path, *, engine: str | None = None, precision: str | None =
             listed,
             predict_losses=rank,
             policies=bundle.manifest.policies,
+            predictor_views=bundle.manifest.views if bundle.manifest.predictor else tuple(VIEWS),
         )
 
 

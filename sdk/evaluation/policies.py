@@ -11,7 +11,7 @@ import numpy as np
 
 from allweather.evaluation.metrics import intervals
 from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_outcomes import CENTER, ORACLE, Outcome, outcomes, relative_costs
+from allweather.evaluation.policy_outcomes import CENTER, Outcome, best_single_view, outcomes, relative_costs
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Image
@@ -125,7 +125,8 @@ def evaluate_policies(
         (the measures, uint8 [h, w, 3] of each frame in `turned`).
     """
     began = time.perf_counter()
-    policies = [CENTER, ORACLE, *(each for each in asked if each.name not in (CENTER.name, ORACLE.name))]
+    always = [CENTER, best_single_view(target)]
+    policies = [*always, *(each for each in asked if each.name not in [policy.name for policy in always])]
     cells = outcomes(target, dataset, corrupted, policies, seed=seed, keep=keep, watch=watch)
     timed = [policy for policy in policies if policy.pick != "oracle"]
     clean = relative_costs(target, dataset.test.images[:TIMED].numpy(), timed)

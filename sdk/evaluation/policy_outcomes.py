@@ -19,7 +19,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
-from allweather.runtimes.tta.views import VIEWS, view
+from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -29,7 +29,12 @@ from allweather.trainers.losses.soft_ranks import correlation, ranks
 
 BATCH = 500
 PARTS = ("right", "first", "runs", "alike")  # of an outcome, as it is kept
-CENTER, ORACLE = parse_policy("center"), parse_policy("oracle:1")  # beside every policy
+CENTER = parse_policy("center")
+
+
+def best_single_view(model: EvaluatedModel) -> Policy:
+    """Returns the policy that runs the view with the lowest true loss among those that the model's predictor ranks."""
+    return parse_policy("oracle:1", predictor_views=model.predictor_views)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Outcome:
         right: bool [policies, n].
         first: int64 [policies, n], place in the policy's views of the one it likes best.
         runs: int64 [policies, n], pictures that the classifier saw.
-        alike: float32 [n], rank correlation of predicted and true losses over `VIEWS`; nan without a predictor.
+        alike: float32 [n], rank correlation of predicted and true losses over the predictor's views; nan without one.
     """
 
     corruption: str
@@ -132,7 +137,7 @@ def _cell(
     right, first, runs, alike, begin = [], [], [], [], 0
     names = {each for policy in policies for each in policy.views_for(range(len(policy.views)))[0]}
     if target.predict_losses or any(policy.pick == "oracle" for policy in policies):
-        names |= set(VIEWS)
+        names |= set(target.predictor_views)
     for images in batches:
         truth = labels[begin : begin + len(images)]
         begin += len(images)
@@ -140,11 +145,13 @@ def _cell(
             each: probabilities(target.logits(np.stack([view(each).apply(image) for image in images])))
             for each in names
         }
-        true = _losses(answers, truth) if names.issuperset(VIEWS) else None
+        ranked = target.predictor_views
+        true = _losses(answers, truth, ranked) if names.issuperset(ranked) else None
         predicted = target.predict_losses(images) if target.predict_losses else None
-        places = [
-            policy.choose({"top": predicted, "oracle": true}.get(policy.pick), rng, len(images)) for policy in policies
-        ]
+        places = []
+        for policy in policies:
+            known = _losses(answers, truth, policy.views) if policy.pick == "oracle" else predicted
+            places.append(policy.choose(known, rng, len(images)))
         votes = [vote(policy, chosen, answers) for policy, chosen in zip(policies, places, strict=True)]
         right.append(np.stack([shares.argmax(1) == truth for shares, _ in votes]))
         runs.append(np.stack([each for _, each in votes]))
@@ -189,10 +196,10 @@ def vote(
     return found, runs
 
 
-def _losses(answers: dict[str, npt.NDArray[np.float64]], labels: Labels) -> Floats:
-    """Cross-entropy of each of `VIEWS`, float32 [n, V]."""
+def _losses(answers: dict[str, npt.NDArray[np.float64]], labels: Labels, names: Sequence[str]) -> Floats:
+    """Returns the cross-entropy of each of some views, float32 [n, V]."""
     rows = np.arange(len(labels))
-    return np.stack([-np.log(answers[each][rows, labels].clip(1e-12)) for each in VIEWS], 1).astype(np.float32)
+    return np.stack([-np.log(answers[each][rows, labels].clip(1e-12)) for each in names], 1).astype(np.float32)
 
 
 def _alike(predicted: Floats | None, true: Floats | None, count: int) -> Floats:

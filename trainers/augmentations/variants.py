@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import LUMA_WEIGHTS
 
 GRAY_PROBABILITY = 0.1  # that an image of a "g" variant loses its color
 MAX_JITTER = 0.1  # largest relative change of brightness, contrast and saturation
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LETTERS = "pgc"
 
 
@@ -81,7 +81,7 @@ def parse_variants(text: str) -> tuple[Variant, ...]:
 
 def grayscale(images: Tensor) -> Tensor:
     """Returns images of the same shape (float [n, 3, h, w]) with the luma in all three channels."""
-    weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype).reshape(1, 3, 1, 1)
+    weights = torch.tensor(LUMA_WEIGHTS, device=images.device, dtype=images.dtype).reshape(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True).expand_as(images)
 
 

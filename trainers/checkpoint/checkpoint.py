@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from allweather.runtimes.bundle.manifest import Input
-from allweather.runtimes.bundle.validation import first_fault
+from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy import Policy, check_ranked_views
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.predictor_file import (
     PredictorHeader,
@@ -82,6 +82,18 @@ class Checkpoint:
         load_weights(model, self.weights)
         return model.eval()
 
+    def with_predictor(self, predictor: TrainedPredictor) -> Checkpoint:
+        """Returns the checkpoint with a loss predictor; its policies that rank views rank those of this predictor.
+
+        Args:
+            predictor: A loss predictor for this classifier.
+
+        Raises:
+            UsageError: A policy chooses more views than the predictor has, or a view is not known here.
+        """
+        policies = tuple(policy.with_predictor_views(predictor.views) for policy in self.policies)
+        return replace(self, predictor=predictor, policies=policies)
+
     def check_classes(self, classes: tuple[str, ...]) -> None:
         """Refuses data of other classes.
 
@@ -124,7 +136,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     header = _Header(
         arch=checkpoint.arch,
         classes=checkpoint.classes,
-        input=Input.of(checkpoint.input),
+        input=Input.from_spec(checkpoint.input),
         data=checkpoint.data,
         seed=checkpoint.seed,
         settings=dict(checkpoint.settings),
@@ -169,8 +181,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     tensor_file.check_schema(path, raw, "train or import it again")
     try:
         header = _Header.model_validate(raw)
+        if header.predictor:
+            check_ranked_views(header.policies, header.predictor.views)
     except (ValidationError, UsageError) as error:
-        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; train or import it again") from error
+        raise CheckpointError(
+            f"{path} is damaged: {first_validation_error(error)}; train or import it again"
+        ) from error
     ranking = {key.removeprefix(PREDICTOR): weights.pop(key) for key in list(weights) if key.startswith(PREDICTOR)}
     return Checkpoint(
         arch=header.arch,

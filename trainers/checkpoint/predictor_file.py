@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from allweather.runtimes.bundle.manifest import Input
-from allweather.runtimes.bundle.validation import first_fault
+from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.views import VIEWS
+from allweather.runtimes.tta.views import view
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.loss_predictor import LossPredictor, build_predictor
 from allweather.trainers.models.registry import weights_digest
@@ -48,15 +48,18 @@ class TrainedPredictor:
         """The network with these weights, in eval mode.
 
         Raises:
-            CheckpointError: it ranks other views than there are here, or its weights do not fit.
+            CheckpointError: This allweather does not know one of its views, or its weights do not fit.
         """
-        if self.views != tuple(VIEWS):
-            theirs = next((name for name in self.views if name not in VIEWS), "fewer or in another order")
-            raise CheckpointError(
-                f"the predictor ranks other views than this allweather has ({theirs}); train it again"
-            )
+        for name in self.views:
+            try:
+                view(name)
+            except UsageError as error:
+                raise CheckpointError(
+                    f"the loss predictor is for the view {name[:64]!r}, which this allweather does not know; register "
+                    "it with allweather.register_view, update allweather, or train the predictor again"
+                ) from error
         try:
-            model = build_predictor(self.kind, self.input)
+            model = build_predictor(self.kind, self.input, len(self.views))
             model.load_state_dict(dict(self.weights))
         except UsageError as error:
             raise CheckpointError(f"the predictor cannot be built: {error}") from error
@@ -97,7 +100,7 @@ class PredictorHeader(BaseModel):
         """All but the weights."""
         return PredictorHeader(
             kind=trained.kind,
-            input=Input.of(trained.input),
+            input=Input.from_spec(trained.input),
             views=trained.views,
             classifier_digest=trained.classifier_digest,
             settings=dict(trained.settings),
@@ -152,4 +155,6 @@ def load_predictor(path: Path) -> TrainedPredictor:
     try:
         return _File.model_validate(raw).with_weights(weights)
     except ValidationError as error:
-        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; train the predictor again") from error
+        raise CheckpointError(
+            f"{path} is damaged: {first_validation_error(error)}; train the predictor again"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from allweather.runtimes.preprocess import LUMA_WEIGHTS
 from allweather.trainers.corruptions.blur import as_bytes
 from allweather.trainers.corruptions.corruption import Corruption, Draw, Floats, Images, Rng
 from allweather.trainers.corruptions.primitives.filters import brightest, colored
@@ -13,7 +14,7 @@ from allweather.trainers.corruptions.primitives.motion_blur import motion_blur
 from allweather.trainers.corruptions.primitives.plasma import plasma, plasma_side
 from allweather.trainers.corruptions.primitives.zoom import zoomed
 
-GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as cv2 weighs red, green and blue
+LUMA = np.array(LUMA_WEIGHTS, np.float32)
 
 # -- snow ----------------------------------------------------------------------------------------------------------
 
@@ -41,7 +42,7 @@ def snow(
     fallen = np.stack([motion_blur(drop, radius, streak, angle) for drop, angle in zip(drops, angles, strict=True)])
     fallen = np.floor(fallen + 0.5)
     fallen += fallen[:, ::-1, ::-1].copy()
-    pale = (images @ GRAY) * 1.5 + 127.5
+    pale = (images @ LUMA) * 1.5 + 127.5
     out = np.maximum(images, colored(pale))
     out *= 1 - left
     out += np.float32(left) * images

@@ -43,7 +43,7 @@ def test_a_disk_without_room_is_said_before_it_is_written_to(monkeypatch: pytest
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(memory, "SHARE", 0.0)
+    monkeypatch.setattr(memory, "MAX_MEMORY_SHARE", 0.0)
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OutputError, match="the disk is full; free some space"):
         memory.allocate((2, 4, 4, 3))

@@ -58,7 +58,7 @@ def test_a_link_to_nothing_is_left_out(folder: Path, tmp_path: Path) -> None:
 
 def test_large_sets_live_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = open_dataset(f"folder:{folder}", 16)
-    monkeypatch.setattr(memory, "SHARE", 0.0)
+    monkeypatch.setattr(memory, "MAX_MEMORY_SHARE", 0.0)
     assert isinstance(memory.allocate((4, 16, 16, 3)), np.memmap)
     data = open_dataset(f"folder:{folder}", 16)
     assert torch.equal(data.train.images, expected.train.images)

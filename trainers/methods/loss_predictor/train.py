@@ -172,7 +172,7 @@ def add_predictor(
         metrics={"val_accuracy": accuracy, **history[-1].others},
         history=tuple(row.row() for row in history),
     )
-    checkpoint = dataclasses.replace(start, predictor=trained)
+    checkpoint = start.with_predictor(trained)
     if fabric.is_global_zero:
         save_checkpoint(out, checkpoint)
         resume.unlink(missing_ok=True)
