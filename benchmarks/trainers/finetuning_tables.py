@@ -23,6 +23,7 @@ from allweather.evaluation.model import open_model
 from allweather.reports.augmented import label
 from allweather.reports.html import markdown
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
@@ -110,6 +111,7 @@ def table_2(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluati
 
 def main() -> None:
     """Trains what is missing, measures, and writes the tables."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("start", type=Path)
     parser.add_argument("data")

@@ -25,6 +25,7 @@ from allweather.evaluation.shifted import SETS, evaluate_shifted
 from allweather.reports.html import markdown, write
 from allweather.runtimes.errors import unknown_name
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
@@ -108,6 +109,7 @@ def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fa
 
 def main() -> None:
     """Trains what is missing, measures, and writes the table and the picture."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=("methods", "noise", "data", "layers", "weight", "transfer"))
     parser.add_argument("data")

@@ -23,6 +23,7 @@ from allweather.evaluation.model import open_model
 from allweather.evaluation.policies import evaluate_policies
 from allweather.reports.html import markdown, write
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.augmentations.strengths import find_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -88,6 +89,7 @@ def errors(path: Path, dataset: Dataset, corrupted: CorruptedSet, strengths: dic
 
 def main() -> None:
     """Trains what is missing, measures, and writes the table and the picture."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("corrupted", type=Path)

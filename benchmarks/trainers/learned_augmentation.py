@@ -25,6 +25,7 @@ from allweather.evaluation.clean import evaluate
 from allweather.evaluation.model import open_model
 from allweather.reports.html import markdown, write
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.data.batches import to_float
@@ -100,6 +101,7 @@ def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, f
 
 def main() -> None:
     """Trains what is missing, measures, and writes the table and the picture."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)

@@ -17,6 +17,7 @@ from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policy_outcomes import outcomes
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data.dataset import Dataset
@@ -55,6 +56,7 @@ def accuracies(dataset: Dataset, seed: int) -> list[float]:
 
 def main() -> None:
     """Prints the accuracies of each run, and mean (deviation) of each policy."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--runs", type=int, default=10)

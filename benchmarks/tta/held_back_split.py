@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset, Split
@@ -57,6 +58,7 @@ def errors(test: ViewLosses, picked: Tensor) -> str:
 
 def main() -> None:
     """Prints the errors of one look, of each predictor's first choice, and of the best view."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--epochs", type=int, default=15, help="of the classifier")

@@ -22,6 +22,7 @@ from torch import Tensor
 from allweather.evaluation.policy_outcomes import vote
 from allweather.reports.html import markdown
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
@@ -155,6 +156,7 @@ def tables(cells: Sequence[Cell], predictors: dict[str, TrainedPredictor]) -> st
 
 def main() -> None:
     """Trains what is missing, measures, and writes the tables."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("start", type=Path)
     parser.add_argument("data")
