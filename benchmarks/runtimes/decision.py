@@ -1,7 +1,7 @@
-"""A decision beside the raw OpenVINO calls it contains: python benchmarks/runtimes/decision.py.
+"""Compares a decision with the raw OpenVINO calls it contains: python benchmarks/runtimes/decision.py.
 
 ResNet-50 at 224 px, INT8 (random weights: speed does not depend on them), frames of 640 x 480. A raw call is an infer
-request of the same model on a prepared picture. All take turns, one picture at a time.
+request of the same model on a prepared image. All of them take turns, one image at a time.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
 
 CALLS = 300
-LOOKS = (2, 3, 4, 12)
+VIEW_COUNTS = (2, 3, 4, 12)
 
 
-def raw_call(bundle: Bundle, role: Role, picture: Image) -> Callable[[], object]:
-    """An infer request of one of the bundle's models on one prepared picture."""
+def raw_call(bundle: Bundle, role: Role, image: Image) -> Callable[[], object]:
+    """Returns an infer request of one of the bundle's models on one prepared image."""
     model = next(each for each in bundle.manifest.models if each.role == role)
     core = openvino.Core()
     graph = core.read_model(bundle.read(model.file), bundle.read(str(model.weights)))
-    graph.reshape([1, *picture.shape])
+    graph.reshape([1, *image.shape])
     hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     request = core.compile_model(graph, "CPU", hints).create_infer_request()
-    return lambda: request.infer([picture[None]], share_inputs=True)
+    return lambda: request.infer([image[None]], share_inputs=True)
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How long one call takes."""
-    began = time.perf_counter()
+    """Returns the time of one call, in seconds."""
+    started = time.perf_counter()
     call()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def main() -> None:
-    """Prints p50, p90 and p99 of each, and the ratios of the medians."""
+    """Prints p50, p90 and p99 of each call, and the ratios of the medians."""
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "resnet50.aw")
         untrained_bundle(path)
         bundle = Bundle.open(path)
         prepared = bundle.input.prepare(frame)
-        small = bundle.input_of("predictor").prepare(prepared)
+        predictor_image = bundle.input_of("predictor").prepare(prepared)
         engine, _ = open_engine(bundle, "openvino", role="classifier")
-        batches = {count: np.repeat(prepared[None], count, axis=0) for count in LOOKS}
-        with load(path, policy="center") as once, load(path, policy="top:1") as best:
+        batches = {count: np.repeat(prepared[None], count, axis=0) for count in VIEW_COUNTS}
+        with load(path, policy="center") as one_view, load(path, policy="top:1") as best_view:
             calls: dict[str, Callable[[], object]] = {
-                "decision": lambda: once(frame),
+                "decision": lambda: one_view(frame),
                 "raw classifier": raw_call(bundle, "classifier", prepared),
-                "decision, top:1": lambda: best(frame),
-                "raw predictor": raw_call(bundle, "predictor", small),
-                **{f"{count} pictures": partial(engine.infer, batch) for count, batch in batches.items()},
+                "decision, top:1": lambda: best_view(frame),
+                "raw predictor": raw_call(bundle, "predictor", predictor_image),
+                **{f"{count} images": partial(engine.infer, batch) for count, batch in batches.items()},
             }
             rounds = [[seconds(call) for call in calls.values()] for _ in range(CALLS)][20:]
     print(
@@ -73,12 +73,12 @@ def main() -> None:
     for name, each in times.items():
         p50, p90, p99 = (1000 * float(np.percentile(each, q)) for q in (50, 90, 99))
         print(f"{name:15s} p50 {p50:7.3f} ms   p90 {p90:7.3f} ms   p99 {p99:7.3f} ms")
-    decision, classifier, top, predictor, *looks = (statistics.median(each) for each in times.values())
+    decision, classifier, top, predictor, *batched = (statistics.median(each) for each in times.values())
     print(f"decision / raw call             {decision / classifier:.3f} (held to <= 1.10)")
     print(f"decision, top:1 / its raw calls {top / (classifier + predictor):.3f} (held to <= 1.10)")
     print(f"predictor / classifier          {predictor / classifier:.3f} (held to <= 0.05)")
-    for count, taken in zip(LOOKS, looks, strict=True):
-        print(f"{count:2d} pictures / as many raw calls {taken / (count * classifier):.3f} (held to <= 1.00)")
+    for count, median in zip(VIEW_COUNTS, batched, strict=True):
+        print(f"{count:2d} images / as many raw calls   {median / (count * classifier):.3f} (held to <= 1.00)")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""A decision beside doing it by hand: the same ResNet-50 and frames, at equal looks, in one run.
+"""Compares a decision with other ways to make it: the same ResNet-50, frames and number of views, in one run.
 
     pip install ttach openvino-model-api ultralytics
     python benchmarks/runtimes/loop_rivals.py [--calls N] [--threads N]
 
-By hand are (a) torch with the mean of ttach over the picture and its mirror image, (b) the classification model of
-OpenVINO Model API, (c) the prediction of an Ultralytics classifier exported to OpenVINO, which is a network of its own
-(YOLO11x-cls, the one nearest to a ResNet-50 in size) and so tells what it adds to its network rather than how fast that
-is. All in FP32, one picture of 640 x 480 at a time, in turns. What is not installed is left out and named.
+The others are (a) torch, with ttach's mean over the image and its horizontal flip, (b) the classification model of
+OpenVINO Model API, (c) the prediction of an Ultralytics classifier exported to OpenVINO. The last is another model
+(YOLO11x-cls, the one nearest to a ResNet-50 in size), so it shows what Ultralytics adds to its model rather than how
+fast that model is. All run in FP32 and take turns, one frame of 640 x 480 at a time. What is not installed is left out
+and named.
 """
 
 from __future__ import annotations
@@ -35,28 +36,28 @@ Call = Callable[[Image], Any]
 
 
 def ours(bundle: Path, policy: str) -> Call:
-    """A decision."""
+    """Returns our perceiver."""
     return load(bundle, engine="openvino", precision="fp32", policy=policy)
 
 
-def with_ttach(bundle: Bundle, looks: int) -> Call:
-    """Torch, and ttach's mean where there are two looks."""
+def with_ttach(bundle: Bundle, views: int) -> Call:
+    """Returns the model in torch, with ttach's mean where there are two views."""
     ttach: Any = importlib.import_module("ttach")
     torch.manual_seed(0)
     network: Any = build_model("resnet50", 10, bundle.input).eval()
-    if looks == 2:
+    if views == 2:
         network = ttach.ClassificationTTAWrapper(network, ttach.Compose([ttach.HorizontalFlip()]), merge_mode="mean")
 
     @torch.inference_mode()
     def call(frame: Image) -> Any:
-        picture = torch.from_numpy(cv2.resize(frame, (224, 224), interpolation=cv2.INTER_AREA))
-        return network(picture.permute(2, 0, 1)[None].float() / 255).softmax(1).argmax().item()
+        image = torch.from_numpy(cv2.resize(frame, (224, 224), interpolation=cv2.INTER_AREA))
+        return network(image.permute(2, 0, 1)[None].float() / 255).softmax(1).argmax().item()
 
     return call
 
 
 def with_model_api(bundle: Bundle, folder: Path) -> Call:
-    """OpenVINO Model API."""
+    """Returns the classification model of OpenVINO Model API."""
     models: Any = importlib.import_module("model_api.models")
     onnx = folder / "resnet50.onnx"
     network = build_model("resnet50", 10, bundle.input).eval()
@@ -66,7 +67,7 @@ def with_model_api(bundle: Bundle, folder: Path) -> Call:
 
 
 def with_ultralytics(folder: Path) -> Call:
-    """Ultralytics' prediction of its own classifier on OpenVINO."""
+    """Returns the prediction of Ultralytics' own classifier on OpenVINO."""
     library: Any = importlib.import_module("ultralytics")
     path = library.YOLO("yolo11x-cls.yaml", verbose=False).export(format="openvino", imgsz=224, verbose=False)
     model = library.YOLO(path, task="classify", verbose=False)
@@ -74,21 +75,21 @@ def with_ultralytics(folder: Path) -> Call:
 
 
 def main() -> None:
-    """Prints p50 and p99 of each, and ratios of medians to ours."""
+    """Prints p50 and p99 of each, and the ratio of its median to ours."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=150)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     frames = np.random.default_rng(0).integers(0, 256, (4, 480, 640, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         untrained_bundle(folder / "resnet50.aw", precisions=("fp32",))
         bundle = Bundle.open(folder / "resnet50.aw")
         makers: dict[str, Callable[[], Call]] = {
-            "ours, one look": lambda: ours(bundle.path, "center"),
+            "ours, one view": lambda: ours(bundle.path, "center"),
             "torch": lambda: with_ttach(bundle, 1),
             "OpenVINO Model API": lambda: with_model_api(bundle, folder),
-            "Ultralytics (its own network)": lambda: with_ultralytics(folder),
-            "ours, two looks": lambda: ours(bundle.path, "hflip"),
+            "Ultralytics (its own model)": lambda: with_ultralytics(folder),
+            "ours, two views": lambda: ours(bundle.path, "hflip"),
             "torch with ttach": lambda: with_ttach(bundle, 2),
         }
         calls: dict[str, Call] = {}
@@ -96,19 +97,19 @@ def main() -> None:
             try:
                 calls[each] = make()
             except ImportError as error:
-                print(f"left out: {each}: {error}")
+                print(f"not measured: {each}: {error}")
         times: dict[str, list[float]] = {each: [] for each in calls}
-        for number in range(given.calls + 10):
+        for index in range(arguments.calls + 10):
             for each, call in calls.items():
-                began = time.perf_counter()
-                call(frames[number % len(frames)])
-                times[each].append(time.perf_counter() - began)
-    print(f"{this_device().line()}; {given.calls} calls each")
-    reference = {"one": statistics.median(times["ours, one look"]), "two": statistics.median(times["ours, two looks"])}
+                started = time.perf_counter()
+                call(frames[index % len(frames)])
+                times[each].append(time.perf_counter() - started)
+    print(f"{this_device().line()}; {arguments.calls} calls each")
+    reference = {"one": statistics.median(times["ours, one view"]), "two": statistics.median(times["ours, two views"])}
     for each, seconds in times.items():
         p50, p99 = (1000 * float(np.percentile(seconds[10:], q)) for q in (50, 99))
-        beside = reference["two" if "two looks" in each or "ttach" in each else "one"]
-        print(f"{each:30s} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   beside ours {p50 / 1000 / beside:.2f}")
+        beside = reference["two" if "two views" in each or "ttach" in each else "one"]
+        print(f"{each:30s} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   divided by ours {p50 / 1000 / beside:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Every fault we can think of, and a hundred thousand frames.
+"""Runs the loop through many kinds of faults, and over a hundred thousand frames.
 
     python benchmarks/runtimes/soak.py [--frames N] [--protocol http|rtsp]
 
-A camera on loopback, in this process, is cut off, frozen, sends garbage, changes its size, trickles, is
-gone and comes back, while the loop decides with an engine that throws and hangs now and then, logs into a file, and
-serves a page that one viewer never reads. Printed are the longest time from each fault's end to the next decision, what
-leaked, and the slope of memory over a hundred thousand frames of an undisturbed loop with the trend's standard error.
+A camera on loopback, in this process, is disconnected, freezes, sends garbage, sends single bytes, changes the size of
+its images, is off and comes back. Meanwhile the loop decides with an engine that fails and hangs now and then, logs
+into a file, and serves a page that one viewer never reads. The script prints the longest time from the end of each
+fault to the next decision, the threads and files that are left over, and the slope of memory over a hundred thousand
+frames of an undisturbed loop, with the standard error of that trend.
 """
 
 from __future__ import annotations
@@ -39,36 +40,36 @@ from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.types import Decision, Floats, Frame, Image
 
 
-class Watcher(Sink):
-    """Notes when the last decision was, and ends the loop when asked."""
+class DecisionWatcher(Sink):
+    """Stores the time of the last decision, and ends the loop on request."""
 
     def __init__(self) -> None:
-        self.count, self.last, self.ended = 0, time.monotonic(), False
+        self.count, self.last, self.stop = 0, time.monotonic(), False
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Notes it."""
+        """Counts the decision."""
         self.count, self.last = self.count + 1, time.monotonic()
-        if self.ended:
+        if self.stop:
             raise Ended
 
 
-class Moody(FakeEngine):
-    """Throws or hangs at its next call when told."""
+class FaultyEngine(FakeEngine):
+    """Fails or hangs at its next call on request."""
 
-    mood = ""
+    next_fault = ""
 
     def infer(self, images: Image) -> Floats:
         """See `Engine.infer`."""
-        mood, Moody.mood = Moody.mood, ""
-        if mood == "throws":
+        fault, FaultyEngine.next_fault = FaultyEngine.next_fault, ""
+        if fault == "fails":
             raise EngineError("the device is lost")
-        if mood == "hangs":
+        if fault == "hangs":
             time.sleep(6)
         return super().infer(images)
 
 
-def until_decided(watcher: Watcher, since: float) -> float:
-    """Seconds from `since` to the next decision after it."""
+def wait_for_decision(watcher: DecisionWatcher, since: float) -> float:
+    """Waits for the next decision after `since`; returns the seconds from then, infinity after a minute."""
     while watcher.last <= since:
         if time.monotonic() - since > 60:
             return float("inf")
@@ -76,45 +77,47 @@ def until_decided(watcher: Watcher, since: float) -> float:
     return watcher.last - since
 
 
-def faults(watcher: Watcher, protocol: str, port: int) -> None:
-    """Injects all of them and prints how long it took to decide again."""
-    with serving(protocol, port) as mood:
-        until_decided(watcher, time.monotonic())
-        found = []
+def inject_faults(watcher: DecisionWatcher, protocol: str, port: int) -> None:
+    """Injects all faults and prints how long it took until the next decision."""
+    with serving(protocol, port) as behavior:
+        wait_for_decision(watcher, time.monotonic())
+        seconds_to_recover = []
         for _ in range(50):
-            mood.cuts += 1
-            found.append(until_decided(watcher, time.monotonic() + 0.05))
-        print(f"cut 50 times: decides again within {max(found):.2f} s", flush=True)
+            behavior.disconnects += 1
+            seconds_to_recover.append(wait_for_decision(watcher, time.monotonic() + 0.05))
+        print(f"disconnected 50 times: decides again within {max(seconds_to_recover):.2f} s", flush=True)
         for name, seconds in (("frozen", 8.0), ("garbage", 3.0), ("trickle", 3.0)):
-            mood.name = name
+            behavior.mode = name
             time.sleep(seconds)
-            mood.name = "well"
-            print(f"{name} for {seconds:.0f} s: {until_decided(watcher, time.monotonic() + 0.02):.2f} s", flush=True)
-        mood.side = 192
-        mood.cuts += 1
-        print(f"another size: {until_decided(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
-        for name in ("throws", "hangs"):
-            Moody.mood = name
-            print(f"engine {name}: {until_decided(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
+            behavior.mode = "normal"
+            print(
+                f"{name} for {seconds:.0f} s: {wait_for_decision(watcher, time.monotonic() + 0.02):.2f} s", flush=True
+            )
+        behavior.side = 192
+        behavior.disconnects += 1
+        print(f"another size: {wait_for_decision(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
+        for name in ("fails", "hangs"):
+            FaultyEngine.next_fault = name
+            print(f"engine {name}: {wait_for_decision(watcher, time.monotonic() + 0.05):.2f} s", flush=True)
     for seconds in (3.0, 12.0):
         time.sleep(seconds)
         with serving(protocol, port):
-            print(f"gone for {seconds:.0f} s: {until_decided(watcher, time.monotonic()):.2f} s", flush=True)
+            print(f"off for {seconds:.0f} s: {wait_for_decision(watcher, time.monotonic()):.2f} s", flush=True)
 
 
 def memory() -> float:
-    """Megabytes of this process that are in memory."""
+    """Returns the megabytes of this process that are in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def open_files() -> int:
-    """Files that this process holds open."""
+    """Returns the number of files that this process holds open."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def slope(frames: int) -> str:
-    """Memory of an undisturbed loop."""
-    samples = np.zeros(100)  # room made beforehand, so as not to measure itself
+def memory_slope(frames: int) -> str:
+    """Runs an undisturbed loop; returns a line about its memory."""
+    samples = np.zeros(100)  # allocated before, so that it is not measured itself
 
     class Sampling(Sink):
         def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
@@ -122,54 +125,54 @@ def slope(frames: int) -> str:
                 samples[frame.index // (frames // 100)] = memory()
 
     camera, stats = camera_from(repeat(np.zeros((120, 160, 3), np.uint8), frames)), LoopStats()
-    shown = LivePreview(camera, stats, Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8)).budget)
-    with tempfile.TemporaryDirectory() as folder, MonitorServer([shown], ("127.0.0.1", 0)):
+    preview = LivePreview(camera, stats, Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8)).budget)
+    with tempfile.TemporaryDirectory() as folder, MonitorServer([preview], ("127.0.0.1", 0)):
         log = JsonlSink(Path(folder, "d.jsonl"), rotate_bytes=10**6)
         engine = WatchdogEngine(FakeEngine(2), lambda: FakeEngine(2), "fake")
-        with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
-            report = run(camera, eyes, [log, shown, Sampling()], stats=stats)
-    kept = samples[len(samples) // 5 :]  # what is loaded on first use is there by then
-    at = np.arange(len(kept)) * frames / 100 / 1e5
-    (rate, level), covariance = np.polyfit(at, kept, 1, cov=True)
+        with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as perceiver:
+            report = run(camera, perceiver, [log, preview, Sampling()], stats=stats)
+    settled = samples[len(samples) // 5 :]  # without the beginning, where libraries are loaded on first use
+    position = np.arange(len(settled)) * frames / 100 / 1e5
+    (slope, level), covariance = np.polyfit(position, settled, 1, cov=True)
     error = float(np.sqrt(covariance[0, 0]))
-    return f"{report.decided} frames: {level:.1f} MB, {rate:+.3f} MB each 100,000 frames (standard error {error:.3f})"
+    return f"{report.decided} frames: {level:.1f} MB, {slope:+.3f} MB per 100,000 frames (standard error {error:.3f})"
 
 
 def main() -> None:
-    """Prints one line a fault, then leaks and memory."""
+    """Prints one line for each fault, then leaks and memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--protocol", choices=["http", "rtsp"], default="http")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     threads, files = threading.active_count(), open_files()
     port = free_port()
-    watcher, stats = Watcher(), LoopStats()
+    watcher, stats = DecisionWatcher(), LoopStats()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "d.jsonl")
-        camera = open_camera(f"{given.protocol}://127.0.0.1:{port}/cam")
-        engine = WatchdogEngine(Moody(2), lambda: Moody(2), "moody")
-        with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as eyes:
-            shown = LivePreview(camera, stats, eyes.budget)
+        camera = open_camera(f"{arguments.protocol}://127.0.0.1:{port}/cam")
+        engine = WatchdogEngine(FaultyEngine(2), lambda: FaultyEngine(2), "faulty")
+        with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as perceiver:
+            preview = LivePreview(camera, stats, perceiver.budget)
             loop = threading.Thread(
-                target=run, args=(camera, eyes, [JsonlSink(log), shown, watcher]), kwargs={"stats": stats}
+                target=run, args=(camera, perceiver, [JsonlSink(log), preview, watcher]), kwargs={"stats": stats}
             )
-            with MonitorServer([shown], ("127.0.0.1", 0)) as page:
-                viewer = socket.create_connection(("127.0.0.1", int(page.url[17:-1])))
-                viewer.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")  # and never reads
+            with MonitorServer([preview], ("127.0.0.1", 0)) as server:
+                viewer = socket.create_connection(("127.0.0.1", int(server.url[17:-1])))
+                viewer.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")  # it never reads the response
                 loop.start()
-                faults(watcher, given.protocol, port)
-                watcher.ended = True
+                inject_faults(watcher, arguments.protocol, port)
+                watcher.stop = True
                 camera.close()
                 loop.join(10)
                 viewer.close()
         rows = [json.loads(line)["index"] for line in log.read_text().splitlines()]
-    print(f"decided {watcher.count}, in the log {len(rows)}, all different: {len(set(rows)) == len(rows)}")
+    print(f"{watcher.count} decisions, {len(rows)} in the log, all different: {len(set(rows)) == len(rows)}")
     deadline = time.monotonic() + 10
     while threading.active_count() > threads and time.monotonic() < deadline:
         time.sleep(0.05)
     gc.collect()
     print(f"left over: {threading.active_count() - threads} threads, {open_files() - files} files")
-    print(slope(given.frames))
+    print(memory_slope(arguments.frames))
 
 
 if __name__ == "__main__":

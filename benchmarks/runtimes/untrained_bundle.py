@@ -1,4 +1,4 @@
-"""Bundles whose networks have learned nothing, for benchmarks of speed, which does not depend on the weights."""
+"""Bundles of untrained models, for benchmarks of speed, which does not depend on the weights."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import build_model, weights_digest
 
-PICTURES = 40
-CLASSES = tuple(f"class{number}" for number in range(10))
+IMAGES = 40
+CLASSES = tuple(f"class{index}" for index in range(10))
 
 
 def untrained_bundle(
@@ -28,14 +28,22 @@ def untrained_bundle(
     engines: Sequence[EngineName] = ("openvino",),
     precisions: Sequence[Precision] = ("int8",),
 ) -> None:
-    """Writes one with a classifier and a tiny loss predictor."""
+    """Writes a bundle with an untrained classifier and a tiny loss predictor.
+
+    Args:
+        path: Bundle to write.
+        arch: Architecture of the classifier.
+        size: Height and width of its images, in pixels.
+        engines: Engines to export for.
+        precisions: Precisions to export in.
+    """
     torch.manual_seed(0)
     spec = InputSpec(size, size)
     model, seen = build_model(arch, len(CLASSES), spec), predictor_input_spec(spec)
     weights = build_predictor("tiny", seen).state_dict()
     predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), weights_digest(model), weights)
-    images = torch.randint(0, 256, (PICTURES, size, size, 3), dtype=torch.uint8)
-    split = Split(images, torch.arange(PICTURES) % len(CLASSES))
+    images = torch.randint(0, 256, (IMAGES, size, size, 3), dtype=torch.uint8)
+    split = Split(images, torch.arange(IMAGES) % len(CLASSES))
     data = Dataset("random", CLASSES, split, split, split, hflip=True)
     start = Checkpoint(arch, CLASSES, spec, model.network.state_dict(), "random", 0, predictor=predictor)
     export_checkpoint(start, data, path, ExportOptions(list(engines), list(precisions), force=True))

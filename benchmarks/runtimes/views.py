@@ -1,8 +1,8 @@
-"""Microseconds a view takes beside Pillow and torchvision: python benchmarks/runtimes/views.py.
+"""Measures how many microseconds a view takes, next to Pillow and torchvision: python benchmarks/runtimes/views.py.
 
-Each library gets the picture in its own form (array, Image, uint8 tensor), one at a time, on one core. They take turns,
-and the best of several rounds is printed. Rotation and zoom of the others do not mirror the border. Pillow has no view
-whose factor is written otherwise; a "-" says that a library has no such function.
+Each library gets the image in its own form (array, Image, uint8 tensor), one at a time, on one core. They take turns,
+and the best of several rounds is printed. Rotation and zoom of the other libraries do not reflect the border. "nan"
+means that a library has no such function, or defines its factor in another way.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ ROUNDS, SECONDS = 5, 0.02
 Call = Callable[[], Any]
 
 
-def pillow(name: str, image: Pillow.Image) -> Call | None:
-    """The same view by Pillow."""
+def pillow_view(name: str, image: Pillow.Image) -> Call | None:
+    """Returns the same view in Pillow; None where there is none."""
     side = image.width
     kind, factor = _split(name)
     if kind == "color":
@@ -50,8 +50,8 @@ def pillow(name: str, image: Pillow.Image) -> Call | None:
     return others.get(name)
 
 
-def tensors(name: str, image: torch.Tensor) -> Call | None:
-    """The same view by torchvision."""
+def torchvision_view(name: str, image: torch.Tensor) -> Call | None:
+    """Returns the same view in torchvision; None where there is none."""
     functional = import_torchvision("transforms.v2.functional")
     side = image.shape[-1]
     kind, factor = _split(name)
@@ -71,13 +71,13 @@ def tensors(name: str, image: torch.Tensor) -> Call | None:
 
 
 def _split(name: str) -> tuple[str, float]:
-    """A view's kind and the number in its name."""
+    """Returns a view's kind and the number in its name, 0 where it has none."""
     kind = name.split("-")[0] if name.startswith("crop") else name.rstrip("+-.0123456789")
     return kind, float(name[len(kind) :] or 0) if not name.startswith("crop") else 0.0
 
 
-def best(call: Call | None) -> float:
-    """Microseconds of a call, for one round."""
+def measure(call: Call | None) -> float:
+    """Returns the microseconds of a call, averaged over one round; NaN for no call."""
     if call is None:
         return float("nan")
     timer = timeit.Timer(call)
@@ -87,18 +87,18 @@ def best(call: Call | None) -> float:
 
 
 def main() -> None:
-    """Prints one line a view and size."""
+    """Prints one line for each view and size."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    print(f"{this_device().line()}; one core, microseconds a picture, best of {ROUNDS} rounds")
+    print(f"{this_device().line()}; one core, microseconds for one image, best of {ROUNDS} rounds")
     for side in (32, 224):
         noise = np.random.default_rng(0).integers(20, 230, (side // 4, side // 4, 3), dtype=np.uint8)
         array = np.ascontiguousarray(cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC))
         image, tensor = Pillow.fromarray(array), torch.from_numpy(array).permute(2, 0, 1).contiguous()
         print(f"\n{side} px {'ours':>20} {'Pillow':>9} {'torchvision':>12} {'ratios':>14}")
         for name in (*VIEWS, *list(CLASSIC_VIEWS)[:2]):
-            calls = (partial(view(name).apply, array), pillow(name, image), tensors(name, tensor))
-            ours, theirs, torchs = (min(best(call) for _ in range(ROUNDS)) for call in calls)
+            calls = (partial(view(name).apply, array), pillow_view(name, image), torchvision_view(name, tensor))
+            ours, theirs, torchs = (min(measure(call) for _ in range(ROUNDS)) for call in calls)
             ratios = "" if name == "identity" else f"{theirs / ours:7.1f} {torchs / ours:7.1f}"
             print(f"{name:16} {ours:9.2f} {theirs:9.2f} {torchs:12.2f} {ratios}")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from allweather.runtimes.bundle.manifest import EngineName, Precision
+    from allweather.runtimes.choices import EngineName, Precision
     from allweather.runtimes.preprocess import InputSpec
     from allweather.runtimes.types import Floats, Image
 

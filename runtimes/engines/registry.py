@@ -16,7 +16,7 @@ from allweather.runtimes.engines.third_party import ThirdPartyEngines, find_thir
 from allweather.runtimes.errors import AllweatherError, DependencyError, EngineError, first_line, printable
 
 if TYPE_CHECKING:
-    from allweather.runtimes.bundle.manifest import EngineName, Precision
+    from allweather.runtimes.choices import EngineName, Precision
 
 _FAKE, _ONNX, _OPENVINO, _TENSORRT = (
     f"allweather.runtimes.engines.{module}" for module in ("fake", "onnx", "openvino", "tensorrt.session")
