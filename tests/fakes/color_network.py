@@ -1,4 +1,4 @@
-"""The smallest network that answers something: the mean color of a picture times a matrix."""
+"""A very small ONNX model: the mean color of an image times a matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 
 def color_network(matrix: npt.NDArray[np.float32]) -> bytes:
-    """As ONNX: uint8 [n, 8, 8, 3] -> float32 [n, classes], for a matrix [3, classes]."""
+    """Returns the ONNX graph: uint8 [n, 8, 8, 3] -> float32 [n, classes], for a matrix [3, classes]."""
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),

@@ -1,6 +1,6 @@
-"""CUDA without a GPU: the signatures of the real one, and memory that is counted.
+"""CUDA without a GPU: functions with the signatures of the real ones, and a record of all memory that is allocated.
 
-Device memory is host memory at the address that is handed out, so a wrong address or size is as deadly as on a GPU.
+Device memory is host memory at the returned address, so a wrong address or size does as much harm as on a GPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Error(enum.IntEnum):
-    """As cudaError_t; the numbers are CUDA's."""
+    """cudaError_t, with the numbers of CUDA."""
 
     cudaSuccess = 0
     cudaErrorMemoryAllocation = 2
@@ -23,16 +23,18 @@ class Error(enum.IntEnum):
 
 
 class Handle(int):
-    """A stream or a graph: int() gives its address, as of the bindings' own."""
+    """A stream or a graph; int() gives its address, as with the handles of the bindings."""
 
 
 class FakeCudart:
-    """cuda.bindings.runtime.
+    """Stands in for the module cuda.bindings.runtime.
 
     Attributes:
-        failing: names of the calls that fail from now on.
-        calls: how often each was called.
-        live: what has been handed out and not been freed, by address, with its kind.
+        failing: Names of the functions that fail from now on.
+        calls: Number of calls of each function.
+        live: Everything that is allocated and not freed yet, by address: its kind and the object.
+        recording: Work that is captured for a graph; None where nothing is captured.
+        queue: Work in the stream, which runs when the stream is synchronized.
     """
 
     cudaHostAllocDefault = 0
@@ -46,99 +48,99 @@ class FakeCudart:
         self.live: dict[int, tuple[str, Any]] = {}
         self.recording: list[Callable[[], None]] | None = None
         self.queue: list[Callable[[], None]] = []
-        self._numbers = itertools.count(1)
+        self._handles = itertools.count(1)
 
-    def _answer(self, name: str, work: Callable[[], Any]) -> tuple[Any, ...]:
+    def _call(self, name: str, work: Callable[[], Any]) -> tuple[Any, ...]:
         self.calls[name] += 1
         if name in self.failing:
             return (Error.cudaErrorMemoryAllocation, None)
         value = work()
         return (Error.cudaSuccess,) if value is None else (Error.cudaSuccess, value)
 
-    def _take(self, kind: str, thing: Any, address: int | None = None) -> Handle:
-        handle = Handle(next(self._numbers) if address is None else address)
-        self.live[handle] = (kind, thing)
+    def _register(self, kind: str, resource: Any, address: int | None = None) -> Handle:
+        handle = Handle(next(self._handles) if address is None else address)
+        self.live[handle] = (kind, resource)
         return handle
 
     def _free(self, kind: str, handle: int) -> None:
-        assert self.live.pop(handle)[0] == kind, "freed as another kind"
+        assert self.live.pop(handle)[0] == kind, "freed by the function for another kind"
 
     def _allocate(self, kind: str, size: int) -> Handle:
         buffer = (ctypes.c_uint8 * size)()
-        return self._take(kind, buffer, ctypes.addressof(buffer))
+        return self._register(kind, buffer, ctypes.addressof(buffer))
 
     def put(self, work: Callable[[], None]) -> None:
-        """Onto the stream: into the graph that is recorded, or into the queue."""
+        """Adds work to the stream: to the graph that is captured, or to the queue."""
         (self.queue if self.recording is None else self.recording).append(work)
 
     def cudaGetDeviceCount(self) -> tuple[Any, ...]:
-        return self._answer("cudaGetDeviceCount", lambda: 1)
+        return self._call("cudaGetDeviceCount", lambda: 1)
 
     def cudaGetDeviceProperties(self, device: int) -> tuple[Any, ...]:
-        return self._answer("cudaGetDeviceProperties", lambda: SimpleNamespace(name=b"Fake Orin", major=8, minor=7))
+        return self._call("cudaGetDeviceProperties", lambda: SimpleNamespace(name=b"Fake Orin", major=8, minor=7))
 
     def cudaDriverGetVersion(self) -> tuple[Any, ...]:
-        return self._answer("cudaDriverGetVersion", lambda: 12060)
+        return self._call("cudaDriverGetVersion", lambda: 12060)
 
     def cudaMalloc(self, size: int) -> tuple[Any, ...]:
-        return self._answer("cudaMalloc", lambda: self._allocate("device", size))
+        return self._call("cudaMalloc", lambda: self._allocate("device", size))
 
     def cudaFree(self, devPtr: int) -> tuple[Any, ...]:
-        return self._answer("cudaFree", lambda: self._free("device", devPtr))
+        return self._call("cudaFree", lambda: self._free("device", devPtr))
 
     def cudaHostAlloc(self, size: int, flags: int) -> tuple[Any, ...]:
-        return self._answer("cudaHostAlloc", lambda: self._allocate("host", size))
+        return self._call("cudaHostAlloc", lambda: self._allocate("host", size))
 
     def cudaFreeHost(self, ptr: int) -> tuple[Any, ...]:
-        return self._answer("cudaFreeHost", lambda: self._free("host", ptr))
+        return self._call("cudaFreeHost", lambda: self._free("host", ptr))
 
     def cudaStreamCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
-        return self._answer("cudaStreamCreateWithFlags", lambda: self._take("stream", None))
+        return self._call("cudaStreamCreateWithFlags", lambda: self._register("stream", None))
 
     def cudaStreamDestroy(self, stream: int) -> tuple[Any, ...]:
-        return self._answer("cudaStreamDestroy", lambda: self._free("stream", stream))
+        return self._call("cudaStreamDestroy", lambda: self._free("stream", stream))
 
     def cudaMemcpyAsync(self, dst: int, src: int, count: int, kind: int, stream: int) -> tuple[Any, ...]:
         assert self.live[stream][0] == "stream"
-        down = kind == self.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        for address, wanted in ((dst, "host" if down else "device"), (src, "device" if down else "host")):
-            found, buffer = self.live[address]
-            assert found == wanted, "copied the wrong way"
+        download = kind == self.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        for address, expected in ((dst, "host" if download else "device"), (src, "device" if download else "host")):
+            actual, buffer = self.live[address]
+            assert actual == expected, "copied in the wrong direction"
             assert len(buffer) >= count, "copied beyond the end"
-        return self._answer("cudaMemcpyAsync", lambda: self.put(lambda: ctypes.memmove(dst, src, count) and None))
+        return self._call("cudaMemcpyAsync", lambda: self.put(lambda: ctypes.memmove(dst, src, count) and None))
 
     def cudaStreamSynchronize(self, stream: int) -> tuple[Any, ...]:
         def work() -> None:
-            assert self.recording is None, "waiting is not allowed while a graph is recorded"
+            assert self.recording is None, "a stream must not be synchronized while a graph is captured"
             for step in self.queue:
                 step()
             self.queue.clear()
 
-        return self._answer("cudaStreamSynchronize", work)
+        return self._call("cudaStreamSynchronize", work)
 
     def cudaStreamBeginCapture(self, stream: int, mode: int) -> tuple[Any, ...]:
         def work() -> None:
             assert self.recording is None
             self.recording = []
 
-        return self._answer("cudaStreamBeginCapture", work)
+        return self._call("cudaStreamBeginCapture", work)
 
     def cudaStreamEndCapture(self, stream: int) -> tuple[Any, ...]:
         recorded, self.recording = self.recording, None
         assert recorded is not None
-        return self._answer("cudaStreamEndCapture", lambda: self._take("graph", recorded))
+        return self._call("cudaStreamEndCapture", lambda: self._register("graph", recorded))
 
     def cudaGraphInstantiate(self, graph: int, flags: int) -> tuple[Any, ...]:
-        return self._answer("cudaGraphInstantiate", lambda: self._take("ready", self.live[graph][1]))
+        return self._call("cudaGraphInstantiate", lambda: self._register("ready", self.live[graph][1]))
 
     def cudaGraphDestroy(self, graph: int) -> tuple[Any, ...]:
-        return self._answer("cudaGraphDestroy", lambda: self._free("graph", graph))
+        return self._call("cudaGraphDestroy", lambda: self._free("graph", graph))
 
     def cudaGraphExecDestroy(self, graphExec: int) -> tuple[Any, ...]:
-        return self._answer("cudaGraphExecDestroy", lambda: self._free("ready", graphExec))
+        return self._call("cudaGraphExecDestroy", lambda: self._free("ready", graphExec))
 
     def cudaGraphLaunch(self, graphExec: int, stream: int) -> tuple[Any, ...]:
-        return self._answer("cudaGraphLaunch", lambda: self.queue.extend(self.live[graphExec][1]))
+        return self._call("cudaGraphLaunch", lambda: self.queue.extend(self.live[graphExec][1]))
 
     def cudaGetLastError(self) -> tuple[Any, ...]:
-        return self._answer("cudaGetLastError", lambda: None)
+        return self._call("cudaGetLastError", lambda: None)

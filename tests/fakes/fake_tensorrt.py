@@ -1,4 +1,4 @@
-"""TensorRT without a GPU: the signatures of the real one, and a network of mean colors in numpy."""
+"""TensorRT without a GPU: classes with the signatures of the real ones, and the color network computed in numpy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fake_cuda import FakeCudart
 
 
 class FakeModule(ModuleType):
-    """A module with these names."""
+    """A module that holds the given names."""
 
     def __init__(self, **names: Any) -> None:
         super().__init__("tensorrt")
@@ -21,13 +21,14 @@ class FakeModule(ModuleType):
 
 
 def fake_library(cudart: FakeCudart, version: str = "10.3.0", *, refuses: str = "", monitored: bool = True) -> Any:
-    """The module tensorrt, as of `version`.
+    """Returns a module tensorrt of a version.
 
     Args:
-        cudart: whose memory it computes in.
-        version: three parts or four.
-        refuses: what fails: "runtime", "engine", "context", "shape", "execute", "builder", "build", "typed".
-        monitored: whether it tells its progress.
+        cudart: The fake CUDA whose memory it uses.
+        version: Version of the library, in three or four parts.
+        refuses: What fails: "runtime", "engine", "context", "shape", "execute", "builder", "build", "typed"; "" for
+            nothing.
+        monitored: Whether this version has progress monitors.
     """
 
     class ILogger:
@@ -123,7 +124,7 @@ def fake_library(cudart: FakeCudart, version: str = "10.3.0", *, refuses: str = 
 
 
 def _with_builder(version: str, refuses: str, monitored: bool, trt: Any) -> Any:
-    """Adds what builds."""
+    """Adds the classes that build engines."""
 
     class INetworkDefinition:
         num_inputs = num_outputs = 1

@@ -1,19 +1,15 @@
-"""What is drawn onto a frame."""
+"""Drawing a decision onto its frame."""
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
+from decisions import decision
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import decision
 
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
-
-LINUX = sys.platform.startswith("linux")
 
 
 @given(
@@ -21,7 +17,7 @@ LINUX = sys.platform.startswith("linux")
     confidence=st.floats(0, 1), late=st.booleans(),
 )  # fmt: skip
 @settings(max_examples=40, deadline=None)
-def test_any_frame_can_be_drawn_on_and_stays_as_it_was(
+def test_any_frame_can_be_drawn_on_and_is_not_changed(
     height: int, width: int, label: str, confidence: float, late: bool
 ) -> None:
     image = np.full((height, width, 3), 128, np.uint8)
@@ -45,7 +41,7 @@ def test_the_panel_stays_in_its_corner(height: int, width: int) -> None:
     assert changed[:, 1].max() < 0.85 * short
 
 
-def test_lateness_confidence_and_region_are_seen() -> None:
+def test_lateness_confidence_and_region_are_drawn() -> None:
     image = np.full((360, 640, 3), 128, np.uint8)
     plain = annotate(image, decision())
     assert (annotate(image, decision()) == plain).all()
@@ -56,7 +52,7 @@ def test_lateness_confidence_and_region_are_seen() -> None:
     assert (marked[220:230, 320:380] == 128).all()
 
 
-def test_an_image_that_is_read_only_or_cut_out_can_be_drawn_on() -> None:
+def test_an_image_that_is_read_only_or_not_contiguous_can_be_drawn_on() -> None:
     image = np.full((480, 640, 3), 128, np.uint8)
     image.setflags(write=False)
     assert annotate(image[::2, ::2], decision()).flags.c_contiguous

@@ -1,4 +1,4 @@
-"""The callback, the log, and the window without a display."""
+"""The log of decisions: lines of JSON, full disks, rotation."""
 
 from __future__ import annotations
 
@@ -9,40 +9,22 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from decisions import decision, frame, opened
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import decision, frame, opened
 
-from allweather.runtimes.errors import DependencyError, OutputError
-from allweather.runtimes.sinks import jsonl as sink_jsonl
-from allweather.runtimes.sinks.base import CallbackSink, Ended
+from allweather.runtimes.errors import OutputError
+from allweather.runtimes.sinks import jsonl
 from allweather.runtimes.sinks.jsonl import JsonlSink
-from allweather.runtimes.sinks.window import WindowSink
-from allweather.runtimes.types import Decision, Frame, Image
 
 LINUX = sys.platform.startswith("linux")
 
 
-# ---- callback
-
-
-def test_a_callback_gets_frame_and_decision() -> None:
-    got: list[tuple[Frame, Decision]] = []
-    with opened(CallbackSink(lambda *pair: got.append(pair))) as sink:
-        pair = frame(), decision()
-        sink.write(*pair, None)
-    assert got == [pair]
-
-
-# ---- log
-
-
-def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
+def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "out.jsonl"
-    with opened(JsonlSink(path, now=lambda: 1.7e9 + 0.12345)) as sink:
+    with opened(JsonlSink(path, wall_clock=lambda: 1.7e9 + 0.12345)) as sink:
         for index in range(3):
             sink.write(frame(index), decision(index), None)
             assert len(path.read_text().splitlines()) == index + 1
@@ -50,7 +32,7 @@ def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
         "time": 1700000000.123, "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"],
         "predicted_losses": [0.5], "age": 0.02, "late": False, "skipped": 3,
         "planned_views": 1, "time_left": None, "expected_seconds": None, "reason": "policy",
-        "times": {"prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "vote": 0.0},
+        "times": {"prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "aggregate": 0.0},
     }  # fmt: skip
 
 
@@ -67,27 +49,27 @@ def test_any_decision_is_one_line_of_strict_json(
     path.unlink(missing_ok=True)
     with opened(JsonlSink(path)) as sink:
         sink.write(frame(), decision(label=label, losses=tuple(losses), confidence=confidence), None)
-    (entry,) = path.read_bytes().split(b"\n")[:-1]
-    parsed = json.loads(entry, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    (line,) = path.read_bytes().split(b"\n")[:-1]
+    parsed = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not in the JSON standard"))
     assert parsed["label"] == label.encode("utf-8", "replace").decode()
     assert parsed["confidence"] == confidence
-    for loss, came in zip(losses, parsed["predicted_losses"], strict=True):
-        assert came == (float(loss) if np.isfinite(loss) else None)
+    for loss, written in zip(losses, parsed["predicted_losses"], strict=True):
+        assert written == (float(loss) if np.isfinite(loss) else None)
 
 
 @pytest.mark.parametrize("end", ["\n", ""])
-def test_a_log_goes_on_after_what_is_there_and_after_what_a_kill_left(end: str, tmp_path: Path) -> None:
+def test_a_log_is_continued_even_after_an_incomplete_line(end: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"index": 7}\n{"ind' + end)
     for index in (8, 9):
         with opened(JsonlSink(path)) as sink:
             sink.write(frame(index), decision(index), None)
-    whole, torn, *later = path.read_text().splitlines()
-    assert (whole, torn) == ('{"index": 7}', '{"ind')
+    complete, torn, *later = path.read_text().splitlines()
+    assert (complete, torn) == ('{"index": 7}', '{"ind')
     assert [json.loads(text)["index"] for text in later] == [8, 9]
 
 
-def test_a_log_that_is_continued_is_laid_aside_when_it_has_grown(tmp_path: Path) -> None:
+def test_a_continued_log_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     for index in range(50):
         with opened(JsonlSink(path, rotate_bytes=1000)) as sink:
@@ -97,19 +79,21 @@ def test_a_log_that_is_continued_is_laid_aside_when_it_has_grown(tmp_path: Path)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
 
 
-@pytest.mark.skipif(not LINUX, reason="/dev/full is the only disk that is always full; not tested here")
-def test_a_disk_that_stays_full_is_heard_of_at_once_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.skipif(not LINUX, reason="/dev/full exists only on Linux; a disk that stays full is not tested here")
+def test_a_disk_that_stays_full_is_reported_once_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     sink = JsonlSink(Path("/dev/full"))
     sink.open()
     for index in range(3):
         sink.write(frame(index), decision(index), None)
-    assert [record.getMessage().rpartition("; ")[2] for record in caplog.records] == ["decisions wait in memory for it"]
-    with pytest.raises(OutputError, match=r"disk is full.*; 3 decisions are not in it"):
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert "disk is full" in message
+    assert "kept in memory" in message
+    with pytest.raises(OutputError, match=r"disk is full.*3 decisions are missing"):
         sink.close()
 
 
 class Disk:
-    """A file on a disk with so many free bytes."""
+    """A file on a disk with `free` bytes left."""
 
     free = 10**9
 
@@ -119,9 +103,9 @@ class Disk:
     def write(self, data: bytes) -> int:
         if not Disk.free:
             raise OSError(errno.ENOSPC, "No space left on device")
-        taken = self._file.write(data[: Disk.free])
-        Disk.free -= taken
-        return taken
+        written = self._file.write(data[: Disk.free])
+        Disk.free -= written
+        return written
 
     def fileno(self) -> int:
         return self._file.fileno()
@@ -130,12 +114,12 @@ class Disk:
         self._file.close()
 
 
-@given(free=st.integers(0, 2000), kept=st.sampled_from([3, 20_000]))
-def test_no_decision_is_lost_while_a_disk_is_full(free: int, kept: int) -> None:
+@given(free=st.integers(0, 2000), max_waiting=st.sampled_from([3, 20_000]))
+def test_no_decision_is_lost_while_a_disk_is_full(free: int, max_waiting: int) -> None:
     now = [0.0]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sink_jsonl, "FileIO", Disk)
-        patch.setattr(sink_jsonl, "KEPT_LINES", kept)
+        patch.setattr(jsonl, "FileIO", Disk)
+        patch.setattr(jsonl, "MAX_WAITING_LINES", max_waiting)
         path = Path(folder, "a.jsonl")
         Disk.free = free
         sink = JsonlSink(path, clock=lambda: now[0])
@@ -147,28 +131,28 @@ def test_no_decision_is_lost_while_a_disk_is_full(free: int, kept: int) -> None:
             sink.write(frame(index), decision(index), None)
         lost = sink._lost
         if lost:
-            with pytest.raises(OutputError, match=f"lacks {lost} decisions"):
+            with pytest.raises(OutputError, match=f"{lost} decisions are missing"):
                 sink.close()
         else:
             sink.close()
-        found = [json.loads(text)["index"] for text in path.read_text().splitlines()]
-    assert found == sorted(set(found))
-    assert len(found) == 20 - lost
-    assert kept == 3 or not lost
+        indices = [json.loads(text)["index"] for text in path.read_text().splitlines()]
+    assert indices == sorted(set(indices))
+    assert len(indices) == 20 - lost
+    assert max_waiting == 3 or not lost
 
 
-def test_a_log_that_has_grown_is_laid_aside(tmp_path: Path) -> None:
+def test_a_log_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with opened(JsonlSink(path, rotate_bytes=1000, fsync=True)) as sink:
         for index in range(50):
             sink.write(frame(index), decision(index), None)
             assert path.stat().st_size < 1500
-    laid, last = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl.1", "a.jsonl"))
-    assert [json.loads(text)["index"] for text in (*laid, *last)] == list(range(50 - len(laid) - len(last), 50))
+    rotated, current = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl.1", "a.jsonl"))
+    assert [json.loads(text)["index"] for text in (*rotated, *current)] == list(range(50 - len(rotated) - len(current), 50))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
 
 
-def test_a_log_that_was_taken_away_is_begun_anew_when_it_has_grown(tmp_path: Path) -> None:
+def test_a_log_that_was_removed_is_started_again_at_the_next_rotation(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with opened(JsonlSink(path, rotate_bytes=1000)) as sink:
         for index in range(50):
@@ -178,73 +162,8 @@ def test_a_log_that_was_taken_away_is_begun_anew_when_it_has_grown(tmp_path: Pat
     assert json.loads(path.read_text().splitlines()[-1])["index"] == 49
 
 
-def test_a_log_in_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "log.jsonl", tmp_path):
         with pytest.raises(OutputError, match="cannot write"):
             JsonlSink(path).open()
-
-
-# ---- window
-
-
-class Screen:
-    """Stands in for the windows of cv2."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, key: int = -1) -> None:
-        self.key, self.visible, self.shown, self.destroyed = key, False, 0, 0
-        monkeypatch.setenv("DISPLAY", ":0")
-        monkeypatch.setattr(cv2, "namedWindow", self._open)
-        monkeypatch.setattr(cv2, "imshow", self._show)
-        monkeypatch.setattr(cv2, "waitKey", lambda delay: self.key)
-        monkeypatch.setattr(cv2, "getWindowProperty", lambda title, what: 1.0 if self.visible else 0.0)
-        monkeypatch.setattr(cv2, "destroyWindow", self._destroy)
-
-    def _open(self, title: str, flags: int) -> None:
-        self.visible = True
-
-    def _show(self, title: str, image: Image) -> None:
-        self.shown += 1
-
-    def _destroy(self, title: str) -> None:
-        assert self.visible
-        self.visible = False
-        self.destroyed += 1
-
-
-@pytest.mark.parametrize("key", [ord("q"), ord("Q"), 27, 27 + 256])
-def test_a_key_ends_the_loop(key: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Screen(monkeypatch)
-    with opened(WindowSink("road")) as sink:
-        sink.write(frame(), decision(), None)
-        screen.key = key
-        with pytest.raises(Ended):
-            sink.write(frame(), decision(), None)
-    assert (screen.shown, screen.destroyed) == (2, 1)
-
-
-def test_closing_the_window_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Screen(monkeypatch)
-    with opened(WindowSink("road")) as sink:
-        screen.visible = False
-        with pytest.raises(Ended):
-            sink.write(frame(), decision(), None)
-    assert screen.destroyed == 0
-
-
-def test_a_cv2_without_windows_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise cv2.error("The function is not implemented")
-
-    Screen(monkeypatch)
-    monkeypatch.setattr(cv2, "namedWindow", refuse)
-    with pytest.raises(DependencyError, match="pip install opencv-python"):
-        WindowSink("road").open()
-
-
-@pytest.mark.skipif(not LINUX, reason="only Linux names its display in the environment; not tested here")
-def test_no_display_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(OutputError, match="no display"):
-        WindowSink("road").open()

@@ -1,4 +1,4 @@
-"""The recorded video: whole, or not there."""
+"""The recorded video: complete, or not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made import decision, frame, opened
+from decisions import decision, frame, opened
 
 from allweather.runtimes.cameras.open import open_camera
 from allweather.runtimes.errors import OutputError, UsageError
@@ -21,57 +21,57 @@ LINUX = sys.platform.startswith("linux")
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".webm", ".MP4"])
 def test_a_video_has_every_frame_and_appears_when_done(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / "out" / f"film{suffix}"
+    path = tmp_path / "out" / f"video{suffix}"
     sink = VideoSink(path, 12.5)
     sink.open()
     for index in range(7):
         sink.write(frame(index), decision(index), None)
         assert not path.exists()
     sink.close()
-    assert [left.name for left in path.parent.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     camera = open_camera(str(path))
     frames = list(camera)
     assert camera.fps == pytest.approx(12.5)
     assert len(frames) == 7
-    for index, back in enumerate(frames):
-        assert back.image.shape == (240, 320, 3)
-        assert abs(float(back.image[150:].mean()) - index * 10) < 6
+    for index, read in enumerate(frames):
+        assert read.image.shape == (240, 320, 3)
+        assert abs(float(read.image[150:].mean()) - index * 10) < 6
 
 
 def test_frames_of_other_sizes_are_resized_and_odd_ones_made_even(tmp_path: Path) -> None:
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     with opened(VideoSink(path, 10)) as sink:
         for height, width in ((241, 321), (480, 640), (300, 250)):
             sink.write(frame(height=height, width=width), decision(), None)
-    assert [back.image.shape for back in open_camera(str(path))] == [(240, 320, 3)] * 3
+    assert [read.image.shape for read in open_camera(str(path))] == [(240, 320, 3)] * 3
 
 
 def test_a_video_without_frames_is_not_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING), opened(VideoSink(tmp_path / "film.mp4", 10)):
+    with caplog.at_level(logging.WARNING), opened(VideoSink(tmp_path / "video.mp4", 10)):
         pass
     assert list(tmp_path.iterdir()) == []
     assert "nothing was recorded" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["film.gif", "film", "film.mp4.txt"])
-def test_a_format_that_is_none_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["video.gif", "video", "video.mp4.txt"])
+def test_an_unknown_format_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"\.mp4, \.avi, \.webm"):
         VideoSink(Path(name), 10)
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 1001.0])
-def test_a_speed_that_is_none_is_refused(fps: float) -> None:
-    with pytest.raises(UsageError, match="frames a second"):
-        VideoSink(Path("film.mp4"), fps)
+def test_an_impossible_frame_rate_is_refused(fps: float) -> None:
+    with pytest.raises(UsageError, match="frames per second"):
+        VideoSink(Path("video.mp4"), fps)
 
 
-def test_a_video_in_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with opened(VideoSink(tmp_path / "file" / "film.mp4", 10)) as sink, pytest.raises(OutputError):
+    with opened(VideoSink(tmp_path / "file" / "video.mp4", 10)) as sink, pytest.raises(OutputError):
         sink.write(frame(), decision(), None)
 
 
-def test_a_cv2_that_cannot_encode_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cv2_that_cannot_encode_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing:
         fourcc = staticmethod(cv2.VideoWriter.fourcc)
 
@@ -81,18 +81,18 @@ def test_a_cv2_that_cannot_encode_says_so(tmp_path: Path, monkeypatch: pytest.Mo
             return False
 
     monkeypatch.setattr(cv2, "VideoWriter", Refusing)
-    with opened(VideoSink(tmp_path / "film.mp4", 10)) as sink, pytest.raises(OutputError, match="mp4v"):
+    with opened(VideoSink(tmp_path / "video.mp4", 10)) as sink, pytest.raises(OutputError, match="mp4v"):
         sink.write(frame(), decision(), None)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not LINUX, reason="a limit on the size of files is set as on Linux; not tested here")
+@pytest.mark.skipif(not LINUX, reason="the limit on the size of files works only on Linux; a full disk is not tested here")
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".webm"])
-def test_a_video_that_the_disk_has_no_room_for_is_an_output_error(suffix: str, tmp_path: Path) -> None:
+def test_a_video_that_does_not_fit_on_the_disk_is_an_output_error(suffix: str, tmp_path: Path) -> None:
     import resource
 
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
-    sink = VideoSink(tmp_path / f"film{suffix}", 10)
+    sink = VideoSink(tmp_path / f"video{suffix}", 10)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
     try:
@@ -105,14 +105,14 @@ def test_a_video_that_the_disk_has_no_room_for_is_an_output_error(suffix: str, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_speed_may_be_known_with_the_first_frame_only(tmp_path: Path) -> None:
+def test_the_frame_rate_may_be_given_by_a_function(tmp_path: Path) -> None:
     known: list[float] = []
-    with opened(VideoSink(tmp_path / "film.avi", lambda: known[0])) as sink:
+    with opened(VideoSink(tmp_path / "video.avi", lambda: known[0])) as sink:
         known.append(12.0)
         sink.write(frame(), decision(), None)
-    assert cv2.VideoCapture(str(tmp_path / "film.avi")).get(cv2.CAP_PROP_FPS) == 12
+    assert cv2.VideoCapture(str(tmp_path / "video.avi")).get(cv2.CAP_PROP_FPS) == 12
     with (
         opened(VideoSink(tmp_path / "other.avi", lambda: 1e9)) as sink,
-        pytest.raises(UsageError, match="frames a second"),
+        pytest.raises(UsageError, match="frames per second"),
     ):
         sink.write(frame(), decision(), None)
