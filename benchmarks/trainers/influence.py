@@ -125,7 +125,7 @@ def main() -> None:
     val, body = dataset.val.take(torch.arange(min(VAL, len(dataset.val)))), Body(start.classifier())
     problem = Problem(body, train, val, given.damping)
     draws = plan_epoch(len(train), len(train), shift=4, hflip=dataset.hflip, seed=1, epoch=0)
-    order, shift, mirror = draws.of(0, slice(None))
+    order, shift, mirror = draws.for_step(0, slice(None))
     moved = features(body, gather(train, order.sort().values, shift, mirror)[0])
     own = influence.influence(problem.inverse, problem.weight, problem.train, problem.labels)
     change = influence.influence(problem.inverse, problem.weight, moved, problem.labels) - own

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from allweather.demo.drive_images import Example, animation, sheet
-from allweather.exporters.export import ExportOptions, export
+from allweather.exporters.export import ExportOptions, export_checkpoint
 from allweather.reports import plots as pictures
 from allweather.reports.html import Section, page, write
 from allweather.runtimes.bundle.manifest import Manifest, Model
@@ -32,7 +32,7 @@ from allweather.runtimes.types import Decision, Frame, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.data.signs import CLASSES, DriveFrame, drive
+from allweather.trainers.data.signs import CLASSES, DriveFrame, render_drive
 from allweather.trainers.methods.train import train
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
@@ -92,11 +92,11 @@ def run_demo(
     if frames < 1:
         raise UsageError(f"frames must be at least 1; got {frames}")
     watch(0, "draw the road signs")
-    dataset = open_dataset("signs", count=pictures_used)
+    dataset = open_dataset("signs", num_train=pictures_used)
     say(f"signs: {len(dataset.train)} training pictures of {len(CLASSES)} classes")
     checkpoint = _train(dataset, out, settings, say, watch)
     watch(0, "export to INT8")
-    manifest = export(checkpoint, dataset, out / "signs.aw", ExportOptions(["openvino"], ["fp32", "int8"]))
+    manifest = export_checkpoint(checkpoint, dataset, out / "signs.aw", ExportOptions(["openvino"], ["fp32", "int8"]))
     chosen = _smallest(manifest)
     parity = chosen.parity
     say(
@@ -131,7 +131,7 @@ class _Road:
     """The drive as a camera sees it, and the truth about the frames it has given."""
 
     def __init__(self, seed: int, frames: int) -> None:
-        self._frames = drive(seed, frames)
+        self._frames = render_drive(seed, frames)
         self.truth: list[DriveFrame] = []
 
     def images(self) -> Iterator[Image]:
@@ -159,13 +159,13 @@ class _Recorder(Sink):
         self._video.write(frame, decision, place)
         name = None if truth.label is None else CLASSES[truth.label]
         spent = 1000 * decision.times.total
-        self.outcomes.append(Outcome(truth.stretch, name, decision.label, spent))
+        self.outcomes.append(Outcome(truth.condition, name, decision.label, spent))
         if frame.index % PREVIEW_EVERY == 0:
             self.preview.append(annotate(frame.image, decision, place))
         width = truth.box[2] if truth.box else 0
         if name is not None and 40 < width < 90:
             seen = Example(width, name, decision.label, annotate(frame.image, decision, place))
-            self.examples[truth.stretch] = seen.better_of(self.examples.get(truth.stretch))
+            self.examples[truth.condition] = seen.better_of(self.examples.get(truth.condition))
 
     def close(self) -> None:
         self._video.close()

@@ -11,7 +11,7 @@ from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import TABLE_ROWS, augment, row_augmentations
-from allweather.trainers.data.batches import as_image, to_float
+from allweather.trainers.data.batches import to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset
 
 BATCH = 500
@@ -63,7 +63,7 @@ def evaluate_augmented(
             torch.split(dataset.test.images, BATCH), torch.split(dataset.test.labels, BATCH), strict=True
         ):
             augmented = augment(to_float(images), names, parameters, rng)
-            answers = target.logits(as_image(augmented)).argmax(1)
+            answers = target.logits(to_uint8(augmented)).argmax(1)
             right += int((answers == labels.numpy()).sum())
         accuracies[row] = right / len(dataset.test)
     watch(len(rows), len(rows))
@@ -79,8 +79,8 @@ def examples(dataset: Dataset, parameters: Mapping[str, float], count: int = 4) 
     """A few test pictures, clean and under each augmentation, uint8 [h, w, 3] each (figure 3)."""
     some = torch.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).long()
     images = to_float(dataset.test.images[some])
-    shown = {"clean": list(as_image(images))}
+    shown = {"clean": list(to_uint8(images))}
     for row in TABLE_ROWS:
         rng = torch.Generator().manual_seed(SEED)
-        shown[row] = list(as_image(augment(images, row_augmentations(row), parameters, rng)))
+        shown[row] = list(to_uint8(augment(images, row_augmentations(row), parameters, rng)))
     return shown

@@ -18,7 +18,7 @@ from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.augmentations.variants import grayscale, random_color_jitter
-from allweather.trainers.data.batches import as_image, gather, to_float
+from allweather.trainers.data.batches import gather, to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset, Split
 
 SETS = ("original", "random crop", "grayscale", "random color")
@@ -59,11 +59,11 @@ def frozen(split: Split, name: str) -> Image:
     """
     rng = torch.Generator().manual_seed(SEED)
     if name == "random crop":
-        return np.concatenate([as_image(part) for part in _moved(split, rng)])
+        return np.concatenate([to_uint8(part) for part in _moved(split, rng)])
     if name == "original":
         return split.images.numpy()
     change = grayscale if name == "grayscale" else lambda images: random_color_jitter(images, rng)
-    return np.concatenate([as_image(change(to_float(part))) for part in torch.split(split.images, BATCH)])
+    return np.concatenate([to_uint8(change(to_float(part))) for part in torch.split(split.images, BATCH)])
 
 
 def evaluate_shifted(
@@ -119,7 +119,7 @@ def clusters(target: EvaluatedModel, dataset: Dataset) -> Floats:
         raise UsageError(f"{SAMPLES} test pictures are needed to draw their variants; {dataset.name} has fewer")
     rng = torch.Generator().manual_seed(SEED)
     some = torch.linspace(0, len(dataset.test) - 1, SAMPLES).long().repeat_interleave(VARIANTS)
-    images = as_image(random_color_jitter(torch.cat(list(_moved(dataset.test.take(some), rng))), rng))
+    images = to_uint8(random_color_jitter(torch.cat(list(_moved(dataset.test.take(some), rng))), rng))
     placed = TSNE(perplexity=VARIANTS - 1, init="pca", random_state=SEED).fit_transform(target.features(images))
     return np.asarray(placed, np.float32).reshape(SAMPLES, VARIANTS, 2)
 

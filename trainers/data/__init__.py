@@ -1,1 +1,24 @@
-"""Data sets: how images with labels are found, split and put into batches."""
+"""Data sets: finds labeled images by name, splits them into train, val and test, and gathers batches of them."""
+
+from __future__ import annotations
+
+from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch, to_float, to_uint8
+from allweather.trainers.data.dataset import Dataset, Split, check_fraction, check_label_noise, split_off
+from allweather.trainers.data.registry import DATASET_FORMS, dataset_classes, open_dataset, open_dataset_of
+
+__all__ = [
+    "DATASET_FORMS",
+    "Dataset",
+    "EpochPlan",
+    "Split",
+    "check_fraction",
+    "check_label_noise",
+    "dataset_classes",
+    "gather",
+    "open_dataset",
+    "open_dataset_of",
+    "plan_epoch",
+    "split_off",
+    "to_float",
+    "to_uint8",
+]

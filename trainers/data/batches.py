@@ -1,7 +1,8 @@
-"""Batches of an epoch: which pictures, how shifted, which mirrored. Drawn once an epoch, then applied purely.
+"""The batches of an epoch: which images, how far each is shifted, and which are flipped.
 
-All draws of an epoch come from (seed, epoch) alone. So a run that is resumed in the middle of an epoch, or spread over
-several processes, sees exactly the pictures that an undisturbed single process would have seen.
+All random numbers of an epoch are drawn at its start, from (seed, epoch) alone, and then applied by pure functions. So
+a run that is resumed in the middle of an epoch, or spread over several processes, trains on exactly the images that an
+undisturbed single process would have trained on.
 """
 
 from __future__ import annotations
@@ -22,51 +23,67 @@ class EpochPlan:
     """The random numbers of one epoch.
 
     Attributes:
-        order: int64 [steps, batch], numbers of pictures; the rest that fills no batch is left out.
-        shift: int64 [steps, batch, copies, 2], rows and columns to move by.
-        hflip: bool [steps, batch, copies].
+        order: int64 [steps, batch], indices of images. The last images, too few to fill a batch, are left out.
+        shift: int64 [steps, batch, copies, 2], rows and columns to shift each copy by.
+        hflip: bool [steps, batch, copies], whether each copy is flipped horizontally.
     """
 
     order: Tensor
     shift: Tensor
     hflip: Tensor
 
-    def of(self, step: int, share: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """What `gather` takes for a share of a step's pictures: all first copies, then all second ones, and so on."""
+    def for_step(self, step: int, share: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the arguments of `gather` for a share of the images of one step.
+
+        Args:
+            step: Index of the step in the epoch.
+            share: Which images of the batch; each of several processes takes a share of its own.
+
+        Returns:
+            order [n * copies], shift [n * copies, 2] and hflip [n * copies] for n images: the first copies of all of
+            them, then the second copies of all, and so on.
+        """
         shift, hflip = self.shift[step, share].transpose(0, 1), self.hflip[step, share].T
         return self.order[step, share].repeat(len(shift)), shift.flatten(0, 1), hflip.flatten()
 
 
 def plan_epoch(
-    count: int, batch: int, *, shift: int, hflip: bool, seed: int, epoch: int, shifted: Sequence[bool] = (True,)
+    num_images: int,
+    batch_size: int,
+    *,
+    shift: int,
+    hflip: bool,
+    seed: int,
+    epoch: int,
+    shifted: Sequence[bool] = (True,),
 ) -> EpochPlan:
-    """Draws an epoch over `count` pictures.
+    """Draws the random numbers of an epoch.
 
     Args:
-        count: pictures in the split, >= batch.
-        batch: pictures a step.
-        shift: largest move in pixels, either way.
-        hflip: whether half of the pictures are mirrored.
-        seed: of the run.
-        epoch: from 0.
-        shifted: for each copy of a picture whether it is moved; the copies' draws are independent.
+        num_images: Number of images in the split, at least `batch_size`.
+        batch_size: Number of images per step.
+        shift: Largest shift in pixels, in either direction.
+        hflip: Whether half of the images are flipped horizontally.
+        seed: Random seed of the run.
+        epoch: Index of the epoch, from 0.
+        shifted: For each copy of an image, whether it is shifted. The draws of the copies are independent.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    steps = count // batch
-    order = torch.randperm(count, generator=generator)[: steps * batch].reshape(steps, batch)
-    moves = torch.randint(-shift, shift + 1, (steps, batch, len(shifted), 2), generator=generator)
-    flips = torch.rand(steps, batch, len(shifted), generator=generator) < (0.5 if hflip else 0.0)
-    return EpochPlan(order, moves * torch.tensor(shifted)[:, None], flips)
+    steps = num_images // batch_size
+    order = torch.randperm(num_images, generator=generator)[: steps * batch_size].reshape(steps, batch_size)
+    shifts = torch.randint(-shift, shift + 1, (steps, batch_size, len(shifted), 2), generator=generator)
+    flips = torch.rand(steps, batch_size, len(shifted), generator=generator) < (0.5 if hflip else 0.0)
+    return EpochPlan(order, shifts * torch.tensor(shifted)[:, None], flips)
 
 
 def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[Tensor, Tensor]:
-    """Picks, shifts (reflected at the border) and mirrors a batch, all in one indexing step.
+    """Selects the images of a batch, shifts them (reflected at the border) and flips them, in one indexing step.
 
     Args:
-        split: n pictures of h x w pixels, on any device.
-        order: int64 [b], numbers of pictures.
-        shift: int64 [b, 2], rows and columns, each less than the side.
-        hflip: bool [b].
+        split: n images of h x w pixels, on any device.
+        order: int64 [b], indices of images.
+        shift: int64 [b, 2], rows and columns to shift by, each less than the side of the image.
+        hflip: bool [b], whether to flip each image horizontally.
 
     Returns:
         float32 [b, 3, h, w] in 0..1, channels-last in memory, and the labels, int64 [b].
@@ -82,17 +99,17 @@ def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[T
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 [n, h, w, 3] -> float32 [n, 3, h, w] in 0..1; the strides stay, which is channels-last."""
+    """Converts uint8 [n, h, w, 3] to float32 [n, 3, h, w] in 0..1; the strides stay, so the result is channels-last."""
     return images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
+def to_uint8(images: Tensor) -> Image:
+    """Converts float [n, 3, h, w] in 0..1 to a NumPy array, uint8 [n, h, w, 3]; values are rounded."""
+    rounded = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return np.ascontiguousarray(rounded.numpy())
+
+
 def _reflected(position: Tensor, side: int) -> Tensor:
-    """Folds positions back into 0..side-1 by mirroring at the border pixels, as cv2's BORDER_REFLECT_101."""
+    """Folds positions outside the image back into 0..side-1 at the border pixels, as cv2's BORDER_REFLECT_101 does."""
     last = side - 1
     return last - (last - position.abs()).abs()
-
-
-def as_image(images: torch.Tensor) -> Image:
-    """float [n, 3, h, w] in 0..1 -> uint8 [n, h, w, 3]."""
-    stored = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return np.ascontiguousarray(stored.numpy())

@@ -1,4 +1,4 @@
-"""Labelled pictures in memory: the split, and the data set of three of them."""
+"""Labeled images in memory: a split, and a data set of three splits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from allweather.runtimes.system.memory import allocate
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled pictures.
+    """Labeled images of one size.
 
     Attributes:
-        images: uint8 [n, h, w, 3], RGB. Height and width are the network's.
+        images: uint8 [n, h, w, 3], RGB. Height and width are those of the model's input.
         labels: int64 [n], 0..C-1.
     """
 
@@ -26,33 +26,33 @@ class Split:
     labels: Tensor
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Returns the number of images."""
         return len(self.labels)
 
-    def take(self, index: Tensor) -> Split:
-        """The pictures of those numbers (int64 [m]), copied; on disk where they are too many for memory."""
+    def take(self, indices: Tensor) -> Split:
+        """Returns a copy of the images with these indices (int64 [m]), on disk if they are too many for memory."""
         if self.images.device.type != "cpu":
-            return Split(self.images[index], self.labels[index])
-        images = torch.from_numpy(allocate((len(index), *self.images.shape[1:])))
-        return Split(torch.index_select(self.images, 0, index, out=images), self.labels[index])
+            return Split(self.images[indices], self.labels[indices])
+        images = torch.from_numpy(allocate((len(indices), *self.images.shape[1:])))
+        return Split(torch.index_select(self.images, 0, indices, out=images), self.labels[indices])
 
     def to(self, device: torch.device) -> Split:
-        """The same split on `device`."""
+        """Returns the same split on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits of one set of classes.
+    """Three disjoint splits of images of the same classes.
 
     Attributes:
-        name: what was asked for, such as "signs" or "cifar10".
-        classes: names, in the order of the labels.
-        train: to learn from.
-        val: to choose by; never seen in a training step.
-        test: to report; never used to choose.
-        mirrors: whether a mirrored picture keeps its class (cars do, arrows do not).
-        notes: what a user should know about how the splits were made, one line each.
+        name: Name that it was opened by, such as "signs" or "cifar10".
+        classes: Names of the classes, in the order of the labels.
+        train: Images to train on.
+        val: Images to choose by, such as between epochs or policies; no training step uses them.
+        test: Images to report results on; no choice uses them.
+        hflip: Whether an image keeps its class when it is flipped horizontally (cars do, arrows do not).
+        notes: What a user should know about how the splits were made, one line each.
     """
 
     name: str
@@ -64,17 +64,16 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def subset(self, fraction: float, seed: int) -> Dataset:
-        """The same with a share of the training pictures, drawn at random class by class; val and test stay.
+        """Returns the data set with a random share of the training images of each class; val and test stay.
 
         Args:
-            fraction: above 0, at most 1; of each class at least one picture is kept.
-            seed: of the draw.
+            fraction: Share to keep, above 0 and at most 1. At least one image of each class is kept.
+            seed: Random seed; the same seed gives the same images.
 
         Raises:
-            UsageError: the fraction is none.
+            UsageError: The fraction is out of range.
         """
-        if not 0 < fraction <= 1:
-            raise UsageError(f"the fraction of training pictures is above 0 and at most 1; got {fraction:g}")
+        check_fraction(fraction)
         if fraction == 1:
             return self
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
@@ -83,21 +82,22 @@ class Dataset:
             of_class = order[self.train.labels[order] == label]
             kept.append(of_class[: max(1, round(fraction * len(of_class)))])
         train = self.train.take(torch.cat(kept).sort().values)
-        note = f"{self.name}: {len(train)} of {len(self.train)} training pictures are used"
+        note = f"{self.name}: {len(train)} of {len(self.train)} training images are used"
         return dataclasses.replace(self, train=train, notes=(*self.notes, note))
 
     def with_label_noise(self, share: float, seed: int) -> Dataset:
-        """The same with a share of the training labels replaced by random ones, right ones among them.
+        """Returns the data set with a share of the training labels replaced by random ones.
+
+        A random label may be the correct one.
 
         Args:
-            share: 0 to 1.
-            seed: of the draw.
+            share: Share of the labels to replace, 0..1.
+            seed: Random seed; the same seed gives the same labels.
 
         Raises:
-            UsageError: the share is none.
+            UsageError: The share is out of range.
         """
-        if not 0 <= share <= 1:
-            raise UsageError(f"the share of labels to replace is 0 to 1; got {share:g}")
+        check_label_noise(share)
         if share == 0:
             return self
         rng = torch.Generator().manual_seed(seed)
@@ -108,23 +108,48 @@ class Dataset:
         return dataclasses.replace(self, train=Split(self.train.images, labels), notes=(*self.notes, note))
 
     def fingerprint(self) -> str:
-        """Short hash of the training labels and some pixels: tells two data sets of one name apart."""
+        """Returns a short hash of the training labels and some pixels, which tells data sets of one name apart."""
         digest = hashlib.sha256(self.train.labels.numpy().tobytes())
         some = torch.linspace(0, len(self.train) - 1, min(256, len(self.train))).long()
         digest.update(self.train.images[some].numpy().tobytes())
         return digest.hexdigest()[:16]
 
 
-def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Splits off `count` pictures at random, the same ones for the same seed.
-
-    Returns:
-        (what remains, what was split off), each in the order of `split`.
+def check_fraction(fraction: float) -> None:
+    """Checks the share of training images that `Dataset.subset` keeps; needs no data.
 
     Raises:
-        DataError: `split` has too few pictures.
+        UsageError: It is not above 0 and at most 1.
+    """
+    if not 0 < fraction <= 1:
+        raise UsageError(f"the fraction of training images must be above 0 and at most 1; got {fraction:g}")
+
+
+def check_label_noise(share: float) -> None:
+    """Checks the share of labels that `Dataset.with_label_noise` replaces; needs no data.
+
+    Raises:
+        UsageError: It is not in 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise UsageError(f"the share of training labels to replace must be 0 to 1; got {share:g}")
+
+
+def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Splits off `count` random images.
+
+    Args:
+        split: Images to divide.
+        count: Number of images to split off, at least 1 and fewer than the split has.
+        seed: Random seed; the same seed gives the same images.
+
+    Returns:
+        (the other images, the images that were split off), each in the order of `split`.
+
+    Raises:
+        DataError: `split` has too few images.
     """
     if not 0 < count < len(split):
-        raise DataError(f"cannot hold out {count} of {len(split)} pictures; add pictures")
+        raise DataError(f"cannot hold out {count} of {len(split)} images; add images")
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     return split.take(order[count:].sort().values), split.take(order[:count].sort().values)

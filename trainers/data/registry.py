@@ -1,99 +1,107 @@
 """Data sets by name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`.
 
-The letters after the colon are a folder. Everything is brought to the network's size once, by the same `prepare` that
-runs on the device, and stays in memory as uint8.
+The text after the colon is a folder. All images are brought to the model's input size once, by the same
+`InputSpec.prepare` that runs on the device, and stay in memory as uint8.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.data import folder, signs
-from allweather.trainers.data.dataset import Dataset, Split, split_off
-from allweather.trainers.torchvision_import import import_torchvision
+from allweather.trainers.data import cifar, folder, signs
+from allweather.trainers.data.dataset import Dataset, Split
 
-CIFAR_VAL = 5000  # a tenth, as in the ResNet paper: +-0.9 points at 90 % (95 % interval)
-SPLIT_SEED = 20  # of the held-out split; fixed, so that no two runs choose by each other's training data
-
-FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"
+DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"
+MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 
 
-def open_dataset(name: str, size: int | None = None, *, download: bool = False, count: int | None = None) -> Dataset:
-    """Opens a data set by name.
+def open_dataset(
+    name: str, size: int | None = None, *, download: bool = False, num_train: int | None = None
+) -> Dataset:
+    """Opens a data set by name. What is wrong with the arguments is said before images are drawn or decoded.
 
     Args:
         name: `signs`, `cifar10:ROOT`, `cifar100:ROOT` or `folder:ROOT`.
-        size: side in pixels to bring pictures to; None for the set's own (32; a folder has none and needs it).
-        download: let torchvision fetch CIFAR into ROOT when it is not there.
-        count: training pictures to draw where they are drawn (signs); all where None.
+        size: Side in pixels of the square that every image is brought to, 16 to 1024; None for the data set's own
+            size (32), or 224 for a folder.
+        download: Whether torchvision downloads CIFAR into ROOT if it is not there.
+        num_train: Number of training images of a data set that is drawn (signs); None for all.
 
     Raises:
-        UsageError: the name or size cannot work.
-        DataError: the data is missing, empty or damaged.
+        UsageError: The name or size cannot work.
+        DataError: The data is missing, empty or damaged.
     """
-    kind, _, root = name.partition(":")
-    if size is not None and not 16 <= size <= 1024:
-        raise UsageError(f"--size is a side of 16 to 1024 pixels; got {size}")
-    if kind == "signs" and not root:
-        return _signs(size or 32, count)
-    if kind in ("cifar10", "cifar100") and root:
-        return _cifar(kind, Path(root).expanduser(), size or 32, download)
-    if kind == "folder" and root:
-        return folder.read(Path(root).expanduser(), size or folder.SIDE)
-    raise UsageError(f"unknown data set {name!r}; write {FORMS}, with ROOT a folder")
+    if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
+        raise UsageError(f"--size is a side of {MIN_SIZE} to {MAX_SIZE} pixels; got {size}")
+    kind, root = _parse(name)
+    if kind == "signs":
+        return _draw_signs(size or 32, num_train)
+    if kind == "folder":
+        return folder.read_folder(root, size or folder.DEFAULT_SIZE)
+    return cifar.read_cifar(kind, root, size or cifar.OWN_SIZE, download=download)
 
 
 def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, download: bool = False) -> Dataset:
-    """A data set at a classifier's input size.
+    """Opens a data set at a classifier's input size, after it has checked the classes.
+
+    Args:
+        name: As in `open_dataset`.
+        classes: Names of the classifier's classes, in the order of its outputs.
+        spec: Input of the classifier.
+        download: As in `open_dataset`.
 
     Raises:
-        UsageError: the data is of other classes.
-        DataError: it cannot be read; see `open_dataset`.
+        UsageError: The data set has other classes; no image was drawn or decoded.
+        DataError: The data is missing, empty or damaged.
     """
-    dataset = open_dataset(name, spec.height, download=download)
-    if dataset.classes != classes:
+    found = dataset_classes(name)
+    if found != classes:
         raise UsageError(
             f"the classifier knows {len(classes)} classes ({', '.join(classes[:3])}, ...) and {name} has "
-            f"{len(dataset.classes)} ({', '.join(dataset.classes[:3])}, ...); name the data it was trained on"
+            f"{len(found)} ({', '.join(found[:3])}, ...); name the data that it was trained on"
         )
-    return dataset
+    return open_dataset(name, spec.height, download=download)
 
 
-def _signs(size: int, count: int | None) -> Dataset:
+def dataset_classes(name: str) -> tuple[str, ...]:
+    """Returns the class names of a data set, in the order of the labels, without drawing or decoding any image.
+
+    Use it to check a name, and whether a classifier fits the data, before the data are made. Whether the files of CIFAR
+    are there is not checked: its class names are known without them.
+
+    Args:
+        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT` or `folder:ROOT`.
+
+    Raises:
+        UsageError: The name is not that of a data set.
+        DataError: The folder has no train folder, or that has fewer than two classes.
+    """
+    kind, root = _parse(name)
+    if kind == "signs":
+        return signs.CLASSES
+    if kind == "folder":
+        return folder.folder_classes(root)
+    return cifar.CIFAR_CLASSES[kind]
+
+
+def _parse(name: str) -> tuple[str, Path]:
+    """Returns the format that a name asks for, and its folder ('.' for signs, which has none)."""
+    kind, _, root = name.partition(":")
+    if kind == "signs" and not root:
+        return kind, Path()
+    if kind in ("cifar10", "cifar100", "folder") and root:
+        return kind, Path(root).expanduser()
+    raise UsageError(f"unknown data set {name!r}; write {DATASET_FORMS}, where ROOT is a folder")
+
+
+def _draw_signs(size: int, num_train: int | None) -> Dataset:
     drawn = (
-        signs.render(split, size=size, count=count if split == "train" else None) for split in ("train", "val", "test")
+        signs.render_split(split, size=size, count=num_train if split == "train" else None)
+        for split in ("train", "val", "test")
     )
     train, val, test = (Split(torch.from_numpy(images), torch.from_numpy(labels)) for images, labels in drawn)
     return Dataset("signs", signs.CLASSES, train, val, test, hflip=False)
-
-
-def _cifar(kind: str, root: Path, size: int, download: bool) -> Dataset:
-    make = getattr(import_torchvision("datasets"), kind.upper())
-    parts = []
-    try:
-        for train in (True, False):
-            parts.append(make(root, train=train, download=download))
-    except RuntimeError as error:  # torchvision's "not found or corrupted"
-        raise DataError(
-            f"no {kind} in {root}, or a file of it is damaged; name the folder that holds "
-            f"{make.base_folder}, or add --download to fetch it there"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {kind} from {root}: {error}") from error
-    train_all, test = (Split(torch.from_numpy(_resized(part.data, size)), torch.tensor(part.targets)) for part in parts)
-    train_split, val = split_off(train_all, CIFAR_VAL, SPLIT_SEED)
-    note = f"{kind}: {len(val)} of {len(train_all)} training pictures are held out as val"
-    return Dataset(kind, tuple(parts[0].classes), train_split, val, test, hflip=True, notes=(note,))
-
-
-def _resized(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [n, 32, 32, 3] -> uint8 [n, size, size, 3]."""
-    if images.shape[1:3] == (size, size):
-        return np.ascontiguousarray(images)  # torchvision's lie color by color
-    spec = InputSpec(size, size)
-    return np.stack([spec.prepare(image) for image in images])

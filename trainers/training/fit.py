@@ -135,7 +135,7 @@ class _Run:
     def _train_step(self, plan: EpochPlan, step: int) -> None:
         total_step = self.epoch * self.steps + step
         mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        images, labels = gather(self.train, *plan.of(step, mine))
+        images, labels = gather(self.train, *plan.for_step(step, mine))
         seed = (self.settings.seed * 1_000_003 + total_step) * 1009 + self.fabric.global_rank
         torch.manual_seed(seed)
         rng = torch.Generator(self.fabric.device).manual_seed(seed)

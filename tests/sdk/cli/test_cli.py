@@ -77,7 +77,7 @@ def test_networks_learn_together(folder: Path, tmp_path: Path) -> None:
         0.1,
     ]
     done = run(*line, "--out", tmp_path / "c.safetensors", "--json")
-    assert "108 of 120 training pictures are used" in done.stderr
+    assert "108 of 120 training images are used" in done.stderr
     assert "11 of 108 training labels are random" in done.stderr
     made = answer(done)["networks"]
     assert isinstance(made, list)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allweather.trainers.data.batches import gather, plan_epoch
+from allweather.trainers.data.batches import gather, plan_epoch, to_float, to_uint8
 from allweather.trainers.data.dataset import Split
 
 
@@ -17,18 +17,18 @@ def random_split(count: int, height: int, width: int) -> Split:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(8, 20), st.integers(8, 20), st.integers(-7, 7), st.integers(-7, 7), st.booleans())
-def test_gather_is_pad_crop_and_mirror(height: int, width: int, down: int, right: int, mirrored: bool) -> None:
+def test_gather_is_pad_crop_and_flip(height: int, width: int, down: int, right: int, flipped: bool) -> None:
     split = random_split(3, height, width)
-    images, labels = gather(split, torch.tensor([2]), torch.tensor([[down, right]]), torch.tensor([mirrored]))
+    images, labels = gather(split, torch.tensor([2]), torch.tensor([[down, right]]), torch.tensor([flipped]))
     padded = np.pad(split.images[2].numpy(), ((7, 7), (7, 7), (0, 0)), mode="reflect")
     expected = padded[7 + down : 7 + down + height, 7 + right : 7 + right + width]
-    expected = expected[:, ::-1] if mirrored else expected
+    expected = expected[:, ::-1] if flipped else expected
     assert np.allclose(images[0].permute(1, 2, 0).numpy() * 255, expected, atol=1e-3)
     assert labels.tolist() == [2]
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_draws_depend_on_seed_and_epoch_alone() -> None:
+def test_a_plan_depends_on_seed_and_epoch_alone() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         return plan_epoch(100, 10, shift=4, hflip=True, seed=seed, epoch=epoch).order.flatten().tolist()
 
@@ -38,21 +38,26 @@ def test_draws_depend_on_seed_and_epoch_alone() -> None:
     assert sorted(order(1, 2)) == list(range(100))
 
 
-def test_nothing_is_mirrored_where_classes_would_change() -> None:
+def test_nothing_is_flipped_if_classes_would_change() -> None:
     assert not plan_epoch(64, 8, shift=2, hflip=False, seed=0, epoch=0).hflip.any()
     share = plan_epoch(6400, 64, shift=2, hflip=True, seed=0, epoch=0).hflip.float().mean()
     assert 0.45 < share < 0.55
 
 
-def test_copies_of_a_picture_move_on_their_own() -> None:
+def test_copies_of_an_image_are_shifted_independently() -> None:
     alone = plan_epoch(64, 8, shift=4, hflip=True, seed=3, epoch=1)
     three = plan_epoch(64, 8, shift=4, hflip=True, seed=3, epoch=1, shifted=(True, False, True))
     assert torch.equal(alone.order, three.order)
-    order, shift, hflip = three.of(2, slice(1, None, 2))
+    order, shift, hflip = three.for_step(2, slice(1, None, 2))
     assert torch.equal(order, three.order[2, 1::2].repeat(3))
     first, second, third = shift.chunk(3)
     assert torch.equal(first, three.shift[2, 1::2, 0])
     assert not second.any()
     assert not torch.equal(first, third)
     assert torch.equal(hflip, three.hflip[2, 1::2].T.flatten())
-    assert alone.of(0, slice(None))[1].shape == (8, 2)
+    assert alone.for_step(0, slice(None))[1].shape == (8, 2)
+
+
+def test_floats_and_integers_round_trip() -> None:
+    images = random_split(4, 9, 11).images
+    assert np.array_equal(to_uint8(to_float(images)), images.numpy())

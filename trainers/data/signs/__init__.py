@@ -1,7 +1,9 @@
-"""The embedded data set: road signs drawn with OpenCV, and a drive-by video of them."""
+"""The data set that needs no files: road signs drawn with OpenCV, and a drive past them with ground truth."""
 
-from allweather.trainers.data.signs.dataset import SPLITS, render
-from allweather.trainers.data.signs.drive import DriveFrame, drive
-from allweather.trainers.data.signs.sign.faces import CLASSES
+from __future__ import annotations
 
-__all__ = ["CLASSES", "SPLITS", "DriveFrame", "drive", "render"]
+from allweather.trainers.data.signs.dataset import SPLITS, render_split
+from allweather.trainers.data.signs.drive import DriveFrame, render_drive
+from allweather.trainers.data.signs.sign.sign_faces import CLASSES
+
+__all__ = ["CLASSES", "SPLITS", "DriveFrame", "render_drive", "render_split"]

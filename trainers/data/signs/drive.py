@@ -1,4 +1,4 @@
-"""A drive past road signs, as a camera behind the windscreen sees it, with the truth for every frame."""
+"""A drive past road signs, as a camera behind the windscreen sees it, with ground truth for every frame."""
 
 from __future__ import annotations
 
@@ -7,105 +7,116 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allweather.trainers.data.signs import weather
-from allweather.trainers.data.signs.landscape.camera import View, path
-from allweather.trainers.data.signs.landscape.ground import Ground, fog
-from allweather.trainers.data.signs.landscape.scenery import lay
+from allweather.runtimes.types import Image
+from allweather.trainers.data.signs.conditions import apply_condition, condition_schedule
+from allweather.trainers.data.signs.landscape.camera import CameraPose, camera_path
+from allweather.trainers.data.signs.landscape.ground import Ground, fog_opacity
+from allweather.trainers.data.signs.landscape.scenery import draw_sprite
 from allweather.trainers.data.signs.landscape.sky import Panorama
-from allweather.trainers.data.signs.landscape.texture import Bytes
-from allweather.trainers.data.signs.roadside import CELL, Sign, corners_seen, signs_ahead, stand, things
+from allweather.trainers.data.signs.roadside import (
+    CELL_METERS,
+    Sign,
+    draw_sign,
+    project_sign,
+    scenery_in_cell,
+    signs_ahead,
+)
 
-FAR = 100.0  # metres from which things are drawn; the last 25 of them they come out of the haze
-READABLE = 16  # pixels: no smaller sign is to be read
-SMALLEST = (120, 160)
+VIEW_METERS = 100.0  # distance from which objects are drawn
+FADE_METERS = 25  # over which they fade in, from the farthest on
+READABLE_PIXELS = 16  # a sign has to be read only if it is larger
+MIN_SIZE = (120, 160)  # height and width in pixels
 
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # left, top, width and height in pixels
 
 
 @dataclass(frozen=True)
 class DriveFrame:
-    """A frame of the drive and what is true of it.
+    """A frame of the drive and its ground truth.
 
     Attributes:
         image: uint8 [H, W, 3], RGB.
-        label: class of the sign to read, an index into `CLASSES`: the nearest one that is wholly in the
-            picture and larger than 16 pixels; None when there is none.
-        box: left, top, width and height in pixels of that sign; None when there is none.
-        stretch: the weather, one of `weather.STRETCHES`.
+        label: Class of the sign to read, an index into `CLASSES`: the nearest sign that is wholly in the image and
+            larger than 16 pixels. None if there is none.
+        box: Left, top, width and height in pixels of that sign; None if there is none.
+        condition: One of `conditions.CONDITIONS`: "clean", "dark", "noise" or "blur".
     """
 
-    image: Bytes
+    image: Image
     label: int | None
     box: Box | None
-    stretch: str
+    condition: str
 
 
-def drive(
-    seed: int, frames: int, size: tuple[int, int] = (360, 640), *, stretches: bool = True
+def render_drive(
+    seed: int, frames: int, size: tuple[int, int] = (360, 640), *, conditions: bool = True
 ) -> Iterator[DriveFrame]:
-    """Drives past signs; 30 frames are a second.
+    """Renders a drive past signs, at 30 frames a second.
 
     Args:
-        seed: another seed gives another road.
-        frames: how many, at least 1.
-        size: height and width in pixels, at least 120 x 160.
-        stretches: darken, disturb and blur parts as `weather.schedule` says; otherwise all is clean.
+        seed: Random seed; another seed gives another road.
+        frames: Number of frames, at least 1.
+        size: Height and width in pixels, at least 120 x 160.
+        conditions: Whether parts of the drive are darkened, noisy and blurred, as `condition_schedule` says; otherwise
+            all frames are clean.
 
     Returns:
-        The frames, made one by one: 10 ms each at 360 x 640 on a core of a busy 2.5 GHz Xeon, weather apart.
+        The frames, rendered one by one: 10 ms each at 360 x 640 on one core of a busy 2.5 GHz Xeon, conditions not
+        included.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: An argument is out of range.
     """
     if seed < 0:
         raise ValueError(f"seed must not be negative; got {seed}")
     if frames < 1:
         raise ValueError(f"frames must be at least 1; got {frames}")
-    if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
-        raise ValueError(f"size must be at least {SMALLEST[0]} x {SMALLEST[1]} pixels; got {size[0]} x {size[1]}")
-    return _frames(seed, frames, size, stretches)
+    if size[0] < MIN_SIZE[0] or size[1] < MIN_SIZE[1]:
+        raise ValueError(f"size must be at least {MIN_SIZE[0]} x {MIN_SIZE[1]} pixels; got {size[0]} x {size[1]}")
+    return _render_frames(seed, frames, size, conditions)
 
 
-def _frames(seed: int, frames: int, size: tuple[int, int], stretches: bool) -> Iterator[DriveFrame]:
-    views = path(np.random.default_rng([seed, 9]), frames, size)
+def _render_frames(seed: int, frames: int, size: tuple[int, int], conditions: bool) -> Iterator[DriveFrame]:
+    poses = camera_path(np.random.default_rng([seed, 9]), frames, size)
     rng = np.random.default_rng([seed, 10])
-    panorama, ground = Panorama(rng, views[0]), Ground(rng, views[0])
-    schedule = weather.schedule(frames) if stretches else ("clean",) * frames
-    for number, (view, stretch) in enumerate(zip(views, schedule, strict=True)):
+    panorama, ground = Panorama(rng, poses[0]), Ground(rng, poses[0])
+    schedule = condition_schedule(frames) if conditions else ("clean",) * frames
+    for index, (pose, condition) in enumerate(zip(poses, schedule, strict=True)):
         canvas = np.empty((*size, 3), np.uint8)
-        panorama.paint(canvas, view)
-        ground.paint(canvas, view)
-        ahead = list(signs_ahead(seed, view.travelled, FAR))
-        _fill(canvas, view, seed, ahead)
-        label, box = _truth(ahead, view)
-        image = weather.apply(canvas, stretch, np.random.default_rng([seed, 14, number]))
-        yield DriveFrame(image, label, box, stretch)
+        panorama.paint(canvas, pose)
+        ground.paint(canvas, pose)
+        signs = list(signs_ahead(seed, pose.travelled, VIEW_METERS))
+        _draw_roadside(canvas, pose, seed, signs)
+        label, box = _ground_truth(signs, pose)
+        image = apply_condition(canvas, condition, np.random.default_rng([seed, 14, index]))
+        yield DriveFrame(image, label, box, condition)
 
 
-def _fill(canvas: Bytes, view: View, seed: int, signs: list[Sign]) -> None:
-    """Draws all that stands along the road, far before near, in place."""
+def _draw_roadside(canvas: Image, pose: CameraPose, seed: int, signs: list[Sign]) -> None:
+    """Draws everything that stands along the road, from far to near, in place; `signs` come nearest first."""
     waiting = list(signs)
-    first = int(view.travelled // CELL)
-    for cell in range(first + int(FAR / CELL), first - 1, -1):
-        while waiting and waiting[-1].place >= cell * CELL:
-            stand(canvas, waiting.pop(), view)
-        for thing in things(seed, cell):
-            ahead = thing.place - view.travelled
-            if 2.0 < ahead < FAR:
-                column, row = view.column(thing.right, ahead), view.row(0, ahead)
-                side = view.focal * thing.sprite.metres / ahead
-                lay(canvas, thing.sprite, column, row, side, fog(ahead), min(1.0, (FAR - ahead) / 25))
+    first = int(pose.travelled // CELL_METERS)
+    for cell in range(first + int(VIEW_METERS / CELL_METERS), first - 1, -1):
+        while waiting and waiting[-1].position >= cell * CELL_METERS:
+            draw_sign(canvas, waiting.pop(), pose)
+        for item in scenery_in_cell(seed, cell):
+            ahead = item.position - pose.travelled
+            if 2.0 < ahead < VIEW_METERS:
+                column, row = pose.column(item.right, ahead), pose.row(0, ahead)
+                side = pose.focal * item.sprite.meters / ahead
+                opacity = min(1.0, (VIEW_METERS - ahead) / FADE_METERS)
+                draw_sprite(canvas, item.sprite, column, row, side, fog_opacity(ahead), opacity)
     for sign in reversed(waiting):
-        stand(canvas, sign, view)
+        draw_sign(canvas, sign, pose)
 
 
-def _truth(signs: list[Sign], view: View) -> tuple[int, Box] | tuple[None, None]:
-    """Class and box of the sign to read; signs come nearest first."""
+def _ground_truth(signs: list[Sign], pose: CameraPose) -> tuple[int, Box] | tuple[None, None]:
+    """Returns class and box of the sign to read; `signs` come nearest first."""
     for sign in signs:
-        corners = corners_seen(sign, view)
+        corners = project_sign(sign, pose)
         left, top = (int(value) for value in np.floor(corners.min(axis=0)))
         right, bottom = (int(value) for value in np.ceil(corners.max(axis=0)))
-        inside = left >= 0 and top >= 0 and right <= view.width and bottom <= view.height
-        if inside and max(right - left, bottom - top) > READABLE:
+        inside = left >= 0 and top >= 0 and right <= pose.width and bottom <= pose.height
+        if inside and max(right - left, bottom - top) > READABLE_PIXELS:
             return sign.label, (left, top, right - left, bottom - top)
     return None, None

@@ -1,4 +1,4 @@
-"""What a learned augmentation does, to look at: figures 3 and 4 of Lee et al."""
+"""Images that show what a learned augmentation does: figures 3 and 4 of Lee et al."""
 
 from __future__ import annotations
 
@@ -17,70 +17,74 @@ from allweather.trainers.augmentations.learned.networks import (
     code_dropout,
 )
 from allweather.trainers.augmentations.learned.transforms import flow_field
-from allweather.trainers.data.batches import as_image, to_float
+from allweather.trainers.data.batches import to_float, to_uint8
 from allweather.trainers.data.dataset import Split
 
-PICTURES, DRAWS, STEPS = 6, 8, 10
+NUM_IMAGES, NUM_DRAWS, NUM_STEPS = 6, 8, 10
 SEED = 3
-FAR = 0.35  # of half of the picture: a move that is drawn in full color
+FULL_COLOR_DISTANCE = 0.35  # in half image sides: the displacement that is drawn in full color
 
 
 def sample_augmentations(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
-    """A few pictures as they are and under several draws of the dropout (figure 3), uint8 [h, w, 3] each.
+    """Augments a few images with several draws of the dropout (figure 3).
 
     Args:
-        network: on the CPU.
-        split: pictures to show some of, evenly.
+        network: The augmentation network, on the CPU.
+        split: Images, of which some are used, evenly spaced.
+
+    Returns:
+        Rows of images by name, uint8 [h, w, 3] each: the unchanged images, then one row for each draw.
     """
-    images, rng = to_float(_some(split, PICTURES)), torch.Generator().manual_seed(SEED)
-    rows = {"picture": list(as_image(images))}
+    images, rng = to_float(_evenly_spaced(split, NUM_IMAGES)), torch.Generator().manual_seed(SEED)
+    rows = {"image": list(to_uint8(images))}
     with torch.no_grad():
-        for draw in range(1, DRAWS + 1):
-            rows[f"draw {draw}"] = list(as_image(network(images, rng)))
+        for draw in range(1, NUM_DRAWS + 1):
+            rows[f"draw {draw}"] = list(to_uint8(network(images, rng)))
     return rows
 
 
 def latent_traversal(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
-    """One picture along a line from one code to another (figure 4), uint8 [h, w, 3] each, ten steps a row.
+    """Augments one image with codes on the line from one draw to another (figure 4).
 
     Args:
-        network: on the CPU.
-        split: its first picture is shown.
+        network: The augmentation network, on the CPU.
+        split: The first image is used.
 
     Returns:
-        Rows by name: the picture; where pixels are taken from (hue is the direction, saturation how far); the warped
-        picture; what is added to the colors, around gray; the result. A network without a head has no rows of it.
+        Rows of ten images by name, uint8 [h, w, 3] each. "image": unchanged. "warp": where each pixel is taken from; the
+        hue is the direction, the saturation the distance. "warped": after the warp. "colors": what is added to the
+        colors, around gray. "result": after both. A network without a warp or a color change lacks these rows.
     """
     rng = torch.Generator().manual_seed(SEED)
-    images = to_float(split.images[:1]).expand(STEPS, -1, -1, -1)
-    rows = {"picture": list(as_image(images))}
-    share = torch.linspace(0, 1, STEPS)[:, None]
+    images = to_float(split.images[:1]).expand(NUM_STEPS, -1, -1, -1)
+    rows = {"image": list(to_uint8(images))}
+    position = torch.linspace(0, 1, NUM_STEPS)[:, None]
     with torch.no_grad():
-        for part in network.parts:
-            assert isinstance(part, TransformStage)
-            code = part.encode(images)
+        for stage in network.parts:
+            assert isinstance(stage, TransformStage)
+            code = stage.encode(images)
             first, last = (code_dropout(code[:1], rng).expand_as(code) for _ in range(2))
-            fields = part.decode(first + share * (last - first))
-            warped, done = fields.apply(images)
-            if "spatial" in part.heads:
-                rows |= {"warp": _directions(fields, images), "warped": list(as_image(warped))}
-            if "appearance" in part.heads:
-                rows["colors"] = list(as_image((0.5 + 1.5 * (done - warped)).clamp(0, 1)))
-            images = done
-    return rows | {"result": list(as_image(images))}
+            parameters = stage.decode(first + position * (last - first))
+            warped, augmented = parameters.apply(images)
+            if "spatial" in stage.heads:
+                rows |= {"warp": _warp_colors(parameters, images), "warped": list(to_uint8(warped))}
+            if "appearance" in stage.heads:
+                rows["colors"] = list(to_uint8((0.5 + 1.5 * (augmented - warped)).clamp(0, 1)))
+            images = augmented
+    return rows | {"result": list(to_uint8(images))}
 
 
-def _some(split: Split, count: int) -> Tensor:
+def _evenly_spaced(split: Split, count: int) -> Tensor:
     return split.images[torch.linspace(0, len(split) - 1, min(count, len(split))).long()]
 
 
-def _directions(fields: TransformParameters, images: Tensor) -> list[Image]:
-    """A color for each pixel: hue for the direction it is taken from, saturation for how far away."""
-    side = (images.shape[2], images.shape[3])
-    weight, bias = fields.weights["spatial"], fields.biases["spatial"]
-    still = flow_field(torch.zeros_like(weight), torch.zeros_like(bias), side)
-    moves = (flow_field(weight, bias, side) - still).numpy()
-    hue = np.mod(np.degrees(np.arctan2(moves[..., 1], moves[..., 0])), 360) / 2  # cv2 counts two degrees as one
-    far = np.clip(np.hypot(moves[..., 0], moves[..., 1]) / FAR, 0, 1) * 255
-    colored = np.stack([hue, far, np.full_like(far, 255)], -1).astype(np.uint8)
-    return [np.asarray(cv2.cvtColor(each, cv2.COLOR_HSV2RGB), np.uint8) for each in colored]
+def _warp_colors(parameters: TransformParameters, images: Tensor) -> list[Image]:
+    """Returns a color for each pixel: the hue is the direction it is taken from, the saturation the distance."""
+    size = (images.shape[2], images.shape[3])
+    weight, bias = parameters.weights["spatial"], parameters.biases["spatial"]
+    identity = flow_field(torch.zeros_like(weight), torch.zeros_like(bias), size)
+    offsets = (flow_field(weight, bias, size) - identity).numpy()
+    hue = np.mod(np.degrees(np.arctan2(offsets[..., 1], offsets[..., 0])), 360) / 2  # a unit of cv2's hue is 2 degrees
+    saturation = np.clip(np.hypot(offsets[..., 0], offsets[..., 1]) / FULL_COLOR_DISTANCE, 0, 1) * 255
+    hsv = np.stack([hue, saturation, np.full_like(saturation, 255)], -1).astype(np.uint8)
+    return [np.asarray(cv2.cvtColor(image, cv2.COLOR_HSV2RGB), np.uint8) for image in hsv]

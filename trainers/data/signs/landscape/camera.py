@@ -1,4 +1,4 @@
-"""The camera of the drive: where it is at each frame, and where a point of the world falls in its picture."""
+"""The camera of the drive: its pose at each frame, and the projection of points of the world into its image."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-EYE_HEIGHT = 1.35  # metres above the road, as behind a windscreen
-STEP = 0.5  # metres a frame: 54 km/h at 30 frames a second
+CAMERA_HEIGHT = 1.35  # meters above the road, as behind a windscreen
+METERS_PER_FRAME = 0.5  # 54 km/h at 30 frames a second
 
 
 @dataclass(frozen=True)
-class View:
-    """The camera at one frame; rows and columns in pixels, lengths in metres.
+class CameraPose:
+    """The camera at one frame. Rows and columns are in pixels, lengths in meters.
 
     Attributes:
-        height: of the picture.
-        width: of the picture.
-        focal: focal length in pixels.
-        horizon: row of the horizon.
-        middle: column of the direction of the road at the car.
-        travelled: metres since the first frame.
-        aside: metres the car is to the right of the middle of its lane.
-        bend: curvature of the road, 1 / metres, positive to the right.
-        heading: radians the road has turned since the first frame.
+        height: Height of the image.
+        width: Width of the image.
+        focal: Focal length in pixels.
+        horizon: Row of the horizon.
+        middle: Column of the direction of the road at the car.
+        travelled: Meters since the first frame.
+        aside: Meters from the middle of the lane to the car, positive to the right.
+        bend: Curvature of the road in 1 / meters, positive to the right.
+        heading: Radians that the road has turned since the first frame.
     """
 
     height: int
@@ -38,34 +38,34 @@ class View:
     heading: float
 
     def column(self, right: float, ahead: float) -> float:
-        """Column of a point `right` of the middle of the lane, `ahead` of the car."""
+        """Returns the column of a point `right` meters right of the middle of the lane and `ahead` of the car."""
         return self.middle + self.focal * (right - self.aside + self.bend * ahead * ahead / 2) / ahead
 
     def row(self, up: float, ahead: float) -> float:
-        """Row of a point `up` above the road, `ahead` of the car."""
-        return self.horizon + self.focal * (EYE_HEIGHT - up) / ahead
+        """Returns the row of a point `up` meters above the road and `ahead` meters ahead of the car."""
+        return self.horizon + self.focal * (CAMERA_HEIGHT - up) / ahead
 
 
-def path(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> list[View]:
-    """The views of a drive: slow bends, a little drift in the lane, and a shake of a pixel in 360 rows.
+def camera_path(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> list[CameraPose]:
+    """Returns the poses of a drive: slow bends, a little drift in the lane, and a shake of a pixel in 360 rows.
 
     Args:
-        rng: source of the bends and of the shake.
-        frames: number of views.
-        size: height and width of the pictures.
+        rng: Source of the bends and of the shake.
+        frames: Number of frames.
+        size: Height and width of the images in pixels.
     """
     height, width = size
     phase = rng.uniform(0, math.tau, 6)
     shake = np.zeros(2)
-    heading, views = 0.0, []
-    for number in range(frames):
-        travelled = STEP * number
+    heading, poses = 0.0, []
+    for index in range(frames):
+        travelled = METERS_PER_FRAME * index
         bend = 0.0022 * math.sin(travelled / 61 + phase[0]) + 0.0018 * math.sin(travelled / 23 + phase[1])
-        heading += bend * STEP
+        heading += bend * METERS_PER_FRAME
         shake = 0.7 * shake + rng.normal(0, 0.16, 2)
         nod = 0.8 * math.sin(travelled * 0.62 + phase[2]) + 0.4 * math.sin(travelled * 1.9 + phase[3])
-        views.append(
-            View(
+        poses.append(
+            CameraPose(
                 height=height,
                 width=width,
                 focal=0.85 * width,
@@ -77,4 +77,4 @@ def path(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> list[V
                 heading=heading,
             )
         )
-    return views
+    return poses

@@ -1,32 +1,34 @@
-"""Noise with structure: what grass, clouds, walls and dirt are made of."""
+"""Textures of grass, clouds, walls and dirt from smooth noise, and operations on RGB and RGBA images.
+
+RGBA images here have premultiplied alpha: their color channels hold RGB times alpha / 255.
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Color = tuple[int, int, int]
-Float = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+from allweather.runtimes.types import Floats, Image
 
-HAZE: Color = (198, 208, 212)  # the color of far air
+Color = tuple[int, int, int]  # RGB, 0..255
+
+HAZE: Color = (198, 208, 212)  # color of distant air
 
 
-def floats(*values: float) -> Float:
-    """The values as float32 [n]."""
+def float_array(*values: float) -> Floats:
+    """Returns the values as float32 [n]."""
     return np.array(values, np.float32)
 
 
-def noise(rng: np.random.Generator, height: int, width: int, cell: float, octaves: int = 3) -> Float:
-    """Smooth noise: octaves of random grids, each twice as fine and 0.6 times as strong as the one before.
+def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float, octaves: int = 3) -> Floats:
+    """Makes value noise: the sum of random grids, each twice as fine and 0.6 times as strong as the one before.
 
     Args:
-        rng: source of the grids.
-        height: pixels.
-        width: pixels.
-        cell: side in pixels of a square of the coarsest grid.
-        octaves: number of grids.
+        rng: Source of the grids.
+        height: Height in pixels.
+        width: Width in pixels.
+        cell: Side in pixels of a square of the coarsest grid.
+        octaves: Number of grids.
 
     Returns:
         float32 [height, width], in 0..1, mean about 0.5.
@@ -42,13 +44,13 @@ def noise(rng: np.random.Generator, height: int, width: int, cell: float, octave
     return np.asarray(total / weights, np.float32)
 
 
-def contrast(values: Float, gain: float) -> Float:
-    """Spreads noise around its middle and clips it to 0..1; keeps shape and dtype."""
+def stretch_contrast(values: Floats, gain: float) -> Floats:
+    """Multiplies the distance of each value from 0.5 by `gain` and clips to 0..1; keeps shape and dtype."""
     return np.asarray(np.clip((values - 0.5) * np.float32(gain) + 0.5, 0, 1), np.float32)
 
 
-def tint(values: Float, dark: Color, bright: Color) -> Bytes:
-    """Colors noise: 0 becomes `dark`, 1 becomes `bright`.
+def colorize(values: Floats, dark: Color, bright: Color) -> Image:
+    """Maps gray values to colors: 0 becomes `dark`, 1 becomes `bright`.
 
     Args:
         values: float32 [h, w], in 0..1.
@@ -58,61 +60,61 @@ def tint(values: Float, dark: Color, bright: Color) -> Bytes:
     Returns:
         uint8 [h, w, 3].
     """
-    low, high = floats(*dark), floats(*bright)
+    low, high = float_array(*dark), float_array(*bright)
     return (low + values[..., None] * (high - low)).astype(np.uint8)
 
 
-def mix(under: Bytes, over: Bytes, share: Float) -> Bytes:
-    """Lays `over` on `under`.
+def blend(under: Image, over: Image, opacity: Floats) -> Image:
+    """Blends two images.
 
     Args:
         under: uint8 [h, w, 3].
         over: uint8 [h, w, 3].
-        share: float32 [h, w], in 0..1: how much of `over` is seen.
+        opacity: float32 [h, w], in 0..1: weight of `over`.
 
     Returns:
         uint8 [h, w, 3].
     """
     below = under.astype(np.float32)
-    return (below + share[..., None] * (over - below)).astype(np.uint8)
+    return (below + opacity[..., None] * (over - below)).astype(np.uint8)
 
 
-def vertical(height: int, width: int, top: Color, bottom: Color) -> Bytes:
-    """A gradient from `top` to `bottom`: uint8 [height, width, 3]."""
+def vertical_gradient(height: int, width: int, top: Color, bottom: Color) -> Image:
+    """Makes a gradient from the color `top` to the color `bottom`: uint8 [height, width, 3]."""
     rows = np.linspace(0, 1, height, dtype=np.float32)
-    return tint(np.repeat(rows[:, None], width, axis=1), top, bottom)
+    return colorize(np.repeat(rows[:, None], width, axis=1), top, bottom)
 
 
-def scaled(picture: Bytes, factors: tuple[float, float, float, float]) -> Bytes:
+def scale_channels(image: Image, factors: tuple[float, float, float, float]) -> Image:
     """Multiplies each channel of uint8 [h, w, 3 or 4] by its factor."""
-    # OpenCV takes one number a channel; its stubs know arrays only
-    return np.asarray(cv2.multiply(picture, factors), np.uint8)  # type: ignore[call-overload]
+    # OpenCV takes one number per channel; its type stubs know only arrays
+    return np.asarray(cv2.multiply(image, factors), np.uint8)  # type: ignore[call-overload]
 
 
-def cover(under: Bytes, seen: Bytes) -> None:
-    """Lays a picture with coverage over `under`, in place, in whole numbers: a fifth of the time of floats.
+def composite(canvas: Image, layer: Image) -> None:
+    """Draws an RGBA image over `canvas`, in place; in integers, which takes a fifth of the time of floats.
 
     Args:
-        under: uint8 [h, w, 3].
-        seen: uint8 [h, w, 4]: RGB times coverage, and coverage.
+        canvas: uint8 [h, w, 3]; it is changed.
+        layer: uint8 [h, w, 4], RGBA with premultiplied alpha.
     """
-    clear = cv2.merge([cv2.bitwise_not(seen[..., 3])] * 3)
-    cv2.add(cv2.multiply(under, clear, scale=1 / 255), cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB), dst=under)
+    transparency = cv2.merge([cv2.bitwise_not(layer[..., 3])] * 3)
+    cv2.add(cv2.multiply(canvas, transparency, scale=1 / 255), cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), dst=canvas)
 
 
-def hazy(picture: Bytes, haze: Color, fog: float, share: float = 1.0) -> Bytes:
-    """A picture with coverage, seen through air.
+def add_haze(image: Image, haze: Color, fog: float, opacity: float = 1.0) -> Image:
+    """Shows an RGBA image through hazy air.
 
     Args:
-        picture: uint8 [h, w, 4]: RGB times coverage, and coverage.
-        haze: color of the air.
-        fog: 0..1, how much of the air lies between.
-        share: 0..1, how much of the picture has come out of the haze.
+        image: uint8 [h, w, 4], RGBA with premultiplied alpha.
+        haze: Color of the air.
+        fog: Share of the color that the air hides, 0..1.
+        opacity: Opacity of the whole image, 0..1; far objects fade in with it.
 
     Returns:
-        uint8 [h, w, 4], of the same form.
+        uint8 [h, w, 4], RGBA with premultiplied alpha.
     """
-    clear = share * (1 - fog)
-    red, green, blue = (share * fog * channel / 255 for channel in haze)
-    matrix = [[clear, 0, 0, red], [0, clear, 0, green], [0, 0, clear, blue], [0, 0, 0, share]]
-    return np.asarray(cv2.transform(picture, np.array(matrix)), np.uint8)
+    clear = opacity * (1 - fog)
+    red, green, blue = (opacity * fog * channel / 255 for channel in haze)
+    matrix = [[clear, 0, 0, red], [0, clear, 0, green], [0, 0, clear, blue], [0, 0, 0, opacity]]
+    return np.asarray(cv2.transform(image, np.array(matrix)), np.uint8)

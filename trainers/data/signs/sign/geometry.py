@@ -1,4 +1,4 @@
-"""Where the corners of a sign that stands in the world fall in the picture."""
+"""Projects the corners of a sign that stands in the world into the image."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Corners = NDArray[np.float32]
+Corners = NDArray[np.float32]  # [4, 2], columns and rows, clockwise from the upper left
 
-EYE = 4.5  # distance of the eye in half sides of the sign: the strength of perspective in a close look
+EYE_DISTANCE = 4.5  # from eye to sign in half sides of the sign: the strength of perspective when a sign is close
 
 
-def square(yaw: float, pitch: float, roll: float) -> list[tuple[float, float, float]]:
-    """The corners of a turned square, clockwise from the upper left, half a side = 1.
+def rotated_square(yaw: float, pitch: float, roll: float) -> list[tuple[float, float, float]]:
+    """Returns the corners of a rotated square whose half side is 1, clockwise from the upper left.
 
     Args:
-        yaw: turn about the upright axis, radians.
-        pitch: turn about the horizontal axis, radians.
-        roll: turn in the plane of the picture, radians; this one comes first.
+        yaw: Rotation about the vertical axis, in radians.
+        pitch: Rotation about the horizontal axis, in radians.
+        roll: Rotation in the plane of the image, in radians; it is applied first.
 
     Returns:
         Four corners: x to the right, y down, z away from the eye.
@@ -38,13 +38,16 @@ def square(yaw: float, pitch: float, roll: float) -> list[tuple[float, float, fl
     return corners
 
 
-def seen(yaw: float, pitch: float, roll: float) -> Corners:
-    """The corners of a turned square as an eye at `EYE` sees them: float32 [4, 2], about -1..1."""
-    points = [(x * EYE / (EYE + z), y * EYE / (EYE + z)) for x, y, z in square(yaw, pitch, roll)]
+def project_square(yaw: float, pitch: float, roll: float) -> Corners:
+    """Projects a rotated square for an eye at `EYE_DISTANCE`: float32 [4, 2], about -1..1."""
+    points = [
+        (x * EYE_DISTANCE / (EYE_DISTANCE + z), y * EYE_DISTANCE / (EYE_DISTANCE + z))
+        for x, y, z in rotated_square(yaw, pitch, roll)
+    ]
     return np.array(points, np.float32)
 
 
-def of_face(side: int) -> Corners:
-    """The corners of a face of `side` pixels, in the same order: float32 [4, 2]."""
+def image_corners(side: int) -> Corners:
+    """Returns the corners of a square image of `side` pixels, in the same order: float32 [4, 2]."""
     end = side - 0.5
     return np.array([(-0.5, -0.5), (end, -0.5), (end, end), (-0.5, end)], np.float32)

@@ -1,4 +1,7 @@
-"""The drawings on the faces of signs, as strokes and polygons: the fonts of OpenCV 4 and 5 differ."""
+"""The pictograms and letters on the faces of signs, as strokes and polygons.
+
+Letters are drawn here because the fonts of OpenCV 4 and 5 differ.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from allweather.trainers.data.signs.landscape.texture import Bytes, Color
+from allweather.runtimes.types import Image
+from allweather.trainers.data.signs.landscape.texture import Color
 
 Points = Sequence[tuple[float, float]]
 
@@ -17,22 +21,22 @@ WHITE, BLACK, GRAY = (242, 242, 240), (24, 24, 26), (150, 152, 154)
 
 
 class Pen:
-    """Draws on a square canvas in units of half its side: x to the right, y down, both -1..1.
+    """Draws on a square RGBA canvas in units of half its side: x to the right, y down, both -1..1.
 
     Args:
-        side: of the canvas, in pixels.
+        side: Side of the canvas in pixels.
     """
 
     def __init__(self, side: int) -> None:
-        self.canvas: Bytes = np.zeros((side, side, 4), np.uint8)
+        self.canvas: Image = np.zeros((side, side, 4), np.uint8)
         self.side = side
 
     def _pixels(self, points: Points | NDArray[np.float64]) -> NDArray[np.int32]:
-        unit = np.asarray(points, np.float64)
-        return np.rint((unit + 1) / 2 * (self.side - 1)).astype(np.int32)
+        units = np.asarray(points, np.float64)
+        return np.rint((units + 1) / 2 * (self.side - 1)).astype(np.int32)
 
     def fill(self, points: Points | NDArray[np.float64], color: Color) -> None:
-        """Fills the polygon."""
+        """Fills a polygon."""
         cv2.fillPoly(self.canvas, [self._pixels(points)], (*color, 255))
 
     def disc(self, x: float, y: float, radius: float, color: Color) -> None:
@@ -46,19 +50,19 @@ class Pen:
 
 
 def arc(x: float, y: float, across: float, down: float, start: float, end: float) -> NDArray[np.float64]:
-    """Points of an ellipse from angle `start` to `end` in degrees, 0 to the right and 90 down: [64, 2]."""
+    """Returns points of an ellipse from angle `start` to `end`, in degrees, 0 to the right and 90 down: [64, 2]."""
     angle = np.radians(np.linspace(start, end, 64))
     return np.stack([x + across * np.cos(angle), y + down * np.sin(angle)], axis=1)
 
 
-def move(points: Points, x: float, y: float, scale: float, turn: float = 0.0) -> NDArray[np.float64]:
-    """FairLock (degrees, clockwise), scales, then shifts points: float64 [n, 2]."""
-    angle = np.radians(turn)
+def transform(points: Points, x: float, y: float, scale: float, rotation: float = 0.0) -> NDArray[np.float64]:
+    """Rotates points (degrees, clockwise), scales them, then shifts them by (x, y): float64 [n, 2]."""
+    angle = np.radians(rotation)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return np.asarray(np.asarray(points, np.float64) @ matrix * scale + (x, y))
 
 
-# every letter is about 1 high and stands around (0, 0)
+# every letter is about 1 high and centered on (0, 0)
 LETTERS: dict[str, list[NDArray[np.float64]]] = {
     "0": [arc(0, 0, 0.27, 0.5, 0, 360)],
     "3": [arc(-0.03, -0.25, 0.26, 0.25, -160, 90), arc(-0.03, 0.23, 0.3, 0.27, -90, 160)],
@@ -75,33 +79,43 @@ LETTERS: dict[str, list[NDArray[np.float64]]] = {
 }  # fmt: skip
 
 
-def text(pen: Pen, letters: str, y: float, height: float, pitch: float, width: float, color: Color) -> None:
-    """Writes letters side by side, centerd; `pitch` from letter to letter, `width` of the strokes."""
-    for place, letter in enumerate(letters):
-        x = (place - (len(letters) - 1) / 2) * pitch
+def draw_text(pen: Pen, letters: str, y: float, height: float, pitch: float, width: float, color: Color) -> None:
+    """Draws letters side by side, centered.
+
+    Args:
+        pen: Pen to draw with.
+        letters: Letters, each a key of `LETTERS`.
+        y: Height of their middle.
+        height: Height of a letter.
+        pitch: Distance from letter to letter.
+        width: Width of the strokes.
+        color: RGB, 0..255.
+    """
+    for index, letter in enumerate(letters):
+        x = (index - (len(letters) - 1) / 2) * pitch
         for points in LETTERS[letter]:
             pen.stroke(points * height + (x, y), width, color)
 
 
-def arrow(pen: Pen, x: float, y: float, length: float, turn: float, color: Color) -> None:
-    """An arrow around (x, y): upwards, or turned clockwise by `turn` degrees."""
+def draw_arrow(pen: Pen, x: float, y: float, length: float, rotation: float, color: Color) -> None:
+    """Draws an arrow centered on (x, y) that points upwards, rotated clockwise by `rotation` degrees."""
     shaft = [(-0.13, 0.5), (0.13, 0.5), (0.13, 0.0), (-0.13, 0.0)]
     head = [(0.0, -0.55), (0.42, -0.06), (0.42, 0.1), (0.13, 0.0), (-0.13, 0.0), (-0.42, 0.1), (-0.42, -0.06)]
     for part in (shaft, head):
-        pen.fill(move(part, x, y, length, turn), color)
+        pen.fill(transform(part, x, y, length, rotation), color)
 
 
-def circling(pen: Pen, radius: float, color: Color) -> None:
-    """Three arrows that chase each other round a circle, anticlockwise to the eye."""
+def draw_roundabout(pen: Pen, radius: float, color: Color) -> None:
+    """Draws three arrows that follow one another counterclockwise around a circle."""
     for start in (-90.0, 30.0, 150.0):
         pen.stroke(arc(0, 0, radius, radius, start - 14, start - 70), 0.19, color)
         tip = arc(0, 0, radius, radius, start - 84, start - 84)[0]
         head = [(0.0, -0.26), (0.29, 0.16), (-0.29, 0.16)]
-        pen.fill(move(head, tip[0], tip[1], 1.0, start - 84), color)
+        pen.fill(transform(head, tip[0], tip[1], 1.0, start - 84), color)
 
 
-def person(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
-    """Someone walking, about 2 * scale high."""
+def draw_pedestrian(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
+    """Draws a walking person, about 2 * scale high."""
     pen.disc(x + 0.02 * scale, y - 0.82 * scale, 0.19 * scale, color)
     limbs: list[tuple[Points, float]] = [
         ([(0.0, -0.42), (0.0, 0.02)], 0.36),
@@ -111,11 +125,11 @@ def person(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
         ([(0.05, -0.5), (0.34, -0.22), (0.56, -0.1)], 0.14),
     ]
     for points, width in limbs:
-        pen.stroke(move(points, x, y, scale), width * scale, color)
+        pen.stroke(transform(points, x, y, scale), width * scale, color)
 
 
-def digger(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
-    """Someone bent over a shovel, and the heap, about 2 * scale wide."""
+def draw_worker(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
+    """Draws a person bent over a shovel, and the heap, about 2 * scale wide."""
     pen.disc(x + 0.06 * scale, y - 0.78 * scale, 0.19 * scale, color)
     limbs: list[tuple[Points, float]] = [
         ([(-0.02, -0.44), (-0.36, 0.02)], 0.32),
@@ -125,17 +139,17 @@ def digger(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
         ([(-0.18, -0.1), (0.72, 0.52)], 0.09),
     ]
     for points, width in limbs:
-        pen.stroke(move(points, x, y, scale), width * scale, color)
-    pen.fill(move([(0.12, 0.98), (0.46, 0.52), (0.74, 0.42), (1.08, 0.98)], x, y, scale), color)
+        pen.stroke(transform(points, x, y, scale), width * scale, color)
+    pen.fill(transform([(0.12, 0.98), (0.46, 0.52), (0.74, 0.42), (1.08, 0.98)], x, y, scale), color)
 
 
-def car(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
-    """A car from behind, about 2 * scale wide."""
+def draw_car(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
+    """Draws a car from behind, about 2 * scale wide."""
     half = [(0.6, -0.75), (0.85, -0.2), (1.0, -0.05), (0.95, 0.55)]
     body = [*half, *((-side, down) for side, down in reversed(half))]
-    pen.fill(move(body, x, y, scale), color)
-    pen.fill(move([(-0.58, -0.18), (-0.42, -0.55), (0.42, -0.55), (0.58, -0.18)], x, y, scale), WHITE)
+    pen.fill(transform(body, x, y, scale), color)
+    pen.fill(transform([(-0.58, -0.18), (-0.42, -0.55), (0.42, -0.55), (0.58, -0.18)], x, y, scale), WHITE)
     for side in (-1, 1):
         wheel = [(side * 0.9, 0.5), (side * 0.9, 0.9), (side * 0.5, 0.9), (side * 0.5, 0.5)]
-        pen.fill(move(wheel, x, y, scale), color)
+        pen.fill(transform(wheel, x, y, scale), color)
         pen.disc(x + side * 0.66 * scale, y + 0.18 * scale, 0.14 * scale, WHITE)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from allweather.runtimes.errors import DataError
+from allweather.runtimes.system import memory
+from allweather.trainers.data.registry import open_dataset
+
+
+def test_a_folder_becomes_three_splits(folder: Path) -> None:
+    data = open_dataset(f"folder:{folder}", 24)
+    assert data.classes == ("blue", "green", "red")
+    assert [len(split) for split in (data.train, data.val, data.test)] == [120, 24, 24]
+    assert data.train.images.shape == (120, 24, 24, 3)
+    assert data.train.images.dtype == torch.uint8
+    means = [data.train.images[data.train.labels == label].float().mean((0, 1, 2)) for label in range(3)]
+    assert [int(mean.argmax()) for mean in means] == [2, 1, 0]  # RGB, not BGR
+    assert data.notes == ()
+
+
+def test_a_missing_val_is_split_off_and_noted(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "train", tmp_path / "train")
+    data = open_dataset(f"folder:{tmp_path}", 16)
+    assert (len(data.train), len(data.val)) == (108, 12)
+    assert any("12 images of train are held out as val" in note for note in data.notes)
+    assert any("no test folder" in note for note in data.notes)
+    again = open_dataset(f"folder:{tmp_path}", 16)
+    assert torch.equal(data.val.images, again.val.images)
+
+
+def test_a_damaged_image_is_named_left_out_and_counted(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    for name, content in (("000.png", b"no image"), ("001.png", b"")):
+        (tmp_path / "data/train/green" / name).write_bytes(content)
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert len(data.train) == 118
+    assert (data.train.labels == 1).sum() == 38
+    assert "train/green/000.png cannot be read" in caplog.text.replace("\\", "/")
+    assert data.notes == ("train: 2 of 120 images could not be read and are left out",)
+
+
+def test_a_broken_link_is_left_out(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data/train/green/link.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "data/train/green/folder.png").mkdir()
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert len(data.train) == 120
+    assert data.notes == ("train: 1 of 121 images could not be read and are left out",)
+
+
+def test_large_data_sets_live_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = open_dataset(f"folder:{folder}", 16)
+    monkeypatch.setattr(memory, "MAX_MEMORY_SHARE", 0.0)
+    assert isinstance(memory.allocate((4, 16, 16, 3)), np.memmap)
+    data = open_dataset(f"folder:{folder}", 16)
+    assert torch.equal(data.train.images, expected.train.images)
+    assert torch.equal(data.subset(0.5, 0).train.images, expected.subset(0.5, 0).train.images)
+
+
+def test_folders_that_cannot_be_trained_on(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match="at least two classes; it has 0"):
+        open_dataset(f"folder:{tmp_path}", 16)
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir()
+    with pytest.raises(DataError, match="no images in"):
+        open_dataset(f"folder:{tmp_path}", 16)
+    shutil.copytree(folder / "train", tmp_path / "other/train")
+    (tmp_path / "other/val/purple").mkdir(parents=True)
+    with pytest.raises(DataError, match="has the class 'purple', which train does not have"):
+        open_dataset(f"folder:{tmp_path / 'other'}", 16)
+
+
+def test_a_folder_of_nothing_but_damaged_images(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "0.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"none of the 2 files in .* can be read"):
+        open_dataset(f"folder:{tmp_path}", 16)
