@@ -1,1 +1,23 @@
-"""Checkpoints: weights and what they mean in one safetensors file, never pickle."""
+"""Checkpoints: a classifier or a loss predictor with a record of its training, in one safetensors file."""
+
+from __future__ import annotations
+
+from allweather.trainers.checkpoint.checkpoint import (
+    Checkpoint,
+    checkpoint_from_state_dict,
+    extract_predictor,
+    load_checkpoint,
+    save_checkpoint,
+)
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
+
+__all__ = [
+    "Checkpoint",
+    "TrainedPredictor",
+    "checkpoint_from_state_dict",
+    "extract_predictor",
+    "load_checkpoint",
+    "load_predictor",
+    "save_checkpoint",
+    "save_predictor",
+]

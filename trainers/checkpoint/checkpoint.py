@@ -1,4 +1,4 @@
-"""The checkpoint: a trained classifier and how it came about, in one safetensors file with a JSON header. No pickle."""
+"""The checkpoint: a trained classifier and a record of its training, in one safetensors file with a JSON header."""
 
 from __future__ import annotations
 
@@ -26,33 +26,36 @@ from allweather.trainers.checkpoint.predictor_file import (
 )
 from allweather.trainers.models.registry import Classifier, build_model
 
-PREDICTOR = "predictor/"  # before the names of the predictor's weights
+PREDICTOR_PREFIX = "predictor/"  # before the names of the predictor's weights
 RECORDED_LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
-INSTEAD = {  # what else a file may hold, and what to do with it
-    tensor_file.PREDICTOR: "a loss predictor alone; 'allweather predictor CHECKPOINT --use' puts it in",
+# What a file may hold instead of a classifier, and what to do with it; for error messages.
+OTHER_FILES = {
+    tensor_file.PREDICTOR: "only a loss predictor; 'allweather train-predictor CHECKPOINT --use' puts it in",
     tensor_file.AUGMENTATION: "a learned augmentation; 'allweather train --augment learned:FILE' trains with it",
 }
-NO_CHECKPOINT = "weights but no allweather checkpoint; 'allweather import' makes one of a state dict"
+STATE_DICT = "weights but no allweather checkpoint; 'allweather import' makes one from a state dict"
+WRAPPER_PREFIXES = ("module.", "model.", "network.")  # that wrappers leave before every name of a state dict
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained classifier.
+    """A trained classifier and a record of its training.
 
     Attributes:
-        arch: a name of `models.ARCHITECTURES`.
-        classes: names, in the order of the logits.
-        input: what the network takes.
-        weights: the network's state dict, without the normalisation (it is in `input`).
-        data: name of the data set it was trained on, or "imported".
-        seed: of the run.
-        settings: of the run, as plain values.
-        metrics: what was measured, by name: accuracies are shares of 1.
-        history: one row an epoch.
-        strengths: calibrated parameters of augmentations, by name; empty before calibration.
-        predictor: of the loss on each view, for this classifier; None before one was trained.
-        policies: that were tuned, the chosen one first.
-        versions: of Python and the libraries that made it.
+        arch: Name of the architecture, one of `ARCHITECTURES`.
+        classes: Names of the classes, in the order of the logits.
+        input: Input of the network: size in pixels, and the mean and std of the normalization.
+        weights: State dict of the network, without the normalization, which is in `input`.
+        data: Name of the data set that it was trained on, or "imported".
+        seed: Random seed of the run.
+        settings: Settings of the run, as plain values.
+        metrics: Metrics of the run, by name; accuracies are in 0..1.
+        history: One row of metrics for each epoch.
+        strengths: Parameters of the photometric augmentations, by name, from the augmentation strength search; empty
+            before the search.
+        predictor: Loss predictor for this classifier; None before one was trained.
+        policies: Tuned test-time augmentation policies, the chosen one first.
+        versions: Versions of Python and of the libraries that made the checkpoint, by name.
     """
 
     arch: str
@@ -70,10 +73,11 @@ class Checkpoint:
     versions: Mapping[str, str] = field(default_factory=lambda: library_versions(RECORDED_LIBRARIES))
 
     def classifier(self) -> Classifier:
-        """The network with these weights, in eval mode.
+        """Builds the classifier with these weights, in eval mode.
 
         Raises:
-            CheckpointError: the weights do not fit the architecture; the first that does not is named.
+            CheckpointError: The architecture does not exist here, or a weight does not fit it; the message names the
+                first one.
         """
         try:
             model = build_model(self.arch, len(self.classes), self.input)
@@ -95,20 +99,23 @@ class Checkpoint:
         return replace(self, predictor=predictor, policies=policies)
 
     def check_classes(self, classes: tuple[str, ...]) -> None:
-        """Refuses data of other classes.
+        """Checks that a data set has the classes of this classifier, in the same order.
+
+        Args:
+            classes: Class names of the data set.
 
         Raises:
-            UsageError: naming the first ones of both.
+            UsageError: The classes differ; the message names the first ones of both.
         """
         if self.classes != classes:
             raise UsageError(
                 f"the classifier knows {len(self.classes)} classes ({', '.join(self.classes[:3])}, ...) and the data "
-                f"has {len(classes)} ({', '.join(classes[:3])}, ...); name the data it was trained on"
+                f"has {len(classes)} ({', '.join(classes[:3])}, ...); name data with the classes it was trained on"
             )
 
 
 class _Header(BaseModel):
-    """The JSON text; anything else than this is refused."""
+    """The JSON header of the file; unknown fields are refused. The fields are those of `Checkpoint`."""
 
     model_config = ConfigDict(extra="forbid")
     format: Literal["allweather-checkpoint"] = tensor_file.CHECKPOINT  # type: ignore[assignment]
@@ -128,10 +135,10 @@ class _Header(BaseModel):
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint, whole or not at all.
+    """Writes a checkpoint to a file, completely or not at all.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     header = _Header(
         arch=checkpoint.arch,
@@ -143,41 +150,41 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         metrics=dict(checkpoint.metrics),
         history=tuple(dict(row) for row in checkpoint.history),
         strengths=dict(checkpoint.strengths),
-        predictor=PredictorHeader.of(checkpoint.predictor) if checkpoint.predictor else None,
+        predictor=PredictorHeader.from_predictor(checkpoint.predictor) if checkpoint.predictor else None,
         policies=checkpoint.policies,
         versions=dict(checkpoint.versions),
     )
     weights = dict(checkpoint.weights)
     if checkpoint.predictor:
-        weights |= {PREDICTOR + key: value for key, value in checkpoint.predictor.weights.items()}
+        weights |= {PREDICTOR_PREFIX + key: value for key, value in checkpoint.predictor.weights.items()}
     tensor_file.write(path, weights, header.model_dump(mode="json"))
 
 
 def extract_predictor(path: Path) -> TrainedPredictor:
-    """Reads the loss predictor of a checkpoint, or one that lies alone.
+    """Reads the loss predictor of a checkpoint, or of a file that holds nothing else.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or there is none in it.
+        CheckpointError: The file is missing or damaged, or it holds no loss predictor.
     """
     _, raw = tensor_file.read(path)
-    found = (
-        load_checkpoint(path).predictor if raw and raw.get("format") == tensor_file.CHECKPOINT else load_predictor(path)
-    )
-    if found is None:
+    if not raw or raw.get("format") != tensor_file.CHECKPOINT:
+        return load_predictor(path)
+    predictor = load_checkpoint(path).predictor
+    if predictor is None:
         raise missing_predictor_error(path)
-    return found
+    return predictor
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Reads a checkpoint.
+    """Reads a checkpoint from its file.
 
     Raises:
-        CheckpointError: it is missing, damaged, of another schema, or a plain state dict.
+        CheckpointError: The file is missing, damaged, of another schema version, or not a checkpoint.
     """
     weights, raw = tensor_file.read(path)
-    kind = raw.get("format") if raw else None
-    if raw is None or kind != tensor_file.CHECKPOINT:
-        raise CheckpointError(f"{path} holds {INSTEAD.get(str(kind), NO_CHECKPOINT)}")
+    file_format = raw.get("format") if raw else None
+    if raw is None or file_format != tensor_file.CHECKPOINT:
+        raise CheckpointError(f"{path} holds {OTHER_FILES.get(str(file_format), STATE_DICT)}")
     tensor_file.check_schema(path, raw, "train or import it again")
     try:
         header = _Header.model_validate(raw)
@@ -187,7 +194,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} is damaged: {first_validation_error(error)}; train or import it again"
         ) from error
-    ranking = {key.removeprefix(PREDICTOR): weights.pop(key) for key in list(weights) if key.startswith(PREDICTOR)}
+    predictor_weights = {
+        key.removeprefix(PREDICTOR_PREFIX): weights.pop(key)
+        for key in list(weights)
+        if key.startswith(PREDICTOR_PREFIX)
+    }
     return Checkpoint(
         arch=header.arch,
         classes=header.classes,
@@ -199,23 +210,29 @@ def load_checkpoint(path: Path) -> Checkpoint:
         metrics=header.metrics,
         history=header.history,
         strengths=header.strengths,
-        predictor=header.predictor.with_weights(ranking) if header.predictor else None,
+        predictor=header.predictor.with_weights(predictor_weights) if header.predictor else None,
         policies=header.policies,
         versions=header.versions,
     )
 
 
 def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
-    """Makes a checkpoint of somebody else's safetensors state dict.
+    """Makes a checkpoint from a safetensors state dict that was trained elsewhere.
 
-    Prefixes that wrappers leave on every name ("module.", "model.", "network.") are taken off, and a last layer called
-    `fc` or `linear` is renamed to what the architecture calls it.
+    Prefixes that wrappers leave on every name ("module.", "model.", "network.") are removed, and a last layer called
+    `fc` or `linear` gets the name that the architecture has for it.
+
+    Args:
+        path: The safetensors file.
+        arch: Name of the architecture, one of `ARCHITECTURES`.
+        classes: Names of the classes, in the order of the logits.
+        spec: Input of the network: size in pixels, and the mean and std that it was trained with.
 
     Raises:
-        CheckpointError: the file cannot be read, or a weight is missing, left over, or of another shape.
+        CheckpointError: The file cannot be read, or a weight is missing, left over, or of another shape.
     """
     weights, _ = tensor_file.read(path)
-    for prefix in ("module.", "model.", "network."):
+    for prefix in WRAPPER_PREFIXES:
         if weights and all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     model = build_model(arch, len(classes), spec)
@@ -225,7 +242,7 @@ def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], 
             for part in ("weight", "bias"):
                 if f"{theirs}.{part}" in weights:
                     weights[f"{ours}.{part}"] = weights.pop(f"{theirs}.{part}")
-    for key in own:  # counters of BatchNorm, which decide nothing and which older files do not have
+    for key in own:  # counters of BatchNorm, which change no output and which older files do not have
         if key.endswith("num_batches_tracked") and key not in weights:
             weights[key] = own[key]
     try:
@@ -239,32 +256,32 @@ def load_weights(model: Classifier, weights: Mapping[str, Tensor]) -> None:
     """Copies a state dict into `model.network`; every name and shape must fit.
 
     Raises:
-        CheckpointError: naming the first weight that does not.
+        CheckpointError: A weight does not fit; the message names the first one.
     """
     own = model.network.state_dict()
     missing, extra = [key for key in own if key not in weights], [key for key in weights if key not in own]
-    other = [key for key in own if key in weights and own[key].shape != weights[key].shape]
-    if other:
-        key = other[0]
+    misshapen = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    if misshapen:
+        key = misshapen[0]
         raise CheckpointError(
             f"{key} has the shape {list(weights[key].shape)} where this architecture with this number of classes "
             f"and input size has {list(own[key].shape)}; name the right architecture, classes and size"
         )
     if missing or extra:
-        fault = f"{missing[0]} is missing" if missing else f"{extra[0]} is not part of it"
+        reason = f"{missing[0]} is missing" if missing else f"{extra[0]} is not part of it"
         raise CheckpointError(
-            f"the weights do not fit the architecture: {fault} ({len(missing)} missing, {len(extra)} left over); "
+            f"the weights do not fit the architecture: {reason} ({len(missing)} missing, {len(extra)} left over); "
             "name the right --arch"
         )
     model.network.load_state_dict(dict(weights))
 
 
 def library_versions(libraries: tuple[str, ...]) -> dict[str, str]:
-    """Versions of Python and of those of the libraries that are installed."""
-    found = {"python": platform.python_version()}
+    """Returns the versions of Python and of those libraries that are installed, by name."""
+    versions = {"python": platform.python_version()}
     for name in libraries:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

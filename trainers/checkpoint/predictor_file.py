@@ -1,4 +1,4 @@
-"""A trained loss predictor as it travels: inside its classifier's checkpoint, or alone in a file of the same kind."""
+"""A trained loss predictor and its file: inside the checkpoint of its classifier, or in a file of its own."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from allweather.trainers.models.registry import weights_digest
 
 @dataclass(frozen=True)
 class TrainedPredictor:
-    """A loss predictor and how it came about.
+    """The weights of a loss predictor and a record of how it was trained.
 
     Attributes:
-        kind: of `predictors.PREDICTORS`.
-        input: what it takes.
-        views: names of the views whose losses it predicts, in the order of its outputs.
-        classifier_digest: digest of the classifier that it was trained for.
-        weights: its state dict.
-        settings: of the training, as plain values.
-        metrics: what was measured, by name.
-        history: one row an epoch.
+        kind: Name of the network, one of `PREDICTORS`.
+        input: Input of the network.
+        views: Names of the views whose losses it predicts, in the order of its outputs.
+        classifier_digest: Digest of the weights of the classifier that it was trained for, from `weights_digest`.
+        weights: State dict of the network.
+        settings: Settings of the training, as plain values.
+        metrics: Metrics of the training, by name.
+        history: One row of metrics for each epoch.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class TrainedPredictor:
     history: tuple[Mapping[str, float], ...] = ()
 
     def model(self) -> LossPredictor:
-        """The network with these weights, in eval mode.
+        """Builds the network with these weights, in eval mode.
 
         Raises:
             CheckpointError: This allweather does not know one of its views, or its weights do not fit.
@@ -62,29 +62,29 @@ class TrainedPredictor:
             model = build_predictor(self.kind, self.input, len(self.views))
             model.load_state_dict(dict(self.weights))
         except UsageError as error:
-            raise CheckpointError(f"the predictor cannot be built: {error}") from error
+            raise CheckpointError(f"the loss predictor cannot be built: {error}") from error
         except RuntimeError as error:
             raise CheckpointError(
-                "the predictor cannot be built: its weights are those of another network; train it again"
+                "the loss predictor cannot be built: its weights belong to another network; train it again"
             ) from error
         return model.eval()
 
     def check_classifier(self, classifier: nn.Module) -> None:
-        """Refuses a classifier that it was not trained for.
+        """Checks that the predictor was trained for a classifier.
 
         Raises:
-            UsageError: saying so.
+            UsageError: It was trained for another one.
         """
-        own = weights_digest(classifier)
-        if own != self.classifier_digest:
+        digest = weights_digest(classifier)
+        if digest != self.classifier_digest:
             raise UsageError(
-                f"the predictor was trained for another classifier ({self.classifier_digest}, not {own}); "
-                "name the checkpoint that it belongs to, or train one for this"
+                f"the loss predictor was trained for another classifier ({self.classifier_digest}, not {digest}); "
+                "name the checkpoint that it belongs to, or train a predictor for this one"
             )
 
 
 class PredictorHeader(BaseModel):
-    """The JSON part; anything else than this is refused."""
+    """The JSON header of a predictor; unknown fields are refused. The fields are those of `TrainedPredictor`."""
 
     model_config = ConfigDict(extra="forbid")
     kind: str
@@ -96,8 +96,8 @@ class PredictorHeader(BaseModel):
     history: tuple[dict[str, float], ...]
 
     @staticmethod
-    def of(trained: TrainedPredictor) -> PredictorHeader:
-        """All but the weights."""
+    def from_predictor(trained: TrainedPredictor) -> PredictorHeader:
+        """Returns the header of a predictor: everything but its weights."""
         return PredictorHeader(
             kind=trained.kind,
             input=Input.from_spec(trained.input),
@@ -109,7 +109,7 @@ class PredictorHeader(BaseModel):
         )
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> TrainedPredictor:
-        """What `of` took apart."""
+        """Returns the predictor of this header with its weights."""
         return TrainedPredictor(
             kind=self.kind,
             input=self.input.spec(),
@@ -122,38 +122,40 @@ class PredictorHeader(BaseModel):
         )
 
 
-class _File(PredictorHeader):
+class _FileHeader(PredictorHeader):
+    """The header of a file that holds nothing but a predictor."""
+
     format: Literal["allweather-predictor"] = tensor_file.PREDICTOR  # type: ignore[assignment]
     schema_version: Literal[2] = 2
 
 
 def save_predictor(path: Path, trained: TrainedPredictor) -> None:
-    """Writes a predictor alone, whole or not at all.
+    """Writes a predictor to a file of its own, completely or not at all.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
-    header = _File(**PredictorHeader.of(trained).model_dump())
+    header = _FileHeader(**PredictorHeader.from_predictor(trained).model_dump())
     tensor_file.write(path, trained.weights, header.model_dump(mode="json"))
 
 
 def missing_predictor_error(path: Path) -> CheckpointError:
-    """What to raise for a file without a predictor."""
-    return CheckpointError(f"{path} holds no loss predictor; 'allweather predictor' trains one")
+    """Returns the error to raise for a file without a loss predictor."""
+    return CheckpointError(f"{path} holds no loss predictor; 'allweather train-predictor' trains one")
 
 
 def load_predictor(path: Path) -> TrainedPredictor:
-    """Reads a predictor that lies alone.
+    """Reads a predictor from a file of its own.
 
     Raises:
-        CheckpointError: it is missing, damaged, or something else.
+        CheckpointError: The file is missing, damaged, of another schema version, or not a predictor.
     """
     weights, raw = tensor_file.read(path)
     if raw is None or raw.get("format") != tensor_file.PREDICTOR:
         raise missing_predictor_error(path)
     tensor_file.check_schema(path, raw, "train the predictor again")
     try:
-        return _File.model_validate(raw).with_weights(weights)
+        return _FileHeader.model_validate(raw).with_weights(weights)
     except ValidationError as error:
         raise CheckpointError(
             f"{path} is damaged: {first_validation_error(error)}; train the predictor again"

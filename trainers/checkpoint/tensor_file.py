@@ -1,4 +1,4 @@
-"""safetensors files with one JSON text in their header: weights and what they mean in a single file, never pickle."""
+"""safetensors files with one JSON text in their header: the weights and their meaning in one file, without pickle."""
 
 from __future__ import annotations
 
@@ -14,67 +14,78 @@ from torch import Tensor
 from allweather.runtimes.errors import CheckpointError, OutputError, first_line
 from allweather.runtimes.system.atomic_files import atomic_file
 
-SCHEMA = 2  # of the header of all files of this kind
-KEY = "allweather"  # of the JSON text among the header's metadata
-# what such a text calls its file
+SCHEMA_VERSION = 2  # of the JSON headers of checkpoints, predictors and learned augmentations
+METADATA_KEY = "allweather"  # of the JSON text in the metadata of the safetensors file
+# Values of "format" in the JSON text, one for each kind of file.
 CHECKPOINT, PREDICTOR, AUGMENTATION = "allweather-checkpoint", "allweather-predictor", "allweather-augmentation"
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Writes tensors and header to `path`, whole or not at all.
+    """Writes tensors and a header to a file, completely or not at all.
+
+    Args:
+        path: The file.
+        tensors: Tensors by name, on any device.
+        header: Values that can be written as JSON.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
-    whole = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    with atomic_file(path) as beside:
+    stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    with atomic_file(path) as temporary:
         try:
-            save_file(whole, beside, {KEY: json.dumps(header, sort_keys=True)})
-        except SafetensorError as error:  # its texts are the operating system's: "I/O error: No space left ..."
+            save_file(stored, temporary, {METADATA_KEY: json.dumps(header, sort_keys=True)})
+        except SafetensorError as error:  # wraps the operating system's message: "I/O error: No space left ..."
             raise OutputError(
-                f"cannot write {path}: {first_line(error)}; free some space or choose another place"
+                f"cannot write {path}: {first_line(error)}; free some space or choose another folder"
             ) from error
 
 
-def check_schema(path: Path, header: Mapping[str, Any], cure: str) -> None:
-    """Checks the schema version of a header.
+def check_schema(path: Path, header: Mapping[str, Any], remedy: str) -> None:
+    """Checks that a header has the schema version that is read here.
+
+    Versions that are not positive integers are left to the validation of the header.
 
     Args:
-        path: the file, for the message.
-        header: with "schema_version".
-        cure: what to do about a file of an older version, such as "train it again".
+        path: The file, for the message.
+        header: The header, with "schema_version".
+        remedy: What to do about a file of an older version, such as "train it again".
 
     Raises:
-        CheckpointError: it is another version's.
+        CheckpointError: The header is of an older or a newer version.
     """
     version = header.get("schema_version")
-    if isinstance(version, int) and version != SCHEMA and version > 0:
-        age, cure = ("a newer", "update allweather") if version > SCHEMA else ("an older", cure)
+    if isinstance(version, int) and version != SCHEMA_VERSION and version > 0:
+        newer = version > SCHEMA_VERSION
         raise CheckpointError(
-            f"{path} was made by {age} allweather (file schema {str(version)[:20]}; this one reads {SCHEMA}); {cure}"
+            f"{path} was made by {'a newer' if newer else 'an older'} allweather (file schema {str(version)[:20]}; "
+            f"this one reads {SCHEMA_VERSION}); {'update allweather' if newer else remedy}"
         )
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """Reads tensors and header; the header is None where `path` is a plain safetensors file.
+    """Reads the tensors and the header of a file.
+
+    Returns:
+        The tensors by name, and the header; None instead of a header for a safetensors file of another program.
 
     Raises:
-        CheckpointError: the file is missing, or no intact safetensors file.
+        CheckpointError: The file is missing, or not an intact safetensors file.
     """
     if path.is_dir() or (path.is_file() and path.suffix == ".zip"):
         raise CheckpointError(
-            f"{path} is no checkpoint but {'a folder' if path.is_dir() else 'a .zip'}, as bundles are; "
-            "name the .safetensors file that it was made of"
+            f"{path} is not a checkpoint but {'a folder' if path.is_dir() else 'a .zip'}, as bundles are; "
+            "name the .safetensors file that it was exported from"
         )
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; name a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-            text = (file.metadata() or {}).get(KEY)
+            text = (file.metadata() or {}).get(METADATA_KEY)
         header = None if text is None else json.loads(text)
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {first_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged or not a safetensors file: {first_line(error)}") from error
     if header is not None and not isinstance(header, dict):
-        raise CheckpointError(f"{path} is damaged: its header is no JSON object")
+        raise CheckpointError(f"{path} is damaged: its header is not a JSON object")
     return tensors, header

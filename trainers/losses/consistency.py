@@ -1,4 +1,7 @@
-"""Losses that compare the answers to a clean picture and to a distorted copy of it. All are means over the pairs."""
+"""Losses that compare a network's outputs for two views of each image, such as a clean and an augmented one.
+
+Every loss is a mean over the pairs of views.
+"""
 
 from __future__ import annotations
 
@@ -13,76 +16,90 @@ from torch.nn import functional
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import Metric as Metric
 
-DEAD = 1e-6  # a feature map of a smaller mean is taken for dead
+DEAD_MEAN = 1e-6  # a feature map whose mean is smaller counts as dead
 
 
-def kl_divergence(clean: Tensor, augmented: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the distorted answers from the clean ones, in nats; gradients reach both.
-
-    The stability loss of Zheng et al. 2016 (arXiv:1604.04326, eq. 6) up to the entropy of the clean answers.
+def kl_divergence(target: Tensor, prediction: Tensor) -> Tensor:
+    """Returns the Kullback-Leibler divergence KL(target || prediction) of softmax outputs, in nats, a scalar.
 
     Args:
-        clean: float [n, C] logits.
-        distorted: float [n, C] logits.
+        target: Logits, float [n, C]. Gradients reach them; detach them if they should not.
+        prediction: Logits, float [n, C].
     """
-    target, answer = functional.log_softmax(clean.float(), 1), functional.log_softmax(augmented.float(), 1)
-    return functional.kl_div(answer, target, reduction="batchmean", log_target=True)
+    log_target = functional.log_softmax(target.float(), 1)
+    log_prediction = functional.log_softmax(prediction.float(), 1)
+    return functional.kl_div(log_prediction, log_target, reduction="batchmean", log_target=True)
 
 
 def stability_loss(clean: Tensor, augmented: Tensor) -> Tensor:
-    """Stability."""
+    """Returns the loss of stability training (ST, Zheng et al. 2016, arXiv:1604.04326, eq. 6), in nats, a scalar.
+
+    It is KL(clean || augmented) of the softmax outputs; the paper's cross-entropy differs from it by the entropy of
+    the clean outputs. Gradients reach both arguments.
+
+    Args:
+        clean: Logits for the clean images, float [n, C].
+        augmented: Logits for the augmented copies, float [n, C].
+    """
     return kl_divergence(clean, augmented)
 
 
-def ai_loss(one: Tensor, other: Tensor, metric: Metric) -> Tensor:
-    """How unlike two answers are (Chen et al., ICCVW 2019, eq. 1, and section 4.2.1); the same in both directions.
+def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
+    """Returns the AiLoss of augmentation-invariant training (Chen et al., ICCVW 2019, eq. 1 and 2), a scalar.
+
+    It is symmetric in its arguments. The paper trains with "kl" on logits; the other metrics, and features instead of
+    logits, are the alternatives of section 4.2.1.
 
     Args:
-        one: float [n, ...], logits or whatever a layer puts out.
-        other: the same shape.
-        metric: "kl": symmetric Kullback-Leibler divergence of their softmax over all entries, in nats; "euclidean": the
-            distance; "both": the sum.
+        first: Outputs for one variant of each image: logits, or the output of another layer; float [n, ...].
+        second: Outputs for another variant of the same images, of the same shape.
+        metric: "kl": symmetric Kullback-Leibler divergence of the softmax over all entries, in nats. "euclidean":
+            Euclidean distance. "both": The sum of the two.
     """
-    one, other = one.flatten(1).float(), other.flatten(1).float()
+    first, second = first.flatten(1).float(), second.flatten(1).float()
     terms = []
     if metric != "euclidean":
-        terms.append(kl_divergence(one, other) + kl_divergence(other, one))
+        terms.append(kl_divergence(first, second) + kl_divergence(second, first))
     if metric != "kl":
-        terms.append(torch.linalg.vector_norm(one - other, dim=1).mean())
+        terms.append(torch.linalg.vector_norm(first - second, dim=1).mean())
     return torch.stack(terms).sum()
 
 
 def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
-    """FMA loss (Kapoor et al., eq. 6): how far feature maps move, relative to their mean, over all layers.
+    """Returns the FMA loss (Kapoor et al., eq. 6), a scalar: how far feature maps move relative to their mean.
 
-    A dead map, of a mean below 1e-6, has no scale to be relative to and counts as 0.
+    It is the mean over all layers. A dead map, whose mean is below 1e-6, has no scale to relate to and counts as 0.
 
     Args:
-        maps: of each layer, float [2 n, ...], all >= 0: those of n clean pictures, then of their distorted copies.
+        maps: Output of each ReLU layer, float [2 n, ...], all >= 0: first those of n clean images, then those of their
+            augmented copies. See `capture_activations`.
 
     Raises:
-        UsageError: there are none.
+        UsageError: There are no maps.
     """
     if not maps:
-        raise UsageError("the classifier has no ReLU to tap: the feature-map loss needs one; use method st instead")
+        raise UsageError(
+            "the feature-map loss needs the output of at least one ReLU, and this classifier has none; "
+            "use method st instead"
+        )
     terms: list[Tensor] = [_RelativeDistance.apply(each) for each in maps]  # type: ignore[no-untyped-call]
     return torch.stack(terms).mean()
 
 
 class _RelativeDistance(torch.autograd.Function):
-    """One term of eq. 6: |f(x) - f(x~)|^2 / (entries * mean(f(x))^2), the mean over pictures.
+    """One layer's term of eq. 6: |f(x) - f(x~)|^2 / (entries * mean(f(x))^2), averaged over the images.
 
-    The differences are bound by memory, not by arithmetic. So nothing is kept for the backward pass but the maps, which
-    the network keeps anyway, and gradients of both halves are written once, in place.
+    Memory bandwidth, not arithmetic, limits its speed. It therefore saves nothing for the backward pass but the maps,
+    which the network saves anyway, and writes the gradients of both halves once, in place.
     """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
-        clean, augmented = _rows(maps).chunk(2)
-        exact = torch.promote_types(maps.dtype, torch.float32)
-        mean = clean.mean(1, dtype=exact)
-        distance = torch.linalg.vector_norm(clean - augmented, dim=1, dtype=exact).square_() / clean.shape[1]
-        scale = torch.where(mean > DEAD, 1 / mean.clamp(min=DEAD), 0.0)
+        clean, augmented = _flatten_images(maps).chunk(2)
+        dtype = torch.promote_types(maps.dtype, torch.float32)
+        mean = clean.mean(1, dtype=dtype)
+        distance = torch.linalg.vector_norm(clean - augmented, dim=1, dtype=dtype).square_() / clean.shape[1]
+        scale = torch.where(mean > DEAD_MEAN, 1 / mean.clamp(min=DEAD_MEAN), 0.0)
         ctx.save_for_backward(maps, distance, scale)
         loss: Tensor = (distance * scale**2).mean()
         return loss
@@ -92,20 +109,20 @@ class _RelativeDistance(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         maps, distance, scale = ctx.saved_tensors
         if not maps.is_contiguous(memory_format=torch.channels_last):
-            maps = maps.contiguous()  # else rows are a copy, as after a permute, and what is written to them is lost
-        clean, augmented = _rows(maps).chunk(2)
-        share = 2 * gradient / clean.numel()  # of one entry of one picture, twice: both terms come from squares
+            maps = maps.contiguous()  # otherwise flattening copies, as after a permute, and the result would be lost
+        clean, augmented = _flatten_images(maps).chunk(2)
+        share = 2 * gradient / clean.numel()  # of one entry of one image; both terms below are derivatives of squares
         out = torch.empty_like(maps)
-        to_clean, to_distorted = _rows(out).chunk(2)
-        torch.sub(augmented, clean, out=to_distorted)
-        to_distorted *= (share * scale**2)[:, None].to(maps.dtype)
+        to_clean, to_augmented = _flatten_images(out).chunk(2)
+        torch.sub(augmented, clean, out=to_augmented)
+        to_augmented *= (share * scale**2)[:, None].to(maps.dtype)
         through_mean = (share * distance * scale**3)[:, None].to(maps.dtype)
-        torch.add(to_distorted, through_mean, out=to_clean).neg_()
+        torch.add(to_augmented, through_mean, out=to_clean).neg_()
         return out
 
 
-def _rows(maps: Tensor) -> Tensor:
-    """The entries of each picture in a row, [n, entries], without a copy, in whatever order they lie in memory."""
+def _flatten_images(maps: Tensor) -> Tensor:
+    """Returns the entries of each image as a row, [n, entries], in their memory order so that nothing is copied."""
     if maps.dim() == 4 and maps.is_contiguous(memory_format=torch.channels_last):
         maps = maps.permute(0, 2, 3, 1)
     return maps.reshape(len(maps), -1)

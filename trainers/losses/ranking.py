@@ -1,6 +1,8 @@
-"""Losses that teach an order: which view of a picture a classifier will do best on. All are means over the pictures.
+"""Losses that train the loss predictor: which view of an image will give a classifier the lowest loss.
 
-`predicted` and `true` are float [n, V], one column a view; of `predicted` only differences count.
+Every loss takes `predicted` and `true`, float [n, V] with one column for each view, and returns its mean over the
+images, a scalar. `true` holds the classifier's cross-entropy in nats. Of `predicted` only differences within a row
+count.
 """
 
 from __future__ import annotations
@@ -12,47 +14,53 @@ from torch import Tensor
 from torch.nn import functional
 
 from allweather.trainers.losses.soft_ranks import correlation, ranks, soft_ranks
-from allweather.trainers.losses.sorter import sorter
+from allweather.trainers.losses.sorter import shared_sorter
 
-WORST = 5.0  # nats; beyond it a view is lost, however far
+MAX_LOSS = 5.0  # nats; a view with a higher loss is useless, and how much higher makes no difference
 
 
-def spearman(predicted: Tensor, true: Tensor) -> Tensor:
-    """One less the rank correlation, with soft ranks of what is predicted."""
+def spearman_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Returns one minus Spearman's rank correlation, with soft ranks of the predictions."""
     return (1 - correlation(soft_ranks(predicted), ranks(true))).mean()
 
 
-def relative(predicted: Tensor, true: Tensor) -> Tensor:
-    """Divergence of relative losses: both through a softmax over the views (Kim et al. 2020, 3.4)."""
-    target = functional.log_softmax(true.clamp(max=WORST), 1)
+def relative_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Returns the KL divergence of relative losses, in nats: softmax over the views of both (Kim et al. 2020, 3.4)."""
+    target = functional.log_softmax(true.clamp(max=MAX_LOSS), 1)
     return functional.kl_div(functional.log_softmax(predicted, 1), target, reduction="batchmean", log_target=True)
 
 
-def regret(predicted: Tensor, true: Tensor) -> Tensor:
-    """Expected loss above that of the best view, where views are picked by a softmax of the predictions."""
-    worse = true.clamp(max=WORST)
-    worse = worse - worse.amin(1, keepdim=True)
-    return (functional.softmax(-predicted, 1) * worse).sum(1).mean()
+def regret_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Returns the expected excess over the best view's loss, if a softmax of minus the predictions draws the view."""
+    excess = true.clamp(max=MAX_LOSS)
+    excess = excess - excess.amin(1, keepdim=True)
+    return (functional.softmax(-predicted, 1) * excess).sum(1).mean()
 
 
-def sodeep(predicted: Tensor, true: Tensor) -> Tensor:
-    """Mean squared distance of ranks, by a network that was trained to rank (Kim et al. 2020, 3.4)."""
-    network = sorter().to(predicted.device)
-    return functional.mse_loss(network(predicted), ranks(true)) / predicted.shape[1]
+def sodeep_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Returns the mean squared error of ranks, from a network that was trained to rank (Kim et al. 2020, 3.4)."""
+    sorter = shared_sorter().to(predicted.device)
+    return functional.mse_loss(sorter(predicted), ranks(true)) / predicted.shape[1]
 
 
-def squared(predicted: Tensor, true: Tensor) -> Tensor:
-    """Mean squared error of the loss beside the picture's mean; what is learned is the loss that is to be expected.
+def squared_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Returns the mean squared error after the mean of each row is subtracted, so the expected loss is learned.
 
-    The view of the lowest expected loss is the best pick there is, and unlike `regret` the gradient does not fade where
-    a wrong pick has become a habit.
+    The view with the lowest expected loss is the best choice. Unlike in `regret_loss`, the gradient does not vanish
+    where the predictor has become sure of an incorrect choice.
     """
-    wanted = true.clamp(max=WORST)
-    wanted = wanted - wanted.mean(1, keepdim=True)
-    return functional.mse_loss(predicted - predicted.mean(1, keepdim=True), wanted)
+    target = true.clamp(max=MAX_LOSS)
+    target = target - target.mean(1, keepdim=True)
+    return functional.mse_loss(predicted - predicted.mean(1, keepdim=True), target)
 
 
 RankLoss = Callable[[Tensor, Tensor], Tensor]
 RANK_LOSSES: Mapping[str, RankLoss] = MappingProxyType(
-    {"squared": squared, "regret": regret, "spearman": spearman, "sodeep": sodeep, "relative": relative}
+    {
+        "squared": squared_loss,
+        "regret": regret_loss,
+        "spearman": spearman_loss,
+        "sodeep": sodeep_loss,
+        "relative": relative_loss,
+    }
 )

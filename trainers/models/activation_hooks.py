@@ -1,4 +1,4 @@
-"""Taps: the output of every ReLU of any network, in the order of the calls; its feature, and its last feature map."""
+"""Captures activations: the output of every ReLU, the last feature map, and the feature that the last layer takes."""
 
 from __future__ import annotations
 
@@ -14,68 +14,74 @@ from torch.overrides import TorchFunctionMode
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import Layer as Layer
 
-RELUS = frozenset({functional.relu, functional.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_})
+RELU_FUNCTIONS = frozenset({functional.relu, functional.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_})
 
 
 @contextmanager
 def capture_activations() -> Iterator[list[Tensor]]:
-    """While open, every ReLU's output in this thread is kept, whoever calls it: a module, a function or a method.
+    """Captures the output of every ReLU in this thread, whether a module, a function or a method calls it.
 
-    ReLU6 counts as one. To see one pass, open it around one pass; what it holds keeps the graph of that pass alive.
+    ReLU6 counts as a ReLU. Open the context around a single forward pass to capture that pass. The captured tensors
+    keep its autograd graph alive.
 
     Yields:
-        float [n, channels, h, w] or [n, features] each, growing with every call.
+        A list that grows with every call, in call order: float [n, channels, h, w] or [n, features].
     """
     with _Collector() as collector:
-        yield collector.found
+        yield collector.outputs
 
 
 @contextmanager
 def capture_layer(model: nn.Module, layer: Literal["feature", "map"]) -> Iterator[list[Tensor]]:
-    """While open, what a layer puts out at each pass is kept.
+    """Captures the output of one layer at each forward pass.
 
     Args:
-        model: a classifier that ends in a linear layer.
-        layer: "feature": what the last linear layer takes, float [n, features]; or "map": what the last ReLU
-            on feature maps puts out, float [n, channels, h, w].
+        model: A classifier that ends in a linear layer.
+        layer: "feature": the input of the last linear layer, float [n, features]. "map": the output of the last ReLU
+            that acts on feature maps, float [n, channels, h, w].
+
+    Yields:
+        A list that grows by one tensor with every forward pass.
 
     Raises:
-        UsageError: the network has no linear layer.
+        UsageError: The network has no linear layer, or "map" is asked for and no ReLU acts on feature maps.
     """
     linear = last_linear(model)
-    found: list[Tensor] = []
+    captured: list[Tensor] = []
 
-    def keep(module: nn.Module, taken: tuple[Tensor], given: Tensor) -> None:
-        maps = [each for each in relus if each.dim() == 4]
-        relus.clear()  # of this pass
+    def capture(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        maps = [each for each in activations if each.dim() == 4]
+        activations.clear()  # they belong to this pass
         if layer == "map" and not maps:
-            raise UsageError("the network has no ReLU on feature maps to tap; compare logits instead")
-        found.append(maps[-1] if layer == "map" else taken[0])
+            raise UsageError("the network has no ReLU on feature maps; compare logits instead")
+        captured.append(maps[-1] if layer == "map" else inputs[0])
 
     with ExitStack() as stack:
-        relus: list[Tensor] = stack.enter_context(capture_activations()) if layer == "map" else []
-        stack.callback(linear.register_forward_hook(keep).remove)
-        yield found
+        activations: list[Tensor] = stack.enter_context(capture_activations()) if layer == "map" else []
+        stack.callback(linear.register_forward_hook(capture).remove)
+        yield captured
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
-    """The last linear layer of a network, whose input is the network's feature.
+    """Returns the last linear layer of a network; its input is the network's feature.
 
     Raises:
-        UsageError: the network has no linear layer.
+        UsageError: The network has no linear layer.
     """
     linear = next((module for module in reversed(list(model.modules())) if isinstance(module, nn.Linear)), None)
     if linear is None:
-        raise UsageError("the network has no linear layer and so no feature; compare logits, or end it in one")
+        raise UsageError(
+            "the network has no linear layer, so it has no feature; compare logits, or end the network in one"
+        )
     return linear
 
 
 class _Collector(TorchFunctionMode):
-    """Sees each call of a torch function; those made inside of a function that it sees are not seen again."""
+    """Sees each call of a torch function, but not the calls that such a function makes itself."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[Tensor] = []
+        self.outputs: list[Tensor] = []
 
     def __torch_function__(
         self,
@@ -85,12 +91,12 @@ class _Collector(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func in RELUS or (func is functional.hardtanh and _floor(args, kwargs) == 0):
-            self.found.append(out)
+        if func in RELU_FUNCTIONS or (func is functional.hardtanh and _lower_bound(args, kwargs) == 0):
+            self.outputs.append(out)
         return out
 
 
-def _floor(args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> float:
-    """The lower bound that `hardtanh` was called with; nn.ReLU6 calls it with 0."""
-    found: float = args[1] if len(args) > 1 else (kwargs or {}).get("min_val", -1.0)
-    return found
+def _lower_bound(args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> float:
+    """Returns the lower bound of a call of `hardtanh`; nn.ReLU6 calls it with 0."""
+    bound: float = args[1] if len(args) > 1 else (kwargs or {}).get("min_val", -1.0)
+    return bound

@@ -1,7 +1,7 @@
-"""The CIFAR ResNet of He et al. 2016 (arXiv:1512.03385, section 4.2): depth 6n + 2, three stages, no extra parameters.
+"""The CIFAR ResNet of He et al. 2016 (arXiv:1512.03385, section 4.2): depth 6n + 2, three stages, plain shortcuts.
 
-Module names follow the usual public ones (`conv1`, `layer1.0.bn2`, `linear`), so that published state dicts load
-as they are. Each ReLU is a module of its own, so that each can be tapped by name.
+Module names follow the usual public implementations (`conv1`, `layer1.0.bn2`, `linear`), so that published state dicts
+load as they are. Each ReLU is a module of its own, so that a forward hook can address each by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut without parameters (option A of the paper)."""
+    """Two 3 x 3 convolutions beside a shortcut without parameters (option A of the paper)."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -22,26 +22,26 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.relu2 = nn.ReLU()
-        self.stride, self.extra = stride, channels - channels_in
+        self.stride, self.extra_channels = stride, channels - channels_in
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [n, channels_in, h, w] -> float [n, channels, h / stride, w / stride]."""
+        """Maps float [n, channels_in, h, w] to float [n, channels, h / stride, w / stride]."""
         out = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        if self.extra:
+        if self.extra_channels:
+            before = self.extra_channels // 2
             x = functional.pad(
-                x[:, :, :: self.stride, :: self.stride],
-                (0, 0, 0, 0, self.extra // 2, self.extra - self.extra // 2),
+                x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.extra_channels - before)
             )
         result: Tensor = self.relu2(out + x)
         return result
 
 
 class CifarResNet(nn.Module):
-    """ResNet-20, -32, -56, ... for pictures of about 32 px (the last pooling takes any size from 4 px).
+    """ResNet-20, -32, -56 and so on, for images of about 32 px; the last pooling allows any size from 4 px.
 
     Args:
-        depth: 6n + 2.
-        classes: number of outputs.
+        depth: Number of layers with weights, 6n + 2.
+        classes: Number of outputs.
     """
 
     def __init__(self, depth: int, classes: int) -> None:
@@ -59,7 +59,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [n, 3, h, w], normalised -> float [n, classes] logits."""
+        """Maps normalized images, float [n, 3, h, w], to logits, float [n, classes]."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         out: Tensor = self.linear(torch.mean(x, dim=(2, 3)))

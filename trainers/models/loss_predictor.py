@@ -1,7 +1,7 @@
-"""Networks that predict, from one look at a picture, how a classifier's loss on its views would compare.
+"""Networks that predict, from the unchanged image, how a classifier's losses on its views will compare.
 
-Noise and blur show in the statistics of early features, content in late ones; so both networks pool several levels
-(Kim et al. 2020, 3.3, after Yoo and Kweon 2019), and a level is dropped at random while training.
+Noise and blur show in the statistics of early features, content in late ones. Both networks therefore pool features of
+several levels (Kim et al. 2020, section 3.3, after Yoo and Kweon 2019), and drop levels at random while training.
 """
 
 from __future__ import annotations
@@ -19,111 +19,130 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.models.registry import Normalize
 from allweather.trainers.torchvision_import import import_torchvision
 
-LARGEST_SIDE = 64  # of what a predictor sees; the paper's for ImageNet
-DROPPED = 0.1  # chance that a level of features is left out in training
+MAX_SIDE = 64  # largest side in pixels of a predictor's input; the paper's for ImageNet
+LEVEL_DROPOUT = 0.1  # probability that a level of an image is dropped in training
 
 
 class LossPredictor(nn.Module):
-    """Levels of features, pooled and put together; its normalisation inside.
+    """Pools the features of several levels and maps them to one predicted loss for each view.
+
+    The normalization of the input is part of the network.
 
     Args:
-        levels: each takes the features of the one before; the first takes [n, 3, h, w], normalised.
-        channels: that each level gives.
-        spread: whether the deviation over a level's pixels is pooled beside the mean.
-        hidden: width of a layer before the last; none where 0.
-        spec: what the network takes.
+        levels: Modules that follow each other; the first takes normalized images, float [n, 3, h, w].
+        channels: Number of output channels of each level.
+        num_views: Number of views V.
+        pool_deviation: Whether a level's standard deviation over the pixels is pooled beside its mean.
+        hidden_size: Width of a hidden layer before the output; 0 for none.
+        spec: Input of the network; its mean and std make the normalization.
     """
 
     def __init__(
-        self, levels: nn.ModuleList, channels: tuple[int, ...], *, spread: bool, hidden: int, spec: InputSpec
+        self,
+        levels: nn.ModuleList,
+        channels: tuple[int, ...],
+        num_views: int,
+        *,
+        pool_deviation: bool,
+        hidden_size: int,
+        spec: InputSpec,
     ) -> None:
         super().__init__()
         self.normalize = Normalize(spec.mean, spec.std)
-        self.levels, self.spread = levels, spread
-        features = sum(channels) * (2 if spread else 1)
-        body = [nn.Linear(features, hidden), nn.ReLU()] if hidden else []
-        self.head = nn.Sequential(*body, nn.Linear(hidden or features, len(VIEWS)))
+        self.levels, self.pool_deviation = levels, pool_deviation
+        features = sum(channels) * (2 if pool_deviation else 1)
+        hidden = [nn.Linear(features, hidden_size), nn.ReLU()] if hidden_size else []
+        self.head = nn.Sequential(*hidden, nn.Linear(hidden_size or features, num_views))
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [n, 3, h, w], RGB in 0..1 -> float [n, V]: lower means less loss; only differences count."""
+        """Predicts how the losses compare.
+
+        Args:
+            x: RGB images, float [n, 3, h, w] in 0..1.
+
+        Returns:
+            float [n, V]. A lower value means a lower loss; only differences within a row count.
+        """
         x = self.normalize(x)
         pooled = []
         for level in self.levels:
             x = level(x)
             mean = x.mean((2, 3))
-            found = torch.cat([mean, _deviation(x, mean)], 1) if self.spread else mean
-            pooled.append(self._dropped(found))
+            features = torch.cat([mean, _deviation(x, mean)], 1) if self.pool_deviation else mean
+            pooled.append(self._level_dropout(features))
         out: Tensor = self.head(torch.cat(pooled, 1))
         return out
 
-    def _dropped(self, features: Tensor) -> Tensor:
+    def _level_dropout(self, features: Tensor) -> Tensor:
+        """In training, zeroes all features of random images and scales up those of the others."""
         if not self.training:
             return features
-        kept = torch.rand(len(features), 1, device=features.device) >= DROPPED
-        return features * kept / (1 - DROPPED)
+        kept = torch.rand(len(features), 1, device=features.device) >= LEVEL_DROPOUT
+        return features * kept / (1 - LEVEL_DROPOUT)
 
 
 def _deviation(x: Tensor, mean: Tensor) -> Tensor:
-    """Over the pixels of each channel; the constant keeps the gradient of a flat one finite."""
+    """Returns the standard deviation over the pixels of each channel; a constant keeps the gradient finite at 0."""
     return ((x - mean[:, :, None, None]).square().mean((2, 3)) + 1e-5).sqrt()
 
 
-def _conv(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+def _conv(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
     )
 
 
-def _tiny(spec: InputSpec) -> LossPredictor:
-    """4.0 M multiply-adds at 32 px, a tenth of ResNet-20; the stem keeps the full resolution, where noise is."""
+def _tiny(spec: InputSpec, num_views: int) -> LossPredictor:
+    """4.0 M multiply-adds at 32 px, a tenth of ResNet-20. The stem keeps the full resolution, which shows the noise."""
     channels, strides = (16, 24, 24, 32, 48), (1, 2, 1, 2, 1)
-    layers = [_conv(i, o, s) for i, o, s in zip((3, *channels), channels, strides, strict=False)]
-    return LossPredictor(nn.ModuleList(layers), channels, spread=True, hidden=64, spec=spec)
+    levels = [_conv(i, o, s) for i, o, s in zip((3, *channels), channels, strides, strict=False)]
+    return LossPredictor(nn.ModuleList(levels), channels, num_views, pool_deviation=True, hidden_size=64, spec=spec)
 
 
-def _efficientnet(spec: InputSpec) -> LossPredictor:
-    """EfficientNet-B0 with five levels: 24 + 40 + 80 + 192 + 1280 features."""
-    parts = import_torchvision("models").efficientnet_b0(num_classes=2).features
+def _efficientnet(spec: InputSpec, num_views: int) -> LossPredictor:
+    """EfficientNet-B0 with five levels of 24 + 40 + 80 + 192 + 1280 features."""
+    layers = import_torchvision("models").efficientnet_b0(num_classes=2).features
     ends, channels = (3, 4, 5, 7, 9), (24, 40, 80, 192, 1280)
-    layers = [parts[begin:end] for begin, end in zip((0, *ends), ends, strict=False)]
-    return LossPredictor(nn.ModuleList(layers), channels, spread=False, hidden=0, spec=spec)
+    levels = [layers[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+    return LossPredictor(nn.ModuleList(levels), channels, num_views, pool_deviation=False, hidden_size=0, spec=spec)
 
 
 @dataclass(frozen=True)
-class PredictorKind:
-    """How a predictor is made.
+class PredictorArchitecture:
+    """How a kind of loss predictor is built and trained.
 
     Attributes:
-        make: of what it takes.
-        lr: highest learning rate (SGD, momentum 0.9, batch 128).
+        build: Builds the network from its input and the number of views.
+        lr: Highest learning rate (SGD, momentum 0.9, batch size 128).
     """
 
-    make: Callable[[InputSpec], LossPredictor]
+    build: Callable[[InputSpec, int], LossPredictor]
     lr: float
 
 
-PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
-    {"tiny": PredictorKind(_tiny, 0.1), "efficientnet": PredictorKind(_efficientnet, 0.02)}
+PREDICTORS: Mapping[str, PredictorArchitecture] = MappingProxyType(
+    {"tiny": PredictorArchitecture(_tiny, 0.1), "efficientnet": PredictorArchitecture(_efficientnet, 0.02)}
 )
 
 
-def build_predictor(name: str, spec: InputSpec) -> LossPredictor:
-    """A new predictor with random weights (from torch's global generator).
+def build_predictor(name: str, spec: InputSpec, num_views: int = len(VIEWS)) -> LossPredictor:
+    """Builds a loss predictor with random weights, drawn from torch's global generator.
 
     Args:
-        name: of `PREDICTORS`.
-        spec: what it takes; see `predictor_input_spec`.
+        name: A name of `PREDICTORS`.
+        spec: Input of the predictor; see `predictor_input_spec`.
+        num_views: Number of views, at least 1. All views of `VIEWS` by default.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: There is no predictor of that name.
     """
     if name not in PREDICTORS:
         raise UsageError(f"unknown predictor {name!r}; choose one of {', '.join(PREDICTORS)}")
-    return PREDICTORS[name].make(spec)
+    return PREDICTORS[name].build(spec, num_views)
 
 
 def predictor_input_spec(classifier: InputSpec) -> InputSpec:
-    """What a predictor takes beside a classifier: its picture, shrunk by a whole factor to 64 px or less."""
-    factor = -(-max(classifier.height, classifier.width) // LARGEST_SIDE)
+    """Returns the input of a predictor for a classifier: the same image, reduced by a whole factor to at most 64 px."""
+    factor = -(-max(classifier.height, classifier.width) // MAX_SIDE)
     height, width = max(1, classifier.height // factor), max(1, classifier.width // factor)
     return InputSpec(height, width, classifier.mean, classifier.std)

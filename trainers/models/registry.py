@@ -1,6 +1,6 @@
 """Classifiers by name: CIFAR and Wide ResNets, and torchvision's ResNet-18, ResNet-50, VGG-16 and MobileNetV2.
 
-Every one is a `Classifier`: pixels in [0, 1] go in, the first layer normalises them, logits come out.
+Each is a `Classifier`, which takes pixels in 0..1, normalizes them in its first layer and returns logits.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from allweather.trainers.models.cifar_resnet import CifarResNet
 from allweather.trainers.models.wide_resnet import WideResNet
 from allweather.trainers.torchvision_import import import_torchvision
 
-SMALL_SIDE = 64  # up to here a picture is too small for the stride-4 stem made for ImageNet
+MAX_SMALL_SIDE = 64  # pixels; smaller images are too small for the stem of stride 4 that is made for ImageNet
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std per channel; the constants are buffers, so they move and export with the model."""
+    """Normalizes each channel: (x - mean) / std. The constants are buffers, so they move and export with the model.
+
+    Args:
+        mean: Mean of each channel, on the scale of pixels in 0..1.
+        std: Standard deviation of each channel, on the same scale.
+    """
 
     mean: Tensor
     std: Tensor
@@ -34,16 +39,16 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [n, 3, h, w] in 0..1 -> the same shape, normalised."""
+        """Normalizes float [n, 3, h, w] in 0..1; the shape stays."""
         return (x - self.mean) / self.std
 
 
 class Classifier(nn.Module):
-    """A network with its normalisation inside.
+    """A network with the normalization of its input inside.
 
     Args:
-        network: float [n, 3, h, w], normalised -> float [n, C] logits.
-        spec: what the network takes.
+        network: Maps normalized images, float [n, 3, h, w], to logits, float [n, C].
+        spec: Input of the network; its mean and std make the normalization.
     """
 
     def __init__(self, network: nn.Module, spec: InputSpec) -> None:
@@ -52,23 +57,23 @@ class Classifier(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [n, 3, h, w], RGB in 0..1 -> float [n, C] logits."""
+        """Maps RGB images, float [n, 3, h, w] in 0..1, to logits, float [n, C]."""
         out: Tensor = self.network(self.normalize(x))
         return out
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a network is made.
+    """How an architecture is built and trained.
 
     Attributes:
-        make: (classes, small) -> network; `small` asks for the stem for pictures up to 64 px.
-        lr: the highest learning rate of the default recipe (SGD, momentum 0.9, batch 128).
-        pretrained: name of torchvision's weights, or "" where there are none.
-        side: usual input side in pixels.
+        build: Builds the network from the number of classes and whether it gets the stem for images up to 64 px.
+        lr: Highest learning rate of the default training config (SGD, momentum 0.9, batch size 128).
+        pretrained: Name of torchvision's enum of pretrained weights, or "" if there are none.
+        side: Usual side of the input in pixels.
     """
 
-    make: Callable[[int, bool], nn.Module]
+    build: Callable[[int, bool], nn.Module]
     lr: float
     pretrained: str
     side: int
@@ -85,7 +90,7 @@ def _resnet(name: str, classes: int, small: bool) -> nn.Module:
 
 def _vgg16(classes: int, small: bool) -> nn.Module:
     network: nn.Module = import_torchvision("models").vgg16(num_classes=classes)
-    if small:  # five poolings leave 1 x 1 of 32 px; repeating it 7 x 7 would spend 103 M weights on copies
+    if small:  # five poolings reduce 32 px to 1 x 1; copying it to 7 x 7 would spend 103 M weights on copies
         network.avgpool = nn.AdaptiveAvgPool2d(1)
         head = [nn.Linear(512, 512), nn.ReLU(), nn.Dropout(), nn.Linear(512, 512), nn.ReLU(), nn.Dropout()]
         network.classifier = nn.Sequential(*head, nn.Linear(512, classes))
@@ -98,11 +103,11 @@ def _vgg16(classes: int, small: bool) -> nn.Module:
 
 def _mobilenetv2(classes: int, small: bool) -> nn.Module:
     network = import_torchvision("models").mobilenet_v2(num_classes=classes)
-    if small:  # 32 px through five halvings is one pixel; without the first two it is 4 x 4
+    if small:  # five halvings would reduce 32 px to one pixel; without the first two, 4 x 4 are left
         network.features[0][0].stride = (1, 1)
         network.features[2].conv[1][0].stride = (1, 1)
-    made: nn.Module = network
-    return made
+    result: nn.Module = network
+    return result
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
@@ -115,17 +120,17 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "mobilenetv2": Architecture(_mobilenetv2, 0.1, "MobileNet_V2_Weights", 224),
         "wrn16-4": Architecture(lambda classes, small: WideResNet(16, 4, classes), 0.1, "", 32),
         "wrn28-10": Architecture(lambda classes, small: WideResNet(28, 10, classes), 0.1, "", 32),
-        # without BatchNorm, as in the FMA paper: five times the rate diverges in the first epoch
+        # without BatchNorm, as in the FMA paper; five times this learning rate diverges in the first epoch
         "vgg16": Architecture(_vgg16, 0.02, "VGG16_Weights", 224),
     }
 )
 
 
 def get_architecture(name: str) -> Architecture:
-    """The architecture of that name.
+    """Returns the architecture of a name of `ARCHITECTURES`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: There is no architecture of that name.
     """
     if name not in ARCHITECTURES:
         raise UsageError(f"unknown architecture {name!r}; choose one of {', '.join(ARCHITECTURES)}")
@@ -133,24 +138,24 @@ def get_architecture(name: str) -> Architecture:
 
 
 def build_model(arch: str, classes: int, spec: InputSpec) -> Classifier:
-    """A new classifier with random weights (from torch's global generator).
+    """Builds a classifier with random weights, drawn from torch's global generator.
 
     Args:
-        arch: a name of `ARCHITECTURES`.
-        classes: number of outputs, >= 2.
-        spec: size decides the stem; mean and std go into the first layer.
+        arch: A name of `ARCHITECTURES`.
+        classes: Number of outputs, at least 2.
+        spec: Input of the classifier. Its size decides about the stem; its mean and std go into the first layer.
 
     Raises:
-        UsageError: no such architecture, or fewer than two classes.
+        UsageError: There is no architecture of that name, or there are fewer than two classes.
     """
     if classes < 2:
         raise UsageError(f"a classifier needs at least two classes; got {classes}")
-    small = max(spec.height, spec.width) <= SMALL_SIDE
-    return Classifier(get_architecture(arch).make(classes, small), spec)
+    small = max(spec.height, spec.width) <= MAX_SMALL_SIDE
+    return Classifier(get_architecture(arch).build(classes, small), spec)
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Short hash of all weights and statistics of a model."""
+    """Returns a short SHA-256 digest, 16 hexadecimal digits, of all weights and buffers in a model's state dict."""
     digest = hashlib.sha256()
     for value in model.state_dict().values():
         digest.update(value.cpu().contiguous().numpy().tobytes())
@@ -158,24 +163,28 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def load_pretrained(model: Classifier, arch: str) -> None:
-    """Copies torchvision's ImageNet weights into `model`, all but the layers of another shape (stem, head).
+    """Copies torchvision's ImageNet weights into a model, except for layers of another shape (stem, head).
 
-    Torchvision fetches the file once, on this explicit request, and keeps it in torch's hub folder.
+    Torchvision downloads the file at the first call and keeps it in torch's hub folder.
+
+    Args:
+        model: The classifier to change, of architecture `arch`.
+        arch: A name of `ARCHITECTURES`.
 
     Raises:
-        UsageError: torchvision has no weights for this architecture.
-        DataError: the weights could not be fetched.
+        UsageError: Torchvision has no weights for this architecture.
+        DataError: The weights cannot be downloaded.
     """
     name = get_architecture(arch).pretrained
     if not name:
-        have = ", ".join(key for key, value in ARCHITECTURES.items() if value.pretrained)
-        raise UsageError(f"there are no pretrained weights for {arch}; they exist for {have}")
+        pretrained = ", ".join(key for key, value in ARCHITECTURES.items() if value.pretrained)
+        raise UsageError(f"there are no pretrained weights for {arch}; they exist for {pretrained}")
     weights = getattr(import_torchvision("models"), name).DEFAULT
     try:
         state = weights.get_state_dict(progress=True, check_hash=True)
     except OSError as error:  # urllib's errors are OSErrors
         raise DataError(
-            f"cannot fetch the pretrained weights {weights.url}: {error}; "
+            f"cannot download the pretrained weights {weights.url}: {error}; "
             f"put the file into {torch.hub.get_dir()}/checkpoints and run again"
         ) from error
     own = model.network.state_dict()

@@ -1,4 +1,4 @@
-"""The Wide ResNet of Zagoruyko and Komodakis 2016 (arXiv:1605.07146): few layers, many channels, BatchNorm first."""
+"""The Wide ResNet of Zagoruyko and Komodakis 2016 (arXiv:1605.07146): few layers, many channels, pre-activation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """BatchNorm, ReLU and a 3 x 3 convolution, twice, around a shortcut (figure 1 (c), without dropout)."""
+    """BatchNorm, ReLU and a 3 x 3 convolution, twice, beside a shortcut (figure 1 (c), without dropout)."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -20,19 +20,19 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(channels_in, channels, 1, stride, bias=False) if channels_in != channels else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [n, channels_in, h, w] -> float [n, channels, h / stride, w / stride]."""
-        first = self.relu1(self.bn1(x))
-        out: Tensor = self.conv2(self.relu2(self.bn2(self.conv1(first))))
-        return out + (self.shortcut(first) if self.shortcut is not None else x)
+        """Maps float [n, channels_in, h, w] to float [n, channels, h / stride, w / stride]."""
+        activated = self.relu1(self.bn1(x))
+        out: Tensor = self.conv2(self.relu2(self.bn2(self.conv1(activated))))
+        return out + (self.shortcut(activated) if self.shortcut is not None else x)
 
 
 class WideResNet(nn.Module):
-    """WRN-depth-width for pictures of about 32 px (table 1; the last pooling takes any size from 4 px).
+    """WRN-depth-width for images of about 32 px (table 1); the last pooling allows any size from 4 px.
 
     Args:
-        depth: 6n + 4.
-        width: factor on the channels 16, 32, 64.
-        classes: number of outputs.
+        depth: Number of convolutional layers, 6n + 4.
+        width: Factor on the channels 16, 32 and 64 of the three stages.
+        classes: Number of outputs.
     """
 
     def __init__(self, depth: int, width: int, classes: int) -> None:
@@ -50,7 +50,7 @@ class WideResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """float [n, 3, h, w], normalised -> float [n, classes] logits."""
+        """Maps normalized images, float [n, 3, h, w], to logits, float [n, classes]."""
         x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
         out: Tensor = self.linear(torch.mean(self.relu(self.bn(x)), dim=(2, 3)))
         return out

@@ -78,7 +78,7 @@ def test_a_dead_map_counts_nothing_and_gives_no_gradient() -> None:
 
 
 def test_no_relu_is_said() -> None:
-    with pytest.raises(UsageError, match="no ReLU to tap"):
+    with pytest.raises(UsageError, match="at least one ReLU"):
         feature_map_loss([])
 
 
