@@ -1,4 +1,4 @@
-"""A bundle with TensorRT models: built once by a command, found by name, and passed over until it is built."""
+"""A bundle with TensorRT models: a command builds each engine once, and other engines run the bundle until then."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from allweather.cli.app import app
 from allweather.exporters.tensorrt.build_bundle import build_engines
 from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest, Model, Parity
-from allweather.runtimes.engines.registry import open_engine
+from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.tensorrt.cache import built_engines
 from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError
 
@@ -60,29 +60,29 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, list(map(str, arguments)))
 
 
-def test_built_once_and_run(jetson: Any, bundle: Bundle) -> None:
+def test_an_engine_is_built_once_and_runs(jetson: Any, bundle: Bundle) -> None:
     shares: list[float] = []
     first = build_engines(bundle, "tensorrt", lambda share, step: shares.append(share))
     assert [(one.precision, one.seconds > 0) for one in first] == [("fp16", True), ("int8", True)]
     assert all(0 <= share <= 1 for share in shares)
     again = build_engines(bundle, "tensorrt")
     assert [(one.key, one.seconds) for one in again] == [(one.key, 0.0) for one in first]
-    for precision, found in ((None, "fp16"), ("int8", "int8")):
+    for precision, expected in ((None, "fp16"), ("int8", "int8")):
         running, chosen = open_engine(bundle, None, precision)  # the GPU comes first where it is built
         assert chosen is not None
-        assert (chosen.engine, chosen.precision) == ("tensorrt", found)
+        assert (chosen.engine, chosen.precision) == ("tensorrt", expected)
         running.close()
     assert not jetson.cudart.live
 
 
-def test_a_perceiver_decides_on_it(jetson: Any, bundle: Bundle) -> None:
+def test_a_perceiver_decides_with_a_built_engine(jetson: Any, bundle: Bundle) -> None:
     build_engines(bundle, "tensorrt")
     with load(bundle.path, engine="tensorrt") as perceiver, load(bundle.path, engine="onnx") as other:
         frame = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
         assert perceiver(frame).label == other(frame).label
 
 
-def test_not_built_passes_on_with_one_warning_unless_it_is_asked_for(
+def test_without_a_built_engine_another_one_runs_with_one_warning_unless_it_is_requested(
     jetson: Any, bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(NotBuiltError, match="allweather build BUNDLE"):
@@ -90,22 +90,22 @@ def test_not_built_passes_on_with_one_warning_unless_it_is_asked_for(
     _, chosen = open_engine(bundle)
     assert chosen is not None
     assert chosen.engine == "onnx"
-    (said,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "allweather build BUNDLE" in said.getMessage()
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "allweather build BUNDLE" in warning.getMessage()
     with pytest.raises(EngineError, match=r"no engine here can run .*not built for this device yet"):
         open_engine(bundle, None, "fp16")
 
 
-def test_a_damaged_entry_is_refused_and_built_anew(
+def test_a_damaged_engine_is_refused_and_built_again(
     jetson: Any, bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     build_engines(bundle, "tensorrt")
     for file in built_engines().folder.glob("*.engine"):
         file.write_bytes(file.read_bytes() + b"!")
-    with pytest.raises(EngineError, match="was changed, cut off or built for another"):
+    with pytest.raises(EngineError, match="was changed, is incomplete or was built for another"):
         open_engine(bundle)
     assert all(one.seconds > 0 for one in build_engines(bundle, "tensorrt"))
-    assert "it is built anew" in caplog.text
+    assert "building it again" in caplog.text
     open_engine(bundle, "tensorrt")[0].close()
 
 
@@ -130,9 +130,9 @@ def test_a_cache_that_cannot_be_written_to_says_where_to_choose_another(
 def test_the_command(jetson: Any, bundle: Bundle) -> None:
     done = run("build", bundle.path, "--json")
     assert done.exit_code == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert (answer["gpu"], answer["cuda"], answer["version"]) == ("Fake Orin", "12.6", "10.3.0")
-    assert [one["precision"] for one in answer["models"]] == ["fp16", "int8"]
+    output = json.loads(done.stdout)
+    assert (output["gpu"], output["cuda"], output["version"]) == ("Fake Orin", "12.6", "10.3.0")
+    assert [one["precision"] for one in output["models"]] == ["fp16", "int8"]
     assert "int8: built in" in done.stderr
     again = run("build", bundle.path)
     assert again.exit_code == 0
@@ -153,10 +153,10 @@ def test_a_machine_that_cannot_build_says_so_in_one_line(
     assert "nothing to build with" in done.stderr
 
 
-def test_an_engine_that_answers_otherwise_is_not_called_built(jetson: Any, bundle: Bundle, tmp_path: Path) -> None:
+def test_an_engine_with_other_golden_outputs_is_an_error(jetson: Any, bundle: Bundle, tmp_path: Path) -> None:
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
     contents["golden/logits.npy"] = npy_bytes(np.ones((3, 4), np.float32))
     write_bundle(tmp_path / "wrong.aw", bundle.manifest, contents)
     done = run("build", tmp_path / "wrong.aw")
     assert done.exit_code == 1
-    assert "answers the bundle's golden frames differently" in done.stderr
+    assert "does not give the bundle's golden outputs" in done.stderr
