@@ -1,6 +1,6 @@
-"""Runs all that only a Jetson can tell, and writes one report to send back: python jetson_check.py BUNDLE [DATA].
+"""Runs every check that needs a Jetson, and writes one report to send back: python jetson_check.py BUNDLE [DATA].
 
-BUNDLE holds TensorRT models. With DATA (such as folder:ROOT) accuracy is measured as well, for which torch is needed.
+BUNDLE holds TensorRT models. With DATA (such as folder:ROOT) the accuracy is measured as well, which needs torch.
 """
 
 import json
@@ -17,28 +17,28 @@ from allweather.runtimes.engines.open import open_engine
 REPORT = Path("jetson-report.json")
 
 
-def command(*words: str) -> dict[str, object]:
-    """Runs one of allweather's commands."""
-    began = time.monotonic()
-    line = [sys.executable, "-m", "allweather.cli", *words, "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - these words, no shell
-    answer = json.loads(done.stdout) if done.returncode == 0 else None
-    said = done.stderr.strip().splitlines()
-    return {"command": words, "seconds": time.monotonic() - began, "answer": answer, "said": said}
+def command(*arguments: str) -> dict[str, object]:
+    """Runs a command of allweather; returns its result, messages and duration."""
+    started = time.monotonic()
+    line = [sys.executable, "-m", "allweather.cli", *arguments, "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    result = json.loads(done.stdout) if done.returncode == 0 else None
+    messages = done.stderr.strip().splitlines()
+    return {"command": arguments, "seconds": time.monotonic() - started, "result": result, "messages": messages}
 
 
-def golden(bundle: Bundle) -> list[dict[str, object]]:
-    """How far each TensorRT model is from the answers of the day of the export."""
+def golden_differences(bundle: Bundle) -> list[dict[str, object]]:
+    """Returns how far the outputs of each TensorRT model are from those on the day of the export."""
     rows = []
     for model in bundle.manifest.models:
         if model.engine == "tensorrt":
             row: dict[str, object] = {"role": model.role, "precision": model.precision, "tolerance": model.tolerance}
             try:
-                running, _ = open_engine(bundle, "tensorrt", model.precision, model.role)
-                taken = bundle.input_of(model.role)
-                got = running.run(np.stack([taken.prepare(frame) for frame in bundle.golden_frames()]))
-                running.close()
-                row["difference"] = float(np.abs(got - bundle.golden_outputs(model)).max())
+                engine, _ = open_engine(bundle, "tensorrt", model.precision, model.role)
+                spec = bundle.input_of(model.role)
+                outputs = engine.infer(np.stack([spec.prepare(frame) for frame in bundle.golden_frames()]))
+                engine.close()
+                row["difference"] = float(np.abs(outputs - bundle.golden_outputs(model)).max())
             except AllweatherError as error:
                 row["error"] = str(error)
             rows.append(row)
@@ -47,12 +47,12 @@ def golden(bundle: Bundle) -> list[dict[str, object]]:
 
 path, data = sys.argv[1], sys.argv[2:]
 report: dict[str, object] = {"doctor": command("doctor"), "build": command("build", path)}
-built = report["build"]["answer"] is not None
+built = report["build"]["result"] is not None
 if built:
-    report["golden"] = golden(Bundle.open(path))
+    report["golden"] = golden_differences(Bundle.open(path))
     report["bench"] = command("bench", path, "--engine", "tensorrt")
-    for known in data:
-        report["evaluate"] = command("evaluate", path, "--data", known, "--engine", "tensorrt")
+    for dataset in data:
+        report["evaluate"] = command("evaluate", path, "--data", dataset, "--engine", "tensorrt")
 REPORT.write_text(json.dumps(report, indent=1))
-print(f"wrote {REPORT}" if built else report["build"]["said"][-1])
+print(f"wrote {REPORT}" if built else report["build"]["messages"][-1])
 sys.exit(not built)

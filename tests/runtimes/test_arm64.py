@@ -1,4 +1,4 @@
-"""Whether an arm64 device answers as this machine: the sample bundle under qemu, where it was prepared."""
+"""Whether an arm64 device gives the same outputs as this machine: the sample bundle under qemu, where it is set up."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ QEMU = "qemu-aarch64-static"
 
 @pytest.fixture(scope="module")
 def prepared() -> Path:
-    """The folder that benchmarks/exporters/arm64.py made; where there is none, a skip that says what is not checked."""
-    missed = "whether an arm64 device answers as x86 was not checked"
+    """The folder that benchmarks/exporters/arm64.py made; without one, a skip that says what was not checked."""
+    missed = "whether an arm64 device gives the same outputs as x86 was not checked"
     folder = os.environ.get("ALLWEATHER_ARM64")
     if not folder:
         pytest.skip(f"{missed}: run `python benchmarks/exporters/arm64.py FOLDER` once and set ALLWEATHER_ARM64=FOLDER")
@@ -42,13 +42,13 @@ def compare(*arguments: object, **environment: str) -> subprocess.CompletedProce
 @pytest.fixture(scope="module")
 def report(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("arm64") / "report.json"
-    done = compare(prepared, SAMPLE, "--pictures", 4, "--json", out)
+    done = compare(prepared, SAMPLE, "--images", 4, "--json", out)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(out.read_text())[0]
-    return found
+    first: dict[str, Any] = json.loads(out.read_text())[0]
+    return first
 
 
-def test_every_model_opens_on_arm64_and_answers_within_its_tolerance(report: dict[str, Any]) -> None:
+def test_every_model_opens_on_arm64_within_its_tolerance(report: dict[str, Any]) -> None:
     assert "aarch64" in report["arm64"]
     assert "x86_64" in report["x86"]
     models = {
@@ -59,27 +59,27 @@ def test_every_model_opens_on_arm64_and_answers_within_its_tolerance(report: dic
     assert len(models) > 4
     assert {row["model"] for row in report["rows"]} == models
     for row in report["rows"]:
-        assert not row["refused"], row
-        assert row["golden"] <= row["tolerance"], row
-        assert row["largest"] <= row["tolerance"], row
+        assert not row["error"], row
+        assert row["golden_difference_arm64"] <= row["tolerance"], row
+        assert row["max_difference"] <= row["tolerance"], row
 
 
-def test_fp32_decides_the_same_on_arm64(report: dict[str, Any]) -> None:
+def test_fp32_gives_the_same_decisions_on_arm64(report: dict[str, Any]) -> None:
     for row in report["rows"]:
         if row["model"].endswith("fp32"):
-            assert row["largest"] < 1e-4, row
+            assert row["max_difference"] < 1e-4, row
             assert row["agreement"] == 1, row
-            assert row["decisions"] in (None, 1), row
+            assert row["same_labels"] in (None, 1), row
 
 
 def test_pixels_on_arm64_are_the_same(report: dict[str, Any]) -> None:
     assert len([step for step in report["pixels"] if step["step"].startswith("view/")]) >= 12
     assert any(step["step"].startswith("prepare/640 x 360") for step in report["pixels"])
     for step in report["pixels"]:
-        assert step["largest"] == 0, step
+        assert step["max_difference"] == 0, step
 
 
-def test_a_bundle_that_promises_other_answers_is_refused_on_arm64(prepared: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_other_golden_outputs_is_refused_on_arm64(prepared: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(SAMPLE)
     models = [each for each in bundle.manifest.models if (each.engine, each.precision) == ("onnx", "fp32")]
     (model,) = (each for each in models if each.role == "classifier")
@@ -88,14 +88,14 @@ def test_a_bundle_that_promises_other_answers_is_refused_on_arm64(prepared: Path
     manifest = bundle.manifest.model_copy(update={"models": tuple(models)})
     write_bundle(tmp_path / "other.aw", manifest, contents)
     out = tmp_path / "report.json"
-    done = compare(prepared, tmp_path / "other.aw", "--pictures", 1, "--json", out)
+    done = compare(prepared, tmp_path / "other.aw", "--images", 1, "--json", out)
     assert done.returncode == 1, done.stderr
-    refused = {row["model"]: row["refused"] for row in json.loads(out.read_text())[0]["rows"]}
-    assert "golden frames differently here: logits are off by 0.02" in refused["classifier-onnx-fp32"]
-    assert not refused["predictor-onnx-fp32"]
+    errors = {row["model"]: row["error"] for row in json.loads(out.read_text())[0]["rows"]}
+    assert "golden outputs on this device: logits differ by 0.02" in errors["classifier-onnx-fp32"]
+    assert not errors["predictor-onnx-fp32"]
 
 
-def test_a_machine_without_qemu_is_told_what_to_install(tmp_path: Path) -> None:
+def test_without_qemu_the_error_says_what_to_install(tmp_path: Path) -> None:
     done = compare(tmp_path / "arm64", PATH=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr == f"error: {QEMU} is not on this machine; sudo apt-get install qemu-user-static\n"
