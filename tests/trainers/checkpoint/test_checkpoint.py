@@ -71,9 +71,9 @@ def test_round_trip(trained: Checkpoint, tmp_path: Path) -> None:
 
 
 def test_predictor_and_policies_travel_with_the_classifier(trained: Checkpoint, tmp_path: Path) -> None:
-    seen = InputSpec(16, 16)
-    model = build_predictor("tiny", seen).eval()
-    predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), "0123", model.state_dict(), metrics={"val_accuracy": 0.5})
+    spec = InputSpec(16, 16)
+    model = build_predictor("tiny", spec).eval()
+    predictor = TrainedPredictor("tiny", spec, tuple(VIEWS), "0123", model.state_dict(), metrics={"val_accuracy": 0.5})
     policies = (Policy("gps:2", "all", ("zoom1.2", "identity"), 2), parse_policy("top:2+flip"))
     whole = dataclasses.replace(trained, predictor=predictor, policies=policies)
     save_checkpoint(tmp_path / "a.safetensors", whole)
@@ -89,7 +89,7 @@ def test_predictor_and_policies_travel_with_the_classifier(trained: Checkpoint, 
 def test_the_header_is_pinned(content: bytes) -> None:
     assert header_of(content) == {
         "format": "allweather-checkpoint",
-        "schema_version": 1,
+        "schema_version": 2,
         "arch": "resnet20",
         "classes": ["cat", "dog", "emu"],
         "input": {"height": 32, "width": 32, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
@@ -105,8 +105,8 @@ def test_the_header_is_pinned(content: bytes) -> None:
     }
 
 
-def refused(path: Path) -> str:
-    """The one line with which loading and building is refused."""
+def load_error(path: Path) -> str:
+    """The message of the error that loading and building the classifier raises; it is a single line."""
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path).classifier()
     assert "\n" not in str(caught.value)
@@ -116,7 +116,7 @@ def refused(path: Path) -> str:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.DataObject) -> None:
-    """The weights themselves carry no hash: damage in them must fail to load, or leave names, shapes and header."""
+    """The weights carry no hash: damaged ones either fail to load, or keep their names, shapes and header."""
     path = tmp_path / "x.safetensors"
     kind = data.draw(st.sampled_from(["truncate", "flip header", "text"]))
     if kind == "truncate":
@@ -125,21 +125,22 @@ def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.D
         damaged = data.draw(st.binary(max_size=200))
     else:
         (length,) = struct.unpack("<Q", content[:8])
-        place = data.draw(st.integers(0, 8 + length - 1))
-        changed = data.draw(st.integers(0, 255).filter(lambda value: value != content[place]))
-        damaged = content[:place] + bytes([changed]) + content[place + 1 :]
+        index = data.draw(st.integers(0, 8 + length - 1))
+        changed = data.draw(st.integers(0, 255).filter(lambda value: value != content[index]))
+        damaged = content[:index] + bytes([changed]) + content[index + 1 :]
     path.write_bytes(damaged)
-    if kind == "flip header":  # a flipped letter of a class name still makes a checkpoint
+    if kind == "flip header":  # a file with a changed letter in a class name is still a checkpoint
         with suppress(CheckpointError):
             load_checkpoint(path).classifier()
     else:
-        refused(path)
+        load_error(path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "newer allweather .checkpoint schema 2; this one reads 1"),
+        ({"schema_version": 1}, "older allweather .* 1; this one reads 2.; train or import it again"),
+        ({"schema_version": 3}, "newer allweather .* 3; this one reads 2.; update"),
         ({"schema_version": "1.5"}, "damaged: schema_version"),
         ({"classes": ["one"]}, "damaged: classes"),
         ({"arch": "resnet9000"}, "unknown architecture 'resnet9000'"),
@@ -152,13 +153,16 @@ def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.D
             "input.std.0: Input should be greater than 0",
         ),
         ({"extra": 1}, "damaged: extra"),
-        ({"policies": [{"name": "x", "pick": "all", "views": ["fog"], "count": 1}]}, "no view is called 'fog'"),
-        ({"policies": [{"name": "x", "pick": "some", "views": ["hflip"], "count": 1}]}, "damaged: policies.0.pick"),
-        ({"policies": [{"name": "x", "pick": "all", "views": ["hflip"], "count": 1, "y": 1}]}, "damaged: policies.0.y"),
+        ({"policies": [{"name": "x", "pick": "all", "views": ["fog"], "num_views": 1}]}, "no view is called 'fog'"),
+        ({"policies": [{"name": "x", "pick": "some", "views": ["hflip"], "num_views": 1}]}, "damaged: policies.0.pick"),
+        (
+            {"policies": [{"name": "x", "pick": "all", "views": ["hflip"], "num_views": 1, "y": 1}]},
+            "damaged: policies.0.y",
+        ),
         ({"classes": list(map(str, range(40)))}, "linear.weight has the shape .3, 64. where .* .40, 64."),
     ],
 )
-def test_headers_that_cannot_be(
+def test_invalid_headers_are_refused(
     content: bytes, tmp_path: Path, trained: Checkpoint, change: dict[str, object], message: str
 ) -> None:
     header = {**header_of(content), **change}
@@ -168,23 +172,25 @@ def test_headers_that_cannot_be(
         load_checkpoint(path).classifier()
 
 
-def test_a_missing_file_and_a_plain_state_dict(tmp_path: Path, trained: Checkpoint) -> None:
-    assert "no checkpoint at" in refused(tmp_path / "none.safetensors")
+def test_a_missing_file_and_a_plain_state_dict_are_refused(tmp_path: Path, trained: Checkpoint) -> None:
+    assert "no checkpoint at" in load_error(tmp_path / "none.safetensors")
     save_file(dict(trained.weights), tmp_path / "plain.safetensors")
-    assert "'allweather import' makes one" in refused(tmp_path / "plain.safetensors")
+    assert "'allweather import' makes one" in load_error(tmp_path / "plain.safetensors")
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model."])
-def test_import_takes_wrapped_names_and_other_heads(tmp_path: Path, trained: Checkpoint, prefix: str) -> None:
+def test_import_accepts_wrapper_prefixes_and_other_names_of_the_head(
+    tmp_path: Path, trained: Checkpoint, prefix: str
+) -> None:
     path = tmp_path / "theirs.safetensors"
     theirs = {prefix + key.replace("linear.", "fc."): value for key, value in trained.weights.items()}
     save_file({key: value for key, value in theirs.items() if "num_batches" not in key}, path)
-    taken = checkpoint_from_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))
+    imported = checkpoint_from_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))
     x = torch.rand(2, 3, 32, 32)
-    assert torch.equal(taken.classifier()(x), trained.classifier()(x))
+    assert torch.equal(imported.classifier()(x), trained.classifier()(x))
 
 
-def test_import_names_what_does_not_fit(tmp_path: Path, trained: Checkpoint) -> None:
+def test_import_names_the_weight_that_does_not_fit(tmp_path: Path, trained: Checkpoint) -> None:
     path = tmp_path / "theirs.safetensors"
     save_file(dict(trained.weights), path)
     with pytest.raises(CheckpointError, match=r"layer1.3.conv1.weight is missing .* name the right --arch"):

@@ -1,4 +1,4 @@
-"""A predictor that travels alone."""
+"""A loss predictor in a file of its own."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load
 from allweather.trainers.models.loss_predictor import build_predictor
 from allweather.trainers.models.registry import build_model, weights_digest
 
-SEEN = InputSpec(16, 16)
+SPEC = InputSpec(16, 16)
 
 
 @pytest.fixture
 def trained() -> TrainedPredictor:
     torch.manual_seed(0)
-    weights = build_predictor("tiny", SEEN).state_dict()
-    return TrainedPredictor("tiny", SEEN, tuple(VIEWS), "0123456789abcdef", weights, {"loss": "regret"}, {"best": 0.5})
+    weights = build_predictor("tiny", SPEC).state_dict()
+    return TrainedPredictor("tiny", SPEC, tuple(VIEWS), "0123456789abcdef", weights, {"loss": "regret"}, {"best": 0.5})
 
 
 def test_round_trip(trained: TrainedPredictor, tmp_path: Path) -> None:
@@ -36,14 +36,23 @@ def test_round_trip(trained: TrainedPredictor, tmp_path: Path) -> None:
     assert torch.equal(back.model()(x), trained.model()(x))
 
 
-def test_another_view_list_is_refused_by_name(trained: TrainedPredictor) -> None:
+def test_an_unknown_view_is_refused_by_name(trained: TrainedPredictor) -> None:
     other = dataclasses.replace(trained, views=(*tuple(VIEWS)[:-1], "deblur"))
-    with pytest.raises(CheckpointError, match=r"ranks other views than this allweather has \(deblur\)"):
+    with pytest.raises(CheckpointError, match=r"'deblur'.*train the predictor again"):
         other.model()
 
 
+def test_a_predictor_has_one_output_for_each_of_its_own_views(tmp_path: Path) -> None:
+    views = ("zoom1.2/hflip", "identity", "color2")
+    weights = build_predictor("tiny", SPEC, len(views)).state_dict()
+    save_predictor(tmp_path / "p.safetensors", TrainedPredictor("tiny", SPEC, views, "0123456789abcdef", weights))
+    back = load_predictor(tmp_path / "p.safetensors")
+    assert back.views == views
+    assert back.model()(torch.rand(2, 3, 16, 16)).shape == (2, len(views))
+
+
 def test_weights_that_do_not_fit_are_refused(trained: TrainedPredictor) -> None:
-    with pytest.raises(CheckpointError, match=r"the predictor cannot be built: its weights .* train it again"):
+    with pytest.raises(CheckpointError, match=r"cannot be built: its weights .* train it again"):
         dataclasses.replace(trained, weights={}).model()
     with pytest.raises(CheckpointError, match="unknown predictor 'huge'"):
         dataclasses.replace(trained, kind="huge").model()
@@ -56,15 +65,15 @@ def test_another_classifier_is_refused(trained: TrainedPredictor) -> None:
         trained.check_classifier(classifier)
 
 
-def test_files_of_something_else(trained: TrainedPredictor, tmp_path: Path) -> None:
+def test_other_and_damaged_files_are_refused(trained: TrainedPredictor, tmp_path: Path) -> None:
     path = tmp_path / "p.safetensors"
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match="holds no loss predictor; 'allweather predictor' trains one"):
+    with pytest.raises(CheckpointError, match="holds no loss predictor"):
         load_predictor(path)
     save_predictor(path, trained)
     tensors, header = tensor_file.read(path)
     assert header is not None
-    for change in ({"schema_version": 2}, {"extra": 1}, {"views": []}, {"seen": {"height": 0}}):
+    for change in ({"schema_version": "1.5"}, {"extra": 1}, {"views": []}, {"input": {"height": 0}}):
         save_file(tensors, path, {"allweather": json.dumps({**header, **change})})
         with pytest.raises(CheckpointError, match=r"is damaged: .*; train the predictor again"):
             load_predictor(path)
