@@ -76,8 +76,8 @@ def test_jetson_check(tmp_path: Path) -> None:
     assert len(done.stdout.splitlines()) == 1, done.stdout + done.stderr
     assert "nothing to build with" in done.stdout
     report = json.loads((tmp_path / "jetson-report.json").read_text())
-    assert report["doctor"]["answer"]["device"]["cores"] >= 1
-    assert report["build"]["answer"] is None
+    assert report["doctor"]["result"]["device"]["cores"] >= 1
+    assert report["build"]["result"] is None
 
 
 def test_the_command_of_the_systemd_unit_is_ours() -> None:
@@ -86,7 +86,7 @@ def test_the_command_of_the_systemd_unit_is_ours() -> None:
     run: Any = get_command(app)
     known = {option for parameter in run.commands["run"].params for option in parameter.opts}
     asked = {word for word in line.split() if word.startswith("--")}
-    assert "--page" in asked
+    assert "--serve" in asked
     assert asked <= known
 
 
