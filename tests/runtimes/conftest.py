@@ -1,4 +1,4 @@
-"""A small bundle with fixed content, and a real network in ONNX and OpenVINO IR with its answers in numpy."""
+"""A tiny bundle with fixed content, and a real model in ONNX and OpenVINO IR with its outputs in numpy."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ADVICE = re.compile(
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a bundle is written from."""
+class UnwrittenBundle:
+    """The manifest and the files that a bundle is written from."""
 
     manifest: Manifest
     contents: Mapping[str, bytes]
@@ -37,15 +37,15 @@ class Made:
 
 
 @dataclass(frozen=True)
-class CompiledModel:
-    """Mean color times a matrix: uint8 [n, 8, 8, 3] -> float32 [n, 4]."""
+class ColorModel:
+    """A classifier whose logits are the mean color times a matrix: uint8 [n, 8, 8, 3] -> float32 [n, 4]."""
 
     matrix: Floats
     onnx: bytes
     xml: bytes
     bin: bytes
 
-    def answer(self, images: Image) -> Floats:
+    def logits(self, images: Image) -> Floats:
         return np.asarray(images.astype(np.float64).mean(axis=(1, 2)) @ self.matrix, np.float32)
 
 
@@ -71,17 +71,18 @@ def manifest(side: int, classes: tuple[str, ...], models: tuple[Model, ...], cou
 
 
 @pytest.fixture(scope="session")
-def made() -> Made:
+def tiny() -> UnwrittenBundle:
+    """A bundle of two classes whose model no engine can run."""
     contents = {
         "golden/frames.npy": npy_bytes(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)),
         "golden/logits.npy": npy_bytes(np.array([[0, 1], [2, -0.5]], np.float32)),
         "model.onnx": b"a graph",
     }
-    return Made(manifest(2, ("dry", "rain"), (model("onnx", "model.onnx"),), 2), contents)
+    return UnwrittenBundle(manifest(2, ("dry", "rain"), (model("onnx", "model.onnx"),), 2), contents)
 
 
 @pytest.fixture(scope="session")
-def network() -> CompiledModel:
+def network() -> ColorModel:
     import openvino
 
     matrix = np.random.default_rng(5).normal(0, 0.01, (3, 4)).astype(np.float32)
@@ -89,16 +90,16 @@ def network() -> CompiledModel:
     with tempfile.TemporaryDirectory() as folder:
         xml, weights = Path(folder, "n.xml"), Path(folder, "n.bin")
         openvino.serialize(openvino.Core().read_model(data, b""), str(xml), str(weights))
-        return CompiledModel(matrix, data, xml.read_bytes(), weights.read_bytes())
+        return ColorModel(matrix, data, xml.read_bytes(), weights.read_bytes())
 
 
 @pytest.fixture(scope="session")
-def real(network: CompiledModel) -> Made:
-    """A bundle that both engines run; its INT8 is not really, as choosing among models needs no arithmetic."""
+def real(network: ColorModel) -> UnwrittenBundle:
+    """A bundle that both engines can run. Its INT8 model computes in fp32, as choosing among models needs no more."""
     frames = np.random.default_rng(6).integers(0, 256, (3, 8, 8, 3), np.uint8)
     contents = {
         "golden/frames.npy": npy_bytes(frames),
-        "golden/logits.npy": npy_bytes(network.answer(frames)),
+        "golden/logits.npy": npy_bytes(network.logits(frames)),
         "model.onnx": network.onnx,
         "model.xml": network.xml,
         "model.bin": network.bin,
@@ -108,17 +109,17 @@ def real(network: CompiledModel) -> Made:
         model("onnx", "model.onnx", precision="int8"),
         model("openvino", "model.xml", weights="model.bin"),
     )
-    return Made(manifest(8, ("clear", "rain", "fog", "snow"), models, 3), contents)
+    return UnwrittenBundle(manifest(8, ("clear", "rain", "fog", "snow"), models, 3), contents)
 
 
 @pytest.fixture(scope="session")
-def real_bundle(real: Made, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def real_bundle(real: UnwrittenBundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return Bundle.open(real.write(tmp_path_factory.mktemp("real") / "bundle"))
 
 
 @pytest.fixture(scope="session")
 def fresh() -> Callable[[], AbstractContextManager[Path]]:
-    """An empty folder for one example: pytest's own lives for a whole test."""
+    """An empty folder for one example of hypothesis; pytest's own folder is shared by all examples of a test."""
 
     @contextmanager
     def folder() -> Iterator[Path]:
@@ -130,9 +131,9 @@ def fresh() -> Callable[[], AbstractContextManager[Path]]:
 
 @pytest.fixture(scope="session")
 def refusal() -> Callable[[Path], str]:
-    """Opens what must not open: one BundleError of one line, that says what to do, within seconds."""
+    """Returns the message of a bundle that must not open: one line that says what to do, within seconds."""
 
-    def open_it(path: Path) -> str:
+    def message_of(path: Path) -> str:
         def too_slow(signum: int, frame: object) -> None:
             raise AssertionError(f"opening {path} hangs")
 
@@ -150,4 +151,4 @@ def refusal() -> Callable[[Path], str]:
         assert ADVICE.search(message), message
         return message
 
-    return open_it
+    return message_of

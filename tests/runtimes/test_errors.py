@@ -1,4 +1,4 @@
-"""One tree of errors, drawn in its docstring, and words that are safe to print."""
+"""The tree of errors is the one in the docstring, and texts are safe to print."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
 
 
 @given(text=st.text())
-def test_any_words_become_one_printable_line(text: str) -> None:
+def test_any_text_becomes_one_printable_line(text: str) -> None:
     assert printable(text).isprintable()
     assert len(printable(text)) == len(text)
     assert printable(text) == text or not text.isprintable()
 
 
-def test_a_near_name_is_asked_after_and_a_far_one_is_not() -> None:
+def test_a_similar_name_is_suggested_and_a_different_one_is_not() -> None:
     assert str(unknown_name("view", "hfilp", ("hflip", "identity"))) == (
         "no view is called 'hfilp'; did you mean hflip? There are: hflip, identity"
     )
-    far = str(unknown_name("view", "fog", ("hflip", "identity")))
-    assert far == "no view is called 'fog'. There are: hflip, identity"
+    different = str(unknown_name("view", "fog", ("hflip", "identity")))
+    assert different == "no view is called 'fog'. There are: hflip, identity"

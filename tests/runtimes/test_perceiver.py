@@ -1,4 +1,4 @@
-"""The perceiver with a fake engine and a fake clock: every number of a decision can be told beforehand."""
+"""The perceiver with a fake engine and a fake clock: every number of a decision is known in advance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLASSES = ("night", "dusk", "dawn", "day")
 
 
 class Clock:
-    """Goes on by a tick at each look, and by what is slept."""
+    """Advances by a tick at each call, and by the time that is slept."""
 
     def __init__(self, tick: float = 0.0) -> None:
         self.now, self.tick = 1000.0, tick
@@ -38,7 +38,7 @@ class Clock:
         self.now += seconds
 
 
-def perceiver(clock: Clock, *, seconds: float = 0.0, budget: float = math.inf) -> Perceiver:
+def make_perceiver(clock: Clock, *, seconds: float = 0.0, budget: float = math.inf) -> Perceiver:
     engine = FakeEngine(len(CLASSES), seconds, clock.sleep)
     return Perceiver(engine, CLASSES, InputSpec(8, 8), Budget(budget), clock=clock)
 
@@ -49,8 +49,8 @@ def gray(value: int, height: int = 12, width: int = 16) -> Image:
 
 @settings(deadline=None)
 @given(value=st.integers(0, 255), height=st.integers(1, 40), width=st.integers(1, 40))
-def test_the_label_is_of_the_right_brightness(value: int, height: int, width: int) -> None:
-    decision = perceiver(Clock())(gray(value, height, width))
+def test_the_label_follows_the_brightness(value: int, height: int, width: int) -> None:
+    decision = make_perceiver(Clock())(gray(value, height, width))
     assert decision.label == CLASSES[value // 64]
     assert decision.probabilities.dtype == np.float32
     assert decision.probabilities.shape == (4,)
@@ -71,64 +71,64 @@ def test_times_add_up_and_late_is_after_the_deadline(
     clock = Clock(ticks / 16)
     frame = Frame(gray(200), index, clock.now)
     clock.sleep(waited / 16)
-    decision = perceiver(clock, seconds=seconds / 16, budget=budget / 16).decide(frame, skipped)
+    decision = make_perceiver(clock, seconds=seconds / 16, budget=budget / 16).decide(frame, skipped)
     spent = decision.times.total
     assert decision.age == clock.now - frame.captured
-    assert decision.age == (waited + ticks) / 16 + spent  # one tick is the look at the clock that begins
+    assert decision.age == (waited + ticks) / 16 + spent  # one tick is the first reading of the clock
     assert decision.times.infer == (seconds + ticks) / 16
     others = (decision.times.prepare, decision.times.views, decision.times.aggregate)
     assert others == (ticks / 16,) * 3
-    planning = (decision.times.rank, decision.times.plan)  # each looks at the time that is left, too
+    planning = (decision.times.rank, decision.times.plan)  # each reads the clock once more, for the time left
     assert planning == (2 * ticks / 16,) * 2
     assert decision.late is (waited + seconds + 9 * ticks > budget)
     assert (decision.index, decision.skipped) == (index, skipped)
 
 
 def test_without_a_budget_nothing_is_late() -> None:
-    assert not perceiver(Clock(), seconds=1e9)(gray(0)).late
+    assert not make_perceiver(Clock(), seconds=1e9)(gray(0)).late
 
 
-def test_pictures_without_a_camera_are_counted() -> None:
-    eyes = perceiver(Clock(0.5))
-    decisions = [eyes(gray(0)) for _ in range(3)]
+def test_images_without_a_camera_are_counted() -> None:
+    perceiver = make_perceiver(Clock(0.5))
+    decisions = [perceiver(gray(0)) for _ in range(3)]
     assert [decision.index for decision in decisions] == [0, 1, 2]
     assert [decision.age for decision in decisions] == [4.5, 4.5, 4.5]
     assert [decision.skipped for decision in decisions] == [0, 0, 0]
 
 
-def test_the_picture_is_left_as_it_was_and_may_change_after() -> None:
+def test_the_image_is_not_changed_and_may_change_afterwards() -> None:
     image = gray(200, 8, 8)
     image.setflags(write=False)
-    first = perceiver(Clock())(image)
+    first = make_perceiver(Clock())(image)
     assert (image == 200).all()
     probabilities = first.probabilities.copy()
-    perceiver(Clock())(gray(0))
+    make_perceiver(Clock())(gray(0))
     np.testing.assert_array_equal(first.probabilities, probabilities)
 
 
 @pytest.mark.parametrize("image", [None, "day.png", gray(0).astype(float), gray(0)[..., :1], gray(0)[:0]])
-def test_what_is_no_picture_is_refused_and_not_counted(image: Any) -> None:
-    eyes = perceiver(Clock())
+def test_an_invalid_image_is_refused_and_not_counted(image: Any) -> None:
+    perceiver = make_perceiver(Clock())
     with pytest.raises(UsageError, match="an image is"):
-        eyes(image)
-    assert eyes(gray(0)).index == 0
+        perceiver(image)
+    assert perceiver(gray(0)).index == 0
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
 def test_load_opens_a_bundle_with_the_fake_engine(real: Any, tmp_path: Path, name: str) -> None:
-    with load(real.write(tmp_path / name), engine="fake", budget_ms=20) as eyes:
-        assert eyes.classes == real.manifest.classes
-        assert (eyes.spec.height, eyes.spec.width) == (8, 8)
-        assert eyes.budget == Budget(0.02)
-        assert eyes(gray(255)).label == "snow"
+    with load(real.write(tmp_path / name), engine="fake", budget_ms=20) as perceiver:
+        assert perceiver.classes == real.manifest.classes
+        assert (perceiver.spec.height, perceiver.spec.width) == (8, 8)
+        assert perceiver.budget == Budget(0.02)
+        assert perceiver(gray(255)).label == "snow"
 
 
 @pytest.mark.parametrize("engine", [None, "onnx", "openvino"])
-def test_load_answers_as_numpy_does(real_bundle: Bundle, network: Any, engine: str | None) -> None:
-    picture = real_bundle.golden_frames()[0]
-    with load(str(real_bundle.path), engine=engine) as eyes:
-        decision = eyes(picture)
-    weights = np.exp(network.answer(picture[None])[0].astype(float))
+def test_load_gives_the_probabilities_of_numpy(real_bundle: Bundle, network: Any, engine: str | None) -> None:
+    image = real_bundle.golden_frames()[0]
+    with load(str(real_bundle.path), engine=engine) as perceiver:
+        decision = perceiver(image)
+    weights = np.exp(network.logits(image[None])[0].astype(float))
     np.testing.assert_allclose(decision.probabilities, weights / weights.sum(), atol=1e-5)
     assert decision.label == real_bundle.classes[int(weights.argmax())]
     assert not decision.late
@@ -147,17 +147,17 @@ def test_load_says_what_is_missing(real_bundle: Bundle, tmp_path: Path) -> None:
         load(real_bundle.path, engine="tpu")
 
 
-class Ranking(FakeEngine):
-    """Predicts that the given views do best, in their order."""
+class RankingEngine(FakeEngine):
+    """A loss predictor that gives some views the lowest losses, in their order."""
 
     def __init__(self, *best: str) -> None:
         super().__init__(len(VIEWS))
         self.losses = np.ones((1, len(VIEWS)), np.float32)
-        for place, name in enumerate(best):
-            self.losses[0, list(VIEWS).index(name)] = place / 10
+        for rank, name in enumerate(best):
+            self.losses[0, list(VIEWS).index(name)] = rank / 10
 
     def infer(self, images: Image) -> Floats:
-        assert images.shape == (1, 4, 4, 3)  # what it takes, not what the classifier takes
+        assert images.shape == (1, 4, 4, 3)  # its own input size, not that of the classifier
         return self.losses
 
 
@@ -172,55 +172,55 @@ class Ranking(FakeEngine):
     ],
 )
 def test_a_policy_is_followed(policy: str, views: tuple[str, ...], losses: tuple[float, ...]) -> None:
-    seen: list[Image] = []
+    batches: list[Image] = []
 
-    class CameraLoop(FakeEngine):
+    class RecordingEngine(FakeEngine):
         def infer(self, images: Image) -> Floats:
-            seen.append(images)
-            return super().run(images)
+            batches.append(images)
+            return super().infer(images)
 
-    loss_predictor = LossPredictor(Ranking("zoom1.2", "color2"), InputSpec(4, 4))
-    eyes = Perceiver(
-        CameraLoop(4), CLASSES, InputSpec(8, 8), policy=parse_policy(policy), loss_predictor=loss_predictor
+    loss_predictor = LossPredictor(RankingEngine("zoom1.2", "color2"), InputSpec(4, 4))
+    perceiver = Perceiver(
+        RecordingEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy(policy), loss_predictor=loss_predictor
     )
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    decision = eyes(image)
+    decision = perceiver(image)
     assert decision.views == views
     assert decision.predicted_losses == pytest.approx(losses)
-    assert np.array_equal(seen[0], np.stack([view(name).apply(image) for name in views]))
+    assert np.array_equal(batches[0], np.stack([view(name).apply(image) for name in views]))
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.2, 1), (0.99999, 12), (1, 12)])
-def test_no_view_is_run_after_the_vote_is_settled(share: float, count: int) -> None:
-    asked: list[int] = []
+def test_no_view_is_run_after_an_early_exit(share: float, count: int) -> None:
+    batch_sizes: list[int] = []
 
-    class Counting(FakeEngine):
+    class CountingEngine(FakeEngine):
         def infer(self, images: Image) -> Floats:
-            asked.append(len(images))
-            return super().run(images)
+            batch_sizes.append(len(images))
+            return super().infer(images)
 
-    eyes = Perceiver(Counting(4), CLASSES, InputSpec(8, 8), policy=parse_policy(f"all@{share}"))
-    decision = eyes(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    perceiver = Perceiver(CountingEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy(f"all@{share}"))
+    decision = perceiver(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
     assert decision.views == tuple(VIEWS)[:count]
-    assert sum(asked) == count
-    assert len(asked) == (1 if share == 1 else count)
+    assert sum(batch_sizes) == count
+    assert len(batch_sizes) == (1 if share == 1 else count)
     assert decision.times.total > 0
 
 
 def test_draws_differ_from_frame_to_frame_and_repeat_with_the_seed() -> None:
-    def looked(seed: int) -> list[tuple[str, ...]]:
-        eyes = Perceiver(FakeEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy("random:3"), seed=seed)
-        return [eyes(gray(9)).views for _ in range(5)]
+    def views_run(seed: int) -> list[tuple[str, ...]]:
+        perceiver = Perceiver(FakeEngine(4), CLASSES, InputSpec(8, 8), policy=parse_policy("random:3"), seed=seed)
+        return [perceiver(gray(9)).views for _ in range(5)]
 
-    assert len(set(looked(1))) > 1
-    assert looked(1) == looked(1) != looked(2)
+    assert len(set(views_run(1))) > 1
+    assert views_run(1) == views_run(1) != views_run(2)
 
 
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
         ("top:2", "policy top:2 needs a loss predictor, and there is none"),
-        ("oracle:1", "policy oracle:1 knows the true losses, so it is for evaluate alone"),
+        ("oracle:1", "policy oracle:1 knows the true losses, .* only evaluate"),
         ("gps:3", "policy gps:3 is found by tuning"),
         ("top:13", "number of views is 1 to 12; got 13"),
     ],
@@ -233,21 +233,21 @@ def test_a_policy_that_the_bundle_cannot_run_is_refused(real_bundle: Bundle, pol
 def test_leaving_and_closing_close_the_engine() -> None:
     closed: list[int] = []
 
-    class Engine(FakeEngine):
+    class ClosingEngine(FakeEngine):
         def close(self) -> None:
             closed.append(1)
 
-    with Perceiver(Engine(2), ("dark", "light"), InputSpec(8, 8)) as eyes:
+    with Perceiver(ClosingEngine(2), ("dark", "light"), InputSpec(8, 8)) as perceiver:
         assert closed == []
     assert closed == [1]
-    with pytest.raises(ZeroDivisionError), Perceiver(Engine(2), ("dark", "light"), InputSpec(8, 8)):
+    with pytest.raises(ZeroDivisionError), Perceiver(ClosingEngine(2), ("dark", "light"), InputSpec(8, 8)):
         raise ZeroDivisionError
     assert closed == [1, 1]
-    eyes.close()
+    perceiver.close()
     assert closed == [1, 1, 1]
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
-def test_closing_inside_a_with_does_no_harm(real_bundle: Bundle, engine: str) -> None:
-    with load(real_bundle.path, engine=engine) as eyes:
-        eyes.close()
+def test_closing_inside_a_with_block_does_no_harm(real_bundle: Bundle, engine: str) -> None:
+    with load(real_bundle.path, engine=engine) as perceiver:
+        perceiver.close()

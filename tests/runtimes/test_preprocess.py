@@ -1,4 +1,4 @@
-"""One way from a picture to the input of a network, for any size of either."""
+"""Preparing an image for a model, for any size of either."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def noise(height: int, width: int) -> Image:
 
 @settings(deadline=None, max_examples=50)
 @given(height=SIDE, width=SIDE, to_height=SIDE, to_width=SIDE)
-def test_any_picture_comes_to_the_size_of_the_network(height: int, width: int, to_height: int, to_width: int) -> None:
+def test_any_image_gets_the_input_size_of_the_model(height: int, width: int, to_height: int, to_width: int) -> None:
     image = noise(height, width)
     kept = image.copy()
     prepared = InputSpec(to_height, to_width).prepare(image)
@@ -32,42 +32,42 @@ def test_any_picture_comes_to_the_size_of_the_network(height: int, width: int, t
 
 
 @given(height=SIDE, width=SIDE)
-def test_a_picture_that_fits_is_returned_as_it_is(height: int, width: int) -> None:
+def test_an_image_of_the_right_size_is_returned_as_it_is(height: int, width: int) -> None:
     image = noise(height, width)
     assert InputSpec(height, width).prepare(image) is image
 
 
 @settings(deadline=None, max_examples=50)
 @given(height=SIDE, width=SIDE, to_height=SIDE, to_width=SIDE, color=st.tuples(*[st.integers(0, 255)] * 3))
-def test_a_plain_picture_stays_plain(
+def test_an_image_of_one_color_stays_of_one_color(
     height: int, width: int, to_height: int, to_width: int, color: tuple[int, int, int]
 ) -> None:
     prepared = InputSpec(to_height, to_width).prepare(np.full((height, width, 3), color, np.uint8))
     np.testing.assert_array_equal(prepared, np.full((to_height, to_width, 3), color, np.uint8))
 
 
-def rest(side: int, other: int, to_side: int, to_other: int) -> int:
-    """Pixels of a side that are cut off: what the largest crop of the network's shape leaves over, and its own rest."""
+def cut_off(side: int, other: int, to_side: int, to_other: int) -> int:
+    """Returns how many pixels of a side are cut off to get the model's shape, and a multiple of the whole factor."""
     scale = min(side / to_side, other / to_other)
-    whole = max(1, round(scale))
-    return side - max(1, min(side, round(to_side * scale)) // whole * whole)
+    factor = max(1, round(scale))
+    return side - max(1, min(side, round(to_side * scale)) // factor * factor)
 
 
 @settings(deadline=None, max_examples=120)
 @given(height=SIDE, width=SIDE, to_height=SIDE, to_width=SIDE)
-def test_a_mirrored_picture_gives_the_mirrored_input(height: int, width: int, to_height: int, to_width: int) -> None:
-    """Where an even number of pixels is cut off; an odd one cannot be halved, and leaves the crop half a pixel off."""
+def test_a_flipped_image_gives_the_flipped_input(height: int, width: int, to_height: int, to_width: int) -> None:
+    """If an even number of pixels is cut off. An odd one cannot be halved, and the crop is half a pixel off-center."""
     spec, image = InputSpec(to_height, to_width), noise(height, width)
     prepared = spec.prepare(image).astype(int)
-    if rest(width, height, to_width, to_height) % 2 == 0:
+    if cut_off(width, height, to_width, to_height) % 2 == 0:
         assert np.abs(spec.prepare(image[:, ::-1])[:, ::-1] - prepared).max() <= 1
-    if rest(height, width, to_height, to_width) % 2 == 0:
+    if cut_off(height, width, to_height, to_width) % 2 == 0:
         assert np.abs(spec.prepare(image[::-1])[::-1] - prepared).max() <= 1
 
 
 @settings(deadline=None, max_examples=50)
 @given(side=st.integers(1, 60), more=st.integers(0, 60))
-def test_what_is_cut_off_is_shared_by_both_ends(side: int, more: int) -> None:
+def test_both_ends_are_cut_off_equally(side: int, more: int) -> None:
     ramp = np.broadcast_to(np.arange(side + more, dtype=np.uint8)[None, :, None], (side, side + more, 3))
     columns = InputSpec(side, side).prepare(ramp)[0, :, 0].tolist()
     assert columns == list(range(more // 2, more // 2 + side))
@@ -75,12 +75,12 @@ def test_what_is_cut_off_is_shared_by_both_ends(side: int, more: int) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(height=SIDE, width=SIDE)
-def test_a_part_of_a_larger_picture_is_prepared_like_a_copy_of_it(height: int, width: int) -> None:
+def test_a_part_of_a_larger_image_is_prepared_like_a_copy_of_it(height: int, width: int) -> None:
     part = noise(height + 3, width + 5)[1 : height + 1, 2 : width + 2]
     np.testing.assert_array_equal(InputSpec(32, 48).prepare(part), InputSpec(32, 48).prepare(part.copy()))
 
 
-def test_fine_stripes_average_when_they_shrink() -> None:
+def test_fine_stripes_are_averaged_when_the_image_shrinks() -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 200
     assert set(InputSpec(16, 16).prepare(stripes).ravel().tolist()) == {100}
@@ -99,24 +99,24 @@ def test_fine_stripes_average_when_they_shrink() -> None:
         (np.zeros((0, 8, 3), np.uint8), r"uint8 \[0, 8, 3\]"),
         (np.zeros((), np.uint8), r"uint8 \[\]"),
         (None, "NoneType"),
-        ("picture.png", "str"),
+        ("image.png", "str"),
         ([[[0, 0, 0]]], "list"),
     ],
 )
-def test_what_is_no_picture_is_refused(image: Any, came: str) -> None:
+def test_an_invalid_image_is_refused(image: Any, came: str) -> None:
     with pytest.raises(UsageError, match=rf"uint8 \[H, W, 3\]; got {came}(: .+)?$"):
         InputSpec(8, 8).prepare(image)
 
 
 @pytest.mark.parametrize(("height", "width"), [(0, 8), (8, 0), (-1, 8), (4097, 8), (8, 2**40)])
-def test_a_size_that_no_network_has_is_refused(height: int, width: int) -> None:
+def test_a_size_that_no_model_has_is_refused(height: int, width: int) -> None:
     with pytest.raises(UsageError, match=f"got {width} x {height}"):
         InputSpec(height, width)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("channel", [0, 1, 2])
-def test_a_deviation_that_divides_by_nothing_is_refused(bad: float, channel: int) -> None:
+def test_an_invalid_standard_deviation_is_refused(bad: float, channel: int) -> None:
     std = [0.5, 0.5, 0.5]
     std[channel] = bad
     with pytest.raises(UsageError, match="std > 0"):
@@ -124,7 +124,7 @@ def test_a_deviation_that_divides_by_nothing_is_refused(bad: float, channel: int
 
 
 @given(x=st.integers(0, 30), y=st.integers(0, 30), width=st.integers(1, 30), height=st.integers(1, 30))
-def test_a_region_is_its_part_of_the_frame_or_refused(x: int, y: int, width: int, height: int) -> None:
+def test_a_region_crops_its_part_of_the_frame_or_is_refused(x: int, y: int, width: int, height: int) -> None:
     image, region = noise(24, 32), Region(x, y, width, height)
     if x + width <= 32 and y + height <= 24:
         part = region.crop(image)
@@ -135,7 +135,7 @@ def test_a_region_is_its_part_of_the_frame_or_refused(x: int, y: int, width: int
             region.crop(image)
 
 
-@pytest.mark.parametrize("wrong", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 0, 1), (0, 0, 1, -1)])
-def test_an_empty_region_is_refused(wrong: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize("region", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 0, 1), (0, 0, 1, -1)])
+def test_an_empty_region_is_refused(region: tuple[int, int, int, int]) -> None:
     with pytest.raises(UsageError, match="a region is x,y,width,height"):
-        Region(*wrong)
+        Region(*region)

@@ -1,4 +1,4 @@
-"""Bundles that are as they should be: what is written opens, whole or not at all, in a format that stays."""
+"""Valid bundles: what is written opens, completely or not at all, in a format that does not change."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Fresh = Callable[[], AbstractContextManager[Path]]
 NAMES = st.tuples(st.sampled_from(["deep/0", "f"]), st.text("Az0_.-", max_size=9)).map("".join)
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
-# schema version 1, byte for byte: from the first release on a change here is a new schema version
+# schema version 2, byte for byte: from the first release on, a change here needs a new schema version
 PINNED = """{
  "format": "allweather-bundle",
- "schema_version": 1,
+ "schema_version": 2,
  "arch": "tiny",
  "classes": [
   "dry",
@@ -107,8 +107,8 @@ PINNED = """{
 
 
 @pytest.fixture(autouse=True)
-def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk of a test is not worth waiting for."""
+def _without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Does not wait for the disk, which would only make the tests slow."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
@@ -124,25 +124,25 @@ def contents_of(path: Path) -> dict[str, bytes]:
 @settings(deadline=None, max_examples=25)
 @given(extra=st.dictionaries(NAMES, st.binary(max_size=300), max_size=5))
 def test_a_folder_and_a_zip_open_to_the_bytes_that_were_written(
-    made: Any, fresh: Fresh, extra: dict[str, bytes]
+    tiny: Any, fresh: Fresh, extra: dict[str, bytes]
 ) -> None:
-    contents = {**made.contents, **extra}
+    contents = {**tiny.contents, **extra}
     with fresh() as folder:
         for path in (folder / "bundle", folder / "bundle.zip"):
-            write_bundle(path, made.manifest, contents)
+            write_bundle(path, tiny.manifest, contents)
             assert contents_of(path) == contents
         assert Bundle.open(folder / "bundle").manifest == Bundle.open(folder / "bundle.zip").manifest
 
 
-def test_the_manifest_is_pinned(made: Any, tmp_path: Path) -> None:
-    text = made.write(tmp_path / "bundle").joinpath(MANIFEST).read_text()
+def test_the_manifest_is_pinned(tiny: Any, tmp_path: Path) -> None:
+    text = tiny.write(tmp_path / "bundle").joinpath(MANIFEST).read_text()
     assert text == PINNED
 
 
-def test_a_bundle_has_the_files_it_lists_and_no_others(made: Any, tmp_path: Path) -> None:
-    made.write(tmp_path / "b")
-    made.write(tmp_path / "b.zip")
-    names = sorted([MANIFEST, *made.contents])
+def test_a_bundle_has_the_files_it_lists_and_no_others(tiny: Any, tmp_path: Path) -> None:
+    tiny.write(tmp_path / "b")
+    tiny.write(tmp_path / "b.zip")
+    names = sorted([MANIFEST, *tiny.contents])
     assert [name for name in listing(tmp_path / "b") if (tmp_path / "b" / name).is_file()] == names
     with zipfile.ZipFile(tmp_path / "b.zip") as archive:
         assert sorted(archive.namelist()) == names
@@ -167,40 +167,40 @@ def test_numpy_reads_every_array_file(array: Any) -> None:
     np.testing.assert_array_equal(read, array)
 
 
-def test_arrays_that_lie_otherwise_in_memory_are_written_alike() -> None:
+def test_the_memory_layout_of_an_array_does_not_matter() -> None:
     array = np.arange(24, dtype=np.float32).reshape(4, 6)
     assert npy_bytes(np.asfortranarray(array)) == npy_bytes(array) == npy_bytes(array.astype(">f4"))
 
 
-def test_golden_arrays_come_back(made: Any, tmp_path: Path) -> None:
-    bundle = Bundle.open(made.write(tmp_path / "b.zip"))
+def test_golden_arrays_come_back(tiny: Any, tmp_path: Path) -> None:
+    bundle = Bundle.open(tiny.write(tmp_path / "b.zip"))
     assert bundle.golden_frames().tolist() == np.arange(24).reshape(2, 2, 2, 3).tolist()
     assert bundle.golden_outputs(bundle.manifest.models[0]).tolist() == [[0, 1], [2, -0.5]]
     assert bundle.classes == ("dry", "rain")
     assert (bundle.input.height, bundle.input.std) == (2, (0.25, 0.5, 1.0))
 
 
-def test_the_same_content_makes_the_same_zip(made: Any, tmp_path: Path) -> None:
-    first, second = (made.write(tmp_path / name).read_bytes() for name in ("a.zip", "b.zip"))
+def test_the_same_content_makes_the_same_zip(tiny: Any, tmp_path: Path) -> None:
+    first, second = (tiny.write(tmp_path / name).read_bytes() for name in ("a.zip", "b.zip"))
     assert first == second
 
 
-def test_what_packs_too_well_still_opens_from_a_zip(made: Any, tmp_path: Path) -> None:
-    contents = {**made.contents, "dark.npy": bytes(3 << 20)}
-    write_bundle(tmp_path / "b.zip", made.manifest, contents)
+def test_a_file_that_compresses_very_well_still_opens_from_a_zip(tiny: Any, tmp_path: Path) -> None:
+    contents = {**tiny.contents, "dark.npy": bytes(3 << 20)}
+    write_bundle(tmp_path / "b.zip", tiny.manifest, contents)
     assert contents_of(tmp_path / "b.zip") == contents
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
-def test_a_new_bundle_replaces_the_old_one(made: Any, tmp_path: Path, name: str) -> None:
-    write_bundle(tmp_path / name, made.manifest, {**made.contents, "old": b"old"})
-    made.write(tmp_path / name)
-    assert contents_of(tmp_path / name) == dict(made.contents)
+def test_a_new_bundle_replaces_the_old_one(tiny: Any, tmp_path: Path, name: str) -> None:
+    write_bundle(tmp_path / name, tiny.manifest, {**tiny.contents, "old": b"old"})
+    tiny.write(tmp_path / name)
+    assert contents_of(tmp_path / name) == dict(tiny.contents)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 class Failing:
-    """Stands before a function and raises at the nth call, before or after the call is done."""
+    """Wraps a function and raises an error at its nth call, before or after the call itself."""
 
     def __init__(self, error: BaseException, nth: int, *, after: bool) -> None:
         self.error, self.left, self.after = error, nth, after
@@ -230,19 +230,19 @@ STEPS = [
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full disk", "interrupt"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_failure_anywhere_leaves_a_whole_bundle_and_no_litter(
-    made: Any, fresh: Fresh, monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, after: bool
+def test_a_failure_anywhere_leaves_a_complete_bundle_and_no_temporary_files(
+    tiny: Any, fresh: Fresh, monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, after: bool
 ) -> None:
-    new = replace(made, contents={**made.contents, "new": b"new"})
+    new = replace(tiny, contents={**tiny.contents, "new": b"new"})
     fired = 0
-    for place, step in STEPS:
-        if after and place is tempfile:
-            continue  # an interrupt before the name of a temporary file is known cannot be cleaned up after
+    for owner, step in STEPS:
+        if after and owner is tempfile:
+            continue  # after an interrupt before the name of a temporary file is known, nobody can delete it
         for nth in range(4):
             with fresh() as folder, monkeypatch.context() as patch:
-                made.write(folder / name)
+                tiny.write(folder / name)
                 failing = Failing(error, nth, after=after)
-                patch.setattr(place, step, failing.wrap(getattr(place, step)))
+                patch.setattr(owner, step, failing.wrap(getattr(owner, step)))
                 if error is FULL:
                     outcome: Any = pytest.raises(OutputError, match=f"cannot write .*{name}: the disk is full")
                 else:
@@ -256,30 +256,33 @@ def test_a_failure_anywhere_leaves_a_whole_bundle_and_no_litter(
                 fired += failing.fired
                 patch.undo()
                 assert [path.name for path in folder.iterdir()] == [name], (step, nth)
-                whole = [dict(made.contents), dict(new.contents)]
-                assert contents_of(folder / name) in (whole if after or not failing.fired else whole[:1]), (step, nth)
+                complete = [dict(tiny.contents), dict(new.contents)]
+                assert contents_of(folder / name) in (complete if after or not failing.fired else complete[:1]), (
+                    step,
+                    nth,
+                )
     assert fired >= 4
 
 
 @pytest.mark.parametrize("name", ["album", "album.zip"])
-def test_a_folder_of_something_else_is_never_replaced(made: Any, tmp_path: Path, name: str) -> None:
+def test_a_folder_of_something_else_is_never_replaced(tiny: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "holiday.jpg").write_bytes(b"sun")
     with pytest.raises(OutputError, match="cannot write"):
-        made.write(tmp_path / name)
+        tiny.write(tmp_path / name)
     assert listing(tmp_path) == [name, f"{name}/holiday.jpg"]
 
 
-def test_a_file_is_not_replaced_by_a_folder(made: Any, tmp_path: Path) -> None:
+def test_a_file_is_not_replaced_by_a_folder(tiny: Any, tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(OutputError, match="cannot write"):
-        made.write(tmp_path / "notes")
+        tiny.write(tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "mine"
 
 
-@pytest.mark.parametrize("wrong", [{"golden/frames.npy": None}, {"../out": b""}, {MANIFEST: b"{}"}, {".hidden": b""}])
-def test_what_would_not_open_is_not_written(made: Any, tmp_path: Path, wrong: dict[str, bytes | None]) -> None:
-    contents = {name: data for name, data in {**made.contents, **wrong}.items() if data is not None}
+@pytest.mark.parametrize("change", [{"golden/frames.npy": None}, {"../out": b""}, {MANIFEST: b"{}"}, {".hidden": b""}])
+def test_what_would_not_open_is_not_written(tiny: Any, tmp_path: Path, change: dict[str, bytes | None]) -> None:
+    contents = {name: data for name, data in {**tiny.contents, **change}.items() if data is not None}
     with pytest.raises(BundleError):
-        write_bundle(tmp_path / "bundle", made.manifest, contents)
+        write_bundle(tmp_path / "bundle", tiny.manifest, contents)
     assert listing(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Bundles that are damaged or made to harm: opening them gives one clear error, reads nothing outside, never hangs."""
+"""Damaged and hostile bundles: opening one gives one clear error, reads nothing outside of it, and never hangs."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from allweather.runtimes.errors import BundleError
 
 Refusal = Callable[[Path], str]
 FILES = [MANIFEST, "golden/frames.npy", "golden/logits.npy", "model.onnx"]
-SECRET = b"a graph"  # what lies outside has the right hash: only where it lies is wrong
+SECRET = b"a graph"  # a file outside the bundle with the expected hash: only its path is wrong
 
 
 @pytest.fixture(scope="module")
-def spot(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good bundle that every example restores."""
-    path: Path = made.write(tmp_path_factory.mktemp("spot") / "bundle")
+def spot(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A valid bundle that every example restores."""
+    path: Path = tiny.write(tmp_path_factory.mktemp("spot") / "bundle")
     return path
 
 
 @pytest.fixture
-def bundle(made: Any, tmp_path: Path) -> Path:
-    """A good bundle, on the disk, to do harm to."""
-    path: Path = made.write(tmp_path / "bundle")
+def bundle(tiny: Any, tmp_path: Path) -> Path:
+    """A valid bundle on the disk, for the test to damage."""
+    path: Path = tiny.write(tmp_path / "bundle")
     return path
 
 
 def relist(bundle: Path, name: str, data: bytes | None = None, size: int | None = None) -> None:
-    """Makes the manifest list a file as it would have been written."""
+    """Lists a file in the manifest with its true size and hash, or with a given size."""
     raw = json.loads((bundle / MANIFEST).read_text())
     old = raw["files"].get(name, {})
     digest = hashlib.sha256(data).hexdigest() if data is not None else old["sha256"]
@@ -51,7 +51,7 @@ def relist(bundle: Path, name: str, data: bytes | None = None, size: int | None 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data(), name=st.sampled_from(FILES))
 def test_a_flip_in_a_folder_is_refused_or_changes_no_file(
-    made: Any, spot: Path, refusal: Refusal, data: st.DataObject, name: str
+    tiny: Any, spot: Path, refusal: Refusal, data: st.DataObject, name: str
 ) -> None:
     good = (spot / name).read_bytes()
     content = bytearray(good)
@@ -63,7 +63,7 @@ def test_a_flip_in_a_folder_is_refused_or_changes_no_file(
         assert name == MANIFEST or name in refusal(spot)
     else:
         assert name == MANIFEST  # where a flip can make another word, or another number
-        assert {listed: opened.read(listed) for listed in opened.manifest.files} == made.contents
+        assert {listed: opened.read(listed) for listed in opened.manifest.files} == tiny.contents
     finally:
         (spot / name).write_bytes(good)
 
@@ -229,22 +229,22 @@ ARRAYS = {
 @pytest.mark.parametrize("kind", ARRAYS)
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
 def test_an_array_of_another_kind_is_refused_though_its_hash_is_right(
-    made: Any, tmp_path: Path, name: str, kind: str
+    tiny: Any, tmp_path: Path, name: str, kind: str
 ) -> None:
-    write_bundle(tmp_path / name, made.manifest, {**made.contents, "golden/logits.npy": ARRAYS[kind]})
+    write_bundle(tmp_path / name, tiny.manifest, {**tiny.contents, "golden/logits.npy": ARRAYS[kind]})
     bundle = Bundle.open(tmp_path / name)
     with pytest.raises(BundleError, match=r"golden/logits\.npy is not an array of <f4 \[2, 2\]; export it again"):
         bundle.golden_outputs(bundle.manifest.models[0])
 
 
-def test_a_count_of_golden_frames_that_is_not_theirs_is_refused(made: Any, tmp_path: Path) -> None:
-    lying = made.manifest.model_copy(update={"golden_count": 1024})
-    write_bundle(tmp_path / "b", lying, made.contents)
+def test_a_count_of_golden_frames_that_is_not_theirs_is_refused(tiny: Any, tmp_path: Path) -> None:
+    lying = tiny.manifest.model_copy(update={"golden_count": 1024})
+    write_bundle(tmp_path / "b", lying, tiny.contents)
     with pytest.raises(BundleError, match=r"golden/frames\.npy is not an array of \|u1 \[1024, 2, 2, 3\]"):
         Bundle.open(tmp_path / "b").golden_frames()
 
 
-def test_listed_sizes_are_what_was_written(made: Any, bundle: Path) -> None:
-    for name, data in made.contents.items():
+def test_listed_sizes_are_what_was_written(tiny: Any, bundle: Path) -> None:
+    for name, data in tiny.contents.items():
         listed = Bundle.open(bundle).manifest.files[name]
         assert listed == StoredFile(size=len(data), sha256=hashlib.sha256(data).hexdigest())

@@ -1,4 +1,4 @@
-"""Zip files that are damaged or made to harm: one clear error, nothing unpacked that should not be."""
+"""Damaged and hostile zip files: each gives one clear error, and nothing is unpacked that should not be."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ CENTRAL = b"PK\x01\x02"
 
 
 @pytest.fixture(scope="module")
-def good(made: Any, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    data: bytes = made.write(tmp_path_factory.mktemp("good") / "b.zip").read_bytes()
+def good(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    data: bytes = tiny.write(tmp_path_factory.mktemp("good") / "b.zip").read_bytes()
     return data
 
 
 @pytest.fixture(scope="module")
 def spot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One file for all examples to overwrite."""
+    """One file that all examples overwrite."""
     return tmp_path_factory.mktemp("spot") / "bundle.zip"
 
 
-def entries(made: Any, **extra: bytes) -> dict[str, bytes]:
-    """The files of a bundle that lists what is in it, whatever that is."""
-    contents = {**made.contents, **extra}
-    raw = json.loads(made.manifest.model_dump_json())
+def entries(tiny: Any, **extra: bytes) -> dict[str, bytes]:
+    """Returns the files of a bundle whose manifest lists all of them, also the extra ones."""
+    contents = {**tiny.contents, **extra}
+    raw = json.loads(tiny.manifest.model_dump_json())
     raw["files"] = {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
     }
@@ -61,12 +61,12 @@ def central(data: bytes | bytearray, name: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def bomb(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bomb(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gigabyte of zeros in a few megabytes, listed by its true size."""
     path = tmp_path_factory.mktemp("bomb") / "bundle.zip"
     deflate = zlib.compressobj(wbits=-15)
     block = deflate.compress(bytes(1 << 24)) + deflate.flush(zlib.Z_FULL_FLUSH)
-    files = entries(made, **{"bomb.bin": block * 64 + b"\x03\x00"})
+    files = entries(tiny, **{"bomb.bin": block * 64 + b"\x03\x00"})
     raw = json.loads(files[MANIFEST])
     raw["files"]["bomb.bin"]["size"] = 1 << 30
     content = bytearray(pack(path, {**files, MANIFEST: json.dumps(raw).encode()}, zipfile.ZIP_STORED).read_bytes())
@@ -78,28 +78,28 @@ def bomb(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def same_or_refused(path: Path, made: Any, refusal: Refusal) -> bool:
+def same_or_refused(path: Path, tiny: Any, refusal: Refusal) -> bool:
     try:
         opened = Bundle.open(path)
     except BundleError:
         refusal(path)
         return False
-    assert {name: opened.read(name) for name in opened.manifest.files} == made.contents
-    assert opened.manifest.classes == made.manifest.classes
-    assert opened.manifest.models == made.manifest.models
+    assert {name: opened.read(name) for name in opened.manifest.files} == tiny.contents
+    assert opened.manifest.classes == tiny.manifest.classes
+    assert opened.manifest.models == tiny.manifest.models
     return True
 
 
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_a_flip_in_a_zip_is_refused_or_changes_nothing(
-    made: Any, good: bytes, spot: Path, refusal: Refusal, data: st.DataObject
+    tiny: Any, good: bytes, spot: Path, refusal: Refusal, data: st.DataObject
 ) -> None:
     content = bytearray(good)
     directory = st.integers(good.index(CENTRAL), len(good) - 1)  # half of the flips go where zip is most intricate
     content[data.draw(directory | st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     spot.write_bytes(content)
-    same_or_refused(spot, made, refusal)
+    same_or_refused(spot, tiny, refusal)
 
 
 def test_a_zip_cut_anywhere_is_refused(good: bytes, spot: Path, refusal: Refusal) -> None:
@@ -118,20 +118,20 @@ def test_a_file_of_anything_is_refused(spot: Path, refusal: Refusal, noise: byte
 @pytest.mark.parametrize("content", [b"", b"my notes\n" * 100, b"\x7fELF", b"{}"])
 def test_something_else_named_zip_is_refused(spot: Path, refusal: Refusal, content: bytes) -> None:
     spot.write_bytes(content)
-    assert "no readable .zip" in refusal(spot)
+    assert "not a readable .zip" in refusal(spot)
 
 
 @pytest.mark.parametrize("field", [8, 10, 16, 20, 24, 28, 30, 32, 34, 42])
 @pytest.mark.parametrize("value", [0, 1, 0x7F, 0xFF])
 @pytest.mark.parametrize("name", [MANIFEST, "model.onnx"])
 def test_a_directory_that_lies_is_refused_or_changes_nothing(
-    made: Any, good: bytes, spot: Path, refusal: Refusal, name: str, field: int, value: int
+    tiny: Any, good: bytes, spot: Path, refusal: Refusal, name: str, field: int, value: int
 ) -> None:
     content = bytearray(good)
     at = central(good, name) + field
     content[at : at + 2] = bytes([value, value])
     spot.write_bytes(content)
-    same_or_refused(spot, made, refusal)
+    same_or_refused(spot, tiny, refusal)
 
 
 @pytest.mark.parametrize("offset", [2**32, 2**63, 2**64 - 1])
@@ -159,28 +159,28 @@ def test_an_encrypted_entry_is_refused(good: bytes, spot: Path, refusal: Refusal
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_another_packing_method_is_refused(made: Any, spot: Path, refusal: Refusal, method: int) -> None:
-    assert "another method than deflate" in refusal(pack(spot, entries(made), method))
+def test_another_packing_method_is_refused(tiny: Any, spot: Path, refusal: Refusal, method: int) -> None:
+    assert "another method than deflate" in refusal(pack(spot, entries(tiny), method))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", [MANIFEST, "model.onnx"])
-def test_a_name_that_is_there_twice_is_refused(made: Any, spot: Path, refusal: Refusal, name: str) -> None:
-    files = entries(made)
+def test_a_name_that_is_there_twice_is_refused(tiny: Any, spot: Path, refusal: Refusal, name: str) -> None:
+    files = entries(tiny)
     with zipfile.ZipFile(pack(spot, files), "a") as archive:
         archive.writestr(name, files[name])
     assert f"{name} is there 2 times" in refusal(spot)
 
 
 @pytest.mark.parametrize("name", ["../model.onnx", "/model.onnx", "golden/../../x", "a\\..\\x"])
-def test_a_name_that_leads_out_is_refused(made: Any, spot: Path, refusal: Refusal, name: str) -> None:
-    assert "files" in refusal(pack(spot, entries(made, **{name: b"a graph"})))
+def test_a_name_that_leads_out_is_refused(tiny: Any, spot: Path, refusal: Refusal, name: str) -> None:
+    assert "files" in refusal(pack(spot, entries(tiny, **{name: b"a graph"})))
 
 
-def test_names_that_lead_out_and_are_not_listed_are_left_alone(made: Any, tmp_path: Path) -> None:
+def test_names_that_lead_out_and_are_not_listed_are_left_alone(tiny: Any, tmp_path: Path) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
-    Bundle.open(pack(folder / "b.zip", {**entries(made), "../escaped": b"1", str(tmp_path / "e"): b"1"}))
+    Bundle.open(pack(folder / "b.zip", {**entries(tiny), "../escaped": b"1", str(tmp_path / "e"): b"1"}))
     assert [path.name for path in tmp_path.rglob("*")] == ["inside", "b.zip"]
 
 
@@ -200,16 +200,16 @@ def test_a_bomb_that_lies_about_its_packed_size_is_refused(bomb: Path, spot: Pat
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
-def test_a_manifest_bomb_is_refused(made: Any, spot: Path, refusal: Refusal) -> None:
-    files = {**entries(made), MANIFEST: b" " * (64 << 20)}
+def test_a_manifest_bomb_is_refused(tiny: Any, spot: Path, refusal: Refusal) -> None:
+    files = {**entries(tiny), MANIFEST: b" " * (64 << 20)}
     assert f"{MANIFEST} unpacks" in refusal(pack(spot, files))
 
 
-def test_a_zip_of_very_many_files_is_refused_at_once(made: Any, spot: Path, refusal: Refusal) -> None:
-    files = {**{f"{number}": b"" for number in range(3000)}, **entries(made)}
+def test_a_zip_of_very_many_files_is_refused_at_once(tiny: Any, spot: Path, refusal: Refusal) -> None:
+    files = {**{f"{number}": b"" for number in range(3000)}, **entries(tiny)}
     assert "more than 2000 files" in refusal(pack(spot, files, zipfile.ZIP_STORED))
 
 
-def test_a_bundle_inside_a_folder_of_the_zip_is_not_found(made: Any, spot: Path, refusal: Refusal) -> None:
-    files = {f"bundle/{name}": data for name, data in entries(made).items()}
+def test_a_bundle_inside_a_folder_of_the_zip_is_not_found(tiny: Any, spot: Path, refusal: Refusal) -> None:
+    files = {f"bundle/{name}": data for name, data in entries(tiny).items()}
     assert f"{MANIFEST} is missing" in refusal(pack(spot, files))

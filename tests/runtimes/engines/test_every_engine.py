@@ -46,7 +46,7 @@ def test_it_agrees_with_numpy(network: Any, engines: dict[str, Engine], name: st
     images = random_images(seed, count)
     logits = engines[name].infer(images)
     assert (logits.dtype, logits.shape) == (np.float32, (count, 4))
-    np.testing.assert_allclose(logits, network.answer(images), atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(logits, network.logits(images), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -83,7 +83,7 @@ def test_batches_of_changing_size_give_the_same_outputs(network: Any, name: str)
     engine = start_engine(name, compiled(network, name))
     images = random_images(4, 12)
     for count in [*range(1, 13), 1, 12, 1]:
-        np.testing.assert_allclose(engine.infer(images[:count]), network.answer(images[:count]), atol=1e-5)
+        np.testing.assert_allclose(engine.infer(images[:count]), network.logits(images[:count]), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENGINES)

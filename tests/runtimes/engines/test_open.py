@@ -121,7 +121,7 @@ def test_one_nan_among_correct_outputs_is_refused(
 ) -> None:
     golden = real_bundle.golden_frames()
     for index in range(len(golden)):
-        logits = network.answer(golden)
+        logits = network.logits(golden)
         logits[index, 2] = np.nan
         rows = iter(logits)
         stub = StubEngine(lambda images, rows=rows: next(rows)[None])  # type: ignore[misc]

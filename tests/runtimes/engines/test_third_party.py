@@ -250,6 +250,6 @@ def test_an_engine_of_another_package_opens_the_onnx_model(site: Path, real_bund
     assert model is not None
     assert (model.engine, model.precision) == ("onnx", "fp32")
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
-    np.testing.assert_allclose(engine.infer(images), network.answer(images), atol=1e-5)
+    np.testing.assert_allclose(engine.infer(images), network.logits(images), atol=1e-5)
     with pytest.raises(EngineError, match="no classifier for shadow in bf16"):
         open_engine(real_bundle, "shadow", "bf16")

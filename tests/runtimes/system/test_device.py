@@ -1,4 +1,4 @@
-"""What the machine says of itself, on the kinds of machine that we know."""
+"""The description of the machine, on several kinds of machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def with_cpuinfo(monkeypatch: pytest.MonkeyPatch, text: str | OSError) -> Device
     return this_device()
 
 
-def test_this_machine_has_a_line_of_its_own() -> None:
+def test_this_machine_is_described_in_one_line() -> None:
     device = this_device()
     assert device.line().isprintable()
     assert device.cpu
@@ -51,11 +51,11 @@ def test_a_jetson_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("text", [FileNotFoundError(), PermissionError(), "", "\n\n", "no colon here\n", ": :\n"])
-def test_a_system_that_does_not_tell_is_no_error(monkeypatch: pytest.MonkeyPatch, text: str | OSError) -> None:
+def test_a_system_without_cpuinfo_is_not_an_error(monkeypatch: pytest.MonkeyPatch, text: str | OSError) -> None:
     device = with_cpuinfo(monkeypatch, text)
     assert (device.flags, device.fast_int8) == ((), False)
     assert "flags unknown" in device.line()
 
 
-def test_every_instruction_for_int8_is_looked_for() -> None:
+def test_every_instruction_for_int8_is_among_the_flags() -> None:
     assert set(FLAGS) >= INT8_FLAGS

@@ -1,4 +1,4 @@
-"""FairLock: one at a time, in the order they came, and given back whatever happens."""
+"""The fair lock: one thread at a time, in the order in which they came, and released whatever happens."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import pytest
 from allweather.runtimes.system.fair_lock import FairLock
 
 
-def test_turns_are_taken_in_the_order_they_were_asked_for() -> None:
-    turns, order = FairLock(), list[int]()
+def test_the_lock_is_given_in_the_order_in_which_it_was_asked_for() -> None:
+    lock, order = FairLock(), list[int]()
 
-    def take(number: int) -> None:
-        with turns:
-            order.append(number)
+    def take(index: int) -> None:
+        with lock:
+            order.append(index)
 
-    with turns:
+    with lock:
         threads = []
-        for number in range(8):
-            threads.append(threading.Thread(target=take, args=(number,)))
+        for index in range(8):
+            threads.append(threading.Thread(target=take, args=(index,)))
             threads[-1].start()
             time.sleep(0.01)
-        with turns:  # the holder's own is never a wait
+        with lock:  # the holder does not wait for itself
             assert order == []
     for thread in threads:
         thread.join(5)
     assert order == list(range(8))
 
 
-def test_one_at_a_time() -> None:
-    turns, inside, most = FairLock(), 0, 0
+def test_one_thread_at_a_time() -> None:
+    lock, inside, most = FairLock(), 0, 0
 
     def work() -> None:
         nonlocal inside, most
         for _ in range(200):
-            with turns:
+            with lock:
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0)
@@ -50,11 +50,11 @@ def test_one_at_a_time() -> None:
     assert (inside, most) == (0, 1)
 
 
-def test_an_error_inside_gives_the_turn_back() -> None:
-    turns = FairLock()
-    with pytest.raises(ZeroDivisionError), turns:
+def test_an_error_inside_releases_the_lock() -> None:
+    lock = FairLock()
+    with pytest.raises(ZeroDivisionError), lock:
         raise ZeroDivisionError
-    other = threading.Thread(target=turns.__enter__)
+    other = threading.Thread(target=lock.__enter__)
     other.start()
     other.join(5)
     assert not other.is_alive()

@@ -1,4 +1,4 @@
-"""Freed memory is reused."""
+"""Freed memory is reused, and large arrays are stored on disk."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(mode: str) -> int:
-    """Pages that the kernel had to bring for ten arrays of 48 MB, one after the other."""
+    """Returns the number of page faults of ten arrays of 48 MB, one after the other."""
     done = subprocess.run([sys.executable, "-c", FAULTS, mode], check=True, capture_output=True, text=True, timeout=120)
     return int(done.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the switch")
-def test_what_was_freed_is_reused() -> None:
+def test_freed_memory_is_reused() -> None:
     assert faults("keep") < 0.2 * faults("default")
 
 
-def test_a_disk_without_room_is_said_before_it_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

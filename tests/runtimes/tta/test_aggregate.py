@@ -1,4 +1,4 @@
-"""The vote: a distribution for any logits, whatever the order of the views."""
+"""The average over views: a probability distribution for any logits, whatever the order of the views."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_any_logits_give_a_distribution(logits: Any) -> None:
         ([np.nan, np.inf, -np.inf], [0, 1, 0]),
     ],
 )
-def test_what_is_no_number_takes_no_share(logits: list[float], expected: list[float]) -> None:
+def test_nan_and_infinite_logits(logits: list[float], expected: list[float]) -> None:
     np.testing.assert_allclose(average_probabilities(np.array([logits], np.float32)), expected, atol=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_the_order_of_views_does_not_matter(logits: Any, data: st.DataObject) ->
 
 @settings(max_examples=40, deadline=None)
 @given(logits=ANY, data=st.data())
-def test_classes_keep_their_places(logits: Any, data: st.DataObject) -> None:
+def test_the_order_of_classes_is_kept(logits: Any, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(logits.shape[1])))
     np.testing.assert_allclose(average_probabilities(logits[:, order]), average_probabilities(logits)[order], atol=1e-6)
 
@@ -80,13 +80,13 @@ def test_a_constant_added_to_a_view_changes_nothing(logits: Any, data: st.DataOb
 
 @settings(max_examples=40, deadline=None)
 @given(logits=ANY, times=st.integers(2, 5))
-def test_a_view_seen_several_times_votes_as_once(logits: Any, times: int) -> None:
+def test_repeating_all_views_changes_nothing(logits: Any, times: int) -> None:
     np.testing.assert_allclose(
         average_probabilities(np.repeat(logits, times, axis=0)), average_probabilities(logits), atol=1e-6
     )
 
 
-def test_weights_count() -> None:
+def test_weights_of_views() -> None:
     logits = np.array([[4.0, 0.0], [0.0, 4.0]], np.float32)
     assert average_probabilities(logits, (1.0, 0.0))[0] > 0.9
     assert average_probabilities(logits, (1.0, 3.0))[1] > 0.7

@@ -1,4 +1,4 @@
-"""Many pictures at once, many threads, pictures of OpenCV."""
+"""Many images at once, several threads, and images in the channel order of OpenCV."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CLASSES = ("night", "dusk", "dawn", "day")
 SPEC = InputSpec(8, 8)
 
 
-class Ranking(FakeEngine):
-    """The brighter a picture, the later the view that it likes."""
+class RankingEngine(FakeEngine):
+    """A loss predictor that prefers later views for brighter images."""
 
     def infer(self, images: Image) -> Floats:
-        likes = images.reshape(len(images), -1).mean(axis=1) / 256 * len(VIEWS)
-        return np.abs(np.arange(len(VIEWS)) - likes[:, None]).astype(np.float32)
+        best = images.reshape(len(images), -1).mean(axis=1) / 256 * len(VIEWS)
+        return np.abs(np.arange(len(VIEWS)) - best[:, None]).astype(np.float32)
 
 
 def gray(value: int) -> Image:
@@ -36,11 +36,11 @@ def test_a_batch_decides_as_one_by_one(policy: str) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (rng.integers(4, 20), rng.integers(4, 20), 3), np.uint8) for _ in range(31)]
 
-    def eyes() -> Perceiver:
-        loss_predictor = LossPredictor(Ranking(len(VIEWS)), InputSpec(4, 4))
+    def make_perceiver() -> Perceiver:
+        loss_predictor = LossPredictor(RankingEngine(len(VIEWS)), InputSpec(4, 4))
         return Perceiver(FakeEngine(4), CLASSES, SPEC, policy=parse_policy(policy), loss_predictor=loss_predictor)
 
-    with eyes() as one, eyes() as many:
+    with make_perceiver() as one, make_perceiver() as many:
         alone, together = [one(image) for image in images], many.batch(images)
     assert [each.index for each in together] == list(range(31))
     for first, second in zip(alone, together, strict=True):
@@ -54,37 +54,37 @@ def test_an_empty_batch_is_an_empty_list() -> None:
     assert Perceiver(FakeEngine(4), CLASSES, SPEC).batch([]) == []
 
 
-def test_colors_of_opencv_can_be_said() -> None:
-    class Red(FakeEngine):
+def test_the_channel_order_of_opencv_can_be_chosen() -> None:
+    class RedEngine(FakeEngine):
         def infer(self, images: Image) -> Floats:
-            return super().run(np.repeat(images[..., :1], 3, axis=3))
+            return super().infer(np.repeat(images[..., :1], 3, axis=3))
 
-    eyes = Perceiver(Red(4), CLASSES, SPEC)
+    perceiver = Perceiver(RedEngine(4), CLASSES, SPEC)
     image = gray(0)
     image[..., 2] = 255  # blue in RGB, red in BGR
-    assert (eyes(image).label, eyes(image, bgr=True).label) == ("night", "day")
-    assert [each.label for each in eyes.batch([image], bgr=True)] == ["day"]
+    assert (perceiver(image).label, perceiver(image, bgr=True).label) == ("night", "day")
+    assert [each.label for each in perceiver.batch([image], bgr=True)] == ["day"]
     for nothing in (None, "day.png"):
         with pytest.raises(UsageError, match="an image is"):
-            eyes(nothing, bgr=True)  # type: ignore[arg-type]
+            perceiver(nothing, bgr=True)  # type: ignore[arg-type]
 
 
 def test_threads_take_turns() -> None:
     busy, most = 0, 0
 
-    class Alone(FakeEngine):
+    class ExclusiveEngine(FakeEngine):
         def infer(self, images: Image) -> Floats:
             nonlocal busy, most
             busy += 1
             most = max(most, busy)
-            answer = super().run(images)
+            logits = super().infer(images)
             busy -= 1
-            return answer
+            return logits
 
-    eyes = Perceiver(Alone(4, 0.001), CLASSES, SPEC)
+    perceiver = Perceiver(ExclusiveEngine(4, 0.001), CLASSES, SPEC)
     labels: list[str] = []
     threads = [
-        threading.Thread(target=lambda value=value: labels.extend(eyes(gray(value)).label for _ in range(20)))
+        threading.Thread(target=lambda value=value: labels.extend(perceiver(gray(value)).label for _ in range(20)))
         for value in (10, 100, 250)
     ]
     for thread in threads:

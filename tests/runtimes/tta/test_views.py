@@ -1,4 +1,4 @@
-"""Views: beside Pillow, round trips, and what holds for every one of them."""
+"""Views: compared with Pillow, round trips, and properties that hold for every one of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance, ImageOps
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, cropped, hflip, rotated, view, zoomed
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, crop, hflip, rotate, view, zoom
 from allweather.runtimes.types import Image
 
 EVERY = (*VIEWS, *CLASSIC_VIEWS, "zoom1.2/hflip")
@@ -26,43 +26,43 @@ PILLOW: dict[str, Callable[[Pillow.Image], Pillow.Image]] = {
 }
 
 
-def pictures(smallest: int = 3) -> st.SearchStrategy[Image]:
+def any_image(min_side: int = 3) -> st.SearchStrategy[Image]:
     """uint8 [h, w, 3] of few gray levels and of many."""
-    shape = st.tuples(st.integers(smallest, 40), st.integers(smallest, 40), st.just(3))
+    shape = st.tuples(st.integers(min_side, 40), st.integers(min_side, 40), st.just(3))
     return shape.flatmap(lambda each: arrays.arrays(np.uint8, each))
 
 
 def soft(height: int = 64, width: int = 80) -> Image:
-    """A picture without fine detail, which resampling keeps."""
+    """Returns an image without fine detail, which resampling preserves."""
     small = np.random.default_rng(3).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def middle(image: Image) -> np.ndarray:
-    """The inner half of each side, as numbers."""
+    """Returns the inner half of each side, as int."""
     height, width = image.shape[:2]
     return image[height // 4 : -height // 4, width // 4 : -width // 4].astype(int)
 
 
 @pytest.mark.parametrize("name", PILLOW)
 @settings(max_examples=60, deadline=None)
-@given(image=pictures())
-def test_within_a_grey_level_of_pillow(name: str, image: Image) -> None:
+@given(image=any_image())
+def test_within_a_gray_level_of_pillow(name: str, image: Image) -> None:
     theirs = np.asarray(PILLOW[name](Pillow.fromarray(image)))
     assert np.abs(view(name).apply(image).astype(int) - theirs).max() <= 1
 
 
 @pytest.mark.parametrize("name", EVERY)
 @settings(max_examples=30, deadline=None)
-@given(image=pictures(1))
-def test_every_view_gives_a_picture_of_the_same_size_and_leaves_its_own_alone(name: str, image: Image) -> None:
+@given(image=any_image(1))
+def test_every_view_keeps_the_size_and_does_not_change_its_argument(name: str, image: Image) -> None:
     before = image.copy()
     image.flags.writeable = False
     out = view(name).apply(image)
     assert out.shape == image.shape
     assert out.dtype == np.uint8
     assert np.array_equal(image, before)
-    assert np.array_equal(view(name).apply(np.repeat(image, 2, 1)[:, ::2]), out)  # memory in another order
+    assert np.array_equal(view(name).apply(np.repeat(image, 2, 1)[:, ::2]), out)  # with another memory layout
 
 
 def test_the_twelve_and_their_order_are_pinned() -> None:
@@ -76,39 +76,39 @@ def test_the_twelve_and_their_order_are_pinned() -> None:
 @pytest.mark.parametrize("degrees", [-20.0, 20.0, 7.0])
 def test_rotations_undo_each_other(degrees: float) -> None:
     image = soft()
-    there = rotated(image, degrees)
+    there = rotate(image, degrees)
     assert np.abs(middle(there) - middle(image)).mean() > 5
-    assert np.abs(middle(rotated(there, -degrees)) - middle(image)).max() <= 8
+    assert np.abs(middle(rotate(there, -degrees)) - middle(image)).max() <= 8
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
 def test_zooms_undo_each_other(factor: float) -> None:
     image = soft()
-    there = zoomed(image, factor)
+    there = zoom(image, factor)
     assert np.abs(middle(there) - middle(image)).mean() > 3
-    assert np.abs(middle(zoomed(there, 1 / factor)) - middle(image)).max() <= 8
+    assert np.abs(middle(zoom(there, 1 / factor)) - middle(image)).max() <= 8
 
 
 def test_quarter_turns_are_exact_and_counter_clockwise() -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    assert np.array_equal(rotated(image, 90.0), np.rot90(image))
+    assert np.array_equal(rotate(image, 90.0), np.rot90(image))
 
 
-def test_mirrors_undo_each_other_and_commute_with_zoom() -> None:
+def test_flips_undo_each_other_and_commute_with_zoom() -> None:
     image = soft()
     assert np.array_equal(hflip(hflip(image)), image)
     assert np.abs(view("zoom1.2/hflip").apply(image).astype(int) - view("hflip/zoom1.2").apply(image)).max() <= 1
 
 
-def test_crops_look_where_they_say() -> None:
+def test_crops_are_where_their_names_say() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
-    image[:4, :4] = 255  # only a crop of the top left corner sees it
-    seen = {name: int(each.apply(image).max()) for name, each in CLASSIC_VIEWS.items() if name.startswith("crop")}
-    assert [name for name, value in seen.items() if value] == ["crop-top-left"]
-    assert np.array_equal(cropped(image, 1.0, 0.0), hflip(cropped(hflip(image), 0.0, 0.0)))
+    image[:4, :4] = 255  # only a crop of the top left corner contains it
+    brightest = {name: int(each.apply(image).max()) for name, each in CLASSIC_VIEWS.items() if name.startswith("crop")}
+    assert [name for name, value in brightest.items() if value] == ["crop-top-left"]
+    assert np.array_equal(crop(image, 1.0, 0.0), hflip(crop(hflip(image), 0.0, 0.0)))
 
 
-def test_a_flat_picture_has_no_contrast_to_stretch() -> None:
+def test_a_flat_image_has_no_contrast_to_stretch() -> None:
     gray = np.full((8, 8, 3), 77, np.uint8)
     assert np.array_equal(view("autocontrast").apply(gray), gray)
 

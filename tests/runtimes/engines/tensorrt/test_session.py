@@ -59,7 +59,7 @@ def test_it_agrees_with_numpy(jetson: Any, network: Any, version: str) -> None:
         images = random_images(count, count)
         logits = engine.infer(images)
         assert (logits.dtype, logits.shape) == (np.float32, (count, 4))
-        np.testing.assert_allclose(logits, network.answer(images), atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(logits, network.logits(images), atol=1e-5, rtol=1e-5)
     engine.close()
     assert not jetson.cudart.live
 
@@ -77,7 +77,7 @@ def test_images_need_not_be_contiguous_or_writable(jetson: Any, network: Any) ->
     images = random_images(3)
     images.setflags(write=False)
     reversed_images = images[:, ::-1, ::-1]
-    np.testing.assert_allclose(started(network).infer(reversed_images), network.answer(reversed_images), atol=1e-5)
+    np.testing.assert_allclose(started(network).infer(reversed_images), network.logits(reversed_images), atol=1e-5)
 
 
 def test_each_batch_size_becomes_one_graph(jetson: Any, network: Any) -> None:
@@ -99,7 +99,7 @@ def test_without_graphs_it_still_runs_and_does_not_try_again(
     jetson.cudart.failing.add(call)
     images = random_images(2)
     for _ in range(3):
-        np.testing.assert_allclose(engine.infer(images), network.answer(images), atol=1e-5)
+        np.testing.assert_allclose(engine.infer(images), network.logits(images), atol=1e-5)
     assert jetson.cudart.calls["cudaStreamBeginCapture"] == 1
     assert jetson.cudart.calls["cudaGetLastError"] == 1
     assert "no CUDA graph for 2 images (CUDA cannot" in caplog.text
