@@ -1,4 +1,4 @@
-"""What a camera is, and the one that is read without loss: a file, a folder, an iterator."""
+"""`Camera`, the base class of all sources of frames, and `StoredCamera`, which reads its source without loss."""
 
 from __future__ import annotations
 
@@ -18,190 +18,264 @@ Phase = Literal["connecting", "live", "waiting", "ended"]
 
 @dataclass(frozen=True)
 class CameraState:
-    """How a camera is.
+    """The state of a camera at one moment.
 
     Attributes:
-        name: the source, without passwords.
-        phase: "connecting"; "live": frames come; "waiting": it is not there and will be tried again; "ended".
-        connections: how often it was connected.
-        lost: how often it was lost.
-        trouble: why it is waiting; empty when it is not.
+        name: The source, without passwords.
+        phase: "connecting" before the first connection; "live" while frames come; "waiting" while the source is not
+            available and is tried again and again; "ended" after the last frame or after `Camera.close`.
+        connections: How often the source was connected successfully.
+        disconnects: How often a live source was lost.
+        error: Why the source is not available; empty unless the phase is "waiting".
     """
 
     name: str
     phase: Phase
     connections: int = 0
-    lost: int = 0
-    trouble: str = ""
+    disconnects: int = 0
+    error: str = ""
 
 
 class Capture(Protocol):
-    """Where pictures come from. The smallest thing a camera can be made of; tests bring their own.
+    """A source of images, with the methods of `cv2.VideoCapture` that a camera needs.
 
     Attributes:
-        fps: frames a second as the source states it; None when it does not.
-        endless: whether running out of frames is a fault, as it is for a device.
+        fps: Frames per second as stated by the source; None if it states none.
+        endless: Whether the source has no regular end, as a device has none; running out of frames is then a fault.
     """
 
     @property
     def fps(self) -> float | None:
-        """See above."""
+        """Frames per second as stated by the source; None if it states none."""
 
     @property
     def endless(self) -> bool:
-        """See above."""
+        """Whether running out of frames is a fault."""
 
     def grab(self) -> bool:
-        """Waits for the next frame and takes hold of it; False when there are no more."""
+        """Waits for the next frame and takes hold of it; returns False when there are no more frames."""
 
     def retrieve(self) -> Image | None:
-        """The frame taken hold of, as uint8 [H, W, 3] RGB in memory of its own; None when it is damaged."""
+        """Decodes the grabbed frame: uint8 [H, W, 3] RGB in memory of its own, or None if the frame is damaged."""
 
     def close(self) -> None:
-        """Lets go of the source."""
+        """Releases the source."""
 
 
 class Camera(ABC):
-    """A source of frames. Read once: iterating again goes on where the last reader stopped.
+    """Base class of all sources of frames. Derive from it to read a source that `open_camera` does not know.
 
-    It is open inside `with`, and while it is iterated over; it closes when the outermost of these ends.
+    Write `read`; write `open` and `release` too if the source has to be opened and released. Example::
+
+        class Screen(allweather.Camera):
+            def open(self):
+                self._screen, self._index = mss.mss(), -1
+
+            def read(self):
+                self._index, captured = self._index + 1, self.clock()
+                image = np.array(self._screen.grab(self._screen.monitors[0]))[..., 2::-1]  # from BGRA to RGB
+                return allweather.Frame(image, self._index, captured)
+
+            def release(self):
+                self._screen.close()
+
+        for decision in allweather.watch(Screen(), perceiver): ...
+
+    A class that writes `__init__` calls `super().__init__(name)` in it.
+
+    A camera is opened by the outermost `with` block or iteration and closed at its end. It is read once: a second
+    iteration continues where the first one stopped, and a closed camera cannot be opened again.
+
+    Threads: `open`, `read` and `release` never run at the same time. The thread that iterates calls `open` and `read`;
+    `release` is called by that thread or by the one that calls `close`, which may be any thread. As a camera that is
+    being read is released only after `read` has returned, a `read` that waits should end within a few seconds. Any
+    thread may ask for `fps`, `drops` and `state` at any time.
 
     Attributes:
-        name: the source as it was named, without passwords.
-        live: whether frames are lost when nobody reads them.
-        on_wake: called now and then while its reader waits for a frame.
+        name: Name of the source for messages and logs, without passwords.
+        live: Whether the source produces frames whether they are read or not. Of a live camera, frames that are too old
+            for the latency budget are dropped; of all others, every frame is decided on.
+        clock: Returns monotonic seconds, the time by which frames are stamped and budgets are kept.
+        on_wait: Set by the loop. A `read` that waits long for a frame may call it now and then to report that the loop
+            is alive; without it the health check takes a wait of ten seconds for a loop that hangs.
     """
 
-    live: bool
+    live: bool = False
 
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
-        """Made by `open_camera` and `camera_from`."""
-        self.name = name
-        self.on_wake: Callable[[], object] = lambda: None
-        self._clock = clock
+    def __init__(self, name: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Opens nothing yet.
+
+        Args:
+            name: Name of the source for messages and logs, without passwords; the name of the class if empty.
+            clock: Returns monotonic seconds.
+        """
+        self.name = name or type(self).__name__
+        self.clock = clock
+        self.on_wait: Callable[[], object] = lambda: None
         self._users = 0
-        self._closed = False
+        self._opened = self._closed = self._released = False
+        self._reading = threading.Lock()  # held while the source is read or released
+
+    def open(self) -> None:  # noqa: B027 -- optional on purpose
+        """Opens the source. Called once, before the first `read`; does nothing unless overridden.
+
+        Raises:
+            CameraError: The source cannot be opened; `release` is then not called.
+        """
+
+    @abstractmethod
+    def read(self) -> Frame | None:
+        """Waits for the next frame and returns it; None when there are no more frames.
+
+        The image of the frame is uint8 [H, W, 3] RGB and must not be changed afterwards. Its index grows from 0; a gap
+        means that frames were dropped. `captured` is the time of its capture by `clock`, before decoding.
+
+        Raises:
+            CameraError: The source fails. Whatever is raised ends the iteration and reaches the caller.
+        """
+
+    def release(self) -> None:  # noqa: B027 -- optional on purpose
+        """Releases the source. Called once if `open` succeeded, however reading ended; does nothing by default."""
 
     @property
-    @abstractmethod
     def fps(self) -> float | None:
-        """Frames a second as the source states it; None when it does not, or nothing is known of it yet."""
+        """Frames per second as stated by the source; None if it states none, or none is known yet."""
+        return None
 
     @property
-    @abstractmethod
-    def skipped(self) -> Drops:
-        """Frames that never reached a reader, by cause."""
+    def drops(self) -> Drops:
+        """Number of frames so far that never reached a reader, by cause."""
+        return Drops()
 
     @property
     def state(self) -> CameraState:
-        """How it is; for any thread. A file or folder is there, or could not have been opened."""
+        """The present state; for any thread."""
         return CameraState(self.name, "ended" if self._closed else "live", connections=1)
 
     def latest(self, frame: Frame) -> Frame:
-        """The frame to look at in place of one that was read and has waited since: a newer one, where it is live."""
+        """Returns the newest frame, to replace `frame`, which was read and has waited for the perceiver since.
+
+        Returns `frame` itself unless overridden, or if there is no newer one.
+        """
         return frame
 
-    @abstractmethod
-    def _read(self) -> Frame | None:
-        """The next frame; None when there are no more."""
+    def close(self) -> None:
+        """Ends reading and releases the source. Any thread may call it; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._stop()
 
-    @abstractmethod
-    def _close(self) -> None:
-        """Ends reading and lets go of the source."""
+    def _stop(self) -> None:
+        self._release_unless_read()
+
+    def _release_unless_read(self) -> None:
+        """Releases the source, or leaves that to the thread that is reading it: cv2 crashes on both at once."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            if self._opened and not self._released:
+                self._released = True
+                self.release()
+        finally:
+            self._reading.release()
+
+    def _next_frame(self) -> Frame | None:
+        try:
+            with self._reading:
+                frame = None if self._closed else self.read()
+        finally:
+            if self._closed:  # by another thread, during the read
+                self._release_unless_read()
+        if frame is None or isinstance(frame, Frame):
+            return frame
+        raise CameraError(f"the camera {self.name} must return a Frame or None from read(); got {type(frame).__name__}")
 
     def __enter__(self) -> Camera:
+        """Opens the source unless it is open already.
+
+        Raises:
+            CameraError: The camera has been closed, or the source cannot be opened.
+        """
         if self._closed:
             raise CameraError(f"cannot read {self.name}: this camera has been closed; open it again")
+        if not self._opened:
+            self.open()
+            self._opened = True
         self._users += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Closes the camera if this is the outermost block."""
         self._users -= 1
         if not self._users:
             self.close()
 
-    def close(self) -> None:
-        """Lets go of the source at once; closing twice does nothing."""
-        if not self._closed:
-            self._closed = True
-            self._close()
-
     def __iter__(self) -> Generator[Frame, None, None]:
+        """Yields the frames until the source ends or the camera is closed."""
         with self:
-            while not self._closed and (frame := self._read()) is not None:
+            while not self._closed and (frame := self._next_frame()) is not None:
                 yield frame
 
 
-def frames_of(capture: Capture, clock: Callable[[], float], first: int, damaged: Callable[[], None]) -> Iterator[Frame]:
-    """All frames of a capture that can be decoded, numbered as they were grabbed.
+def read_frames(
+    capture: Capture, clock: Callable[[], float], first_index: int, on_damaged: Callable[[], None]
+) -> Iterator[Frame]:
+    """Yields all frames of a capture that can be decoded, with indices that also count the damaged ones.
 
     Args:
-        capture: open.
-        clock: gives the monotonic seconds by which frames are stamped.
-        first: number of the first.
-        damaged: called for each frame that cannot be decoded.
+        capture: An open source.
+        clock: Returns monotonic seconds; each frame is stamped when it was grabbed.
+        first_index: Index of the first frame.
+        on_damaged: Called for each frame that cannot be decoded.
     """
-    index = first
+    index = first_index
     while capture.grab():
-        captured = clock()  # before decoding, which takes milliseconds of its own
+        captured = clock()  # before decoding, which takes milliseconds
         image = capture.retrieve()
         if image is None:
-            damaged()
+            on_damaged()
         else:
             yield Frame(image, index, captured)
         index += 1
 
 
 class StoredCamera(Camera):
-    """A file, a folder or an iterator: every frame, in order, read when it is asked for."""
-
-    live = False
+    """A camera on a file, a folder or an iterator: yields every frame in order, and reads only when asked."""
 
     def __init__(self, capture: Capture, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """A camera that waits for its reader.
+        """Takes over an open capture.
 
         Args:
-            capture: the source; the camera closes it.
-            name: what to call it in messages; no passwords.
-            clock: gives monotonic seconds.
+            capture: The open source; the camera closes it.
+            name: Name of the source for messages and logs, without passwords.
+            clock: Returns monotonic seconds.
         """
-        super().__init__(name, clock)
-        self._reading = threading.Lock()  # for whoever reads, or lets go of the source: cv2 crashes at both at once
-        self._capture: Capture | None = capture
+        super().__init__(name, clock=clock)
+        self._opened = True  # the capture is open already and has to be closed even if it is never read
+        self._capture = capture
         self._fps = capture.fps
-        self._decode = 0
-        self._unread = frames_of(capture, clock, 0, self._note_damaged)
+        self._damaged = 0
+        self._frames = read_frames(capture, clock, 0, self._count_damaged)
 
     @property
     def fps(self) -> float | None:
-        """Frames a second as the source states it; None when it does not."""
+        """Frames per second as stated by the source; None if it states none."""
         return self._fps
 
     @property
-    def skipped(self) -> Drops:
-        """Frames that never reached a reader, by cause."""
-        return Drops(decode=self._decode)
+    def drops(self) -> Drops:
+        """Number of damaged frames so far."""
+        return Drops(decode=self._damaged)
 
-    def _note_damaged(self) -> None:
-        self._decode += 1
+    def read(self) -> Frame | None:
+        """Returns the next frame that can be decoded; None when there are no more frames."""
+        return next(self._frames, None)
 
-    def _read(self) -> Frame | None:
-        try:
-            with self._reading:
-                return None if self._closed else next(self._unread, None)
-        finally:
-            if self._closed:  # by another thread, meanwhile
-                self._close()
+    def release(self) -> None:
+        """Closes the capture."""
+        self._capture.close()
 
-    def _close(self) -> None:
-        """Lets go of the source, or leaves that to the thread that reads it."""
-        if not self._reading.acquire(blocking=False):
-            return
-        try:
-            capture, self._capture = self._capture, None
-            if capture:
-                capture.close()
-        finally:
-            self._reading.release()
+    def _count_damaged(self) -> None:
+        self._damaged += 1

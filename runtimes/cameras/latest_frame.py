@@ -1,4 +1,4 @@
-"""The one slot between a camera that does not wait and a reader that may be slow."""
+"""The one-frame buffer between the thread that reads a live camera and a reader that may be slower."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from allweather.runtimes.types import Frame
 
 
 class LatestFrame:
-    """Holds the newest frame. `put` never waits and replaces a frame that nobody took.
+    """Holds the newest frame. `put` never waits: it replaces a frame that nobody has taken.
 
-    The writing thread fills it inside `with`; leaving that block ends the mailbox and keeps the exception that left it.
+    The writing thread uses it in a `with` block. Leaving the block ends it and keeps the exception that left the block.
 
     Attributes:
-        superseded: frames that were replaced before they were taken.
-        ended: whether no more frames will come; one may still lie there.
-        error: what ended it; None where the frames ran out, or the reader closed it.
+        superseded: Number of frames that were replaced before they were taken.
+        ended: Whether no more frames will be put; one frame may still be there to take.
+        error: The exception that ended it; None if the frames ran out or the reader closed it.
     """
 
     def __init__(self) -> None:
@@ -37,10 +37,10 @@ class LatestFrame:
             self.ended = True
             self.error = error
             self._changed.notify_all()
-        return True  # the exception now belongs to the reader
+        return True  # the reader raises the exception instead
 
     def put(self, frame: Frame) -> None:
-        """Lays down the newest frame; nobody will take it any more once the mailbox has ended."""
+        """Puts the newest frame; does nothing after the end, when nobody would take it."""
         with self._changed:
             if self.ended:
                 return
@@ -48,16 +48,16 @@ class LatestFrame:
             self._frame = frame
             self._changed.notify_all()
 
-    def take(self, seconds: float) -> Frame | None:
-        """Takes the frame, and waits for one for so long if there is none; None when none came, or all have."""
+    def take(self, timeout: float) -> Frame | None:
+        """Takes the frame, waiting up to `timeout` seconds for one; returns None if there is none, or no more."""
         with self._changed:
-            if self._frame is None and not self.ended and seconds > 0:
-                self._changed.wait_for(lambda: self._frame is not None or self.ended, seconds)
+            if self._frame is None and not self.ended and timeout > 0:
+                self._changed.wait_for(lambda: self._frame is not None or self.ended, timeout)
             frame, self._frame = self._frame, None
             return frame
 
     def close(self) -> None:
-        """Releases a waiting reader and forgets the frame, from the reader's side."""
+        """Ends it from the reader's side: releases a waiting reader and discards the frame."""
         with self._changed:
             self._frame = None
             self.ended = True

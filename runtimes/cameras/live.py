@@ -1,4 +1,4 @@
-"""A camera that waits for nobody: its newest frame is kept, and when it is lost it is looked for until it is back."""
+"""`LiveCamera`: keeps only the newest frame of its source, and connects again whenever the source is lost."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from contextlib import closing
 
 import numpy as np
 
-from allweather.runtimes.cameras.base import Camera, CameraState, Capture, Phase, frames_of
+from allweather.runtimes.cameras.base import Camera, CameraState, Capture, Phase, read_frames
 from allweather.runtimes.cameras.latest_frame import LatestFrame
 from allweather.runtimes.errors import CameraError, StalledError
 from allweather.runtimes.types import Drops, Frame
 
 logger = logging.getLogger(__name__)
 
-CLOSING_SECONDS = 0.5  # a healthy camera gives a frame, and with it the chance to stop, far more often
-WAKING_SECONDS = 0.2  # at most so late a stall is noticed; a wait without limit cannot be interrupted everywhere
-CONNECTING_SECONDS = 12.0  # to open a source: streams give up by themselves after 5 s, and again to find their format
-STALLED_SECONDS = 5.0  # without a frame from a source whose speed is not known
-STALLED_FRAMES, STALLED_AT_LEAST = 2, 2.0  # of one whose speed is: so many frames' time, and so many seconds
-KNOWN_FRAMES = 10  # after so many its speed is known, stated or not
-HUNG_MOST = 5  # connections left behind in a driver that does not answer; each holds a thread
-FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0  # seconds between attempts: doubled each time, so a camera is back within two
+CLOSE_TIMEOUT_SECONDS = 0.5  # a healthy camera gives a frame, and with it the chance to stop, far more often
+POLL_SECONDS = 0.2  # a stall is noticed at most this late; a wait without limit cannot be interrupted on all systems
+CONNECT_TIMEOUT_SECONDS = 12.0  # streams give up by themselves after 5 s to connect and 5 s to find their format
+STALL_SECONDS = 5.0  # without a frame, for a source whose frame rate is not known
+STALL_FRAMES, MIN_STALL_SECONDS = 2, 2.0  # for a known frame rate: the time of two frames, but at least two seconds
+MIN_FRAMES_FOR_RATE = 10  # after this many frames the frame rate is known even if the source does not state it
+MAX_HUNG_CONNECTIONS = 5  # left behind in a driver that does not answer; each holds a thread
+MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 0.1, 1.0  # between attempts, doubled each time: a camera is back within two
+MAX_DOUBLINGS = 10  # keeps the power of two small; the maximum is reached long before
 
 
 class LiveCamera(Camera):
-    """A device, a stream, or a film that is played at its speed: a thread reads it and keeps the newest frame only.
+    """A device, a stream, or a video played at its own speed: a thread reads it and keeps only the newest frame.
 
-    Frames left in the queues of a driver would be read ever later; what nobody looked at in time is replaced and
-    counted. A source that is not there, is cut off or gives no more frames is connected again, with its size found out
-    anew: at first after a tenth of a second, then ever later up to one second, less a random part, so that many cameras
-    do not knock at once, and less what the attempt itself took. A connection that hangs is left to itself and another
-    one made. Whoever reads waits meanwhile.
+    Frames left in the queue of a driver would be read later and later; therefore a frame that nobody took in time is
+    replaced and counted. A source that is not available, is cut off or gives no more frames is connected to again, and
+    its image size is determined anew. The wait between attempts starts at a tenth of a second and doubles up to one
+    second. It is shortened by a random part, so that many cameras do not connect at the same moment, and by the time
+    that the attempt itself took. A connection that hangs is left behind and replaced by a new one. The reader waits
+    meanwhile.
 
     Args:
-        connect: opens the source; may take its time, as the thread calls it.
-        name: what to call it in messages; no passwords.
-        clock: gives monotonic seconds.
-        rng: of the waits.
-        reconnects: whether another connection can be made; else one that stalls is waited for, as a slow disk is.
+        connect: Opens the source. It may take its time, as the camera's thread calls it.
+        name: Name of the source for messages and logs, without passwords.
+        clock: Returns monotonic seconds.
+        rng: Random generator for the waits between attempts.
+        reconnects: Whether a new connection is made when the source stalls. If not, the reader waits for the source, as
+            for a slow disk.
     """
 
     live = True
@@ -55,187 +58,193 @@ class LiveCamera(Camera):
         rng: np.random.Generator | None = None,
         reconnects: bool = True,
     ) -> None:
-        super().__init__(name, clock)
+        super().__init__(name, clock=clock)
         self._reconnects = reconnects
         self._connect = connect
         self._rng = rng or np.random.default_rng()
         self._stopping = threading.Event()
         self._connection: _Connection | None = None
         self._hung: list[_Connection] = []
-        self._past = Drops()  # of the connections before this one
-        self._next = 0  # number of the next connection's first frame
-        self._period: float | None = None  # between frames, as far as it is known
-        self._tries = 0  # since the last frame
-        self._last = 0.0  # when it was connected to, or gave its last frame
+        self._past_drops = Drops()  # of the connections before the present one
+        self._next_index = 0  # index of the first frame of the next connection
+        self._frame_period: float | None = None  # seconds between frames, if known
+        self._attempts = 0  # since the last frame
+        self._last_sign = 0.0  # time of the last frame or, if later, of the last attempt to connect
         self._state = CameraState(name, "connecting")
 
     @property
     def fps(self) -> float | None:
-        """Frames a second as the source states it; None when it does not, or is not connected yet."""
+        """Frames per second as stated by the source; None if it states none or is not connected."""
         capture = self._connection.capture if self._connection else None
         return capture.fps if capture else None
 
     @property
     def state(self) -> CameraState:
-        """How it is; for any thread."""
+        """The present state; for any thread."""
         return self._state
 
     @property
-    def skipped(self) -> Drops:
-        """Frames that never reached a reader, by cause."""
-        return self._past.plus(self._connection.drops) if self._connection else self._past
+    def drops(self) -> Drops:
+        """Number of frames so far that never reached a reader, by cause."""
+        return self._past_drops.plus(self._connection.drops) if self._connection else self._past_drops
 
     def latest(self, frame: Frame) -> Frame:
-        """The newest frame, in place of one that was read before."""
-        newer = self._connection.mailbox.take(0) if self._connection else None
+        """Returns the newest frame, to replace `frame`, which was read before; `frame` itself if none is newer."""
+        newer = self._connection.latest_frame.take(0) if self._connection else None
         if newer is None:
             return frame
-        self._past = self._past.plus(Drops(superseded=1))
-        self._last = self._clock()
+        self._past_drops = self._past_drops.plus(Drops(superseded=1))
+        self._last_sign = self.clock()
         return newer
 
-    def __enter__(self) -> Camera:
-        super().__enter__()
-        if self._connection is None:
-            self._start()
-        return self
+    def open(self) -> None:
+        """Starts the first connection and does not wait for it."""
+        self._start_connection()
 
-    def _read(self) -> Frame | None:
+    def read(self) -> Frame | None:
+        """Waits for the newest frame, through any number of new connections; returns None after the end.
+
+        Raises:
+            CameraError: A source that has an end, such as a video, fails.
+            StalledError: The source hangs, and so did several connections made anew.
+        """
         while not self._stopping.is_set() and (connection := self._connection):
-            frame = connection.mailbox.take(WAKING_SECONDS)
-            self.on_wake()
+            frame = connection.latest_frame.take(POLL_SECONDS)
+            self.on_wait()
             if frame is not None:
-                self._arrived()
+                self._note_frame()
                 return frame
-            if self._stopping.is_set():  # closed meanwhile, which ends the mailbox, too
+            if self._stopping.is_set():  # closed by another thread, which ends the connection too
                 return None
-            if connection.mailbox.ended:
-                error = connection.mailbox.error
+            if connection.latest_frame.ended:
+                error = connection.latest_frame.error
                 if error is None and connection.finished:
-                    self._become("ended")
+                    self._set_phase("ended")
                     return None
-                if error is not None and (connection.ends or not isinstance(error, CameraError)):
-                    raise error  # of what has an end, as a film; or what no new connection mends
-                self._lost(str(error) if error else f"the camera {self.name} gives no more frames")
-            elif self._reconnects and self._clock() - self._last > connection.patience():
+                if error is not None and (connection.has_end or not isinstance(error, CameraError)):
+                    raise error  # a new connection would not help
+                self._reconnect(str(error) if error else f"the camera {self.name} gives no more frames")
+            elif self._reconnects and self.clock() - self._last_sign > connection.stall_seconds():
                 self._hung.append(connection)
-                self._lost(f"the camera {self.name} hangs")
+                self._reconnect(f"the camera {self.name} hangs")
         return None
 
-    def _arrived(self) -> None:
-        self._last = self._clock()
+    def _note_frame(self) -> None:
+        self._last_sign = self.clock()
         if self._state.phase != "live":
-            if self._state.lost or self._state.trouble:
+            if self._state.disconnects or self._state.error:
                 logger.warning("the camera %s is back", self.name)
-            self._become("live")
-        self._tries = 0
+            self._set_phase("live")
+        self._attempts = 0
 
-    def _lost(self, trouble: str) -> None:
-        """Waits, and connects again."""
+    def _reconnect(self, error: str) -> None:
+        """Leaves the present connection, waits, and starts the next one."""
         assert self._connection is not None
         was_live = self._state.phase == "live"
-        self._past = self.skipped.plus(Drops(source=int(was_live)))
-        self._next, self._period = self._connection.next_index, self._connection.period
+        self._past_drops = self.drops.plus(Drops(source=int(was_live)))
+        self._next_index, self._frame_period = self._connection.next_index, self._connection.frame_period
         self._connection.leave()
         self._connection = None
         self._hung = [each for each in self._hung if each.thread.is_alive()]
-        if len(self._hung) > HUNG_MOST:
+        if len(self._hung) > MAX_HUNG_CONNECTIONS:
             raise StalledError(
-                f"the camera {self.name} hangs, and so did {HUNG_MOST} connections made anew; look at its driver and "
-                "start the program again"
+                f"the camera {self.name} hangs, and so did {MAX_HUNG_CONNECTIONS} new connections to it; check its "
+                "driver and start the program again"
             )
-        if trouble != self._state.trouble:  # said once, however often it is tried
-            logger.warning("%s; trying again until it is there", trouble)
-        self._become("waiting", trouble, int(was_live))
-        longest = min(FIRST_WAIT * 2**self._tries, LONGEST_WAIT)
-        self._tries = min(self._tries + 1, 10)
-        waited = self._clock() - self._last  # an attempt that ran out of time was a wait, too
+        if error != self._state.error:  # logged once, however many attempts follow
+            logger.warning("%s; trying again until the camera is available", error)
+        self._set_phase("waiting", error, int(was_live))
+        wait = min(MIN_WAIT_SECONDS * 2**self._attempts, MAX_WAIT_SECONDS)
+        self._attempts = min(self._attempts + 1, MAX_DOUBLINGS)
+        elapsed = self.clock() - self._last_sign  # an attempt that timed out counts as waiting
         share = self._rng.uniform(0.5, 1.0)
-        if not self._stopping.wait(max(longest * share - waited, FIRST_WAIT * share)):
-            self._start()
+        if not self._stopping.wait(max(wait * share - elapsed, MIN_WAIT_SECONDS * share)):
+            self._start_connection()
 
-    def _start(self) -> None:
-        self._last = self._clock()
-        self._connection = _Connection(self._connect, self.name, self._next, self._clock, self._period)
+    def _start_connection(self) -> None:
+        self._last_sign = self.clock()
+        self._connection = _Connection(self._connect, self.name, self._next_index, self.clock, self._frame_period)
 
-    def _become(self, phase: Phase, trouble: str = "", lost: int = 0) -> None:
+    def _set_phase(self, phase: Phase, error: str = "", disconnects: int = 0) -> None:
         before = self._state
         self._state = CameraState(
-            self.name, phase, before.connections + (phase == "live"), before.lost + lost, trouble
-        )  # one assignment: other threads read it
+            self.name, phase, before.connections + (phase == "live"), before.disconnects + disconnects, error
+        )  # one assignment, as other threads read it
 
-    def _close(self) -> None:
+    def _stop(self) -> None:
+        """Ends a `read` that is waiting in another thread at once, instead of waiting for it."""
         self._stopping.set()
-        self._become("ended")
+        self._set_phase("ended")
         connection = self._connection
         if connection is not None:
             connection.leave()
-            connection.thread.join(CLOSING_SECONDS)
+            connection.thread.join(CLOSE_TIMEOUT_SECONDS)
             if connection.thread.is_alive():
-                logger.warning("the camera %s hangs; it ends by itself when its driver answers", self.name)
+                logger.warning("the camera %s hangs; its thread ends as soon as its driver answers", self.name)
 
 
 class _Connection:
-    """One thread that opens a source and reads it into a mailbox, until its frames end or it is left."""
+    """A thread that opens a source and reads it into `latest_frame`, until the frames end or `leave` is called."""
 
     def __init__(
         self,
         connect: Callable[[], Capture],
         name: str,
-        first: int,
+        first_index: int,
         clock: Callable[[], float],
-        period: float | None,
+        frame_period: float | None,
     ) -> None:
-        self.mailbox = LatestFrame()
+        self.latest_frame = LatestFrame()
         self.capture: Capture | None = None
-        self.finished = False  # the frames came to the end that they were to come to
-        self.next_index = self._first = first
-        self._longest, self._period = 0.0, period
+        self.finished = False  # whether the source reached its regular end
+        self.next_index = self._first_index = first_index
+        self._max_period, self._known_period = 0.0, frame_period
         self._damaged = 0
         self._connect, self._clock = connect, clock
         self._left = threading.Event()
-        # A daemon, so that a driver that hangs cannot keep the process from ending.
+        # A daemon thread, so that a driver that hangs cannot keep the process from ending.
         self.thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
         self.thread.start()
 
     @property
     def drops(self) -> Drops:
-        """Frames of this connection that never reached a reader."""
-        return Drops(decode=self._damaged, superseded=self.mailbox.superseded)
+        """Number of frames of this connection that never reached a reader."""
+        return Drops(decode=self._damaged, superseded=self.latest_frame.superseded)
 
     @property
-    def period(self) -> float | None:
-        """Seconds between two frames at most, of this connection or those before; None where it is not known yet."""
-        return self._longest if self.next_index - self._first >= KNOWN_FRAMES else self._period
+    def frame_period(self) -> float | None:
+        """Longest time between two frames in seconds, of this connection or an earlier one; None if not known yet."""
+        enough = self.next_index - self._first_index >= MIN_FRAMES_FOR_RATE
+        return self._max_period if enough else self._known_period
 
     @property
-    def ends(self) -> bool:
-        """Whether it is open and has an end."""
+    def has_end(self) -> bool:
+        """Whether the source is open and has a regular end."""
         return self.capture is not None and not self.capture.endless
 
-    def patience(self) -> float:
-        """Seconds without a frame after which it hangs."""
+    def stall_seconds(self) -> float:
+        """Returns after how many seconds without a frame the connection is considered to hang."""
         if self.capture is None:
-            return CONNECTING_SECONDS
-        period = 1 / self.capture.fps if self.capture.fps else self.period
-        return STALLED_SECONDS if period is None else max(STALLED_FRAMES * period, STALLED_AT_LEAST)
+            return CONNECT_TIMEOUT_SECONDS
+        period = 1 / self.capture.fps if self.capture.fps else self.frame_period
+        return STALL_SECONDS if period is None else max(STALL_FRAMES * period, MIN_STALL_SECONDS)
 
     def leave(self) -> None:
-        """Ends it with its next frame; nobody waits for that."""
+        """Makes the thread end with its next frame, without waiting for it."""
         self._left.set()
-        self.mailbox.close()
+        self.latest_frame.close()
 
     def _run(self) -> None:
-        with self.mailbox, closing(self._connect()) as capture:
+        with self.latest_frame, closing(self._connect()) as capture:
             self.capture, before = capture, None
-            for frame in frames_of(capture, self._clock, self.next_index, self._note_damaged):
+            for frame in read_frames(capture, self._clock, self.next_index, self._count_damaged):
                 if self._left.is_set():
                     return
-                self._longest = max(self._longest, frame.captured - before) if before is not None else 0.0
+                self._max_period = max(self._max_period, frame.captured - before) if before is not None else 0.0
                 before = frame.captured
-                self.mailbox.put(frame)
+                self.latest_frame.put(frame)
                 self.next_index = frame.index + 1
-            self.finished = self.ends
+            self.finished = self.has_end
 
-    def _note_damaged(self) -> None:
+    def _count_damaged(self) -> None:
         self._damaged += 1

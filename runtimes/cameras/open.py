@@ -1,4 +1,4 @@
-"""Opens a camera from the text that names it."""
+"""`open_camera` opens a camera by the text that names it; `camera_from` makes one from images."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from allweather.runtimes.cameras.base import Camera, Capture, StoredCamera
-from allweather.runtimes.cameras.images import SUFFIXES, FolderCapture, IteratorCapture, pictures
+from allweather.runtimes.cameras.images import IMAGE_SUFFIXES, FolderCapture, IteratorCapture, image_files
 from allweather.runtimes.cameras.live import LiveCamera
 from allweather.runtimes.cameras.opencv import (
-    need_ffmpeg,
-    need_gstreamer,
+    check_ffmpeg,
+    check_gstreamer,
     open_device,
     open_pipeline,
     open_video,
@@ -23,13 +23,11 @@ from allweather.runtimes.cameras.reconnect import StreamConnector
 from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.types import Image
 
-__all__ = ["Camera", "Capture", "LiveCamera", "StoredCamera", "camera_from", "open_camera", "redacted"]
-
 _STREAM = re.compile(r"(rtsps?|https?|udp)://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-# Up to the last @ of an element, as passwords are often written with raw @, / and all else in them. A path with an @
-# then loses its host in messages, which is the safe side.
+# Up to the last @ of a pipeline element, as passwords are often written with an unescaped @, / and other characters. A
+# path with an @ then loses its host in messages, which is the safe side.
 _LOGIN = re.compile(r"(?<=://)(?:(?! ! ).)*@")
 _SECRET = re.compile(
     r"([?&;/ ](?:u|user|username|user-id|user-pw|usr|login\w*|p|pas\w*|pwd|pw|auth\w*|sig\w*|jwt|"
@@ -39,75 +37,90 @@ _SECRET = re.compile(
 )
 
 
-FPS = 25.0  # of a recording that does not state its speed, and of pictures, when they are played
+DEFAULT_FPS = 25.0  # of images, and of a video that does not state its frame rate, when they are played live
 
 
 def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> Camera:
-    """Opens a source of frames, to be used in a `with` block.
+    """Opens a source of frames, to be used in a `with` block or iterated over.
 
-    A device, stream or pipeline is connected to by a thread of the camera, and again whenever it is lost: that it is
-    not there yet is no error (see `LiveCamera.state`). A file or folder has to be there.
+    A device, stream or pipeline is connected to by a thread of the camera, and again whenever it is lost; it is no
+    error if it is not available yet (see `Camera.state`). A file or folder has to exist.
 
     Args:
-        source: the number of a device (0 or "0") or its path ("/dev/video0"); a video file; a folder of images or
-            one image; a network stream (rtsp://, rtsps://, http://, https://, udp://); or a GStreamer
-            pipeline that ends in an appsink (anything with " ! ").
-        live: play a file or folder at its own speed and lose what is not looked at in time, as a camera would.
-        clock: gives the monotonic seconds by which frames are stamped.
+        source: The index of a device (0 or "0") or its path ("/dev/video0"); a video file; a folder of images or one
+            image; a network stream (rtsp://, rtsps://, http://, https://, udp://); or a GStreamer pipeline that ends in
+            an appsink (any text with " ! ").
+        live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
+            device. Has no effect on devices, streams and pipelines.
+        clock: Returns the monotonic seconds by which frames are stamped.
+
+    Returns:
+        The camera. Its frames are uint8 [H, W, 3] RGB.
 
     Raises:
-        CameraError: the file or folder is not there, or holds no frames.
-        DependencyError: this cv2 cannot read such a source.
-        UsageError: `source` is of another kind.
+        CameraError: The file or folder does not exist or holds no frames.
+        DependencyError: The installed cv2 cannot read such a source.
+        UsageError: `source` is of another type.
     """
     if isinstance(source, bool) or not isinstance(source, str | int | Path):
         raise UsageError(f"a source is text, a number or a path; got {type(source).__name__}: name the source first")
     source = str(source)
     name = redacted(source)
     if " ! " in source:
-        need_gstreamer(name)
+        check_gstreamer(name)
         return LiveCamera(partial(open_pipeline, source, name), name, clock=clock)
     if _STREAM.match(source):
-        need_ffmpeg(name)
+        check_ffmpeg(name)
         return LiveCamera(StreamConnector(source, name), name, clock=clock)
     if source.isdecimal() or source.startswith("/dev/"):
         return LiveCamera(partial(open_device, source), name, clock=clock)
-    if source:  # as a path, "" is the working folder
+    if source:  # as a path, "" would be the working folder
         try:
             capture = _open_stored(Path(source), name)
         except OSError as error:
             raise CameraError(f"cannot open {name}: {error.strerror or error}; name another file") from error
         if live:
-            paced = PacedCapture(capture, capture.fps or FPS, clock=clock)
+            paced = PacedCapture(capture, capture.fps or DEFAULT_FPS, clock=clock)
             return LiveCamera(lambda: paced, name, clock=clock, reconnects=False)
         return StoredCamera(capture, name, clock=clock)
     raise CameraError("a camera needs a name: 0, /dev/video0, a file, a folder of images, or rtsp://...")
 
 
-def camera_from(images: Iterable[Image], *, clock: Callable[[], float] = time.monotonic) -> Camera:
-    """A camera made of arrays.
+def camera_from(
+    images: Iterable[Image], *, bgr: bool = False, clock: Callable[[], float] = time.monotonic
+) -> StoredCamera:
+    """Makes a camera from an iterable of images.
 
     Args:
-        images: uint8 [H, W, 3] RGB arrays; they are not copied, so do not write into one again.
-        clock: gives the monotonic seconds by which frames are stamped.
+        images: uint8 [H, W, 3] arrays, RGB. They are not copied, so they must not be changed afterwards.
+        bgr: Whether their channels are blue, green, red, as OpenCV reads them.
+        clock: Returns the monotonic seconds by which frames are stamped.
+
+    Raises:
+        UsageError: `images` is not iterable.
     """
-    return StoredCamera(IteratorCapture(images), "iterator", clock=clock)
+    try:
+        capture = IteratorCapture(images, bgr=bgr)
+    except TypeError:
+        came = type(images).__name__
+        raise UsageError(f"expected an iterable of images, uint8 [H, W, 3] each; got {came}") from None
+    return StoredCamera(capture, "iterator", clock=clock)
 
 
 def redacted(text: str) -> str:
-    """`text` without the passwords and tokens of the addresses in it: rtsp://***@host/path."""
+    """Returns `text` without the passwords and tokens of the URLs in it: rtsp://***@host/path."""
     return _SECRET.sub(r"\1***", _LOGIN.sub("***@", text))
 
 
 def _open_stored(path: Path, name: str) -> Capture:
     if path.is_dir():
-        return FolderCapture(pictures(path))
+        return FolderCapture(image_files(path))
     if path.is_file():
-        return FolderCapture([path]) if path.suffix.lower() in SUFFIXES else open_video(path)
+        return FolderCapture([path]) if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
     if _SCHEME.match(name):
-        raise CameraError(f"cannot open {name}: known are rtsp://, rtsps://, http://, https:// and udp://")
+        raise CameraError(f"cannot open {name}: use a rtsp://, rtsps://, http://, https:// or udp:// URL")
     if path.exists():
-        raise CameraError(f"cannot open {name}: it is neither a file nor a folder")
+        raise CameraError(f"cannot open {name}: it is neither a file nor a folder; name a video, an image or a folder")
     raise CameraError(
         f"there is no camera, video, folder or stream {name!r}; name a device (0, /dev/video0), a file, "
         "a folder of images, a URL (rtsp://...) or a GStreamer pipeline (... ! appsink)"

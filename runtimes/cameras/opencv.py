@@ -1,4 +1,4 @@
-"""What OpenCV opens: devices, video files, network streams and GStreamer pipelines."""
+"""Captures that OpenCV opens: devices, video files, network streams and GStreamer pipelines."""
 
 from __future__ import annotations
 
@@ -20,109 +20,110 @@ from allweather.runtimes.types import Image
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2 waits 30 s by itself
+STREAM_TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2's own limit is 30 s
 SILENT = 0  # level of OpenCV's own log
-_quieting = threading.Lock()
-_levels: list[int] = []  # what it was, and one more for each thread that keeps it quiet
-SINK = "`videoconvert ! video/x-raw,format=BGR ! appsink`"  # what a pipeline is to end in
-FASTEST = 1000.0  # frames a second; streams that know nothing state their time base, often 90000
+APPSINK = "`videoconvert ! video/x-raw,format=BGR ! appsink`"  # the end that a pipeline needs
+MAX_FPS = 1000.0  # streams that do not know their frame rate state their time base, often 90000
+MIN_SHARE_READ = 0.95  # of the frames that a file states; some formats only estimate their number
+_log_level_lock = threading.Lock()
+_log_levels: list[int] = []  # the original level, and one entry for each thread that keeps the log silent
 
 
 class OpenCvCapture:
-    """Frames from a `cv2.VideoCapture`, as RGB.
+    """Frames of a `cv2.VideoCapture`, converted to RGB.
 
     Attributes:
-        fps: frames a second as the source states it; None when it does not.
-        endless: whether it has no end, as a device has none.
+        fps: Frames per second as stated by the source; None if it states none, or an impossible one.
+        endless: Whether the source has no regular end, as a device has none.
     """
 
     def __init__(self, video: cv2.VideoCapture, name: str, *, stored: bool = False, endless: bool = False) -> None:
         """Takes over an opened capture.
 
         Args:
-            video: the capture; it is released by `close`.
-            name: what to call it in messages; no passwords.
-            stored: whether it is a file, whose frames were counted when it was written.
-            endless: whether it has no end.
+            video: The capture; it is released by `close`.
+            name: Name of the source for messages and logs, without passwords.
+            stored: Whether it is a file, which states its number of frames.
+            endless: Whether the source has no regular end.
         """
         self.endless = endless
         fps = float(video.get(cv2.CAP_PROP_FPS))
-        self.fps: float | None = fps if math.isfinite(fps) and 0 < fps <= FASTEST else None
+        self.fps: float | None = fps if math.isfinite(fps) and 0 < fps <= MAX_FPS else None
         self._video = video
         self._name = name
         self._stored = stored
         self._grabbed = 0
 
     def grab(self) -> bool:
-        """Waits for the next frame; False when there are no more.
+        """Waits for the next frame; returns False when there are no more frames.
 
         Raises:
-            CameraError: a file has not one readable frame.
+            CameraError: A file has no readable frame at all.
         """
         if self._video.grab():
             self._grabbed += 1
             return True
         if self._stored:
-            self._explain_the_end()
+            self._check_frame_count()
         return False
 
     def retrieve(self) -> Image | None:
-        """The frame as uint8 [H, W, 3] RGB; None when it is damaged.
+        """Decodes the grabbed frame: uint8 [H, W, 3] RGB, or None if it is damaged.
 
         Raises:
-            CameraError: the source gives pixels that are not 8 bits deep, or neither gray nor colored.
+            CameraError: The source does not give 8 bits per channel, or neither 1, 3 nor 4 channels.
         """
         try:
-            fine, image = self._video.retrieve()
-        except cv2.error:  # a Motion JPEG frame cut off by the cable
+            decoded, image = self._video.retrieve()
+        except cv2.error:  # a Motion JPEG frame truncated on the cable
             return None
-        if not fine or image is None or not image.size:
+        if not decoded or image is None or not image.size:
             return None
         if image.dtype != np.uint8:
-            raise CameraError(f"{self._name} gives {image.dtype} pixels; set it to 8 bits a channel")
+            raise CameraError(f"{self._name} gives {image.dtype} pixels; set it to 8 bits per channel")
         channels = image.shape[2] if image.ndim == 3 else 1
-        how = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
-        if how is None:
-            raise CameraError(f"{self._name} gives pixels of {channels} channels; end the pipeline in {SINK}")
-        return np.asarray(cv2.cvtColor(image, how), np.uint8)
+        conversion = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+        if conversion is None:
+            raise CameraError(f"{self._name} gives pixels of {channels} channels; end the pipeline in {APPSINK}")
+        return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
 
     def close(self) -> None:
         """Releases the source."""
         self._video.release()
 
-    def _explain_the_end(self) -> None:
-        """A damaged file ends early without a word: cv2 only says that there is no next frame."""
+    def _check_frame_count(self) -> None:
+        """Reports a damaged file, which ends early without an error: cv2 only says that there is no next frame."""
         if not self._grabbed:
             raise CameraError(f"the video {self._name} holds no readable frame; it is damaged, copy it again")
-        promised = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
-        if self._grabbed < 0.95 * promised:  # some formats only estimate the number
+        stated = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
+        if self._grabbed < MIN_SHARE_READ * stated:
             logger.warning(
                 "the video %s ended after %d of about %d frames; it may be damaged",
-                self._name, self._grabbed, int(promised),
+                self._name, self._grabbed, int(stated),
             )  # fmt: skip
 
 
 def open_device(source: str) -> OpenCvCapture:
-    """Opens a camera of this machine, by number ("0") or by path ("/dev/video0").
+    """Opens a camera of this machine, by index ("0") or by path ("/dev/video0").
 
     Raises:
-        CameraError: it is not there, may not be used, or is in use.
+        CameraError: The device does not exist, may not be used by this user, or is in use.
     """
     linux = sys.platform.startswith("linux")
     path = Path(f"/dev/video{int(source)}") if source.isdecimal() and linux else Path(source)
     if linux:
         if not path.exists():
-            there = ", ".join(sorted(str(other) for other in Path("/dev").glob("video*"))) or "none"
-            raise CameraError(f"there is no camera {path}; plug it in, or name one of those there: {there}")
+            devices = ", ".join(sorted(str(other) for other in Path("/dev").glob("video*"))) or "none"
+            raise CameraError(f"there is no camera {path}; plug it in, or name one of the devices found: {devices}")
         if not os.access(path, os.R_OK | os.W_OK):
             raise CameraError(f"no permission to use the camera {path}; add your user to the group `video`")
-        with quiet():
-            video = _try(str(path), cv2.CAP_V4L2 if _has(cv2.CAP_V4L2) else cv2.CAP_ANY)
+        with opencv_log_silenced():
+            video = _open_capture(str(path), cv2.CAP_V4L2 if _has(cv2.CAP_V4L2) else cv2.CAP_ANY)
     else:
-        with quiet():
-            video = _try(int(source) if source.isdecimal() else source, cv2.CAP_ANY)
+        with opencv_log_silenced():
+            video = _open_capture(int(source) if source.isdecimal() else source, cv2.CAP_ANY)
     if video is None:
-        raise CameraError(f"the camera {path} cannot be opened; see that no other program uses it, and that it is one")
+        raise CameraError(f"the camera {path} cannot be opened; check that it is one and that no other program uses it")
     return OpenCvCapture(video, str(path), endless=True)
 
 
@@ -130,25 +131,25 @@ def open_video(path: Path) -> OpenCvCapture:
     """Opens a video file.
 
     Raises:
-        CameraError: it is no video, or of a format that this cv2 does not read.
+        CameraError: It may not be read, is not a video, or has a format that the installed cv2 does not read.
     """
     if not os.access(path, os.R_OK):
         raise CameraError(f"no permission to read {path}; change its mode or its owner")
-    with quiet():
-        video = _try(str(path), cv2.CAP_FFMPEG if _has(cv2.CAP_FFMPEG) else cv2.CAP_ANY)
+    with opencv_log_silenced():
+        video = _open_capture(str(path), cv2.CAP_FFMPEG if _has(cv2.CAP_FFMPEG) else cv2.CAP_ANY)
     if video is None:
-        raise CameraError(f"{path} is no video that OpenCV can read; is it whole? else convert it to mp4")
+        raise CameraError(f"{path} is not a video that OpenCV can read; copy it again, or convert it to mp4")
     return OpenCvCapture(video, str(path), stored=True)
 
 
-def need_ffmpeg(name: str) -> None:
-    """Refuses a stream that this cv2 will never read.
+def check_ffmpeg(name: str) -> None:
+    """Checks that the installed cv2 can read network streams.
 
     Args:
-        name: of the stream, without passwords.
+        name: Name of the stream, without passwords.
 
     Raises:
-        DependencyError: it is built without FFMPEG.
+        DependencyError: cv2 is built without FFMPEG.
     """
     if not _has(cv2.CAP_FFMPEG):
         raise DependencyError(
@@ -157,43 +158,43 @@ def need_ffmpeg(name: str) -> None:
         )
 
 
-def need_gstreamer(name: str) -> None:
-    """Refuses a pipeline that this cv2 will never run.
+def check_gstreamer(name: str) -> None:
+    """Checks that the installed cv2 can run GStreamer pipelines.
 
     Args:
-        name: the pipeline, without passwords.
+        name: The pipeline, without passwords.
 
     Raises:
-        DependencyError: it is built without GStreamer.
+        DependencyError: cv2 is built without GStreamer.
     """
     if not _has(cv2.CAP_GSTREAMER):
         raise DependencyError(
-            f"cannot open {name}: this cv2 is built without GStreamer, as all wheels from the index are; "
+            f"cannot open {name}: this cv2 is built without GStreamer, as all wheels from PyPI are; "
             "pip uninstall opencv-python opencv-python-headless and use the system's cv2 "
             "(on Jetson and Debian: apt install python3-opencv)"
         )
 
 
-def open_stream(url: str, name: str, seconds: float = TIMEOUT_SECONDS) -> OpenCvCapture:
-    """Opens a network stream, with limits on how long it may take to answer.
+def open_stream(url: str, name: str, timeout: float = STREAM_TIMEOUT_SECONDS) -> OpenCvCapture:
+    """Opens a network stream, with limits on how long it may take to respond.
 
     Args:
-        url: rtsp, rtsps, http, https or udp.
-        name: the same without passwords, for messages.
-        seconds: that it may take to open; FFMPEG gives them once to connect, and again to find the format.
+        url: A rtsp, rtsps, http, https or udp URL.
+        name: The same without passwords, for messages.
+        timeout: Seconds that opening may take; FFMPEG allows them once to connect, and again to find the format.
 
     Raises:
-        CameraError: nobody answers, or what answers is no video.
+        CameraError: There is no response in time, or the response is not a video.
     """
     limits = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * seconds),
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * TIMEOUT_SECONDS),
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * timeout),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * STREAM_TIMEOUT_SECONDS),
     ]  # fmt: skip
-    with quiet():
-        video = _try(url, cv2.CAP_FFMPEG, limits)
+    with opencv_log_silenced():
+        video = _open_capture(url, cv2.CAP_FFMPEG, limits)
     if video is None:
         raise CameraError(f"no video from {name}; check the address, the password and that the camera is on")
-    # What comes over http may be a film, which ends and knows its length; the others are cameras.
+    # An http URL may name a video file, which has an end and states its length; all others are cameras.
     return OpenCvCapture(video, name, endless=not video.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
 
 
@@ -201,47 +202,47 @@ def open_pipeline(pipeline: str, name: str) -> OpenCvCapture:
     """Opens a GStreamer pipeline that ends in an appsink.
 
     Args:
-        pipeline: as for gst-launch-1.0.
-        name: the same without passwords, for messages.
+        pipeline: The pipeline as for gst-launch-1.0.
+        name: The same without passwords, for messages.
 
     Raises:
-        CameraError: GStreamer refuses the pipeline.
+        CameraError: GStreamer cannot run the pipeline.
     """
-    with quiet():
-        video = _try(pipeline, cv2.CAP_GSTREAMER)
+    with opencv_log_silenced():
+        video = _open_capture(pipeline, cv2.CAP_GSTREAMER)
     if video is None:
-        raise CameraError(f"GStreamer cannot run {name}; try it with gst-launch-1.0, and end it in {SINK}")
+        raise CameraError(f"GStreamer cannot run {name}; try it with gst-launch-1.0, and end it in {APPSINK}")
     return OpenCvCapture(video, name, endless="filesrc" not in pipeline and "num-buffers" not in pipeline)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps OpenCV's own log from stderr: what it warns of here is said by a `CameraError`, once and better.
+def opencv_log_silenced() -> Iterator[None]:
+    """Keeps OpenCV's own log from stderr, as a `CameraError` reports the same faults once and more clearly.
 
-    The level belongs to the whole process, so the last of the threads in here puts it back. FFMPEG's own lines
-    ("moov atom not found") do not pass through this log; only the environment variable OPENCV_FFMPEG_LOGLEVEL=-8
+    The log level belongs to the whole process, so the last of the threads in such a block restores it. FFMPEG's own
+    lines ("moov atom not found") do not pass through this log; only the environment variable OPENCV_FFMPEG_LOGLEVEL=-8
     silences them, and as it is read once in a process, setting it is left to the program.
     """
-    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the two functions at its top
+    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the two functions in its top module
     if not hasattr(log, "setLogLevel") or not hasattr(log, "getLogLevel"):
         yield
         return
-    with _quieting:
-        if not _levels:
-            _levels.append(log.getLogLevel())
+    with _log_level_lock:
+        if not _log_levels:
+            _log_levels.append(log.getLogLevel())
             log.setLogLevel(SILENT)
-        _levels.append(SILENT)
+        _log_levels.append(SILENT)
     try:
         yield
     finally:
-        with _quieting:
-            _levels.pop()
-            if len(_levels) == 1:
-                log.setLogLevel(_levels.pop())
+        with _log_level_lock:
+            _log_levels.pop()
+            if len(_log_levels) == 1:
+                log.setLogLevel(_log_levels.pop())
 
 
-def _try(source: str | int, backend: int, settings: Sequence[int] = ()) -> cv2.VideoCapture | None:
-    """The opened capture, or None: some refusals of cv2 are exceptions, most are silence."""
+def _open_capture(source: str | int, backend: int, settings: Sequence[int] = ()) -> cv2.VideoCapture | None:
+    """Returns the opened capture, or None: cv2 raises an exception for some faults, and nothing for most."""
     try:
         video = cv2.VideoCapture(source, backend, settings) if settings else cv2.VideoCapture(source, backend)
     except cv2.error:
@@ -253,5 +254,5 @@ def _try(source: str | int, backend: int, settings: Sequence[int] = ()) -> cv2.V
 
 
 def _has(backend: int) -> bool:
-    """Whether this build of cv2 has a way to read video."""
+    """Returns whether this build of cv2 has a certain video backend."""
     return bool(cv2.videoio_registry.hasBackend(backend))

@@ -1,4 +1,4 @@
-"""A recording played at its own speed, as if it were a camera."""
+"""Plays a recording at its own speed, as if it were a live camera."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from allweather.runtimes.types import Image
 
 
 class PacedCapture:
-    """Gives a frame when it is due. After a stall it goes on from now: frames never come in a burst.
+    """Gives each frame of a recording when it is due. After a stall it continues from now, without a burst of frames.
 
     Args:
-        capture: the recording; closed with this.
-        fps: frames a second, > 0.
-        clock: gives monotonic seconds.
-        sleep: waits for so many seconds.
+        capture: The recording; it is closed with this capture.
+        fps: Frames per second, > 0.
+        clock: Returns monotonic seconds.
+        sleep: Waits for a number of seconds.
     """
 
     endless = False
@@ -34,7 +34,7 @@ class PacedCapture:
         self._due: float | None = None
 
     def grab(self) -> bool:
-        """Waits until the next frame is due and takes hold of it; False when there are no more."""
+        """Waits until the next frame is due and takes hold of it; returns False when there are no more frames."""
         now = self._clock()
         self._due = now if self._due is None else max(self._due + self._interval, now)
         if self._due > now:
@@ -42,9 +42,9 @@ class PacedCapture:
         return self._capture.grab()
 
     def retrieve(self) -> Image | None:
-        """The frame, uint8 [H, W, 3] RGB; None when it is damaged."""
+        """Decodes the grabbed frame: uint8 [H, W, 3] RGB, or None if it is damaged."""
         return self._capture.retrieve()
 
     def close(self) -> None:
-        """Lets go of the recording."""
+        """Closes the recording."""
         self._capture.close()

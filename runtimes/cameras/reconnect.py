@@ -1,4 +1,4 @@
-"""A network stream that is opened again and again: as patiently as it has been slow before."""
+"""`StreamConnector` opens a network stream again and again, with a timeout learned from earlier attempts."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import time
 from collections.abc import Callable
 
 from allweather.runtimes.cameras.base import Capture
-from allweather.runtimes.cameras.opencv import TIMEOUT_SECONDS, open_stream
+from allweather.runtimes.cameras.opencv import STREAM_TIMEOUT_SECONDS, open_stream
 
-SLOWER, AT_LEAST = 3.0, 1.5  # times the longest opening so far; seconds
-PATIENT_AFTER = 4  # attempts in vain, and after 8, 16, ... of them
+TIMEOUT_FACTOR, MIN_TIMEOUT_SECONDS = 3.0, 1.5  # the timeout is three times the slowest success, but at least 1.5 s
+FULL_TIMEOUT_AFTER = 4  # failed attempts in a row, and after 8, 16, ... of them
 
 
 class StreamConnector:
-    """Connects to a stream, as `LiveCamera` asks for it.
+    """Opens a stream each time it is called, as `LiveCamera` needs it.
 
-    An attempt that began while the camera was ill may wait for an answer long after it is well again. So, once the
-    stream has been open, an attempt has three times the longest opening so far, and is then made anew. As the way to
-    the camera may have become longer, one has the full time after four in vain, and after eight, sixteen ...
+    An attempt that started while the camera was out of order may wait for a response long after the camera has
+    recovered. Therefore, once the stream has been open, an attempt gets only three times the time of the slowest
+    successful one before the next is made. As the network path to the camera may have become slower, an attempt gets
+    the full time after four failures in a row, and again after eight, sixteen and so on.
 
     Args:
-        url: rtsp, rtsps, http, https or udp.
-        name: the same without passwords, for messages.
-        opening: opens it within so many seconds.
-        clock: gives monotonic seconds.
+        url: A rtsp, rtsps, http, https or udp URL.
+        name: The same without passwords, for messages.
+        opener: Opens the stream, given URL, name and timeout in seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -31,32 +32,32 @@ class StreamConnector:
         url: str,
         name: str,
         *,
-        opening: Callable[[str, str, float], Capture] = open_stream,
+        opener: Callable[[str, str, float], Capture] = open_stream,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url, self._name = url, name
-        self._opening, self._clock = opening, clock
+        self._opener, self._clock = opener, clock
         self._slowest: float | None = None
-        self._failed = 0
+        self._failures = 0
 
-    def limit(self) -> float:
-        """Seconds that the next attempt has."""
-        patient = self._failed >= PATIENT_AFTER and self._failed & (self._failed - 1) == 0
-        if self._slowest is None or patient:
-            return TIMEOUT_SECONDS
-        return min(max(SLOWER * self._slowest, AT_LEAST), TIMEOUT_SECONDS)
+    def timeout(self) -> float:
+        """Returns the timeout of the next attempt in seconds."""
+        is_power_of_two = self._failures & (self._failures - 1) == 0
+        if self._slowest is None or (self._failures >= FULL_TIMEOUT_AFTER and is_power_of_two):
+            return STREAM_TIMEOUT_SECONDS
+        return min(max(TIMEOUT_FACTOR * self._slowest, MIN_TIMEOUT_SECONDS), STREAM_TIMEOUT_SECONDS)
 
     def __call__(self) -> Capture:
-        """The open stream.
+        """Opens the stream.
 
         Raises:
-            CameraError: nobody answers, or what answers is no video.
+            CameraError: There is no response in time, or the response is not a video.
         """
-        began, limit = self._clock(), self.limit()
-        self._failed += 1  # until it is known better
-        capture = self._opening(self._url, self._name, limit)
-        took = self._clock() - began
-        if took < limit:  # else FFMPEG gave up looking for the format, and opened what it cannot read
-            self._slowest = max(self._slowest or 0.0, took)
-            self._failed = 0
+        started, timeout = self._clock(), self.timeout()
+        self._failures += 1  # until the attempt has succeeded
+        capture = self._opener(self._url, self._name, timeout)
+        seconds = self._clock() - started
+        if seconds < timeout:  # else FFMPEG gave up searching for the format, and opened what it cannot read
+            self._slowest = max(self._slowest or 0.0, seconds)
+            self._failures = 0
         return capture

@@ -1,4 +1,4 @@
-"""The loop: frames in, decisions out, and an account of the time it took."""
+"""The loop: reads frames, decides on them, and hands the decisions to sinks."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from allweather.runtimes.types import Decision, Drops, Frame
 
 logger = logging.getLogger(__name__)
 
-FAILURES_MOST = 10  # frames in a row on which the engine fails; more than its guard takes to give up
+MAX_CONSECUTIVE_FAILURES = 10  # frames in a row on which the engine fails; more than its watchdog takes to give up
 
 
 class Decider(Protocol):
-    """What looks at frames; the perceiver."""
+    """What decides on frames: the perceiver, or a wrapper of it."""
 
     def turn(self) -> AbstractContextManager[object]:
-        """In a `with` block nobody else decides."""
+        """Returns a lock; in a `with` block on it, no other thread decides."""
 
     def can_meet_deadline(self, frame: Frame) -> bool:
-        """Whether a decision on the frame would come before its deadline, or none on any frame would."""
+        """Returns whether a decision on the frame can come before its deadline, or no decision on any frame could."""
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
-        """Decides on `frame`, before which `skipped` frames of the source were passed over."""
+        """Decides on `frame`. `skipped` is the number of frames of the source since the last one decided on."""
 
 
 class FunctionDecider:
-    """A function as what looks at frames: nobody else wants a turn, and every frame is worth a look.
+    """Decides by a function, without a lock and without a deadline.
 
     Args:
-        function: decides on a frame, before which so many frames of the source were passed over.
+        function: Called with a frame and the number of frames skipped before it; returns the decision.
     """
 
     def __init__(self, function: Callable[[Frame, int], Decision]) -> None:
@@ -57,70 +57,6 @@ class FunctionDecider:
         return self._function(frame, skipped)
 
 
-def watch(
-    camera: Camera, decider: Decider, *, region: Region | None = None, stats: LoopStats | None = None
-) -> Generator[tuple[Frame, Decision], None, None]:
-    """Decides on the frames of a camera, as fast as they are asked for.
-
-    Of a live camera the newest frame is taken when the decider's turn has come. One that is too old for its deadline is
-    passed over, but never two in a row: a loop that only drops frames is worth nothing. A frame on which the engine
-    fails is passed over, too, as long as not too many are in a row; of a live camera any number that a server has not
-    answered.
-
-    The camera is held open while the generator lives. One that is not already in a `with` block is closed
-    when the generator ends or is closed.
-
-    Args:
-        camera: gives the frames.
-        decider: looks at a frame, or at the region of it, and decides.
-        region: the part of each frame to decide on; the whole when None.
-        tally: started; counts what becomes of the frames.
-
-    Yields:
-        The whole frame, and the decision on it.
-
-    Raises:
-        CameraError: the camera fails.
-        EngineError: the engine fails.
-        StalledError: camera or engine hangs for good.
-        UsageError: the region does not lie inside the frame.
-    """
-    stats = stats or LoopStats()
-    camera.on_wake = stats.turn
-    expected: int | None = None  # before the first frame of this loop nothing was passed over by it
-    failures, hurried = 0, False
-    with closing(iter(camera)) as frames:
-        while True:
-            began = stats.clock()
-            read = next(frames, None)
-            if read is None:
-                return
-            if not camera.live:
-                stats.captured(stats.clock() - began)
-            with decider.turn():
-                frame = camera.latest(read)
-                if camera.live and not hurried and not decider.can_meet_deadline(frame):
-                    stats.pass_over(Drops(late=1))
-                    hurried = True
-                    continue
-                seen = Frame(region.crop(frame.image), frame.index, frame.captured) if region else frame
-                try:
-                    decision = decider.decide(seen, 0 if expected is None else frame.index - expected)
-                except EngineError as error:
-                    failures += 1
-                    away = isinstance(error, EngineTimeoutError) and camera.live  # a server comes back; a film does not wait
-                    if failures >= FAILURES_MOST and not away:
-                        raise
-                    if failures <= FAILURES_MOST:
-                        logger.warning("no decision on frame %d: %s", frame.index, error)
-                    stats.pass_over(Drops(engine=1))
-                    continue
-            failures, hurried = 0, False
-            expected = frame.index + 1
-            stats.add(decision)
-            yield frame, decision
-
-
 def run(
     camera: Camera,
     decider: Decider,
@@ -130,58 +66,150 @@ def run(
     limit: int | None = None,
     stats: LoopStats | None = None,
 ) -> LoopReport:
-    """Watches a camera and hands every decision to the sinks, until the frames end.
+    """Decides on the frames of a camera until they end, and hands every decision to the sinks.
 
-    Ends early when a sink, or a signal handler of the program, raises `Ended`. However it ends, all sinks
-    are closed. Ctrl-C passes through after that. Several loops may share a decider, each in a thread of its own.
+    Ends early when a sink, or a signal handler of the program, raises `Ended`. However it ends, all sinks are closed;
+    Ctrl-C then reaches the caller. Several loops may share a decider, each in a thread of its own.
 
     Args:
-        camera: gives the frames; closed at the end unless the caller holds it in a `with` block.
-        decider: looks at a frame and decides.
-        sinks: take the decisions, in this order.
-        region: the part of each frame to decide on; the sinks get the whole frame, and the region to draw.
-        limit: end after this many decisions, >= 1.
-        tally: keeps the account, for whoever wants to look at it meanwhile.
+        camera: Gives the frames. It is closed at the end unless the caller holds it open in a `with` block.
+        decider: Decides on each frame.
+        sinks: Take the decisions, in this order.
+        region: The part of each frame to decide on; None for the whole frame. The sinks get the whole frame and the
+            region.
+        limit: Number of decisions after which the loop ends, at least 1; None for no limit.
+        stats: Counts what becomes of the frames, for another thread that reads it meanwhile.
+
+    Returns:
+        The statistics of the whole run.
 
     Raises:
-        CameraError: the camera fails.
-        EngineError: the engine fails.
-        OutputError: a sink fails.
-        StalledError: camera or engine hangs for good.
-        UsageError: the limit is not positive, or the region does not lie inside the frame.
+        CameraError: The camera fails.
+        EngineError: The engine fails.
+        OutputError: A sink fails.
+        StalledError: The camera or the engine hangs, and restarting it did not help.
+        UsageError: The limit is not positive, or the region does not lie inside the frame.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
     stats = stats or LoopStats()
-    stats.start(lambda: camera.skipped)
     try:
-        with camera, _open(sinks), closing(watch(camera, decider, region=region, stats=stats)) as decisions:
-            for count, (frame, decision) in enumerate(decisions, start=1):
-                began = stats.clock()
-                _write(sinks, frame, decision, region)
-                stats.wrote(stats.clock() - began)
-                if count == limit:
-                    break
+        with closing(decide_frames(camera, decider, sinks, region=region, limit=limit, stats=stats)) as decisions:
+            for _ in decisions:
+                continue
     except Ended:
         logger.info("ended on request")
     return stats.report()
 
 
+def decide_frames(
+    camera: Camera,
+    decider: Decider,
+    sinks: Sequence[Sink] = (),
+    *,
+    region: Region | None = None,
+    limit: int | None = None,
+    stats: LoopStats | None = None,
+) -> Generator[tuple[Frame, Decision], None, None]:
+    """Decides on the frames of a camera as fast as they are asked for; this is the loop of `run` and of `watch`.
+
+    The sinks are opened before the first frame, get each decision before it is yielded, and are closed when the
+    generator ends, fails, or is closed. An error while a sink is closed is raised, or logged if the loop ends by
+    another error or because the generator was closed.
+
+    Args:
+        camera: Gives the frames. It is open while the generator runs, and closed at its end unless the caller holds it
+            open in a `with` block.
+        decider: Decides on each frame, or on the region of it.
+        sinks: Take the decisions, in this order.
+        region: The part of each frame to decide on; None for the whole frame.
+        limit: Number of decisions after which the loop ends, at least 1; None for no limit.
+        stats: Counts what becomes of the frames.
+
+    Yields:
+        Each whole frame that was decided on, and the decision.
+
+    Raises:
+        Ended: A sink or a signal handler ended the loop.
+        CameraError: The camera fails.
+        EngineError: The engine fails.
+        OutputError: A sink fails.
+        StalledError: The camera or the engine hangs, and restarting it did not help.
+        UsageError: The limit is not positive, or the region does not lie inside the frame.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
+    stats = stats or LoopStats()
+    stats.start(lambda: camera.drops)
+    camera.on_wait = stats.mark_alive
+    with camera, _opened(sinks), closing(_decide(camera, decider, region, stats)) as decisions:
+        for count, (frame, decision) in enumerate(decisions, start=1):
+            started = stats.clock()
+            _write(sinks, frame, decision, region)
+            stats.add_stage_time("sink", stats.clock() - started)
+            yield frame, decision
+            if count == limit:
+                return
+
+
+def _decide(
+    camera: Camera, decider: Decider, region: Region | None, stats: LoopStats
+) -> Generator[tuple[Frame, Decision], None, None]:
+    """Reads frames and decides on them, without sinks.
+
+    Of a live camera the newest frame is taken once the decider is free. A frame that is too old for its deadline is
+    dropped, but never two in a row, as a loop that only drops frames would be useless. A frame on which the engine
+    fails is dropped too, unless it is the tenth in a row (`MAX_CONSECUTIVE_FAILURES`); of a live camera, any number of
+    frames for which a server did not respond in time.
+    """
+    next_index: int | None = None  # no frame counts as skipped before the first one of this loop
+    failures, dropped_late = 0, False
+    with closing(iter(camera)) as frames:
+        while True:
+            started = stats.clock()
+            read = next(frames, None)
+            if read is None:
+                return
+            if not camera.live:
+                stats.add_stage_time("capture", stats.clock() - started)
+            with decider.turn():
+                frame = camera.latest(read)
+                if camera.live and not dropped_late and not decider.can_meet_deadline(frame):
+                    stats.add_drops(Drops(late=1))
+                    dropped_late = True
+                    continue
+                cropped = Frame(region.crop(frame.image), frame.index, frame.captured) if region else frame
+                try:
+                    decision = decider.decide(cropped, 0 if next_index is None else frame.index - next_index)
+                except EngineError as error:
+                    failures += 1
+                    # A server may come back while a live camera goes on; a file would be read to its end in vain.
+                    is_tolerable = isinstance(error, EngineTimeoutError) and camera.live
+                    if failures >= MAX_CONSECUTIVE_FAILURES and not is_tolerable:
+                        raise
+                    if failures <= MAX_CONSECUTIVE_FAILURES:
+                        logger.warning("no decision on frame %d: %s", frame.index, error)
+                    stats.add_drops(Drops(engine=1))
+                    continue
+            failures, dropped_late = 0, False
+            next_index = frame.index + 1
+            stats.add_decision(decision)
+            yield frame, decision
+
+
 def _write(sinks: Sequence[Sink], frame: Frame, decision: Decision, region: Region | None) -> None:
-    """Hands one decision to every sink, also when one of them asks for the end."""
+    """Hands one decision to every sink, even if one of them ends the loop."""
     ended: Ended | None = None
     for sink in sinks:
         try:
             sink.write(frame, decision, region)
-        except Ended as wish:
-            ended = wish
+        except Ended as request:
+            ended = request
     if ended:
         raise ended
 
 
 @contextmanager
-def _open(sinks: Sequence[Sink]) -> Iterator[None]:
-    """Opens the sinks and closes those that were opened, in whatever way the block is left."""
+def _opened(sinks: Sequence[Sink]) -> Iterator[None]:
+    """Opens the sinks, and closes those that were opened however the block is left."""
     with ExitStack() as stack:
         for sink in sinks:
             sink.open()
@@ -192,7 +220,7 @@ def _open(sinks: Sequence[Sink]) -> Iterator[None]:
 def _close(
     sink: Sink, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    """Closes `sink` as the last act of a block; the first trouble is the one the caller hears of."""
+    """Closes a sink at the end of a block. The error that ended the block is kept, and a further one is logged."""
     try:
         sink.close()
     except OutputError as failure:

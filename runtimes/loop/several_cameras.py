@@ -1,4 +1,4 @@
-"""The loops of `allweather run`: one a camera, all on one perceiver, ended together."""
+"""Runs the loops of one or several cameras on one perceiver, and ends them together."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from dataclasses import dataclass
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.loop.loop import run
-from allweather.runtimes.loop.signals import Interrupts
+from allweather.runtimes.loop.signals import StopOnSignal
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import Region
-from allweather.runtimes.sinks.base import CallbackSink, Ended, Sink
+from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.types import Decision, Frame
 
-ENDING_SECONDS = 5.0  # for the loops of several cameras to end after the first one failed, or a signal
+END_TIMEOUT_SECONDS = 5.0  # for the other loops to end after one of them failed, or after a signal
 
 
 @dataclass(frozen=True)
 class CameraLoop:
-    """One camera with what its decisions go to."""
+    """One camera with its sinks and statistics.
+
+    Attributes:
+        camera: Gives the frames.
+        sinks: Take the decisions, in this order.
+        stats: Counts what becomes of the frames.
+    """
 
     camera: Camera
     sinks: Sequence[Sink]
@@ -33,60 +40,61 @@ def run_cameras(
     *,
     region: Region | None,
     limit: int | None,
-    watch: Callable[[Frame, Decision], None],
+    on_decision: Callable[[Frame, Decision], None],
 ) -> tuple[list[LoopReport], list[int]]:
-    """Runs a loop for each camera until its frames end, or a signal comes.
+    """Runs the loop of each camera until its frames end, or until SIGINT or SIGTERM comes.
 
     Args:
-        watched: one or more; with several, each has a thread, and they take turns at the perceiver.
-        perceiver: decides.
-        region: the part of each frame to decide on.
-        limit: decisions of each camera.
-        watch: told of each decision, by one thread at a time.
+        loops: At least one. Each of several has a thread of its own, and they take turns at the perceiver.
+        perceiver: Decides on the frames.
+        region: The part of each frame to decide on; None for the whole frame.
+        limit: Number of decisions per camera after which its loop ends; None for no limit.
+        on_decision: Called with each frame and decision, by one thread at a time.
 
     Returns:
-        The account of each loop, and the signals that came.
+        The statistics of each loop, and the numbers of the signals that came.
 
     Raises:
-        AllweatherError: what ended one of the loops; the others are ended, too.
+        AllweatherError: The error that ended one of the loops; the others are ended too.
     """
     if len(loops) == 1:
         only = loops[0]
-        with Interrupts(perceiver, watch) as interrupts:
-            sinks = [*only.sinks, interrupts]
-            run(only.camera, interrupts, sinks, region=region, limit=limit, stats=only.stats)
-        return [only.stats.report()], interrupts.received
+        with StopOnSignal(perceiver, on_decision) as stopper:
+            run(only.camera, stopper, [*only.sinks, stopper], region=region, limit=limit, stats=only.stats)
+        return [only.stats.report()], stopper.received
     errors: list[BaseException] = []
-    ended, telling = threading.Event(), threading.Lock()
+    failed, callback_lock = threading.Event(), threading.Lock()
 
-    def tell(frame: Frame, decision: Decision) -> None:
-        with telling:
-            watch(frame, decision)
+    def call_back(frame: Frame, decision: Decision) -> None:
+        with callback_lock:
+            on_decision(frame, decision)
 
-    def loop(one: CameraLoop) -> None:
+    def run_loop(loop: CameraLoop) -> None:
         try:
-            sinks = [*one.sinks, CallbackSink(tell)]
-            run(one.camera, perceiver, sinks, region=region, limit=limit, stats=one.stats)
-        except BaseException as error:  # noqa: BLE001 -- raised again by the thread that waits
+            sinks = [*loop.sinks, CallbackSink(call_back)]
+            run(loop.camera, perceiver, sinks, region=region, limit=limit, stats=loop.stats)
+        except BaseException as error:  # noqa: BLE001 -- raised again by the main thread
             errors.append(error)
-            ended.set()
+            failed.set()
 
-    threads = [threading.Thread(target=loop, args=(one,), name=f"loop {one.camera.name}", daemon=True) for one in loops]
-    with Interrupts(perceiver, watch) as interrupts:
+    threads = [
+        threading.Thread(target=run_loop, args=(loop,), name=f"loop {loop.camera.name}", daemon=True) for loop in loops
+    ]
+    with StopOnSignal(perceiver, on_decision) as stopper:
         for thread in threads:
             thread.start()
         try:
-            interrupts.open()
-            while any(thread.is_alive() for thread in threads) and not ended.wait(0.1):
+            stopper.open()
+            while any(thread.is_alive() for thread in threads) and not failed.wait(0.1):
                 continue
-            interrupts.close()
+            stopper.close()
         except Ended:
-            interrupts.close()
-        closing = [threading.Thread(target=one.camera.close, daemon=True) for one in loops]
-        for closer in closing:  # at once: each may wait for a driver that hangs
+            stopper.close()
+        closers = [threading.Thread(target=loop.camera.close, daemon=True) for loop in loops]
+        for closer in closers:  # all at the same time, as each may wait for a driver that hangs
             closer.start()
-        for thread in (*closing, *threads):  # a loop ends with the frame it decides on
-            thread.join(ENDING_SECONDS)
+        for thread in (*closers, *threads):  # a loop finishes the frame that it decides on
+            thread.join(END_TIMEOUT_SECONDS)
     if errors:
         raise errors[0]
-    return [one.stats.report() for one in loops], interrupts.received
+    return [loop.stats.report() for loop in loops], stopper.received

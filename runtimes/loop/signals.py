@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a loop runs: it ends in good order, with every sink holding the same decisions."""
+"""Ctrl-C and SIGTERM while a loop runs: the loop ends in good order, and all sinks hold the same decisions."""
 
 from __future__ import annotations
 
@@ -13,70 +13,74 @@ from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Frame
 
 
-class Interrupts(Sink):
-    """The last sink of a loop, and the wrapper of what decides.
+class StopOnSignal(Sink):
+    """Handles SIGINT and SIGTERM in a `with` block. It wraps the decider of a loop and is also its last sink.
 
-    Only the wait for a frame is cut short by a signal; camera and sinks are first opened, a frame that is being decided
-    on is first written to all sinks, and sinks that are being closed are closed. A second signal does not wait.
+    A signal interrupts only the wait for a frame. Everything else is finished first: opening the camera and the sinks,
+    deciding on a frame and writing the decision to all sinks, and closing the sinks. A second signal raises
+    KeyboardInterrupt at once.
 
     Args:
-        decider: looks at frames.
-        watch: told of each decision that has been written.
+        decider: Decides on frames.
+        on_decision: Called with each frame and decision after the sinks before this one have written it.
+
+    Attributes:
+        received: Numbers of the signals that came, in order.
     """
 
-    def __init__(self, decider: Decider, watch: Callable[[Frame, Decision], None]) -> None:
-        self._decider, self._watch = decider, watch
-        self._busy = True
+    def __init__(self, decider: Decider, on_decision: Callable[[Frame, Decision], None]) -> None:
+        self._decider, self._on_decision = decider, on_decision
+        self._busy = True  # whether a signal has to wait
         self.received: list[int] = []
 
     def open(self) -> None:
-        """Camera and sinks are open: from now on the wait for a frame can be cut short.
+        """Notes that camera and sinks are open, so that a signal may interrupt the wait for a frame from now on.
 
         Raises:
-            Ended: a signal came meanwhile; one that arrived half-way would leave a camera's thread behind.
+            Ended: A signal came before. Had it interrupted the opening, a thread of the camera would be left behind.
         """
         self._busy = False
         if self.received:
             raise Ended
 
     def turn(self) -> AbstractContextManager[object]:
-        """The decider's."""
+        """See `Decider.turn`."""
         return self._decider.turn()
 
     def can_meet_deadline(self, frame: Frame) -> bool:
-        """What the decider says."""
+        """See `Decider.can_meet_deadline`."""
         return self._decider.can_meet_deadline(frame)
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
-        """The decision; from its beginning signals wait."""
+        """Decides on the frame; signals wait from now on, until the decision has been written."""
         self._busy = True
         try:
             return self._decider.decide(frame, skipped)
-        except BaseException:  # nothing will be written of this frame: the wait for the next one can be cut short
+        except BaseException:  # nothing will be written of this frame, so the wait for the next one may be interrupted
             self._busy = False
             raise
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Ends the loop if a signal has come, now that the sinks before this one have written.
+        """Ends the loop if a signal has come, as the sinks before this one have written the decision now.
 
         Raises:
-            Ended: one has.
+            Ended: A signal has come.
         """
-        self._watch(frame, decision)
+        self._on_decision(frame, decision)
         self._busy = False
         if self.received:
             raise Ended
 
     def close(self) -> None:
-        """The sinks before this one are closed next: signals wait."""
+        """Makes signals wait, as the sinks before this one are closed next."""
         self._busy = True
 
-    def signalled(self, number: int, frame: FrameType | None) -> None:
-        """The handler of both signals.
+    def handle_signal(self, number: int, frame: FrameType | None) -> None:
+        """Handles both signals.
 
         Raises:
-            Ended: the loop waits for a frame.
-            KeyboardInterrupt: it is the second one.
+            Ended: The loop is waiting for a frame.
+            KeyboardInterrupt: It is the second signal.
         """
         self.received.append(number)
         if len(self.received) > 1:
@@ -84,12 +88,13 @@ class Interrupts(Sink):
         if not self._busy:
             raise Ended
 
-    def __enter__(self) -> Interrupts:
-        """Takes the signals over."""
-        self._before = {number: signal.signal(number, self.signalled) for number in (signal.SIGINT, signal.SIGTERM)}
+    def __enter__(self) -> StopOnSignal:
+        """Installs the signal handlers."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        self._previous_handlers = {number: signal.signal(number, self.handle_signal) for number in signals}
         return self
 
     def __exit__(self, *trace: object) -> None:
-        """Gives them back."""
-        for number, handler in self._before.items():
+        """Restores the previous signal handlers."""
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)

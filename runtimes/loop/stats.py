@@ -1,4 +1,4 @@
-"""The account of a run: what became of its frames, how long it took, and how it is just now."""
+"""Statistics of a loop: what became of its frames, how long the stages took, and when it was last active."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from allweather.runtimes.types import Decision, Drops, StageTimes
 
 @dataclass(frozen=True)
 class LoopReport:
-    """What a loop did.
+    """The statistics of a loop.
 
     Attributes:
-        frames: frames the source gave: decided and dropped ones.
-        decided: frames decided on.
-        late: decisions that came after their deadline.
-        drops: frames not decided on, by cause.
-        seconds: how long the loop ran.
-        decision_time: how long the decisions took; None when there was none.
-        frame_age: how old the frames were when decided, from their capture; None when there was none.
-        stages: how long each stage of a decision took; "capture": reading and decoding a frame, where that is not
-            waiting for a camera; "sink": all sinks together. Empty when there was no decision.
-        looks: how many views were run, and on how many frames; as pairs, the fewest first.
+        frames: Number of frames that the source gave, decided on or dropped.
+        decided: Number of frames decided on.
+        late: Number of decisions that came after their deadline.
+        drops: Number of frames not decided on, by cause.
+        seconds: How long the loop has run.
+        decision_time: How long the decisions took; None before the first one.
+        frame_age: Age of the frames when they were decided on, counted from their capture; None before the first one.
+        stages: How long each stage of a decision took. Besides the stages of `StageTimes` there are "capture", reading
+            and decoding a frame of a file or iterable, and "sink", all sinks together. Stages that never ran are
+            missing.
+        views_per_frame: Pairs (number of views run, number of frames with it), in ascending order.
     """
 
     frames: int
@@ -37,108 +38,124 @@ class LoopReport:
     decision_time: LatencySummary | None
     frame_age: LatencySummary | None
     stages: Mapping[str, LatencySummary]
-    views_run: tuple[tuple[int, int], ...]
+    views_per_frame: tuple[tuple[int, int], ...]
 
     @property
     def decisions_per_second(self) -> float:
-        """Decisions a second over the whole run, with capture, drawing and writing; 0 for an empty run."""
+        """Decisions per second over the whole run, including capture, drawing and writing; 0 for an empty run."""
         return self.decided / self.seconds if self.seconds > 0 else 0.0
 
     @property
+    def views_run(self) -> int:
+        """Number of views run on all frames together."""
+        return sum(num_views * frames for num_views, frames in self.views_per_frame)
+
+    @property
     def mean_views(self) -> float:
-        """Views a decision; 0 for an empty run."""
-        return sum(count * frames for count, frames in self.views_run) / self.decided if self.decided else 0.0
+        """Mean number of views per decision; 0 for an empty run."""
+        return self.views_run / self.decided if self.decided else 0.0
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """How a loop is just now.
+    """When a loop was last active.
 
     Attributes:
-        turned: when it last decided or woke from waiting for its camera, in seconds of the clock.
-        decided: when it last decided; None when it has not yet.
+        last_alive: When it last decided, dropped a frame, or reported that it waits for its camera; in seconds of the
+            loop's clock.
+        last_decision: When it last decided; None before the first decision.
     """
 
-    turned: float
-    decided: float | None
+    last_alive: float
+    last_decision: float | None
 
 
 class LoopStats:
-    """Counts what becomes of the frames of one run, in bounded memory. One thread counts, any may ask.
+    """Counts what becomes of the frames of one run, in bounded memory. One thread counts, and any thread may read.
 
     Args:
-        clock: gives monotonic seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._lock = threading.Lock()
-        self._passed = Drops()
-        self._drops: Callable[[], Drops] = Drops
+        self._loop_drops = Drops()
+        self._camera_drops: Callable[[], Drops] = Drops
         self._decision_time = Quantiles()
         self._frame_age = Quantiles()
-        self._stages = {name: Quantiles() for name in ("capture", *(each.name for each in fields(StageTimes)), "sink")}
-        self._looks: Counter[int] = Counter()
+        stages = ("capture", *(field.name for field in fields(StageTimes)), "sink")
+        self._stages = {stage: Quantiles() for stage in stages}
+        self._views_per_frame: Counter[int] = Counter()
         self._late = 0
-        self._started = self._turned = clock()
-        self._decided: float | None = None
+        self._started = self._last_alive = clock()
+        self._last_decision: float | None = None
 
-    def start(self, drops: Callable[[], Drops]) -> None:
-        """Starts the run now.
+    def start(self, camera_drops: Callable[[], Drops]) -> None:
+        """Starts the run.
 
         Args:
-            drops: tells what the camera has dropped so far.
+            camera_drops: Returns the number of frames that the camera has dropped so far, by cause. What it dropped
+                before the start is not counted.
         """
-        before = drops()
-        self._drops = lambda: drops().since(before)
-        self._started = self._turned = self.clock()
+        before = camera_drops()
+        self._camera_drops = lambda: camera_drops().since(before)
+        self._started = self._last_alive = self.clock()
 
-    def turn(self) -> None:
-        """Notes that the loop is alive, though it has nothing to decide on."""
-        self._turned = self.clock()
+    def mark_alive(self) -> None:
+        """Notes that the loop is alive while it waits for a frame."""
+        self._last_alive = self.clock()
 
-    def pass_over(self, dropped: Drops) -> None:
-        """Counts frames that the loop itself passes over."""
+    def add_drops(self, drops: Drops) -> None:
+        """Counts frames that the loop itself drops."""
         with self._lock:
-            self._passed = self._passed.plus(dropped)
-            self._turned = self.clock()
+            self._loop_drops = self._loop_drops.plus(drops)
+            self._last_alive = self.clock()
 
-    def add(self, decision: Decision) -> None:
+    def add_decision(self, decision: Decision) -> None:
         """Counts one decision."""
         with self._lock:
             self._late += decision.late
             self._decision_time.add(decision.times.total)
             self._frame_age.add(decision.age)
-            self._looks[len(decision.views)] += 1
-            for name, seconds in vars(decision.times).items():
-                self._stages[name].add(seconds)
-            self._turned = self._decided = self.clock()
+            self._views_per_frame[len(decision.views)] += 1
+            for stage, seconds in vars(decision.times).items():
+                self._stages[stage].add(seconds)
+            self._last_alive = self._last_decision = self.clock()
 
-    def captured(self, seconds: float) -> None:
-        """Counts how long it took to read one frame."""
-        with self._lock:
-            self._stages["capture"].add(seconds)
+    def add_stage_time(self, stage: str, seconds: float) -> None:
+        """Counts how long one run of a stage outside the decision took.
 
-    def wrote(self, seconds: float) -> None:
-        """Counts how long the sinks took for one decision."""
+        Args:
+            stage: "capture" or "sink".
+            seconds: The time it took, at least 0.
+        """
         with self._lock:
-            self._stages["sink"].add(seconds)
+            self._stages[stage].add(seconds)
 
     def heartbeat(self) -> Heartbeat:
-        """How the loop is just now."""
-        return Heartbeat(self._turned, self._decided)
+        """Returns when the loop was last active."""
+        return Heartbeat(self._last_alive, self._last_decision)
 
-    def at_most(self, bounds: Sequence[float]) -> tuple[list[int], list[int]]:
-        """How many decisions took at most so many seconds, and how many frames were at most so old; for each bound."""
+    def cumulative_counts(self, bounds: Sequence[float]) -> tuple[list[int], list[int]]:
+        """Returns cumulative histograms.
+
+        Args:
+            bounds: Upper bounds in seconds, in ascending order.
+
+        Returns:
+            For each bound, the number of decisions that took at most so long; and for each bound, the number of frames
+            that were at most so old when they were decided on.
+        """
         with self._lock:
-            return self._decision_time.at_most(bounds), self._frame_age.at_most(bounds)
+            return self._decision_time.cumulative_counts(bounds), self._frame_age.cumulative_counts(bounds)
 
     def report(self) -> LoopReport:
-        """The run so far."""
+        """Returns the statistics of the run so far."""
         with self._lock:
-            drops = self._drops().plus(self._passed)
+            drops = self._camera_drops().plus(self._loop_drops)
             decided = self._decision_time.count
-            spreads = {name: each.summary() for name, each in self._stages.items()}
+            summaries = {stage: quantiles.summary() for stage, quantiles in self._stages.items()}
             return LoopReport(
                 frames=decided + drops.total,
                 decided=decided,
@@ -147,6 +164,6 @@ class LoopStats:
                 seconds=self.clock() - self._started,
                 decision_time=self._decision_time.summary(),
                 frame_age=self._frame_age.summary(),
-                stages={name: summary for name, summary in spreads.items() if summary},
-                views_run=tuple(sorted(self._looks.items())),
+                stages={stage: summary for stage, summary in summaries.items() if summary},
+                views_per_frame=tuple(sorted(self._views_per_frame.items())),
             )

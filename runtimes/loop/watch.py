@@ -1,51 +1,81 @@
-"""Decisions on a source, one after the other."""
+"""`watch`: the camera loop as a Python iterator of decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.loop import loop
+from allweather.runtimes.loop.loop import decide_frames
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import Region
+from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Image
 
 
 def watch(
-    source: str | int | Path | Iterable[Image],
+    source: str | int | Path | Camera | Iterable[Image],
     perceiver: Perceiver,
     *,
+    sinks: Sequence[Sink] = (),
     region: Region | None = None,
     live: bool = False,
+    bgr: bool = False,
 ) -> Iterator[Decision]:
-    """Opens a source and decides on its frames; closes the source when the loop over it ends.
+    """Decides on the frames of a source, one after the other.
 
-    A device or stream that is lost is connected to again, and one that is not there yet is waited for. Several threads
-    may each watch a source with the same perceiver.
+    The source and the sinks are opened before the first frame and closed when the iteration ends: after the last frame,
+    by an error, or when the caller leaves it. A device or stream that is lost is connected to again, and one that is
+    not available yet is waited for. Several threads may each watch a source with the same perceiver.
+
+    Example::
+
+        for decision in allweather.watch("rtsp://front", perceiver, sinks=[MySink()]):
+            print(decision.label, decision.confidence)
 
     Args:
-        source: a device number, a video file, a folder of pictures, a URL or a GStreamer pipeline; or pictures, uint8
-            [H, W, 3] RGB each.
-        perceiver: made by `load`.
-        live: play a file or folder at its own speed and lose what is not looked at in time, as a camera would.
-        region: the part of each frame to decide on; the whole when None.
+        source: A device index, a video file, a folder of images, a URL or a GStreamer pipeline (see `open_camera`); a
+            `Camera` of your own, which is closed at the end unless you hold it open in a `with` block; or any iterable
+            of images, uint8 [H, W, 3] RGB each, which must not be changed afterwards.
+        perceiver: Decides; made by `load` or `connect`.
+        sinks: Each of them gets every decision before it is yielded. An error of a sink is raised; `Ended` from a sink
+            ends the iteration. An error while a sink is closed because the caller left the iteration is logged.
+        region: The part of each frame to decide on; None for the whole frame.
+        live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
+            device. Has no effect on other sources.
+        bgr: Whether the images of an iterable have the channels blue, green, red, as OpenCV reads them.
 
     Yields:
-        One decision a frame: every frame of a file or folder, the newest one of a live source.
+        One decision per frame: on every frame of a file, folder or iterable, on the newest frame of a live source.
 
     Raises:
-        UsageError: `perceiver` is none, or the region does not lie inside the frame.
-        CameraError: the source cannot be opened or read.
-        EngineError: the engine fails again and again.
-        StalledError: camera or engine hangs, also when started anew.
+        UsageError: An argument has the wrong type, or the region does not lie inside the frame.
+        CameraError: The source cannot be opened or read.
+        EngineError: The engine fails again and again.
+        OutputError: A sink fails.
+        StalledError: The camera or the engine hangs, and restarting it did not help.
     """
     if not isinstance(perceiver, Perceiver):
         came = type(perceiver).__name__
-        raise UsageError(f"watch wants a source and a perceiver, as allweather.load gives one; got {came}")
-    camera = open_camera(source, live=live) if isinstance(source, str | int | Path) else camera_from(source)
-    with camera, closing(loop.watch(camera, perceiver, region=region)) as decisions:
-        for _, decision in decisions:
-            yield decision
+        raise UsageError(f"watch expects a source and a perceiver, as returned by allweather.load; got {came}")
+    for sink in sinks:
+        if not isinstance(sink, Sink):
+            raise UsageError(f"a sink is an object of a class derived from allweather.Sink; got {type(sink).__name__}")
+    camera = _open(source, live=live, bgr=bgr)
+    try:
+        with closing(decide_frames(camera, perceiver, sinks, region=region)) as decisions:
+            for _, decision in decisions:
+                yield decision
+    except Ended:
+        return
+
+
+def _open(source: str | int | Path | Camera | Iterable[Image], *, live: bool, bgr: bool) -> Camera:
+    if not isinstance(source, str | int | Path | Camera):
+        return camera_from(source, bgr=bgr)
+    if bgr:
+        raise UsageError("bgr is for an iterable of images; the frames of a camera are RGB already: leave bgr out")
+    return source if isinstance(source, Camera) else open_camera(source, live=live)

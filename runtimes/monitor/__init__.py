@@ -1,1 +1,10 @@
-"""Monitoring: the web page, Prometheus metrics, the health check and systemd."""
+"""Monitoring of running loops: live preview, health check and systemd; `server` adds the web page and the metrics.
+
+`MonitorServer` lies in `server`, and is not imported here: a loop without a page does not need prometheus_client.
+"""
+
+from allweather.runtimes.monitor.health import Health, check_health
+from allweather.runtimes.monitor.preview import LivePreview
+from allweather.runtimes.monitor.systemd import SystemdNotifier
+
+__all__ = ["Health", "LivePreview", "SystemdNotifier", "check_health"]

@@ -1,103 +1,50 @@
-"""Whether a program that watches cameras is well: for a supervisor, for a person, for systemd."""
+"""The health check of the loops: for a supervisor, for a person, and for systemd."""
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 from allweather.runtimes.monitor.preview import LivePreview
 
-TURNED_SECONDS = 10.0  # a loop that has neither decided nor woken for so long hangs
-DECIDED_SECONDS = 5.0  # one that has not decided for so long serves nobody, though it may be alive
+MAX_INACTIVE_SECONDS = 10.0  # a loop that has neither decided nor reported that it waits for so long hangs
+MAX_UNDECIDED_SECONDS = 5.0  # a loop without a decision for so long is not ready, though it may be alive
 
 
 @dataclass(frozen=True)
 class Health:
-    """How the loops are.
+    """The health of all loops.
 
     Attributes:
-        alive: every loop turns: it decides, or waits for its camera; if not, a new start may help.
-        serving: every camera is decided on.
-        troubles: one line for each that is not, without passwords.
+        alive: Whether every loop decides or waits for its camera. If not, a loop hangs, and a restart may help.
+        ready: Whether frames of every camera are being decided on.
+        problems: One line for each camera for which that is not so, without passwords.
     """
 
     alive: bool
-    serving: bool
-    troubles: tuple[str, ...]
+    ready: bool
+    problems: tuple[str, ...]
 
 
-def health(previews: Sequence[LivePreview]) -> Health:
-    """How the loops of some channels are now."""
-    alive, serving, troubles = True, True, []
+def check_health(previews: Sequence[LivePreview]) -> Health:
+    """Returns the present health of the loops.
+
+    Args:
+        previews: One per camera. Cameras whose frames have ended are not considered.
+    """
+    alive, ready, problems = True, True, []
     for preview in previews:
         state, heartbeat, now = preview.camera.state, preview.stats.heartbeat(), preview.stats.clock()
         if state.phase == "ended":
             continue
-        silent = now - (heartbeat.turned if heartbeat.decided is None else heartbeat.decided)
-        if now - heartbeat.turned > TURNED_SECONDS:
-            alive = serving = False
-            troubles.append(f"{state.name}: the loop has hung for {now - heartbeat.turned:.0f} s")
+        last_decision = heartbeat.last_alive if heartbeat.last_decision is None else heartbeat.last_decision
+        if now - heartbeat.last_alive > MAX_INACTIVE_SECONDS:
+            alive = ready = False
+            problems.append(f"{state.name}: the loop has been hanging for {now - heartbeat.last_alive:.0f} s")
         elif state.phase != "live":
-            serving = False
-            troubles.append(f"{state.name}: {state.trouble or 'not connected yet'}")
-        elif silent > DECIDED_SECONDS:
-            serving = False
-            troubles.append(f"{state.name}: no decision for {silent:.0f} s")
-    return Health(alive, serving, tuple(troubles))
-
-
-class SystemdNotifier:
-    """Tells systemd that the program is ready, and as long as it is alive (`Type=notify`, `WatchdogSec=`).
-
-    Does nothing where no supervisor asked for it. A context manager.
-
-    Args:
-        channels: whose loops must turn.
-        environment: where the supervisor says how it wants to be told.
-    """
-
-    def __init__(self, previews: Sequence[LivePreview], environment: Mapping[str, str] = os.environ) -> None:
-        self._channels = previews
-        self._address = environment.get("NOTIFY_SOCKET", "")
-        limit = environment.get("WATCHDOG_USEC", "")
-        self._every = int(limit) / 3e6 if limit.isdecimal() and int(limit) else 0.0
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> SystemdNotifier:
-        """Says that the program is ready."""
-        if self._address:
-            self._tell("READY=1")
-            if self._every:
-                self._thread = threading.Thread(target=self._beat, name="supervised", daemon=True)
-                self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Says that it ends."""
-        self._ended.set()
-        if self._thread:
-            self._thread.join(1)
-        if self._address:
-            self._tell("STOPPING=1")
-
-    def _beat(self) -> None:
-        while not self._ended.wait(self._every):
-            now = health(self._channels)
-            if now.alive:
-                self._tell(f"WATCHDOG=1\nSTATUS={'; '.join(now.troubles) or 'deciding'}")
-
-    def _tell(self, text: str) -> None:
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-            line.setblocking(False)
-            try:
-                line.sendto(text.encode(), address)
-            except OSError:  # a supervisor that has gone is not the program's trouble
-                return
+            ready = False
+            problems.append(f"{state.name}: {state.error or 'not connected yet'}")
+        elif now - last_decision > MAX_UNDECIDED_SECONDS:
+            ready = False
+            problems.append(f"{state.name}: no decision for {now - last_decision:.0f} s")
+    return Health(alive, ready, tuple(problems))

@@ -1,4 +1,4 @@
-"""The account of the loops in the words of Prometheus; read when asked for, so a frame costs nothing."""
+"""The statistics of the loops as Prometheus metrics. They are read when asked for, so a frame costs nothing."""
 
 from __future__ import annotations
 
@@ -12,52 +12,62 @@ from prometheus_client.core import (
     Metric,
 )
 
-from allweather.runtimes.monitor.preview import BOUNDS, LivePreview
+from allweather.runtimes.monitor.preview import HISTOGRAM_BOUNDS, LivePreview
+
+BUCKET_NAMES = tuple(f"{bound:.6g}" for bound in HISTOGRAM_BOUNDS)  # seconds
 
 
 class LoopCollector:
-    """What Prometheus sees of some cameras.
+    """A collector, as prometheus_client calls it, for the loops of some cameras.
 
     Args:
-        channels: one a camera.
+        previews: One per camera.
     """
 
     def __init__(self, previews: Sequence[LivePreview]) -> None:
-        self._channels = previews
+        self._previews = previews
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they are now."""
-        decisions = CounterMetricFamily("allweather_decisions", "Frames decided on.", labels=["camera"])
-        late = CounterMetricFamily("allweather_late_decisions", "Decisions after their deadline.", labels=["camera"])
-        drops = CounterMetricFamily("allweather_drops", "Frames not decided on, by cause.", labels=["camera", "cause"])
-        views_run = CounterMetricFamily("allweather_looks", "Views run.", labels=["camera"])
-        up = GaugeMetricFamily("allweather_camera_up", "Whether frames come.", labels=["camera"])
-        times = HistogramMetricFamily("allweather_decision_seconds", "Time a decision took.", labels=["camera"])
-        ages = HistogramMetricFamily(
-            "allweather_frame_age_seconds", "Age of a frame when it was decided on.", labels=["camera"]
+        """Yields the metrics with their present values. prometheus_client adds "_total" to the names of counters."""
+        decisions = CounterMetricFamily("allweather_decisions", "Number of frames decided on.", labels=["camera"])
+        late = CounterMetricFamily(
+            "allweather_late_decisions", "Number of decisions after their deadline.", labels=["camera"]
         )
-        names = [preview.camera.name for preview in self._channels]
-        for number, preview in enumerate(self._channels):
-            name, report = names[number], preview.stats.report()
-            if names.count(name) > 1:  # the same source twice: labels have to differ
-                name = f"{name} #{number}"
-            decisions.add_metric([name], report.decided)
-            late.add_metric([name], report.late)
-            views_run.add_metric([name], sum(count * frames for count, frames in report.views_run))
+        drops = CounterMetricFamily(
+            "allweather_drops",
+            "Number of frames not decided on, by cause; for the cause 'source', how often the camera was lost.",
+            labels=["camera", "cause"],
+        )
+        views_run = CounterMetricFamily("allweather_views_run", "Number of views run.", labels=["camera"])
+        up = GaugeMetricFamily("allweather_camera_up", "1 while frames come, else 0.", labels=["camera"])
+        times = HistogramMetricFamily("allweather_decision_seconds", "Time that a decision took.", labels=["camera"])
+        ages = HistogramMetricFamily(
+            "allweather_frame_age_seconds",
+            "Age of a frame when it was decided on, from its capture.",
+            labels=["camera"],
+        )
+        cameras = [preview.camera.name for preview in self._previews]
+        for index, preview in enumerate(self._previews):
+            camera, report = cameras[index], preview.stats.report()
+            if cameras.count(camera) > 1:  # the labels must differ, even if the same source is used twice
+                camera = f"{camera} #{index}"
+            decisions.add_metric([camera], report.decided)
+            late.add_metric([camera], report.late)
+            views_run.add_metric([camera], report.views_run)
             for cause, count in vars(report.drops).items():
-                drops.add_metric([name, cause], count)
-            up.add_metric([name], preview.camera.state.phase == "live")
-            for family, counts, summary in zip(
-                (times, ages), preview.stats.at_most(BOUNDS), (report.decision_time, report.frame_age), strict=True
-            ):
+                drops.add_metric([camera, cause], count)
+            up.add_metric([camera], preview.camera.state.phase == "live")
+            histograms = preview.stats.cumulative_counts(HISTOGRAM_BOUNDS)
+            summaries = (report.decision_time, report.frame_age)
+            for family, counts, summary in zip((times, ages), histograms, summaries, strict=True):
                 total = summary.count if summary else 0
-                buckets = [(f"{bound:.6g}", float(count)) for bound, count in zip(BOUNDS, counts, strict=True)]
-                family.add_metric([name], [*buckets, ("+Inf", total)], summary.mean * total if summary else 0.0)
+                buckets = [(name, float(count)) for name, count in zip(BUCKET_NAMES, counts, strict=True)]
+                family.add_metric([camera], [*buckets, ("+Inf", total)], summary.mean * total if summary else 0.0)
         yield from (decisions, late, drops, views_run, up, times, ages)
 
 
 def metrics_text(previews: Sequence[LivePreview]) -> bytes:
-    """The metrics of some cameras in Prometheus' text format."""
+    """Returns the metrics of some cameras in the text format of Prometheus."""
     registry = CollectorRegistry()
     registry.register(LoopCollector(previews))
     return generate_latest(registry)

@@ -1,1 +1,10 @@
-"""Sinks: where decisions go, such as a log, a video or a window."""
+"""Sinks: what happens to decisions, such as a log, a video or a window; derive from `Sink` for your own."""
+
+from allweather.runtimes.sinks.annotate import annotate
+from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.sinks.callback import CallbackSink
+from allweather.runtimes.sinks.jsonl import JsonlSink
+from allweather.runtimes.sinks.video import VideoSink
+from allweather.runtimes.sinks.window import WindowSink
+
+__all__ = ["CallbackSink", "Ended", "JsonlSink", "Sink", "VideoSink", "WindowSink", "annotate"]

@@ -1,4 +1,4 @@
-"""Draws a decision onto its frame, for a person to look at."""
+"""Draws a decision onto its frame, for windows, videos and the monitor page."""
 
 from __future__ import annotations
 
@@ -16,75 +16,75 @@ PANEL: Color = (14, 18, 24)
 WHITE: Color = (245, 247, 250)
 GRAY: Color = (168, 178, 190)
 TRACK: Color = (98, 106, 120)
-SURE: Color = (64, 196, 128)
-UNSURE: Color = (240, 190, 70)
+CONFIDENT: Color = (64, 196, 128)
+UNCERTAIN: Color = (240, 190, 70)
 WARNING: Color = (255, 92, 72)
 REGION: Color = (90, 190, 255)
 
-OPACITY = 0.72  # of the panel: the scene stays visible, the text readable on snow and at night
-HALF_SURE = 0.5  # below this confidence the bar changes its color
-DESIGNED_FOR = 360.0  # the short side of the frame, in pixels, at which the sizes below are meant
+PANEL_OPACITY = 0.72  # the scene stays visible and the text readable, on snow and at night
+MIN_CONFIDENT = 0.5  # below this confidence the bar has the color UNCERTAIN
+DESIGN_PIXELS = 360.0  # short side of the frame for which the sizes below are given
 FONT = cv2.FONT_HERSHEY_DUPLEX
-CAPITAL = 22.0  # pixels a capital letter of FONT is high at scale 1
-OUTLINES = hasattr(cv2, "FontFace")  # OpenCV 5 draws outlines, which thicken by themselves as they grow
-READABLE = 240  # pixels: frames with a shorter side are enlarged, or the text on them would be dots
-LONGEST = 1280  # pixels: what frames are not enlarged beyond
+CAPITAL_PIXELS = 22.0  # height of a capital letter of FONT at scale 1
+OUTLINE_FONTS = hasattr(cv2, "FontFace")  # OpenCV 5 draws outline fonts, whose lines thicken as they grow
+MIN_SIDE_PIXELS = 240  # frames with a shorter side are enlarged, or the text on them could not be read
+MAX_SIDE_PIXELS = 1280  # frames are not enlarged beyond this
 
 
 def annotate(image: Image, decision: Decision, region: Region | None = None) -> Image:
-    """A copy of `image` with the decision on it: label, confidence, time, views, whether it was late.
+    """Returns a copy of `image` with the decision drawn on it: label, confidence, time, views, and whether it was late.
 
-    Sizes follow the short side of the frame, so that it reads the same at 360 and at 1080 lines. Frames too
-    small to write on are enlarged by a whole number.
+    Sizes follow the short side of the frame, so that it looks the same at 360 and at 1080 lines. Frames that are too
+    small for text are enlarged by a whole factor.
 
     Args:
         image: uint8 [H, W, 3], RGB.
-        decision: what to show.
-        region: the part that was decided on; drawn when given.
+        decision: The decision to draw.
+        region: The part of the frame that was decided on; drawn as a rectangle if given.
 
     Returns:
-        uint8 [n H, n W, 3], RGB; new memory. n is 1 for frames of 240 lines and more.
+        uint8 [n H, n W, 3], RGB, in new memory. The factor n is 1 for frames of 240 lines and more.
     """
-    times = max(1, min(-(-READABLE // min(image.shape[:2])), LONGEST // max(image.shape[:2])))
-    canvas = np.array(image.repeat(times, 0).repeat(times, 1) if times > 1 else image, np.uint8, order="C")
-    scale = min(canvas.shape[:2]) / DESIGNED_FOR
+    factor = max(1, min(-(-MIN_SIDE_PIXELS // min(image.shape[:2])), MAX_SIDE_PIXELS // max(image.shape[:2])))
+    canvas = np.array(image.repeat(factor, 0).repeat(factor, 1) if factor > 1 else image, np.uint8, order="C")
+    scale = min(canvas.shape[:2]) / DESIGN_PIXELS
     if region is not None:
-        _draw_region(canvas, region, times, scale)
+        _draw_region(canvas, region, factor, scale)
     _draw_panel(canvas, decision, scale)
     return canvas
 
 
 @dataclass(frozen=True)
 class _Text:
-    """A line of text that is as high as asked and no wider than allowed."""
+    """A line of text with the font scale at which it is drawn."""
 
     text: str
-    size: float  # of cv2.putText
+    font_scale: float
     width: int  # pixels
     thickness: int
 
     @classmethod
-    def fit(cls, text: str, height: float, room: float) -> _Text:
-        """Sets `text` with capitals `height` pixels high, shortened until it fits into `room` pixels."""
-        known = "utf-8" if OUTLINES else "ascii"  # FONT of OpenCV 4 has no other letters
-        text = text.encode(known, "replace").decode(known)
-        size = height / CAPITAL
-        thickness = 1 if OUTLINES else max(1, round(height / 13))
-        whole = text
+    def fit(cls, text: str, height: float, max_width: float) -> _Text:
+        """Makes capital letters `height` pixels high and shortens the text until it is `max_width` pixels wide."""
+        encoding = "utf-8" if OUTLINE_FONTS else "ascii"  # FONT of OpenCV 4 has no other letters
+        text = text.encode(encoding, "replace").decode(encoding)
+        font_scale = height / CAPITAL_PIXELS
+        thickness = 1 if OUTLINE_FONTS else max(1, round(height / 13))
+        full_text = text
         kept = len(text)
-        while kept and cv2.getTextSize(text, FONT, size, thickness)[0][0] > room:
+        while kept and cv2.getTextSize(text, FONT, font_scale, thickness)[0][0] > max_width:
             kept -= 1
-            text = whole[:kept].rstrip() + "..."
-        return cls(text, size, int(cv2.getTextSize(text, FONT, size, thickness)[0][0]), thickness)
+            text = full_text[:kept].rstrip() + "..."
+        return cls(text, font_scale, int(cv2.getTextSize(text, FONT, font_scale, thickness)[0][0]), thickness)
 
     def draw(self, canvas: Image, left: float, baseline: float, color: Color) -> None:
-        """Draws it, antialiased."""
-        place = (round(left), round(baseline))
-        cv2.putText(canvas, self.text, place, FONT, self.size, color, self.thickness, cv2.LINE_AA)
+        """Draws the text, antialiased, from the left end of its baseline."""
+        position = (round(left), round(baseline))
+        cv2.putText(canvas, self.text, position, FONT, self.font_scale, color, self.thickness, cv2.LINE_AA)
 
 
 def _draw_panel(canvas: Image, decision: Decision, scale: float) -> None:
-    """A translucent panel at the top left: label and confidence, a bar, and how the decision was made."""
+    """Draws a translucent panel at the top left: label and confidence, a bar, the time, and the views."""
     edge, pad = 10 * scale, 11 * scale
     width = min(canvas.shape[1] - 2 * edge, 290 * scale)
     height = 76 * scale
@@ -102,31 +102,31 @@ def _draw_panel(canvas: Image, decision: Decision, scale: float) -> None:
     late = _Text.fit("LATE" if decision.late else "", 8 * scale, right - left)
     late.draw(canvas, right - late.width, edge + 63 * scale, WARNING)
     count = len(decision.views)
-    how = f"{milliseconds:.1f} ms   {count} view{'s' if count != 1 else ''}: {' '.join(decision.views)}"
-    room = right - left - (late.width + pad if decision.late else 0)
-    _Text.fit(how, 8 * scale, room).draw(canvas, left, edge + 63 * scale, GRAY)
+    details = f"{milliseconds:.1f} ms   {count} view{'s' if count != 1 else ''}: {' '.join(decision.views)}"
+    max_width = right - left - (late.width + pad if decision.late else 0)
+    _Text.fit(details, 8 * scale, max_width).draw(canvas, left, edge + 63 * scale, GRAY)
 
 
 def _shade(canvas: Image, left: float, top: float, width: float, height: float) -> None:
     """Darkens a rectangle of the canvas."""
     y, x = round(top), round(left)
     part = canvas[y : y + max(1, round(height)), x : x + max(1, round(width))]
-    part[:] = cv2.addWeighted(part, 1 - OPACITY, np.full_like(part, PANEL), OPACITY, 0)
+    part[:] = cv2.addWeighted(part, 1 - PANEL_OPACITY, np.full_like(part, PANEL), PANEL_OPACITY, 0)
 
 
-def _draw_bar(canvas: Image, start: tuple[float, float], length: float, thick: float, share: float) -> None:
-    """A round-ended bar, filled by `share` (0..1)."""
-    color = SURE if share >= HALF_SURE else UNSURE
-    for end, shade in ((1.0, TRACK), (min(max(share, 0.0), 1.0), color)):
-        first = (round(start[0] + thick / 2), round(start[1]))
-        last = (round(start[0] + thick / 2 + (length - thick) * end), round(start[1]))
-        cv2.line(canvas, first, last, shade, max(1, round(thick)), cv2.LINE_AA)
+def _draw_bar(canvas: Image, start: tuple[float, float], length: float, thickness: float, confidence: float) -> None:
+    """Draws a bar with round ends, filled up to the confidence (0..1)."""
+    color = CONFIDENT if confidence >= MIN_CONFIDENT else UNCERTAIN
+    for end, end_color in ((1.0, TRACK), (min(max(confidence, 0.0), 1.0), color)):
+        first = (round(start[0] + thickness / 2), round(start[1]))
+        last = (round(start[0] + thickness / 2 + (length - thickness) * end), round(start[1]))
+        cv2.line(canvas, first, last, end_color, max(1, round(thickness)), cv2.LINE_AA)
 
 
-def _draw_region(canvas: Image, region: Region, times: int, scale: float) -> None:
-    """A rectangle on the edge of the region, with a dark line around for bright scenes."""
-    first = (times * region.x, times * region.y)
-    last = (times * (region.x + region.width) - 1, times * (region.y + region.height) - 1)
-    thin = max(1, round(1.5 * scale))
-    cv2.rectangle(canvas, first, last, PANEL, 3 * thin, cv2.LINE_AA)
-    cv2.rectangle(canvas, first, last, REGION, thin, cv2.LINE_AA)
+def _draw_region(canvas: Image, region: Region, factor: int, scale: float) -> None:
+    """Draws a rectangle on the edge of the region, with a dark line around it for bright scenes."""
+    first = (factor * region.x, factor * region.y)
+    last = (factor * (region.x + region.width) - 1, factor * (region.y + region.height) - 1)
+    thickness = max(1, round(1.5 * scale))
+    cv2.rectangle(canvas, first, last, PANEL, 3 * thickness, cv2.LINE_AA)
+    cv2.rectangle(canvas, first, last, REGION, thickness, cv2.LINE_AA)

@@ -1,26 +1,51 @@
-"""Where decisions go. A sink is opened before the first frame, and closed however the loop ends."""
+"""`Sink`, the base class of everything that takes decisions, and `Ended`, with which a sink ends the loop."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.types import Decision, Frame
 
 
 class Ended(BaseException):
-    """Raised by a sink, or by a program's signal handler, to end the loop in good order."""
+    """Raised by a sink or by a signal handler to end the loop in good order: no error reaches the caller.
+
+    It is no `Exception`, so that an `except Exception` in between does not swallow it.
+    """
 
 
 class Sink(ABC):
-    """Takes decisions. One of your own needs `write`; `open` and `close` do nothing unless it says so."""
+    """Base class of everything that takes decisions. Derive from it to send decisions where you need them.
+
+    Write `write`; write `open` and `close` too if there is something to open and close. Example::
+
+        class Alarm(allweather.Sink):
+            def open(self):
+                self._lamp = gpiozero.LED(17)
+
+            def write(self, frame, decision, region):
+                self._lamp.value = decision.label == "stop" and decision.confidence > 0.9
+
+            def close(self):
+                self._lamp.close()
+
+        for decision in allweather.watch(0, perceiver, sinks=[Alarm()]): ...
+
+    The loop opens its sinks in order before it reads the first frame, hands every decision to each of them in the same
+    order, and closes those that it opened, in reverse order, however it ends: at the last frame, by an error, by
+    Ctrl-C, or because the caller left the iteration. An error of a sink ends the loop and reaches the caller.
+
+    Threads: all methods are called by the thread that runs the loop, one after the other. With several cameras, each
+    has a loop and a thread of its own; give each of them its own sinks, or protect a shared one by a lock. The next
+    frame is read only after `write` has returned, so a sink that is slow hands its work to a thread of its own.
+    """
 
     def open(self) -> None:  # noqa: B027 -- optional on purpose
-        """Makes ready, before the camera is read.
+        """Prepares the sink before the first frame is read. Does nothing unless overridden.
 
         Raises:
-            OutputError: it cannot work.
+            OutputError: The sink cannot work; `close` is then not called.
         """
 
     @abstractmethod
@@ -28,30 +53,18 @@ class Sink(ABC):
         """Takes one decision.
 
         Args:
-            frame: the whole frame; not to be written into.
-            decision: the decision on it.
-            region: the part of the frame that was decided on; the whole when None.
+            frame: The whole frame, uint8 [H, W, 3] RGB. It must not be changed.
+            decision: The decision on it.
+            region: The part of the frame that was decided on; None for the whole frame.
 
         Raises:
-            OutputError: it cannot be written.
-            Ended: the loop shall end; the other sinks still get this decision.
+            OutputError: The decision cannot be written. Whatever is raised ends the loop.
+            Ended: The loop shall end. The other sinks still get this decision.
         """
 
     def close(self) -> None:  # noqa: B027 -- optional on purpose
-        """Finishes what was written; called once for each `open`, also after an error or Ctrl-C.
+        """Finishes what was written. Called once for each `open`, also after an error or Ctrl-C.
 
         Raises:
-            OutputError: what was written is not usable.
+            OutputError: What was written is not usable.
         """
-
-
-class CallbackSink(Sink):
-    """Calls a function with each frame and decision. What it raises ends the loop and reaches the caller."""
-
-    def __init__(self, function: Callable[[Frame, Decision], object]) -> None:
-        """Keeps the function; what it returns is ignored."""
-        self._function = function
-
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Calls the function."""
-        self._function(frame, decision)

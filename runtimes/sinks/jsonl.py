@@ -1,4 +1,4 @@
-"""A sink that logs decisions as lines of JSON, through full disks and without growing for ever."""
+"""A sink that logs decisions as lines of JSON. It survives a full disk, and its files do not grow without limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from io import FileIO
@@ -22,25 +22,25 @@ from allweather.runtimes.types import Decision, Frame
 
 logger = logging.getLogger(__name__)
 
-KEPT_LINES = 20_000  # waiting for a disk that is full: ten minutes at 30 frames a second, some 10 MB
-AGAIN_SECONDS = 0.5  # between attempts on such a disk
+MAX_WAITING_LINES = 20_000  # kept in memory while the disk is full: ten minutes at 30 frames per second, some 10 MB
+RETRY_SECONDS = 0.5  # between attempts to write to a full disk
 
 
 class JsonlSink(Sink):
-    """Writes one JSON object a line: a log to read while it grows.
+    """Writes one JSON object per line: a log that can be read while it grows.
 
-    Unlike results, which appear whole or not at all, it is written under its own name, and each line is there as soon
-    as it is decided (`tail -f`). A file of that name is continued, as a supervisor starts a program again that failed;
-    what a kill left of a line stays a line of its own. A line that cannot be written waits in memory until there is
-    room again, and nothing else waits for it: the loop goes on.
+    Unlike results, which appear completely or not at all, the log is written under its own name, and each line is in
+    the file as soon as the decision is made (`tail -f`). An existing file is continued, as a supervisor restarts a
+    program that failed; an incomplete line, left by a program that was killed, stays a line of its own. A line that
+    cannot be written is kept in memory until there is space again. The loop does not wait for that.
 
     Args:
-        path: the file; its folder is made if missing.
-        rotate_bytes: when the file has grown so large it becomes `path.1`, a new one is begun, and what was `path.1`
-            is gone; None for one file.
-        fsync: have each line on the disk itself before the next frame; costs milliseconds a line.
-        clock: monotonic seconds.
-        now: seconds since 1970, UTC.
+        path: The file; its folder is created if missing.
+        rotate_bytes: When the file has reached this size, it is renamed to `path.1`, replacing the one before, and a
+            new file is started; None for a single file.
+        fsync: Whether each line must be on the disk itself before the next frame; costs milliseconds per line.
+        clock: Returns monotonic seconds.
+        wall_clock: Returns seconds since 1970, UTC.
     """
 
     def __init__(
@@ -50,67 +50,68 @@ class JsonlSink(Sink):
         rotate_bytes: int | None = None,
         fsync: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path, self._limit, self._fsync, self._clock, self._now = path, rotate_bytes, fsync, clock, now
+        self._path, self._rotate_bytes, self._fsync = path, rotate_bytes, fsync
+        self._clock, self._wall_clock = clock, wall_clock
         self._file: FileIO | None = None
         self._size = 0
         self._waiting: deque[bytes] = deque()
-        self._begun = False  # whether a part of the first waiting line is in the file
+        self._partly_written = False  # whether a part of the first waiting line is in the file
         self._lost = 0
-        self._again = -math.inf
+        self._next_attempt = -math.inf  # monotonic seconds; -inf while the disk works
 
     def open(self) -> None:
         """Opens the log at its end.
 
         Raises:
-            OutputError: the place cannot be written to.
+            OutputError: The path cannot be written to.
         """
         with map_write_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            torn = _is_torn(self._path)
-            self._start()
+            torn = _ends_within_line(self._path)
+            self._open_file()
         if torn:
             self._waiting.append(b"\n")
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Appends one line, or keeps it for later."""
-        text = line(decision, self._now())
-        self._waiting.append(text.encode("utf-8", "replace"))  # JSON can smuggle lone surrogates into a label
-        if len(self._waiting) > KEPT_LINES:
-            del self._waiting[1 if self._begun else 0]
+        """Appends one line, or keeps it in memory while the disk is full."""
+        line = json_line(decision, self._wall_clock())
+        self._waiting.append(line.encode("utf-8", "replace"))  # a label from JSON may hold lone surrogates
+        if len(self._waiting) > MAX_WAITING_LINES:
+            del self._waiting[1 if self._partly_written else 0]
             self._lost += 1
-        if self._clock() < self._again:
+        if self._clock() < self._next_attempt:
             return
         try:
             self._write_waiting()
-            self._again = -math.inf
+            self._next_attempt = -math.inf
         except OutputError as error:
-            if self._again == -math.inf:
-                logger.error("%s; decisions wait in memory for it", error)
-            self._again = self._clock() + AGAIN_SECONDS
+            if self._next_attempt == -math.inf:
+                logger.error("%s; decisions are kept in memory until then", error)
+            self._next_attempt = self._clock() + RETRY_SECONDS
 
     def close(self) -> None:
-        """Writes what waits, and closes the log.
+        """Writes the lines that are kept in memory, and closes the log.
 
         Raises:
-            OutputError: some lines could not be written.
+            OutputError: Some lines could not be written.
         """
         if self._file is None:
             return
         try:
             self._write_waiting()
         except OutputError as error:
-            raise OutputError(f"{error}; {len(self._waiting) + self._lost} decisions are not in it") from error
+            raise OutputError(f"{error}; {len(self._waiting) + self._lost} decisions are missing in it") from error
         finally:
             file, self._file = self._file, None
             with map_write_errors(self._path):
                 file.close()
         if self._lost:
-            raise OutputError(f"{self._path} lacks {self._lost} decisions: its disk was full for too long")
+            raise OutputError(f"{self._lost} decisions are missing in {self._path}: its disk was full for too long")
 
-    def _start(self) -> None:
-        # No buffer: a line is seen at once, and a full disk is heard of at the line that met it.
+    def _open_file(self) -> None:
+        # No buffer: a line can be read at once, and a full disk is noticed at the line that did not fit.
         self._file = FileIO(self._path, "a")
         self._size = os.fstat(self._file.fileno()).st_size
 
@@ -118,14 +119,14 @@ class JsonlSink(Sink):
         assert self._file is not None, "opened first"
         with map_write_errors(self._path):
             while self._waiting:
-                if self._limit and self._size >= self._limit and not self._begun:
+                if self._rotate_bytes and self._size >= self._rotate_bytes and not self._partly_written:
                     self._rotate()
                 data = self._waiting[0]
-                taken = self._file.write(data)  # an unbuffered file may take a part
-                self._size += taken
-                self._begun = taken < len(data)
-                if self._begun:
-                    self._waiting[0] = data[taken:]
+                written = self._file.write(data)  # an unbuffered file may take only a part
+                self._size += written
+                self._partly_written = written < len(data)
+                if self._partly_written:
+                    self._waiting[0] = data[written:]
                 else:
                     self._waiting.popleft()
                 if self._fsync:
@@ -134,49 +135,46 @@ class JsonlSink(Sink):
     def _rotate(self) -> None:
         full = self._file
         assert full is not None
-        with suppress(FileNotFoundError):  # somebody took it away, or an attempt before this one got so far
+        with suppress(FileNotFoundError):  # somebody removed it, or an earlier attempt failed after this step
             self._path.replace(self._path.with_name(self._path.name + ".1"))
-        self._start()
+        self._open_file()
         full.close()
 
 
-def line(decision: Decision, now: float) -> str:
-    """The decision as one line of JSON with its line end; `now` in seconds since 1970."""
-    return json.dumps({"time": round(now, 3), **entry(decision)}, ensure_ascii=False, allow_nan=False) + "\n"
+def json_line(decision: Decision, time: float) -> str:
+    """Returns the decision as one line of JSON with its line end; `time` is in seconds since 1970."""
+    record = {"time": round(time, 3), **decision_record(decision)}
+    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def entry(decision: Decision) -> dict[str, Any]:
-    """The decision as plain values that JSON knows; what is no finite number is None."""
+def decision_record(decision: Decision) -> dict[str, Any]:
+    """Returns the decision as values that JSON knows, without the probabilities; None replaces nan and infinity."""
     return {
         "index": int(decision.index),
         "label": decision.label,
-        "confidence": number(decision.confidence),
+        "confidence": finite_or_none(decision.confidence),
         "views": list(decision.views),
-        "predicted_losses": _numbers(decision.predicted_losses),
-        "age": number(decision.age),
+        "predicted_losses": [finite_or_none(loss) for loss in decision.predicted_losses],
+        "age": finite_or_none(decision.age),
         "late": bool(decision.late),
         "skipped": int(decision.skipped),
         "planned_views": int(decision.planned_views),
-        "time_left": number(decision.time_left),
-        "expected_seconds": number(decision.expected_seconds),
+        "time_left": finite_or_none(decision.time_left),
+        "expected_seconds": finite_or_none(decision.expected_seconds),
         "reason": decision.reason,
-        "times": {name: number(seconds) for name, seconds in asdict(decision.times).items()},
+        "times": {stage: finite_or_none(seconds) for stage, seconds in asdict(decision.times).items()},
     }
 
 
-def number(value: float) -> float | None:
-    """A plain float, as numpy's are not JSON; None for nan and infinity, which JSON does not know."""
+def finite_or_none(value: float) -> float | None:
+    """Returns a Python float, also for a NumPy scalar; None for nan and infinity, which JSON does not know."""
     return float(value) if math.isfinite(value) else None
 
 
-def _is_torn(path: Path) -> bool:
-    """Whether a file ends in the middle of a line."""
+def _ends_within_line(path: Path) -> bool:
+    """Returns whether the last line of a file has no line end."""
     if not path.is_file() or not path.stat().st_size:
         return False
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read() != b"\n"
-
-
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    return [number(value) for value in values]

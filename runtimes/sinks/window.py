@@ -1,4 +1,4 @@
-"""A sink that shows what is seen and decided in a window."""
+"""A sink that shows frames and decisions in a window."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Frame
 
-QUIT = frozenset({ord("q"), ord("Q"), 27})  # 27: Esc
+ESCAPE = 27  # key code
+QUIT_KEYS = frozenset({ord("q"), ord("Q"), ESCAPE})
 
 
 class WindowSink(Sink):
-    """Shows each frame with its decision drawn on it. q, Esc or closing the window ends the loop."""
+    """Shows each frame with its decision drawn on it. Pressing q or Esc or closing the window ends the loop.
+
+    Args:
+        title: Title of the window.
+    """
 
     def __init__(self, title: str = "allweather") -> None:
-        """Opens nothing yet.
-
-        Args:
-            title: of the window.
-        """
         self._title = title
 
     def open(self) -> None:
         """Opens the window.
 
         Raises:
-            OutputError: there is no display.
-            DependencyError: this cv2 is built without windows.
+            OutputError: There is no display.
+            DependencyError: The installed cv2 is built without windows.
         """
-        # ViewResult at before cv2 is asked: without a display, Qt ends the whole process.
-        if sys.platform.startswith("linux") and not _display():
+        # Checked before cv2 is asked: without a display, Qt ends the whole process.
+        if sys.platform.startswith("linux") and not _has_display():
             raise OutputError(
                 "cannot show a window: there is no display (DISPLAY and WAYLAND_DISPLAY are not set); "
                 "run it on the desktop, connect with ssh -X, or write a video instead"
@@ -44,7 +44,7 @@ class WindowSink(Sink):
             cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         except cv2.error as error:
             raise DependencyError(
-                "cannot show a window: this cv2 is built without them; pip uninstall opencv-python-headless "
+                "cannot show a window: this cv2 is built without windows; pip uninstall opencv-python-headless "
                 "and pip install opencv-python, or write a video instead"
             ) from error
 
@@ -52,26 +52,26 @@ class WindowSink(Sink):
         """Shows one frame.
 
         Raises:
-            Ended: q or Esc was pressed, or the window was closed.
+            Ended: The user pressed q or Esc or closed the window.
         """
         image = annotate(frame.image, decision, region)
         cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(1) & 0xFF  # also lets the window draw itself
-        if key in QUIT or not self._visible():
+        if key in QUIT_KEYS or not self._is_visible():
             raise Ended
 
     def close(self) -> None:
         """Closes the window."""
-        if self._visible():
+        if self._is_visible():
             cv2.destroyWindow(self._title)
 
-    def _visible(self) -> bool:
-        """Whether the person has left the window open."""
+    def _is_visible(self) -> bool:
+        """Returns whether the user has left the window open."""
         try:
             return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
-        except cv2.error:  # what Qt says of a window that is gone
+        except cv2.error:  # raised by Qt for a window that has been closed
             return False
 
 
-def _display() -> bool:
+def _has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

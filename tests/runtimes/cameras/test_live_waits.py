@@ -1,4 +1,4 @@
-"""When a live camera is tried again: after how long a silence, and how long it is waited between attempts."""
+"""When LiveCamera connects again: after how long without a frame, and how long it waits between attempts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from allweather.runtimes.cameras import live as camera_live
+from allweather.runtimes.cameras import live
 from allweather.runtimes.cameras.live import LiveCamera
 from allweather.runtimes.errors import CameraError, StalledError
 from allweather.runtimes.types import Image
 
 
 class Hanging:
-    """Gives some frames, a millisecond apart, then hangs until it is told to go on, and ends."""
+    """Gives some frames, a millisecond apart, then hangs until an event is set, and ends."""
 
     fps: float | None = None
     endless = True
@@ -35,41 +35,41 @@ class Hanging:
         return np.zeros((4, 4, 3), np.uint8)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
 
-def hangs_after(frames: int) -> list[float]:
-    """When connections were made: one that gives so many frames and states no speed, and five that give none."""
+def connection_times(frames: int) -> list[float]:
+    """Returns when connections were made: one that gives `frames` frames and states no rate, and five without any."""
     hang = threading.Event()
-    made: list[float] = []
+    times: list[float] = []
 
     def connect() -> Hanging:
-        made.append(time.monotonic())
-        return Hanging(frames if len(made) == 1 else 0, hang)
+        times.append(time.monotonic())
+        return Hanging(frames if len(times) == 1 else 0, hang)
 
     with LiveCamera(connect, "porch", rng=np.random.default_rng(0)) as porch, pytest.raises(StalledError):
         for _ in porch:
             pass
     hang.set()
-    return made
+    return times
 
 
-def test_a_stream_that_states_no_speed_is_judged_by_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_live, "STALLED_SECONDS", 20.0)
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
-    made = hangs_after(camera_live.KNOWN_FRAMES)
-    assert made[-1] - made[0] < 20
+def test_the_rate_of_a_stream_that_states_none_is_learned_from_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "STALL_SECONDS", 20.0)
+    monkeypatch.setattr(live, "MIN_STALL_SECONDS", 0.05)
+    times = connection_times(live.MIN_FRAMES_FOR_RATE)
+    assert times[-1] - times[0] < 20
 
 
-def test_a_few_frames_say_nothing_of_a_streams_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_live, "STALLED_SECONDS", 0.3)
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
-    made = hangs_after(camera_live.KNOWN_FRAMES - 1)
-    assert all(after - before > 0.25 for before, after in itertools.pairwise(made))
+def test_a_few_frames_are_not_enough_to_learn_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(live, "MIN_STALL_SECONDS", 0.05)
+    times = connection_times(live.MIN_FRAMES_FOR_RATE - 1)
+    assert all(after - before > 0.25 for before, after in itertools.pairwise(times))
 
 
 def waits_between(attempt: float, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Twelve waits between attempts of so many seconds, in vain."""
+    """Returns the first twelve waits between failing attempts that take `attempt` seconds each."""
     waits: list[float] = []
     now = [0.0]
 
@@ -90,20 +90,20 @@ def waits_between(attempt: float, monkeypatch: pytest.MonkeyPatch) -> list[float
     return waits
 
 
-def test_waits_grow_and_have_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_grow_up_to_a_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = waits_between(0.0, monkeypatch)
     assert 0.05 <= waits[0] <= 0.1
     assert all(0.5 <= seconds <= 1.0 for seconds in waits[5:])
     assert len(set(waits)) == 12
 
 
-def test_an_attempt_that_ran_out_of_time_was_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attempt_that_timed_out_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = waits_between(1.5, monkeypatch)
     assert all(0.05 <= seconds <= 0.1 for seconds in waits)
     assert len(set(waits)) == 12
 
 
-def test_a_film_that_stalls_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_that_stalls_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stalling(Hanging):
         fps = 100.0
         endless = False
@@ -113,17 +113,17 @@ def test_a_film_that_stalls_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
                 time.sleep(0.5)  # a network share
             return super().grab()
 
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.05)
+    monkeypatch.setattr(live, "MIN_STALL_SECONDS", 0.05)
     done = threading.Event()
     done.set()
-    film = Stalling(10, done)
-    with LiveCamera(lambda: film, "porch", reconnects=False) as porch:
+    video = Stalling(10, done)
+    with LiveCamera(lambda: video, "porch", reconnects=False) as porch:
         assert [frame.index for frame in porch][-1] == 9
-        assert porch.state.lost == 0
+        assert porch.state.disconnects == 0
 
 
-def test_a_slow_camera_whose_frames_wait_for_their_turn_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera_live, "STALLED_AT_LEAST", 0.3)
+def test_a_slow_camera_does_not_count_as_hanging_while_its_frames_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MIN_STALL_SECONDS", 0.3)
     hang = threading.Event()
 
     class Slow(Hanging):
@@ -137,8 +137,8 @@ def test_a_slow_camera_whose_frames_wait_for_their_turn_does_not_hang(monkeypatc
         frames = iter(porch)
         for _ in range(2):
             read = next(frames)
-            time.sleep(0.45)  # longer than it may be silent; meanwhile frames come
+            time.sleep(0.45)  # longer than MIN_STALL_SECONDS; frames come meanwhile
             assert porch.latest(read).index > read.index
         assert next(frames) is not None
-        assert porch.state.lost == 0
+        assert porch.state.disconnects == 0
     hang.set()

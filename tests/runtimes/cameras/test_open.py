@@ -1,4 +1,4 @@
-"""Files, folders and iterators as cameras, and passwords in names."""
+"""Files, folders and iterables as cameras, and passwords in names."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allweather.runtimes.cameras.open import camera_from, open_camera, redacted
-from allweather.runtimes.errors import CameraError
+from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.types import Drops, Image
 
 
-def picture(value: int = 0, height: int = 48, width: int = 64) -> Image:
+def solid_image(value: int = 0, height: int = 48, width: int = 64) -> Image:
     return np.full((height, width, 3), value, np.uint8)
 
 
 def write_video(path: Path, count: int, fps: float = 25.0, codec: str = "mp4v") -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (64, 48))
     for index in range(count):
-        writer.write(picture(index * 8))
+        writer.write(solid_image(index * 8))
     writer.release()
 
 
@@ -40,8 +40,9 @@ def test_a_video_is_read_without_loss(tmp_path: Path) -> None:
         assert (camera.live, camera.fps, camera.name) == (False, 12.5, str(tmp_path / "drive.mp4"))
         frames = list(camera)
     assert [frame.index for frame in frames] == list(range(24))
-    assert [frame.captured for frame in frames] == [float(index) for index in range(24)]
-    assert camera.skipped == Drops()
+    stamps = [frame.captured for frame in frames]
+    assert stamps == sorted(set(stamps))
+    assert camera.drops == Drops()
     for frame in frames:
         assert frame.image.shape == (48, 64, 3)
         assert abs(int(frame.image.mean()) - frame.index * 8) <= 6
@@ -58,7 +59,7 @@ def test_a_slow_reader_of_a_file_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_colors_arrive_as_rgb(tmp_path: Path) -> None:
-    blue = picture()
+    blue = solid_image()
     blue[..., 2] = 255
     cv2.imwrite(str(tmp_path / "a.png"), blue[..., ::-1])
     writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
@@ -83,32 +84,32 @@ def test_a_damaged_video_does_not_hang(tmp_path: Path) -> None:
     path = tmp_path / "damaged.avi"
     write_video(path, 30, codec="MJPG")
     data = bytearray(path.read_bytes())
-    for place in np.random.default_rng(7).integers(6000, len(data) - 600, 200):
-        data[place] ^= 0xFF
+    for position in np.random.default_rng(7).integers(6000, len(data) - 600, 200):
+        data[position] ^= 0xFF
     path.write_bytes(data)
     camera = open_camera(str(path))
-    assert len(list(camera)) + camera.skipped.total <= 30
+    assert len(list(camera)) + camera.drops.total <= 30
 
 
 @pytest.mark.parametrize("content", [b"", b"these are words\n" * 100])
-def test_a_file_that_is_no_video_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "words.mp4").write_bytes(content)
-    with pytest.raises(CameraError, match=r"words\.mp4 is no video"):
+    with pytest.raises(CameraError, match=r"words\.mp4 is not a video"):
         open_camera(str(tmp_path / "words.mp4"))
 
 
 def test_a_video_without_its_end_is_refused(tmp_path: Path) -> None:
     write_video(tmp_path / "whole.mp4", 10)
     (tmp_path / "cut.mp4").write_bytes((tmp_path / "whole.mp4").read_bytes()[:-600])
-    with pytest.raises(CameraError, match=r"cut\.mp4 is no video"):
+    with pytest.raises(CameraError, match=r"cut\.mp4 is not a video"):
         open_camera(str(tmp_path / "cut.mp4"))
 
 
 @pytest.mark.parametrize(
     "source", ["", "nothing/here.mp4", "-1", "ftp://user:pw@host/film.mp4", "x" * 5000, "\0", "/dev"]
 )
-def test_a_source_that_is_nothing_is_refused(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cv2.imwrite(str(tmp_path / "picture.png"), picture())  # the working folder is not meant by ""
+def test_a_source_that_does_not_exist_is_refused(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2.imwrite(str(tmp_path / "image.png"), solid_image())  # "" does not name the working folder
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CameraError) as caught:
         open_camera(source)
@@ -121,8 +122,8 @@ def test_a_source_that_is_nothing_is_refused(source: str, tmp_path: Path, monkey
 
 def test_a_folder_is_read_by_name(tmp_path: Path) -> None:
     for value, name in enumerate(["a.png", "b.JPG", "c.bmp", "d.webp", "e.tif", "f.ppm", "g.jpeg"]):
-        cv2.imwrite(str(tmp_path / name), picture(value * 30))
-    (tmp_path / "notes.txt").write_text("no image")
+        cv2.imwrite(str(tmp_path / name), solid_image(value * 30))
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden.png").write_text("of the system")
     with open_camera(str(tmp_path)) as camera:
         frames = list(camera)
@@ -146,38 +147,38 @@ def test_a_damaged_image_is_named_counted_and_skipped(
     with caplog.at_level(logging.WARNING), open_camera(str(tmp_path)) as camera:
         indices = [frame.index for frame in camera]
     assert indices == [0, 2]
-    assert camera.skipped == Drops(decode=1)
+    assert camera.drops == Drops(decode=1)
     assert [str(bad) in record.getMessage() for record in caplog.records] == [True]
 
 
-def test_a_picture_with_a_thumbnail_and_a_trailer_is_whole(tmp_path: Path) -> None:
-    fine, data = cv2.imencode(".jpg", picture(100))
-    assert fine
+def test_an_image_followed_by_other_data_is_complete(tmp_path: Path) -> None:
+    encoded, data = cv2.imencode(".jpg", solid_image(100))
+    assert encoded
     (tmp_path / "a.jpg").write_bytes(data.tobytes() + b"made by a phone" * 100)
     assert len(list(open_camera(str(tmp_path)))) == 1
 
 
 def test_an_image_that_vanishes_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("a.png", "b.png"):
-        cv2.imwrite(str(tmp_path / name), picture())
+        cv2.imwrite(str(tmp_path / name), solid_image())
     camera = open_camera(str(tmp_path))
     (tmp_path / "b.png").unlink()
     assert [frame.index for frame in camera] == [0]
-    assert camera.skipped == Drops(decode=1)
+    assert camera.drops == Drops(decode=1)
     assert "b.png" in caplog.text
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "notes.txt").write_text("not an image")
     with pytest.raises(CameraError, match="holds no images"):
         open_camera(str(tmp_path))
 
 
-# ---- iterators
+# ---- iterables
 
 
-def test_an_iterator_is_a_camera() -> None:
-    images = [picture(value) for value in range(5)]
+def test_an_iterable_is_a_camera() -> None:
+    images = [solid_image(value) for value in range(5)]
     camera = camera_from(iter(images))
     frames = list(camera)
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
@@ -187,9 +188,22 @@ def test_an_iterator_is_a_camera() -> None:
 @pytest.mark.parametrize(
     "image", [None, 3, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_an_iterator_of_something_else_is_refused(image: Any) -> None:
+def test_an_iterable_of_something_else_is_refused(image: Any) -> None:
     with pytest.raises(CameraError, match=r"uint8 \[H, W, 3\] RGB"):
         list(camera_from([image]))
+
+
+def test_images_of_opencv_become_rgb() -> None:
+    blue = solid_image()
+    blue[..., 0] = 255
+    (frame,) = camera_from([blue], bgr=True)
+    assert frame.image[0, 0].tolist() == [0, 0, 255]
+    assert blue[0, 0].tolist() == [255, 0, 0]
+
+
+def test_what_is_not_iterable_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"iterable of images.*got NoneType"):
+        camera_from(None)  # type: ignore[arg-type]
 
 
 def test_a_generator_is_closed_and_its_errors_arrive() -> None:
@@ -197,7 +211,7 @@ def test_a_generator_is_closed_and_its_errors_arrive() -> None:
 
     def images() -> Iterator[Image]:
         try:
-            yield picture()
+            yield solid_image()
             raise ZeroDivisionError
         finally:
             ended.append(True)
@@ -210,17 +224,17 @@ def test_a_generator_is_closed_and_its_errors_arrive() -> None:
         list(camera_from(images()))
 
 
-# ---- the life of a camera
+# ---- reading and closing
 
 
-def test_a_second_reader_goes_on_where_the_first_stopped() -> None:
-    with camera_from(picture(value) for value in range(4)) as camera:
+def test_a_second_reader_continues_where_the_first_stopped() -> None:
+    with camera_from(solid_image(value) for value in range(4)) as camera:
         assert next(iter(camera)).index == 0
         assert [frame.index for frame in camera] == [1, 2, 3]
 
 
-def test_a_closed_camera_says_so() -> None:
-    camera = camera_from([picture()])
+def test_a_closed_camera_cannot_be_read() -> None:
+    camera = camera_from([solid_image()])
     with camera:
         pass
     with pytest.raises(CameraError, match="has been closed"):
@@ -251,7 +265,7 @@ def test_a_closed_camera_says_so() -> None:
         ("v4l2src device=/dev/video0 ! appsink", "v4l2src device=/dev/video0 ! appsink"),
     ],
 )
-def test_passwords_are_left_out(text: str, clean: str) -> None:
+def test_passwords_are_replaced(text: str, clean: str) -> None:
     assert redacted(text) == clean
 
 

@@ -1,4 +1,4 @@
-"""How patiently a stream is opened again, with a clock that does as it is told."""
+"""The timeout with which a stream is opened again, with a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allweather.runtimes.cameras.live import LiveCamera
-from allweather.runtimes.cameras.opencv import TIMEOUT_SECONDS, open_stream
-from allweather.runtimes.cameras.reconnect import AT_LEAST, PATIENT_AFTER, SLOWER, StreamConnector
+from allweather.runtimes.cameras.opencv import STREAM_TIMEOUT_SECONDS, open_stream
+from allweather.runtimes.cameras.reconnect import (
+    FULL_TIMEOUT_AFTER,
+    MIN_TIMEOUT_SECONDS,
+    TIMEOUT_FACTOR,
+    StreamConnector,
+)
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.types import Image
 
 
 class Ticking:
-    """A stream that gives a frame each millisecond, or none."""
+    """A stream that gives a frame every millisecond, or none."""
 
     fps: float | None = None
     endless = True
@@ -34,110 +39,121 @@ class Ticking:
         return np.zeros((4, 6, 3), np.uint8)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
 
 class Network:
-    """Opens what it is told to open, and notes how long it was given."""
+    """Opens streams in `seconds` while `working`, and notes the timeouts it is called with."""
 
     def __init__(self) -> None:
-        self.now, self.took, self.well, self.gives_up = 0.0, 0.1, True, False
-        self.given: list[float] = []
+        self.now, self.seconds, self.working, self.gives_up = 0.0, 0.1, True, False
+        self.timeouts: list[float] = []
 
-    def open(self, url: str, name: str, seconds: float) -> Ticking:
-        self.given.append(seconds)
-        if self.well and self.took < seconds:
-            self.now += self.took
+    def open(self, url: str, name: str, timeout: float) -> Ticking:
+        self.timeouts.append(timeout)
+        if self.working and self.seconds < timeout:
+            self.now += self.seconds
             return Ticking()
-        self.now += seconds
+        self.now += timeout
         if self.gives_up:
             return Ticking()
         raise CameraError(f"no video from {name}")
 
-    def stream(self) -> StreamConnector:
-        return StreamConnector("rtsp://door", "the door", opening=self.open, clock=lambda: self.now)
+    def connector(self) -> StreamConnector:
+        return StreamConnector("rtsp://door", "the door", opener=self.open, clock=lambda: self.now)
 
 
-def attempt(stream: StreamConnector) -> bool:
+def attempt(connector: StreamConnector) -> bool:
+    """Returns whether an attempt to open the stream succeeds."""
     try:
-        stream()
+        connector()
     except CameraError:
         return False
     return True
 
 
-def test_the_first_opening_has_all_the_time_however_often_it_fails() -> None:
+def test_before_the_first_success_every_attempt_has_the_full_timeout() -> None:
     network = Network()
-    stream, network.well = network.stream(), False
-    assert not any(attempt(stream) for _ in range(10))
-    assert set(network.given) == {TIMEOUT_SECONDS}
+    connector, network.working = network.connector(), False
+    assert not any(attempt(connector) for _ in range(10))
+    assert set(network.timeouts) == {STREAM_TIMEOUT_SECONDS}
 
 
-@given(took=st.floats(0, TIMEOUT_SECONDS, exclude_max=True))
-def test_after_it_was_open_an_attempt_has_three_times_what_it_took(took: float) -> None:
+@given(seconds=st.floats(0, STREAM_TIMEOUT_SECONDS, exclude_max=True))
+def test_after_a_success_the_timeout_is_three_times_its_duration(seconds: float) -> None:
     network = Network()
-    stream, network.took = network.stream(), took
-    assert attempt(stream)
-    assert stream.limit() == pytest.approx(min(max(AT_LEAST, SLOWER * took), TIMEOUT_SECONDS))
+    connector, network.seconds = network.connector(), seconds
+    assert attempt(connector)
+    assert connector.timeout() == pytest.approx(
+        min(max(MIN_TIMEOUT_SECONDS, TIMEOUT_FACTOR * seconds), STREAM_TIMEOUT_SECONDS)
+    )
 
 
-@given(took=st.floats(0, TIMEOUT_SECONDS, exclude_max=True))
-def test_a_way_that_became_longer_is_found_after_four_in_vain(took: float) -> None:
+@given(seconds=st.floats(0, STREAM_TIMEOUT_SECONDS, exclude_max=True))
+def test_a_stream_that_became_slower_is_open_again_after_four_failures(seconds: float) -> None:
     network = Network()
-    stream = network.stream()
-    assert attempt(stream)
-    network.took = took
-    assert any(attempt(stream) for _ in range(PATIENT_AFTER + 1))
-    assert stream.limit() == pytest.approx(min(max(AT_LEAST, SLOWER * max(took, 0.1)), TIMEOUT_SECONDS))
+    connector = network.connector()
+    assert attempt(connector)
+    network.seconds = seconds
+    assert any(attempt(connector) for _ in range(FULL_TIMEOUT_AFTER + 1))
+    assert connector.timeout() == pytest.approx(
+        min(max(MIN_TIMEOUT_SECONDS, TIMEOUT_FACTOR * max(seconds, 0.1)), STREAM_TIMEOUT_SECONDS)
+    )
 
 
-def test_an_opening_that_took_all_its_time_is_no_measure() -> None:
+def test_an_attempt_that_used_up_its_timeout_does_not_change_the_timeout() -> None:
     network = Network()
-    stream = network.stream()
-    assert attempt(stream)
-    network.well, network.gives_up = False, True
-    assert attempt(stream)
-    assert stream.limit() == AT_LEAST
+    connector = network.connector()
+    assert attempt(connector)
+    network.working, network.gives_up = False, True
+    assert attempt(connector)
+    assert connector.timeout() == MIN_TIMEOUT_SECONDS
 
 
-def test_the_patient_attempts_become_rare() -> None:
+def test_attempts_with_the_full_timeout_become_rare() -> None:
     network = Network()
-    stream = network.stream()
-    assert attempt(stream)
-    network.well = False
-    assert not any(attempt(stream) for _ in range(70))
-    assert [tries for tries, given in enumerate(network.given[1:]) if given == TIMEOUT_SECONDS] == [4, 8, 16, 32, 64]
+    connector = network.connector()
+    assert attempt(connector)
+    network.working = False
+    assert not any(attempt(connector) for _ in range(70))
+    assert [failures for failures, timeout in enumerate(network.timeouts[1:]) if timeout == STREAM_TIMEOUT_SECONDS] == [
+        4,
+        8,
+        16,
+        32,
+        64,
+    ]
 
 
-def test_a_stream_that_fell_silent_while_it_was_opened_is_soon_opened_anew() -> None:
+def test_a_stream_that_fell_silent_while_it_was_opened_is_soon_opened_again() -> None:
     calls = []
 
-    def opening(url: str, name: str, seconds: float) -> Ticking:
-        calls.append(seconds)
-        if len(calls) == 2:  # the answer is lost; the camera is well again at once
-            time.sleep(seconds)
+    def opener(url: str, name: str, timeout: float) -> Ticking:
+        calls.append(timeout)
+        if len(calls) == 2:  # the response is lost; the camera works again at once
+            time.sleep(timeout)
             raise CameraError(f"no video from {name}")
         return Ticking(ends=len(calls) == 1)
 
-    with LiveCamera(StreamConnector("rtsp://door", "the door", opening=opening), "the door") as camera:
-        began = time.monotonic()
+    with LiveCamera(StreamConnector("rtsp://door", "the door", opener=opener), "the door") as camera:
+        started = time.monotonic()
         next(iter(camera))
-    assert time.monotonic() - began < TIMEOUT_SECONDS
-    assert calls == [TIMEOUT_SECONDS, AT_LEAST, AT_LEAST]
+    assert time.monotonic() - started < STREAM_TIMEOUT_SECONDS
+    assert calls == [STREAM_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS]
 
 
-def test_a_server_that_accepts_and_says_nothing_is_given_up_sooner_after_it_was_open() -> None:
+def test_a_server_that_accepts_and_sends_nothing_times_out_sooner_after_a_success() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        openings = [lambda url, name, seconds: Ticking(), open_stream]
-        stream = StreamConnector(
+        openers = [lambda url, name, timeout: Ticking(), open_stream]
+        connector = StreamConnector(
             f"http://127.0.0.1:{server.getsockname()[1]}/door",
             "the door",
-            opening=lambda url, name, seconds: openings.pop(0)(url, name, seconds),
+            opener=lambda url, name, timeout: openers.pop(0)(url, name, timeout),
         )
-        stream()
-        began = time.monotonic()
+        connector()
+        started = time.monotonic()
         with pytest.raises(CameraError, match="no video from the door"):
-            stream()
-        assert time.monotonic() - began < TIMEOUT_SECONDS - 1
+            connector()
+        assert time.monotonic() - started < STREAM_TIMEOUT_SECONDS - 1

@@ -1,4 +1,4 @@
-"""Quantiles against numpy's, and the account of a run."""
+"""Quantiles of durations, compared with NumPy's."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.loop.latency import LARGEST, RELATIVE_ERROR, SMALLEST, Quantiles
+from allweather.runtimes.loop.latency import MAX_SECONDS, MIN_SECONDS, RELATIVE_ERROR, Quantiles
 
-durations = st.lists(st.floats(SMALLEST, LARGEST, exclude_max=True) | st.floats(1e-4, 0.1), min_size=1, max_size=200)
-ROUNDING = 1e-9  # of the logarithm at the edge of a bin
+durations = st.lists(
+    st.floats(MIN_SECONDS, MAX_SECONDS, exclude_max=True) | st.floats(1e-4, 0.1), min_size=1, max_size=200
+)
+ROUNDING = 1e-9  # error of the logarithm at the edge of a bin
 
 
 def filled(values: list[float]) -> Quantiles:
@@ -38,7 +40,7 @@ def test_any_quantile_is_within_the_stated_error(values: list[float], q: float) 
 
 @given(durations)
 @example([0.1] * 10)  # whose sum is less than ten times 0.1
-def test_count_mean_and_ends_are_exact(values: list[float]) -> None:
+def test_count_mean_minimum_and_maximum_are_exact(values: list[float]) -> None:
     summary = filled(values).summary()
     assert summary is not None
     assert (summary.count, summary.minimum, summary.maximum) == (len(values), min(values), max(values))
@@ -49,7 +51,7 @@ def test_count_mean_and_ends_are_exact(values: list[float]) -> None:
 
 
 @given(durations, durations)
-def test_merging_is_adding_all(first: list[float], second: list[float]) -> None:
+def test_merging_is_the_same_as_adding_all(first: list[float], second: list[float]) -> None:
     merged = filled(first)
     merged.merge(filled(second))
     together = filled(first + second)
@@ -65,17 +67,17 @@ def test_merging_nothing_changes_nothing() -> None:
     assert quantiles.summary() == before
 
 
-@given(st.lists(st.floats(0, SMALLEST, exclude_max=True), min_size=1))
+@given(st.lists(st.floats(0, MIN_SECONDS, exclude_max=True), min_size=1))
 def test_below_its_range_it_is_off_by_less_than_a_microsecond(values: list[float]) -> None:
-    assert abs(filled(values).quantile(0.5) - np.quantile(values, 0.5, method="inverted_cdf")) < SMALLEST
+    assert abs(filled(values).quantile(0.5) - np.quantile(values, 0.5, method="inverted_cdf")) < MIN_SECONDS
 
 
-def test_above_its_range_the_largest_stands_for_all() -> None:
+def test_above_its_range_the_maximum_is_returned() -> None:
     assert filled([0.001, 2000.0, 5000.0]).quantile(0.5) == 5000.0
     assert filled([0.001, 0.001, 5000.0]).quantile(0.5) == pytest.approx(0.001, rel=RELATIVE_ERROR)
 
 
-def test_memory_stays_the_same() -> None:
+def test_memory_does_not_grow() -> None:
     quantiles = filled([0.001])
     before = sys.getsizeof(quantiles._bins)
     for value in np.geomspace(1e-8, 1e5, 20_000):
@@ -84,7 +86,7 @@ def test_memory_stays_the_same() -> None:
 
 
 @pytest.mark.parametrize("value", [-1e-9, math.inf, -math.inf, math.nan])
-def test_what_is_no_duration_is_refused(value: float) -> None:
+def test_an_impossible_duration_is_refused(value: float) -> None:
     quantiles = Quantiles()
     with pytest.raises(UsageError, match="finite"):
         quantiles.add(value)
@@ -92,7 +94,7 @@ def test_what_is_no_duration_is_refused(value: float) -> None:
 
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])
-def test_what_is_no_quantile_is_refused(q: float) -> None:
+def test_an_impossible_quantile_is_refused(q: float) -> None:
     with pytest.raises(UsageError, match="0 <= q <= 1"):
         filled([1.0]).quantile(q)
 
@@ -102,10 +104,11 @@ def test_a_quantile_of_nothing_is_refused() -> None:
         Quantiles().quantile(0.5)
 
 
-@given(durations, st.lists(st.floats(SMALLEST, 10 * LARGEST), min_size=1, max_size=8))
+@given(durations, st.lists(st.floats(MIN_SECONDS, 10 * MAX_SECONDS), min_size=1, max_size=8))
 def test_counts_up_to_a_bound_are_numpys_within_the_stated_error(values: list[float], bounds: list[float]) -> None:
     quantiles = filled(values)
     bounds = sorted(bounds)
-    for bound, count in zip(bounds, quantiles.at_most(bounds), strict=True):
-        near = 1 + 2.1 * RELATIVE_ERROR
-        assert (np.array(values) <= bound / near).sum() <= count <= (np.array(values) <= bound * near).sum()
+    for bound, count in zip(bounds, quantiles.cumulative_counts(bounds), strict=True):
+        tolerance = 1 + 2.1 * RELATIVE_ERROR
+        array = np.array(values)
+        assert (array <= bound / tolerance).sum() <= count <= (array <= bound * tolerance).sum()

@@ -1,4 +1,4 @@
-"""Several loops end together."""
+"""Several loops on one perceiver, and how they end together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from allweather.runtimes.cameras.open import StoredCamera
+from allweather.runtimes.cameras.base import StoredCamera
 from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.loop.several_cameras import CameraLoop, run_cameras
@@ -22,19 +22,19 @@ from allweather.runtimes.types import Decision, Frame, Image
 
 
 class Ticking:
-    """Gives a frame every hundredth of a second, so many of them, and is never read and closed at once."""
+    """Gives `frames` frames, a hundredth of a second apart, and notes whether it is closed while it is read."""
 
     fps: float | None = None
     endless = False
 
     def __init__(self, frames: int = 2000) -> None:
-        self._left, self._within = frames, False
+        self._left, self._is_read = frames, False
         self.misused = self.closed = False
 
     def grab(self) -> bool:
-        self._within = True
+        self._is_read = True
         time.sleep(0.01)
-        self._within = False
+        self._is_read = False
         self.misused |= self.closed
         self._left -= 1
         return self._left >= 0
@@ -43,92 +43,92 @@ class Ticking:
         return np.zeros((8, 8, 3), np.uint8)
 
     def close(self) -> None:
-        self.misused |= self._within
+        self.misused |= self._is_read
         self.closed = True
 
 
 class Failing(Ticking):
-    """Fails at once."""
+    """Fails at its first frame."""
 
     def grab(self) -> bool:
         raise CameraError("the cable is cut")
 
 
-class Meeting(StoredCamera):
-    """Closes when as many others as the barrier wants are closing, too."""
+class ClosingTogether(StoredCamera):
+    """Closes only while as many others as the barrier needs are being closed, too."""
 
-    met = False
+    closed_together = False
 
     def __init__(self, closing: threading.Barrier) -> None:
         super().__init__(Ticking(), "porch")
         self._closing = closing
 
-    def _close(self) -> None:
-        if not self.met:
+    def _stop(self) -> None:
+        if not self.closed_together:
             self._closing.wait(5)
-            self.met = True
-        super()._close()
+            self.closed_together = True
+        super()._stop()
 
 
-def nothing(frame: Frame, decision: Decision) -> None:
-    """Watches nothing."""
+def ignore(frame: Frame, decision: Decision) -> None:
+    """Does nothing."""
 
 
-def eyes() -> Perceiver:
+def new_perceiver() -> Perceiver:
     return Perceiver(FakeEngine(2), ("a", "b"), InputSpec(8, 8))
 
 
-def test_cameras_are_closed_at_once_not_one_after_the_other() -> None:
+def test_cameras_are_closed_at_the_same_time() -> None:
     closing = threading.Barrier(2)
-    cameras = [Meeting(closing), Meeting(closing), StoredCamera(Failing(), "gate")]
-    watched = [CameraLoop(each, [], LoopStats()) for each in cameras]
-    with eyes() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_cameras(watched, perceiver, region=None, limit=None, watch=nothing)
-    assert all(each.met for each in cameras[:2])  # type: ignore[attr-defined]
+    cameras = [ClosingTogether(closing), ClosingTogether(closing), StoredCamera(Failing(), "gate")]
+    loops = [CameraLoop(each, [], LoopStats()) for each in cameras]
+    with new_perceiver() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
+        run_cameras(loops, perceiver, region=None, limit=None, on_decision=ignore)
+    assert all(camera.closed_together for camera in cameras[:2])  # type: ignore[attr-defined]
 
 
 def test_no_source_is_closed_while_it_is_read() -> None:
     captures = [Ticking(), Ticking(), Failing()]
-    watched = [CameraLoop(StoredCamera(each, "porch"), [], LoopStats()) for each in captures]
-    with eyes() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_cameras(watched, perceiver, region=None, limit=None, watch=nothing)
+    loops = [CameraLoop(StoredCamera(each, "porch"), [], LoopStats()) for each in captures]
+    with new_perceiver() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
+        run_cameras(loops, perceiver, region=None, limit=None, on_decision=ignore)
     assert [each.closed for each in captures] == [True] * 3
     assert not any(each.misused for each in captures)
 
 
-def test_each_decision_of_several_cameras_is_told() -> None:
-    told: Counter[str] = Counter()
-    watched = [CameraLoop(StoredCamera(Ticking(3), "porch"), [], LoopStats()) for _ in range(2)]
-    with eyes() as perceiver:
+def test_the_callback_gets_each_decision_of_several_cameras() -> None:
+    labels: Counter[str] = Counter()
+    loops = [CameraLoop(StoredCamera(Ticking(3), "porch"), [], LoopStats()) for _ in range(2)]
+    with new_perceiver() as perceiver:
         run_cameras(
-            watched, perceiver, region=None, limit=None, watch=lambda _, decision: told.update([decision.label])
+            loops, perceiver, region=None, limit=None, on_decision=lambda _, decision: labels.update([decision.label])
         )
-    assert told.total() == 6
+    assert labels.total() == 6
 
 
-SIGNALLED = """
+SIGNAL_WHILE_CLOSING = """
 import os, signal, sys, time
 sys.path.insert(0, os.path.dirname({file!r}))
 from test_several_cameras import *
 
-class Lingering(StoredCamera):
+class SignallingCamera(StoredCamera):
     def close(self):
         if not self._closed:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.3)
         super().close()
 
-cameras = [Lingering(Ticking(), "porch"), StoredCamera(Failing(), "gate")]
-with eyes() as perceiver:
+cameras = [SignallingCamera(Ticking(), "porch"), StoredCamera(Failing(), "gate")]
+with new_perceiver() as perceiver:
     try:
         loops = [CameraLoop(each, [], LoopStats()) for each in cameras]
-        run_cameras(loops, perceiver, region=None, limit=None, watch=nothing)
+        run_cameras(loops, perceiver, region=None, limit=None, on_decision=ignore)
     except CameraError as error:
         print(error)
 """
 
 
-def test_a_signal_while_loops_end_is_kept_and_the_error_is_heard_of() -> None:
-    words = [sys.executable, "-c", SIGNALLED.format(file=__file__)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+def test_a_signal_while_loops_end_does_not_hide_the_error() -> None:
+    command = [sys.executable, "-c", SIGNAL_WHILE_CLOSING.format(file=__file__)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "the cable is cut\n"), done.stderr

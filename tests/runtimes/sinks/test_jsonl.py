@@ -148,7 +148,9 @@ def test_a_log_is_rotated(tmp_path: Path) -> None:
             sink.write(frame(index), decision(index), None)
             assert path.stat().st_size < 1500
     rotated, current = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl.1", "a.jsonl"))
-    assert [json.loads(text)["index"] for text in (*rotated, *current)] == list(range(50 - len(rotated) - len(current), 50))
+    assert [json.loads(text)["index"] for text in (*rotated, *current)] == list(
+        range(50 - len(rotated) - len(current), 50)
+    )
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
 
 

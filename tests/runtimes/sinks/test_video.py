@@ -86,7 +86,9 @@ def test_a_cv2_that_cannot_encode_is_explained(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not LINUX, reason="the limit on the size of files works only on Linux; a full disk is not tested here")
+@pytest.mark.skipif(
+    not LINUX, reason="the limit on the size of files works only on Linux; a full disk is not tested here"
+)
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".webm"])
 def test_a_video_that_does_not_fit_on_the_disk_is_an_output_error(suffix: str, tmp_path: Path) -> None:
     import resource

@@ -122,7 +122,7 @@ def test_a_camera_that_is_not_there_is_waited_for_and_ctrl_c_ends_it(
         address = running.stderr.readline()
     line = http.client.HTTPConnection(address.split("http://")[1].strip().strip("/"), timeout=5)
     deadline, told = time.monotonic() + 10, {}
-    while not any("there is no camera" in each for each in told.get("troubles", [])):
+    while not any("there is no camera" in each for each in told.get("problems", [])):
         assert time.monotonic() < deadline, told
         line.request("GET", "/healthz")
         answer = line.getresponse()
@@ -171,7 +171,7 @@ def test_one_bad_source_ends_the_other(exported: tuple[Path, Manifest], folder: 
     words = ["--source", str(folder / "test" / "red"), "--source", str(tmp_path / "text.mp4")]
     done = CliRunner().invoke(app, ["run", str(exported[0]), *words])
     assert done.exit_code == 1
-    assert "text.mp4 is no video" in done.stderr.replace("\n", " ")
+    assert "text.mp4 is not a video" in done.stderr.replace("\n", " ")
 
 
 def test_a_bench_says_where_its_source_was_too_short(exported: tuple[Path, Manifest], folder: Path) -> None:
@@ -189,8 +189,8 @@ def test_a_bench_writes_a_page_a_picture_and_all_figures(exported: tuple[Path, M
     assert {(run["engine"], run["looks"]) for run in told["runs"]} == {("onnx", 1), ("onnx", 3)}
     for run in told["runs"]:
         assert run["report"]["decided"] == 5
-        assert set(run["report"]["stages"]) == {"capture", "prepare", "rank", "plan", "views", "infer", "vote", "sink"}
-        assert run["report"]["looks"] == [[run["looks"], 5]]
+        assert set(run["report"]["stages"]) == {"capture", "prepare", "rank", "plan", "views", "infer", "aggregate", "sink"}
+        assert run["report"]["views_per_frame"] == [[run["looks"], 5]]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "report.html", "report.md", "result.json", "stages.png",
     }  # fmt: skip

@@ -1,0 +1,69 @@
+"""Notifies systemd that the program is ready, alive or stopping, by the protocol of sd_notify(3)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from allweather.runtimes.monitor.health import check_health
+from allweather.runtimes.monitor.preview import LivePreview
+
+NOTIFICATIONS_PER_TIMEOUT = 3  # systemd recommends one every half of the watchdog's timeout
+
+
+class SystemdNotifier:
+    """Notifies systemd in a `with` block: ready at its start, alive while all loops are, and stopping at its end.
+
+    The unit needs `Type=notify`, and `WatchdogSec=` to be restarted when a loop hangs. Without a supervisor that has
+    set NOTIFY_SOCKET, the notifier does nothing.
+
+    Args:
+        previews: One per camera; their loops have to be alive.
+        environment: The environment variables, among them those that the supervisor has set.
+    """
+
+    def __init__(self, previews: Sequence[LivePreview], environment: Mapping[str, str] = os.environ) -> None:
+        self._previews = previews
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        timeout_us = environment.get("WATCHDOG_USEC", "")
+        timeout_seconds = int(timeout_us) / 1e6 if timeout_us.isdecimal() else 0.0
+        self._interval = timeout_seconds / NOTIFICATIONS_PER_TIMEOUT
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> SystemdNotifier:
+        """Notifies systemd that the program is ready, and starts to report that it is alive."""
+        if self._address:
+            self._notify("READY=1")
+            if self._interval:
+                self._thread = threading.Thread(target=self._report_alive, name="systemd watchdog", daemon=True)
+                self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Notifies systemd that the program is stopping."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join(1)
+        if self._address:
+            self._notify("STOPPING=1")
+
+    def _report_alive(self) -> None:
+        while not self._stopping.wait(self._interval):
+            health = check_health(self._previews)
+            if health.alive:
+                self._notify(f"WATCHDOG=1\nSTATUS={'; '.join(health.problems) or 'deciding'}")
+
+    def _notify(self, text: str) -> None:
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify_socket:
+            notify_socket.setblocking(False)
+            try:
+                notify_socket.sendto(text.encode(), address)
+            except OSError:  # the loops go on if the supervisor is gone
+                return

@@ -1,0 +1,40 @@
+"""The metrics, read by the parser of prometheus_client."""
+
+from __future__ import annotations
+
+import pytest
+from previews import LOCALHOST, get, preview
+from prometheus_client.parser import text_string_to_metric_families
+
+from allweather.runtimes.monitor.prometheus import metrics_text
+from allweather.runtimes.monitor.server import MonitorServer
+
+
+def test_the_metrics_are_served_and_can_be_parsed() -> None:
+    with MonitorServer([preview(5)], LOCALHOST) as server:
+        status, body = get(server, "/metrics")
+    assert status == 200
+    families = text_string_to_metric_families(body.decode())
+    samples = {sample.name: sample for family in families for sample in family.samples}
+    assert samples["allweather_decisions_total"].value == 5
+    assert samples["allweather_decisions_total"].labels == {"camera": "iterator"}
+    assert samples["allweather_late_decisions_total"].value == 0
+    assert samples["allweather_views_run_total"].value == 10
+    assert samples["allweather_decision_seconds_count"].value == 5
+    assert samples["allweather_decision_seconds_sum"].value == pytest.approx(5 * 0.013)
+    assert samples["allweather_frame_age_seconds_sum"].value == pytest.approx(5 * 0.02)
+    assert samples["allweather_camera_up"].value == 1
+
+
+def test_drops_are_labelled_by_cause() -> None:
+    (family,) = (each for each in text_string_to_metric_families(metrics_text([preview()]).decode())
+                 if each.name == "allweather_drops")  # fmt: skip
+    assert {sample.labels["cause"] for sample in family.samples if sample.name.endswith("_total")} == {
+        "decode", "superseded", "late", "engine", "source",
+    }  # fmt: skip
+
+
+def test_the_same_source_twice_has_two_labels() -> None:
+    text = metrics_text([preview(1), preview(2)]).decode()
+    assert 'allweather_decisions_total{camera="iterator #0"} 1.0' in text
+    assert 'allweather_decisions_total{camera="iterator #1"} 2.0' in text

@@ -1,0 +1,32 @@
+"""Notifications to systemd."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from previews import preview
+
+from allweather.runtimes.monitor.systemd import SystemdNotifier
+
+
+def test_systemd_is_notified(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(path)
+        supervisor.settimeout(5)
+        with SystemdNotifier([preview()], {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "60000"}):
+            assert supervisor.recv(999) == b"READY=1"
+            assert supervisor.recv(999) == b"WATCHDOG=1\nSTATUS=deciding"
+        while (notification := supervisor.recv(999)) != b"STOPPING=1":
+            assert notification.startswith(b"WATCHDOG=1")
+
+
+def test_without_systemd_nothing_is_sent() -> None:
+    with SystemdNotifier([preview()], {}) as notifier:
+        assert notifier._thread is None
+
+
+def test_a_supervisor_that_has_gone_does_no_harm(tmp_path: Path) -> None:
+    with SystemdNotifier([preview()], {"NOTIFY_SOCKET": str(tmp_path / "gone")}):
+        pass

@@ -1,0 +1,25 @@
+"""The sink that calls a function."""
+
+from __future__ import annotations
+
+import pytest
+from decisions import decision, frame, opened
+
+from allweather.runtimes.sinks.callback import CallbackSink
+from allweather.runtimes.types import Decision, Frame
+
+
+def test_the_function_gets_frame_and_decision() -> None:
+    calls: list[tuple[Frame, Decision]] = []
+    with opened(CallbackSink(lambda *arguments: calls.append(arguments))) as sink:
+        pair = frame(), decision()
+        sink.write(*pair, None)
+    assert calls == [pair]
+
+
+def test_an_error_of_the_function_is_raised() -> None:
+    def fail(frame: Frame, decision: Decision) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        CallbackSink(fail).write(frame(), decision(), None)
