@@ -1,1 +1,49 @@
-"""From a checkpoint to a bundle; one compiler per file."""
+"""From a checkpoint to a bundle: compiles the models for each engine, checks their parity with torch, and writes them.
+
+Each public object is imported when it is first used, because `exporters.tensorrt` and `exporters.serving` run on
+devices without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from allweather.exporters.calibration import CalibrationSet as CalibrationSet
+    from allweather.exporters.calibration import calibration_set as calibration_set
+    from allweather.exporters.export import ExportOptions as ExportOptions
+    from allweather.exporters.export import export_checkpoint as export_checkpoint
+    from allweather.exporters.job import ExportJob as ExportJob
+    from allweather.exporters.job import export_jobs as export_jobs
+    from allweather.exporters.parity import ModelOutputs as ModelOutputs
+    from allweather.exporters.parity import ParityResult as ParityResult
+    from allweather.exporters.parity import check_parity as check_parity
+
+_MODULES = {
+    "CalibrationSet": "calibration",
+    "ExportJob": "job",
+    "ExportOptions": "export",
+    "ModelOutputs": "parity",
+    "ParityResult": "parity",
+    "calibration_set": "calibration",
+    "check_parity": "parity",
+    "export_checkpoint": "export",
+    "export_jobs": "job",
+}
+
+__all__ = [*sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public object on its first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public objects, for completion."""
+    return sorted(_MODULES)

@@ -1,4 +1,4 @@
-"""Pictures to calibrate on: which ones, and where they come from, so that the bundle can say it."""
+"""Images for INT8 calibration: draws them from the training split and records where they come from."""
 
 from __future__ import annotations
 
@@ -13,46 +13,66 @@ from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import COMMON, corrupt
 from allweather.trainers.data.dataset import Dataset
 
-PICTURES = 512  # NNCF's statistics settle by 300; NVIDIA asks for 500
-LEAST = 32
+CALIBRATION_IMAGES = 512  # NNCF's statistics no longer change after 300 images; NVIDIA asks for 500
+MIN_CALIBRATION_IMAGES = 32
 SEED = 11
-SEVERITY = 3
+SEVERITY = 3  # the middle of 1..5
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Prepared training pictures, uint8 [n, h, w, 3], and their provenance."""
+    """Images for INT8 calibration.
+
+    Attributes:
+        images: Prepared training images, uint8 [n, h, w, 3], RGB.
+        provenance: Which data they come from, as the manifest records it.
+    """
 
     images: Image
     provenance: Calibration
 
 
 def calibration_set(dataset: Dataset) -> CalibrationSet:
-    """Draws pictures from the training split, and corrupts every second one: ranges must hold in rain, too.
+    """Draws calibration images from the training split and corrupts every second one.
+
+    The corrupted images make the INT8 ranges wide enough for bad weather, too.
+
+    Args:
+        dataset: Data set with a training split.
 
     Raises:
-        DataError: there are too few to calibrate on.
+        DataError: The training split has fewer than 32 images.
     """
-    count = min(PICTURES, len(dataset.train))
-    if count < LEAST:
-        raise DataError(f"INT8 needs at least {LEAST} training pictures to calibrate on; {dataset.name} has {count}")
+    count = min(CALIBRATION_IMAGES, len(dataset.train))
+    if count < MIN_CALIBRATION_IMAGES:
+        raise DataError(
+            f"INT8 needs at least {MIN_CALIBRATION_IMAGES} training images for calibration; {dataset.name} has {count}"
+        )
     chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(SEED))[:count]
     provenance = Calibration(data=dataset.name, split="train", images=count, seed=SEED, corrupted=count // 2)
-    return CalibrationSet(half_corrupted(dataset.train.images[chosen].numpy()), provenance)
+    return CalibrationSet(corrupt_every_second(dataset.train.images[chosen].numpy()), provenance)
 
 
-def half_corrupted(images: Image) -> Image:
-    """Every second picture as it is, the others through the 15 common corruptions in turn."""
+def corrupt_every_second(images: Image) -> Image:
+    """Returns a copy in which every second image, from index 1 on, is corrupted as `corrupt_all` does it.
+
+    Args:
+        images: uint8 [n, h, w, 3], RGB.
+    """
     out: Image = images.copy()
-    out[1::2] = corrupted(images[1::2])
+    out[1::2] = corrupt_all(images[1::2])
     return out
 
 
-def corrupted(images: Image) -> Image:
-    """Each picture through one of the 15 common corruptions, in turn, at the middle severity."""
+def corrupt_all(images: Image) -> Image:
+    """Returns a copy in which each image has one of the 15 common corruptions, in turn, at severity 3.
+
+    Args:
+        images: uint8 [n, h, w, 3], RGB.
+    """
     out: Image = images.copy()
-    for number, name in enumerate(COMMON):
-        mine = slice(number, None, len(COMMON))
-        if len(out[mine]):
-            out[mine] = corrupt(out[mine], name, SEVERITY, np.random.default_rng(number))
+    for index, name in enumerate(COMMON):
+        every_15th = slice(index, None, len(COMMON))
+        if len(out[every_15th]):
+            out[every_15th] = corrupt(out[every_15th], name, SEVERITY, np.random.default_rng(index))
     return out

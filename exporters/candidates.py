@@ -1,8 +1,7 @@
-"""One candidate for the bundle: a network compiled for an engine in a precision, run here, measured and judged."""
+"""Candidates for a bundle: a model compiled for one engine in one precision, run on this machine and checked."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,35 +11,30 @@ import torch
 
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.job import ExportJob
-from allweather.exporters.latency import cost_curve
+from allweather.exporters.latency import measure_latency
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.onnx.quantize import quantize_onnx
-from allweather.exporters.openvino.convert import computes_bf16, read_onnx, serialize
+from allweather.exporters.openvino.convert import cpu_supports_bf16, read_onnx, serialize
 from allweather.exporters.openvino.quantize import quantize_openvino, quantize_with_accuracy
 from allweather.exporters.parity import MAX_ACCURACY_DROP, check_parity, tolerance
 from allweather.runtimes.bundle.bundle import npy_bytes
 from allweather.runtimes.bundle.manifest import EngineName, Model, Precision, Rejected
+from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.onnx import OnnxEngine
-from allweather.runtimes.engines.registry import CompiledModel, Engine
+from allweather.runtimes.engines.registry import precisions, start_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
 from allweather.trainers.training.inference import logits
 
-OFFERED: dict[EngineName, tuple[Precision, ...]] = {
-    "openvino": ("fp32", "bf16", "int8"),
-    "onnx": ("fp32", "int8"),
-    "tensorrt": ("int8", "fp16", "fp32"),  # in the order of NVIDIA's peak rates: only the device can time them
-}
-
 
 @dataclass(frozen=True)
-class Candidate:
-    """A compiled network, measured.
+class ExportCandidate:
+    """A compiled model that may go into the bundle, with its parity and latency.
 
     Attributes:
-        model: what the manifest would say of it.
-        files: its files, by their names in a bundle.
-        reason: what the gate holds against it; "" where nothing is.
+        model: Its entry in the manifest.
+        files: Contents of its files by their paths in the bundle.
+        reason: Why the parity gate rejects it; "" if it passes.
     """
 
     model: Model
@@ -48,62 +42,74 @@ class Candidate:
     reason: str
 
     def rejected(self, reason: str) -> Rejected:
-        """What the manifest says of it when it is not kept."""
-        of = self.model
+        """Returns its entry in the manifest's list of rejected models."""
+        model = self.model
         return Rejected(
-            role=of.role, engine=of.engine, precision=of.precision, seconds=of.seconds, parity=of.parity, reason=reason
+            role=model.role,
+            engine=model.engine,
+            precision=model.precision,
+            seconds=model.seconds,
+            parity=model.parity,
+            reason=reason,
         )
 
 
-def offered(engine: EngineName, wanted: tuple[Precision, ...] | None) -> tuple[Precision, ...]:
-    """The precisions to try on an engine.
+def precisions_to_try(engine: EngineName, requested: tuple[Precision, ...] | None) -> tuple[Precision, ...]:
+    """Returns the precisions in which to compile for an engine.
 
     Args:
-        engine: to compile for.
-        wanted: what was asked for; None for all that this machine can run.
+        engine: Engine to compile for.
+        requested: Precisions the caller asked for; None for all that this machine can run.
 
     Raises:
-        UsageError: OpenVINO is asked for bf16 on a processor that has none.
+        UsageError: bf16 is requested for OpenVINO, and this processor has no bf16 instructions.
     """
-    there = OFFERED[engine]
-    if wanted is None:
-        return tuple(name for name in there if name != "bf16" or computes_bf16())
-    if engine == "openvino" and "bf16" in wanted and not computes_bf16():
-        raise UsageError("this processor has no bf16, so nothing can be measured in it; leave --precision bf16 out")
-    return tuple(name for name in there if name in wanted)
+    available = precisions(engine)
+    if requested is None:
+        return tuple(name for name in available if name != "bf16" or cpu_supports_bf16())
+    if engine == "openvino" and "bf16" in requested and not cpu_supports_bf16():
+        raise UsageError(
+            "this processor has no bf16 instructions, so no bf16 model can be checked here; leave --precision bf16 out"
+        )
+    return tuple(name for name in available if name in requested)
 
 
-class Compiler:
-    """Compiles one network; graphs that several engines share are made once."""
+class CandidateBuilder:
+    """Builds the candidates of one export job; graphs that several engines share are made once.
+
+    Args:
+        job: Model to compile, and what checks it.
+    """
 
     def __init__(self, job: ExportJob) -> None:
-        self._subject = job
+        self._job = job
 
-    def candidate(self, engine: EngineName, precision: Precision, frames: Image) -> Candidate:
-        """Compiles the network, runs it here and judges it.
+    def build(self, engine: EngineName, precision: Precision, golden_frames: Image) -> ExportCandidate:
+        """Compiles the model, runs it here and checks its parity.
 
-        An INT8 classifier that loses too much on OpenVINO is quantized anew, with the layers that cost most in float.
+        An INT8 classifier for OpenVINO that fails the parity gate is quantized again, with those layers in float that
+        cost the most accuracy.
 
         Args:
-            engine: for which.
-            precision: in which.
-            frames: golden frames, uint8 [n, H, W, 3].
+            engine: Engine to compile for.
+            precision: Precision to compile in.
+            golden_frames: Golden frames of the bundle, uint8 [n, H, W, 3], RGB.
 
         Raises:
-            EngineError: the network has an operation that the engine has not.
+            EngineError: The model has an operation that the engine does not have.
         """
-        found = self._measured(engine, precision, *self._compiled(engine, precision), frames)
-        if found.reason and (engine, precision, self._subject.role) == ("openvino", "int8", "classifier"):
-            return self._measured(engine, precision, *self._careful(), frames)
-        return found
+        candidate = self._evaluate(engine, precision, *self._compile(engine, precision), golden_frames)
+        if candidate.reason and (engine, precision, self._job.role) == ("openvino", "int8", "classifier"):
+            return self._evaluate(engine, precision, *self._compile_with_accuracy_control(), golden_frames)
+        return candidate
 
     @cached_property
     def _fp32(self) -> bytes:
-        return to_onnx(self._subject.model, self._subject.spec)
+        return to_onnx(self._job.model, self._job.spec)
 
     @cached_property
     def _fp16(self) -> bytes:
-        return to_onnx(self._subject.model, self._subject.spec, torch.float16)
+        return to_onnx(self._job.model, self._job.spec, torch.float16)
 
     @cached_property
     def _int8(self) -> bytes:
@@ -111,11 +117,11 @@ class Compiler:
 
     @property
     def _calibration(self) -> CalibrationSet:
-        assert self._subject.calibration is not None  # `subjects` was told that INT8 is wanted
-        return self._subject.calibration
+        assert self._job.calibration is not None  # `export_jobs` was told that INT8 models are built
+        return self._job.calibration
 
-    def _compiled(self, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:
-        """(graph, weights) of a `Network`."""
+    def _compile(self, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:
+        """Returns graph and weights as `CompiledModel` takes them."""
         if engine == "openvino":
             model = read_onnx(self._fp32)
             return serialize(quantize_openvino(model, self._calibration) if precision == "int8" else model)
@@ -123,30 +129,30 @@ class Compiler:
             return self._int8, b""
         return self._fp16 if precision == "fp16" else self._fp32, b""
 
-    def _careful(self) -> tuple[bytes, bytes]:
-        """INT8 for OpenVINO, with layers given back to float until the gate's threshold is kept."""
-        job = self._subject
+    def _compile_with_accuracy_control(self) -> tuple[bytes, bytes]:
+        """Returns an INT8 model for OpenVINO in which layers return to float until the accuracy drop is allowed."""
+        job = self._job
         assert job.labels is not None
         assert job.corrupted is not None
-        pictures, labels = np.concatenate([job.clean, job.corrupted]), np.tile(job.labels, 2)
+        images, labels = np.concatenate([job.clean, job.corrupted]), np.tile(job.labels, 2)
         return serialize(
-            quantize_with_accuracy(read_onnx(self._fp32), self._calibration, pictures, labels, MAX_ACCURACY_DROP)
+            quantize_with_accuracy(read_onnx(self._fp32), self._calibration, images, labels, MAX_ACCURACY_DROP)
         )
 
-    def _measured(
-        self, engine: EngineName, precision: Precision, graph: bytes, weights: bytes, frames: Image
-    ) -> Candidate:
-        """Runs a compiled network."""
-        job = self._subject
-        prepared = np.stack([job.spec.prepare(image) for image in frames])
-        running = _open(engine, CompiledModel(graph, weights, precision, job.spec, job.outputs))
+    def _evaluate(
+        self, engine: EngineName, precision: Precision, graph: bytes, weights: bytes, golden_frames: Image
+    ) -> ExportCandidate:
+        """Runs a compiled model: parity, golden outputs and latency."""
+        job = self._job
+        prepared = np.stack([job.spec.prepare(image) for image in golden_frames])
+        running = _open(engine, CompiledModel(graph, weights, precision, job.spec, job.num_outputs))
         try:
-            verdict = check_parity(job.asked(running), job.answers, job.labels, precision)
+            result = check_parity(job.run(running), job.reference, job.labels, precision)
             golden = np.concatenate([running.infer(image[None]) for image in prepared])
-            seconds = () if engine == "tensorrt" else cost_curve(running, job.clean[0])
+            seconds = () if engine == "tensorrt" else measure_latency(running, job.clean[0])
         finally:
             running.close()
-        # bf16 is the same file as fp32, computed otherwise; TensorRT builds from the ONNX files
+        # bf16 runs the file of fp32 in another arithmetic; TensorRT builds its engines from the ONNX files
         stem = f"{job.role}-{'fp32' if precision == 'bf16' else precision}"
         file = f"openvino/{stem}.xml" if engine == "openvino" else f"onnx/{stem}.onnx"
         bin_file = f"openvino/{stem}.bin" if engine == "openvino" else None
@@ -161,17 +167,17 @@ class Compiler:
             golden=golden_file,
             tolerance=tolerance(precision, golden, logits(job.model, torch.from_numpy(prepared)).numpy()),
             seconds=seconds,
-            parity=verdict.parity,
+            parity=result.parity,
         )
-        return Candidate(model, files, verdict.reason)
+        return ExportCandidate(model, files, result.reason)
 
 
-def _open(engine: EngineName, network: CompiledModel) -> Engine:
-    """The engine; TensorRT's graphs are computed literally by ONNX Runtime, as no GPU need be here.
+def _open(engine: EngineName, compiled: CompiledModel) -> Engine:
+    """Opens the engine on this machine.
 
-    But for fp16, of which only weights and answers are rounded so (docs/jetson.md).
+    For TensorRT, ONNX Runtime computes the graph as it is written, without its optimizations, because no GPU need be
+    here. In fp16 that differs from a GPU: only weights and outputs are rounded to fp16 (docs/jetson.md).
     """
     if engine == "tensorrt":
-        return OnnxEngine(network, literally=True)
-    running: Engine = importlib.import_module(f"allweather.runtimes.engines.engine_{engine}").start(network)
-    return running
+        return OnnxEngine(compiled, literally=True)
+    return start_engine(engine, compiled)

@@ -1,4 +1,4 @@
-"""What is compiled: the classifier, and the loss predictor beside it, each with the pictures that it is judged on."""
+"""Export jobs: the classifier, and the loss predictor beside it, each with the images that the parity gate uses."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupted, half_corrupted
+from allweather.exporters.calibration import CalibrationSet, calibration_set, corrupt_all, corrupt_every_second
 from allweather.exporters.parity import ModelOutputs
 from allweather.runtimes.bundle.manifest import Role
-from allweather.runtimes.engines.registry import Engine, infer_all
+from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.engines.open import infer_all
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.training.inference import logits
 
-JUDGED = 1000  # validation pictures, and as many corrupted: +-1.9 points at 90 %, +-0.2 for an agreement of 99.9 %
+# Validation images, and as many corrupted ones. An accuracy of 90 % is then known to +-1.9 points, an agreement of
+# 99.9 % to +-0.2 points.
+MAX_PARITY_IMAGES = 1000
 
 
 @dataclass(frozen=True)
 class ExportJob:
-    """One network to compile.
+    """One model to export, with everything that compiling it and checking its parity needs.
 
     Attributes:
-        role: what it is for.
-        model: float [n, 3, h, w] in 0..1 -> float [n, outputs], in eval mode.
-        spec: what it takes.
-        clean: uint8 [n, h, w, 3], pictures that it is judged on; for a predictor every second one is corrupted.
-        corrupted: the same ones corrupted; None for a predictor.
-        labels: int64 [n], the truth; None for a predictor.
-        answers: torch's.
-        calibration: for INT8; None where it is not asked for.
+        role: "classifier" or "predictor".
+        model: Module in eval mode; float [n, 3, h, w] in 0..1 -> float [n, outputs].
+        spec: Input size of the model.
+        clean: Images of the parity gate, uint8 [n, h, w, 3]. For a predictor every second one is corrupted.
+        corrupted: The same images, all corrupted; None for a predictor.
+        labels: Class indices of the images, int64 [n]; None for a predictor.
+        reference: Outputs of the torch model for these images.
+        calibration: Images for INT8 calibration; None if no INT8 model is exported.
     """
 
     role: Role
@@ -44,53 +47,54 @@ class ExportJob:
     clean: Image
     corrupted: Image | None
     labels: npt.NDArray[np.int64] | None
-    answers: ModelOutputs
+    reference: ModelOutputs
     calibration: CalibrationSet | None
 
     @property
-    def outputs(self) -> int:
-        """Numbers that it answers with for each picture."""
-        return int(self.answers.clean.shape[1])
+    def num_outputs(self) -> int:
+        """Outputs for each image: one for each class, or one for each view."""
+        return int(self.reference.clean.shape[1])
 
-    def asked(self, engine: Engine) -> ModelOutputs:
-        """An engine's answers to the pictures that this network is judged on."""
+    def run(self, engine: Engine) -> ModelOutputs:
+        """Returns an engine's outputs for the images of the parity gate."""
         return ModelOutputs(
             infer_all(engine, self.clean), None if self.corrupted is None else infer_all(engine, self.corrupted)
         )
 
 
 def export_jobs(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterator[ExportJob]:
-    """The classifier, then the predictor where there is one.
+    """Yields the job of the classifier, then that of the loss predictor if the checkpoint has one.
 
     Args:
-        checkpoint: of both.
-        dataset: its train split calibrates INT8; its validation split is what they are judged on.
-        int8: whether calibration pictures are needed.
+        checkpoint: Classifier, with or without a loss predictor.
+        dataset: The train split calibrates INT8; the validation split is used by the parity gate.
+        int8: Whether calibration images are needed.
 
     Raises:
-        DataError: there are too few pictures to calibrate on.
-        CheckpointError: the weights do not fit.
+        DataError: There are too few images for calibration.
+        CheckpointError: The weights do not fit the architecture.
     """
     calibration = calibration_set(dataset) if int8 else None
-    count = min(JUDGED, len(dataset.val))
-    some = dataset.val.take(torch.linspace(0, len(dataset.val) - 1, count).long())
-    clean, classifier = some.images.numpy(), checkpoint.classifier()
-    worse = corrupted(clean)
-    answers = ModelOutputs(_torch(classifier, clean), _torch(classifier, worse))
-    yield ExportJob("classifier", classifier, checkpoint.input, clean, worse, some.labels.numpy(), answers, calibration)
+    count = min(MAX_PARITY_IMAGES, len(dataset.val))
+    chosen = dataset.val.take(torch.linspace(0, len(dataset.val) - 1, count).long())
+    clean, labels = chosen.images.numpy(), chosen.labels.numpy()
+    corrupted, classifier = corrupt_all(clean), checkpoint.classifier()
+    reference = ModelOutputs(_torch_outputs(classifier, clean), _torch_outputs(classifier, corrupted))
+    yield ExportJob("classifier", classifier, checkpoint.input, clean, corrupted, labels, reference, calibration)
     if checkpoint.predictor is None:
         return
-    model, seen = checkpoint.predictor.model(), checkpoint.predictor.input
+    predictor, spec = checkpoint.predictor.model(), checkpoint.predictor.input
     if calibration:
-        calibration = CalibrationSet(_seen(calibration.images, seen), calibration.provenance)
-    small = _seen(half_corrupted(clean), seen)
-    yield ExportJob("predictor", model, seen, small, None, None, ModelOutputs(_torch(model, small), None), calibration)
+        calibration = CalibrationSet(_prepare_all(calibration.images, spec), calibration.provenance)
+    mixed = _prepare_all(corrupt_every_second(clean), spec)
+    reference = ModelOutputs(_torch_outputs(predictor, mixed), None)
+    yield ExportJob("predictor", predictor, spec, mixed, None, None, reference, calibration)
 
 
-def _torch(model: nn.Module, images: Image) -> Floats:
-    answers: Floats = logits(model, torch.from_numpy(images)).numpy()
-    return answers
+def _torch_outputs(model: nn.Module, images: Image) -> Floats:
+    outputs: Floats = logits(model, torch.from_numpy(images)).numpy()
+    return outputs
 
 
-def _seen(images: Image, spec: InputSpec) -> Image:
+def _prepare_all(images: Image, spec: InputSpec) -> Image:
     return np.asarray([spec.prepare(image) for image in images], np.uint8)

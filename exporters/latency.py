@@ -1,4 +1,4 @@
-"""What a call costs on the machine of the export."""
+"""Latency of a compiled model on the machine of the export."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-from allweather.runtimes.engines.registry import Engine
+from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.types import Image
 
-VIEWS = 4  # batch sizes that the cost curve covers
-CALLS = 15
+MAX_BATCH_SIZE = 4  # batch sizes 1 to 4 are timed
+CALLS = 15  # timed for each batch size, after one that is not
 
 
-def cost_curve(engine: Engine, image: Image, clock: Callable[[], float] = time.perf_counter) -> tuple[float, ...]:
-    """Median seconds of a call with 1, 2, ... pictures on this machine.
+def measure_latency(engine: Engine, image: Image, clock: Callable[[], float] = time.perf_counter) -> tuple[float, ...]:
+    """Returns the median seconds of a call with 1, 2, 3 and 4 images on this machine.
 
     Args:
-        engine: open.
-        image: uint8 [h, w, 3], prepared.
-        clock: seconds.
+        engine: An open engine.
+        image: Prepared image, uint8 [h, w, 3].
+        clock: Returns the time in seconds.
     """
-    curve = []
-    for count in range(1, VIEWS + 1):
-        batch = np.repeat(image[None], count, axis=0)
+    medians = []
+    for batch_size in range(1, MAX_BATCH_SIZE + 1):
+        batch = np.repeat(image[None], batch_size, axis=0)
         engine.infer(batch)
-        times = []
+        seconds = []
         for _ in range(CALLS):
-            began = clock()
+            started = clock()
             engine.infer(batch)
-            times.append(clock() - began)
-        curve.append(statistics.median(times))
-    return tuple(curve)
+            seconds.append(clock() - started)
+        medians.append(statistics.median(seconds))
+    return tuple(medians)

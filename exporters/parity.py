@@ -1,8 +1,9 @@
-"""The parity gate: no model leaves without proof that it answers as the torch network it was made from.
+"""The parity gate: no model goes into a bundle without proof that it predicts what its torch model predicts.
 
-It judges on validation pictures, as it chooses: clean ones, and the same ones corrupted. An accuracy that is lost must
-be lost for sure before a model is refused: of the pictures on which two models differ, chance alone makes either the
-winner, and one standard error of that (McNemar) is allowed on top of the threshold.
+The gate uses validation images, because it makes a choice: clean ones, and the same ones corrupted. A model is rejected
+for lost accuracy only if the loss is more than chance: of the images on which two models differ, chance alone makes
+either of them the better one, so one standard error of that difference (McNemar's test) is allowed on top of the
+threshold.
 """
 
 from __future__ import annotations
@@ -16,29 +17,30 @@ import numpy.typing as npt
 from allweather.runtimes.bundle.manifest import Parity, Precision
 from allweather.runtimes.types import Floats
 
-MAX_ACCURACY_DROP = 0.005  # of all pictures: half a point
-OVERFLOW = 1e9  # stands for a difference that is no number, as when fp16 overflows; a manifest holds finite ones
-# Of the span of golden logits, that processors may differ by. INT8 was measured; fp16 rounds in steps of 0.0005, and
-# was 0.0013 off in ONNX Runtime, so a GPU gets several times that; bf16 has steps of 0.004.
-SPANS: dict[Precision, float] = {"fp16": 0.01, "bf16": 0.03, "int8": 0.03}
-RANKS_ALIKE = 0.95  # share of pictures in which a predictor must pick the view that torch picks
+MAX_ACCURACY_DROP = 0.005  # of all images: half a point
+OVERFLOW = 1e9  # recorded for a difference that is not finite, as when fp16 overflows: a manifest holds finite numbers
+# How far processors may differ on the golden frames, as a share of the range of the golden logits. The INT8 value was
+# measured. fp16 rounds in steps of 0.0005 and was off by 0.0013 in ONNX Runtime, so a GPU is allowed several times
+# that. bf16 rounds in steps of 0.004.
+GOLDEN_TOLERANCES: dict[Precision, float] = {"fp16": 0.01, "bf16": 0.03, "int8": 0.03}
+MIN_PREDICTOR_AGREEMENT = 0.95  # share of images for which a loss predictor must choose the view that torch chooses
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """What a precision is allowed.
+    """What the parity gate requires of one precision.
 
     Attributes:
-        largest: logit difference; infinite where rounding may turn single logits over.
-        agreement: share of pictures, clean and corrupted, that keep their top class.
+        max_logit_difference: Largest difference of a logit; infinite if rounding may change single logits a lot.
+        min_agreement: Share of images, clean and corrupted, whose predicted class must stay the same.
     """
 
-    largest: float
-    agreement: float
+    max_logit_difference: float
+    min_agreement: float
 
 
 THRESHOLDS: dict[Precision, Threshold] = {
-    "fp32": Threshold(0.01, 0.999),  # engines differ by 2e-5 on an x86 CPU, a wrong constant by whole units
+    "fp32": Threshold(0.01, 0.999),  # engines differ by 2e-5 on an x86 CPU, an incorrect constant by whole units
     "fp16": Threshold(0.5, 0.99),
     "bf16": Threshold(float("inf"), 0.97),
     "int8": Threshold(float("inf"), 0.93),
@@ -47,11 +49,12 @@ THRESHOLDS: dict[Precision, Threshold] = {
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """A network's answers to the pictures of the gate.
+    """Outputs of one model for the images of the parity gate.
 
     Attributes:
-        clean: float32 [n, C or V].
-        corrupted: float32 [n, C], to the same pictures corrupted; None for a predictor, half of whose are.
+        clean: Logits float32 [n, C] of a classifier, or predicted losses float32 [n, V] of a loss predictor.
+        corrupted: Logits float32 [n, C] for the same images, all corrupted. None for a loss predictor, whose images are
+            half clean and half corrupted.
     """
 
     clean: Floats
@@ -60,87 +63,97 @@ class ModelOutputs:
 
 @dataclass(frozen=True)
 class ParityResult:
-    """What was measured, and what is held against the model; "" where nothing is."""
+    """Result of the parity gate for one model.
+
+    Attributes:
+        parity: Agreement with torch and accuracy, as the manifest records them.
+        reason: Why the model is rejected; "" if it passes.
+    """
 
     parity: Parity
     reason: str
 
 
 def check_parity(
-    got: ModelOutputs, wanted: ModelOutputs, labels: npt.NDArray[np.int64] | None, precision: Precision
+    outputs: ModelOutputs, reference: ModelOutputs, labels: npt.NDArray[np.int64] | None, precision: Precision
 ) -> ParityResult:
-    """Compares one model with torch, and refuses it or not.
+    """Compares one model with torch, and decides whether it may go into a bundle.
 
     Args:
-        got: the engine's answers.
-        wanted: torch's.
-        labels: int64 [n], the truth; None for a predictor, of whose losses the lowest is the best.
-        precision: of the model.
+        outputs: Outputs of the engine.
+        reference: Outputs of the torch model for the same images.
+        labels: Class indices, int64 [n]; None for a loss predictor, whose best view is the one of the lowest loss.
+        precision: Precision of the model.
     """
-    pairs = [(got.clean, wanted.clean)]
-    if got.corrupted is not None and wanted.corrupted is not None:
-        pairs.append((got.corrupted, wanted.corrupted))
+    pairs = [(outputs.clean, reference.clean)]
+    if outputs.corrupted is not None and reference.corrupted is not None:
+        pairs.append((outputs.corrupted, reference.corrupted))
     difference = np.concatenate([np.abs(ours - theirs) for ours, theirs in pairs])
     difference = np.nan_to_num(difference, nan=OVERFLOW, posinf=OVERFLOW)
     best = [(_best(ours, labels), _best(theirs, labels)) for ours, theirs in pairs]
     agreement = float(np.mean([ours == theirs for ours, theirs in best]))
-    right = [] if labels is None else [(ours == labels, theirs == labels) for ours, theirs in best]
-    shares = [float(hits.mean()) for pair in right for hits in pair] + [None] * (4 - 2 * len(right))
+    correct = [] if labels is None else [(ours == labels, theirs == labels) for ours, theirs in best]
+    accuracies = [float(each.mean()) for pair in correct for each in pair] + [None] * (4 - 2 * len(correct))
     parity = Parity(
-        images=len(got.clean),
+        images=len(outputs.clean),
         largest_logit_difference=float(difference.max()),
         mean_logit_difference=float(difference.mean()),
         agreement=agreement,
-        accuracy=shares[0],
-        reference_accuracy=shares[1],
-        corrupted_accuracy=shares[2],
-        reference_corrupted_accuracy=shares[3],
+        accuracy=accuracies[0],
+        reference_accuracy=accuracies[1],
+        corrupted_accuracy=accuracies[2],
+        reference_corrupted_accuracy=accuracies[3],
     )
-    return ParityResult(parity, "; ".join(_held_against(parity, right, precision)))
+    return ParityResult(parity, "; ".join(_reasons(parity, correct, precision)))
 
 
-def tolerance(precision: Precision, golden: Floats, wanted: Floats) -> float:
-    """How far a device's golden answers may be from those recorded, so that it holds across processors.
+def tolerance(precision: Precision, golden: Floats, reference: Floats) -> float:
+    """Returns how far a device's golden outputs may be from the recorded ones, so that the bundle runs on every CPU.
 
-    Processors with VNNI, without, and ARM ones round an INT8 model differently: by up to 2.5 % of the span of its
-    logits where that was measured (docs/results/arm64.md), and the more, the more rounding costs this network.
+    Processors with VNNI, without it, and ARM processors round an INT8 model differently: by up to 2.5 % of the range of
+    its logits where that was measured (docs/results/arm64.md). The difference grows with what rounding costs the model.
 
     Args:
-        precision: of the model.
-        golden: float32 [n, C or V], its answers to the golden frames.
-        wanted: torch's.
+        precision: Precision of the model.
+        golden: Its outputs for the golden frames, float32 [n, C or V].
+        reference: Outputs of torch for the same frames, float32 [n, C or V].
     """
     if precision == "fp32":
-        return THRESHOLDS["fp32"].largest
-    span, off = float(np.ptp(golden)), float(np.abs(golden - wanted).max())
-    if not math.isfinite(span + off):  # no device need answer so; the gate leaves it out
+        return THRESHOLDS["fp32"].max_logit_difference
+    logit_range, difference = float(np.ptp(golden)), float(np.abs(golden - reference).max())
+    if not math.isfinite(logit_range + difference):  # the gate rejects such a model, so no device will run it
         return OVERFLOW
-    return max(SPANS[precision] * span, off / 2, THRESHOLDS["fp32"].largest)
+    return max(GOLDEN_TOLERANCES[precision] * logit_range, difference / 2, THRESHOLDS["fp32"].max_logit_difference)
 
 
-def _best(answers: Floats, labels: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
-    best: npt.NDArray[np.int64] = answers.argmin(1) if labels is None else answers.argmax(1)
+def _best(outputs: Floats, labels: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+    """Returns for each image the class of the highest logit, or the view of the lowest loss."""
+    best: npt.NDArray[np.int64] = outputs.argmin(1) if labels is None else outputs.argmax(1)
     return best
 
 
-def _held_against(
-    parity: Parity, right: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]], precision: Precision
+def _reasons(
+    parity: Parity, correct: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]], precision: Precision
 ) -> list[str]:
-    allowed, found = THRESHOLDS[precision], []
-    if parity.largest_logit_difference > allowed.largest or parity.largest_logit_difference >= OVERFLOW:
-        found.append(
-            f"its logits are off by {parity.largest_logit_difference:.3g} from torch's, {allowed.largest:g} is allowed"
+    """Returns a sentence for each requirement that the model does not meet."""
+    threshold, reasons = THRESHOLDS[precision], []
+    if parity.largest_logit_difference >= OVERFLOW:
+        reasons.append(f"its logits are not finite, or differ from torch's by {OVERFLOW:g} or more")
+    elif parity.largest_logit_difference > threshold.max_logit_difference:
+        reasons.append(
+            f"its logits differ from torch's by up to {parity.largest_logit_difference:.3g}; "
+            f"{threshold.max_logit_difference:g} is allowed"
         )
-    agreement = allowed.agreement if right else RANKS_ALIKE
-    if not parity.agreement >= agreement:
-        found.append(
-            f"it gives torch's answer to {100 * parity.agreement:.1f} % of pictures, {100 * agreement:g} % are needed"
+    min_agreement = threshold.min_agreement if correct else MIN_PREDICTOR_AGREEMENT
+    if not parity.agreement >= min_agreement:
+        reasons.append(
+            f"it agrees with torch on {100 * parity.agreement:.1f} % of images; {100 * min_agreement:g} % are needed"
         )
-    for (ours, theirs), kind in zip(right, ("clean", "corrupted"), strict=False):
-        lost, error = theirs.mean() - ours.mean(), np.sqrt((ours != theirs).sum()) / len(ours)
-        if lost - error > MAX_ACCURACY_DROP:
-            found.append(
-                f"it loses {100 * lost:.1f} points of accuracy on {kind} images; "
+    for (ours, theirs), kind in zip(correct, ("clean", "corrupted"), strict=False):
+        drop, standard_error = theirs.mean() - ours.mean(), np.sqrt((ours != theirs).sum()) / len(ours)
+        if drop - standard_error > MAX_ACCURACY_DROP:
+            reasons.append(
+                f"it loses {100 * drop:.1f} points of accuracy on {kind} images; "
                 f"{100 * MAX_ACCURACY_DROP:g} are allowed"
             )
-    return found
+    return reasons

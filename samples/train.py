@@ -6,7 +6,7 @@ FOLDER holds train/CLASS/*.jpg, and val and test likewise.
 import sys
 from pathlib import Path
 
-from allweather.exporters.export import ExportOptions, export
+from allweather.exporters import ExportOptions, export_checkpoint
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.train import train
 from allweather.trainers.training.launch import launch
@@ -16,6 +16,6 @@ folder, bundle = sys.argv[1], Path(sys.argv[2])
 dataset = open_dataset(f"folder:{folder}", 32)
 settings = FitSettings(epochs=6, batch_size=20)  # more for pictures that are harder than the test's
 (checkpoint,) = train(["resnet20"], dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
-manifest = export(checkpoint, dataset, bundle, ExportOptions(["openvino"]))
+manifest = export_checkpoint(checkpoint, dataset, bundle, ExportOptions(["openvino"]))
 for model in manifest.models:
     print(f"{model.engine} {model.precision}: accuracy {model.parity.accuracy:.3f}, {1000 * model.seconds[0]:.2f} ms")

@@ -1,8 +1,9 @@
-"""The logits of a bundle on one machine; benchmarks/exporters/arm64.py runs it on x86 and, emulated, on arm64.
+"""Computes the outputs of a bundle on one machine; arm64.py runs this on x86 and, under qemu, on arm64.
 
-    python benchmarks/exporters/arm64_logits.py BUNDLE PICTURES.npz ANSWERS.npz
+    python benchmarks/exporters/arm64_logits.py BUNDLE INPUTS.npz OUTPUTS.npz
 
-Numpy, OpenCV and the engines alone: this is what a device has. All that comes out is arrays in one file.
+It measures nothing itself and has no rival: it writes outputs and pixels as arrays, which arm64.py compares. It imports
+numpy, OpenCV and the engines only, because a device has no more than these.
 """
 
 from __future__ import annotations
@@ -30,94 +31,95 @@ from allweather.runtimes.system.device import this_device
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS
 from allweather.runtimes.types import Floats, Image
 
-ENGINES = ("openvino", "onnx")  # that have wheels for arm64; a TensorRT model needs its GPU
-ANY = 1e9  # a tolerance that refuses nothing, to measure what was refused
-SIDES = (20, 48, 224)  # pixels; that pictures are brought to beside the bundle's own
+ENGINES = ("openvino", "onnx")  # these have wheels for arm64; a TensorRT model needs its GPU
+NO_LIMIT = 1e9  # tolerance with which every model opens, so that the outputs of a refused one can be compared
+SIZES = (20, 48, 224)  # pixels; to which images are resized, besides the size that the bundle takes
 
-Named = tuple[str, npt.NDArray[np.generic]]
+NamedArray = tuple[str, npt.NDArray[np.generic]]
 
 
 def comparable(bundle: Bundle) -> tuple[Model, ...]:
-    """The models that run without a GPU."""
+    """Returns the models that run without a GPU."""
     return tuple(model for model in bundle.manifest.models if model.engine in ENGINES)
 
 
 def name_of(model: Model) -> str:
-    """Tells the models of a bundle apart."""
+    """Returns a name that is unique among the models of a bundle."""
     return f"{model.role}-{model.engine}-{model.precision}"
 
 
-def opened(bundle: Bundle, model: Model) -> tuple[Engine, str]:
-    """An engine with this model, and what is said when it is opened as a device does; nothing if it opens."""
+def open_model(bundle: Bundle, model: Model) -> tuple[Engine, str]:
+    """Opens an engine with this model as a device does; returns it with the error message, "" if it opens."""
     try:
         return open_engine(bundle, model.engine, model.precision, model.role)[0], ""
     except ParityError as error:
-        every = tuple(each.model_copy(update={"tolerance": ANY}) for each in bundle.manifest.models)
-        tolerant = replace(bundle, manifest=bundle.manifest.model_copy(update={"models": every}))
+        models = tuple(each.model_copy(update={"tolerance": NO_LIMIT}) for each in bundle.manifest.models)
+        tolerant = replace(bundle, manifest=bundle.manifest.model_copy(update={"models": models}))
         return open_engine(tolerant, model.engine, model.precision, model.role)[0], str(error)
 
 
-def answers(bundle: Bundle, model: Model, engine: Engine, images: Image) -> Floats:
-    """A model's answers to pictures, one by one as the loop asks for them."""
+def outputs(bundle: Bundle, model: Model, engine: Engine, images: Image) -> Floats:
+    """Returns a model's outputs for images, computed one by one as in the camera loop."""
     spec = bundle.input_of(model.role)
     return np.concatenate([engine.infer(spec.prepare(image)[None]) for image in images])
 
 
 def decisions(bundle: Bundle, model: Model, engine: Engine, frames: Image) -> npt.NDArray[np.float64]:
-    """Probabilities after the whole journey of a frame, decided as the bundle wants it: [n, C].
+    """Returns the probabilities [n, C] of a perceiver with the bundle's policy.
 
-    As `allweather.load` does it, but without its guard: an emulated call may take longer than the guard waits.
+    It is built as `allweather.load` builds it, but without the watchdog: an emulated call may take longer than the
+    watchdog waits.
     """
     policy = (*bundle.manifest.policies, CENTER)[0]
-    with ExitStack() as undo:
+    with ExitStack() as stack:
         loss_predictor = None
         if policy.needs_predictor:
             loss_predictor = LossPredictor(
-                undo.enter_context(closing(open_loss_predictor(bundle, model))), bundle.input_of("predictor")
+                stack.enter_context(closing(open_loss_predictor(bundle, model))), bundle.input_of("predictor")
             )
         perceiver = Perceiver(engine, bundle.classes, bundle.input, policy=policy, loss_predictor=loss_predictor)
         return np.array([perceiver(frame).probabilities for frame in frames], np.float64)
 
 
-def pixels(spec: InputSpec, pictures: Image, frames: Image) -> Iterator[Named]:
-    """What `prepare` and each view make of them."""
-    targets = {(side, side): InputSpec(side, side) for side in SIDES} | {(spec.height, spec.width): spec}
-    for images in (pictures, frames):
-        tall, wide = images.shape[1:3]
+def pixels(spec: InputSpec, images: Image, frames: Image) -> Iterator[NamedArray]:
+    """Yields what `InputSpec.prepare` makes of images and frames, and each view of the images."""
+    targets = {(size, size): InputSpec(size, size) for size in SIZES} | {(spec.height, spec.width): spec}
+    for batch in (images, frames):
+        old_height, old_width = batch.shape[1:3]
         for (height, width), target in targets.items():
-            if (height, width) != (tall, wide):
-                made = np.stack([target.prepare(image) for image in images])
-                yield f"prepare/{wide} x {tall} to {width} x {height}", made
+            if (height, width) != (old_height, old_width):
+                prepared = np.stack([target.prepare(image) for image in batch])
+                yield f"prepare/{old_width} x {old_height} to {width} x {height}", prepared
     for name, view in (VIEWS | CLASSIC_VIEWS).items():
-        yield f"view/{name}", np.stack([view.apply(image) for image in pictures])
+        yield f"view/{name}", np.stack([view.apply(image) for image in images])
 
 
-def everything(bundle: Bundle, pictures: Image, frames: Image) -> Iterator[Named]:
-    """All of the above by name, and what this machine is."""
+def all_arrays(bundle: Bundle, images: Image, frames: Image) -> Iterator[NamedArray]:
+    """Yields a description of this machine, and for each model its version, outputs and decisions; then pixels."""
     yield "machine", np.array(f"{this_device().line()}, Python {platform.python_version()}")
-    there = {status.name: status for status in statuses()}
+    engines = {status.name: status for status in statuses()}
     for model in comparable(bundle):
-        name, status = name_of(model), there[model.engine]
+        name, status = name_of(model), engines[model.engine]
         yield f"version/{name}", np.array(status.version or "")
         if status.version is None:
-            yield f"refused/{name}", np.array(status.reason)
+            yield f"error/{name}", np.array(status.reason)
             continue
-        engine, refused = opened(bundle, model)
+        engine, error = open_model(bundle, model)
         with closing(engine):
-            yield f"refused/{name}", np.array(refused)
-            yield f"golden/{name}", answers(bundle, model, engine, bundle.golden_frames())
-            yield f"pictures/{name}", answers(bundle, model, engine, pictures)
+            yield f"error/{name}", np.array(error)
+            yield f"golden/{name}", outputs(bundle, model, engine, bundle.golden_frames())
+            yield f"images/{name}", outputs(bundle, model, engine, images)
             if model.role == "classifier":
                 yield f"decisions/{name}", decisions(bundle, model, engine, frames)
-    yield from pixels(bundle.input, pictures, frames)
+    yield from pixels(bundle.input, images, frames)
 
 
 def main() -> None:
-    """Writes the answers."""
-    place, given, out = map(Path, sys.argv[1:])
-    with np.load(given) as arrays:
-        pictures, frames = arrays["pictures"], arrays["frames"]
-    np.savez(out, **dict(everything(Bundle.open(place), pictures, frames)))
+    """Reads images and frames, and writes the arrays."""
+    bundle, inputs, out = map(Path, sys.argv[1:])
+    with np.load(inputs) as arrays:
+        images, frames = arrays["images"], arrays["frames"]
+    np.savez(out, **dict(all_arrays(Bundle.open(bundle), images, frames)))
 
 
 if __name__ == "__main__":

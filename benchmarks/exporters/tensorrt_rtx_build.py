@@ -1,9 +1,12 @@
-"""Builds INT8 engines with TensorRT for RTX, and reads what became of each layer: tensorrt_rtx_build.py [ARCH SIZE].
+"""Builds engines with TensorRT for RTX, and checks the precision in which each layer runs.
 
-Needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver: it compiles for a card that is not there. What
-the exporter quantized must come out with just those Conv in Int8 that are meant to be, and its FP16 graph in Half; four
-wrong ones must show or be refused, by name. Weights are random, as are the pictures: the layers' arithmetic does not
-depend on them.
+    python benchmarks/exporters/tensorrt_rtx_build.py [ARCH SIZE]
+
+It needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver: it compiles for a card that need not be there.
+In the INT8 graph of the exporter exactly the quantized layers must run in Int8, and in its FP16 graph all must run in
+Half. The rivals are four faulty graphs, two of them from ONNX Runtime's `quantize_static`: a weight without its pair
+must show in the layers, and the others must be refused with the name of a node. Weights and images are random, because
+the precision of a layer does not depend on them.
 """
 
 from __future__ import annotations
@@ -37,109 +40,109 @@ LAYER = re.compile(r"^Name: (\S+?)_myl\d+_\d+, LayerType: (?:correlation|gemm), 
 ARCHITECTURE = "8.6"  # an RTX 3060
 
 
-class Pictures(CalibrationDataReader):
-    """Two random ones."""
+class RandomImages(CalibrationDataReader):
+    """Two random calibration images for ONNX Runtime."""
 
     def __init__(self, size: int) -> None:
         rng = np.random.default_rng(0)
-        self._left = iter([{INPUT: rng.integers(0, 256, (1, size, size, 3), np.uint8)} for _ in range(2)])
+        self._remaining = iter([{INPUT: rng.integers(0, 256, (1, size, size, 3), np.uint8)} for _ in range(2)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """One of them; None after the last."""
-        return next(self._left, None)
+        """Returns the next image; None after the last."""
+        return next(self._remaining, None)
 
 
-def quantized(plain: Path, size: int, form: QuantFormat = QuantFormat.QDQ, *, bias: bool = False) -> onnx.ModelProto:
-    """Another's INT8, to be refused: as QOperator nodes, or with its bias in INT8 as well."""
-    every = sorted({node.op_type for node in onnx.load(plain).graph.node})
+def ort_quantized(fp32: Path, size: int, form: QuantFormat = QuantFormat.QDQ, *, bias: bool = False) -> onnx.ModelProto:
+    """Quantizes by ONNX Runtime in a way that TensorRT refuses: as QOperator nodes, or with a quantized bias."""
+    op_types = sorted({node.op_type for node in onnx.load(fp32).graph.node})
     extra = {
         "ActivationSymmetric": True,
         "WeightSymmetric": True,
         "AddQDQPairToWeight": not bias,
         "QuantizeBias": bias,
         "DedicatedQDQPair": False,
-        "OpTypesToExcludeOutputQuantization": every,  # or Conv, Add and ReLU could not be fused
+        "OpTypesToExcludeOutputQuantization": op_types,  # or Conv, Add and ReLU could not be fused
     }
-    out = plain.with_name("quantized.onnx")
+    out = fp32.with_name("quantized.onnx")
     quantize_static(
-        plain, out, Pictures(size), quant_format=form, op_types_to_quantize=["Conv", "Gemm"], per_channel=True,
+        fp32, out, RandomImages(size), quant_format=form, op_types_to_quantize=["Conv", "Gemm"], per_channel=True,
         activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, extra_options=extra,
     )  # fmt: skip
     return onnx.load(out)
 
 
 def without_weight_pair(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
-    """One Conv in the middle takes weights in float; returns its name, too."""
-    broken = onnx.ModelProto.FromString(model.SerializeToString())
-    weights = {one.name: onnx.numpy_helper.to_array(one) for one in broken.graph.initializer}
-    maker = {output: node for node in broken.graph.node for output in node.output}
-    convs = [node for node in broken.graph.node if node.op_type == "Conv"]
+    """Returns the model with one Conv in the middle whose weights are in float, and the name of that Conv."""
+    faulty = onnx.ModelProto.FromString(model.SerializeToString())
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in faulty.graph.initializer}
+    producers = {output: node for node in faulty.graph.node for output in node.output}
+    convs = [node for node in faulty.graph.node if node.op_type == "Conv"]
     conv = convs[len(convs) // 2]
-    values, scale = (weights[name] for name in maker[conv.input[1]].input[:2])
-    plain = values * scale.reshape(-1, 1, 1, 1)
-    broken.graph.initializer.append(onnx.numpy_helper.from_array(plain.astype(np.float32), "plain"))
-    conv.input[1] = "plain"
-    return broken, conv.name
+    values, scale = (weights[name] for name in producers[conv.input[1]].input[:2])
+    in_float = values * scale.reshape(-1, 1, 1, 1)
+    faulty.graph.initializer.append(onnx.numpy_helper.from_array(in_float.astype(np.float32), "float_weight"))
+    conv.input[1] = "float_weight"
+    return faulty, conv.name
 
 
-def paired(model: onnx.ModelProto) -> set[str]:
-    """The Conv and Gemm whose picture and weights both come out of a pair."""
-    out = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+def quantized_layers(model: onnx.ModelProto) -> set[str]:
+    """Returns the names of the Conv and Gemm whose input and weight both come from a Q/DQ pair."""
+    dequantized = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
-    return {node.name for node in layers if set(node.input[:2]) <= out}
+    return {node.name for node in layers if set(node.input[:2]) <= dequantized}
 
 
-def some(size: int) -> CalibrationSet:
-    """Random pictures."""
+def random_calibration_set(size: int) -> CalibrationSet:
+    """Returns eight random images."""
     images = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
     return CalibrationSet(images, Calibration(data="random", split="none", images=8, seed=0))
 
 
 def with_zero_point(model: onnx.ModelProto) -> onnx.ModelProto:
-    """One input of a Conv is quantized about 3 instead of 0."""
-    broken = onnx.ModelProto.FromString(model.SerializeToString())
-    weights = {one.name: one for one in broken.graph.initializer}
+    """Returns the model with a zero point of 3 at one activation."""
+    faulty = onnx.ModelProto.FromString(model.SerializeToString())
+    weights = {tensor.name: tensor for tensor in faulty.graph.initializer}
     point = next(
         weights[node.input[2]]
-        for node in broken.graph.node
+        for node in faulty.graph.node
         if node.op_type == "QuantizeLinear" and not weights[node.input[2]].dims
     )
     point.CopyFrom(onnx.numpy_helper.from_array(np.array(3, np.int8), point.name))
-    return broken
+    return faulty
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
-    """The library's own lines."""
+def captured_log() -> Iterator[list[str]]:
+    """Yields a list that collects the library's log lines."""
     lines: list[str] = []
 
-    class Listener(logging.Handler):
-        """Keeps them."""
+    class Collector(logging.Handler):
+        """Appends each log line to the list."""
 
         def emit(self, record: logging.LogRecord) -> None:
-            """One line."""
+            """Appends one line."""
             lines.append(record.getMessage())
 
-    log, listener = logging.getLogger("allweather"), Listener()
-    log.addHandler(listener)
+    log, collector = logging.getLogger("allweather"), Collector()
+    log.addHandler(collector)
     log.setLevel(logging.DEBUG)
     log.propagate = False
     try:
         yield lines
     finally:
-        log.removeHandler(listener)
+        log.removeHandler(collector)
         log.setLevel(logging.NOTSET)
 
 
-def arithmetic(library: Library, model: onnx.ModelProto) -> dict[str, str]:
-    """Type of the input of every Conv and Gemm in the built engine, by name."""
-    with listening() as lines:
+def layer_types(library: Library, model: onnx.ModelProto) -> dict[str, str]:
+    """Builds a model; returns the input type of every Conv and Gemm in the engine, by name."""
+    with captured_log() as lines:
         build(library, BuildConfig(model.SerializeToString(), "int8", 12, ARCHITECTURE))
-    return {found[1]: found[2] for line in lines if (found := LAYER.match(line))}
+    return {match[1]: match[2] for line in lines if (match := LAYER.match(line))}
 
 
 def refusal(library: Library, model: onnx.ModelProto) -> str:
-    """What is said of a graph that cannot be built; empty if it can, or if no node of it is named."""
+    """Returns the error message of a graph that cannot be built; "" if it can, or if the message names no node."""
     try:
         build(library, BuildConfig(model.SerializeToString(), "int8", 12, ARCHITECTURE))
     except EngineError as error:
@@ -149,39 +152,43 @@ def refusal(library: Library, model: onnx.ModelProto) -> str:
 
 
 def main(arch: str = "resnet50", size: str = "224") -> int:
-    """Prints what was found; returns 1 if anything is not as it must be."""
+    """Builds all graphs and prints the results; returns 1 if one is not as expected."""
     warnings.simplefilter("ignore")
-    logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime advises to fold batch norms, which are folded
+    logging.getLogger().setLevel(logging.ERROR)  # silences ONNX Runtime's advice to fold BatchNorm, which is folded
     library, side = open_library("tensorrt_rtx"), int(size)
     torch.manual_seed(0)
     spec = InputSpec(side, side)
     with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder, "plain.onnx")
+        fp32 = Path(folder, "fp32.onnx")
         network = build_model(arch, 10, spec)
-        plain.write_bytes(to_onnx(network, spec))
-        good = onnx.load_from_string(quantize_onnx(plain.read_bytes(), some(side)))
-        half = onnx.load_from_string(to_onnx(network, spec, torch.float16))
-        biased = quantized(plain, side, bias=True)
-        operators = quantized(plain, side, QuantFormat.QOperator)
-    meant, every = paired(good), [node.name for node in good.graph.node if node.op_type in ("Conv", "Gemm")]
-    began = time.perf_counter()
-    layers = arithmetic(library, good)
-    spent = time.perf_counter() - began
-    int8 = {name for name, kind in layers.items() if kind == "Int8"}
-    print(f"tensorrt_rtx {library.version}, {arch} at {size} px: built in {spent:.1f} s, {len(int8)} layers in Int8")
-    print(f"meant to be: {len(meant)} of {len(every)}; in float, as meant: {sorted(set(every) - meant)}")
-    halves = arithmetic(library, half)
-    print(f"FP16 graph: {sum(kind == 'Half' for kind in halves.values())} of {len(halves)} layers in Half")
-    broken, name = without_weight_pair(good)
-    lost = int8 - {layer for layer, kind in arithmetic(library, broken).items() if kind == "Int8"}
-    print(f"without the pair on the weights of {name}: no more in Int8 {sorted(lost)}")
-    wrong = {"int32 bias": biased, "zero point 3": with_zero_point(good), "QOperator": operators}
-    said = {what: refusal(library, model) for what, model in wrong.items()}
-    for what, text in said.items():
-        print(f"{what}: {text or 'NOT REFUSED BY NAME'}")
-    fine = int8 == meant and lost == {name} and set(halves.values()) == {"Half"} and all(said.values())
-    print("as it must be" if fine else "NOT as it must be")
-    return 0 if fine else 1
+        fp32.write_bytes(to_onnx(network, spec))
+        int8 = onnx.load_from_string(quantize_onnx(fp32.read_bytes(), random_calibration_set(side)))
+        fp16 = onnx.load_from_string(to_onnx(network, spec, torch.float16))
+        with_quantized_bias = ort_quantized(fp32, side, bias=True)
+        with_qoperators = ort_quantized(fp32, side, QuantFormat.QOperator)
+    expected = quantized_layers(int8)
+    layers = {node.name for node in int8.graph.node if node.op_type in ("Conv", "Gemm")}
+    started = time.perf_counter()
+    built = layer_types(library, int8)
+    seconds = time.perf_counter() - started
+    in_int8 = {name for name, kind in built.items() if kind == "Int8"}
+    print(
+        f"tensorrt_rtx {library.version}, {arch} at {size} px: built in {seconds:.1f} s, {len(in_int8)} layers in Int8"
+    )
+    print(f"expected in Int8: {len(expected)} of {len(layers)}; expected in float: {sorted(layers - expected)}")
+    in_fp16 = layer_types(library, fp16)
+    print(f"FP16 graph: {sum(kind == 'Half' for kind in in_fp16.values())} of {len(in_fp16)} layers in Half")
+    faulty, name = without_weight_pair(int8)
+    lost = in_int8 - {layer for layer, kind in layer_types(library, faulty).items() if kind == "Int8"}
+    print(f"without the pair on the weights of {name}: no longer in Int8: {sorted(lost)}")
+    refused = {"int32 bias": with_quantized_bias, "zero point 3": with_zero_point(int8), "QOperator": with_qoperators}
+    messages = {fault: refusal(library, model) for fault, model in refused.items()}
+    for fault, message in messages.items():
+        print(f"{fault}: {message or 'NOT REFUSED BY NAME'}")
+    fp16_correct = set(in_fp16.values()) == {"Half"}
+    passed = in_int8 == expected and lost == {name} and fp16_correct and all(messages.values())
+    print("all as expected" if passed else "NOT as expected")
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Where QuantizeLinear / DequantizeLinear pairs go in an ONNX graph, so that TensorRT and others fuse around them.
+"""Places QuantizeLinear / DequantizeLinear (Q/DQ) pairs in an ONNX graph, so that TensorRT and others fuse around them.
 
-The rules are NVIDIA's for explicit quantization: a pair at each input of a convolution, none behind it, so that
-Conv + bias + ReLU stays one kernel; and a pair on the branch that a residual Add takes past its convolutions, so that
-the Add is fused into the last of them.
+The rules are NVIDIA's for explicit quantization: a pair at each input of a convolution and none behind it, so that
+Conv + bias + ReLU stays one kernel; and a pair on the shortcut of a residual Add, so that the Add is fused into the
+last convolution before it.
 """
 
 from __future__ import annotations
@@ -14,73 +14,73 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-LEAST_CHANNELS = 16  # below, an INT8 kernel is padded to it, and a float one is no slower (NVIDIA's advice)
+MIN_INPUT_CHANNELS = 16  # with fewer, an INT8 kernel pads to 16, and a float one is no slower (NVIDIA's advice)
 
 
 @dataclass(frozen=True)
-class Placement:
-    """What becomes INT8.
+class QdqPlacement:
+    """Which tensors of a graph are quantized to INT8.
 
     Attributes:
-        convolutions: names of their weight tensors; each gets a pair per output channel.
-        activations: tensors that get a pair with one scale, in the order of the graph.
+        weights: Names of the convolutions' weight tensors; each gets one scale per output channel.
+        activations: Names of the tensors that get a pair with one scale, in the order of the graph.
     """
 
-    convolutions: tuple[str, ...]
+    weights: tuple[str, ...]
     activations: tuple[str, ...]
 
 
-def place(model: onnx.ModelProto) -> Placement:
-    """Chooses what becomes INT8: convolutions of at least 16 input channels, and the residual branches beside them.
+def choose_placement(model: onnx.ModelProto) -> QdqPlacement:
+    """Chooses what becomes INT8: convolutions of at least 16 input channels, and the shortcuts that are added to them.
 
-    A Gemm stays in float: with one picture it is a product of a matrix and a vector, which waits for memory.
+    A Gemm stays in float: for one image it multiplies a matrix with a vector, whose time is that of reading the matrix.
 
     Args:
-        model: float32, BatchNorm folded, weights among its initializers.
+        model: float32 graph with folded BatchNorm and its weights among the initializers.
     """
-    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    source = {name: (place, node) for place, node in enumerate(model.graph.node) for name in node.output}
-    chosen = [node for node in model.graph.node if _wide(node, weights)]
-    outputs = {node.output[0] for node in chosen}
-    wanted = {node.input[0] for node in chosen}
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    producers = {name: (index, node) for index, node in enumerate(model.graph.node) for name in node.output}
+    convolutions = [node for node in model.graph.node if _is_wide_conv(node, shapes)]
+    outputs = {node.output[0] for node in convolutions}
+    quantized = {node.input[0] for node in convolutions}
     for node in model.graph.node:
-        if node.op_type == "Add" and outputs & set(node.input) and not weights.keys() & set(node.input):
-            wanted.add(_past(node, outputs, source))
-    order = [tensor.name for tensor in model.graph.input] + list(source)
-    activations = tuple(name for name in order if name in wanted)
-    return Placement(tuple(dict.fromkeys(node.input[1] for node in chosen)), activations)
+        if node.op_type == "Add" and outputs & set(node.input) and not shapes.keys() & set(node.input):
+            quantized.add(_shortcut(node, outputs, producers))
+    order = [tensor.name for tensor in model.graph.input] + list(producers)
+    activations = tuple(name for name in order if name in quantized)
+    return QdqPlacement(tuple(dict.fromkeys(node.input[1] for node in convolutions)), activations)
 
 
-def insert(model: onnx.ModelProto, placement: Placement, largest: dict[str, float]) -> onnx.ModelProto:
-    """Writes the pairs into a copy of a graph; weights become int8 with a DequantizeLinear each.
+def insert_pairs(model: onnx.ModelProto, placement: QdqPlacement, max_abs: dict[str, float]) -> onnx.ModelProto:
+    """Returns a copy of the graph with the pairs; weights become int8, each followed by a DequantizeLinear.
 
     Args:
-        model: as for `place`.
-        placement: of this graph.
-        largest: for each activation the absolute value that becomes 127, > 0.
+        model: Graph as `choose_placement` takes it.
+        placement: What `choose_placement` chose for this graph.
+        max_abs: For each activation the absolute value that becomes 127, > 0.
     """
     out = onnx.ModelProto()
     out.CopyFrom(model)
     graph = out.graph
-    chosen = set(placement.convolutions)
-    floats = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name in chosen}
-    kept = [tensor for tensor in graph.initializer if tensor.name not in floats]
+    names = set(placement.weights)
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name in names}
+    kept = [tensor for tensor in graph.initializer if tensor.name not in weights]
     added: list[onnx.TensorProto] = []
     nodes: list[onnx.NodeProto] = []
-    for name, values in floats.items():
+    for name, values in weights.items():
         nodes.append(_weight_pair(name, values, added))
-    ready = [tensor.name for tensor in graph.input]
+    available = [tensor.name for tensor in graph.input]
     for node in [None, *graph.node]:
         if node is not None:
             nodes.append(node)
-            ready = list(node.output)
-        for name in ready:
+            available = list(node.output)
+        for name in available:
             if name in placement.activations:
-                nodes += _activation_pair(name, largest[name], added)
-    renamed = {name: f"{name}_dequantized" for name in (*floats, *placement.activations)}
-    pairs = {f"{name}_quantize" for name in placement.activations}
+                nodes += _activation_pair(name, max_abs[name], added)
+    renamed = {name: f"{name}_dequantized" for name in (*weights, *placement.activations)}
+    quantizers = {f"{name}_quantize" for name in placement.activations}
     for node in nodes:
-        if node.name not in pairs:
+        if node.name not in quantizers:
             node.input[:] = [renamed.get(name, name) for name in node.input]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
@@ -88,27 +88,31 @@ def insert(model: onnx.ModelProto, placement: Placement, largest: dict[str, floa
     return out
 
 
-def _wide(node: onnx.NodeProto, weights: dict[str, tuple[int, ...]]) -> bool:
-    """Whether this is a convolution that is worth INT8."""
-    if node.op_type != "Conv" or node.input[1] not in weights:
+def _is_wide_conv(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether this is a convolution with enough input channels to gain from INT8."""
+    if node.op_type != "Conv" or node.input[1] not in shapes:
         return False
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-    return weights[node.input[1]][1] * groups >= LEAST_CHANNELS
+    return shapes[node.input[1]][1] * groups >= MIN_INPUT_CHANNELS
 
 
-def _past(add: onnx.NodeProto, convolved: set[str], source: dict[str, tuple[int, onnx.NodeProto]]) -> str:
-    """The input of a residual Add that goes past: no convolution's output, or that of the one which reads earlier."""
+def _shortcut(add: onnx.NodeProto, conv_outputs: set[str], producers: dict[str, tuple[int, onnx.NodeProto]]) -> str:
+    """Returns the input of a residual Add that is its shortcut.
+
+    That is the input that no quantized convolution computes. If convolutions compute both, it is the one whose
+    convolution reads the earlier tensor.
+    """
     first, second = add.input
-    if (first in convolved) != (second in convolved):
-        return str(second if first in convolved else first)
-    reads = {name: source.get(source[name][1].input[0], (-1, None))[0] for name in (first, second)}
-    return str(min((second, first), key=lambda name: reads[name]))
+    if (first in conv_outputs) != (second in conv_outputs):
+        return str(second if first in conv_outputs else first)
+    read_at = {name: producers.get(producers[name][1].input[0], (-1, None))[0] for name in (first, second)}
+    return str(min((second, first), key=lambda name: read_at[name]))
 
 
 def _weight_pair(name: str, values: npt.NDArray[np.float32], added: list[onnx.TensorProto]) -> onnx.NodeProto:
-    """One scale an output channel; rounded to int8 here, so that the file is a quarter as large."""
-    peak = np.abs(values.reshape(len(values), -1)).max(1)
-    scale = np.maximum(peak / 127, np.finfo(np.float32).tiny).astype(np.float32)
+    """Quantizes a weight with one scale per output channel; stored as int8, so that the file is a quarter as large."""
+    max_abs = np.abs(values.reshape(len(values), -1)).max(1)
+    scale = np.maximum(max_abs / 127, np.finfo(np.float32).tiny).astype(np.float32)
     rounded = np.clip(np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))), -127, 127).astype(np.int8)
     added += [
         numpy_helper.from_array(rounded, f"{name}_int8"),
@@ -119,9 +123,10 @@ def _weight_pair(name: str, values: npt.NDArray[np.float32], added: list[onnx.Te
     return onnx.helper.make_node("DequantizeLinear", inputs, [f"{name}_dequantized"], name=f"{name}_dequantize", axis=0)
 
 
-def _activation_pair(name: str, largest: float, added: list[onnx.TensorProto]) -> list[onnx.NodeProto]:
+def _activation_pair(name: str, max_abs: float, added: list[onnx.TensorProto]) -> list[onnx.NodeProto]:
+    """Returns a QuantizeLinear and a DequantizeLinear with one scale for the whole activation."""
     added += [
-        numpy_helper.from_array(np.float32(largest / 127), f"{name}_scale"),
+        numpy_helper.from_array(np.float32(max_abs / 127), f"{name}_scale"),
         numpy_helper.from_array(np.int8(0), f"{name}_zero"),
     ]
     constants = [f"{name}_scale", f"{name}_zero"]

@@ -1,4 +1,4 @@
-"""INT8 for TensorRT and ONNX Runtime: symmetric, explicit, with the pairs where TensorRT fuses around them."""
+"""INT8 for TensorRT and ONNX Runtime: symmetric and explicit, with Q/DQ pairs where TensorRT fuses around them."""
 
 from __future__ import annotations
 
@@ -8,56 +8,62 @@ import onnxruntime
 
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.onnx.convert import INPUT
-from allweather.exporters.onnx.qdq_placement import Placement, insert, place
+from allweather.exporters.onnx.qdq_placement import QdqPlacement, choose_placement, insert_pairs
 from allweather.runtimes.engines.onnx import SEVERITY_ERROR
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.types import Floats, Image
 
-PERCENTILE = 99.99  # of absolute values becomes 127; compared with others in docs/results/int8.md
-BATCH = 8  # pictures whose activations are in memory together: 0.4 GB of a ResNet-50 at 224 px
-VALUES = 4096  # drawn from each activation of each picture: of 512 pictures, 200 lie above the percentile
+PERCENTILE = 99.99  # of the absolute values becomes 127; compared with others in docs/results/int8.md
+BATCH_SIZE = 8  # images whose activations are in memory together: 0.4 GB for a ResNet-50 at 224 px
+SAMPLES_PER_IMAGE = 4096  # values drawn from each activation: of 512 images, 200 values lie above the percentile
 
 
 def quantize_onnx(graph: bytes, calibration: CalibrationSet, percentile: float = PERCENTILE) -> bytes:
-    """INT8 weights and activations as QuantizeLinear / DequantizeLinear pairs, all zero points 0.
+    """Quantizes weights and activations to INT8, written as Q/DQ pairs whose zero points are all 0.
 
     Args:
-        graph: made by `to_onnx`.
-        calibration: pictures that set the ranges of activations.
-        percentile: of an activation's absolute values that becomes 127; what is above is clipped. 0..100.
+        graph: Content of an .onnx file made by `to_onnx`.
+        calibration: Images that set the ranges of the activations.
+        percentile: Percentile of an activation's absolute values that becomes 127, in 0..100; larger values are
+            clipped.
 
     Raises:
-        EngineError: there is nothing in it to quantize.
+        EngineError: The graph has no convolution that can be quantized.
     """
     model = onnx.load_from_string(graph)
-    placement = place(model)
+    placement = choose_placement(model)
     if not placement.activations:
-        raise EngineError("no convolution of this network is wide enough for INT8; export it in other precisions")
-    quantized = insert(model, placement, _largest(model, placement, calibration.images, percentile))
+        raise EngineError(
+            "no convolution of this model has enough input channels for INT8; export it in other precisions"
+        )
+    quantized = insert_pairs(model, placement, _max_abs(model, placement, calibration.images, percentile))
     onnx.checker.check_model(quantized, full_check=True)
     content: bytes = quantized.SerializeToString()
     return content
 
 
-def _largest(model: onnx.ModelProto, placement: Placement, images: Image, percentile: float) -> dict[str, float]:
-    """For each activation the percentile of its absolute values, by a sample of each picture's."""
+def _max_abs(model: onnx.ModelProto, placement: QdqPlacement, images: Image, percentile: float) -> dict[str, float]:
+    """Returns for each activation the percentile of its absolute values, from a sample of each image's values."""
     rng, names = np.random.default_rng(0), list(placement.activations)
-    drawn: dict[str, list[Floats]] = {name: [] for name in names}
-    session = _telling(model, names)
-    for start in range(0, len(images), BATCH):
-        for name, values in zip(names, session.run(names, {INPUT: images[start : start + BATCH]}), strict=True):
+    samples: dict[str, list[Floats]] = {name: [] for name in names}
+    session = _activation_session(model, names)
+    for start in range(0, len(images), BATCH_SIZE):
+        for name, values in zip(names, session.run(names, {INPUT: images[start : start + BATCH_SIZE]}), strict=True):
             flat = values.reshape(-1)
-            drawn[name].append(np.abs(flat[rng.integers(0, flat.size, min(flat.size, VALUES * len(values)))]))
+            count = min(flat.size, SAMPLES_PER_IMAGE * len(values))
+            samples[name].append(np.abs(flat[rng.integers(0, flat.size, count)]))
     tiny = float(np.finfo(np.float32).tiny)
-    return {name: max(float(np.percentile(np.concatenate(parts), percentile)), tiny) for name, parts in drawn.items()}
+    return {name: max(float(np.percentile(np.concatenate(parts), percentile)), tiny) for name, parts in samples.items()}
 
 
-def _telling(model: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:
-    """The network with its activations as outputs."""
-    told = onnx.ModelProto()
-    told.CopyFrom(model)
-    del told.graph.output[:]
-    told.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+def _activation_session(model: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:
+    """Returns a session whose outputs are the named activations."""
+    with_activations = onnx.ModelProto()
+    with_activations.CopyFrom(model)
+    del with_activations.graph.output[:]
+    with_activations.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SEVERITY_ERROR
-    return onnxruntime.InferenceSession(told.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        with_activations.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

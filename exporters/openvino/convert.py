@@ -12,10 +12,13 @@ from allweather.runtimes.errors import EngineError
 
 
 def read_onnx(graph: bytes) -> openvino.Model:
-    """Converts a graph; the batch size stays dynamic.
+    """Converts an ONNX graph to an OpenVINO model; the batch size stays dynamic.
+
+    Args:
+        graph: Content of an .onnx file.
 
     Raises:
-        EngineError: OpenVINO has no equal of one of its operations.
+        EngineError: OpenVINO does not have one of its operations.
     """
     try:
         return openvino.Core().read_model(io.BytesIO(graph))
@@ -23,13 +26,13 @@ def read_onnx(graph: bytes) -> openvino.Model:
         raise EngineError(f"OpenVINO cannot read the ONNX graph: {str(error).strip()[:200]}") from error
 
 
-def computes_bf16() -> bool:
-    """Whether this processor has instructions for bf16, without which OpenVINO computes in fp32 and says nothing."""
+def cpu_supports_bf16() -> bool:
+    """Whether this processor has bf16 instructions; without them OpenVINO silently computes in fp32."""
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def serialize(model: openvino.Model) -> tuple[bytes, bytes]:
-    """The IR of a model: (xml, bin)."""
+    """Returns the IR of a model: the contents of its .xml file and its .bin file."""
     with TemporaryDirectory() as folder:  # OpenVINO serializes to files only
         xml, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
         openvino.serialize(model, xml, weights)

@@ -1,4 +1,4 @@
-"""What a model server is given of a bundle: one network for each role, with its names and labels."""
+"""The models of a bundle that a model server runs: one for each role, with its tensor names and labels."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from allweather.runtimes.bundle.manifest import EngineName, Model, Role
 from allweather.runtimes.errors import BundleError, EngineError, printable
 from allweather.runtimes.preprocess import InputSpec
 
-INPUT, OUTPUT = "images", "logits"  # of every graph, as to_onnx names them; that file cannot be read without torch
-SEEN, LOSSES = "seen", "losses"  # the predictor's, where both networks answer one request
-BOTH = "classifier_and_predictor"
+# Tensor names of every graph. `exporters/onnx/convert.py` sets them, but cannot be imported without torch.
+INPUT, OUTPUT = "images", "logits"
+# Tensor names of the loss predictor where both models share one request.
+PREDICTOR_INPUT, LOSSES = "predictor_images", "losses"
+ENSEMBLE = "classifier_and_predictor"
 LABELS = "labels.txt"
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One network as a server takes it.
+    """One model as a server runs it.
 
     Attributes:
-        role: what it is for; its name on the server, too.
-        model: what the manifest says of it.
-        graph: ONNX, or OpenVINO IR's xml.
-        weights: OpenVINO IR's bin; empty where `graph` holds them.
-        input: size of the pictures it takes.
-        labels: what its answers stand for, in their order: classes, or views.
+        role: "classifier" or "predictor"; also the name of the model on the server.
+        model: Its entry in the manifest.
+        graph: The ONNX graph, or the .xml file of OpenVINO IR.
+        weights: The .bin file of OpenVINO IR; empty for ONNX, whose graph holds the weights.
+        input: Size of the images that it takes.
+        labels: Names of its outputs, in their order: classes, or views.
     """
 
     role: Role
@@ -37,55 +39,56 @@ class ServedModel:
     labels: tuple[str, ...]
 
     def label_file(self) -> bytes:
-        """The labels, one a line."""
+        """Returns the content of the label file: one label a line."""
         return "".join(f"{label}\n" for label in self.labels).encode()
 
 
-def networks(
+def models_to_serve(
     bundle: Bundle, engines: Sequence[EngineName], engine: str | None, precision: str | None, layout: str
 ) -> tuple[ServedModel, ...]:
-    """The classifier, then the predictor where there is one, for one engine.
+    """Returns the classifier, then the loss predictor if the bundle has one, both for the same engine.
 
     Args:
-        bundle: opened.
-        engines: whose models the server can run, the best first.
-        engine: one of them; None for the first that the bundle has.
-        precision: of the classifier; None for the one that the bundle prefers, as always for the predictor.
-        layout: the server's name, for messages.
+        bundle: An open bundle.
+        engines: Engines whose models the server can run, the preferred one first.
+        engine: One of them; None for the first that the bundle has.
+        precision: Precision of the classifier; None for the bundle's preferred one, which the predictor always has.
+        layout: Name of the server, for error messages.
 
     Raises:
-        EngineError: the bundle has no such classifier, or no predictor for the same engine.
-        BundleError: a label has a line break, or the predictor ranks other views.
+        EngineError: The bundle has no such classifier, or no loss predictor for the same engine.
+        BundleError: A label contains a line break.
     """
     roles: list[Role] = ["classifier"] if bundle.manifest.predictor is None else ["classifier", "predictor"]
-    found: list[ServedModel] = []
-    asked = [name for name in engines if engine in (None, name)]
+    served: list[ServedModel] = []
+    possible = [name for name in engines if engine in (None, name)]
     for role in roles:
-        best = _best(bundle, role, asked, precision if role == "classifier" else None)
+        best = _best(bundle, role, possible, precision if role == "classifier" else None)
         if best is None:
-            raise EngineError(_missing(bundle, role, engines, layout, asked[0] if found else engine, precision))
-        asked = [best.engine]
-        found.append(_served(bundle, best))
-    return tuple(found)
+            raise EngineError(_missing(bundle, role, engines, layout, possible[0] if served else engine, precision))
+        possible = [best.engine]
+        served.append(_served(bundle, best))
+    return tuple(served)
 
 
 def _missing(
     bundle: Bundle, role: Role, engines: Sequence[EngineName], layout: str, engine: str | None, precision: str | None
 ) -> str:
-    """What is wrong, and what to do: choose another model of the bundle, or make one."""
+    """Returns the error message: what is missing, and which model to choose or export instead."""
     names = {model: f"{model.engine} {model.precision}" for model in bundle.manifest.models if model.role == role}
-    served = [name for model, name in names.items() if model.engine in engines]
-    asked = " ".join(filter(None, (engine, precision)))
-    choice = f"choose one of {', '.join(served)}"
-    cure = choice if served and role == "classifier" else f"export the checkpoint again with --engine {engines[0]}"
-    have = ", ".join(names.values()) or "none"
+    servable = [name for model, name in names.items() if model.engine in engines]
+    requested = " ".join(filter(None, (engine, precision)))
+    choice = f"choose one of {', '.join(servable)}"
+    cure = choice if servable and role == "classifier" else f"export the checkpoint again with --engine {engines[0]}"
+    available = ", ".join(names.values()) or "none"
     return (
         f"{layout} serves models for {' or '.join(engines)}; {bundle.path} has no such {role}"
-        f"{f' for {asked}' if asked else ''} (it has {have}): {cure}"
+        f"{f' for {requested}' if requested else ''} (it has {available}): {cure}"
     )
 
 
 def _best(bundle: Bundle, role: Role, engines: Sequence[EngineName], precision: str | None) -> Model | None:
+    """Returns the model of the most preferred engine; of several for one engine, the bundle's preferred one."""
     fitting = [
         model
         for model in bundle.manifest.models

@@ -8,55 +8,67 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from allweather.exporters.serving.models import BOTH, INPUT, LABELS, LOSSES, OUTPUT, SEEN, ServedModel
+from allweather.exporters.serving.models import (
+    ENSEMBLE,
+    INPUT,
+    LABELS,
+    LOSSES,
+    OUTPUT,
+    PREDICTOR_INPUT,
+    ServedModel,
+)
 from allweather.runtimes.bundle.manifest import EngineName
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")
-HINTS = {"bf16": "bf16", "fp16": "f16"}  # arithmetic of what is not INT8; OpenVINO's own choice answers otherwise
+# Precision of the layers that are not INT8. It must be named, because OpenVINO's own choice gives other outputs.
+PRECISION_HINTS = {"bf16": "bf16", "fp16": "f16"}
 
 
 def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, bytes]:
-    """The files of a repository by their path.
+    """Returns the contents of a repository's files by their paths.
 
     Args:
-        served: the classifier, and the predictor where there is one.
-        version: number of the folder that holds the networks.
+        served: The classifier, and the loss predictor if there is one.
+        version: Version of the models; the name of the folder that holds each.
     """
-    config: dict[str, object] = {"model_config_list": [{"config": _single(network)} for network in served]}
+    config: dict[str, object] = {"model_config_list": [{"config": _model_config(model)} for model in served]}
     if len(served) == 2:
         config["pipeline_config_list"] = [_pipeline(*served)]
     files = {"config.json": json.dumps(config, indent=1).encode()}
-    for network in served:
-        folder = f"{network.role}/{version}"
-        files[f"{network.role}/{LABELS}"] = network.label_file()
-        if network.model.engine == "openvino":
-            files[f"{folder}/model.xml"], files[f"{folder}/model.bin"] = network.graph, network.weights
+    for model in served:
+        folder = f"{model.role}/{version}"
+        files[f"{model.role}/{LABELS}"] = model.label_file()
+        if model.model.engine == "openvino":
+            files[f"{folder}/model.xml"], files[f"{folder}/model.bin"] = model.graph, model.weights
         else:
-            files[f"{folder}/model.onnx"] = network.graph
+            files[f"{folder}/model.onnx"] = model.graph
     return files
 
 
-def _single(network: ServedModel) -> dict[str, object]:
-    """One network. Its shape is left as it is, with any number of pictures: a pipeline refuses the shape "auto"."""
+def _model_config(served: ServedModel) -> dict[str, object]:
+    """Returns the configuration of one model. Its batch size stays dynamic: a pipeline refuses the shape "auto"."""
     return {
-        "name": network.role,
-        "base_path": network.role,  # beside config.json
+        "name": served.role,
+        "base_path": served.role,  # relative to config.json
         "target_device": "CPU",
         "plugin_config": {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": HINTS.get(network.model.precision, "f32"),
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS.get(served.model.precision, "f32"),
         },
     }
 
 
 def _pipeline(classifier: ServedModel, predictor: ServedModel) -> dict[str, object]:
-    """Both networks on one request. Pictures of two sizes are two inputs: no server resizes as `prepare` does."""
-    sizes = [(network.input.height, network.input.width) for network in (classifier, predictor)]
-    seen = INPUT if sizes[0] == sizes[1] else SEEN
+    """Returns a pipeline that runs both models on one request.
+
+    Images of two sizes are two inputs, because no server resizes as `InputSpec.prepare` does.
+    """
+    sizes = [(served.input.height, served.input.width) for served in (classifier, predictor)]
+    predictor_input = INPUT if sizes[0] == sizes[1] else PREDICTOR_INPUT
     return {
-        "name": BOTH,
-        "inputs": list(dict.fromkeys((INPUT, seen))),
-        "nodes": [_node(classifier, INPUT, OUTPUT), _node(predictor, seen, LOSSES)],
+        "name": ENSEMBLE,
+        "inputs": list(dict.fromkeys((INPUT, predictor_input))),
+        "nodes": [_node(classifier, INPUT, OUTPUT), _node(predictor, predictor_input, LOSSES)],
         "outputs": [
             {OUTPUT: {"node_name": classifier.role, "data_item": OUTPUT}},
             {LOSSES: {"node_name": predictor.role, "data_item": LOSSES}},
@@ -64,11 +76,11 @@ def _pipeline(classifier: ServedModel, predictor: ServedModel) -> dict[str, obje
     }
 
 
-def _node(network: ServedModel, taken: str, given: str) -> dict[str, object]:
+def _node(served: ServedModel, request_input: str, alias: str) -> dict[str, object]:
     return {
-        "name": network.role,
-        "model_name": network.role,
+        "name": served.role,
+        "model_name": served.role,
         "type": "DL model",
-        "inputs": [{INPUT: {"node_name": "request", "data_item": taken}}],
-        "outputs": [{"data_item": OUTPUT, "alias": given}],
+        "inputs": [{INPUT: {"node_name": "request", "data_item": request_input}}],
+        "outputs": [{"data_item": OUTPUT, "alias": alias}],
     }

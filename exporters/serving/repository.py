@@ -1,6 +1,6 @@
-"""From a bundle to the model repository of a server: `serving_<layout>.py` knows its files, this writes them.
+"""Writes a bundle as the model repository of a server; `triton.py` and `ovms.py` say which files it has.
 
-A repository that is there already gets one version more, so that a server rolls over to it, and back.
+A repository that exists already gets the models as a new version, so that a server can switch to it, and back.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allweather.exporters.choices import ServerLayout as ServerLayout
 from allweather.exporters.serving import ovms, triton
-from allweather.exporters.serving.models import ServedModel, networks
+from allweather.exporters.serving.models import ServedModel, models_to_serve
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Precision, Role
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_folder
 
 LAYOUTS = {"triton": triton, "ovms": ovms}
-MARKER = "allweather.json"  # neither server reads it: they look into folders, and config.json
+MARKER = "allweather.json"  # neither server reads it: they read folders and config.json
 
 
 class _Strict(BaseModel):
@@ -28,7 +28,14 @@ class _Strict(BaseModel):
 
 
 class Shape(_Strict):
-    """What every version of one network takes and answers with; clients rely on it."""
+    """Input size and labels of one model; every version keeps them, because clients rely on them.
+
+    Attributes:
+        role: Role of the model.
+        height: Height of its images in pixels.
+        width: Width of its images in pixels.
+        labels: Names of its outputs, in their order.
+    """
 
     role: Role
     height: int
@@ -37,7 +44,15 @@ class Shape(_Strict):
 
 
 class Version(_Strict):
-    """Where the network of one role and version comes from."""
+    """Origin of one version of a model.
+
+    Attributes:
+        role: Role of the model.
+        version: Its version in the repository, at least 1.
+        engine: Engine it was exported for.
+        precision: Its precision.
+        sha256: Hash of its graph file, as the bundle records it.
+    """
 
     role: Role
     version: Annotated[int, Field(ge=1)]
@@ -47,7 +62,14 @@ class Version(_Strict):
 
 
 class Repository(_Strict):
-    """What a repository says of itself, in `allweather.json`."""
+    """Content of `allweather.json`, in which a repository records its models.
+
+    Attributes:
+        format: Always "allweather-serving".
+        layout: Server that the repository is for.
+        shapes: Input size and labels of each model.
+        versions: Origin of every version that was written.
+    """
 
     format: Literal["allweather-serving"] = "allweather-serving"
     layout: ServerLayout
@@ -56,46 +78,47 @@ class Repository(_Strict):
 
     @property
     def newest(self) -> int:
-        """Number of the last version written."""
+        """The latest version; 0 if there is none."""
         return max((each.version for each in self.versions), default=0)
 
 
 def write_repository(
     bundle: Bundle, layout: ServerLayout, out: Path, *, engine: str | None = None, precision: str | None = None
 ) -> Repository:
-    """Writes a bundle as a model repository, whole or not at all.
+    """Writes a bundle as a model repository, completely or not at all.
 
     Args:
-        bundle: opened.
-        layout: of which server.
-        out: folder to write. Where it holds a repository of the same networks, their next version is added.
-        engine: whose model to serve; None for the layout's first that the bundle has.
-        precision: of the classifier; None for the one that the bundle prefers.
+        bundle: An open bundle.
+        layout: Server to write for, "triton" or "ovms".
+        out: Folder to write. If it holds a repository of models with the same input and labels, a version is added.
+        engine: Engine whose models to serve; None for the server's preferred one among those in the bundle.
+        precision: Precision of the classifier; None for the one that the bundle prefers.
 
     Returns:
-        What was written, with the versions from before.
+        The repository's record, with the earlier versions.
 
     Raises:
-        EngineError: the bundle has nothing that this server runs.
-        BundleError: a label cannot be written, or the bundle was changed meanwhile.
-        OutputError: the place is taken by something else or by other networks, or cannot be written.
+        EngineError: The bundle has no model that this server runs.
+        BundleError: A label cannot be written, or the bundle was changed meanwhile.
+        OutputError: `out` holds something else, or other models, or cannot be written.
     """
     module = LAYOUTS[layout]
-    served = networks(bundle, module.ENGINES, engine, precision, layout)
+    served = models_to_serve(bundle, module.ENGINES, engine, precision, layout)
     shapes = tuple(
-        Shape(role=each.role, height=each.input.height, width=each.input.width, labels=each.labels) for each in served
+        Shape(role=model.role, height=model.input.height, width=model.input.width, labels=model.labels)
+        for model in served
     )
-    before = _there(out)
+    before = _existing(out)
     if before and (before.layout, before.shapes) != (layout, shapes):
         raise OutputError(
-            f"cannot write {out}: it serves networks of another layout, size or labels, which clients rely on; name a "
-            "new folder"
+            f"cannot write {out}: it holds models of another layout, image size or labels, which clients rely on; "
+            "name a new folder"
         )
     version = before.newest + 1 if before else 1
     after = Repository(
         layout=layout,
         shapes=shapes,
-        versions=(*(before.versions if before else ()), *(_version(bundle, each, version) for each in served)),
+        versions=(*(before.versions if before else ()), *(_version(bundle, model, version) for model in served)),
     )
     with atomic_folder(out, MARKER) as beside:
         if before:
@@ -104,15 +127,15 @@ def write_repository(
             MARKER: after.model_dump_json(indent=1).encode(),
             **module.repository(served, version),
         }.items():
-            place = beside / name
-            (place if name.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+            path = beside / name
+            (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
             if not name.endswith("/"):
-                place.write_bytes(content)
+                path.write_bytes(content)
     return after
 
 
-def _there(out: Path) -> Repository | None:
-    """The repository that is there already."""
+def _existing(out: Path) -> Repository | None:
+    """Returns the record of the repository that `out` holds already; None if it holds none."""
     marker = out / MARKER
     with map_write_errors(out):
         if not marker.is_file():

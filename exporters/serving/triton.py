@@ -7,59 +7,73 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from allweather.exporters.serving.models import BOTH, INPUT, LABELS, LOSSES, OUTPUT, SEEN, ServedModel
+from allweather.exporters.serving.models import (
+    ENSEMBLE,
+    INPUT,
+    LABELS,
+    LOSSES,
+    OUTPUT,
+    PREDICTOR_INPUT,
+    ServedModel,
+)
 from allweather.runtimes.bundle.manifest import EngineName
 from allweather.runtimes.preprocess import InputSpec
 
-# Its OpenVINO backend fails on any other batch than the largest (its README, "Known Issues"), and a TensorRT plan
-# must be built on the machine that runs it; so ONNX it is, which the onnxruntime backend runs on CPUs and GPUs.
+# ONNX only, which Triton's onnxruntime backend runs on CPUs and GPUs. Its OpenVINO backend fails on every batch size
+# but the largest (its README, "Known Issues"), and a TensorRT plan must be built on the machine that runs it.
 ENGINES: tuple[EngineName, ...] = ("onnx",)
-# Pictures: all 12 views of a frame as one request, and room for the requests of other cameras beside it.
-LARGEST_BATCH = 32
+MAX_BATCH_SIZE = 32  # room for all 12 views of a frame as one request, and for requests of other cameras beside it
 
 
 def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, bytes]:
-    """The files of a repository by their path; one that ends in a slash is an empty folder.
+    """Returns the contents of a repository's files by their paths; a path that ends in a slash is an empty folder.
 
     Args:
-        served: the classifier, and the predictor where there is one.
-        version: number of the folder that holds the networks.
+        served: The classifier, and the loss predictor if there is one.
+        version: Version of the models; the name of the folder that holds each.
     """
     files = {}
-    for network in served:
-        files[f"{network.role}/config.pbtxt"] = _single(network).encode()
-        files[f"{network.role}/{LABELS}"] = network.label_file()
-        files[f"{network.role}/{version}/model.onnx"] = network.graph
+    for model in served:
+        files[f"{model.role}/config.pbtxt"] = _model_config(model).encode()
+        files[f"{model.role}/{LABELS}"] = model.label_file()
+        files[f"{model.role}/{version}/model.onnx"] = model.graph
     if len(served) == 2:
         classifier, predictor = served
-        files[f"{BOTH}/config.pbtxt"] = _ensemble(classifier, predictor).encode()
-        files[f"{BOTH}/{LABELS}"] = classifier.label_file()
-        files[f"{BOTH}/1/"] = b""  # it has no content, but Triton wants a version; its steps take the newest
+        files[f"{ENSEMBLE}/config.pbtxt"] = _ensemble(classifier, predictor).encode()
+        files[f"{ENSEMBLE}/{LABELS}"] = classifier.label_file()
+        files[f"{ENSEMBLE}/1/"] = (
+            b""  # an ensemble has no file, but Triton requires a version; its steps run the newest
+        )
     return files
 
 
-def _single(network: ServedModel) -> str:
-    labelled = network.role == "classifier"  # Triton's classification sorts by the highest: wrong for losses
+def _model_config(served: ServedModel) -> str:
+    """Returns the configuration of one model."""
+    labelled = served.role == "classifier"  # Triton's classification lists the highest outputs: losses need the lowest
     return (
-        f'name: "{network.role}"\n'
+        f'name: "{served.role}"\n'
         'backend: "onnxruntime"\n'
-        f"max_batch_size: {LARGEST_BATCH}\n"
-        f"{_input(INPUT, network.input)}"
-        f"{_output(OUTPUT, len(network.labels), labelled)}"
-        "dynamic_batching { }\n"  # merges what waits already; a delay to wait for more would come out of the budget
+        f"max_batch_size: {MAX_BATCH_SIZE}\n"
+        f"{_input(INPUT, served.input)}"
+        f"{_output(OUTPUT, len(served.labels), labelled)}"
+        "dynamic_batching { }\n"  # merges waiting requests; waiting for more would use up the latency budget of a frame
     )
 
 
 def _ensemble(classifier: ServedModel, predictor: ServedModel) -> str:
-    """Both networks on one request. Pictures of two sizes are two inputs: no server resizes as `prepare` does."""
-    seen = SEEN if _size(predictor.input) != _size(classifier.input) else INPUT
-    inputs = _input(INPUT, classifier.input) + (_input(SEEN, predictor.input) if seen == SEEN else "")
+    """Returns the configuration of an ensemble that runs both models on one request.
+
+    Images of two sizes are two inputs, because no server resizes as `InputSpec.prepare` does.
+    """
+    same_size = _size(predictor.input) == _size(classifier.input)
+    predictor_input = INPUT if same_size else PREDICTOR_INPUT
+    inputs = _input(INPUT, classifier.input) + ("" if same_size else _input(PREDICTOR_INPUT, predictor.input))
     outputs = _output(OUTPUT, len(classifier.labels), True) + _output(LOSSES, len(predictor.labels), False)
-    steps = _step(classifier.role, INPUT, OUTPUT) + _step(predictor.role, seen, LOSSES)
+    steps = _step(classifier.role, INPUT, OUTPUT) + _step(predictor.role, predictor_input, LOSSES)
     return (
-        f'name: "{BOTH}"\n'
+        f'name: "{ENSEMBLE}"\n'
         'platform: "ensemble"\n'
-        f"max_batch_size: {LARGEST_BATCH}\n"
+        f"max_batch_size: {MAX_BATCH_SIZE}\n"
         f"{inputs}{outputs}"
         f"ensemble_scheduling {{\n{steps}}}\n"
     )
@@ -78,9 +92,9 @@ def _output(name: str, count: int, labelled: bool) -> str:
     return f'output {{ name: "{name}" data_type: TYPE_FP32 dims: [ {count} ]{labels} }}\n'
 
 
-def _step(model: str, taken: str, given: str) -> str:
+def _step(model: str, ensemble_input: str, ensemble_output: str) -> str:
     return (
         f'  step {{ model_name: "{model}" model_version: -1\n'
-        f'    input_map {{ key: "{INPUT}" value: "{taken}" }}\n'
-        f'    output_map {{ key: "{OUTPUT}" value: "{given}" }} }}\n'
+        f'    input_map {{ key: "{INPUT}" value: "{ensemble_input}" }}\n'
+        f'    output_map {{ key: "{OUTPUT}" value: "{ensemble_output}" }} }}\n'
     )

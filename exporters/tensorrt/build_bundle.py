@@ -1,4 +1,4 @@
-"""Builds the TensorRT engines of a bundle on this device, once."""
+"""Builds the TensorRT engines of a bundle on this device, and keeps them in its cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from allweather.exporters.tensorrt.build import BuildConfig, build
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Model
-from allweather.runtimes.engines.registry import compiled_model
+from allweather.runtimes.engines.open import compiled_model
 from allweather.runtimes.engines.tensorrt.cache import BuiltEngines, EngineKey, built_engines
 from allweather.runtimes.engines.tensorrt.cuda import open_cuda
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """One engine.
+    """One model of the bundle whose engine is in the cache.
 
     Attributes:
-        role: of its network: "classifier" or "predictor".
-        precision: of the model in the bundle.
-        seconds: that the build took; 0 where the engine was there.
-        key: what it depends on.
+        role: Role of the model: "classifier" or "predictor".
+        precision: Precision of the model in the bundle.
+        seconds: Duration of the build; 0 if the engine was in the cache already.
+        key: Everything the engine depends on.
     """
 
     role: str
@@ -41,18 +41,18 @@ class BuiltModel:
 def build_engines(
     bundle: Bundle, variant: str, watch: Watch = lambda share, step: None, clock: Callable[[], float] = time.monotonic
 ) -> Sequence[BuiltModel]:
-    """Builds every TensorRT model of a bundle that is not there yet.
+    """Builds an engine for every TensorRT model of a bundle whose engine is not in the cache yet.
 
     Args:
-        bundle: opened.
-        flavour: "tensorrt" or "tensorrt_rtx".
-        watch: told how much of the whole is done, 0..1, and the step.
-        clock: seconds.
+        bundle: An open bundle.
+        variant: Library to build with, "tensorrt" or "tensorrt_rtx".
+        watch: Called with the share of the whole that is done, 0..1, and the name of the step.
+        clock: Returns the time in seconds.
 
     Raises:
-        DependencyError: the library, CUDA's bindings or a GPU is missing.
-        EngineError: the bundle has no such model, or the library cannot build it.
-        OutputError: the cache cannot be written to.
+        DependencyError: The library, the CUDA bindings or a GPU is missing.
+        EngineError: The bundle has no TensorRT model, or the library cannot build one.
+        OutputError: The cache cannot be written.
     """
     models = [model for model in bundle.manifest.models if model.engine == "tensorrt"]
     if not models:
@@ -60,32 +60,32 @@ def build_engines(
     library = open_library(variant)
     gpu = open_cuda().gpu()
     built = []
-    for number, model in enumerate(models):
+    for index, model in enumerate(models):
 
-        def step(share: float, name: str, number: int = number, model: Model = model) -> None:
-            watch((number + share) / len(models), f"{model.role} {model.precision}: {name}")
+        def step(share: float, name: str, index: int = index, model: Model = model) -> None:
+            watch((index + share) / len(models), f"{model.role} {model.precision}: {name}")
 
-        network = compiled_model(bundle, model)
-        key, began = key_of(network, library, gpu), clock()
-        anew = _ensured(built_engines(), library, key, network.graph, step)
-        built.append(BuiltModel(model.role, model.precision, clock() - began if anew else 0.0, key))
+        compiled = compiled_model(bundle, model)
+        key, started = key_of(compiled, library, gpu), clock()
+        was_built = _build_if_missing(built_engines(), library, key, compiled.graph, step)
+        built.append(BuiltModel(model.role, model.precision, clock() - started if was_built else 0.0, key))
     return built
 
 
-def _ensured(there: BuiltEngines, library: Library, key: EngineKey, graph: bytes, watch: Watch) -> bool:
-    """Builds an engine unless it is there and whole; returns whether it was built."""
-    with there.building(key, lambda: watch(0.0, "another process builds it; waiting")):
+def _build_if_missing(cache: BuiltEngines, library: Library, key: EngineKey, graph: bytes, watch: Watch) -> bool:
+    """Builds an engine unless an undamaged one is in the cache; returns whether it was built."""
+    with cache.building(key, lambda: watch(0.0, "another process builds it; waiting")):
         try:
-            there.load(key)
+            cache.load(key)
         except NotBuiltError:
             pass
         except EngineError as error:
-            log.warning("%s; it is built anew", error)
+            log.warning("%s; building it again", error)
         else:
             return False
-        build_config = BuildConfig(graph, key.precision, key.batch, key.architecture, there.timings(key))
-        done = build(library, build_config, watch)
-        if done.timings:
-            there.store_timings(key, done.timings)
-        there.store(key, done.engine)
+        build_config = BuildConfig(graph, key.precision, key.max_batch_size, key.architecture, cache.timing_cache(key))
+        result = build(library, build_config, watch)
+        if result.timing_cache:
+            cache.store_timing_cache(key, result.timing_cache)
+        cache.store(key, result.engine)
     return True

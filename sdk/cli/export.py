@@ -3,86 +3,105 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from allweather.cli.console import guarded, plain, progress, result, say
+from allweather.cli.checks import check_not_given, parse_names
+from allweather.cli.console import handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.console import out as stdout
-from allweather.cli.export_repository import Layout, export_layout, is_bundle
-from allweather.cli.options import AsJson, Download, EngineChoice, PrecisionChoice
+from allweather.cli.export_repository import Layout, export_repository, is_bundle
+from allweather.cli.options import AsJson, Download
+from allweather.runtimes.choices import EngineName, Precision
 from allweather.runtimes.errors import DataError
 
 if TYPE_CHECKING:
     from allweather.runtimes.bundle.manifest import Model, Rejected
 
 
-@guarded
+@handle_errors
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="made by train or import (.safetensors); with --layout, a bundle")],
-    out: Annotated[Path, typer.Option(help="bundle to write: a folder, or one file if it ends in .zip")],
-    data: Annotated[str | None, typer.Option(help="what it was trained on: calibrates INT8, measures parity")] = None,
+    context: typer.Context,
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Checkpoint of a classifier (.safetensors); with --layout, a bundle.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Bundle to write: a folder, or one file if it ends in .zip; with --layout, a folder.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="Data set that the classifier was trained on, to calibrate INT8 and to check parity."),
+    ] = None,
     engine: Annotated[
-        list[EngineChoice] | None, typer.Option(help="may be given more than once; openvino and onnx if not given")
+        list[str] | None,
+        typer.Option(
+            help="Engine to export for: openvino, onnx, tensorrt; may be repeated. openvino and onnx if not given."
+        ),
     ] = None,
     precision: Annotated[
-        list[PrecisionChoice] | None,
-        typer.Option(help="may be given more than once; if not given, all are tried, and fp32 and the fastest kept"),
+        list[str] | None,
+        typer.Option(
+            help="Precision to export in: fp32, bf16, fp16 or int8; may be repeated. If not given, all are tried, and "
+            "fp32 and the fastest of each engine are kept."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="keep what fails the parity gate; the bundle says so")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Keep models that fail the parity gate, too; the bundle marks them.")
+    ] = False,
     layout: Layout = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compiles a checkpoint into a bundle that a device runs, and measures what that changed."""
+    """Compiles a checkpoint into a bundle for devices, and checks its predictions."""
+    engines, precisions = _parse_engines(engine), parse_names("precision", precision, get_args(Precision))
     if layout or is_bundle(checkpoint):
-        engines, precisions = (tuple(each.value for each in chosen or ()) for chosen in (engine, precision))
-        idle = [name for name, given in (("--data", data), ("--download", download), ("--force", force)) if given]
-        export_layout(checkpoint, layout, out, engines=engines, precisions=precisions, idle=idle, as_json=as_json)
+        check_not_given(context, ("data", "download", "force"), "--layout writes the models that are in the bundle")
+        export_repository(checkpoint, layout, out, engines=engines, precisions=precisions, as_json=as_json)
         return
-    from allweather.exporters.export import ENGINES, ExportOptions
-    from allweather.exporters.export import export as export_bundle
+    from allweather.exporters.export import ENGINES, ExportOptions, export_checkpoint
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint
-    from allweather.trainers.data.registry import FORMS, open_dataset
+    from allweather.trainers.data.registry import DATASET_FORMS, open_dataset
 
     trained = load_checkpoint(checkpoint)
     if data is None and trained.data != "signs":
         raise DataError(
-            f"export calibrates and measures on the data that {checkpoint} was trained on: add --data {FORMS}"
+            f"export needs the data that {checkpoint} was trained on, to calibrate INT8 and to check parity: "
+            f"add --data {DATASET_FORMS}"
         )
+    options = ExportOptions(engines=engines or ENGINES, precisions=precisions or None, force=force)
     dataset = open_dataset(data or "signs", trained.input.height, download=download)
-    with progress("export", None) as update:
-
-        def watch(step: str) -> None:
-            update(0, f"export: {step}")
-
-        choice = ExportOptions(
-            engines=[one.value for one in engine] if engine else ENGINES,
-            precisions=[one.value for one in precision] if precision else None,
-            force=force,
-        )
-        manifest = export_bundle(trained, dataset, out, choice, watch)
+    with progress_bar("export") as update:
+        manifest = export_checkpoint(trained, dataset, out, options, watch=lambda step: update(0, f"export: {step}"))
     for note in dataset.notes:
         say(note)
     rows = [_row(model, model.forced and f"forced: {model.forced}") for model in manifest.models]
     rejected = [_row(model, model.reason) for model in manifest.rejected]
-    result(
-        {"bundle": str(out), "machine": manifest.machine, "models": plain(rows), "rejected": plain(rejected)},
-        as_json,
-        "exported",
-    )
+    facts = {"bundle": str(out), "machine": manifest.machine}
+    print_result({**facts, "models": to_json(rows), "rejected": to_json(rejected)}, as_json, "exported")
     if not as_json:
-        stdout.print(parity_table(rows, "in the bundle"))
-        if rejected:
-            stdout.print(parity_table(rejected, "left out"))
-        if any(row["engine"] == "tensorrt" for row in rows):
-            say(
-                "tensorrt: ONNX Runtime answered in its stead, node by node, and no time was measured; "
-                f"on the device run: allweather build {out}"
-            )
-        for row in (*rows, *rejected):
-            if row["note"]:
-                stdout.print(f"{row['role']} {row['engine']} {row['precision']}: {row['note']}", highlight=False)
+        _print_models(rows, rejected, out)
+
+
+def _parse_engines(names: list[str] | None) -> list[EngineName]:
+    from allweather.runtimes.engines.registry import exportable
+
+    return parse_names("engine that models are exported for", names, exportable())
+
+
+def _print_models(
+    rows: list[dict[str, float | str | None]], rejected: list[dict[str, float | str | None]], bundle: Path
+) -> None:
+    stdout.print(parity_table(rows, "in the bundle"))
+    if rejected:
+        stdout.print(parity_table(rejected, "rejected"))
+    if any(row["engine"] == "tensorrt" for row in rows):
+        say(
+            "tensorrt: ONNX Runtime ran these models in its place, node by node, so no time was measured; on the "
+            f"device run: allweather build {bundle}"
+        )
+    for row in (*rows, *rejected):
+        if row["note"]:
+            stdout.print(f"{row['role']} {row['engine']} {row['precision']}: {row['note']}", highlight=False)
 
 
 def _row(model: Model | Rejected, note: str) -> dict[str, float | str | None]:
@@ -96,17 +115,17 @@ def _row(model: Model | Rejected, note: str) -> dict[str, float | str | None]:
     }
 
 
-def parity_table(rows: list[dict[str, float | str | None]], what: str) -> object:
-    """One row a model: what the export changed."""
+def parity_table(rows: list[dict[str, float | str | None]], title: str) -> object:
+    """Returns a table with a row for each model, which compares it with the torch model that it was made from."""
     from rich.table import Table
 
-    table = Table(title=f"{what}: measured on {rows[0]['images']} validation pictures", title_justify="left")
+    table = Table(title=f"{title}: evaluated on {rows[0]['images']} validation images", title_justify="left")
     table.add_column("", no_wrap=True)
-    for head in ("clean", "corrupted", "as torch", "off by", "ms"):
-        table.add_column(head, justify="right", no_wrap=True)
-    truth = next((row for row in rows if row["role"] == "classifier"), None)
-    if truth:
-        shares = (_share(truth[f"reference_{key}"]) for key in ("accuracy", "corrupted_accuracy"))
+    for header in ("clean", "corrupted", "as torch", "off by", "ms"):
+        table.add_column(header, justify="right", no_wrap=True)
+    classifier = next((row for row in rows if row["role"] == "classifier"), None)
+    if classifier:
+        shares = (_share(classifier[f"reference_{key}"]) for key in ("accuracy", "corrupted_accuracy"))
         table.add_row("classifier torch", *shares)
     for row in rows:
         table.add_row(

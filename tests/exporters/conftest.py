@@ -1,4 +1,4 @@
-"""Small Q/DQ networks, written node by node."""
+"""Small Q/DQ networks, built node by node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 
 class Net:
-    """A network under construction: each method adds nodes, and returns the name of what the last of them makes."""
+    """A network under construction: each method adds nodes, and returns the name of the last one's output."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -28,13 +28,13 @@ class Net:
         return f"{name}_out"
 
     def pair(self, name: str, x: str, scale: object = 0.05, zero: object = 0, kind: type = np.int8) -> str:
-        """An activation's Q and DQ, named NAME_q and NAME_dq."""
+        """Adds an activation's Q and DQ, named NAME_q and NAME_dq."""
         s = self.store(f"{name}_scale", np.asarray(scale, np.float32))
         z = self.store(f"{name}_zero", np.full(np.shape(scale), zero, kind))
         return self.add("DequantizeLinear", f"{name}_dq", self.add("QuantizeLinear", f"{name}_q", x, s, z), s, z)
 
     def weight(self, name: str, shape: tuple[int, ...], axis: int = 0, *, stored: bool = True) -> str:
-        """A weight's DQ, named NAME_wdq, of int8 numbers; or its Q, NAME_wq, and DQ, of float ones."""
+        """Adds a weight: int8 with the DQ NAME_wdq if `stored`, else float with the Q NAME_wq and the DQ NAME_wdq."""
         s = self.store(f"{name}_wscale", np.full(shape[axis], 0.01, np.float32))
         z = self.store(f"{name}_wzero", np.zeros(shape[axis], np.int8))
         if stored:
@@ -48,12 +48,12 @@ class Net:
         return self.store(f"{name}_b", self.rng.normal(size=size).astype(np.float32))
 
     def conv(self, name: str, x: str, shape: tuple[int, ...], *, stored: bool = True, **attributes: object) -> str:
-        """A Conv with bias and quantized weight, of an input that is quantized already."""
+        """Adds a Conv with a bias and a quantized weight; its input is quantized already."""
         weight, pads = self.weight(name, shape, stored=stored), [shape[-1] // 2] * 4
         return self.add("Conv", name, x, weight, self.bias(name, shape[0]), pads=pads, **attributes)
 
     def model(self, out: str, shape: tuple[object, ...], opset: int = 18) -> ModelProto:
-        """The whole, from `x` of this shape to `out`."""
+        """Returns the model, from the input `x` of this shape to `out`."""
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
         y = helper.make_tensor_value_info(out, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "net", [x], [y], self.stored)

@@ -1,3 +1,5 @@
+"""The export of a classifier: what the bundle holds, what is rejected, and what the errors say."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from allweather.exporters.calibration import calibration_set
 from allweather.exporters.candidates import CandidateBuilder
-from allweather.exporters.export import ExportOptions, export
+from allweather.exporters.export import ExportOptions, export_checkpoint
 from allweather.exporters.latency import measure_latency
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.parity import ModelOutputs, check_parity
@@ -27,21 +29,21 @@ from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.inference import logits
 
 
-def test_every_model_answers_as_torch_does(
+def test_every_model_predicts_as_torch_does(
     exported: tuple[Path, Manifest], checkpoint: Checkpoint, dataset: Dataset
 ) -> None:
     bundle = Bundle.open(exported[0])
-    pictures = dataset.val.images
-    reference = ModelOutputs(logits(checkpoint.classifier(), pictures).numpy(), None)
+    images = dataset.val.images
+    reference = ModelOutputs(logits(checkpoint.classifier(), images).numpy(), None)
     assert {(model.engine, model.precision) for model in bundle.manifest.models} == {
         (engine, precision) for engine in ("openvino", "onnx") for precision in ("fp32", "int8")
     }
     for model in bundle.manifest.models:
         engine, chosen = open_engine(bundle, model.engine, model.precision)
         assert chosen == model
-        got = ModelOutputs(infer_all(engine, pictures.numpy()), None)
+        outputs = ModelOutputs(infer_all(engine, images.numpy()), None)
         engine.close()
-        parity = check_parity(got, reference, dataset.val.labels.numpy(), model.precision).parity
+        parity = check_parity(outputs, reference, dataset.val.labels.numpy(), model.precision).parity
         assert parity.accuracy == model.parity.accuracy
         if model.precision == "fp32":
             assert parity.largest_logit_difference < 1e-4
@@ -90,50 +92,49 @@ def test_other_architectures_export_too(arch: str, dataset: Dataset, tmp_path: P
     torch.manual_seed(1)
     model = build_model(arch, 3, InputSpec(32, 32))
     checkpoint = Checkpoint(arch, dataset.classes, InputSpec(32, 32), model.network.state_dict(), "x", 0)
-    manifest = export(checkpoint, dataset, tmp_path / "x.zip", ExportOptions(["onnx"], ["fp32"]))
+    manifest = export_checkpoint(checkpoint, dataset, tmp_path / "x.zip", ExportOptions(["onnx"], ["fp32"]))
     assert manifest.models[0].parity.largest_logit_difference < 1e-3
     assert Bundle.open(tmp_path / "x.zip").classes == dataset.classes
 
 
-def test_int8_without_pictures_to_calibrate_on_is_an_error(
+def test_int8_with_too_few_calibration_images_is_an_error(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
     few = Dataset("few", dataset.classes, dataset.train.take(torch.arange(5)), dataset.val, dataset.test, hflip=True)
-    with pytest.raises(DataError, match="INT8 needs at least 32 training pictures to calibrate on; few has 5"):
-        export(checkpoint, few, tmp_path / "x.aw", ExportOptions(["openvino"], ["int8"]))
+    with pytest.raises(DataError, match="at least 32 training images for calibration; few has 5"):
+        export_checkpoint(checkpoint, few, tmp_path / "x.aw", ExportOptions(["openvino"], ["int8"]))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_data_of_other_classes_or_size_is_refused(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
     other = Dataset("pets", ("cat", "dog"), dataset.train, dataset.val, dataset.test, hflip=True)
     with pytest.raises(UsageError, match="the data has 2"):
-        export(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
+        export_checkpoint(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
     large = Split(torch.zeros(4, 48, 48, 3, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
     other = Dataset("large", dataset.classes, large, large, large, hflip=True)
-    with pytest.raises(UsageError, match="takes 32 px, large came in 48 px"):
-        export(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
+    with pytest.raises(UsageError, match="images of 32 px, but large was opened at 48 px"):
+        export_checkpoint(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
 
 
-def test_the_cost_curve_is_the_time_of_calls() -> None:
+def test_the_latency_is_the_duration_of_calls() -> None:
     now = [0.0]
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    curve = measure_latency(FakeEngine(3, 0.5, sleep), np.zeros((8, 8, 3), np.uint8), lambda: now[0])
-    assert curve == pytest.approx((0.5, 1.0, 1.5, 2.0))
+    seconds = measure_latency(FakeEngine(3, 0.5, sleep), np.zeros((8, 8, 3), np.uint8), lambda: now[0])
+    assert seconds == pytest.approx((0.5, 1.0, 1.5, 2.0))
 
 
-def test_of_all_that_run_here_fp32_and_the_fastest_are_kept(
-    checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
-) -> None:
-    manifest = export(checkpoint, dataset, tmp_path / "all.aw")
+def test_fp32_and_the_fastest_model_are_kept(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
+    manifest = export_checkpoint(checkpoint, dataset, tmp_path / "all.aw")
     for engine in ("openvino", "onnx"):
         kept = [model for model in manifest.models if model.engine == engine]
-        left = [model for model in manifest.rejected if model.engine == engine]
-        assert {model.precision for model in (*kept, *left)} >= {"fp32", "int8"}
+        rejected = [model for model in manifest.rejected if model.engine == engine]
+        assert {model.precision for model in (*kept, *rejected)} >= {"fp32", "int8"}
         assert "fp32" in {model.precision for model in kept}
-        fastest = min((*kept, *(one for one in left if "sooner" in one.reason)), key=lambda one: one.seconds[0])
+        slower = [model for model in rejected if "model is faster" in model.reason]
+        fastest = min((*kept, *slower), key=lambda model: model.seconds[0])
         assert kept[0] == fastest
         _, chosen = open_engine(Bundle.open(tmp_path / "all.aw"), engine)
         assert chosen == kept[0]
@@ -142,7 +143,7 @@ def test_of_all_that_run_here_fp32_and_the_fastest_are_kept(
 def test_tensorrt_models_are_typed_and_share_their_graphs(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
-    manifest = export(
+    manifest = export_checkpoint(
         checkpoint, dataset, tmp_path / "rt.aw", ExportOptions(["onnx", "tensorrt"], ["fp32", "fp16", "int8"])
     )
     found = {(model.engine, model.precision): model for model in manifest.models}
@@ -159,20 +160,20 @@ def test_tensorrt_models_are_typed_and_share_their_graphs(
     assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
 
 
-def test_a_precision_that_an_engine_has_not_is_refused(
+def test_a_precision_that_an_engine_does_not_have_is_refused(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="onnx is not compiled in fp16; choose of fp32, int8"):
-        export(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp16"]))
+    with pytest.raises(UsageError, match="onnx models are not exported in fp16; choose one of fp32, int8"):
+        export_checkpoint(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp16"]))
 
 
 @pytest.fixture
-def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every INT8 graph answers with another class than it should."""
-    compiled = CandidateBuilder._compile
+def incorrect_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every INT8 graph predicts class 0."""
+    original = CandidateBuilder._compile
 
-    def spoil(self: CandidateBuilder, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:
-        graph, weights = compiled(self, engine, precision)
+    def compile_incorrectly(self: CandidateBuilder, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:
+        graph, weights = original(self, engine, precision)
         if precision == "int8":
             model = onnx.load_from_string(graph)
             bias = next(one for one in model.graph.initializer if one.name.endswith("linear.bias"))
@@ -180,52 +181,52 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> None:
             graph = model.SerializeToString()
         return graph, weights
 
-    monkeypatch.setattr(CandidateBuilder, "_compile", spoil)
+    monkeypatch.setattr(CandidateBuilder, "_compile", compile_incorrectly)
 
 
-@pytest.mark.usefixtures("spoiled")
-def test_a_model_that_fails_the_gate_is_left_out_and_the_bundle_says_why(
+@pytest.mark.usefixtures("incorrect_int8")
+def test_a_model_that_fails_the_parity_gate_is_rejected_and_the_bundle_says_why(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
-    manifest = export(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32", "int8"]))
+    manifest = export_checkpoint(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32", "int8"]))
     assert [model.precision for model in manifest.models] == ["fp32"]
-    (left,) = Bundle.open(tmp_path / "x.aw").manifest.rejected
-    assert left.precision == "int8"
-    assert "points of accuracy on clean pictures, 0.5 are allowed" in left.reason
-    with pytest.raises(ParityError, match=r"no classifier passes the gate \(onnx int8: it gives .*; --force writes"):
-        export(checkpoint, dataset, tmp_path / "y.aw", ExportOptions(["onnx"], ["int8"]))
+    (rejected,) = Bundle.open(tmp_path / "x.aw").manifest.rejected
+    assert rejected.precision == "int8"
+    assert "points of accuracy on clean images; 0.5 are allowed" in rejected.reason
+    with pytest.raises(ParityError, match=r"no classifier passes .*\(onnx int8: it agrees with torch on .*--force"):
+        export_checkpoint(checkpoint, dataset, tmp_path / "y.aw", ExportOptions(["onnx"], ["int8"]))
     assert not (tmp_path / "y.aw").exists()
 
 
-@pytest.mark.usefixtures("spoiled")
-def test_a_forced_model_is_marked_for_ever(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
-    export(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["int8"], force=True))
+@pytest.mark.usefixtures("incorrect_int8")
+def test_a_forced_model_is_marked(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
+    export_checkpoint(checkpoint, dataset, tmp_path / "x.aw", ExportOptions(["onnx"], ["int8"], force=True))
     (model,) = Bundle.open(tmp_path / "x.aw").manifest.models
     assert "points of accuracy" in model.forced
 
 
 class Foreign(nn.Module):
-    """A user's own network."""
+    """A user's own model."""
 
-    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, compute: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.answer = answer
+        self.compute = compute
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.answer(images.mean((2, 3)))
+        return self.compute(images.mean((2, 3)))
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("compute", "message"),
     [
-        (lambda x: torch.special.gammainc(x, x + 1), "it has the operation prims.igamma, which ONNX has not"),
+        (lambda x: torch.special.gammainc(x, x + 1), "operation prims.igamma, which ONNX does not have"),
         (lambda x: x if x.sum() > 0 else -x, "an `if` on a tensor"),
     ],
 )
-def test_a_network_that_cannot_be_exported_is_told_why(
-    answer: Callable[[Tensor], Tensor], message: str, capfd: pytest.CaptureFixture[str]
+def test_a_model_that_cannot_be_exported_gets_the_cause(
+    compute: Callable[[Tensor], Tensor], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(EngineError, match=message) as caught:
-        to_onnx(Foreign(answer), InputSpec(8, 8))
+        to_onnx(Foreign(compute), InputSpec(8, 8))
     assert str(caught.value).isprintable()
     assert capfd.readouterr() == ("", "")

@@ -38,7 +38,9 @@ def random_set(count: int) -> CalibrationSet:
 @pytest.mark.parametrize(("arch", "floats"), [("resnet18", 2), ("resnet50", 2), ("vgg16", 4), ("mobilenetv2", 2)])
 def test_the_linter_finds_nothing_in_what_we_quantize(arch: str, floats: int) -> None:
     torch.manual_seed(0)
-    report = lint(onnx.load_from_string(quantize_onnx(to_onnx(build_model(arch, 10, SPEC).eval(), SPEC), random_set(4))))
+    report = lint(
+        onnx.load_from_string(quantize_onnx(to_onnx(build_model(arch, 10, SPEC).eval(), SPEC), random_set(4)))
+    )
     assert report.findings == ()
     assert len(report.float_layers) == floats  # the first Conv and each Gemm
 
@@ -56,7 +58,7 @@ def test_weights_and_activations_keep_their_values_up_to_a_step(checkpoint: Chec
 
 def test_a_network_without_a_wide_convolution_has_no_int8_model() -> None:
     narrow = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)).eval()
-    with pytest.raises(EngineError, match="no convolution .* input channels for INT8"):
+    with pytest.raises(EngineError, match=r"no convolution .* input channels for INT8"):
         quantize_onnx(to_onnx(narrow, SPEC), random_set(2))
 
 

@@ -29,7 +29,13 @@ def errors(model: ModelProto) -> set[tuple[str, str]]:
 
 
 def build_network(net: Any, blocks: list[tuple[int, int, bool, bool]], head: int | None) -> ModelProto:
-    """Conv blocks of (channels, kernel, weight stored as int8, with a shortcut), and a Gemm with this transB, if any."""
+    """A network of Conv blocks, and of a Gemm behind them if `head` (its transB) is given.
+
+    Args:
+        net: An empty network.
+        blocks: For each block: channels, kernel size, whether its weight is stored as int8, whether it has a shortcut.
+        head: The Gemm's attribute transB, 0 or 1; None for no Gemm.
+    """
     x, channels = "x", SHAPE[1]
     for index, (width, kernel, stored, shortcut) in enumerate(blocks):
         x = net.pair(f"a{index}", x)

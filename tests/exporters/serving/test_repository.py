@@ -1,4 +1,4 @@
-"""Model repositories: what the servers' published schemas allow, and what the bundle says."""
+"""Model repositories: they follow the servers' published schemas and hold what the bundle holds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from allweather.exporters.onnx import convert as to_onnx
-from allweather.exporters.serving import models as served
-from allweather.exporters.serving import ovms, triton
+from allweather.exporters.onnx import convert
+from allweather.exporters.serving import models, ovms, triton
 from allweather.exporters.serving.repository import LAYOUTS, MARKER, ServerLayout, write_repository
 from allweather.runtimes.bundle.bundle import Bundle, write_bundle
 from allweather.runtimes.bundle.manifest import Manifest
@@ -29,7 +28,7 @@ EITHER = pytest.mark.parametrize("layout", sorted(LAYOUTS))
 
 
 class Strict(BaseModel):
-    """The parts that we write of MODELS_CONFIG_SCHEMA (openvinotoolkit/model_server, src/schema.cpp), said anew."""
+    """The parts of MODELS_CONFIG_SCHEMA (openvinotoolkit/model_server, src/schema.cpp) that a repository uses."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -80,85 +79,87 @@ def bundle(sample_bundle: Path) -> Bundle:
     return Bundle.open(sample_bundle)
 
 
-def resized(bundle: Bundle) -> list[served.ServedModel]:
-    """The networks of the bundle, as if the predictor took another size."""
-    classifier, predictor = served.networks(bundle, ("onnx",), None, None, "a test")
+def resized(bundle: Bundle) -> list[models.ServedModel]:
+    """The models of the bundle, as if the predictor took another image size."""
+    classifier, predictor = models.models_to_serve(bundle, ("onnx",), None, None, "a test")
     return [classifier, dataclasses.replace(predictor, input=InputSpec(16, 24))]
 
 
 def test_tensors_are_named_as_the_graphs_name_them() -> None:
-    assert (served.INPUT, served.OUTPUT) == (to_onnx.INPUT, to_onnx.OUTPUT)
+    assert (models.INPUT, models.OUTPUT) == (convert.INPUT, convert.OUTPUT)
 
 
-def test_triton_gets_what_its_published_message_allows(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_triton_configuration_follows_its_published_message(bundle: Bundle, tmp_path: Path) -> None:
     write_repository(bundle, "triton", tmp_path / "repo")
     configs = {path.parent.name: model_config(path.read_text()) for path in (tmp_path / "repo").glob("*/config.pbtxt")}
     assert set(configs) == {"classifier", "predictor", "classifier_and_predictor"}
     for name, config in configs.items():
         assert config.name == name
         assert config.max_batch_size == 32
-        assert [list(taken.dims) for taken in config.input] == [[32, 32, 3]]
+        assert [list(tensor.dims) for tensor in config.input] == [[32, 32, 3]]
         named = [output.label_filename for output in config.output if output.label_filename]
         assert all((tmp_path / "repo" / name / label_file).is_file() for label_file in named)
     for name, count in (("classifier", 10), ("predictor", 12)):
         assert configs[name].HasField("dynamic_batching")
-        assert [list(given.dims) for given in configs[name].output] == [[count]]
+        assert [list(tensor.dims) for tensor in configs[name].output] == [[count]]
     assert configs["classifier"].output[0].label_filename == "labels.txt"
     assert configs["predictor"].output[0].label_filename == ""
     assert (tmp_path / "repo" / "classifier_and_predictor" / "1").is_dir()
 
 
-def tied(config: Any, configs: dict[str, Any]) -> None:
-    """Every tensor of an ensemble's steps is one of the network's and one of the ensemble's, of one shape."""
+def check_ensemble(config: Any, configs: dict[str, Any]) -> None:
+    """Every tensor of an ensemble's steps is one of the model and one of the ensemble, both of the same shape."""
     outside = {tensor.name: list(tensor.dims) for tensor in (*config.input, *config.output)}
     used = []
     for step in config.ensemble_scheduling.step:
         inside = configs[step.model_name]
         assert config.max_batch_size <= inside.max_batch_size
-        for tensors, tied_to in ((inside.input, step.input_map), (inside.output, step.output_map)):
-            assert {tensor.name for tensor in tensors} == set(tied_to)
-            assert all(outside[tied_to[tensor.name]] == list(tensor.dims) for tensor in tensors)
-            used += list(tied_to.values())
+        for tensors, mapping in ((inside.input, step.input_map), (inside.output, step.output_map)):
+            assert {tensor.name for tensor in tensors} == set(mapping)
+            assert all(outside[mapping[tensor.name]] == list(tensor.dims) for tensor in tensors)
+            used += list(mapping.values())
     assert set(used) == set(outside)
 
 
 @pytest.mark.parametrize("other_size", [False, True])
-def test_the_ensemble_ties_tensors_of_one_shape(bundle: Bundle, other_size: bool) -> None:
-    networks = resized(bundle) if other_size else served.networks(bundle, ("onnx",), None, None, "a test")
-    files = triton.repository(networks, 1)
+def test_the_ensemble_connects_tensors_of_the_same_shape(bundle: Bundle, other_size: bool) -> None:
+    served = resized(bundle) if other_size else models.models_to_serve(bundle, ("onnx",), None, None, "a test")
+    files = triton.repository(served, 1)
     configs = {
         name.partition("/")[0]: model_config(text.decode()) for name, text in files.items() if name.endswith("pbtxt")
     }
-    tied(configs["classifier_and_predictor"], configs)
+    check_ensemble(configs["classifier_and_predictor"], configs)
     inputs = [tensor.name for tensor in configs["classifier_and_predictor"].input]
-    assert inputs == (["images", "seen"] if other_size else ["images"])
+    assert inputs == (["images", "predictor_images"] if other_size else ["images"])
 
 
 @pytest.mark.parametrize("other_size", [False, True])
-def test_the_model_server_gets_what_its_schema_allows(bundle: Bundle, other_size: bool) -> None:
-    networks = resized(bundle) if other_size else served.networks(bundle, ("openvino", "onnx"), None, None, "a test")
-    files = ovms.repository(networks, 1)
+def test_the_model_server_configuration_follows_its_schema(bundle: Bundle, other_size: bool) -> None:
+    served = (
+        resized(bundle) if other_size else models.models_to_serve(bundle, ("openvino", "onnx"), None, None, "a test")
+    )
+    files = ovms.repository(served, 1)
     config = Config.model_validate_json(files["config.json"])
     names = {each.config.name for each in config.model_config_list}
     assert all(f"{each.config.base_path}/labels.txt" in files for each in config.model_config_list)
     (pipeline,) = config.pipeline_config_list
-    assert pipeline.inputs == (["images", "seen"] if other_size else ["images"])
-    given = {node.name: [alias.alias for alias in node.outputs] for node in pipeline.nodes}
-    asked = []
+    assert pipeline.inputs == (["images", "predictor_images"] if other_size else ["images"])
+    aliases = {node.name: [alias.alias for alias in node.outputs] for node in pipeline.nodes}
+    read = []
     for node in pipeline.nodes:
         assert node.model_name in names
-        for taken in node.inputs:
-            ((name, source),) = taken.items()
+        for node_input in node.inputs:
+            ((name, source),) = node_input.items()
             assert (name, source.node_name) == ("images", "request")
-            asked.append(source.data_item)
-    assert set(asked) == set(pipeline.inputs)
+            read.append(source.data_item)
+    assert set(read) == set(pipeline.inputs)
     for output in pipeline.outputs:
         ((name, source),) = output.items()
-        assert name in given[source.node_name]
+        assert name in aliases[source.node_name]
         assert source.data_item == name
 
 
-def test_what_it_holds_runs_as_openvino_reads_it(bundle: Bundle, tmp_path: Path) -> None:
+def test_openvino_reads_the_models_with_a_dynamic_batch_size(bundle: Bundle, tmp_path: Path) -> None:
     import openvino
 
     write_repository(bundle, "ovms", tmp_path / "repo")
@@ -169,16 +170,16 @@ def test_what_it_holds_runs_as_openvino_reads_it(bundle: Bundle, tmp_path: Path)
 
 
 @EITHER
-def test_labels_come_in_their_order_and_every_file_from_the_bundle(
+def test_labels_keep_their_order_and_every_graph_is_the_bundles(
     layout: ServerLayout, bundle: Bundle, tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
-    said = write_repository(bundle, layout, out)
+    record = write_repository(bundle, layout, out)
     assert (out / "classifier" / "labels.txt").read_text().splitlines() == list(bundle.classes)
     assert (out / "predictor" / "labels.txt").read_text().splitlines() == list(bundle.manifest.views)
     engine = "onnx" if layout == "triton" else "openvino"
     best = next(each for each in bundle.manifest.models if each.engine == engine)
-    assert {(each.role, each.engine, each.precision) for each in said.versions} == {
+    assert {(each.role, each.engine, each.precision) for each in record.versions} == {
         ("classifier", engine, best.precision), ("predictor", engine, "fp32"),
     }  # fmt: skip
     known = {bundle.read(name) for name in bundle.manifest.files}
@@ -188,7 +189,7 @@ def test_labels_come_in_their_order_and_every_file_from_the_bundle(
 
 
 @EITHER
-def test_what_was_written_is_what_is_served(
+def test_a_server_serves_what_was_written(
     layout: ServerLayout, bundle: Bundle, tmp_path: Path, serve: Callable[[Path], Any]
 ) -> None:
     write_repository(bundle, layout, tmp_path / "repo", precision="fp32")
@@ -204,27 +205,27 @@ def test_what_was_written_is_what_is_served(
 
 
 @EITHER
-def test_written_again_it_has_one_version_more(layout: ServerLayout, bundle: Bundle, tmp_path: Path) -> None:
+def test_writing_again_adds_a_version(layout: ServerLayout, bundle: Bundle, tmp_path: Path) -> None:
     out = tmp_path / "repo"
     write_repository(bundle, layout, out, precision="fp32")
     before = {path: path.read_bytes() for path in out.glob("*/1/*") if path.is_file()}
-    said = write_repository(bundle, layout, out, precision="int8")
-    assert said.newest == 2
-    assert {each.version: each.precision for each in said.versions if each.role == "classifier"} == {
+    record = write_repository(bundle, layout, out, precision="int8")
+    assert record.newest == 2
+    assert {each.version: each.precision for each in record.versions if each.role == "classifier"} == {
         1: "fp32", 2: "int8",
     }  # fmt: skip
     assert all(path.read_bytes() == content for path, content in before.items())
     assert {path.name for path in (out / "classifier").iterdir() if path.is_dir()} == {"1", "2"}
 
 
-def test_a_place_that_serves_something_else_is_left_alone(
+def test_a_folder_that_holds_something_else_is_not_changed(
     bundle: Bundle, exported: tuple[Path, Manifest], tmp_path: Path
 ) -> None:
     out = tmp_path / "repo"
     write_repository(bundle, "triton", out)
     before = sorted(path for path in tmp_path.rglob("*"))
     for other, layout in ((Bundle.open(exported[0]), "triton"), (bundle, "ovms")):
-        with pytest.raises(OutputError, match="serves networks of another layout, size or labels"):
+        with pytest.raises(OutputError, match="another layout, image size or labels"):
             write_repository(other, layout, out)
     (out / MARKER).write_text("{}")
     with pytest.raises(OutputError, match=r"its allweather.json is damaged; name a new folder"):
@@ -236,32 +237,34 @@ def test_a_place_that_serves_something_else_is_left_alone(
         write_repository(bundle, "ovms", tmp_path / "mine")
 
 
-def without(bundle: Bundle, keep: Callable[[Any], bool], path: Path) -> Bundle:
-    """The bundle with some of its models alone."""
-    models = tuple(model for model in bundle.manifest.models if keep(model))
+def with_models(bundle: Bundle, keep: Callable[[Any], bool], path: Path) -> Bundle:
+    """A bundle with only those models for which `keep` is true."""
+    kept = tuple(model for model in bundle.manifest.models if keep(model))
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
-    write_bundle(path, bundle.manifest.model_copy(update={"models": models}), contents)
+    write_bundle(path, bundle.manifest.model_copy(update={"models": kept}), contents)
     return Bundle.open(path)
 
 
-def test_a_bundle_without_what_the_server_runs_names_what_to_export(bundle: Bundle, tmp_path: Path) -> None:
-    intel = without(bundle, lambda model: model.engine == "openvino", tmp_path / "intel")
+def test_a_bundle_without_a_model_for_the_server_says_what_to_export(bundle: Bundle, tmp_path: Path) -> None:
+    openvino_only = with_models(bundle, lambda model: model.engine == "openvino", tmp_path / "openvino_only")
     with pytest.raises(
         EngineError, match=r"triton serves models for onnx; .* has no such classifier \(it has openvino"
     ) as e:
-        write_repository(intel, "triton", tmp_path / "repo")
+        write_repository(openvino_only, "triton", tmp_path / "repo")
     assert str(e.value).endswith("export the checkpoint again with --engine onnx")
     with pytest.raises(EngineError, match=r"no such classifier for bf16 \(.*\): choose one of onnx [a-z0-9, ]*$"):
         write_repository(bundle, "triton", tmp_path / "repo", precision="bf16")
     with pytest.raises(EngineError, match=r"no such classifier for openvino .*: choose one of onnx [a-z0-9, ]*$"):
         write_repository(bundle, "triton", tmp_path / "repo", engine="openvino")
-    blind = without(bundle, lambda model: model.role == "classifier", tmp_path / "blind")
+    no_predictor = with_models(bundle, lambda model: model.role == "classifier", tmp_path / "no_predictor")
     with pytest.raises(EngineError, match=r"has no such predictor for openvino \(it has none\): export"):
-        write_repository(blind, "ovms", tmp_path / "repo")
+        write_repository(no_predictor, "ovms", tmp_path / "repo")
     assert not (tmp_path / "repo").exists()
 
 
-def test_a_bundle_without_a_predictor_is_the_classifier_alone(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+def test_a_bundle_without_a_predictor_serves_only_the_classifier(
+    exported: tuple[Path, Manifest], tmp_path: Path
+) -> None:
     for layout in LAYOUTS:
         write_repository(Bundle.open(exported[0]), layout, tmp_path / layout)
         assert [path.name for path in (tmp_path / layout).iterdir() if path.is_dir()] == ["classifier"]
