@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.types import Image
+from allweather.runtimes.warm_up import median_seconds
 
 MAX_BATCH_SIZE = 4  # batch sizes 1 to 4 are timed
-CALLS = 15  # timed for each batch size, after one that is not
+TIMED_CALLS = 15  # for each batch size, after one call that is not timed
 
 
 def measure_latency(engine: Engine, image: Image, clock: Callable[[], float] = time.perf_counter) -> tuple[float, ...]:
@@ -21,16 +23,10 @@ def measure_latency(engine: Engine, image: Image, clock: Callable[[], float] = t
     Args:
         engine: An open engine.
         image: Prepared image, uint8 [h, w, 3].
-        clock: Returns the time in seconds.
+        clock: Function that returns the time in seconds.
     """
-    medians = []
-    for batch_size in range(1, MAX_BATCH_SIZE + 1):
-        batch = np.repeat(image[None], batch_size, axis=0)
-        engine.infer(batch)
-        seconds = []
-        for _ in range(CALLS):
-            started = clock()
-            engine.infer(batch)
-            seconds.append(clock() - started)
-        medians.append(statistics.median(seconds))
-    return tuple(medians)
+    batches = (np.repeat(image[None], batch_size, axis=0) for batch_size in range(1, MAX_BATCH_SIZE + 1))
+    return tuple(
+        median_seconds(partial(engine.infer, batch), clock, max_calls=TIMED_CALLS, max_seconds=math.inf)
+        for batch in batches
+    )

@@ -48,7 +48,7 @@ def measure_view_latency(
         steps = steps_without_deadline(count, 1.0)
         return run_views(engine.infer, image, names[:count], (1.0,) * count, 1.0, steps, clock)
 
-    return LatencyModel({count: _median_seconds(partial(run, count), clock) for count in counts})
+    return LatencyModel({count: median_seconds(partial(run, count), clock) for count in counts})
 
 
 def measure_predictor_latency(
@@ -64,17 +64,31 @@ def measure_predictor_latency(
         EngineError: The engine failed.
     """
     image = _gray_image(loss_predictor.spec)[None]
-    return LatencyModel({1: _median_seconds(lambda: loss_predictor.engine.infer(image), clock)})
+    return LatencyModel({1: median_seconds(lambda: loss_predictor.engine.infer(image), clock)})
 
 
 def _gray_image(spec: InputSpec) -> Image:
     return np.full((spec.height, spec.width, 3), 128, np.uint8)
 
 
-def _median_seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
+def median_seconds(
+    call: Callable[[], object],
+    clock: Callable[[], float],
+    *,
+    max_calls: int = TIMED_CALLS,
+    max_seconds: float = MAX_TIMED_SECONDS,
+) -> float:
+    """Returns the median duration of a call in seconds; one more call is made first, and not timed.
+
+    Args:
+        call: What to time.
+        clock: Function that returns the time in seconds.
+        max_calls: Number of timed calls, at least 1.
+        max_seconds: No further call is timed after this many seconds; one call is always timed.
+    """
     call()
     times: list[float] = []
-    while not times or (len(times) < TIMED_CALLS and sum(times) < MAX_TIMED_SECONDS):
+    while not times or (len(times) < max_calls and sum(times) < max_seconds):
         started = clock()
         call()
         times.append(clock() - started)

@@ -3,4 +3,4 @@
 from allweather.exporters.serving.models import ServedModel, models_to_serve
 from allweather.exporters.serving.repository import LAYOUTS, Repository, ServerLayout, write_repository
 
-__all__ = ["LAYOUTS", "ServerLayout", "Repository", "ServedModel", "models_to_serve", "write_repository"]
+__all__ = ["LAYOUTS", "Repository", "ServedModel", "ServerLayout", "models_to_serve", "write_repository"]
