@@ -15,17 +15,17 @@ def handler() -> logging.Handler:
     return logging.StreamHandler()
 
 
-def test_named_loggers_say_nothing_and_come_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_named_loggers_are_silent_inside_and_restored_afterwards(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("noisy")
     logger.setLevel(logging.INFO)
     with silence_loggers("noisy", "other"):
-        logger.error("a step")
-    logger.info("a word")
-    assert [record.getMessage() for record in caplog.records] == ["a word"]
+        logger.error("inside")
+    logger.info("afterwards")
+    assert [record.getMessage() for record in caplog.records] == ["afterwards"]
     assert logging.getLogger("other").level == logging.NOTSET
 
 
-def test_quantization_leaves_handlers_of_others_and_the_environment_alone(handler: logging.Handler) -> None:
+def test_quantization_changes_no_handlers_and_no_environment_variables(handler: logging.Handler) -> None:
     logger = logging.getLogger("nncf")
     logger.addHandler(handler)
     before = dict(os.environ)
@@ -38,7 +38,7 @@ def test_quantization_leaves_handlers_of_others_and_the_environment_alone(handle
     assert dict(os.environ) == before
 
 
-def test_the_launcher_says_nothing_of_the_precision(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_launcher_logs_nothing_about_the_precision(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="lightning_fabric"):
         launch(precision="bf16")
     assert caplog.text == ""

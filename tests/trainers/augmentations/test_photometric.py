@@ -19,10 +19,10 @@ from allweather.trainers.augmentations.photometric import (
 
 Floats = npt.NDArray[np.float64]
 IMAGES = torch.rand(6, 3, 12, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-IMAGES[0] = IMAGES[0, :1]  # a gray one
+IMAGES[0] = IMAGES[0, :1]  # a gray image
 IMAGES[1] = 0
 IMAGES[2] = 1
-PAPER = {name: kind.paper for name, kind in AUGMENTATIONS.items()}
+PAPER = {name: augmentation.paper for name, augmentation in AUGMENTATIONS.items()}
 
 
 def rng(seed: int = 1) -> torch.Generator:
@@ -59,11 +59,11 @@ def gaussian_noise(image: Floats, sigma: float, draws: Floats) -> Floats:
 def salt_and_pepper(image: Floats, p: float, draws: Floats) -> Floats:
     q, rho = 0.5, 0.5
     out = image.copy()
-    for place in np.ndindex(image.shape):
-        if draws[place] < p * q:
-            out[place] += rho
-        elif draws[place] > 1 - p * (1 - q):
-            out[place] -= rho
+    for index in np.ndindex(image.shape):
+        if draws[index] < p * q:
+            out[index] += rho
+        elif draws[index] > 1 - p * (1 - q):
+            out[index] -= rho
     return out
 
 
@@ -73,20 +73,22 @@ DEFINITIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("strong", [0.5, 1, 1.7])
+@pytest.mark.parametrize("factor", [0.5, 1, 1.7])
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_each_is_as_it_is_defined(name: str, strong: float) -> None:
-    kind = AUGMENTATIONS[name]
-    parameter = max(0.0, kind.paper * strong) if kind.name == "saturation-" else kind.paper * strong
-    ours = kind(IMAGES, parameter, rng())
-    draws = kind.draw(torch.empty_like(IMAGES), rng()) if kind.draw else torch.zeros_like(IMAGES)
-    for image, drawn, out in zip(IMAGES, draws, ours, strict=True):
-        expected = np.clip(DEFINITIONS[name](image.numpy(), parameter, drawn.numpy()), 0, 1)
+def test_each_augmentation_follows_its_definition(name: str, factor: float) -> None:
+    augmentation = AUGMENTATIONS[name]
+    parameter = augmentation.paper * factor
+    if name == "saturation-":
+        parameter = max(0.0, parameter)
+    ours = augmentation(IMAGES, parameter, rng())
+    draws = augmentation.draw(torch.empty_like(IMAGES), rng()) if augmentation.draw else torch.zeros_like(IMAGES)
+    for image, draw, out in zip(IMAGES, draws, ours, strict=True):
+        expected = np.clip(DEFINITIONS[name](image.numpy(), parameter, draw.numpy()), 0, 1)
         assert np.abs(out.numpy() - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", TABLE_ROWS)
-def test_values_stay_in_range_and_the_pictures_given_stay_as_they_are(name: str) -> None:
+def test_values_stay_in_range_and_the_input_is_not_changed(name: str) -> None:
     before = IMAGES.clone()
     out = augment(IMAGES, row_augmentations(name), PAPER, rng())
     assert (out.shape, out.dtype) == (IMAGES.shape, IMAGES.dtype)
@@ -98,29 +100,30 @@ def test_values_stay_in_range_and_the_pictures_given_stay_as_they_are(name: str)
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_the_neutral_parameter_changes_nothing(name: str) -> None:
-    kind = AUGMENTATIONS[name]
-    assert torch.allclose(kind(IMAGES, kind.neutral, rng()), IMAGES, atol=1e-6)
+    augmentation = AUGMENTATIONS[name]
+    assert torch.allclose(augmentation(IMAGES, augmentation.neutral, rng()), IMAGES, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_a_parameter_a_picture_is_that_of_each_alone(name: str) -> None:
-    kind = AUGMENTATIONS[name]
+def test_a_parameter_for_each_image_acts_on_that_image_alone(name: str) -> None:
+    augmentation = AUGMENTATIONS[name]
     shares = torch.linspace(0, 1, 6, dtype=IMAGES.dtype)
     together = augment(IMAGES, [name], PAPER, rng(), {name: shares})
-    for number, share in enumerate(shares):
-        parameter = kind.neutral + float(share) * (kind.paper - kind.neutral)
-        assert torch.allclose(together[number], kind(IMAGES, parameter, rng())[number], atol=1e-6)
+    for index, share in enumerate(shares):
+        parameter = augmentation.neutral + float(share) * (augmentation.paper - augmentation.neutral)
+        assert torch.allclose(together[index], augmentation(IMAGES, parameter, rng())[index], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
-    kind = AUGMENTATIONS[name]
+    augmentation = AUGMENTATIONS[name]
     images = (0.4 + 0.2 * torch.rand(1, 3, 4, 4, generator=rng(), dtype=torch.float64)).requires_grad_()
 
-    def through(x: Tensor) -> Tensor:
-        return kind(x, kind.neutral + 0.2 * (kind.paper - kind.neutral), rng())
+    def apply(x: Tensor) -> Tensor:
+        parameter = augmentation.neutral + 0.2 * (augmentation.paper - augmentation.neutral)
+        return augmentation(x, parameter, rng())
 
-    assert torch.autograd.gradcheck(through, images)
+    assert torch.autograd.gradcheck(apply, images)
 
 
 def test_combinations_are_those_of_the_paper() -> None:
@@ -132,7 +135,7 @@ def test_combinations_are_those_of_the_paper() -> None:
         row_augmentations("fog")
 
 
-def test_memory_stays_channels_last() -> None:
+def test_the_memory_format_stays_channels_last() -> None:
     images = IMAGES.float().contiguous(memory_format=torch.channels_last)
     for name in TABLE_ROWS:
         assert augment(images, row_augmentations(name), PAPER, rng()).is_contiguous(

@@ -10,8 +10,8 @@ from allweather.trainers.augmentations.strengths import augmented_accuracy, find
 from allweather.trainers.data.dataset import Split
 
 
-class Bright(nn.Module):
-    """Tells bright from dark pictures, and colored from gray ones: four classes."""
+class BrightnessAndColor(nn.Module):
+    """Tells bright from dark images, and colored from gray ones: four classes."""
 
     def forward(self, x: Tensor) -> Tensor:
         bright = (x.mean((1, 2, 3)) > 0.5).float()
@@ -19,51 +19,52 @@ class Bright(nn.Module):
         return nn.functional.one_hot((2 * bright + colored).long(), 4).float()
 
 
-def pictures(count: int = 3000) -> Split:
-    """Of every mean brightness; half of them gray."""
+def labelled_images(count: int = 3000) -> Split:
+    """Returns images of every mean brightness, half of them gray, with the labels of `BrightnessAndColor`."""
     rng = torch.Generator().manual_seed(0)
     level = torch.rand(count, 1, 1, 1, generator=rng)
     color = 0.6 * (torch.rand(count, 1, 1, 3, generator=rng) - 0.5) * (torch.arange(count) % 2)[:, None, None, None]
     texture = 0.3 * (torch.rand(count, 16, 16, 1, generator=rng) - 0.5)
     images = ((level + color + texture).clamp(0, 1) * 255).round().to(torch.uint8)
-    labels = Bright()(images.permute(0, 3, 1, 2) / 255).argmax(1)
+    labels = BrightnessAndColor()(images.permute(0, 3, 1, 2) / 255).argmax(1)
     return Split(images, labels)
 
 
-def test_each_costs_the_points_asked_for_or_stays_at_its_limit() -> None:
-    found = find_strengths(Bright(), pictures(), 0.1)
-    assert found.clean_accuracy == 1
-    assert [each.name for each in found.strengths] == [*AUGMENTATIONS, *COMBINATIONS]
-    for each in found.strengths[:7]:
-        kind = AUGMENTATIONS[each.name]
+def test_each_augmentation_costs_the_requested_accuracy_or_is_at_its_limit() -> None:
+    search = find_strengths(BrightnessAndColor(), labelled_images(), 0.1)
+    assert search.clean_accuracy == 1
+    assert [each.name for each in search.strengths] == [*AUGMENTATIONS, *COMBINATIONS]
+    for each in search.strengths[:7]:
         assert each.parameter is not None
-        accuracy = augmented_accuracy(Bright(), pictures(), (each.name,), {each.name: each.parameter})
+        accuracy = augmented_accuracy(
+            BrightnessAndColor(), labelled_images(), (each.name,), {each.name: each.parameter}
+        )
         assert accuracy == each.accuracy
         if each.reached:
             assert accuracy == pytest.approx(0.9, abs=0.004), each
         else:
-            assert each.parameter == kind.limit
+            assert each.parameter == AUGMENTATIONS[each.name].limit
             assert accuracy > 0.9
-    reached = {each.name for each in found.strengths if each.reached}
+    reached = {each.name for each in search.strengths if each.reached}
     assert {"brightness+", "brightness-", "saturation-"} <= reached
-    assert "gaussian_blur" not in reached  # no means change
-    assert set(found.parameters) == set(AUGMENTATIONS)
+    assert "gaussian_blur" not in reached  # blur changes no means
+    assert set(search.parameters) == set(AUGMENTATIONS)
 
 
-def test_what_cannot_cost_so_much_is_said() -> None:
-    data = pictures(400)
+def test_an_accuracy_drop_that_cannot_be_reached_is_an_error() -> None:
+    data = labelled_images(400)
     with pytest.raises(UsageError, match="above 0 and below 100; got 0"):
-        find_strengths(Bright(), data, 0)
+        find_strengths(BrightnessAndColor(), data, 0)
     constant = Split(data.images, torch.zeros(400, dtype=torch.int64))
-    with pytest.raises(TrainingError, match=r"cannot lose 10 points: .* train it first"):
-        find_strengths(Bright(), constant, 0.1)
+    with pytest.raises(TrainingError, match=r"cannot lose 10 points.*train it first"):
+        find_strengths(BrightnessAndColor(), constant, 0.1)
 
-    class Unmoved(nn.Module):
-        """Answers by the place in the batch alone."""
+    class IgnoresImages(nn.Module):
+        """Predicts from the index in the batch alone."""
 
         def forward(self, x: Tensor) -> Tensor:
             return nn.functional.one_hot(torch.arange(len(x)) % 2, 2).float()
 
-    even = Split(data.images, torch.arange(400) % 2)
+    alternating = Split(data.images, torch.arange(400) % 2)
     with pytest.raises(TrainingError, match="no augmentation costs this classifier 10 points"):
-        find_strengths(Unmoved(), even, 0.1)
+        find_strengths(IgnoresImages(), alternating, 0.1)

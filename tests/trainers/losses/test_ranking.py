@@ -1,4 +1,4 @@
-"""Rank losses: ranks, correlations, and that each loss finds the order."""
+"""Ranking losses: ranks and correlations, and that minimizing each loss finds the best view."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from scipy.stats import rankdata, spearmanr
 from allweather.trainers.losses import ranking as rank_losses
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks, soft_ranks
-from allweather.trainers.losses.sorter import sequences, train_sorter
+from allweather.trainers.losses.sorter import random_sequences, train_sorter
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_sorter() -> Iterator[None]:
-    """One that was trained for a tenth of the time serves the tests."""
+    """Replaces the shared sorter by one that was trained for a tenth of the time."""
     trained = train_sorter(100)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rank_losses, "sorter", lambda: trained)
+        patch.setattr(rank_losses, "shared_sorter", lambda: trained)
         yield
 
 
-def test_a_sorter_ranks_what_it_has_not_seen() -> None:
-    values = sequences(500, torch.Generator().manual_seed(99))
-    found = rank_losses.sorter()(values)
-    assert float(correlation(found, ranks(values)).mean()) > 0.9
-    assert torch.allclose(rank_losses.sorter()(5 * values + 3), found, atol=0.05)
+def test_the_sorter_ranks_sequences_that_it_was_not_trained_on() -> None:
+    values = random_sequences(500, torch.Generator().manual_seed(99))
+    approximate = rank_losses.shared_sorter()(values)
+    assert float(correlation(approximate, ranks(values)).mean()) > 0.9
+    assert torch.allclose(rank_losses.shared_sorter()(5 * values + 3), approximate, atol=0.05)
 
 
-ROWS = st.lists(st.integers(-5, 5), min_size=2, max_size=12)
+VALUES = st.lists(st.integers(-5, 5), min_size=2, max_size=12)
 
 
-@given(ROWS)
+@given(VALUES)
 def test_ranks_are_those_of_scipy(values: list[int]) -> None:
     assert np.allclose(ranks(torch.tensor([values], dtype=torch.float32))[0], rankdata(values))
 
 
 @settings(deadline=None)
-@given(ROWS, st.integers(0, 1000))
+@given(VALUES, st.integers(0, 1000))
 def test_correlation_of_ranks_is_spearmans(values: list[int], seed: int) -> None:
     other = np.random.default_rng(seed).permutation(len(values)).astype(np.float32)
-    found = correlation(ranks(torch.tensor(values, dtype=torch.float32)), ranks(torch.tensor(other)))
-    wanted = spearmanr(values, other).statistic if len(set(values)) > 1 else 0.0
-    assert float(found) == pytest.approx(wanted, abs=1e-5)
+    ours = correlation(ranks(torch.tensor(values, dtype=torch.float32)), ranks(torch.tensor(other)))
+    expected = spearmanr(values, other).statistic if len(set(values)) > 1 else 0.0
+    assert float(ours) == pytest.approx(expected, abs=1e-5)
 
 
-def test_soft_ranks_become_ranks_and_know_no_scale() -> None:
+def test_soft_ranks_become_ranks_and_ignore_the_scale() -> None:
     values = torch.randn(20, 12, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(soft_ranks(values, 1e-5), ranks(values), atol=1e-3)
     assert torch.allclose(soft_ranks(values), soft_ranks(1000 * values + 7), atol=1e-2)
@@ -76,12 +76,12 @@ def test_each_loss_finds_the_best_view(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RANK_LOSSES)
-def test_only_differences_of_predictions_count_and_flat_ones_have_gradients(name: str) -> None:
+def test_only_differences_of_predictions_count_and_equal_ones_have_gradients(name: str) -> None:
     true = torch.rand(8, 12, generator=torch.Generator().manual_seed(2))
     predicted = torch.randn(8, 12, generator=torch.Generator().manual_seed(3))
     assert RANK_LOSSES[name](predicted, true) == pytest.approx(float(RANK_LOSSES[name](predicted + 3, true)), abs=1e-4)
-    flat = torch.zeros(8, 12, requires_grad=True)
-    RANK_LOSSES[name](flat, true).backward()  # type: ignore[no-untyped-call]
-    assert flat.grad is not None
-    assert bool(flat.grad.isfinite().all())
-    assert float(flat.grad.abs().sum()) > 0
+    equal = torch.zeros(8, 12, requires_grad=True)
+    RANK_LOSSES[name](equal, true).backward()  # type: ignore[no-untyped-call]
+    assert equal.grad is not None
+    assert bool(equal.grad.isfinite().all())
+    assert float(equal.grad.abs().sum()) > 0

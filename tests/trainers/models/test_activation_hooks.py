@@ -21,21 +21,21 @@ X = torch.linspace(-2, 8, 12).reshape(1, 3, 2, 2)
         lambda x: functional.relu(x, inplace=False),
     ],
 )
-def test_however_a_relu_is_called_it_is_seen_once(relu: object) -> None:
+def test_every_way_to_call_a_relu_is_captured_once(relu: object) -> None:
     with capture_activations() as maps:
         relu(X.clone())  # type: ignore[operator]
-    (found,) = maps
-    assert torch.equal(found, X.clamp(min=0))
+    (output,) = maps
+    assert torch.equal(output, X.clamp(min=0))
 
 
-def test_relu6_is_one_and_other_clamps_are_not() -> None:
+def test_relu6_is_captured_and_other_clamps_are_not() -> None:
     with capture_activations() as maps:
         nn.ReLU6()(X), nn.Hardtanh()(X), nn.GELU()(X), X.clamp(min=0)
-    (found,) = maps
-    assert torch.equal(found, X.clamp(0, 6))
+    (output,) = maps
+    assert torch.equal(output, X.clamp(0, 6))
 
 
-def test_calls_come_in_their_order_and_none_after_it_is_closed() -> None:
+def test_outputs_come_in_call_order_and_none_after_the_context_is_closed() -> None:
     class Foreign(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.relu(functional.relu(x) - 1)

@@ -20,7 +20,7 @@ RELUS = {
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_logits_and_taps_of_every_architecture(arch: str) -> None:
+def test_logits_and_activations_of_every_architecture(arch: str) -> None:
     model = build_model(arch, 10, InputSpec(32, 32)).eval()
     with torch.no_grad(), capture_activations() as maps:
         out = model(torch.rand(2, 3, 32, 32))
@@ -32,7 +32,7 @@ def test_logits_and_taps_of_every_architecture(arch: str) -> None:
         assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[arch]
 
 
-def test_the_stem_follows_the_size() -> None:
+def test_the_stem_depends_on_the_input_size() -> None:
     small, large = build_model("resnet18", 5, InputSpec(32, 32)), build_model("resnet18", 5, InputSpec(224, 224))
     assert small.network.conv1.stride == (1, 1)
     assert large.network.conv1.stride == (2, 2)
@@ -40,7 +40,7 @@ def test_the_stem_follows_the_size() -> None:
         assert large.eval()(torch.rand(1, 3, 224, 224)).shape == (1, 5)
 
 
-def test_normalisation_is_the_first_layer() -> None:
+def test_normalization_is_the_first_layer() -> None:
     spec = InputSpec(4, 4, (0.1, 0.2, 0.3), (0.5, 0.25, 1.0))
     model = Classifier(nn.Identity(), spec)
     x = torch.rand(2, 3, 4, 4)
@@ -48,7 +48,7 @@ def test_normalisation_is_the_first_layer() -> None:
     assert torch.allclose(model(x), expected)
 
 
-def test_what_cannot_be_built_is_named() -> None:
+def test_what_cannot_be_built_is_an_error() -> None:
     with pytest.raises(UsageError, match="unknown architecture 'resnet21'; choose one of resnet20"):
         build_model("resnet21", 10, InputSpec(32, 32))
     with pytest.raises(UsageError, match="at least two classes; got 1"):
@@ -57,7 +57,7 @@ def test_what_cannot_be_built_is_named() -> None:
         load_pretrained(build_model("resnet20", 10, InputSpec(32, 32)), "resnet20")
 
 
-def test_pretrained_weights_fill_all_but_stem_and_head(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_weights_replace_all_but_stem_and_head(monkeypatch: pytest.MonkeyPatch) -> None:
     from allweather.trainers.torchvision_import import import_torchvision
 
     weights = import_torchvision("models").ResNet18_Weights

@@ -9,8 +9,8 @@ from torch import Tensor
 from allweather.trainers.augmentations.learned.transforms import flow_field, recolor, warp
 
 
-def pictures(side: tuple[int, int] = (12, 16)) -> Tensor:
-    return torch.rand(2, 3, *side, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+def some_images(size: tuple[int, int] = (12, 16)) -> Tensor:
+    return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
 def grid(*values: float) -> Tensor:
@@ -21,45 +21,45 @@ def warped(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return warp(images, flow_field(weight, bias, (images.shape[2], images.shape[3])))
 
 
-def test_nothing_asked_for_changes_nothing() -> None:
-    images = pictures()
+def test_zero_parameters_change_nothing() -> None:
+    images = some_images()
     torch.testing.assert_close(warped(images, grid(0, 0, 0, 0), grid(0, 0)), images)
     torch.testing.assert_close(recolor(images, grid(*[0] * 9), grid(0, 0, 0)), images)
 
 
-def test_a_bias_moves_by_whole_pixels() -> None:
-    images = pictures()
+def test_a_bias_shifts_by_whole_pixels() -> None:
+    images = some_images()
     moved = warped(images, grid(0, 0, 0, 0), grid(2 * 3 / 16, 2 * 2 / 12))  # three columns and two rows
     torch.testing.assert_close(moved[:, :, :-2, :-3], images[:, :, 2:, 3:])
 
 
-def test_the_affine_part_mirrors_and_turns() -> None:
-    images = pictures((12, 12))
+def test_the_weight_flips_and_rotates() -> None:
+    images = some_images((12, 12))
     torch.testing.assert_close(warped(images, grid(-2, 0, 0, 0), grid(0, 0)), images.flip(3))
     cos, sin = math.cos(math.pi / 2), math.sin(math.pi / 2)
-    turned = warped(images, grid(cos - 1, -sin, sin, cos - 1), grid(0, 0))
-    torch.testing.assert_close(turned, images.rot90(1, (2, 3)), atol=1e-9, rtol=0)
+    rotated = warped(images, grid(cos - 1, -sin, sin, cos - 1), grid(0, 0))
+    torch.testing.assert_close(rotated, images.rot90(1, (2, 3)), atol=1e-9, rtol=0)
 
 
-def test_it_is_the_affine_grid_of_torch() -> None:
+def test_a_constant_field_is_the_affine_grid_of_torch() -> None:
     theta = torch.tensor([[0.8, 0.3, 0.1], [-0.2, 1.1, -0.05]], dtype=torch.float64).expand(2, 2, 3)
-    wanted = torch.nn.functional.affine_grid(theta, [2, 3, 12, 16], align_corners=False)
+    expected = torch.nn.functional.affine_grid(theta, [2, 3, 12, 16], align_corners=False)
     field = flow_field(grid(-0.2, 0.3, -0.2, 0.1), grid(0.1, -0.05), (12, 16))
-    torch.testing.assert_close(field, wanted)
+    torch.testing.assert_close(field, expected)
 
 
-def test_recolor_is_a_filter_of_one_pixel() -> None:
-    images = pictures()
+def test_recolor_is_a_1_x_1_filter() -> None:
+    images = some_images()
     change = torch.tensor([[0.1, 0.2, 0], [0, -0.3, 0.1], [0.05, 0, 0.2]], dtype=torch.float64)
-    added = torch.tensor([0.01, -0.02, 0.03], dtype=torch.float64)
-    wanted = images + torch.einsum("ij,njhw->nihw", change, images) + added[:, None, None]
+    offset = torch.tensor([0.01, -0.02, 0.03], dtype=torch.float64)
+    expected = images + torch.einsum("ij,njhw->nihw", change, images) + offset[:, None, None]
     torch.testing.assert_close(
-        recolor(images, grid(*change.flatten().tolist()), grid(*added.tolist())), wanted.clamp(0, 1)
+        recolor(images, grid(*change.flatten().tolist()), grid(*offset.tolist())), expected.clamp(0, 1)
     )
 
 
-def test_gradients_are_right() -> None:
-    images = (0.3 + 0.4 * pictures((5, 5))).requires_grad_()
+def test_gradients_are_those_of_finite_differences() -> None:
+    images = (0.3 + 0.4 * some_images((5, 5))).requires_grad_()
     rng = torch.Generator().manual_seed(2)
 
     def small(channels: int) -> Tensor:
@@ -69,10 +69,10 @@ def test_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(recolor, (images, small(9), small(3)))
 
 
-@pytest.mark.parametrize("side", [(32, 32), (224, 224), (20, 48)])
-def test_a_grid_fits_every_size(side: tuple[int, int]) -> None:
-    images = pictures(side)
-    made = recolor(warped(images, grid(0.1, 0, 0, 0.1), grid(0, 0)), grid(*[0.1] * 9), grid(0, 0, 0))
-    assert made.shape == images.shape
-    assert float(made.min()) >= 0
-    assert float(made.max()) <= 1
+@pytest.mark.parametrize("size", [(32, 32), (224, 224), (20, 48)])
+def test_a_grid_fits_every_image_size(size: tuple[int, int]) -> None:
+    images = some_images(size)
+    augmented = recolor(warped(images, grid(0.1, 0, 0, 0.1), grid(0, 0)), grid(*[0.1] * 9), grid(0, 0, 0))
+    assert augmented.shape == images.shape
+    assert float(augmented.min()) >= 0
+    assert float(augmented.max()) <= 1
