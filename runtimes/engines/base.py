@@ -1,4 +1,4 @@
-"""What every engine has in common: the model it is given, its two methods, and its row in the table of engines.
+"""What every engine has in common: the model that it runs, its two methods, and its row in the table of engines.
 
 Imports no library, so that the command line can name the engines before any is loaded.
 """
@@ -89,7 +89,8 @@ class EngineSpec:
     Attributes:
         name: What users write, such as "openvino_gpu": a lower-case letter, then letters, digits and underscores.
         module: Full name of the module that runs it; see `EngineModule`. It is imported when the engine is first used.
-        device: What the module is told to run on, such as "CPU" or "GPU" for OpenVINO.
+        device: What the module runs it on: "CPU", "GPU" or "NPU" for OpenVINO, the library for TensorRT. Both functions
+            of the module get it.
         runs: Name of the engine whose models in a bundle it runs: its own name, or that of another engine, such as
             "onnx" for an engine that reads ONNX graphs. None for an engine that needs no model.
         extra: Extra of the package allweather that installs its library; "" where there is none.

@@ -35,7 +35,7 @@ class RemoteEngine:
     Raises:
         UsageError: The address is not valid.
         EngineError: There is no server at this address, or it has no such model.
-        EngineTimeoutError: The server does not answer in time.
+        EngineTimeoutError: The server does not respond in time.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RemoteEngine:
 
         Raises:
             EngineError: The server refuses the request, sends something else than outputs, or is gone.
-            EngineTimeoutError: The server has not answered in time.
+            EngineTimeoutError: The server has not responded in time.
         """
         headers, body = kserve.encode_request(self._metadata, images)
         max_bytes = kserve.max_response_bytes(len(images), self._metadata.outputs)

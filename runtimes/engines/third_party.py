@@ -74,15 +74,17 @@ def _entry_points() -> Iterator[tuple[metadata.EntryPoint, str]]:
             package = printable(f"{name} {distribution.version}")
             entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
         except Exception as error:  # noqa: BLE001 -- the metadata of any package may be damaged in any way
-            log.warning("the entry points of an installed package cannot be read: %s", _place(distribution, error))
+            log.warning(
+                "the entry points of an installed package cannot be read: %s", _metadata_fault(distribution, error)
+            )
             continue
         if re.sub(r"[-_.]+", "-", name).lower() not in names:
             names.add(re.sub(r"[-_.]+", "-", name).lower())
             yield from ((entry, package) for entry in sorted(entries, key=lambda entry: entry.name))
 
 
-def _place(distribution: metadata.Distribution, error: Exception) -> str:
-    """Where damaged metadata lies, as far as that is known, and what is wrong with it."""
+def _metadata_fault(distribution: metadata.Distribution, error: Exception) -> str:
+    """The path of damaged metadata, as far as it is known, and what is wrong with it."""
     return f"{printable(str(getattr(distribution, '_path', 'unknown')))}: {first_line(error)}"
 
 

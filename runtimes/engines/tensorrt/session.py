@@ -177,7 +177,7 @@ class TensorrtEngine:
         except EngineError as error:
             self._cuda.clear_error()
             log.warning(
-                "no CUDA graph for %d images (%s): each call queues the steps anew, which takes longer",
+                "no CUDA graph for %d images (%s): each call queues its steps one by one, which takes longer",
                 count,
                 error,
             )

@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from allweather.runtimes.bundle.manifest import EngineName, Precision
+from allweather.runtimes.choices import EngineName, Precision, TensorRTVariant
 from allweather.runtimes.engines.registry import (
     ENGINES,
     engine_names,
@@ -38,6 +38,7 @@ def test_every_row_names_a_module_with_both_functions(spec: object) -> None:
 def test_models_are_exported_for_the_engines_that_a_manifest_can_name() -> None:
     assert set(exportable()) == set(get_args(EngineName))
     assert {precision for engine in exportable() for precision in precisions(engine)} == set(get_args(Precision))
+    assert {spec.name for spec in ENGINES if spec.runs == "tensorrt"} == set(get_args(TensorRTVariant))
     for spec in ENGINES:
         assert spec.runs in (None, *exportable())
         assert bool(spec.precisions) == (spec.preference is not None) == (spec.name == spec.runs)
