@@ -1,4 +1,4 @@
-"""Decides what is in one picture: python decide.py BUNDLE PICTURE."""
+"""Decides what one image shows: python decide.py BUNDLE IMAGE."""
 
 import sys
 
@@ -7,11 +7,11 @@ import cv2
 import allweather
 
 if len(sys.argv) != 3:
-    sys.exit("usage: python decide.py BUNDLE PICTURE")
-bundle, picture = sys.argv[1:]
-image = cv2.imread(picture)
+    sys.exit("usage: python decide.py BUNDLE IMAGE")
+bundle, path = sys.argv[1:]
+image = cv2.imread(path)
 if image is None:
-    sys.exit(f"{picture} is no picture that OpenCV can read")
+    sys.exit(f"OpenCV cannot read an image from {path}; check the path and the format")
 with allweather.load(bundle, budget_ms=50) as perceiver:
-    decision = perceiver(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    decision = perceiver(image, bgr=True)
 print(f"{decision.label}  {decision.confidence:.0%}  {1000 * decision.age:.1f} ms")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.tta.views import register_view as register_view
     from allweather.runtimes.types import Budget as Budget
     from allweather.runtimes.types import Decision as Decision
+    from allweather.runtimes.types import Drops as Drops
     from allweather.runtimes.types import Frame as Frame
     from allweather.runtimes.types import Plan as Plan
 
@@ -59,6 +60,7 @@ _MODULES = {
     "DataError": "allweather.runtimes.errors",
     "Decision": "allweather.runtimes.types",
     "DependencyError": "allweather.runtimes.errors",
+    "Drops": "allweather.runtimes.types",
     "Engine": "allweather.runtimes.engines.base",
     "EngineError": "allweather.runtimes.errors",
     "EngineTimeoutError": "allweather.runtimes.errors",

@@ -30,8 +30,8 @@ def test_decide(exported: tuple[Path, Manifest], folder: Path) -> None:
     said = sample("decide.py", exported[0], folder / "test" / "green" / "000.png")
     assert said.startswith(("blue", "green", "red"))
     for arguments, message in (
-        ([], "usage: python decide.py BUNDLE PICTURE"),
-        (["b", "no.png"], "no.png is no picture"),
+        ([], "usage: python decide.py BUNDLE IMAGE"),
+        (["b", "no.png"], "cannot read an image from no.png"),
     ):
         line = [sys.executable, str(SAMPLES / "decide.py"), *arguments]
         done = subprocess.run(line, capture_output=True, text=True, timeout=200, check=False)
@@ -58,14 +58,14 @@ def test_train(folder: Path, tmp_path: Path) -> None:
 
 def test_ask_server(sample_bundle: Path, folder: Path, tmp_path: Path, serve: Callable[[Path], Any]) -> None:
     write_repository(Bundle.open(sample_bundle), "ovms", tmp_path / "repository")
-    picture = folder / "test" / "green" / "000.png"
+    image = folder / "test" / "green" / "000.png"
     with serve(tmp_path / "repository") as server:
-        line = sample("ask_server.py", sample_bundle, server.address, 5000, picture)
+        line = sample("ask_server.py", sample_bundle, server.address, 5000, image)
         assert line.split()[1] in Bundle.open(sample_bundle).classes
-        assert " looks (" in line
+        assert " views (" in line
         server.faults.delay = 0.2
-        line = sample("ask_server.py", sample_bundle, server.address, 100, picture)
-        assert "no answer within the budget (127.0.0.1:" in line
+        line = sample("ask_server.py", sample_bundle, server.address, 100, image)
+        assert "no response within the budget (127.0.0.1:" in line
 
 
 def test_jetson_check(tmp_path: Path) -> None:

@@ -86,6 +86,20 @@ def test_predictor_and_policies_travel_with_the_classifier(trained: Checkpoint, 
     assert torch.equal(back.classifier()(torch.rand(0, 3, 32, 32)), trained.classifier()(torch.rand(0, 3, 32, 32)))
 
 
+def test_a_new_predictor_gives_its_views_to_the_policies_that_rank_views(trained: Checkpoint, tmp_path: Path) -> None:
+    spec, views = InputSpec(16, 16), ("zoom1.2", "identity", "color2")
+    learned = Policy("learned", "all", ("hflip", "identity"), 2, weights=(1.0, 2.0))
+    old = dataclasses.replace(trained, policies=(parse_policy("top:2+flip"), learned))
+    predictor = TrainedPredictor("tiny", spec, views, "0123", build_predictor("tiny", spec, 3).state_dict())
+    new = old.with_predictor(predictor)
+    assert new.policies == (parse_policy("top:2+flip", predictor_views=views), learned)
+    save_checkpoint(tmp_path / "new.safetensors", new)
+    assert load_checkpoint(tmp_path / "new.safetensors").policies == new.policies
+    save_checkpoint(tmp_path / "mixed.safetensors", dataclasses.replace(old, predictor=predictor))
+    with pytest.raises(CheckpointError, match=r"damaged: policy top:2\+flip ranks other views"):
+        load_checkpoint(tmp_path / "mixed.safetensors")
+
+
 def test_the_header_is_pinned(content: bytes) -> None:
     assert header_of(content) == {
         "format": "allweather-checkpoint",
