@@ -13,13 +13,15 @@ from allweather.exporters.candidates import CandidateBuilder, ExportCandidate, p
 from allweather.exporters.job import export_jobs
 from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Calibration, EngineName, Input, Manifest, Precision, Rejected
+from allweather.runtimes.engines.registry import engine_spec, exportable
 from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions
 from allweather.trainers.data.dataset import Dataset
 
-ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")  # if none is named; TensorRT is for those who have a GPU
+# If none is named, the engines that run on a CPU: TensorRT is for those who have a GPU.
+DEFAULT_ENGINES = tuple(name for name in exportable() if engine_spec(name).device == "CPU")
 MAX_GOLDEN_FRAMES = 8
 
 
@@ -35,7 +37,7 @@ class ExportOptions:
         force: Whether to keep models that the parity gate rejects as well; the manifest marks them.
     """
 
-    engines: Sequence[EngineName] = ENGINES
+    engines: Sequence[EngineName] = DEFAULT_ENGINES
     precisions: Sequence[Precision] | None = None
     force: bool = False
 

@@ -58,7 +58,7 @@ def export(
         check_not_given(context, ("data", "download", "force"), "--layout writes the models that are in the bundle")
         export_repository(checkpoint, layout, out, engines=engines, precisions=precisions, as_json=as_json)
         return
-    from allweather.exporters.export import ENGINES, ExportOptions, export_checkpoint
+    from allweather.exporters.export import DEFAULT_ENGINES, ExportOptions, export_checkpoint
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint
     from allweather.trainers.data.registry import DATASET_FORMS, open_dataset
 
@@ -68,7 +68,7 @@ def export(
             f"export needs the data that {checkpoint} was trained on, to calibrate INT8 and to check parity: "
             f"add --data {DATASET_FORMS}"
         )
-    options = ExportOptions(engines=engines or ENGINES, precisions=precisions or None, force=force)
+    options = ExportOptions(engines=engines or DEFAULT_ENGINES, precisions=precisions or None, force=force)
     dataset = open_dataset(data or "signs", trained.input.height, download=download)
     with progress_bar("export") as update:
         manifest = export_checkpoint(trained, dataset, out, options, watch=lambda step: update(0, f"export: {step}"))
