@@ -129,7 +129,7 @@ class RemotePerceiver(Perceiver):
             EngineError: The server failed.
             UsageError: The image is not uint8 [H, W, 3].
         """
-        with self.turn():
+        with self.lock():
             self._deadline.moment = self.budget.deadline(frame) - self.budget.reserve
             try:
                 return super().decide(frame, skipped)

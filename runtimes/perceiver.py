@@ -146,7 +146,7 @@ class Perceiver:
                 self._decided += 1
             return decisions
 
-    def turn(self) -> FairLock:
+    def lock(self) -> FairLock:
         """Returns the lock for a `with` block in which no other thread decides. `decide` takes it by itself."""
         return self._lock
 

@@ -24,7 +24,7 @@ MAX_CONSECUTIVE_FAILURES = 10  # frames in a row on which the engine fails; more
 class Decider(Protocol):
     """What decides on frames: the perceiver, or a wrapper of it."""
 
-    def turn(self) -> AbstractContextManager[object]:
+    def lock(self) -> AbstractContextManager[object]:
         """Returns a lock; in a `with` block on it, no other thread decides."""
 
     def can_meet_deadline(self, frame: Frame) -> bool:
@@ -44,8 +44,8 @@ class FunctionDecider:
     def __init__(self, function: Callable[[Frame, int], Decision]) -> None:
         self._function = function
 
-    def turn(self) -> AbstractContextManager[object]:
-        """See `Decider.turn`."""
+    def lock(self) -> AbstractContextManager[object]:
+        """See `Decider.lock`."""
         return nullcontext()
 
     def can_meet_deadline(self, frame: Frame) -> bool:
@@ -170,7 +170,7 @@ def _decide(
                 return
             if not camera.live:
                 stats.add_stage_time("capture", stats.clock() - started)
-            with decider.turn():
+            with decider.lock():
                 frame = camera.latest(read)
                 if camera.live and not dropped_late and not decider.can_meet_deadline(frame):
                     stats.add_drops(Drops(late=1))

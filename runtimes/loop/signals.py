@@ -43,9 +43,9 @@ class StopOnSignal(Sink):
         if self.received:
             raise Ended
 
-    def turn(self) -> AbstractContextManager[object]:
-        """See `Decider.turn`."""
-        return self._decider.turn()
+    def lock(self) -> AbstractContextManager[object]:
+        """See `Decider.lock`."""
+        return self._decider.lock()
 
     def can_meet_deadline(self, frame: Frame) -> bool:
         """See `Decider.can_meet_deadline`."""
