@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allweather.runtimes.bundle.validation import first_validation_error
+from allweather.runtimes.choices import EngineName as EngineName
+from allweather.runtimes.choices import Precision as Precision
+from allweather.runtimes.choices import Role as Role
 from allweather.runtimes.errors import BundleError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
@@ -24,9 +27,6 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=1, le=4096)]
-EngineName = Literal["openvino", "onnx", "tensorrt"]
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-Role = Literal["classifier", "predictor"]
 
 
 class _Strict(BaseModel):

@@ -136,7 +136,7 @@ def test_a_directory_that_lies_is_refused_or_changes_nothing(
 
 @pytest.mark.parametrize("offset", [2**32, 2**63, 2**64 - 1])
 def test_offsets_beyond_every_file_are_refused(good: bytes, spot: Path, refusal: Refusal, offset: int) -> None:
-    """By a zip64 field, as the place of the entry's content."""
+    """The offset of the content is in a zip64 field."""
     at = central(good, MANIFEST)
     content = bytearray(good)
     content[at + 42 : at + 46] = b"\xff" * 4
