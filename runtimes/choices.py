@@ -7,3 +7,4 @@ from typing import Literal
 EngineName = Literal["openvino", "onnx", "tensorrt"]  # what a bundle's models are written for
 Precision = Literal["fp32", "bf16", "fp16", "int8"]  # arithmetic of an exported model
 Role = Literal["classifier", "predictor"]
+TensorRTVariant = Literal["tensorrt", "tensorrt_rtx"]  # libraries that build engines on the device

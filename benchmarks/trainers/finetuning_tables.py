@@ -1,9 +1,10 @@
-"""Tables 2 and 3 of the FMA paper for any calibrated checkpoint, with our rivals; killed, it goes on where it was.
+"""Tables 2 and 3 of the FMA paper for a checkpoint with strengths, with our rivals; killed, it goes on where it was.
 
     python benchmarks/trainers/finetuning_tables.py START DATA FOLDER [--epochs N] [--learned FILE ...] [--only ...]
 
-START is what `allweather calibrate` wrote, DATA a data set such as cifar10:ROOT. FOLDER gets a checkpoint for each run
-of the plan, and tables.md with the runs that are there. FILEs are learned augmentations; each gives a run of its name.
+START is a checkpoint with augmentation strengths (`strength_search.add_strengths` finds them), DATA a data set such as
+cifar10:ROOT. FOLDER gets a checkpoint for each run of the plan, and tables.md with the runs that are there. FILEs are
+learned augmentations; each gives a run of its name.
 NAMEs choose runs: st-ca-0, or st-ca for all seeds, or ia.
 """
 

@@ -57,10 +57,10 @@ def answered(path: Path, data: str, count: int) -> ViewProbabilities:
     """Corrupts validation pictures and asks about every view; cell 0 is clean, and five times as large."""
     start = load_checkpoint(path)
     if start.predictor is None:
-        raise SystemExit(f"{path} has no loss predictor; allweather predictor trains one")
+        raise SystemExit(f"{path} has no loss predictor; allweather train-predictor trains one")
     val = open_dataset_of(data, start.classes, start.input).val
     model, loss_predictor, seen = start.classifier(), start.predictor.model(), start.predictor.input
-    names, _ = parse_policy(f"top:{len(VIEWS)}+flip").run(range(len(VIEWS)))  # every view, and mirrored
+    names, _ = parse_policy(f"top:{len(VIEWS)}+flip").views_for(range(len(VIEWS)))  # every view, and mirrored
     found, predicted, labels, numbers = [], [], [], []
     for number, (kind, severity) in enumerate(
         [("", 0), *((kind, level) for kind in CORRUPTIONS for level in SEVERITIES)]

@@ -3,8 +3,8 @@
     python benchmarks/tta/loss_predictors.py CKPT DATA CORRUPTED TARGETS FOLDER [--epochs N] [--only NAME ...]
 
 CKPT is a classifier, DATA its data set such as cifar10:ROOT, CORRUPTED a corrupted test set on disk, TARGETS the folder
-that `allweather predictor --targets` keeps view losses in. FOLDER gets each predictor and tables.md. What is chosen, is
-chosen by the first columns of a table, which are of pictures held out from training; the rest is the test.
+that `allweather train-predictor --view-losses` keeps view losses in. FOLDER gets each predictor and tables.md. What is
+chosen, is chosen by the first columns of a table, which are of pictures held out from training; the rest is the test.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
-from allweather.trainers.corruptions.corruption import SEVERITIES
-from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, CopySettings
-from allweather.trainers.corruptions.sets.read import open_set
+from allweather.trainers.corruptions.corruption import FAMILIES, SEVERITIES
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.losses.ranking import RANK_LOSSES
@@ -45,7 +45,7 @@ from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
 POLICIES = tuple(parse_policy(text) for text in ("top:1", "top:2+flip"))
-ASKED = parse_policy(f"top:{len(VIEWS)}+flip").run(range(len(VIEWS)))[0]  # every view, and mirrored
+ASKED = parse_policy(f"top:{len(VIEWS)}+flip").views_for(range(len(VIEWS)))[0]  # every view, and mirrored
 GROUPS = {"clean": ("clean",), "common 15": COMMON, "extra 4": EXTRA}
 
 
@@ -79,8 +79,8 @@ def plan(epochs: int) -> list[Trial]:
 
 def answered(start: Checkpoint, dataset: Dataset, corrupted: Path, folder: Path) -> list[Cell]:
     """What the classifier makes of every view of the test pictures; kept in the folder."""
-    there, model, cells = open_set(corrupted, start.classes, start.input), start.classifier(), []
-    for name, severity in (("clean", 0), *((name, severity) for name in there.names for severity in SEVERITIES)):
+    there, model, cells = open_corrupted_set(corrupted, start.classes, start.input), start.classifier(), []
+    for name, severity in (("clean", 0), *((name, severity) for name in there.corruptions for severity in SEVERITIES)):
         clean = name == "clean"
         images = dataset.test.images.numpy() if clean else np.concatenate([*there.batches(name, severity, 500)])
         labels = dataset.test.labels.numpy() if clean else there.labels

@@ -1,18 +1,20 @@
-"""The command line: `main`, and one thin function a command in the files beside this one."""
+"""The command line: `main` runs it, and each command is one thin function in a file of its own."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+__all__ = ["main"]
+
 
 def main() -> None:
-    """Runs the command line; exits 0, 1 (failed), 2 (bad usage) or 130 (Ctrl-C)."""
-    # FFMPEG writes to stderr by itself for each damaged frame; cv2 reads this once, when it first opens a video
+    """Runs the command line; exits with 0, 1 (failed), 2 (bad usage), 75 (try again) or 130 (Ctrl-C)."""
+    # FFmpeg itself writes to stderr for each damaged frame; cv2 reads this once, when it opens the first video
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         from allweather.cli.app import app
 
         app()
-    except KeyboardInterrupt:  # before or after a command; inside one, `guarded` says it
+    except KeyboardInterrupt:  # before or after a command; during one, `handle_errors` reports it
         sys.exit(130)

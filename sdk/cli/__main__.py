@@ -5,6 +5,6 @@ from allweather.cli import main
 try:
     main()
 finally:
-    # Python remembers a Ctrl-C that went through an exec, as dataclasses use while they are imported, until the next
-    # one is done, and would end by the signal in place of our exit code
-    exec("")  # noqa: S102 -- our own empty text
+    # After a Ctrl-C inside an exec, such as those of dataclasses during an import, Python remembers the signal until
+    # the next exec has ended, and would end the process by that signal instead of with our exit code.
+    exec("")  # noqa: S102 -- the text is empty and our own

@@ -1,48 +1,61 @@
-"""The list of commands."""
+"""The list of commands, in the groups in which the help shows them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Annotated
+
 import typer
 
+from allweather import __version__
 from allweather.cli.bench import bench
 from allweather.cli.build import build
-from allweather.cli.calibrate import calibrate
 from allweather.cli.corrupt import corrupt
 from allweather.cli.demo import demo
 from allweather.cli.doctor import doctor
 from allweather.cli.evaluate import evaluate
 from allweather.cli.export import export
 from allweather.cli.finetune import finetune
-from allweather.cli.import_checkpoint import import_
-from allweather.cli.learn_augmentation import augmenter
+from allweather.cli.import_checkpoint import import_checkpoint
+from allweather.cli.learn_augmentation import learn_augmentation
 from allweather.cli.lint import lint
 from allweather.cli.run import run
-from allweather.cli.show_augmentation import augment
+from allweather.cli.show_augmentation import show_augmentation
 from allweather.cli.train import train
-from allweather.cli.train_predictor import predictor
-from allweather.cli.tune_policy import tune
+from allweather.cli.train_predictor import train_predictor
+from allweather.cli.tune_policy import tune_policy
 
-app = typer.Typer(
-    name="allweather",
-    help="Robust perception on edge cameras: train, export and run image classifiers.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command()(demo)
-app.command()(train)
-app.command("import")(import_)
-app.command()(calibrate)
-app.command()(finetune)
-app.command()(augmenter)
-app.command()(augment)
-app.command()(predictor)
-app.command()(tune)
-app.command()(evaluate)
-app.command()(corrupt)
-app.command()(export)
-app.command()(lint)
-app.command()(build)
-app.command()(run)
-app.command()(bench)
-app.command()(doctor)
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Make a model": {
+        "train": train,
+        "import": import_checkpoint,
+        "finetune": finetune,
+        "learn-augmentation": learn_augmentation,
+        "show-augmentation": show_augmentation,
+        "train-predictor": train_predictor,
+        "tune-policy": tune_policy,
+    },
+    "Measure": {"evaluate": evaluate, "corrupt": corrupt, "bench": bench},
+    "Deploy": {"export": export, "lint": lint, "build": build},
+    "Run": {"run": run, "doctor": doctor, "demo": demo},
+}
+
+app = typer.Typer(name="allweather", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+for group, commands in GROUPS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=group)(command)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"allweather {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Robust image classification on edge cameras, within a latency budget."""

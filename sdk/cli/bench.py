@@ -3,78 +3,96 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, plain, progress, result, say, table
-from allweather.cli.options import AsJson, PrecisionChoice, RunningChoice, report_folder
+from allweather.cli.checks import check_report_folder
+from allweather.cli.console import handle_errors, print_result, print_table, progress_bar, say, to_json
+from allweather.cli.options import AsJson, BundleFile, Threads
+from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import UsageError
 
+if TYPE_CHECKING:
+    from allweather.benchmark import Benchmark
 
-@guarded
+MAX_VIEWS = 12
+
+
+@handle_errors
 def bench(
-    bundle: Annotated[Path, typer.Argument(help="made by export: a folder or .zip")],
+    bundle: BundleFile,
     source: Annotated[
-        str | None, typer.Option(help="video file or folder of pictures; frames of 640 x 480 are made up without one")
+        str | None,
+        typer.Option(help="Video file or folder of images; random frames of 640 x 480 pixels if not given."),
     ] = None,
-    frames: Annotated[int, typer.Option(help="decisions of each run")] = 200,
-    looks: Annotated[str, typer.Option(help="numbers of views a frame, such as 1,2,4")] = "1,2,4",
-    engine: Annotated[RunningChoice | None, typer.Option(help="all that run here if not given")] = None,
-    precision: Annotated[PrecisionChoice | None, typer.Option(help="all that the bundle has if not given")] = None,
-    threads: Annotated[int | None, typer.Option(help="cores to decide on; all if not given")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder of a page, its picture and all figures")] = None,
+    frames: Annotated[int, typer.Option(help="Number of decisions in each run.")] = 200,
+    max_views: Annotated[
+        str, typer.Option(help="Numbers of views per frame to run, separated by commas; a run for each.")
+    ] = "1,2,4",
+    engine: Annotated[
+        str | None, typer.Option(help="Engine to run on (allweather doctor lists all); every one here if not given.")
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Precision to run in; all that the bundle has if not given.")
+    ] = None,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write report.html, result.json and the plot into.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Says how fast a bundle is here: stage by stage, for each engine, precision and number of looks."""
-    report_folder(out)
-    from allweather.benchmark import bench as measure
+    """Measures how fast a bundle is on this device.
+
+    There is a run for each engine, precision and number of views.
+    """
+    check_report_folder(out)
+    from allweather.benchmark import bench as run_benchmark
 
     if frames < 1:
-        raise UsageError(f"--frames is a number >= 1; got {frames}")
-    with progress("bench", None) as update:
-
-        def watch(done: int, total: int, name: str) -> None:
-            update(done, f"bench: {name}")
-
-        found = measure(
-            bundle,
-            frames=frames,
-            looks=_numbers(looks),
-            source=source,
-            engine=engine.value if engine else None,
-            precision=precision.value if precision else None,
-            threads=threads,
-            watch=watch,
-        )
+        raise UsageError(f"--frames is a number of decisions, at least 1; got {frames}")
+    views_per_frame = _parse_views(max_views)
+    with progress_bar("bench") as update:
+        benchmark = run_benchmark(
+            bundle, frames=frames, looks=views_per_frame, source=source, engine=engine, precision=precision,
+            threads=threads, watch=lambda done, total, name: update(done, f"bench: {name}", total),
+        )  # fmt: skip
     if out:
         from allweather.reports.benchmark import write_bench
 
-        write_bench(found, out)
+        write_bench(benchmark, out)
     if as_json:
-        result(plain(found), True, "bench")
+        print_result(to_json(benchmark), True, "bench")
         return
-    if found.frames < frames:
-        say(f"the source ended after {found.frames} of {frames} frames; a longer one tells more of the tails")
-    cores = f"threads: {threads or 'all cores'}"
-    say(f"{found.machine}; {cores}; power: {found.power}; {found.frames} frames, {found.source}")
-    rows: list[tuple[str, ...]] = [("", "rank", "views", "infer", "rest", "p50", "p90", "p99", "age p99")]
-    for run in found.runs:
-        medians = {name: summary.p50 for name, summary in run.report.stages.items()}
-        shown = [medians.pop(name) for name in ("rank", "views", "infer")]
-        rest = sum(medians[name] for name in ("prepare", "plan", "vote"))
-        age = run.report.frame_age
-        tails = [run.decision.p50, run.decision.p90, run.decision.p99, age.p99 if age else 0.0]
-        cells = [f"{1000 * seconds:.2f}" for seconds in (*shown, rest, *tails)]
-        rows.append((f"{run.engine} {run.precision} k={run.looks}", *cells))
-    table(rows)
-    say("milliseconds: medians of the stages, then the whole decision; --out or --json for all stages")
+    if benchmark.frames < frames:
+        say(f"the source ended after {benchmark.frames} of {frames} frames; a longer one gives better p90 and p99")
+    _print_benchmark(benchmark)
     if out:
         say(f"wrote {out / 'report.html'}")
 
 
-def _numbers(text: str) -> list[int]:
+def _print_benchmark(benchmark: Benchmark) -> None:
+    """Prints the median of each stage and the quantiles of the whole decision, in milliseconds."""
+    threads = f"threads: {benchmark.threads or 'all cores'}"
+    frames = f"{benchmark.frames} frames, {benchmark.source}"
+    say(f"{benchmark.machine}; {threads}; power: {benchmark.power}; {frames}")
+    rows: list[tuple[str, ...]] = [("", "rank", "views", "infer", "rest", "p50", "p90", "p99", "age p99")]
+    for run in benchmark.runs:
+        medians = {name: summary.p50 for name, summary in run.report.stages.items()}
+        stages = [medians[name] for name in ("rank", "views", "infer")]
+        rest = sum(medians[name] for name in ("prepare", "plan", "aggregate"))
+        age = run.report.frame_age
+        quantiles = [run.decision.p50, run.decision.p90, run.decision.p99, age.p99 if age else 0.0]
+        cells = [f"{1000 * seconds:.2f}" for seconds in (*stages, rest, *quantiles)]
+        rows.append((f"{run.engine} {run.precision} k={run.looks}", *cells))
+    print_table(rows)
+    say("milliseconds: medians of the stages, then the whole decision; --out or --json gives all stages")
+
+
+def _parse_views(text: str) -> list[int]:
     parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and 1 <= int(part) <= 12 for part in parts):
-        raise UsageError(f"--looks is a list of numbers from 1 to 12, such as 1,2,4; got {text!r}")
+    if not all(part.isascii() and part.isdecimal() and 1 <= int(part) <= MAX_VIEWS for part in parts):
+        raise UsageError(
+            f"--max-views is numbers from 1 to {MAX_VIEWS} separated by commas, such as 1,2,4; got {text!r}"
+        )
     return [int(part) for part in parts]

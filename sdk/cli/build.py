@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say
-from allweather.cli.options import AsJson
-from allweather.runtimes.engines.registry import open_engine
+from allweather.cli.console import handle_errors, print_result, progress_bar, say
+from allweather.cli.options import AsJson, BundleFile
+from allweather.runtimes.choices import TensorRTVariant
 from allweather.runtimes.errors import DependencyError
 
-
-class Flavour(str, Enum):
-    """Libraries that build on the device."""
-
-    tensorrt = "tensorrt"
-    tensorrt_rtx = "tensorrt_rtx"
+PROGRESS_STEPS = 1000  # of the progress bar
 
 
-PARTS = 1000  # of the progress bar
-
-
-@guarded
+@handle_errors
 def build(
-    bundle: Annotated[Path, typer.Argument(help="made by export: a folder or .zip")],
-    engine: Annotated[Flavour, typer.Option(help="tensorrt on a Jetson, tensorrt_rtx on a PC with an RTX card")] = (
-        Flavour.tensorrt
-    ),
+    bundle: BundleFile,
+    engine: Annotated[
+        TensorRTVariant,
+        typer.Option(help="Library to build with: tensorrt on a Jetson, tensorrt_rtx on a PC with an RTX card."),
+    ] = "tensorrt",
     as_json: AsJson = False,
 ) -> None:
-    """Builds a bundle's TensorRT engines on this device and checks them; once, as they are kept."""
+    """Builds and checks the TensorRT engines of a bundle on this device."""
     from allweather.exporters.tensorrt.build_bundle import build_engines
     from allweather.runtimes.bundle.bundle import Bundle
+    from allweather.runtimes.engines.open import open_engine
 
     opened = Bundle.open(bundle)
-    last = ""
-    with progress("build", PARTS) as update:
+    last_step = ""
+    with progress_bar("build", PROGRESS_STEPS) as update:
 
         def watch(share: float, step: str) -> None:
-            nonlocal last
-            if "waiting" in step and step != last:
-                say(step)  # also where no bar is shown
-            last = step
-            update(int(PARTS * share), f"build: {step}")
+            nonlocal last_step
+            if "waiting" in step and step != last_step:
+                say(step)  # also where no progress bar is shown
+            last_step = step
+            update(int(PROGRESS_STEPS * share), f"build: {step}", PROGRESS_STEPS)
 
         try:
-            built = build_engines(opened, engine.value, watch)
+            built = build_engines(opened, engine, watch)
         except DependencyError as error:
             raise DependencyError(f"nothing to build with: {error}") from error
     models = []
@@ -58,11 +50,11 @@ def build(
             for each in opened.manifest.models
             if (each.engine, each.role, each.precision) == ("tensorrt", one.role, one.precision)
         )
-        running, _ = open_engine(opened, engine.value, one.precision, model.role)  # replays the golden frames
+        running, _ = open_engine(opened, engine, one.precision, model.role)  # replays the golden frames
         running.close()
-        done = f"built in {one.seconds:.1f} s" if one.seconds else "was built already"
-        say(f"{one.role} {one.precision}: {done}; answers the golden frames as it must")
+        outcome = f"built in {one.seconds:.1f} s" if one.seconds else "was built already"
+        say(f"{one.role} {one.precision}: {outcome}; its outputs for the golden frames are right")
         models.append({"role": one.role, "precision": one.precision, "seconds": one.seconds, "engine": one.key.digest})
     key = built[0].key
-    about = {"engine": engine.value, "version": key.version, "gpu": key.gpu, "cuda": key.cuda, "models": models}
-    result({"bundle": str(bundle), **about}, as_json, "built")
+    facts = {"engine": engine, "version": key.version, "gpu": key.gpu, "cuda": key.cuda, "models": models}
+    print_result({"bundle": str(bundle), **facts}, as_json, "built")

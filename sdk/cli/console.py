@@ -1,4 +1,4 @@
-"""What commands say: results on stdout, everything else on stderr; and how they end."""
+"""What commands print, results on stdout and everything else on stderr, and the exit codes that they end with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,88 +23,100 @@ from rich.table import Table
 from allweather.optional_dependencies import explain_missing
 from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
 
-LONGEST_NAME = 24  # of a row of a table that is not broken, however narrow the terminal
+MAX_LABEL_WIDTH = 24  # characters of a row's label that are kept on one line, however narrow the terminal is
+INTERRUPT_RETRY_SECONDS = 0.05
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+EXIT_TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h: supervisors know that a new process may help
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)  # ":b:" is a part of an address, too
+# without emoji, as ":b:" may be a part of an address
+out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Ends a command as the design says: one line and exit code 1 or 2 for bad input, 130 for Ctrl-C."""
+class Update(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, done: int, description: str, total: int | None = None) -> None:
+        """Shows how many steps are done, of how many in total where that is known, and what is being done."""
+
+
+def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Makes a command end with one line and exit code 1 or 2 for bad input, and with 130 after Ctrl-C."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        interrupted: list[int] = []
+        interrupts: list[int] = []
         try:
-            with _noticing(interrupted), _log_to_stderr(), explain_missing():
+            with _record_interrupts(interrupts), _log_to_stderr(), explain_missing():
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
             raise _interrupted() from None
-        except BrokenPipeError:  # whoever read our output has left
+        except BrokenPipeError:  # whoever read the output has left
             sys.stdout = None  # else Python complains when it flushes at exit
             raise typer.Exit(1) from None
         except (RuntimeError, MemoryError) as error:
-            if interrupted:
+            if interrupts:
                 raise _interrupted() from None
-            if _is_full(error):
-                err.print("[red]error:[/red] the memory is full; try a smaller --batch or --size, or fewer pictures")
+            if _is_out_of_memory(error):
+                _print_error("the memory is full; try a smaller --batch-size or --size, or fewer images")
                 raise typer.Exit(1) from None
             if "gloo" not in str(error):
                 raise
-            err.print("[red]error:[/red] another process of this run has ended; start the run again, it goes on")
+            _print_error("another process of this run has ended; start the run again, and it resumes")
             raise typer.Exit(1) from None
         except (AllweatherError, OSError) as error:
-            if interrupted:
+            if interrupts:
                 raise _interrupted() from None
-            err.print(f"[red]error:[/red] {_plain(str(error))}")
+            _print_error(str(error))
             raise typer.Exit(_exit_code(error)) from None
 
     return run
 
 
-def _is_full(error: Exception) -> bool:
-    """Whether memory ran out, of Python, or of torch on a GPU or a CPU."""
-    told = any(words in str(error) for words in ("DefaultCPUAllocator", "not enough memory"))
-    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or told
+def _is_out_of_memory(error: Exception) -> bool:
+    """Returns whether memory ran out: Python's, or torch's on a GPU or a CPU."""
+    torch_on_cpu = any(words in str(error) for words in ("DefaultCPUAllocator", "not enough memory"))
+    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or torch_on_cpu
 
 
 def _exit_code(error: Exception) -> int:
-    """2 for bad usage; 75 (EX_TEMPFAIL) where a new process may help, which supervisors know; else 1."""
-    return 2 if isinstance(error, UsageError) else 75 if isinstance(error, StalledError) else 1
+    if isinstance(error, UsageError):
+        return 2
+    return EXIT_TEMPORARY_FAILURE if isinstance(error, StalledError) else 1
 
 
 @contextmanager
-def _noticing(interrupted: list[int]) -> Iterator[None]:
-    """Notes Ctrl-C while open, as libraries turn the KeyboardInterrupt of it into errors of their own.
+def _record_interrupts(interrupts: list[int]) -> Iterator[None]:
+    """Records each Ctrl-C, as libraries turn the KeyboardInterrupt into errors of their own.
 
-    In an import it waits for the end of that: the C parts of libraries crash where they are cut short.
+    A Ctrl-C during an import is delayed to the end of the import: C extensions crash when they are loaded halfway.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield
         return
 
-    def noticed(number: int, frame: FrameType | None) -> None:
-        interrupted.append(number)
-        if _importing(frame):
-            main = threading.main_thread().ident
-            again = threading.Timer(0.05, signal.pthread_kill, (main, number))
-            again.daemon = True
-            again.start()
+    def handler(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        if _is_importing(frame):
+            main_thread = threading.main_thread().ident
+            retry = threading.Timer(INTERRUPT_RETRY_SECONDS, signal.pthread_kill, (main_thread, number))
+            retry.daemon = True
+            retry.start()
         else:
-            before(number, frame)
+            previous(number, frame)
 
-    signal.signal(signal.SIGINT, noticed)
+    signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
         frame = frame.f_back
     return frame is not None
@@ -112,68 +124,77 @@ def _importing(frame: FrameType | None) -> bool:
 
 def _interrupted() -> typer.Exit:
     err.print("interrupted", style="yellow")
-    return typer.Exit(130)
+    return typer.Exit(EXIT_INTERRUPTED)
+
+
+def _print_error(text: str) -> None:
+    err.print(f"[red]error:[/red] {escape(text)}")
 
 
 def say(text: str) -> None:
-    """A line for the user, on stderr."""
-    err.print(_plain(text))
+    """Prints a line for the user on stderr."""
+    err.print(escape(text))
 
 
-def result(values: Mapping[str, Any], as_json: bool, title: str) -> None:
-    """The command's result on stdout: one JSON object, or a table of the plain values in it."""
+def print_result(values: Mapping[str, Any], as_json: bool, title: str) -> None:
+    """Prints the result of a command on stdout: as one JSON object, or as a table of the values that are not nested."""
     if as_json:
-        out.print(json.dumps(plain(values)), markup=False)
+        out.print(json.dumps(to_json(values)), markup=False)
         return
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
     for key, value in values.items():
         if isinstance(value, str | int | float | bool):
-            table.add_row(key.replace("_", " "), _plain(f"{value:.4g}" if isinstance(value, float) else str(value)))
+            table.add_row(key.replace("_", " "), escape(f"{value:.4g}" if isinstance(value, float) else str(value)))
     out.print(table)
 
 
-def table(rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; the first row is its head, the first column names the rows."""
-    head, *body = rows
-    shown = Table()
-    for number, name in enumerate(head):
-        width = None if number else min(LONGEST_NAME, max(len(_plain(row[0])) for row in rows))
-        shown.add_column(_plain(name), justify="right" if number else "left", min_width=width)
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table on stdout. The first row is the header, and the first column labels the rows."""
+    header, *body = rows
+    table = Table()
+    for index, name in enumerate(header):
+        width = None if index else min(MAX_LABEL_WIDTH, max(len(escape(row[0])) for row in rows))
+        table.add_column(escape(name), justify="right" if index else "left", min_width=width)
     for row in body:
-        shown.add_row(*map(_plain, row))
-    out.print(shown)
+        table.add_row(*map(escape, row))
+    out.print(table)
 
 
-def plain(value: Any) -> Any:
-    """The same as JSON can say it: dataclasses as objects, tuples as lists, nan and infinity as null."""
+def to_json(value: Any) -> Any:
+    """Returns a value as JSON can hold it: dataclasses as objects, tuples as lists, nan and infinity as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 @contextmanager
-def progress(description: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
-    """A progress bar on stderr where that is a terminal; yields `update(done, description)`."""
+def progress_bar(description: str, total: int | None = None) -> Iterator[Update]:
+    """Shows a progress bar on stderr while open, where stderr is a terminal; yields the function that moves it."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     )  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        task = bars.add_task(_plain(description), total=total)
+        task = bars.add_task(escape(description), total=total)
 
-        def update(done: int, text: str) -> None:
-            bars.update(task, completed=done, description=_plain(text))
+        def update(done: int, description: str, total: int | None = None) -> None:
+            bars.update(task, completed=done, description=escape(description), total=total)
 
         yield update
 
 
-class _Lines(logging.Handler):
-    """One line each, however long: a log is searched by line."""
+def escape(text: str) -> str:
+    """Escapes the brackets of a text, as a file name may hold some and rich would take them for markup."""
+    return text.replace("[", r"\[")
+
+
+class _LineHandler(logging.Handler):
+    """Prints each log record as one line, however long it is, as logs are searched by line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
@@ -182,18 +203,13 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
-    """While open, warnings of the library are lines on stderr."""
-    handler = _Lines()
+    """Prints the warnings of the library on stderr while open."""
+    handler = _LineHandler()
     logger = logging.getLogger("allweather")
-    before, logger.propagate = logger.propagate, False  # else a handler of the root would say it twice
+    previous, logger.propagate = logger.propagate, False  # else a handler of the root logger would print them again
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = before
-
-
-def _plain(text: str) -> str:
-    """Text that rich prints as it is: a file name may hold brackets."""
-    return text.replace("[", r"\[")
+        logger.propagate = previous

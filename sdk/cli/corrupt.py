@@ -2,77 +2,76 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say
+from allweather.cli.console import handle_errors, print_result, progress_bar, say
 from allweather.cli.options import AsJson, Data, Download, Seed
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.choices import SetLayout
 
-SHEET = "sheet.png"
-
-
-class LayoutChoice(str, Enum):
-    """Published layouts of corrupted sets."""
-
-    npy = "npy"
-    folders = "folders"
+PREVIEW = "sheet.png"
 
 
-@guarded
+@handle_errors
 def corrupt(
     data: Data,
-    out: Annotated[Path, typer.Option(help="folder to make")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet, or hold an unfinished run.")],
     corruption: Annotated[
-        list[str] | None, typer.Option(help="such as fog; once for each; all nineteen if not given")
+        list[str] | None, typer.Option(help="Corruption to apply, such as fog; may be repeated. All 19 if not given.")
     ] = None,
     layout: Annotated[
-        LayoutChoice, typer.Option(help="npy as in CIFAR-10-C, folders as in ImageNet-C")
-    ] = LayoutChoice.npy,
-    size: Annotated[int | None, typer.Option(help="the network's side in pixels; 32, for a folder 224")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="all cores if not given")] = None,
+        SetLayout, typer.Option(help="Layout of the files: npy as in CIFAR-10-C, folders as in ImageNet-C.")
+    ] = "npy",
+    size: Annotated[
+        int | None, typer.Option(help="Side of the model's images in pixels; 32 if not given, 224 for a folder.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes; one for each core if not given.")
+    ] = None,
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a corrupted copy of the test pictures, with a picture of it; killed, it goes on where it was."""
-    from allweather.reports import plots as pictures
+    """Writes corrupted copies of the test images, and a preview of them.
+
+    If it is stopped, the same command resumes it.
+    """
+    from allweather.reports import plots
     from allweather.trainers.corruptions import CORRUPTIONS
-    from allweather.trainers.corruptions.catalogue import corruption_named
+    from allweather.trainers.corruptions.catalogue import get_corruption
     from allweather.trainers.corruptions.corruption import SEVERITIES
-    from allweather.trainers.corruptions.sets.read import Generated
-    from allweather.trainers.corruptions.sets.write import check_not_taken, write_set
+    from allweather.trainers.corruptions.sets import GeneratedSet
+    from allweather.trainers.corruptions.sets.write import check_output_is_new, write_corrupted_set
     from allweather.trainers.data.registry import open_dataset
 
     if any("," in name for name in corruption or ()):
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")
-    names = tuple(corruption_named(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
-    check_not_taken(out)  # before the data is read
+    names = tuple(get_corruption(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
+    check_output_is_new(out)
     dataset = open_dataset(data, size, download=download)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    with progress("corrupt", None) as update:
+    with progress_bar("corrupt") as update:
 
         def watch(done: int, total: int) -> None:
-            update(done, f"corrupt: {done} of {total} blocks")
+            update(done, f"corrupt: {done} of {total} blocks", total)
 
-        def draw_sheet(folder: Path) -> None:
-            made = Generated(images[:1], labels[:1], seed, names)
-            rows = {name: [images[0], *(made.picture(name, each, 0) for each in SEVERITIES)] for name in names}
-            (folder / SHEET).write_bytes(
-                pictures.named_rows(rows, ["clean", *(f"severity {each}" for each in SEVERITIES)])
-            )
+        def write_preview(folder: Path) -> None:
+            first = GeneratedSet(images[:1], labels[:1], seed, names)
+            rows = {name: [images[0], *(first.image(name, each, 0) for each in SEVERITIES)] for name in names}
+            titles = ["clean", *(f"severity {each}" for each in SEVERITIES)]
+            (folder / PREVIEW).write_bytes(plots.named_rows(rows, titles))
 
-        write_set(
-            images, labels, dataset.classes, out, data=dataset.name, layout=layout.value, names=names, seed=seed,
-            processes=processes, watch=watch, finish=draw_sheet,
+        write_corrupted_set(
+            images, labels, dataset.classes, out, data=dataset.name, layout=layout, corruptions=names, seed=seed,
+            processes=processes, watch=watch, finish=write_preview,
         )  # fmt: skip
     for note in dataset.notes:
         say(note)
-    result(
-        {"folder": str(out), "layout": layout.value, "corruptions": len(names), "images": len(labels),
-         "seed": seed, "picture": str(out / SHEET)},
+    print_result(
+        {"folder": str(out), "layout": layout, "corruptions": len(names), "images": len(labels), "seed": seed,
+         "preview": str(out / PREVIEW)},
         as_json, "corrupted",
     )  # fmt: skip

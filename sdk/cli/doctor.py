@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from allweather.cli.console import guarded, out, plain, result
+from allweather.cli.console import escape, handle_errors, out, print_result, to_json
 from allweather.cli.options import AsJson
-from allweather.doctor import diagnose
 
 
-@guarded
+@handle_errors
 def doctor(as_json: AsJson = False) -> None:
-    """Says what this device can run, and the command that mends what it cannot."""
-    diagnosis = diagnose()
+    """Lists what this device can run, and how to install what is missing."""
+    from allweather.doctor import diagnose
+
+    report = diagnose()
     if as_json:
-        result(plain(diagnosis), True, "doctor")
+        print_result(to_json(report), True, "doctor")
         return
     from rich.table import Table
 
-    table = Table(title=f"allweather on {diagnosis.device.line()}", title_justify="left", show_header=False)
-    for finding in diagnosis.findings:
+    table = Table(title=f"allweather on {report.device.line()}", title_justify="left", show_header=False)
+    for finding in report.findings:
         mark = "[green]ok[/green]" if finding.works else "[yellow]--[/yellow]"
-        table.add_row(mark, finding.name, finding.text.replace("[", r"\["))
+        table.add_row(mark, finding.name, escape(finding.text))
     out.print(table)

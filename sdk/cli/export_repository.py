@@ -3,79 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
-from allweather.cli.console import result, say
+from allweather.cli.console import print_result, say
+from allweather.exporters.choices import ServerLayout
 from allweather.runtimes.errors import UsageError
 
-
-class LayoutChoice(str, Enum):
-    """Servers that a repository is written for."""
-
-    triton = "triton"
-    ovms = "ovms"
-
-
-Layout = Annotated[
-    LayoutChoice | None,
-    typer.Option(help="of a BUNDLE: write a model repository for Triton or the OpenVINO Model Server"),
+Layout: TypeAlias = Annotated[
+    ServerLayout | None,
+    typer.Option(
+        help="Write a bundle as a model repository: for Triton Inference Server, or for OpenVINO Model Server (ovms)."
+    ),
 ]
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether it looks like a bundle, whole or not: a folder or a .zip, where a checkpoint is another file."""
+    """Returns whether a path looks like a bundle: a folder or a .zip file, where a checkpoint is another file."""
     return path.is_dir() or path.suffix == ".zip"
 
 
-def export_layout(
-    source: Path,
-    layout: LayoutChoice | None,
+def export_repository(
+    bundle: Path,
+    layout: ServerLayout | None,
     out: Path,
     *,
     engines: Sequence[str],
     precisions: Sequence[str],
-    idle: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Writes the bundle `source` as a model repository.
+    """Writes a bundle as a model repository for a server.
 
     Args:
-        source: what was named to be exported.
-        layout: asked for; None where it was not.
-        out: folder to write.
-        engines: that were chosen.
-        precisions: that were chosen.
-        idle: options that were given and have nothing to do here.
-        as_json: whether the result is one JSON object.
+        bundle: What the command line names to be exported.
+        layout: Server to write for; None if the command line names none.
+        out: Folder to write.
+        engines: Engines on the command line.
+        precisions: Precisions on the command line.
+        as_json: Whether to print the result as one JSON object.
 
     Raises:
-        UsageError: it is a checkpoint, no layout is asked for, or options do not go with it.
-        BundleError: it is no bundle.
-        EngineError: the bundle has nothing that this server runs.
-        OutputError: the place is taken or cannot be written to.
+        UsageError: `bundle` is a checkpoint, `layout` is None, or options do not go with a layout.
+        BundleError: `bundle` is not a bundle, or a damaged one.
+        EngineError: The bundle has no model that this server runs.
+        OutputError: `out` holds something else, or cannot be written.
     """
     from allweather.exporters.serving.repository import write_repository
     from allweather.runtimes.bundle.bundle import Bundle
 
     if layout is None:
-        raise UsageError(f"{source} is a bundle already; add --layout triton or ovms, or name a checkpoint")
-    if source.suffix == ".safetensors":
-        raise UsageError(f"--layout takes a bundle; export {source} without it first, and then the bundle")
-    if idle:
-        raise UsageError(f"--layout writes what is in the bundle and needs no {idle[0]}; leave it out")
+        raise UsageError(f"{bundle} is a bundle already; add --layout triton or ovms, or name a checkpoint")
+    if bundle.suffix == ".safetensors":
+        raise UsageError(f"--layout takes a bundle; export {bundle} without it first, and then the bundle")
     if out.suffix == ".zip":
         raise UsageError(f"--layout writes a folder, as servers read one; got {out}: name it without .zip")
     if len(engines) > 1 or len(precisions) > 1:
-        raise UsageError("--layout serves one model for each role; give --engine and --precision once at most")
-    bundle = Bundle.open(source)
-    engine, precision = (next(iter(chosen), None) for chosen in (engines, precisions))
-    written = write_repository(bundle, layout.value, out, engine=engine, precision=precision)
-    newest = [each for each in written.versions if each.version == written.newest]
+        raise UsageError("--layout serves one model for each role; give --engine and --precision at most once")
+    engine, precision = (next(iter(names), None) for names in (engines, precisions))
+    repository = write_repository(Bundle.open(bundle), layout, out, engine=engine, precision=precision)
+    newest = [each for each in repository.versions if each.version == repository.newest]
     models: dict[str, str] = {each.role: f"{each.engine} {each.precision}" for each in newest}
-    result({"repository": str(out), "layout": layout.value, "version": written.newest, **models}, as_json, "exported")
+    facts = {"repository": str(out), "layout": layout, "version": repository.newest}
+    print_result({**facts, **models}, as_json, "exported")
     if not as_json:
-        say("docs/serving.md says how to start the server, and samples/ask_server.py how to ask it")
+        say("docs/serving.md describes how to start the server, and samples/ask_server.py how to send it images")

@@ -2,132 +2,144 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say
+from allweather.cli.checks import check_checkpoint_path, check_not_given
+from allweather.cli.console import handle_errors
 from allweather.cli.options import (
     Arithmetic,
     AsJson,
     Augment,
+    BatchSize,
     CheckpointFile,
     Data,
     Devices,
     Download,
+    Epochs,
     OutCheckpoint,
     Seed,
-    TrainPrecision,
-    checkpoint_path,
 )
+from allweather.cli.training import training_run
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.choices import FinetuneMethod, Strategy
 
 if TYPE_CHECKING:
     from allweather.trainers.methods.gamma_search import GammaTrial
-    from allweather.trainers.training.progress import Progress
+    from allweather.trainers.training.progress import EpochReport
 
 SEARCH = "search"
 
 
-class MethodChoice(str, Enum):
-    """What ties distorted copies to their clean pictures."""
-
-    at = "at"
-    st = "st"
-    fma = "fma"
-    ait = "ait"
-    robust = "robust"
-
-
-class StrategyChoice(str, Enum):
-    """How copies are distorted."""
-
-    ia = "ia"
-    ca = "ca"
-    mixed = "mixed"
-
-
-@guarded
+@handle_errors
 def finetune(
+    context: typer.Context,
     checkpoint: CheckpointFile,
     data: Data,
     out: OutCheckpoint,
     method: Annotated[
-        MethodChoice,
+        FinetuneMethod,
         typer.Option(
-            help="labels (at), answers (st) or feature maps (fma) of copies follow the clean ones; ait; or ours"
+            help="What ties augmented copies to the clean images: their labels (at), logits (st), feature maps (fma), "
+            "augmentation-invariant training (ait), or a mixture (robust)."
         ),
     ],
     strategy: Annotated[
-        StrategyChoice | None, typer.Option(help="one augmentation a copy, combined ones, or random subsets")
+        Strategy | None,
+        typer.Option(
+            help="Augmentations of each copy: one (ia), all combined (ca), or random subsets at random strengths "
+            "(mixed). ca if not given, mixed for --method robust."
+        ),
     ] = None,
-    gamma: Annotated[str | None, typer.Option(help="weight of the method's term, or search; the method's own")] = None,
-    only: Annotated[str | None, typer.Option(help="the one augmentation of --strategy ia; all seven in turn")] = None,
+    gamma: Annotated[
+        str | None,
+        typer.Option(help="Weight of the method's loss term, or search to find it; the method's own if not given."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="The one augmentation that --strategy ia uses; all seven in turn if not given.")
+    ] = None,
     augment: Augment = None,
-    epochs: Annotated[int, typer.Option(help="passes over the training pictures")] = 30,
-    batch: Annotated[int, typer.Option(help="clean pictures a step, over all processes")] = 128,
-    lr: Annotated[float | None, typer.Option(help="highest learning rate; a tenth of the usual")] = None,
+    strength_points: Annotated[
+        float,
+        typer.Option(
+            help="Percentage points of accuracy that each augmentation must cost the classifier. Its augmentation "
+            "strengths are searched first, unless the checkpoint has some."
+        ),
+    ] = 10.0,
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 128,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate; a tenth of the architecture's own if not given.")
+    ] = None,
     devices: Devices = 1,
-    precision: TrainPrecision = Arithmetic.auto,
+    precision: Arithmetic = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Makes a calibrated classifier robust; killed, it goes on where it was when it is started again."""
-    checkpoint_path(out)
+    """Makes a classifier robust by training it on augmented copies of its images.
+
+    If it is stopped, the same command resumes it.
+    """
+    check_checkpoint_path(out)
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint
     from allweather.trainers.data.registry import open_dataset_of
-    from allweather.trainers.methods.finetune import FinetuneSettings, epoch_metrics
-    from allweather.trainers.methods.finetune import finetune as run
+    from allweather.trainers.methods.finetune import FinetuneSettings
+    from allweather.trainers.methods.finetune import finetune as finetune_classifier
     from allweather.trainers.methods.gamma_search import search_gamma
-    from allweather.trainers.training.launch import launch
     from allweather.trainers.training.settings import FitSettings
 
-    searched = gamma == SEARCH
+    if gamma == SEARCH and method == "at":
+        raise UsageError("method at has no gamma to search for; leave out --gamma")
     settings = FinetuneSettings(
-        method=method.value,
-        strategy=strategy.value if strategy else None,
-        gamma=None if searched else _number(gamma),
-        only=only,
-        augment=augment,
-        fit=FitSettings(epochs=epochs, batch_size=batch, lr=lr, schedule="cosine", seed=seed),
-    )
+        method=method, strategy=strategy, gamma=None if gamma == SEARCH else _parse_gamma(gamma), only=only,
+        augment=augment, strength_points=strength_points,
+        fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", seed=seed),
+    )  # fmt: skip
     start = load_checkpoint(checkpoint)
-    fabric = launch(devices, precision.value)
-    dataset = open_dataset_of(data, start.classes, start.input, download=download)
-    leads = fabric.is_global_zero
-    for note in dataset.notes if leads else ():
-        say(note)
-    with progress(f"finetune {method.value}", None) as update:
-        if searched:
+    if start.strengths:
+        check_not_given(context, ["strength_points"], f"{checkpoint} has augmentation strengths already")
+    description = f"finetune {method}"
+    with training_run(
+        description,
+        lambda: open_dataset_of(data, start.classes, start.input, download=download),
+        devices=devices,
+        precision=precision,
+    ) as run:
 
-            def tried(trial: GammaTrial) -> None:
-                if leads:
-                    say(f"gamma {trial.gamma:g}: clean {trial.clean_accuracy:.4f}, average {trial.average_accuracy:.4f}")
+        def watch_strengths(name: str) -> None:
+            run.show(f"strength of {name}")
 
-            best, _ = search_gamma(start, dataset, settings, out, fabric=fabric, watch=tried)
+        if gamma == SEARCH:
+
+            def watch_trial(trial: GammaTrial) -> None:
+                accuracies = f"clean {trial.clean_accuracy:.4f}, average {trial.average_accuracy:.4f}"
+                run.say(f"gamma {trial.gamma:g}: {accuracies}")
+
+            best, _ = search_gamma(
+                start, run.dataset, settings, out, fabric=run.fabric, watch=watch_trial, watch_strengths=watch_strengths
+            )
             settings = settings.with_gamma(best)
-
-        def watch(now: Progress) -> None:
-            if not leads:
-                return
-            update(now.step, f"finetune {method.value}")
-            if row := now.report:
-                mean = epoch_metrics(row).get("average_accuracy")
-                judged = f"clean {row.val_accuracy:.4f}" + (f"  average {mean:.4f}" if mean else "")
-                say(f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  {judged}  {row.images_per_second:.0f} images/s")
-
-        done = run(start, dataset, settings, out, fabric=fabric, watch=watch)
-    if leads:
-        facts = {"checkpoint": str(out), "method": method.value, "gamma": done.settings["gamma"], "data": data}
-        result({**facts, **done.metrics}, as_json, "finetuned")
+        done = finetune_classifier(
+            start, run.dataset, settings, out, fabric=run.fabric, watch_strengths=watch_strengths,
+            watch=run.watch_epochs(description, epochs, _accuracies),
+        )  # fmt: skip
+    facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": data}
+    run.print_result({**facts, **done.metrics, "strengths": done.strengths}, as_json, "finetuned")
 
 
-def _number(text: str | None) -> float | None:
+def _accuracies(report: EpochReport) -> str:
+    from allweather.trainers.methods.finetune import epoch_metrics
+
+    average = epoch_metrics(report).get("average_accuracy")
+    return f"clean {report.val_accuracy:.4f}" + (f"  average {average:.4f}" if average else "")
+
+
+def _parse_gamma(text: str | None) -> float | None:
     if text is None:
         return None
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"--gamma is a number from 0, or {SEARCH}; got {text!r}") from None
+        raise UsageError(f"--gamma is a number, at least 0, or {SEARCH}; got {text!r}") from None

@@ -1,109 +1,115 @@
-"""allweather augmenter."""
+"""allweather learn-augmentation."""
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say
+from allweather.cli.checks import check_checkpoint_path
+from allweather.cli.console import handle_errors
 from allweather.cli.options import (
     Arithmetic,
     AsJson,
+    BatchSize,
     Data,
     Devices,
     Download,
+    Fraction,
     OutCheckpoint,
     Seed,
-    TrainPrecision,
-    checkpoint_path,
+    Size,
 )
+from allweather.cli.training import TrainingRun, training_run
+from allweather.trainers.choices import AugmentationAim, AugmentationMode
 
 if TYPE_CHECKING:
-    from allweather.trainers.methods.learned_augmentation.learn import Stage
-    from allweather.trainers.training.progress import Progress
+    from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings, Stage
+    from allweather.trainers.training.progress import EpochReport, Progress
 
 
-class ModeChoice(str, Enum):
-    """What an augmentation network changes, and how."""
-
-    parallel = "parallel"
-    serial = "serial"
-    spatial = "spatial"
-    appearance = "appearance"
-
-
-class AimChoice(str, Enum):
-    """Pictures whose loss is to fall."""
-
-    clean = "clean"
-    combined = "combined"
-    corrupted = "corrupted"
-
-
-@guarded
-def augmenter(
+@handle_errors
+def learn_augmentation(
     data: Data,
-    arch: Annotated[str, typer.Option(help="of the classifier that it is learned through, such as resnet20")],
+    arch: Annotated[
+        str,
+        typer.Option(help="Architecture of the classifier that it is learned with, such as resnet20."),
+    ],
     out: OutCheckpoint,
     mode: Annotated[
-        ModeChoice, typer.Option(help="warp and colors from one code, one after the other, or one of them")
-    ] = ModeChoice.parallel,
+        AugmentationMode,
+        typer.Option(
+            help="parallel warps the image and changes its colors from one code, serial does one after the other; "
+            "spatial only warps, appearance only changes colors."
+        ),
+    ] = "parallel",
     aim: Annotated[
-        AimChoice, typer.Option(help="pictures whose loss is to fall: as they are, augmented, or corrupted")
-    ] = AimChoice.clean,
-    damping: Annotated[float, typer.Option(help="of the last layer, for the inverse of its Hessian")] = 1e-3,
-    gan_epochs: Annotated[int, typer.Option(help="epochs of learning to augment plainly first; 0 for none")] = 5,
-    epochs: Annotated[int, typer.Option(help="of learning from influence")] = 10,
-    classifier_epochs: Annotated[int, typer.Option(help="of training the classifier")] = 36,
-    batch: Annotated[int, typer.Option(help="pictures a step, over all processes")] = 128,
-    fraction: Annotated[float, typer.Option(help="share of the training pictures to learn from")] = 1.0,
-    size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
+        AugmentationAim,
+        typer.Option(help="Held-out images whose loss is lowered: clean ones, augmented ones, or corrupted ones."),
+    ] = "clean",
+    damping: Annotated[
+        float, typer.Option(help="Damping of the last layer's Hessian before it is inverted, above 0.")
+    ] = 1e-3,
+    gan_epochs: Annotated[int, typer.Option(help="Number of epochs of adversarial pre-training; 0 leaves it out.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Number of epochs of learning from influence.")] = 10,
+    classifier_epochs: Annotated[int, typer.Option(help="Number of epochs of training the classifier.")] = 36,
+    batch_size: BatchSize = 128,
+    fraction: Fraction = 1.0,
+    size: Size = None,
     devices: Devices = 1,
-    precision: TrainPrecision = Arithmetic.auto,
+    precision: Arithmetic = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learns an augmentation from how it will change the loss on held-out pictures; killed, it goes on."""
-    checkpoint_path(out)
+    """Learns an augmentation that lowers a classifier's loss on held-out images.
+
+    If it is stopped, the same command resumes it.
+    """
+    check_checkpoint_path(out)
+    from allweather.trainers.data.dataset import check_fraction
     from allweather.trainers.data.registry import open_dataset
-    from allweather.trainers.methods.learned_augmentation.learn import (
-        LearnAugmentationSettings,
-        learn_augmentation,
-    )
+    from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation as learn
+    from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
     from allweather.trainers.models.registry import get_architecture
-    from allweather.trainers.training.launch import launch
     from allweather.trainers.training.settings import FitSettings
 
     get_architecture(arch)
     settings = LearnAugmentationSettings(
-        mode=mode.value, aim=aim.value, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
-        classifier=FitSettings(epochs=classifier_epochs, batch_size=batch, seed=seed),
+        mode=mode, aim=aim, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
+        classifier=FitSettings(epochs=classifier_epochs, batch_size=batch_size, seed=seed),
     )  # fmt: skip
-    fabric = launch(devices, precision.value)
-    dataset = open_dataset(data, size, download=download).subset(fraction, seed)
-    leads = fabric.is_global_zero
-    for note in dataset.notes if leads else ():
-        say(note)
-    with progress("augmenter", None) as update:
+    check_fraction(fraction)
+    with training_run(
+        "learn-augmentation",
+        lambda: open_dataset(data, size, download=download).subset(fraction, seed),
+        devices=devices,
+        precision=precision,
+    ) as run:
+        learned = learn(arch, run.dataset, settings, out, fabric=run.fabric, watch=_watcher(run, settings))
+    if learned.metrics["gain"] <= 0:
+        run.say("by influence it does not lower the held-out loss; try a classifier that is trained for longer")
+    facts = {"augmentation": str(out), "mode": learned.mode, "data": data}
+    run.print_result({**facts, **learned.metrics}, as_json, "learned")
 
-        def watch(stage: Stage, now: Progress) -> None:
-            if not leads:
-                return
-            update(now.step, stage)
-            if row := now.report:
-                judged = {
-                    "classifier": f"val {row.val_accuracy:.4f}",
-                    "mimicry": "",
-                    "benefit": f"helps {100 * row.val_accuracy:.1f} % of the pictures",
-                }[stage]
-                say(f"{stage}: epoch {row.epoch}  loss {row.loss:.4f}  {judged}  {row.images_per_second:.0f} images/s")
 
-        made = learn_augmentation(arch, dataset, settings, out, fabric=fabric, watch=watch)
-    if leads:
-        if made.metrics["gain"] <= 0:
-            say("by influence it does not lower the held-out loss; a classifier trained for longer may help")
-        facts = {"augmentation": str(out), "mode": made.mode, "data": data}
-        result({**facts, **made.metrics}, as_json, "learned")
+def _watcher(run: TrainingRun, settings: LearnAugmentationSettings) -> Callable[[Stage, Progress], None]:
+    """Returns the callback that shows the progress of each stage."""
+
+    def accuracy(report: EpochReport) -> str:
+        return f"val {report.val_accuracy:.4f}"
+
+    def improved(report: EpochReport) -> str:
+        return f"improves {100 * report.val_accuracy:.1f} % of the images"
+
+    stages: dict[Stage, Callable[[Progress], None]] = {
+        "classifier": run.watch_epochs("classifier", settings.classifier.epochs, accuracy, "classifier: "),
+        "gan": run.watch_epochs("GAN", settings.gan_epochs, lambda report: "", "GAN: "),
+        "influence": run.watch_epochs("influence", settings.epochs, improved, "influence: "),
+    }
+
+    def watch(stage: Stage, progress: Progress) -> None:
+        stages[stage](progress)
+
+    return watch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,121 +11,136 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from allweather.cli.console import guarded, plain, progress, result, say
-from allweather.cli.options import AsJson, Engine, Precision
-from allweather.cli.options import region as parse_region
+from allweather.cli.checks import parse_region
+from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
+from allweather.cli.options import AsJson, BundleFile, Engine, Precision, Threads
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.runtimes.cameras.open import Camera
+    from allweather.runtimes.cameras.base import Camera
     from allweather.runtimes.loop.stats import LoopReport
     from allweather.runtimes.sinks.base import Sink
     from allweather.runtimes.types import Decision, Frame
 
-FPS = 25.0  # of the video written where the source does not tell its own
+DEFAULT_FPS = 25.0  # of the written video, where the source does not tell its frame rate
 MEGABYTE = 10**6
+MAX_PORT = 65535
+MAX_SHOWN_LABELS = 8
 
 
-@guarded
+@handle_errors
 def run(
-    bundle: Annotated[Path, typer.Argument(help="made by export: a folder or .zip")],
+    bundle: BundleFile,
     source: Annotated[
         list[str],
-        typer.Option(help="device index, video file, folder of pictures, URL or GStreamer pipeline; may be repeated"),
+        typer.Option(
+            help="Camera index, video file, folder of images, URL or GStreamer pipeline; may be repeated, and all "
+            "sources share one engine."
+        ),
     ],
     engine: Engine = None,
     precision: Precision = None,
     budget_ms: Annotated[
-        float | None, typer.Option(help="from capture to decision: as many looks are taken as fit into it")
+        float | None,
+        typer.Option(
+            help="Latency budget in milliseconds from capture to decision; as many views of a frame are run as fit. "
+            "Without one, all views of the policy are run."
+        ),
     ] = None,
     policy: Annotated[
-        str | None, typer.Option(help="views of each frame: center, hflip, top:K, ...; the bundle's own if not given")
+        str | None,
+        typer.Option(
+            help="Test-time augmentation policy, such as center, hflip or top:2; the bundle's own if not given."
+        ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="cores to decide on; all if not given. Fewer keep steady beside other programs")
-    ] = None,
+    threads: Threads = None,
     region: Annotated[
-        str | None, typer.Option(help="look at x,y,width,height in pixels; the whole frame if not given")
+        str | None,
+        typer.Option(help="Part of each frame to decide on: x,y,width,height in pixels; the whole frame if not given."),
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="play a file at its own speed and lose what is not looked at in time")
+        bool,
+        typer.Option(
+            "--live", help="Play a file at its own frame rate; frames that come while another is processed are dropped."
+        ),
     ] = False,
-    limit: Annotated[int | None, typer.Option(help="end after this many decisions on each source")] = None,
-    show: Annotated[bool, typer.Option("--show", help="in a window; q closes it")] = False,
-    jsonl: Annotated[Path | None, typer.Option(help="append each decision as a line of JSON, times in seconds")] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after this many decisions on each source.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show the frames in a window; q closes it.")] = False,
+    jsonl: Annotated[
+        Path | None, typer.Option(help="Append each decision to this file as a line of JSON, with times in seconds.")
+    ] = None,
     jsonl_mb: Annotated[
-        float | None, typer.Option(help="begin a new log after so many megabytes; the last one is kept as FILE.1")
+        float | None,
+        typer.Option(help="Start a new log file after this many megabytes; the previous one is kept as FILE.1."),
     ] = None,
     jsonl_fsync: Annotated[
-        bool, typer.Option("--jsonl-fsync", help="have each line on the disk before the next frame")
+        bool, typer.Option("--jsonl-fsync", help="Write each line to the disk before the next frame is processed.")
     ] = False,
     video: Annotated[
-        Path | None, typer.Option(help="write an annotated video (.mp4, .avi, .webm); replaces the file")
+        Path | None, typer.Option(help="Write an annotated video (.mp4, .avi or .webm); an existing file is replaced.")
     ] = None,
-    page: Annotated[
-        str | None, typer.Option(help="serve a watch page, /metrics and /healthz on [HOST:]PORT; HOST is this machine")
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve a page with the live image, /metrics and /healthz on [HOST:]PORT; only to this machine if no "
+            "HOST is given."
+        ),
     ] = None,
     token: Annotated[
-        str, typer.Option(envvar="ALLWEATHER_TOKEN", help="that viewers of the page need; a must on other HOSTs")
+        str,
+        typer.Option(
+            envvar="ALLWEATHER_TOKEN",
+            help="Token that viewers of the page must send; required if other machines can reach HOST.",
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Decides on the frames of cameras, videos or folders."""
+    """Runs a bundle on cameras, videos or folders within a latency budget."""
     from allweather.runtimes.cameras.open import open_camera
     from allweather.runtimes.load import load
     from allweather.runtimes.loop.several_cameras import CameraLoop, run_cameras
     from allweather.runtimes.loop.stats import LoopStats
-    from allweather.runtimes.monitor.health import SystemdNotifier
     from allweather.runtimes.monitor.preview import LivePreview
+    from allweather.runtimes.monitor.systemd import SystemdNotifier
 
-    place = parse_region(region)
-    _check_options(source, jsonl, video, jsonl_mb, show)
-    address = _address(page) if page else None
+    parsed_region = parse_region(region)
+    _check_outputs(source, jsonl, video, jsonl_mb, show)
+    address = _parse_address(serve) if serve else None
     with ExitStack() as stack:
         perceiver = stack.enter_context(
-            load(
-                bundle,
-                engine=engine.value if engine else None,
-                precision=precision.value if precision else None,
-                budget_ms=budget_ms,
-                policy=policy,
-                threads=threads,
-            )
+            load(bundle, engine=engine, precision=precision, budget_ms=budget_ms, policy=policy, threads=threads)
         )
-        watched, previews = [], []
-        for number, name in enumerate(source):
+        loops, previews = [], []
+        for index, name in enumerate(source):
             camera = open_camera(name, live=live)
-            stack.callback(camera.close)  # the loop opens it, so that what passes before is counted, too
+            stack.callback(camera.close)  # the loop opens it, so that frames that pass before are counted as well
             stats = LoopStats()
             previews.append(LivePreview(camera, stats, perceiver.budget))
-            files = [_numbered(path, number, len(source)) for path in (jsonl, video)]
-            sinks = _sinks(camera, files[0], files[1], jsonl_mb, jsonl_fsync, show)
-            watched.append(CameraLoop(camera, [*sinks, previews[-1]] if address else sinks, stats))
+            log, film = (_indexed(path, index, len(source)) for path in (jsonl, video))
+            sinks = _open_sinks(camera, log, film, jsonl_mb, jsonl_fsync, show)
+            loops.append(CameraLoop(camera, [*sinks, previews[-1]] if address else sinks, stats))
         if address:
             from allweather.runtimes.monitor.server import MonitorServer
 
             url = stack.enter_context(MonitorServer(previews, address, token)).url
-            say(f"watch it on {url}{'?token=... (yours)' if token else ''}")
-        update = stack.enter_context(progress("run", limit))
-        seen: Counter[str] = Counter()
+            say(f"serving the live page on {url}{'?token=... (yours)' if token else ''}")
+        update = stack.enter_context(progress_bar("run", limit))
+        labels: Counter[str] = Counter()
         stack.enter_context(SystemdNotifier(previews))
         reports, signals = run_cameras(
-            watched, perceiver, region=place, limit=limit, watch=partial(_show_progress, update, seen)
-        )
-    _tell([one.camera.name for one in watched], reports, perceiver.policy.name, seen, as_json)
+            loops, perceiver, region=parsed_region, limit=limit,
+            on_decision=partial(_show_decision, update, labels, limit),
+        )  # fmt: skip
+    _print_reports([loop.camera.name for loop in loops], reports, perceiver.policy.name, labels, as_json)
     if signals:
         raise typer.Exit(128 + signals[0])
 
 
-def _check_options(
-    sources: Sequence[str],
-    jsonl: Path | None,
-    video: Path | None,
-    jsonl_mb: float | None,
-    show: bool,
+def _check_outputs(
+    sources: Sequence[str], jsonl: Path | None, video: Path | None, jsonl_mb: float | None, show: bool
 ) -> None:
-    """Refuses what cannot be, before anything is opened."""
-    written = [_numbered(path, number, len(sources)) for path in (jsonl, video) for number in range(len(sources))]
+    """Checks the options about what is written and shown, before anything is opened."""
+    written = [_indexed(path, index, len(sources)) for path in (jsonl, video) for index in range(len(sources))]
     for path in written:
         for source in sources:
             if path and path.exists() and Path(source).exists() and path.samefile(source):
@@ -133,23 +148,23 @@ def _check_options(
     if jsonl_mb is not None and not 0 < jsonl_mb < float("inf"):
         raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {jsonl_mb:g}")
     if show and len(sources) > 1:
-        raise UsageError("--show opens one window, for one source; use --page for several")
+        raise UsageError("--show opens one window, for one source; use --serve for several")
 
 
-def _address(text: str) -> tuple[str, int]:
-    """The host and port in [HOST:]PORT."""
+def _parse_address(text: str) -> tuple[str, int]:
+    """Returns the host and port of [HOST:]PORT."""
     host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--page is [HOST:]PORT with a port up to 65535, such as 8080; got {text}")
+    if not port.isascii() or not port.isdecimal() or int(port) > MAX_PORT:
+        raise UsageError(f"--serve is [HOST:]PORT with a port up to {MAX_PORT}, such as 8080; got {text}")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def _numbered(path: Path | None, number: int, count: int) -> Path | None:
-    """The file of one of several sources: log.jsonl becomes log-0.jsonl."""
-    return path.with_name(f"{path.stem}-{number}{path.suffix}") if path and count > 1 else path
+def _indexed(path: Path | None, index: int, num_sources: int) -> Path | None:
+    """Returns the file of one of several sources: log.jsonl becomes log-0.jsonl."""
+    return path.with_name(f"{path.stem}-{index}{path.suffix}") if path and num_sources > 1 else path
 
 
-def _sinks(
+def _open_sinks(
     camera: Camera, jsonl: Path | None, video: Path | None, jsonl_mb: float | None, fsync: bool, show: bool
 ) -> list[Sink]:
     from allweather.runtimes.sinks.jsonl import JsonlSink
@@ -160,13 +175,15 @@ def _sinks(
     if jsonl:
         sinks.append(JsonlSink(jsonl, rotate_bytes=round(jsonl_mb * MEGABYTE) if jsonl_mb else None, fsync=fsync))
     if video:
-        sinks.append(VideoSink(video, lambda: camera.fps or FPS))
+        sinks.append(VideoSink(video, lambda: camera.fps or DEFAULT_FPS))
     if show:
         sinks.append(WindowSink())
     return sinks
 
 
-def _tell(names: Sequence[str], reports: Sequence[LoopReport], policy: str, seen: Counter[str], as_json: bool) -> None:
+def _print_reports(
+    names: Sequence[str], reports: Sequence[LoopReport], policy: str, labels: Counter[str], as_json: bool
+) -> None:
     facts = [
         {
             "source": name,
@@ -174,16 +191,19 @@ def _tell(names: Sequence[str], reports: Sequence[LoopReport], policy: str, seen
             "decided": report.decided,
             "late": report.late,
             "policy": policy,
-            **({"report": plain(report)} if as_json else _in_words(report)),
+            **({"report": to_json(report)} if as_json else _in_words(report)),
         }
         for name, report in zip(names, reports, strict=True)
     ]
     if as_json:
-        result({"sources": facts, "seen": seen} if len(facts) > 1 else {**facts[0], "seen": seen}, True, "run")
+        print_result(
+            {"sources": facts, "labels": labels} if len(facts) > 1 else {**facts[0], "labels": labels}, True, "run"
+        )
         return
     for each in facts:
-        common = ", ".join(f"{label} {count}" for label, count in seen.most_common(8)) if len(facts) == 1 else ""
-        result({key: value for key, value in {**each, "seen": common}.items() if value != ""}, False, "run")
+        common = labels.most_common(MAX_SHOWN_LABELS) if len(facts) == 1 else ()
+        values = {**each, "labels": ", ".join(f"{label} {count}" for label, count in common)}
+        print_result({key: value for key, value in values.items() if value != ""}, False, "run")
 
 
 def _in_words(report: LoopReport) -> dict[str, Any]:
@@ -195,13 +215,13 @@ def _in_words(report: LoopReport) -> dict[str, Any]:
     return {
         "dropped": ", ".join(causes) or "none",
         "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
-        "looks a frame": report.mean_views,
-        "decisions a second": report.decisions_per_second,
+        "views per frame": report.mean_views,
+        "decisions per second": report.decisions_per_second,
         "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
         "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),
     }
 
 
-def _show_progress(update: Callable[[int, str], None], seen: Counter[str], frame: Frame, decision: Decision) -> None:
-    seen[decision.label] += 1
-    update(frame.index + 1, f"run: {decision.label}")
+def _show_decision(update: Update, labels: Counter[str], limit: int | None, frame: Frame, decision: Decision) -> None:
+    labels[decision.label] += 1
+    update(frame.index + 1, f"run: {decision.label}", limit)

@@ -1,4 +1,4 @@
-"""allweather augment."""
+"""allweather show-augmentation."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import Annotated
 
 import typer
 
-from allweather.cli.console import guarded, result
-from allweather.cli.options import AsJson, Data, Download, report_folder
+from allweather.cli.checks import check_report_folder
+from allweather.cli.console import handle_errors, print_result
+from allweather.cli.options import AsJson, Data, Download, Size
 
 
-@guarded
-def augment(
-    augmentation: Annotated[Path, typer.Argument(help="a learned augmentation (.safetensors)")],
+@handle_errors
+def show_augmentation(
+    augmentation: Annotated[Path, typer.Argument(help="Learned augmentation (.safetensors).")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="folder for report.html, result.json and pictures")],
-    size: Annotated[int | None, typer.Option(help="side of the pictures in pixels; the data's own")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write report.html, result.json and the plots into.")],
+    size: Size = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Shows what a learned augmentation does: several draws for a picture, and the way from one draw to another."""
-    report_folder(out)
+    """Writes a page that shows what a learned augmentation does to images."""
+    check_report_folder(out)
     from allweather.reports.learned_augmentation import write_augmentation
     from allweather.trainers.augmentations.learned.augmentation import load_augmentation
     from allweather.trainers.data.registry import open_dataset
 
-    made = load_augmentation(augmentation)
-    write_augmentation(made, open_dataset(data, size, download=download), out)
-    facts = {"augmentation": str(augmentation), "mode": made.mode, "learned on": made.data}
-    result({**facts, "report": str(out / "report.html")}, as_json, "shown")
+    learned = load_augmentation(augmentation)
+    write_augmentation(learned, open_dataset(data, size, download=download), out)
+    facts = {"augmentation": str(augmentation), "mode": learned.mode, "learned_on": learned.data}
+    print_result({**facts, "report": str(out / "report.html")}, as_json, "shown")

@@ -79,7 +79,8 @@ def train(
         float, typer.Option(help="Decay per step of the exponential moving average of the weights; 0 turns it off.")
     ] = 0.998,
     hflip: Annotated[
-        bool | None, typer.Option(help="Flip half of the training images horizontally; as the data set says if not given.")
+        bool | None,
+        typer.Option(help="Flip half of the training images horizontally; the data set decides if not given."),
     ] = None,
     fraction: Fraction = 1.0,
     label_noise: Annotated[
@@ -96,7 +97,10 @@ def train(
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Trains a classifier, or several jointly. If it is stopped, the same command resumes it."""
+    """Trains a classifier, or several jointly.
+
+    If it is stopped, the same command resumes it.
+    """
     check_checkpoint_path(out)
     from allweather.trainers.data.dataset import check_fraction, check_label_noise
     from allweather.trainers.data.registry import open_dataset

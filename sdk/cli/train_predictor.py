@@ -1,152 +1,131 @@
-"""allweather predictor."""
+"""allweather train-predictor."""
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say
+from allweather.cli.checks import check_checkpoint_path, check_not_given
+from allweather.cli.console import handle_errors, print_result
 from allweather.cli.options import (
+    DATA_HELP,
     Arithmetic,
     AsJson,
+    BatchSize,
     CheckpointFile,
     Devices,
     Download,
+    Epochs,
     OutCheckpoint,
     Seed,
-    TrainPrecision,
-    check_not_given,
-    checkpoint_path,
 )
+from allweather.cli.training import training_run
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.choices import CorruptionFamily, PredictorKind, RankLossName
 
 if TYPE_CHECKING:
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
-    from allweather.trainers.training.progress import Progress
+    from allweather.trainers.training.progress import EpochReport
 
-
-TRAINING = (  # options that a predictor which is trained has no use for
-    "kind", "loss", "copies", "without", "targets", "epochs", "batch", "lr", "devices", "precision", "seed",
+TRAINING_OPTIONS = (
+    "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "devices", "precision",
+    "seed", "download",
 )  # fmt: skip
 
 
-class KindChoice(str, Enum):
-    """Networks that predict losses."""
-
-    tiny = "tiny"
-    efficientnet = "efficientnet"
-
-
-class LossChoice(str, Enum):
-    """What a predictor's training makes small."""
-
-    squared = "squared"
-    regret = "regret"
-    spearman = "spearman"
-    sodeep = "sodeep"
-    relative = "relative"
-
-
-class FamilyChoice(str, Enum):
-    """Families of corruptions."""
-
-    noise = "noise"
-    blur = "blur"
-    weather = "weather"
-    digital = "digital"
-
-
-@guarded
-def predictor(
+@handle_errors
+def train_predictor(
     context: typer.Context,
     checkpoint: CheckpointFile,
     out: OutCheckpoint,
-    data: Annotated[str | None, typer.Option(help="signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT")] = None,
-    use: Annotated[Path | None, typer.Option(help="a predictor, or a checkpoint with one, to put in as it is")] = None,
-    kind: Annotated[KindChoice, typer.Option(help="tiny for a device, efficientnet as in the paper")] = KindChoice.tiny,
-    loss: Annotated[LossChoice, typer.Option(help="what its training makes small")] = LossChoice.squared,
-    copies: Annotated[int, typer.Option(help="corrupted copies of each training picture")] = 2,
-    exclude_family: Annotated[FamilyChoice | None, typer.Option(help="corruptions to show nothing of")] = None,
-    targets: Annotated[Path | None, typer.Option(help="folder to keep the view losses in, for the next one")] = None,
-    epochs: Annotated[int, typer.Option(help="passes over the corrupted pictures")] = 10,
-    batch: Annotated[int, typer.Option(help="pictures a step, over all processes")] = 128,
-    lr: Annotated[float | None, typer.Option(help="highest learning rate; the network's own")] = None,
+    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
+    use: Annotated[
+        Path | None,
+        typer.Option(help="Add this trained predictor, or the one of this checkpoint, instead of training one."),
+    ] = None,
+    kind: Annotated[
+        PredictorKind, typer.Option(help="Network of the predictor: tiny for devices, efficientnet as in the paper.")
+    ] = "tiny",
+    loss: Annotated[RankLossName, typer.Option(help="Loss that the predictor is trained with.")] = "squared",
+    copies: Annotated[int, typer.Option(help="Number of corrupted copies of each training image.")] = 2,
+    exclude_family: Annotated[
+        CorruptionFamily | None,
+        typer.Option(help="Family of corruptions that the predictor is not trained on, to evaluate it on unseen ones."),
+    ] = None,
+    view_losses: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the classifier's losses on all views, so that the next run can use them."),
+    ] = None,
+    epochs: Epochs = 10,
+    batch_size: BatchSize = 128,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate; the predictor network's own if not given.")
+    ] = None,
     devices: Devices = 1,
-    precision: TrainPrecision = Arithmetic.auto,
+    precision: Arithmetic = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Trains what predicts, for each picture, on which view the classifier will do best; killed, it goes on."""
-    checkpoint_path(out)
+    """Trains a loss predictor, which tells on which views a classifier does best.
+
+    If it is stopped, the same command resumes it.
+    """
+    check_checkpoint_path(out)
     if (data is None) == (use is None):
         raise UsageError(
-            "name --data to train a predictor on, or --use FILE to put in one that is trained; one of both"
+            "give either --data, to train a predictor, or --use FILE, to add one that has been trained already"
         )
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 
-    start = load_checkpoint(checkpoint)
     if use is not None:
-        check_not_given(context, TRAINING, "--use puts in a predictor as it was trained")
-        _put_in(start, use, out, as_json)
+        check_not_given(context, TRAINING_OPTIONS, "--use adds a predictor as it was trained")
+        _add_trained(load_checkpoint(checkpoint), use, out, as_json)
         return
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.registry import open_dataset_of
-    from allweather.trainers.methods.loss_predictor.train import PredictorSettings, add_predictor
-    from allweather.trainers.training.launch import launch
+    from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor
     from allweather.trainers.training.settings import FitSettings
 
-    settings = PredictorSettings(
-        kind=kind.value, loss=loss.value,
-        copy_settings=CopySettings(copies=copies, seed=seed),
-        exclude_family=exclude_family.value if exclude_family else None,
-        fit=FitSettings(epochs=epochs, batch_size=batch, lr=lr, shift=0, seed=seed),
-    )  # fmt: skip
-    fabric = launch(devices, precision.value)
     assert data is not None
-    dataset = open_dataset_of(data, start.classes, start.input, download=download)
-    leads = fabric.is_global_zero
-    for note in dataset.notes if leads else ():
-        say(note)
-    keep = targets or out.with_name(f".{out.name}.targets")
-    with progress("view losses", None) as update:
-
-        def told(done: int, total: int) -> None:
-            update(done, f"view losses {done}/{total}")
-
-        def watch(now: Progress) -> None:
-            if not leads:
-                return
-            update(now.step, f"predictor {kind.value}")
-            if row := now.report:
-                alike = row.val_metrics["rank_correlation"]
-                say(
-                    f"epoch {row.epoch}/{epochs}  loss {row.loss:.4f}  accuracy at k = 1 {row.val_accuracy:.4f}  "
-                    f"rank correlation {alike:.3f}  {row.images_per_second:.0f} images/s"
-                )
-
+    settings = PredictorSettings(
+        kind=kind, loss=loss, copy_settings=CopySettings(copies=copies, seed=seed), exclude_family=exclude_family,
+        fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, seed=seed),
+    )  # fmt: skip
+    start = load_checkpoint(checkpoint)
+    keep = view_losses or out.with_name(f".{out.name}.view-losses")
+    with training_run(
+        "view losses",
+        lambda: open_dataset_of(data, start.classes, start.input, download=download),
+        devices=devices,
+        precision=precision,
+    ) as run:
         done = add_predictor(
-            start, dataset, settings, out, keep=keep, fabric=fabric, watch_targets=told, watch=watch
+            start, run.dataset, settings, out, losses_folder=keep, fabric=run.fabric,
+            watch_losses=run.watch_steps("view losses"),
+            watch=run.watch_epochs(f"predictor {kind}", epochs, _metrics),
         )  # fmt: skip
-    if leads:
-        if targets is None:
-            shutil.rmtree(keep, ignore_errors=True)
-        assert done.predictor is not None
-        facts = {"checkpoint": str(out), "kind": kind.value, "data": data}
-        result({**facts, **done.predictor.metrics}, as_json, "trained")
+    if run.is_main and view_losses is None:
+        shutil.rmtree(keep, ignore_errors=True)
+    assert done.predictor is not None
+    facts = {"checkpoint": str(out), "kind": kind, "data": data}
+    run.print_result({**facts, **done.predictor.metrics}, as_json, "trained")
 
 
-def _put_in(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
-    """A predictor of another file into the checkpoint of the classifier that it was trained for."""
+def _metrics(report: EpochReport) -> str:
+    correlation = report.val_metrics["rank_correlation"]
+    return f"accuracy at k = 1 {report.val_accuracy:.4f}  rank correlation {correlation:.3f}"
+
+
+def _add_trained(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
+    """Writes the checkpoint with a predictor of another file, which must have been trained for its classifier."""
     from allweather.trainers.checkpoint.checkpoint import extract_predictor, save_checkpoint
 
-    trained = extract_predictor(use)
-    trained.check_classifier(start.classifier())
-    trained.model()  # one that cannot be built is refused now
-    save_checkpoint(out, dataclasses.replace(start, predictor=trained))
-    result({"checkpoint": str(out), "kind": trained.kind, **trained.metrics}, as_json, "put in")
+    predictor = extract_predictor(use)
+    predictor.check_classifier(start.classifier())
+    predictor.model()  # raises an error if its network cannot be built
+    save_checkpoint(out, start.with_predictor(predictor))
+    print_result({"checkpoint": str(out), "kind": predictor.kind, **predictor.metrics}, as_json, "added")

@@ -1,4 +1,4 @@
-"""allweather tune."""
+"""allweather tune-policy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.console import guarded, progress, result, say, table
-from allweather.cli.options import (
-    AsJson,
-    CheckpointFile,
-    Data,
-    Download,
-    OutCheckpoint,
-    Seed,
-    check_not_given,
-    checkpoint_path,
-)
+from allweather.cli.checks import check_checkpoint_path, check_not_given
+from allweather.cli.console import handle_errors, print_result, print_table, progress_bar, say
+from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed
+from allweather.cli.training import keep_freed_memory_on_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,28 +20,40 @@ if TYPE_CHECKING:
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
 
 
-@guarded
-def tune(
+@handle_errors
+def tune_policy(
     context: typer.Context,
     checkpoint: CheckpointFile,
     data: Data,
     out: OutCheckpoint,
     policy: Annotated[
-        list[str] | None, typer.Option(help="to compare; the usual ones without. A single one is stored as it is")
+        list[str] | None,
+        typer.Option(
+            help="Policy to compare, such as hflip, top:2, gps:3 or learned; may be repeated. The usual ones are "
+            "compared if none is given; a single one is stored without a comparison."
+        ),
     ] = None,
-    runs: Annotated[int, typer.Option(help="pictures that the classifier may look at for a frame, on average")] = 4,
-    copies: Annotated[int, typer.Option(help="corrupted copies of each validation picture")] = 1,
+    max_views: Annotated[
+        int, typer.Option(help="Largest number of views that the chosen policy runs for an image, on average.")
+    ] = 4,
+    copies: Annotated[int, typer.Option(help="Number of corrupted copies of each validation image.")] = 1,
     download: Download = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Finds the best policy on corrupted validation pictures and stores it: a bundle made of it looks so by itself.
+    """Chooses and stores the best test-time augmentation policy.
 
-    gps:K is found by greedy search (the K views that vote best), learned has a weight a view; others are as they are.
+    The policies are compared on corrupted validation images.
+
+    A bundle made of the checkpoint follows the policy by default.
+
+    gps:K is found by greedy search: the K views whose averaged probabilities are best.
+
+    learned has a weight for each view. All other policies are compared as they are.
     """
-    checkpoint_path(out)
-    if runs < 1:
-        raise UsageError(f"--runs is 1 picture a frame or more; got {runs}")
+    check_checkpoint_path(out)
+    if max_views < 1:
+        raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
     from allweather.evaluation import policy_tuning as tuning
     from allweather.evaluation.model import open_model
     from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
@@ -56,78 +61,82 @@ def tune(
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 
     start = load_checkpoint(checkpoint)
-    asked = [_understood(text, start) for text in policy or tuning.usual(start.predictor is not None)]
-    known = [each for each in asked if not isinstance(each, str)]
-    if policy and len(policy) == 1 and known:
-        check_not_given(context, ("runs", "copies", "seed"), f"{policy[0]} is stored as it is")
-        save_checkpoint(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, known[0])))
-        result({"checkpoint": str(out), "policy": policy[0], "views": list(known[0].views)}, as_json, "stored")
+    requested = [_parse(text, start) for text in policy or tuning.usual(start.predictor is not None)]
+    fixed = [each for each in requested if not isinstance(each, str)]
+    if policy and len(policy) == 1 and fixed:
+        check_not_given(context, ("max_views", "copies", "seed"), f"{policy[0]} is stored as it is")
+        save_checkpoint(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, fixed[0])))
+        facts = {"checkpoint": str(out), "policy": policy[0], "views": list(fixed[0].views)}
+        print_result(facts, as_json, "stored")
         return
     if policy and len(policy) == 1:
-        check_not_given(context, ("runs",), f"--runs chooses among policies, and {policy[0]} is the only one")
-        runs = MAX_VIEWS
+        check_not_given(context, ("max_views",), f"--max-views chooses among policies, and {policy[0]} is the only one")
+        max_views = MAX_VIEWS
     copy_settings = CopySettings(copies=copies, seed=seed)
-    with open_model(checkpoint) as target, progress("tune", None) as update:
-        dataset = target.open_data(data, download=download)
+    keep_freed_memory_on_cpu()
+    with open_model(checkpoint) as model, progress_bar("tune-policy") as update:
+        dataset = model.open_data(data, download=download)
 
         def watch(done: int, total: int) -> None:
-            update(done, f"tune: {done} of {total} batches")
+            update(done, f"tune-policy: {done} of {total} batches", total)
 
-        answers = tuning.view_probabilities(target, dataset.val, copy_settings, known, watch=watch)
+        probabilities = tuning.view_probabilities(model, dataset.val, copy_settings, fixed, watch=watch)
     for note in dataset.notes:
         say(note)
-    found = [tuning.tune(answers, each) for each in asked]
-    chosen, once = tuning.best(found, runs), tuning.center(answers)
-    kept = start.policies
-    for each in (*(each for each in found if each.policy.name.partition(":")[0] in TUNED), chosen):
-        kept = tuning.chosen_first(kept, each.policy)
-    save_checkpoint(out, dataclasses.replace(start, policies=kept))
-    if not as_json and len(found) > 1:
-        table(_rows(found))
-    facts = {
+    results = [tuning.tune(probabilities, each) for each in requested]
+    best, center = tuning.best(results, max_views), tuning.center(probabilities)
+    policies = start.policies
+    for each in (*(each for each in results if each.policy.name.partition(":")[0] in TUNED), best):
+        policies = tuning.chosen_first(policies, each.policy)
+    save_checkpoint(out, dataclasses.replace(start, policies=policies))
+    if not as_json and len(results) > 1:
+        print_table(_rows(results))
+    values: dict[str, object] = {
         "checkpoint": str(out),
-        "policy": chosen.policy.name,
-        "views": list(chosen.policy.views),
-        "weights": list(chosen.policy.weights),
-        "val_accuracy": chosen.accuracy,
-        "val_accuracy_of_one_look": once.accuracy,
-        "calibrated_likelihood": chosen.likelihood,
-        "calibrated_likelihood_of_one_look": once.likelihood,
-        **({"compared": [_facts(each) for each in found]} if as_json else {}),
+        "policy": best.policy.name,
+        "views": list(best.policy.views),
+        "weights": list(best.policy.weights),
+        "val_accuracy": best.accuracy,
+        "center_val_accuracy": center.accuracy,
+        "calibrated_likelihood": best.likelihood,
+        "center_calibrated_likelihood": center.likelihood,
+        **({"compared": [_facts(each) for each in results]} if as_json else {}),
     }
-    result(facts, as_json, "tuned")
+    print_result(values, as_json, "tuned")
 
 
-def _understood(text: str, start: Checkpoint) -> Policy | str:
-    """A policy that can be followed, or the name of one that is to be found.
+def _parse(text: str, start: Checkpoint) -> Policy | str:
+    """Returns a policy that can be followed as it is, or the text of one that tuning has to find.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: It is neither.
     """
     from allweather.evaluation import policy_tuning as tuning
     from allweather.runtimes.perceiver import check_runnable
     from allweather.runtimes.tta.policy import TUNED, parse_policy
+    from allweather.runtimes.tta.views import VIEWS
 
     if "@" not in text and text.partition(":")[0] in TUNED:
         tuning.checked(text)
         return text
-    fixed = parse_policy(text, start.policies)
-    check_runnable(fixed, start.predictor is not None)
-    return fixed
+    predictor_views = start.predictor.views if start.predictor else tuple(VIEWS)
+    policy = parse_policy(text, start.policies, predictor_views)
+    check_runnable(policy, start.predictor is not None)
+    return policy
 
 
-def _facts(found: TunedPolicy) -> dict[str, object]:
+def _facts(result: TunedPolicy) -> dict[str, object]:
     return {
-        "policy": found.policy.name,
-        "runs": found.runs,
-        "val_accuracy": found.accuracy,
-        "calibrated_likelihood": found.likelihood,
+        "policy": result.policy.name,
+        "mean_views": result.runs,
+        "val_accuracy": result.accuracy,
+        "calibrated_likelihood": result.likelihood,
     }
 
 
-def _rows(found: Sequence[TunedPolicy]) -> list[Sequence[str]]:
-    """A table of policies, the cheapest first."""
-    rows: list[Sequence[str]] = [("policy", "runs", "val accuracy, %", "calibrated log-likelihood")]
-    for each in sorted(found, key=lambda each: each.runs):
+def _rows(results: Sequence[TunedPolicy]) -> list[Sequence[str]]:
+    """Returns a table of policies, those with the fewest views first."""
+    rows: list[Sequence[str]] = [("policy", "mean views", "val accuracy, %", "calibrated log-likelihood")]
+    for each in sorted(results, key=lambda each: each.runs):
         rows.append((each.policy.name, f"{each.runs:.2f}", f"{100 * each.accuracy:.2f}", f"{each.likelihood:.4f}"))
     return rows

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import run_python
 
 from allweather.cli import console
+from allweather.runtimes.errors import CameraError, StalledError, UsageError
 
 SWALLOWED = """
 import os, signal, sys, time
 import typer
-from allweather.cli.console import guarded
+from allweather.cli.console import handle_errors
 from allweather.runtimes.errors import EngineError
 
-@guarded
+@handle_errors
 def command() -> None:
     try:
         if sys.argv[1] == "interrupted":
@@ -35,24 +34,22 @@ app(args=[])
 
 @pytest.mark.parametrize("kind", ["EngineError", "RuntimeError"])
 def test_an_interrupt_that_a_library_swallows_is_still_one(kind: str) -> None:
-    words = [sys.executable, "-c", SWALLOWED.format(kind=kind), "interrupted"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = run_python(SWALLOWED.format(kind=kind), "interrupted")
     assert done.returncode == 130, done.stderr
     assert done.stderr.strip() == "interrupted"
 
 
-def test_without_one_the_error_is_said() -> None:
-    words = [sys.executable, "-c", SWALLOWED.format(kind="EngineError"), "left alone"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+def test_without_an_interrupt_the_error_is_printed() -> None:
+    done = run_python(SWALLOWED.format(kind="EngineError"), "left alone")
     assert done.returncode == 1
     assert done.stderr.strip() == "error: a library took it for a fault of its own"
 
 
 FULL = """
 import torch, typer
-from allweather.cli.console import guarded
+from allweather.cli.console import handle_errors
 
-@guarded
+@handle_errors
 def command() -> None:
     {what}
 
@@ -62,27 +59,29 @@ app(args=[])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["torch.empty(2**60)", "raise torch.OutOfMemoryError('CUDA out of memory')", "bytearray(2**62)"]
 )
-def test_a_full_memory_is_one_line(what: str) -> None:
-    words = [sys.executable, "-c", FULL.format(what=what)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+def test_a_full_memory_gets_one_line(what: str) -> None:
+    done = run_python(FULL.format(what=what))
     assert done.returncode == 1
-    assert done.stderr.strip() == "error: the memory is full; try a smaller --batch or --size, or fewer pictures"
+    (line,) = done.stderr.splitlines()
+    assert "memory is full" in line
+    assert "--batch-size" in line
 
 
-def test_an_address_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    console.result({"source": "rtsp://[2001:db8:a:b::1]/door"}, True, "run")
+def test_an_address_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_result({"source": "rtsp://[2001:db8:a:b::1]/door"}, True, "run")
     assert "2001:db8:a:b::1" in capsys.readouterr().out
 
 
 IMPORTING = """
 import sys, time
 import typer
-from allweather.cli.console import guarded
+from allweather.cli.console import handle_errors
 
-@guarded
+@handle_errors
 def command() -> None:
     import slow
     print("used")
@@ -98,9 +97,7 @@ app(args=[])
 def test_an_interrupt_waits_for_an_import(tmp_path: Path) -> None:
     slow = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.5)\nprint('imported')\n"
     (tmp_path / "slow.py").write_text(slow)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    words = [sys.executable, "-c", IMPORTING]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+    done = run_python(IMPORTING, PYTHONPATH=str(tmp_path))
     assert done.returncode == 130, done.stderr
     assert done.stderr.strip() == "interrupted"
     assert done.stdout.splitlines() in (["imported"], ["imported", "used"])
@@ -109,9 +106,9 @@ def test_an_interrupt_waits_for_an_import(tmp_path: Path) -> None:
 LOGGED = """
 import logging
 import typer
-from allweather.cli.console import guarded
+from allweather.cli.console import handle_errors
 
-@guarded
+@handle_errors
 def command() -> None:
     logging.getLogger("allweather.runtimes").warning("a camera [of many] " + "far away " * 30 + "is lost")
 
@@ -122,5 +119,15 @@ app(args=[])
 
 
 def test_a_warning_is_one_line_however_long() -> None:
-    done = subprocess.run([sys.executable, "-c", LOGGED], capture_output=True, text=True, timeout=60)
+    done = run_python(LOGGED)
     assert done.stderr == "WARNING  a camera [of many] " + "far away " * 30 + "is lost\n"
+
+
+@pytest.mark.parametrize(("error", "code"), [(UsageError("x"), 2), (CameraError("x"), 1), (StalledError("x"), 75)])
+def test_exit_codes_tell_a_supervisor_what_to_do(error: Exception, code: int) -> None:
+    assert console._exit_code(error) == code
+
+
+def test_json_holds_no_numbers_that_json_lacks() -> None:
+    values = {"a": (1.0, float("nan")), "b": {"c": float("inf")}, "d": Path("x")}
+    assert console.to_json(values) == {"a": [1.0, None], "b": {"c": None}, "d": "x"}

@@ -1,0 +1,137 @@
+"""Checks of what stands on the command line, made before data are read or minutes are spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from allweather.runtimes.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from allweather.runtimes.preprocess import Region
+
+Name = TypeVar("Name", bound=str)
+
+
+def check_checkpoint_path(path: Path) -> None:
+    """Checks that a checkpoint can be written to a path.
+
+    Raises:
+        UsageError: The suffix is not .safetensors.
+        OutputError: No file can be written there.
+    """
+    from allweather.runtimes.system.atomic_files import check_file
+
+    if path.suffix != ".safetensors":
+        raise UsageError(f"a checkpoint is a .safetensors file; got {path}: write --out {path.stem}.safetensors")
+    check_file(path)
+
+
+def check_report_folder(folder: Path | None) -> None:
+    """Checks that a report can be written into a folder; does nothing without a folder.
+
+    Raises:
+        UsageError: The path is a file.
+        OutputError: No file can be written there.
+    """
+    from allweather.runtimes.system.atomic_files import check_file
+
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out is a folder for the report; {folder} is a file: name another")
+    check_file(folder / "report.html")
+
+
+def hidden_sibling(path: Path | None, suffix: str) -> Path | None:
+    """Returns the hidden path beside a folder that keeps unfinished results; works for "." and "..", too."""
+    return path.resolve().with_name(f".{path.resolve().name}{suffix}") if path else None
+
+
+def check_not_given(context: typer.Context, names: Sequence[str], reason: str) -> None:
+    """Refuses options that would be ignored.
+
+    Args:
+        context: Context of the running command.
+        names: Names of the command's parameters.
+        reason: Why they do nothing here. The message begins with it.
+
+    Raises:
+        UsageError: One of the options is on the command line.
+    """
+    if given := [name for name in names if _is_given(context, name)]:
+        raise UsageError(f"{reason}; leave out {_options(given)}")
+
+
+def check_required_options(context: typer.Context, required: Mapping[str, str]) -> None:
+    """Refuses options that do nothing without another option.
+
+    Args:
+        context: Context of the running command.
+        required: Name of a parameter -> name of the parameter without which it does nothing.
+
+    Raises:
+        UsageError: An option is on the command line, and the one that it needs is not.
+    """
+    for needed in dict.fromkeys(required.values()):
+        given = [name for name, other in required.items() if other == needed and _is_given(context, name)]
+        if given and not _is_given(context, needed):
+            verb = "work" if len(given) > 1 else "works"
+            raise UsageError(f"{_options(given)} {verb} only together with {_options([needed])}; add it")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _options(names: Sequence[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def parse_names(kind: str, names: Sequence[str] | None, known: Sequence[Name]) -> list[Name]:
+    """Returns the names of an option that may be repeated, each once; an empty list without any.
+
+    Args:
+        kind: What the names are, for the message.
+        names: Names on the command line.
+        known: Names that there are.
+
+    Raises:
+        UsageError: A name is not known.
+    """
+    for name in names or ():
+        if name not in known:
+            raise unknown_name(kind, name, known)
+    return [name for name in known if name in (names or ())]
+
+
+def parse_region(text: str | None) -> Region | None:
+    """Parses a region that is written as x,y,width,height.
+
+    Raises:
+        UsageError: It is written in another way.
+    """
+    from allweather.runtimes.preprocess import Region
+
+    if text is None:
+        return None
+    return Region(*parse_numbers(text, 4, int, "--region is x,y,width,height in pixels"))
+
+
+def parse_numbers(text: str, count: int, kind: type[int] | type[float], expected: str) -> list[int] | list[float]:
+    """Parses `count` numbers with commas between them.
+
+    Raises:
+        UsageError: The text holds something else. The message begins with `expected`.
+    """
+    try:
+        numbers = [kind(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise UsageError(f"{expected}; got {text!r}")
+    return numbers

@@ -1,0 +1,247 @@
+"""The evaluations that allweather evaluate runs: on clean, corrupted, augmented and shifted images, and of policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from allweather.cli.console import progress_bar, to_json
+from allweather.runtimes.errors import UsageError
+
+if TYPE_CHECKING:
+    from allweather.evaluation.clean import Evaluation
+    from allweather.evaluation.model import EvaluatedModel
+    from allweather.runtimes.preprocess import InputSpec
+    from allweather.trainers.corruptions.sets import CorruptedSet
+    from allweather.trainers.data.dataset import Dataset
+
+GENERATE = "generate"
+
+
+@dataclass(frozen=True)
+class EvaluationOutput:
+    """What one evaluation prints.
+
+    Attributes:
+        values: The object that --json prints.
+        notes: Lines for the user.
+        tables: Tables for people; the first row of each is its header.
+        facts: Values for people, one a line.
+    """
+
+    values: Any
+    notes: Sequence[str]
+    tables: Sequence[Sequence[Sequence[str]]] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Run: TypeAlias = Callable[[Path | None], EvaluationOutput | None]  # takes the folder of the report
+
+
+class Evaluations:
+    """Evaluates open models on the test images of one data set.
+
+    The `prepare_` methods check what the command line asks for, and return the function that does it, so that nothing
+    is computed before everything has been checked.
+
+    Args:
+        models: Open models of the same classes.
+        data: Name of the data set.
+        download: Whether CIFAR may be downloaded.
+        seed: Random seed of generated corruptions and of policies that draw.
+        keep: Folder for finished parts of the long evaluations, which a later call continues from; None keeps nothing.
+    """
+
+    def __init__(
+        self, models: Sequence[EvaluatedModel], data: str, *, download: bool, seed: int, keep: Path | None
+    ) -> None:
+        self._models, self._data, self._download, self._seed, self._keep = models, data, download, seed, keep
+        self._opened: tuple[InputSpec, Dataset] | None = None
+
+    def evaluate_clean(self, folder: Path | None) -> EvaluationOutput:
+        """Evaluates the models on the clean test images."""
+        from allweather.evaluation.clean import evaluate as evaluate_clean
+        from allweather.reports.html import write_evaluation
+
+        results, notes = [], []
+        for index, model in enumerate(self._models):
+            results.append(evaluate_clean(model, self._dataset(model)))
+            if folder:
+                write_evaluation(results[-1], self._folder_of(folder, index))
+            if model.policies and model.policies[0].max_views > 1:
+                name = model.policies[0].name
+                notes.append(
+                    f"{model.path.name} was evaluated with one view of each image, and is tuned for the policy {name}: "
+                    f"--policy {name} evaluates that"
+                )
+        notes = [*results[0].provenance.notes, *notes]
+        if len(results) > 1:
+            return EvaluationOutput(_all(results), notes, [_clean_table(results)])
+        values = to_json(results[0])
+        return EvaluationOutput(values, notes, facts={**values["provenance"], **values})
+
+    def prepare_corrupted(self, corrupted: str, baseline: str | None, devices: int) -> Run:
+        """Returns the evaluation on corrupted images, by several processes; all but the main one get None from it."""
+        from allweather.evaluation.baselines import read_baseline
+        from allweather.evaluation.corrupted import evaluate_corrupted
+        from allweather.reports.corrupted import error_table, summary_table, write_robustness
+        from allweather.trainers.training.launch import launch
+
+        errors = read_baseline(baseline) if baseline else None
+        sources = self._open_corrupted(corrupted)
+
+        def run(folder: Path | None) -> EvaluationOutput | None:
+            fabric = launch(devices)
+            results, mistakes = [], []
+            with progress_bar("evaluate") as update:
+                for model, source in zip(self._models, sources, strict=True):
+                    dataset = self._dataset(model)
+
+                    def watch(done: int, total: int, name: str = model.path.name) -> None:
+                        update(done, f"{name}: {done} of {total} cells", total)
+
+                    result, images = evaluate_corrupted(
+                        model, dataset, source(dataset), baseline=errors, fabric=fabric,
+                        keep=self._keep / "corrupted" if self._keep else None, watch=watch,
+                    )  # fmt: skip
+                    results.append(result)
+                    mistakes.append(images)
+            if not fabric.is_global_zero:
+                return None
+            if folder:
+                write_robustness(results, mistakes, folder)
+            tables = [summary_table(results), error_table(results, list(results[0].errors()))]
+            return EvaluationOutput(_all(results), results[0].provenance.notes, tables)
+
+        return run
+
+    def prepare_augmented(self) -> Run:
+        """Returns the evaluation on augmented images.
+
+        Raises:
+            UsageError: No model has augmentation strengths.
+        """
+        from allweather.evaluation.augmented import evaluate_augmented, examples
+        from allweather.reports.augmented import accuracy_table, write_augmented
+
+        strengths = next((model.strengths for model in self._models if model.strengths), None)
+        if strengths is None:
+            raise UsageError(
+                "--augmented needs augmentation strengths, and none of the models is a checkpoint that has some; run "
+                "allweather finetune, which finds them, and name its checkpoint, too"
+            )
+
+        def run(folder: Path | None) -> EvaluationOutput:
+            results = []
+            with progress_bar("evaluate") as update:
+                for model in self._models:
+                    dataset = self._dataset(model)
+
+                    def watch(done: int, total: int, name: str = model.path.name) -> None:
+                        update(done, f"{name}: {done} of {total} augmentations", total)
+
+                    results.append(evaluate_augmented(model, dataset, strengths, watch=watch))
+            if folder:
+                write_augmented(results, examples(dataset, strengths), folder)
+            return EvaluationOutput(_all(results), results[0].provenance.notes, [accuracy_table(results)])
+
+        return run
+
+    def evaluate_shifted(self, folder: Path | None) -> EvaluationOutput:
+        """Evaluates the models on shifted, gray and recolored images."""
+        from allweather.evaluation.shifted import clusters, evaluate_shifted
+        from allweather.reports.shifted import accuracy_table, write_transfer
+
+        results, points = [], []
+        with progress_bar("evaluate") as update:
+            for model in self._models:
+                dataset = self._dataset(model)
+
+                def watch(done: int, total: int, name: str = model.path.name) -> None:
+                    update(done, f"{name}: {done} of {total} test sets", total)
+
+                results.append(evaluate_shifted(model, dataset, watch=watch))
+                points.append(clusters(model, dataset) if folder and model.features else None)
+        if folder:
+            write_transfer(results, points, folder)
+        return EvaluationOutput(_all(results), results[0].provenance.notes, [accuracy_table(results)])
+
+    def prepare_policies(self, texts: Sequence[str], corrupted: str | None) -> Run:
+        """Returns the evaluation of policies, on clean images and on corrupted ones if some are named.
+
+        Raises:
+            UsageError: A model has no such policy.
+        """
+        from allweather.evaluation.policies import evaluate_policies
+        from allweather.reports.policies import correlations, summary_table, write_policies
+        from allweather.runtimes.tta.policy import parse_policy
+
+        policies = [
+            [parse_policy(text, model.policies, model.predictor_views) for text in dict.fromkeys(texts)]
+            for model in self._models
+        ]
+        sources = self._open_corrupted(corrupted) if corrupted else [None] * len(self._models)
+
+        def run(folder: Path | None) -> EvaluationOutput:
+            results, notes, tables = [], [], []
+            with progress_bar("evaluate") as update:
+                for index, (model, source) in enumerate(zip(self._models, sources, strict=True)):
+                    dataset = self._dataset(model)
+
+                    def watch(done: int, total: int, name: str = model.path.name) -> None:
+                        update(done, f"{name}: {done} of {total} cells", total)
+
+                    result, images = evaluate_policies(
+                        model, dataset, source(dataset) if source else None, policies[index], seed=self._seed,
+                        keep=self._keep / f"policies-{index}" if self._keep else None, watch=watch,
+                    )  # fmt: skip
+                    results.append(result)
+                    notes += [*(() if index else result.provenance.notes), *correlations(result)]
+                    tables.append(summary_table(result))
+                    if folder:
+                        write_policies(result, images, self._folder_of(folder, index))
+            return EvaluationOutput(asdict(results[0]) if len(results) == 1 else _all(results), notes, tables)
+
+        return run
+
+    def _dataset(self, model: EvaluatedModel) -> Dataset:
+        """Opens the data set at the input size of a model; the last one is kept for the next model or evaluation."""
+        if self._opened is None or self._opened[0] != model.input:
+            self._opened = None  # so that its memory is free for the next one
+            self._opened = model.input, model.open_data(self._data, download=self._download)
+        return self._opened[1]
+
+    def _open_corrupted(self, corrupted: str) -> list[Callable[[Dataset], CorruptedSet]]:
+        """Returns for each model the function that gives its corrupted images: made from a data set, or read."""
+        from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set
+
+        def generated(dataset: Dataset) -> CorruptedSet:
+            return GeneratedSet(dataset.test.images.numpy(), dataset.test.labels.numpy(), self._seed)
+
+        def stored(model: EvaluatedModel) -> Callable[[Dataset], CorruptedSet]:
+            corrupted_set = open_corrupted_set(Path(corrupted), model.classes, model.input)
+            return lambda dataset: corrupted_set
+
+        return [generated if corrupted == GENERATE else stored(model) for model in self._models]
+
+    def _folder_of(self, folder: Path, index: int) -> Path:
+        """Returns the folder of the report of one model, for reports that hold only one."""
+        return folder / f"{index + 1}-{self._models[index].path.name}" if len(self._models) > 1 else folder
+
+
+def _all(results: Sequence[Any]) -> dict[str, Any]:
+    return {"results": [asdict(each) for each in results]}
+
+
+def _clean_table(results: Sequence[Evaluation]) -> list[Sequence[str]]:
+    """Returns a table with a column for each model."""
+    return [
+        ("", *(each.provenance.title for each in results)),
+        ("accuracy, %", *(f"{100 * each.accuracy:.2f}" for each in results)),
+        ("calibration error, %", *(f"{100 * each.calibration_error:.2f}" for each in results)),
+        ("Brier score, 0 to 2", *(f"{each.brier:.4f}" for each in results)),
+        ("NLL, nats", *(f"{each.nll:.4f}" for each in results)),
+        ("images per second", *(f"{each.images_per_second:.0f}" for each in results)),
+    ]

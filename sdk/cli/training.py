@@ -1,0 +1,124 @@
+"""What the training commands share: launching the processes, opening the data, progress bar, epoch lines and result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from allweather.cli.console import Update, print_result, progress_bar, say
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from allweather.trainers.choices import Precision
+    from allweather.trainers.data.dataset import Dataset
+    from allweather.trainers.training.progress import EpochReport, Progress
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A training command whose processes have been launched and whose data set is open.
+
+    Every process of a run executes the whole command; only the main one prints.
+
+    Attributes:
+        fabric: Launched Fabric of this process.
+        dataset: The data set, opened in this process.
+        update: Moves the progress bar.
+    """
+
+    fabric: Fabric
+    dataset: Dataset
+    update: Update
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that prints and writes files."""
+        return bool(self.fabric.is_global_zero)
+
+    def say(self, text: str) -> None:
+        """Prints a line on stderr, in the main process."""
+        if self.is_main:
+            say(text)
+
+    def show(self, description: str) -> None:
+        """Shows on the progress bar what is being done, where the number of steps is not known."""
+        if self.is_main:
+            self.update(0, description)
+
+    def watch_steps(self, description: str) -> Callable[[int, int], None]:
+        """Returns a callback that takes (steps done, steps in total) and moves the progress bar."""
+
+        def watch(done: int, total: int) -> None:
+            if self.is_main:
+                self.update(done, description, total)
+
+        return watch
+
+    def watch_epochs(
+        self, description: str, epochs: int, metrics: Callable[[EpochReport], str], prefix: str = ""
+    ) -> Callable[[Progress], None]:
+        """Returns a callback for a training loop: it moves the progress bar and prints a line for each epoch.
+
+        Args:
+            description: Text beside the progress bar.
+            epochs: Number of epochs of the loop.
+            metrics: Returns the validation metrics of an epoch as text; "" for none.
+            prefix: Text before each line.
+        """
+
+        def watch(progress: Progress) -> None:
+            if not self.is_main:
+                return
+            self.update(progress.step, description, progress.steps)
+            if report := progress.report:
+                parts = [f"{prefix}epoch {report.epoch}/{epochs}", f"loss {report.loss:.4f}", metrics(report)]
+                say("  ".join(part for part in (*parts, f"{report.images_per_second:.0f} images/s") if part))
+
+        return watch
+
+    def print_result(self, values: Mapping[str, Any], as_json: bool, title: str) -> None:
+        """Prints the result of the command on stdout, in the main process; see `console.print_result`."""
+        if self.is_main:
+            print_result(values, as_json, title)
+
+
+@contextmanager
+def training_run(
+    description: str, open_data: Callable[[], Dataset], *, devices: int, precision: Precision
+) -> Iterator[TrainingRun]:
+    """Launches the processes of a run, opens its data, prints the notes of the data, and shows a progress bar.
+
+    All arguments of the command should be checked before, as this is where seconds or minutes begin to be spent.
+
+    Args:
+        description: Text beside the progress bar until the first step.
+        open_data: Opens the data set; called in each process.
+        devices: Number of processes on this machine.
+        precision: Precision of the training.
+
+    Raises:
+        UsageError: There are fewer devices, or the data set has other classes than the classifier.
+        DataError: The data cannot be read.
+    """
+    from allweather.trainers.training.launch import launch
+
+    keep_freed_memory_on_cpu()
+    fabric = launch(devices, precision)
+    dataset = open_data()
+    for note in dataset.notes if fabric.is_global_zero else ():
+        say(note)
+    with progress_bar(description) as update:
+        yield TrainingRun(fabric, dataset, update)
+
+
+def keep_freed_memory_on_cpu() -> None:
+    """Lets the process keep the memory that it frees, where torch computes on the CPU; see `keep_freed_memory`."""
+    import torch
+
+    from allweather.runtimes.system.memory import keep_freed_memory
+
+    if not torch.cuda.is_available():
+        keep_freed_memory()

@@ -1,0 +1,92 @@
+"""Checks of what stands on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from allweather.cli.checks import (
+    check_not_given,
+    check_report_folder,
+    check_required_options,
+    hidden_sibling,
+    parse_names,
+    parse_numbers,
+    parse_region,
+)
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import Region
+
+app = typer.Typer()
+found: list[UsageError] = []
+
+
+@app.command()
+def command(
+    context: typer.Context,
+    main: Annotated[str | None, typer.Option()] = None,
+    part: Annotated[int, typer.Option()] = 1,
+    other_part: Annotated[str, typer.Option(envvar="OTHER_PART")] = "",
+) -> None:
+    for check in (
+        lambda: check_required_options(context, {"part": "main", "other_part": "main"}),
+        lambda: check_not_given(context, ["part", "other_part"], "there is nothing to take apart"),
+    ):
+        try:
+            check()
+        except UsageError as error:
+            found.append(error)
+
+
+def errors(*words: str) -> list[str]:
+    found.clear()
+    assert CliRunner().invoke(app, list(words), env={"OTHER_PART": "from the environment"}).exit_code == 0
+    return [str(error) for error in found]
+
+
+def test_options_that_do_nothing_are_named() -> None:
+    assert errors() == []  # defaults and the environment are nobody's mistake
+    assert errors("--main", "x") == []
+    alone, ignored = errors("--part", "1")  # even if it is the default
+    assert alone == "--part works only together with --main; add it"
+    assert ignored == "there is nothing to take apart; leave out --part"
+    both, _ = errors("--part", "2", "--other-part", "y")
+    assert both == "--part, --other-part work only together with --main; add it"
+    (ignored,) = errors("--main", "x", "--other-part", "y")
+    assert ignored == "there is nothing to take apart; leave out --other-part"
+
+
+def test_names_are_in_the_order_of_those_that_there_are() -> None:
+    assert parse_names("color", None, ("red", "blue")) == []
+    assert parse_names("color", ["blue", "red", "blue"], ("red", "blue")) == ["red", "blue"]
+    with pytest.raises(UsageError, match=r"blu.*blue"):
+        parse_names("color", ["blu"], ("red", "blue"))
+
+
+def test_numbers_and_regions() -> None:
+    assert parse_numbers("1,2.5", 2, float, "two numbers") == [1, 2.5]
+    for text in ("1", "1,2,3", "1,x", ""):
+        with pytest.raises(UsageError, match="two numbers; got"):
+            parse_numbers(text, 2, float, "two numbers")
+    assert parse_region(None) is None
+    assert parse_region("1,2,3,4") == Region(1, 2, 3, 4)
+
+
+def test_a_report_needs_a_folder(tmp_path: Path) -> None:
+    check_report_folder(None)
+    check_report_folder(tmp_path / "new" / "report")
+    assert not list(tmp_path.iterdir()), "a check leaves nothing behind"
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file: name another"):
+        check_report_folder(tmp_path / "file")
+
+
+def test_unfinished_results_are_hidden_beside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hidden_sibling(None, ".cells") is None
+    assert hidden_sibling(Path("report"), ".cells") == tmp_path / ".report.cells"
+    assert hidden_sibling(Path(), ".cells") == tmp_path.parent / f".{tmp_path.name}.cells"

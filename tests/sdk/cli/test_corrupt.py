@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from commands import invoke, json_of, one_line
+
+
+@pytest.fixture(scope="module")
+def corrupted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corrupted set that the command line has written."""
+    out = tmp_path_factory.mktemp("corrupted") / "set"
+    options = ["--corruption", "fog", "--corruption", "jpeg_compression", "--size", 32, "--processes", 1]
+    result = json_of(invoke("corrupt", "--data", f"folder:{folder}", *options, "--out", out, "--json"))
+    assert result["images"] == 24
+    assert result["preview"] == str(out / "sheet.png")
+    return out
+
+
+def test_a_set_has_a_preview(corrupted: Path) -> None:
+    sheet = cv2.imread(str(corrupted / "sheet.png"))
+    assert sheet is not None
+    assert np.ptp(sheet) > 100
+    assert np.load(corrupted / "fog.npy").shape == (120, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("corrupt --data {data} --corruption gausian_noise --out {tmp}/x", 2, "did you mean gaussian_noise?"),
+        ("corrupt --data {data} --corruption fog,snow --out {tmp}/x", 2, "--corruption fog --corruption snow"),
+        ("corrupt --data cifar10:/nowhere --out {corrupted}", 1, "is there already ... new folder"),
+        ("corrupt --data {data} --size 8 --out {tmp}/x", 2, "--size ... 16 to 1024"),
+        ("corrupt --data {data} --processes 0 --out {tmp}/x", 2, "--processes"),
+        ("corrupt --data {data} --layout tar --out {tmp}/x", 2, "'tar' ... folders"),
+    ],
+)
+def test_bad_input(corrupted: Path, folder: Path, tmp_path: Path, line: str, code: int, words: str) -> None:
+    values = {"data": f"folder:{folder}", "corrupted": corrupted, "tmp": tmp_path}
+    done = invoke(*(part.format(**values) for part in line.split()))
+    assert done.exit_code == code, done.stderr
+    for part in words.split(" ... "):
+        assert part in one_line(done)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,77 @@
+"""allweather tune-policy: chooses a test-time augmentation policy, and stores it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import invoke, json_of, one_line
+
+from allweather.runtimes.load import load
+from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+
+
+@pytest.mark.slow
+def test_a_tuned_policy_goes_into_the_bundle(plain: Path, folder: Path, tmp_path: Path) -> None:
+    data, tuned, bundle = f"folder:{folder}", tmp_path / "tuned.safetensors", tmp_path / "tuned.aw"
+    result = json_of(invoke("tune-policy", plain, "--data", data, "--policy", "gps:3", "--out", tuned, "--json"))
+    assert len(result["views"]) == 3
+    both = tmp_path / "both.safetensors"
+    assert invoke("tune-policy", tuned, "--data", data, "--policy", "hflip", "--out", both).exit_code == 0
+    assert [policy.name for policy in load_checkpoint(both).policies] == ["hflip", "gps:3"]
+    early = tmp_path / "early.safetensors"
+    assert invoke("tune-policy", both, "--data", data, "--policy", "gps:3@0.9", "--out", early).exit_code == 0
+    first, *_ = load_checkpoint(early).policies
+    assert (first.name, first.early_exit_threshold, list(first.views)) == ("gps:3@0.9", 0.9, result["views"])
+    line = ["--data", data, "--engine", "onnx", "--precision", "fp32", "--out", bundle]
+    assert invoke("export", both, *line).exit_code == 0
+    with load(bundle) as perceiver:
+        assert perceiver.policy.name == "hflip"
+    with load(bundle, policy="gps:3") as perceiver:
+        assert list(perceiver.policy.views) == result["views"]
+    clean = invoke("evaluate", bundle, "--data", data)
+    assert "tuned for the policy hflip: --policy hflip evaluates that" in one_line(clean)
+    line = ["evaluate", "--data", data, "--policy", "gps:3", "--json"]
+    compiled, trained = (json_of(invoke(*line, path))["scores"] for path in (bundle, both))
+    assert [score["clean"] for score in compiled] == [score["clean"] for score in trained]
+
+
+@pytest.mark.slow
+def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path, tmp_path: Path) -> None:
+    line, tuned = ["tune-policy", plain, "--data", f"folder:{folder}"], tmp_path / "tuned.safetensors"
+    result = json_of(invoke(*line, "--max-views", 2, "--out", tuned, "--json"))
+    rows = {row["policy"]: row for row in result["compared"]}
+    assert set(rows) == {
+        "center", "hflip", "hflip@0.95", "5crop", "10crop", "all", "gps:1", "gps:2", "gps:3", "gps:4", "learned"
+    }  # fmt: skip
+    assert 1 <= rows["hflip@0.95"]["mean_views"] <= 2
+    assert rows[result["policy"]]["mean_views"] <= 2
+    cheap = [row["calibrated_likelihood"] for row in rows.values() if row["mean_views"] <= 2]
+    assert result["calibrated_likelihood"] == max(cheap)
+    assert rows["center"]["val_accuracy"] == result["center_val_accuracy"]
+    kept = [policy.name for policy in load_checkpoint(tuned).policies]
+    assert kept[0] == result["policy"]
+    assert {"gps:1", "gps:2", "gps:3", "gps:4", "learned"} <= set(kept)
+    table = invoke(*line, "--policy", "hflip", "--policy", "gps:1", "--out", tuned).stdout
+    assert "calibrated log-likelihood" in table
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--policy", "gps:99"], "gps:K ... 1 to 18"),
+        (["--policy", "top:1"], "needs a loss predictor"),
+        (["--policy", "oracle:1"], "oracle:1 ... evaluate"),
+        (["--policy", "best"], "no policy is called 'best'"),
+        (["--policy", "hflip", "--max-views", 2], "hflip is stored as it is; leave out --max-views"),
+        (["--policy", "gps:2", "--max-views", 2], "is the only one; leave out --max-views"),
+        (["--max-views", 0], "--max-views ... at least 1; got 0"),
+    ],
+)
+def test_bad_input(plain: Path, folder: Path, tmp_path: Path, options: list[object], words: str) -> None:
+    line = ["tune-policy", plain, "--data", f"folder:{folder}", "--out", tmp_path / "x.safetensors"]
+    done = invoke(*line, *options)
+    assert done.exit_code == 2
+    for part in words.split(" ... "):
+        assert part in one_line(done)
+    assert not list(tmp_path.iterdir())
