@@ -1,4 +1,4 @@
-"""Augmentations: photometric ones with a strength each, augmented copies for training, and random variants."""
+"""Augmentations: photometric ones, the search for their strengths, augmented copies for training, random variants."""
 
 from __future__ import annotations
 
