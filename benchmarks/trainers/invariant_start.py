@@ -27,8 +27,8 @@ from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.augmentations.strengths import find_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from allweather.trainers.corruptions.sets import CorruptedSet, open_corrupted_set
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
-from allweather.trainers.corruptions.sets.read import CorruptedSet, open_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
@@ -100,7 +100,7 @@ def main() -> None:
     given = parser.parse_args()
     first = load_checkpoint(given.starts[0])
     dataset = open_dataset_of(given.data, first.classes, first.input)
-    shown, corrupted = dataset.subset(given.fraction, 0), open_set(given.corrupted, first.classes, first.input)
+    shown, corrupted = dataset.subset(given.fraction, 0), open_corrupted_set(given.corrupted, first.classes, first.input)
     alike = ("data", "corrupted", "fraction", "epochs")
     keep_to(given.folder, start=given.starts[0], **{name: getattr(given, name) for name in alike})
     strengths = calibrated(given.starts[0], dataset, given.folder)

@@ -31,7 +31,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
-from allweather.trainers.corruptions.sets.read import CorruptedSet, Generated, Labels
+from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, Labels
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.training.inference import all_reduced
 
@@ -71,11 +71,11 @@ def evaluate_corrupted(
         OutputError: `keep` cannot be written.
     """
     began = time.perf_counter()
-    wanted = {name: 1.0 for name in corrupted.names if name in COMMON}
+    wanted = {name: 1.0 for name in corrupted.corruptions if name in COMMON}
     if baseline is not None and wanted:  # missing ones are to be heard of before hours are spent
         mean_corruption_error(wanted, baseline.errors)
     clean = compute_metrics(target.logits(dataset.test.images.numpy()), dataset.test.labels.numpy())
-    keys = list(product(corrupted.names, SEVERITIES))
+    keys = list(product(corrupted.corruptions, SEVERITIES))
     place = keep / resume_key_of(target, corrupted, dataset) if keep else None
     table = _answers(target, corrupted, keys, place, fabric, watch)
     scores = [_scores(rows, corrupted.labels) for rows in table]
@@ -106,7 +106,7 @@ def evaluate_corrupted(
         errors = result.errors()
         result = replace(result, mce=mean_corruption_error({name: errors[name] for name in COMMON}, baseline.errors))
     pictures = {
-        mistake.corruption: corrupted.picture(mistake.corruption, mistake.severity, mistake.number)
+        mistake.corruption: corrupted.image(mistake.corruption, mistake.severity, mistake.number)
         for mistake in result.mistakes
     }
     return result, pictures
@@ -161,8 +161,8 @@ def resume_key_of(target: EvaluatedModel, corrupted: CorruptedSet | None, datase
     facts: list[object] = [str(target.path), target.backend, dataset.name, len(dataset.test)]
     arrays = [images, dataset.test.labels.numpy(), target.logits(images[:16]).argmax(1)]
     if corrupted:
-        facts += [corrupted.source, corrupted.names, len(corrupted.labels), _version(corrupted.source)]
-        arrays += [next(corrupted.batches(corrupted.names[0], SEVERITIES[-1], 16)), corrupted.labels]
+        facts += [corrupted.source, corrupted.corruptions, len(corrupted.labels), _version(corrupted.source)]
+        arrays += [next(corrupted.batches(corrupted.corruptions[0], SEVERITIES[-1], 16)), corrupted.labels]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -244,7 +244,7 @@ def _notes(
     dataset: Dataset, corrupted: CorruptedSet, common: Mean | None, baseline: Baseline | None
 ) -> tuple[str, ...]:
     notes = list(dataset.notes)
-    if isinstance(corrupted, Generated):
+    if isinstance(corrupted, GeneratedSet):
         notes.append("corrupted here: pictures like those of the published sets, not the published ones")
     if len(corrupted.labels) != len(dataset.test):
         notes.append(f"{len(corrupted.labels)} pictures a cell; clean error on all {len(dataset.test)} test pictures")

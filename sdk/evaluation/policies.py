@@ -16,7 +16,7 @@ from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
-from allweather.trainers.corruptions.sets.read import CorruptedSet
+from allweather.trainers.corruptions.sets import CorruptedSet
 from allweather.trainers.data.dataset import Dataset
 
 TIMED = 20  # pictures that costs are measured on
@@ -152,8 +152,8 @@ def evaluate_policies(
 
 def _some(corrupted: CorruptedSet) -> Image:
     """Frames of severity 3, of one corruption after the other; uint8 [TIMED, h, w, 3]."""
-    names, count = corrupted.names, len(corrupted.labels)
-    return np.stack([corrupted.picture(names[each % len(names)], 3, each % count) for each in range(TIMED)])
+    names, count = corrupted.corruptions, len(corrupted.labels)
+    return np.stack([corrupted.image(names[each % len(names)], 3, each % count) for each in range(TIMED)])
 
 
 def _score(number: int, policy: Policy, cells: Sequence[Outcome], costs: Sequence[float | None]) -> PolicyResult:
@@ -244,4 +244,4 @@ def _turned(
 def _picture(turned: ChangedPrediction, dataset: Dataset, corrupted: CorruptedSet | None) -> Image:
     if turned.corruption == "clean" or corrupted is None:
         return np.asarray(dataset.test.images[turned.number].numpy(), np.uint8)
-    return corrupted.picture(turned.corruption, turned.severity, turned.number)
+    return corrupted.image(turned.corruption, turned.severity, turned.number)

@@ -23,7 +23,7 @@ from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.corruption import SEVERITIES
-from allweather.trainers.corruptions.sets.read import CorruptedSet, Labels
+from allweather.trainers.corruptions.sets import CorruptedSet, Labels
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 
@@ -90,11 +90,11 @@ def outcomes(
         if policy.needs_predictor and target.predict_losses is None:
             raise UsageError(
                 f"policy {policy.name} needs a loss predictor, and {target.path} has none; train one with allweather "
-                "predictor"
+                "train-predictor"
             )
     cells = [("clean", 0)]
     if corrupted:
-        cells += [(name, severity) for name in corrupted.names for severity in SEVERITIES]
+        cells += [(name, severity) for name in corrupted.corruptions for severity in SEVERITIES]
     texts = json.dumps([[policy.name, policy.views, policy.weights] for policy in policies] + [seed])
     resume_key = {
         "of": resume_key_of(target, corrupted, dataset),

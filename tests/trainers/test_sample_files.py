@@ -16,7 +16,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import load_predictor
-from allweather.trainers.corruptions.sets.read import open_set
+from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.models.registry import build_model
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -35,7 +35,7 @@ def test_the_view_with_the_lowest_predicted_loss_beats_the_unchanged_image(
     path = tmp_path / "with-predictor.safetensors"
     save_checkpoint(path, dataclasses.replace(classifier, predictor=predictor))
     with open_model(path) as model:
-        corrupted = open_set(cifar10c, model.classes, model.input)
+        corrupted = open_corrupted_set(cifar10c, model.classes, model.input)
         assert model.predict_losses is not None
         identity_errors, chosen_errors = [], []
         for name in CORRUPTIONS:

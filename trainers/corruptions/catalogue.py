@@ -1,4 +1,4 @@
-"""The nineteen corruptions by name, and one call that applies any of them."""
+"""The nineteen corruptions by name, and one function that applies any of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from itertools import repeat
 import numpy as np
 
 from allweather.runtimes.errors import DataError, UsageError, unknown_name
+from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import blur, digital, noise, weather
-from allweather.trainers.corruptions.corruption import SEVERITIES, SMALLEST, Corruption, Images, Rng
+from allweather.trainers.corruptions.corruption import MIN_SIDE, SEVERITIES, Corruption, Rng
 from allweather.trainers.corruptions.spatter import SPATTER
 
 CORRUPTIONS: dict[str, Corruption] = {
@@ -39,57 +40,63 @@ COMMON = tuple(name for name, corruption in CORRUPTIONS.items() if corruption.co
 EXTRA = tuple(name for name, corruption in CORRUPTIONS.items() if not corruption.common)
 
 
-def corruption_named(name: str) -> Corruption:
-    """One of the nineteen.
+def get_corruption(name: str) -> Corruption:
+    """Returns a corruption by its name.
 
     Raises:
-        UsageError: there is none of that name; the nearest is said.
+        UsageError: There is no corruption of that name; the message suggests the most similar name.
     """
     if name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
     return CORRUPTIONS[name]
 
 
-def corrupt(images: Images, name: str, severity: int, rng: Rng) -> Images:
-    """Corrupts pictures as Hendrycks and Dietterich 2019 (arXiv:1903.12261) do.
+def corrupt(images: Image, name: str, severity: int, rng: Rng) -> Image:
+    """Corrupts images as Hendrycks and Dietterich do (2019, arXiv:1903.12261).
 
     Args:
-        images: uint8 [n, h, w, 3] or [h, w, 3], RGB, of a short side of 16 pixels or more. Under 96 pixels they get
-            the parameters of CIFAR-C, else those of ImageNet-C.
-        name: of the corruption, such as "motion_blur".
+        images: uint8 [n, h, w, 3] or [h, w, 3], RGB, whose short side is 16 pixels or more. Image below 96 pixels get
+            the parameters of CIFAR-C, larger ones those of ImageNet-C.
+        name: Name of the corruption, such as "motion_blur".
         severity: 1 to 5.
-        rng: such as `np.random.default_rng(0)`; all chance comes from it, picture after picture.
+        rng: Source of all random numbers, image after image, such as `np.random.default_rng(0)`.
 
     Returns:
         uint8, the shape of `images`.
 
     Raises:
-        UsageError: there is no such corruption or severity.
-        DataError: `images` are not as above.
+        UsageError: There is no such corruption or severity.
+        DataError: `images` are not as described.
     """
-    corruption = corruption_named(name)
+    corruption = get_corruption(name)
     if severity not in SEVERITIES:
         raise UsageError(f"a severity is 1 to 5; got {severity}")
-    batch = checked(images)
+    batch = validate_images(images)
     return corruption(batch, severity, repeat(rng)).reshape(images.shape)
 
 
-def checked(images: Images) -> Images:
-    """The pictures as [n, h, w, 3].
+def validate_images(images: Image) -> Image:
+    """Checks that images can be corrupted, and returns them as a batch.
+
+    Args:
+        images: uint8 [n, h, w, 3] or [h, w, 3], RGB.
+
+    Returns:
+        The same images, [n, h, w, 3].
 
     Raises:
-        DataError: they are not uint8 RGB of 16 x 16 pixels or more.
+        DataError: They are not uint8 RGB of 16 x 16 pixels or more, or there are none.
     """
-    wanted = "corruptions need uint8 pictures [h, w, 3] or [n, h, w, 3], RGB"
+    expected = "corruptions need uint8 images [h, w, 3] or [n, h, w, 3], RGB"
     if images.dtype != np.uint8:
-        raise DataError(f"{wanted}; got {images.dtype}: scale 16-bit values down, and 0..1 up to 0..255")
+        raise DataError(f"{expected}; got {images.dtype}: scale 16-bit values down, and values of 0..1 up to 0..255")
     if images.ndim not in (3, 4) or images.shape[-1] != 3:
-        hint = "repeat gray three times, leave alpha out"
-        raise DataError(f"{wanted}; got the shape {list(images.shape)}: {hint}")
+        hint = "repeat a gray channel three times, drop an alpha channel"
+        raise DataError(f"{expected}; got the shape {list(images.shape)}: {hint}")
     height, width = images.shape[-3:-1]
-    if min(height, width) < SMALLEST:
-        raise DataError(f"corruptions need pictures of {SMALLEST} x {SMALLEST} pixels or more; got {height} x {width}")
+    if min(height, width) < MIN_SIDE:
+        raise DataError(f"corruptions need images of {MIN_SIDE} x {MIN_SIDE} pixels or more; got {height} x {width}")
     batch = images.reshape(-1, height, width, 3)
     if not len(batch):
-        raise DataError(f"{wanted}; got none")
+        raise DataError(f"{expected}; got no images")
     return batch

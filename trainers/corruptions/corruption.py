@@ -1,59 +1,59 @@
-"""What a corruption is: parameters for five severities, what it draws for a picture, and how it is applied."""
+"""What a corruption is: its parameters at five severities, its random numbers, and the function that applies it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from allweather.trainers.choices import CorruptionFamily as CorruptionFamily
+from allweather.runtimes.types import Image
+from allweather.trainers.choices import CorruptionFamily
 
-Images: TypeAlias = npt.NDArray[np.uint8]  # [n, h, w, 3], RGB
-Floats: TypeAlias = npt.NDArray[np.float32]
-Draw: TypeAlias = npt.NDArray[Any]
+Array: TypeAlias = npt.NDArray[Any]
 Rng: TypeAlias = np.random.Generator
 
+FAMILIES: tuple[CorruptionFamily, ...] = get_args(CorruptionFamily)
 SEVERITIES = (1, 2, 3, 4, 5)
-SMALL_BELOW = 96  # pixels of the short side: under it the parameters made for CIFAR, else those made for ImageNet
-SMALLEST = 16  # pixels of the short side
+SMALL_BELOW = 96  # pixels of the short side; smaller images get the parameters for CIFAR, larger ones for ImageNet
+MIN_SIDE = 16  # pixels of the short side
 
 
-def words(rng: Rng, *shape: int) -> npt.NDArray[np.uint16]:
-    """Whole numbers of 0..65535, all as likely: the generator's own 64-bit words, cut in four.
+def random_uint16(rng: Rng, *shape: int) -> npt.NDArray[np.uint16]:
+    """Draws uniform integers of 0..65535 by cutting the generator's own 64-bit words in four.
 
-    Three times as fast as `rng.integers` for a small picture, and the same numbers.
+    This is three times as fast as `rng.integers` for a small image, and gives the same numbers.
     """
     count = math.prod(shape)
-    many = -(-count // 4)
-    if isinstance(rng.bit_generator, np.random.MT19937):  # the only one of numpy's whose words have 32 bits
-        whole = rng.integers(0, 1 << 64, many, dtype=np.uint64)
+    words = -(-count // 4)
+    if isinstance(rng.bit_generator, np.random.MT19937):  # the only generator of numpy whose words have 32 bits
+        raw = rng.integers(0, 1 << 64, words, dtype=np.uint64)
     else:
-        whole = np.asarray(rng.bit_generator.random_raw(many), np.uint64)
-    return whole.view(np.uint16)[:count].reshape(shape)
+        raw = np.asarray(rng.bit_generator.random_raw(words), np.uint64)
+    return raw.view(np.uint16)[:count].reshape(shape)
 
 
-def nothing(rng: Rng, height: int, width: int) -> tuple[Draw, ...]:
-    """What a corruption without chance draws."""
+def draw_nothing(rng: Rng, height: int, width: int) -> tuple[Array, ...]:
+    """The `draw` function of a deterministic corruption."""
     return ()
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way in which pictures go bad, at five severities.
+    """A corruption of images at five severities.
 
     Attributes:
-        name: as the published sets name it.
-        family: noise, blur, weather or digital.
-        common: one of the 15 that a mean corruption error is made of; the other 4 are for validation.
-        small: the CIFAR-C parameters of severity 1 to 5.
-        large: the ImageNet-C parameters of severity 1 to 5.
-        apply: (uint8 [n, h, w, 3], draws stacked over the pictures, parameters of one severity) -> uint8
-            [n, h, w, 3]. Pure.
-        draw: (rng, height, width) -> all that is left to chance in one picture, the same at every severity.
+        name: Name as in the published data sets, such as "motion_blur".
+        family: "noise", "blur", "weather" or "digital".
+        common: Whether it is one of the 15 corruptions of the mean corruption error; the other 4 are for validation.
+        small: Parameters of severity 1 to 5 for small images, those of CIFAR-C.
+        large: Parameters of severity 1 to 5 for large images, those of ImageNet-C.
+        apply: Pure function (images uint8 [n, h, w, 3], random numbers stacked over the images, parameters of one
+            severity) -> uint8 [n, h, w, 3].
+        draw: Function (rng, height, width) -> all random numbers of one image; they are the same at every severity.
     """
 
     name: str
@@ -61,20 +61,23 @@ class Corruption:
     common: bool
     small: tuple[Any, ...]
     large: tuple[Any, ...]
-    apply: Callable[..., Images]
-    draw: Callable[[Rng, int, int], tuple[Draw, ...]] = nothing
+    apply: Callable[..., Image]
+    draw: Callable[[Rng, int, int], tuple[Array, ...]] = draw_nothing
 
     def parameters(self, severity: int, height: int, width: int) -> Any:
-        """Those for pictures of that size at a severity of 1 to 5."""
+        """Returns the parameters of a severity of 1 to 5 for images of this size."""
         return (self.small if min(height, width) < SMALL_BELOW else self.large)[severity - 1]
 
-    def __call__(self, images: Images, severity: int, rngs: Iterable[Rng]) -> Images:
-        """Corrupts pictures.
+    def __call__(self, images: Image, severity: int, rngs: Iterable[Rng]) -> Image:
+        """Corrupts images.
 
         Args:
             images: uint8 [n, h, w, 3], RGB, n >= 1.
             severity: 1 to 5.
-            rngs: one for each picture, drawn from as it comes.
+            rngs: A random generator for each image; each is used before the next one is taken.
+
+        Returns:
+            uint8 [n, h, w, 3].
         """
         height, width = images.shape[1:3]
         draws = [self.draw(rng, height, width) for rng, _ in zip(rngs, images, strict=False)]

@@ -1,4 +1,4 @@
-"""Drops of water or mud on the lens."""
+"""Spatter: drops of water or mud on the lens."""
 
 from __future__ import annotations
 
@@ -7,61 +7,78 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from allweather.runtimes.types import Image
-from allweather.trainers.corruptions.blur import as_bytes
-from allweather.trainers.corruptions.corruption import Corruption, Draw, Floats, Images, Rng
-from allweather.trainers.corruptions.primitives.filters import colored, gaussian
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.corruptions.blur import truncate_to_uint8
+from allweather.trainers.corruptions.corruption import Array, Corruption, Rng
+from allweather.trainers.corruptions.primitives.filters import gaussian_filter, to_rgb
 
-WATER = (175, 238, 238)  # pale turquoise
-MUD = (63, 42, 20)  # brown
-RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32)  # light from the upper left on the drops
+WATER = (175, 238, 238)  # RGB: pale turquoise
+MUD = (63, 42, 20)  # RGB: brown
+EMBOSS = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32)  # kernel of light from the upper left on the drops
 
 
 class Drops(NamedTuple):
-    """Parameters of one severity."""
+    """Parameters of one severity.
+
+    Attributes:
+        mean: Mean of the noise that drops are made of.
+        deviation: Standard deviation of the noise.
+        size: Standard deviation in pixels of the blur that makes drops of the noise.
+        threshold: Value of the blurred noise above which there is a drop.
+        strength: Strength of water; for mud, the standard deviation in pixels of its soft edge.
+        liquid: "water" or "mud".
+    """
 
     mean: float
     deviation: float
-    size: float  # deviation of the blur that drops grow by, in pixels
-    threshold: float  # the value from which it is a drop
-    strength: float  # of water; of mud, the deviation in pixels of its soft edge
+    size: float
+    threshold: float
+    strength: float
     liquid: Literal["water", "mud"]
 
 
-def draw_drops(rng: Rng, height: int, width: int) -> tuple[Draw, ...]:
-    """Normal float32 [h, w] that drops grow from."""
+def draw_drops(rng: Rng, height: int, width: int) -> tuple[Array, ...]:
+    """Draws the normal noise that drops are made of: float32 [h, w]."""
     return (rng.standard_normal((height, width), np.float32),)
 
 
-def spatter(images: Images, layers: Floats, drops: Drops) -> Images:
-    """Drops cover parts of a picture; one without any drop stays as it is."""
-    liquid = gaussian(layers * np.float32(drops.deviation) + np.float32(drops.mean), drops.size, cv2.BORDER_REPLICATE)
+def spatter(images: Image, layers: Floats, drops: Drops) -> Image:
+    """Covers parts of the images with drops; an image without a drop stays as it is.
+
+    Args:
+        images: uint8 [n, h, w, 3].
+        layers: float32 [n, h, w], from `draw_drops`.
+        drops: Parameters of the severity.
+    """
+    liquid = gaussian_filter(
+        layers * np.float32(drops.deviation) + np.float32(drops.mean), drops.size, cv2.BORDER_REPLICATE
+    )
     if drops.liquid == "mud":
-        cover = gaussian((liquid >= drops.threshold).astype(np.float32), drops.strength, cv2.BORDER_REPLICATE)
+        cover = gaussian_filter((liquid >= drops.threshold).astype(np.float32), drops.strength, cv2.BORDER_REPLICATE)
         cover[cover < 0.8] = 0
-        out = images * colored(1 - cover)
-        out += colored(cover, MUD)
-        return as_bytes(out)
+        out = images * to_rgb(1 - cover)
+        out += to_rgb(cover, MUD)
+        return truncate_to_uint8(out)
     liquid[liquid < drops.threshold] = 0
-    wet = np.stack([_water(layer) for layer in as_bytes(liquid * 255)])
+    wet = np.stack([_shade_water(layer) for layer in truncate_to_uint8(liquid * 255)])
     wet *= liquid
     wet *= drops.strength / np.maximum(wet.max(axis=(1, 2), keepdims=True), np.float32(1e-12))
-    return as_bytes(images + colored(wet, WATER))
+    return truncate_to_uint8(images + to_rgb(wet, WATER))
 
 
-def _water(layer: Image) -> Floats:
-    """How light falls on the drops of one layer (uint8 [h, w]), float32 [h, w]: by the distance from their edges."""
+def _shade_water(layer: Image) -> Floats:
+    """Shades the drops of one layer (uint8 [h, w]) by the distance from their edges: float32 [h, w]."""
     edges = cv2.Canny(layer, 50, 150)
     distance = cv2.distanceTransform(255 - edges, cv2.DIST_L2, 5)
     _, distance = cv2.threshold(distance, 20, 20, cv2.THRESH_TRUNC)
     heights = cv2.equalizeHist(cv2.blur(distance, (3, 3)).astype(np.uint8))
-    return cv2.blur(cv2.filter2D(heights, cv2.CV_8U, RELIEF), (3, 3)).astype(np.float32)
+    return cv2.blur(cv2.filter2D(heights, cv2.CV_8U, EMBOSS), (3, 3)).astype(np.float32)
 
 
 SPATTER = Corruption(
     "spatter",
-    "weather",
-    False,
+    family="weather",
+    common=False,
     small=(
         Drops(0.62, 0.1, 0.7, 0.7, 0.5, "water"),
         Drops(0.65, 0.1, 0.8, 0.7, 0.5, "water"),

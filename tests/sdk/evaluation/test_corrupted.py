@@ -18,8 +18,8 @@ from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.corruptions import COMMON, EXTRA
-from allweather.trainers.corruptions.sets.read import Generated, open_set
-from allweather.trainers.corruptions.sets.write import write_set
+from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set
+from allweather.trainers.corruptions.sets.write import write_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 
 SOME = ("impulse_noise", "contrast", "saturate")
@@ -33,8 +33,8 @@ def target(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> 
         yield opened
 
 
-def generated(dataset: Dataset, names: tuple[str, ...] = SOME) -> Generated:
-    return Generated(dataset.test.images.numpy(), dataset.test.labels.numpy(), 7, names)
+def generated(dataset: Dataset, names: tuple[str, ...] = SOME) -> GeneratedSet:
+    return GeneratedSet(dataset.test.images.numpy(), dataset.test.labels.numpy(), 7, names)
 
 
 def figures(result: Robustness) -> dict[str, object]:
@@ -112,8 +112,8 @@ def test_cells_of_other_pictures_are_not_taken(target: EvaluatedModel, dataset: 
     other = replace(dataset, test=replace(dataset.test, images=changed))
     assert resume_key_of(target, None, other) != resume_key_of(target, None, dataset)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    write_set(images, labels, dataset.classes, tmp_path / "c", data="colors", names=("fog",))
-    stored = open_set(tmp_path / "c", dataset.classes, target.input)
+    write_corrupted_set(images, labels, dataset.classes, tmp_path / "c", data="colors", corruptions=("fog",))
+    stored = open_corrupted_set(tmp_path / "c", dataset.classes, target.input)
     before = resume_key_of(target, stored, dataset)
     assert resume_key_of(target, stored, dataset) == before
     os.utime(tmp_path / "c" / "fog.npy", (1, 1))

@@ -17,7 +17,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.corruptions.sets.read import Generated
+from allweather.trainers.corruptions.sets import GeneratedSet
 from allweather.trainers.data.dataset import Dataset
 
 TEXTS = ("center", "hflip", "all", "top:1", "top:2+flip", "random:3", "oracle:1", "oracle:12", "set:identity,zoom1.2:5")
@@ -43,9 +43,9 @@ def target(dataset: Dataset) -> EvaluatedModel:
 
 
 @pytest.fixture
-def corrupted(dataset: Dataset) -> Generated:
+def corrupted(dataset: Dataset) -> GeneratedSet:
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    return Generated(images, labels, 0, ("gaussian_noise", "contrast"))
+    return GeneratedSet(images, labels, 0, ("gaussian_noise", "contrast"))
 
 
 class Engine:
@@ -74,11 +74,11 @@ def test_each_policy_is_as_right_as_the_perceiver_that_follows_it(target: Evalua
 
 
 def test_cells_come_in_order_and_the_oracle_is_never_worse(
-    target: EvaluatedModel, dataset: Dataset, corrupted: Generated
+    target: EvaluatedModel, dataset: Dataset, corrupted: GeneratedSet
 ) -> None:
     found = outcomes(target, dataset, corrupted, [parse_policy(text) for text in TEXTS])
     assert [(each.corruption, each.severity) for each in found] == [
-        ("clean", 0), *((name, severity) for name in corrupted.names for severity in range(1, 6))
+        ("clean", 0), *((name, severity) for name in corrupted.corruptions for severity in range(1, 6))
     ]  # fmt: skip
     place = {text: number for number, text in enumerate(TEXTS)}
     for cell in found:
@@ -91,7 +91,7 @@ def test_cells_come_in_order_and_the_oracle_is_never_worse(
 
 
 def test_a_killed_measurement_goes_on(
-    target: EvaluatedModel, dataset: Dataset, corrupted: Generated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: EvaluatedModel, dataset: Dataset, corrupted: GeneratedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policies = [parse_policy("random:2"), parse_policy("top:1")]
     whole = outcomes(target, dataset, corrupted, policies)

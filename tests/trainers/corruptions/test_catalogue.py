@@ -37,34 +37,34 @@ def test_the_published_names() -> None:
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_one_picture_is_a_batch_of_one(name: str) -> None:
-    picture = corrupt(GOOD[0], name, 3, rng())
-    assert picture.shape == GOOD[0].shape
-    np.testing.assert_array_equal(picture, corrupt(GOOD[:1], name, 3, rng())[0])
+def test_one_image_is_a_batch_of_one(name: str) -> None:
+    image = corrupt(GOOD[0], name, 3, rng())
+    assert image.shape == GOOD[0].shape
+    np.testing.assert_array_equal(image, corrupt(GOOD[:1], name, 3, rng())[0])
 
 
-def test_pictures_draw_one_after_the_other_from_one_generator() -> None:
-    one = rng()
-    apart = [corrupt(picture, "shot_noise", 2, one) for picture in GOOD]
-    np.testing.assert_array_equal(np.stack(apart), corrupt(GOOD, "shot_noise", 2, rng()))
-    assert (apart[0] != apart[1]).any()
+def test_images_draw_one_after_the_other_from_one_generator() -> None:
+    generator = rng()
+    single = [corrupt(image, "shot_noise", 2, generator) for image in GOOD]
+    np.testing.assert_array_equal(np.stack(single), corrupt(GOOD, "shot_noise", 2, rng()))
+    assert (single[0] != single[1]).any()
 
 
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (GOOD[:, :15], "pictures of 16 x 16 pixels or more; got 15 x 24"),
-        (GOOD[:, :, :15], "pictures of 16 x 16 pixels or more; got 20 x 15"),
-        (GOOD[0, ..., 0], r"RGB; got the shape \[20, 24\]: repeat gray three times"),
-        (GOOD[..., :1], r"got the shape \[2, 20, 24, 1\]: repeat gray three times"),
-        (np.zeros((20, 24, 4), np.uint8), r"got the shape \[20, 24, 4\]: .*leave alpha out"),
+        (GOOD[:, :15], "16 x 16 pixels or more; got 15 x 24"),
+        (GOOD[:, :, :15], "16 x 16 pixels or more; got 20 x 15"),
+        (GOOD[0, ..., 0], r"RGB; got the shape \[20, 24\]: repeat .*gray"),
+        (GOOD[..., :1], r"got the shape \[2, 20, 24, 1\]: repeat .*gray"),
+        (np.zeros((20, 24, 4), np.uint8), r"got the shape \[20, 24, 4\]: .*alpha"),
         (GOOD[None], r"got the shape \[1, 2, 20, 24, 3\]"),
-        (GOOD.astype(np.uint16), "uint8 pictures .*; got uint16: scale 16-bit values down"),
-        (GOOD / np.float32(255), "uint8 pictures .*; got float32: scale .* 0..1 up to 0..255"),
-        (GOOD[:0], "got none"),
+        (GOOD.astype(np.uint16), "uint8 images .*; got uint16: scale 16-bit values down"),
+        (GOOD / np.float32(255), "uint8 images .*; got float32: scale .* 0..1 up to 0..255"),
+        (GOOD[:0], "got no images"),
     ],
 )
-def test_pictures_that_cannot_be_corrupted(images: np.ndarray, message: str) -> None:
+def test_images_that_cannot_be_corrupted(images: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         corrupt(images, "fog", 1, rng())
     assert "\n" not in str(caught.value)
@@ -80,14 +80,14 @@ def test_pictures_that_cannot_be_corrupted(images: np.ndarray, message: str) -> 
         ("elastic", "elastic_transform"),
     ],
 )
-def test_the_nearest_name_is_said(name: str, nearest: str) -> None:
+def test_the_most_similar_name_is_suggested(name: str, nearest: str) -> None:
     with pytest.raises(UsageError, match=f"no corruption is called '{name}'; did you mean {nearest}[?]") as caught:
         corrupt(GOOD, name, 1, rng())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "?"])
-def test_a_name_near_nothing_is_an_error_too(name: str) -> None:
+def test_a_name_similar_to_none_is_an_error_too(name: str) -> None:
     with pytest.raises(AllweatherError, match="no corruption is called"):
         corrupt(GOOD, name, 1, rng())
 

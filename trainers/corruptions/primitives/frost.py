@@ -1,9 +1,9 @@
-"""Frost on the lens: sheets of ice crystals, drawn.
+"""Frost on the lens: sheets of ice crystals, which are drawn instead of photographed.
 
-Each sheet starts as needles scattered at random. Their spectrum is then set to a measured one, which leaves the
-needles' phases and so their shapes, and the result is colored by a ramp from its darkest to its lightest parts. Ramps
-and spectra are those of the frost in CIFAR-10-C, taken from the difference between its pictures and clean ones. A
-spectrum is periodic, so a sheet goes on beyond its edges and covers a picture of any size.
+Each sheet starts as random needles. The amplitudes of its spectrum are then set to measured ones; the phases, and so
+the shapes of the needles, stay. The result is colored by a ramp from its darkest to its lightest parts. Ramps and
+spectra are those of the frost in CIFAR-10-C, taken from the difference between its images and the clean ones. A
+spectrum is periodic, so a sheet continues beyond its edges and covers an image of any size.
 """
 
 from __future__ import annotations
@@ -16,18 +16,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from allweather.trainers.corruptions.corruption import SMALL_BELOW, Floats, Images
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.corruptions.corruption import SMALL_BELOW
 
-SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)  # of a sheet that is darker than each color of its ramp
-FREQUENCIES = (0.02, 0.035, 0.075, 0.15, 0.25, 0.35, 0.45, 0.6)  # cycles a pixel, of small pictures
-FINENESS = 5  # sheets for large pictures show the same ice this many times larger
-SMALL_SIDE, LARGE_SIDE = 256, 640
+QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)  # share of a sheet that is darker than each color of its ramp
+FREQUENCIES = (0.02, 0.035, 0.075, 0.15, 0.25, 0.35, 0.45, 0.6)  # cycles per pixel of small images
+LARGE_SCALE = 5  # sheets for large images show the same ice this many times larger
+SMALL_SIDE, LARGE_SIDE = 256, 640  # pixels, of the sheets for small and for large images
 SEED = 19
 
 
 @dataclass(frozen=True)
 class Ice:
-    """How one kind of ice looks: power at `FREQUENCIES`, and red, green, blue at `SHARES`."""
+    """The appearance of one kind of ice.
+
+    Attributes:
+        power: Power of its spectrum at `FREQUENCIES`.
+        red: Red values, 0..255, at `QUANTILES` of its brightness.
+        green: Green values at the same quantiles.
+        blue: Blue values at the same quantiles.
+    """
 
     power: tuple[int, ...]
     red: tuple[int, ...]
@@ -60,64 +68,69 @@ WHITE = Ice(
     (147, 180, 198, 214, 225, 234, 245),
 )
 SHEETS = (DARK, TEAL, BLUE, WHITE, WHITE)
-TEXTURES = len(SHEETS)
+NUM_SHEETS = len(SHEETS)
 
 
-def crops(textures: npt.NDArray[np.int64], places: npt.NDArray[np.float64], height: int, width: int) -> Images:
-    """A piece of a sheet for each picture.
+def crop_sheets(indices: npt.NDArray[np.int64], offsets: npt.NDArray[np.float64], height: int, width: int) -> Image:
+    """Crops a part of a sheet for each image.
 
     Args:
-        textures: int64 [n], which sheet.
-        places: [n, 2], 0..1: where in it from top to bottom and from left to right.
-        height, width: of a picture.
+        indices: int64 [n], index of the sheet of each image.
+        offsets: float64 [n, 2], 0..1: where the crop starts from top to bottom and from left to right.
+        height: Height of an image in pixels.
+        width: Width of an image in pixels.
 
     Returns:
         uint8 [n, height, width, 3], RGB.
     """
     sheets = _sheets(min(height, width) < SMALL_BELOW)
     side = sheets.shape[1]
-    top, left = (places * side).astype(int).T
+    top, left = (offsets * side).astype(int).T
     rows = (top[:, None] + np.arange(height)) % side
     columns = (left[:, None] + np.arange(width)) % side
-    places_in_all = (textures[:, None, None] * side + rows[:, :, None]) * side + columns[:, None, :]
-    return np.asarray(sheets.reshape(-1, 3).take(places_in_all, axis=0))
+    pixels = (indices[:, None, None] * side + rows[:, :, None]) * side + columns[:, None, :]
+    return np.asarray(sheets.reshape(-1, 3).take(pixels, axis=0))
 
 
 @lru_cache(maxsize=2)
-def _sheets(small: bool) -> Images:
-    """uint8 [5, side, side, 3]; the same in every process."""
+def _sheets(small: bool) -> Image:
+    """Draws all sheets for small or for large images, uint8 [5, side, side, 3]; they are the same in every process."""
     rng = np.random.default_rng(SEED)
-    return np.stack([_sheet(ice, rng, SMALL_SIDE if small else LARGE_SIDE, 1 if small else FINENESS) for ice in SHEETS])
+    side, scale = (SMALL_SIDE, 1) if small else (LARGE_SIDE, LARGE_SCALE)
+    return np.stack([_draw_sheet(ice, rng, side, scale) for ice in SHEETS])
 
 
-def _sheet(ice: Ice, rng: np.random.Generator, side: int, fineness: int) -> Images:
-    spectrum = np.fft.rfft2(_needles(rng, side, fineness))
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * fineness
+def _draw_sheet(ice: Ice, rng: np.random.Generator, side: int, scale: int) -> Image:
+    spectrum = np.fft.rfft2(_draw_needles(rng, side, scale))
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * scale
     known = np.log(FREQUENCIES), np.log(ice.power)
     power = np.exp(np.interp(np.log(np.maximum(frequency, 1e-9)), *known))
-    power *= np.maximum(frequency / FREQUENCIES[-1], 1.0) ** -3  # finer than was measured: as smooth as photographs
+    power *= (
+        np.maximum(frequency / FREQUENCIES[-1], 1.0) ** -3
+    )  # beyond the measured frequencies: as smooth as photographs
     power[0, 0] = 0
     height = np.fft.irfft2(spectrum / np.maximum(np.abs(spectrum), 1e-9) * np.sqrt(power), (side, side))
     height /= height.std()
-    ramp = [NormalDist().inv_cdf(share) for share in SHARES]
+    ramp = [NormalDist().inv_cdf(quantile) for quantile in QUANTILES]
     return np.stack([_colored(height, ramp, color) for color in (ice.red, ice.green, ice.blue)], axis=-1)
 
 
-def _needles(rng: np.random.Generator, side: int, fineness: int) -> Floats:
-    """Crystals: short lines from random points in random directions, lighter and darker, on a little noise."""
+def _draw_needles(rng: np.random.Generator, side: int, scale: int) -> Floats:
+    """Draws crystals: short lines from random points in random directions, lighter and darker, on a little noise."""
     sheet = rng.standard_normal((side, side), np.float32) * 0.3
     layer = np.zeros((side, side), np.float32)
-    count = side * side // (6 * fineness)
+    count = side * side // (6 * scale)
     starts = rng.uniform(0, side, (count, 2))
-    turns, lengths, lights = rng.uniform(0, np.pi, count), rng.uniform(1, 4, count) * fineness, rng.normal(0, 1, count)
-    ends = starts + (lengths * np.array([np.cos(turns), np.sin(turns)])).T
-    for start, end, light in zip(starts.astype(int).tolist(), ends.astype(int).tolist(), lights.tolist(), strict=True):
-        cv2.line(layer, start, end, light, 1)
+    angles, lengths = rng.uniform(0, np.pi, count), rng.uniform(1, 4, count) * scale
+    tones = rng.normal(0, 1, count)
+    ends = starts + (lengths * np.array([np.cos(angles), np.sin(angles)])).T
+    for start, end, tone in zip(starts.astype(int).tolist(), ends.astype(int).tolist(), tones.tolist(), strict=True):
+        cv2.line(layer, start, end, tone, 1)
     return np.asarray(sheet + layer, np.float32)
 
 
-def _colored(height: npt.NDArray[np.float64], ramp: list[float], color: tuple[int, ...]) -> Images:
-    """The ramp's color at each height, uint8; beyond its ends it goes on as steeply."""
+def _colored(height: npt.NDArray[np.float64], ramp: list[float], color: tuple[int, ...]) -> Image:
+    """Maps each height to a color of the ramp, uint8; beyond its ends the ramp continues at the same slope."""
     first, last = (color[1] - color[0]) / (ramp[1] - ramp[0]), (color[-1] - color[-2]) / (ramp[-1] - ramp[-2])
     ends = [ramp[0] - 3, *ramp, ramp[-1] + 3]
     values = [color[0] - 3 * first, *color, color[-1] + 3 * last]

@@ -1,40 +1,43 @@
-"""Plasma: clouds made by halving squares and diamonds, each new point the mean of its four corners plus chance."""
+"""Plasma fractals: clouds of the diamond-square algorithm.
+
+Squares are halved again and again; each new point is the mean of its four corners plus a random number.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from allweather.trainers.corruptions.corruption import Floats
+from allweather.runtimes.types import Floats
 
 
 def plasma_side(height: int, width: int) -> int:
-    """The smallest power of two that covers a picture."""
+    """Returns the smallest power of two that is at least as large as both sides of an image."""
     return 1 << (max(height, width) - 1).bit_length()
 
 
-def plasma(wobbles: Floats, decay: float) -> Floats:
-    """Clouds that go on beyond their edges as on a torus.
+def plasma_fractal(noise: Floats, decay: float) -> Floats:
+    """Makes clouds that continue beyond their edges, as on a torus.
 
     Args:
-        wobbles: float32 [n, side, side], -1..1: the chance in each point; side is a power of two.
-        decay: by the square of it chance shrinks from each scale to the next.
+        noise: float32 [n, side, side], -1..1: the random number of each point; side is a power of two.
+        decay: From each scale to the next finer one, the noise shrinks by the square of `decay`.
 
     Returns:
-        float32 [n, side, side], each from 0 to 1.
+        float32 [n, side, side]; the values of each cloud go from 0 to 1.
     """
-    side = wobbles.shape[1]
-    clouds = np.zeros_like(wobbles)
+    side = noise.shape[1]
+    clouds = np.zeros_like(noise)
     step, amplitude = side, 1.0
     while step >= 2:
         half = step // 2
         corners = clouds[:, ::step, ::step]
         below = corners + np.roll(corners, -1, axis=1)
-        centers = (below + np.roll(below, -1, axis=2)) / 4 + amplitude * wobbles[:, half::step, half::step]
+        centers = (below + np.roll(below, -1, axis=2)) / 4 + amplitude * noise[:, half::step, half::step]
         clouds[:, half::step, half::step] = centers
         beside = corners + np.roll(corners, -1, axis=2) + centers + np.roll(centers, 1, axis=1)
-        clouds[:, ::step, half::step] = beside / 4 + amplitude * wobbles[:, ::step, half::step]
+        clouds[:, ::step, half::step] = beside / 4 + amplitude * noise[:, ::step, half::step]
         above = corners + np.roll(corners, -1, axis=1) + centers + np.roll(centers, 1, axis=2)
-        clouds[:, half::step, ::step] = above / 4 + amplitude * wobbles[:, half::step, ::step]
+        clouds[:, half::step, ::step] = above / 4 + amplitude * noise[:, half::step, ::step]
         step, amplitude = half, amplitude / decay**2
     clouds -= clouds.min(axis=(1, 2), keepdims=True)
     clouds /= clouds.max(axis=(1, 2), keepdims=True)

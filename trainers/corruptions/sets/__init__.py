@@ -1,1 +1,29 @@
-"""Corrupted test sets: made as they are read, written to disk, and read back."""
+"""Test sets of corrupted images, generated as they are read, written to disk or read from it; and corrupted copies."""
+
+from __future__ import annotations
+
+from allweather.trainers.corruptions.sets.base import CorruptedSet, Labels
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
+from allweather.trainers.corruptions.sets.generated import GeneratedSet
+from allweather.trainers.corruptions.sets.random_streams import image_rngs
+from allweather.trainers.corruptions.sets.read import ArrayFileSet, ImageFileSet, open_corrupted_set
+from allweather.trainers.corruptions.sets.write import (
+    CorruptedSetSettings,
+    check_output_is_new,
+    write_corrupted_set,
+)
+
+__all__ = [
+    "ArrayFileSet",
+    "CopySettings",
+    "CorruptedSet",
+    "CorruptedSetSettings",
+    "GeneratedSet",
+    "ImageFileSet",
+    "Labels",
+    "check_output_is_new",
+    "corrupted_copies",
+    "image_rngs",
+    "open_corrupted_set",
+    "write_corrupted_set",
+]

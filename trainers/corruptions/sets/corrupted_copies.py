@@ -1,4 +1,4 @@
-"""Corrupted copies to learn from and to tune on: each picture by a corruption and severity of its own."""
+"""Corrupted copies of images to train and tune on: each copy has a random corruption and severity of its own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import COMMON, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 
-FAMILIES = ("noise", "blur", "weather", "digital")
+MAX_COPIES = 100
 
 
 @dataclass(frozen=True)
 class CopySettings:
-    """How copies are corrupted: by one of the 15 common corruptions; the extra four are always held out.
+    """How copies are corrupted: by one of the 15 common corruptions; the other four are always held out.
 
     Attributes:
-        copies: corrupted copies of each picture.
-        clean: share of the copies that stay clean: most frames are, and they must be left alone.
-        seed: of all draws.
+        copies: Number of corrupted copies of each image, 1 to 100.
+        clean: Share of the copies that stay clean, 0..1: most frames are clean, and must be left alone.
+        seed: Random seed; the same seed gives the same copies.
     """
 
     copies: int = 2
@@ -30,35 +30,35 @@ class CopySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be.
+        """Checks the ranges.
 
         Raises:
-            UsageError: naming the setting.
+            UsageError: A setting is out of range; the message names it.
         """
-        if not 1 <= self.copies <= 100:
-            raise UsageError(f"copies of a picture are 1 to 100; got {self.copies}")
+        if not 1 <= self.copies <= MAX_COPIES:
+            raise UsageError(f"the number of copies of an image is 1 to {MAX_COPIES}; got {self.copies}")
         if not 0 <= self.clean <= 1:
-            raise UsageError(f"the clean share is from 0 to 1; got {self.clean:g}")
+            raise UsageError(f"the share of clean copies is 0 to 1; got {self.clean:g}")
 
 
 def corrupted_copies(
     images: Image, copy_settings: CopySettings, rng: np.random.Generator
 ) -> tuple[Image, npt.NDArray[np.int64]]:
-    """Corrupts pictures, in place.
+    """Corrupts copies of images, in place.
 
     Args:
-        images: uint8 [n, h, w, 3]; they are changed.
-        corrupting: see there.
-        rng: of all draws.
+        images: uint8 [n, h, w, 3], the copies; they are changed.
+        copy_settings: Share of the copies that stay clean.
+        rng: Source of all random numbers.
 
     Returns:
-        (`images`, the place in `COMMON` of what was done to each, int64 [n], -1 for nothing).
+        `images`, and the index in `COMMON` of the corruption of each, int64 [n]; -1 for a clean one.
     """
     chosen = np.where(rng.random(len(images)) < copy_settings.clean, -1, rng.integers(len(COMMON), size=len(images)))
     severities = rng.choice(SEVERITIES, size=len(images))
-    for number, name in enumerate(COMMON):
+    for index, name in enumerate(COMMON):
         for severity in SEVERITIES:
-            mine = (chosen == number) & (severities == severity)
-            if mine.any():
-                images[mine] = corrupt(images[mine], name, severity, rng)
+            selected = (chosen == index) & (severities == severity)
+            if selected.any():
+                images[selected] = corrupt(images[selected], name, severity, rng)
     return images, chosen

@@ -1,4 +1,4 @@
-"""A stream of chance for each picture of a set, so that any part of it can be made anywhere, in any order."""
+"""Random numbers of its own for each image of a set, so that any part of a set can be made anywhere, in any order."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 
 from allweather.trainers.corruptions.corruption import Rng
 
-SPACING = 1 << 64  # draws from one picture's stream to the next one's: more than a picture can use
+SPACING = 1 << 64  # random numbers between the starts of the streams of two images: more than an image can use
 
 
-def streams(seed: int, name: str, severity: int, first: int, count: int) -> Iterator[Rng]:
-    """The random numbers of pictures `first` to `first + count - 1`, each to be used before the next is asked for.
+def image_rngs(seed: int, name: str, severity: int, first: int, count: int) -> Iterator[Rng]:
+    """Yields the random generators of `count` images from index `first` on; use each before you take the next.
 
     Args:
-        seed: of the whole set, 0 or more.
-        name: of the corruption.
+        seed: Random seed of the whole set, 0 or more.
+        name: Name of the corruption.
         severity: 1 to 5.
-        first: number of the first picture in the whole set.
-        count: of pictures.
+        first: Index of the first image in the whole set.
+        count: Number of images.
     """
     bits = np.random.PCG64DXSM(np.random.SeedSequence([seed, zlib.crc32(name.encode()), severity]))
     start = bits.state
     rng = np.random.Generator(bits)
-    for number in range(first, first + count):
+    for index in range(first, first + count):
         bits.state = start
-        bits.advance(number * SPACING)
+        bits.advance(index * SPACING)
         yield rng

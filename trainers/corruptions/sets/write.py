@@ -1,4 +1,4 @@
-"""Writes a corrupted copy of a test set, in the layout of CIFAR-10-C or of ImageNet-C, on all cores, resumable."""
+"""Writes a corrupted test set in the layout of CIFAR-10-C or of ImageNet-C; uses all cores and can be resumed."""
 
 from __future__ import annotations
 
@@ -21,168 +21,176 @@ import cv2
 import numpy as np
 
 from allweather.runtimes.errors import OutputError, map_write_errors
-from allweather.trainers.choices import SetLayout as SetLayout
-from allweather.trainers.corruptions.catalogue import CORRUPTIONS, checked, corruption_named
-from allweather.trainers.corruptions.corruption import SEVERITIES, Images
-from allweather.trainers.corruptions.sets.random_streams import streams
-from allweather.trainers.corruptions.sets.read import LABELS, SETTINGS, Labels
+from allweather.runtimes.types import Image
+from allweather.trainers.choices import SetLayout
+from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
+from allweather.trainers.corruptions.corruption import SEVERITIES
+from allweather.trainers.corruptions.sets.base import LABELS_FILE, SETTINGS_FILE, Labels
+from allweather.trainers.corruptions.sets.random_streams import image_rngs
 
-BLOCK = 256  # pictures that one process makes at a time: a tenth of a second at 32 px
-JOURNAL = "journal.txt"  # lines of what is done; only while it is made, as the next two
-CLEAN, CLEAN_LABELS = "clean.npy", "clean-labels.npy"
+BLOCK_SIZE = 256  # images that one process corrupts at a time: a tenth of a second at 32 px
+# these three files exist only until the set is complete; the journal has one line per finished block
+JOURNAL_FILE, CLEAN_FILE, CLEAN_LABELS_FILE = "journal.txt", "clean.npy", "clean-labels.npy"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a corrupted set is made from; kept beside it as corrupted.json.
+class CorruptedSetSettings:
+    """What a corrupted set is made from; it is stored in the set as corrupted.json.
 
     Attributes:
-        data: name of the clean set.
-        classes: names, in the order of the labels.
+        data: Name of the clean data set.
+        classes: Names of the classes, in the order of the labels.
         layout: "npy" as CIFAR-10-C, "folders" as ImageNet-C.
-        names: of the corruptions.
-        seed: of all chance in it.
-        count: clean pictures.
-        fingerprint: SHA-256 of the clean pictures and labels.
+        corruptions: Names of the corruptions.
+        seed: Random seed.
+        num_images: Number of clean images.
+        fingerprint: SHA-256 of the clean images and labels.
     """
 
     data: str
     classes: tuple[str, ...]
     layout: SetLayout
-    names: tuple[str, ...]
+    corruptions: tuple[str, ...]
     seed: int
-    count: int
+    num_images: int
     fingerprint: str
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """A block of pictures of one cell."""
+class _Block:
+    """The images from index `first` on of one corruption at one severity, at most `BLOCK_SIZE`."""
 
     name: str
     severity: int
     first: int
 
     def __str__(self) -> str:
+        """Returns its line in the journal."""
         return f"{self.name} {self.severity} {self.first}"
 
 
-def write_set(
-    images: Images,
+def write_corrupted_set(
+    images: Image,
     labels: Labels,
     classes: Sequence[str],
     out: Path,
     *,
     data: str,
     layout: SetLayout = "npy",
-    names: Sequence[str] = tuple(CORRUPTIONS),
+    corruptions: Sequence[str] = tuple(CORRUPTIONS),
     seed: int = 0,
     processes: int | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
     finish: Callable[[Path], None] = lambda folder: None,
-) -> Settings:
-    """Writes corrupted copies of pictures at all five severities.
+) -> CorruptedSetSettings:
+    """Writes corrupted copies of images at all five severities.
 
-    While it works, `.NAME.part` beside `out` holds what is done; the same call goes on from there after a kill. The
-    folder appears under its own name when it is whole. Every picture has random numbers of its own, so the result does
-    not depend on the number of processes.
+    While it works, the folder `.NAME.part` beside `out` holds what is finished; if the process is killed, the same call
+    continues from there. The folder gets its own name when the set is complete. Every image has random numbers of its
+    own, so the result does not depend on the number of processes.
 
     Args:
-        images: uint8 [n, h, w, 3], RGB, the short side 16 pixels or more.
+        images: uint8 [n, h, w, 3], RGB, whose short side is 16 pixels or more.
         labels: int64 [n].
-        classes: names, in the order of the labels.
-        out: folder to appear.
-        data: name of the clean set.
-        layout: "npy": NAME.npy uint8 [5 n, h, w, 3], severity 1 first, and labels.npy uint8 [5 n], as CIFAR-10-C;
-            "folders": NAME/SEVERITY/CLASS/NUMBER.png, as ImageNet-C.
-        names: of the corruptions.
-        seed: of all chance in it.
-        processes: all cores where None.
-        watch: told of (blocks done, blocks in all).
-        finish: called with the whole set just before it appears, to lay something beside it.
+        classes: Names of the classes, in the order of the labels.
+        out: Folder to make.
+        data: Name of the clean data set.
+        layout: "npy" for NAME.npy uint8 [5 n, h, w, 3], severity 1 first, and labels.npy uint8 [5 n], as CIFAR-10-C;
+            "folders" for NAME/SEVERITY/CLASS/INDEX.png, as ImageNet-C.
+        corruptions: Names of the corruptions.
+        seed: Random seed; the same seed gives the same set.
+        processes: Number of processes; None for one per core.
+        watch: Called with (blocks done, blocks in total).
+        finish: Called with the folder when all images are written, to add files before it gets its own name.
+
+    Returns:
+        The settings that are stored with the set.
 
     Raises:
-        UsageError: a name is no corruption's.
-        DataError: the pictures cannot be corrupted.
-        OutputError: `out` is taken, or cannot be written, or an unfinished set with other settings is in the way.
+        UsageError: There is no corruption of one of the names.
+        DataError: The images cannot be corrupted.
+        OutputError: `out` exists or cannot be written, or an unfinished set with other settings is in the way.
     """
-    checked(images)
+    validate_images(images)
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(labels.tobytes())
-    chosen = tuple(corruption_named(name).name for name in dict.fromkeys(names))
-    settings = Settings(data, tuple(classes), layout, chosen, seed, len(labels), digest.hexdigest())
-    check_not_taken(out)
+    names = tuple(get_corruption(name).name for name in dict.fromkeys(corruptions))
+    settings = CorruptedSetSettings(data, tuple(classes), layout, names, seed, len(labels), digest.hexdigest())
+    check_output_is_new(out)
     part = out.with_name(f".{out.name}.part")
     with map_write_errors(part):
-        _begin(part, settings, images, labels)
-        _make(part, settings, processes or os.cpu_count() or 1, watch)
+        _prepare_folder(part, settings, images, labels)
+        _write_blocks(part, settings, processes or os.cpu_count() or 1, watch)
         finish(part)
-        for name in (CLEAN, CLEAN_LABELS, JOURNAL):  # the journal last: without it all begins anew
+        for name in (CLEAN_FILE, CLEAN_LABELS_FILE, JOURNAL_FILE):  # the journal last: without it, all starts again
             (part / name).unlink(missing_ok=True)
         part.rename(out)
     return settings
 
 
-def check_not_taken(out: Path) -> None:
-    """Refuses a place for a new set that is taken.
+def check_output_is_new(out: Path) -> None:
+    """Checks that nothing exists at the path of a new set.
 
     Raises:
-        OutputError: it is.
+        OutputError: Something does.
     """
     if out.exists():
         raise OutputError(f"{out} is there already; name a new folder, or remove it")
 
 
-def _begin(part: Path, settings: Settings, images: Images, labels: Labels) -> None:
-    """Makes all files of the set but the pictures, unless an earlier call has."""
-    if (part / JOURNAL).is_file():
-        if json.loads((part / SETTINGS).read_text()) != json.loads(json.dumps(asdict(settings))):
+def _prepare_folder(part: Path, settings: CorruptedSetSettings, images: Image, labels: Labels) -> None:
+    """Makes all files and folders of the set except the images, unless an earlier call has made them."""
+    if (part / JOURNAL_FILE).is_file():
+        if json.loads((part / SETTINGS_FILE).read_text()) != json.loads(json.dumps(asdict(settings))):
             raise OutputError(
                 f"{part} holds an unfinished set with other settings or data; finish that one, or remove the folder"
             )
         return
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    (part / SETTINGS).write_text(json.dumps(asdict(settings), indent=1))
-    np.save(part / CLEAN, images)
-    np.save(part / CLEAN_LABELS, labels)
+    (part / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=1))
+    np.save(part / CLEAN_FILE, images)
+    np.save(part / CLEAN_LABELS_FILE, labels)
     if settings.layout == "npy":
-        kind = np.uint8 if len(settings.classes) <= 256 else np.int64  # uint8 as published
-        np.save(part / LABELS, np.tile(labels, len(SEVERITIES)).astype(kind))
+        dtype = np.uint8 if len(settings.classes) <= 256 else np.int64  # uint8 as published
+        np.save(part / LABELS_FILE, np.tile(labels, len(SEVERITIES)).astype(dtype))
         shape = (len(SEVERITIES) * len(labels), *images.shape[1:])
-        for name in settings.names:
+        for name in settings.corruptions:
             np.lib.format.open_memmap(part / f"{name}.npy", "w+", np.uint8, shape)
-            with (part / f"{name}.npy").open("r+b") as file:  # else a full disk ends a worker when it writes
+            with (part / f"{name}.npy").open("r+b") as file:  # a full disk would kill a worker process later
                 os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     else:
-        for name, severity, label in itertools.product(settings.names, SEVERITIES, np.unique(labels)):
+        for name, severity, label in itertools.product(settings.corruptions, SEVERITIES, np.unique(labels)):
             (part / name / str(severity) / settings.classes[label]).mkdir(parents=True)
-    (part / JOURNAL).touch()
+    (part / JOURNAL_FILE).touch()
 
 
-def _make(part: Path, settings: Settings, processes: int, watch: Callable[[int, int], None]) -> None:
-    done = set((part / JOURNAL).read_text().splitlines())
-    units = [
-        _Unit(name, severity, first)
-        for name in settings.names
+def _write_blocks(
+    part: Path, settings: CorruptedSetSettings, processes: int, watch: Callable[[int, int], None]
+) -> None:
+    """Corrupts and writes all blocks that the journal does not list yet."""
+    done = set((part / JOURNAL_FILE).read_text().splitlines())
+    blocks = [
+        _Block(name, severity, first)
+        for name in settings.corruptions
         for severity in SEVERITIES
-        for first in range(0, settings.count, BLOCK)
+        for first in range(0, settings.num_images, BLOCK_SIZE)
     ]
-    left = [unit for unit in units if str(unit) not in done]
-    watch(len(units) - len(left), len(units))
-    with (part / JOURNAL).open("a") as journal, _workers(min(processes, len(left))) as pool:
-        made = {pool.submit(_make_unit, part, settings, unit): unit for unit in left}
+    remaining = [block for block in blocks if str(block) not in done]
+    watch(len(blocks) - len(remaining), len(blocks))
+    with (part / JOURNAL_FILE).open("a") as journal, _workers(min(processes, len(remaining))) as pool:
+        futures = {pool.submit(_write_block, part, settings, block): block for block in remaining}
         try:
-            for number, future in enumerate(as_completed(made), len(units) - len(left) + 1):
+            for num_done, future in enumerate(as_completed(futures), len(blocks) - len(remaining) + 1):
                 try:
                     future.result()
                 except BrokenProcessPool:
                     raise OutputError(
-                        "a process was ended from outside, as where memory is full; start again, it goes on"
+                        "a worker process was killed, such as for lack of memory; run the command again to continue"
                     ) from None
-                journal.write(f"{made[future]}\n")
+                journal.write(f"{futures[future]}\n")
                 journal.flush()
-                watch(number, len(units))
+                watch(num_done, len(blocks))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -190,19 +198,23 @@ def _make(part: Path, settings: Settings, processes: int, watch: Callable[[int, 
 
 @contextmanager
 def _workers(count: int) -> Iterator[Executor]:
-    """Processes, or a thread where one is enough; new ones, as a copy of a process with threads may hang."""
+    """Opens a pool of processes, or of one thread if one is enough.
+
+    Processes are spawned, not forked, because a forked copy of a process that has threads may hang.
+    """
     if count <= 1:
         with ThreadPoolExecutor(1) as pool:
             yield pool
     else:
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _alone) as pool:
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _initialize_worker) as pool:
             yield pool
 
 
-def _alone() -> None:
-    """Prepares a process of the pool: one core is its share, and Ctrl-C is for its parent to answer.
+def _initialize_worker() -> None:
+    """Prepares a worker process: it uses one core, and leaves Ctrl-C to its parent.
 
-    It ends with its parent also where that is killed: it holds an end of the pool's own pipe, so that never closes.
+    A thread ends it when its parent is killed. The pool alone would not, because the worker itself holds an end of the
+    pool's pipe, which therefore never closes.
     """
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -216,19 +228,20 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _make_unit(part: Path, settings: Settings, unit: _Unit) -> None:
-    clean = np.load(part / CLEAN, mmap_mode="r")[unit.first : unit.first + BLOCK]
-    rngs = streams(settings.seed, unit.name, unit.severity, unit.first, len(clean))
-    made = CORRUPTIONS[unit.name](np.asarray(clean), unit.severity, rngs)
+def _write_block(part: Path, settings: CorruptedSetSettings, block: _Block) -> None:
+    """Corrupts the images of a block and writes them; runs in a worker."""
+    clean = np.load(part / CLEAN_FILE, mmap_mode="r")[block.first : block.first + BLOCK_SIZE]
+    rngs = image_rngs(settings.seed, block.name, block.severity, block.first, len(clean))
+    corrupted = CORRUPTIONS[block.name](np.asarray(clean), block.severity, rngs)
     with map_write_errors(part):
         if settings.layout == "npy":
-            stored = np.load(part / f"{unit.name}.npy", mmap_mode="r+")
-            start = (unit.severity - 1) * settings.count + unit.first
-            stored[start : start + len(made)] = made
+            stored = np.load(part / f"{block.name}.npy", mmap_mode="r+")
+            start = (block.severity - 1) * settings.num_images + block.first
+            stored[start : start + len(corrupted)] = corrupted
             stored.flush()
             return
-        cell = part / unit.name / str(unit.severity)
-        labels = np.load(part / CLEAN_LABELS)[unit.first : unit.first + BLOCK]
-        for number, (image, label) in enumerate(zip(made, labels, strict=True), unit.first):
+        cell = part / block.name / str(block.severity)
+        labels = np.load(part / CLEAN_LABELS_FILE)[block.first : block.first + BLOCK_SIZE]
+        for index, (image, label) in enumerate(zip(corrupted, labels, strict=True), block.first):
             _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-            (cell / settings.classes[label] / f"{number:08}.png").write_bytes(data.tobytes())
+            (cell / settings.classes[label] / f"{index:08}.png").write_bytes(data.tobytes())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ import pytest
 
 from allweather.runtimes.errors import AllweatherError, DataError, OutputError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.corruptions.sets import read as sets
-from allweather.trainers.corruptions.sets import write
-from allweather.trainers.corruptions.sets.read import Generated, open_set
-from allweather.trainers.corruptions.sets.write import write_set
+from allweather.trainers.choices import SetLayout
+from allweather.trainers.corruptions.sets import generated, write
+from allweather.trainers.corruptions.sets.generated import GeneratedSet
+from allweather.trainers.corruptions.sets.read import open_corrupted_set
+from allweather.trainers.corruptions.sets.write import write_corrupted_set
 
 CLASSES = ("bird", "cat", "dog")
 NAMES = ("gaussian_noise", "fog", "pixelate")
@@ -22,19 +23,20 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uin
 LABELS = np.random.default_rng(1).integers(0, 3, 30)
 
 
-def make(out: Path, layout: write.SetLayout = "npy", **more: int) -> Path:
-    write_set(IMAGES, LABELS, CLASSES, out, data="noise", layout=layout, names=NAMES, seed=3, **more)
+def write_noise(out: Path, layout: SetLayout = "npy", **more: int) -> Path:
+    """Writes a small set of random images."""
+    write_corrupted_set(IMAGES, LABELS, CLASSES, out, data="noise", layout=layout, corruptions=NAMES, seed=3, **more)
     return out
 
 
 @pytest.fixture(scope="module")
 def npy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("npy") / "set", processes=1)
+    return write_noise(tmp_path_factory.mktemp("npy") / "set", processes=1)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("folders") / "set", "folders", processes=1)
+    return write_noise(tmp_path_factory.mktemp("folders") / "set", "folders", processes=1)
 
 
 def test_the_layout_of_cifar_10_c(npy: Path) -> None:
@@ -53,48 +55,50 @@ def test_the_layout_of_imagenet_c(folders: Path) -> None:
 
 @pytest.mark.parametrize("severity", [1, 5])
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_read_is_what_would_be_generated(npy: Path, folders: Path, name: str, severity: int) -> None:
-    generated = Generated(IMAGES, LABELS, 3)
-    expected = np.concatenate(list(generated.batches(name, severity, 7)))
-    assert np.array_equal(generated.picture(name, severity, 11), expected[11])
-    stored = open_set(npy, CLASSES, SPEC)
-    assert np.array_equal(np.concatenate(list(stored.batches(name, severity, 8))), expected)
-    assert np.array_equal(stored.picture(name, severity, 11), expected[11])
-    filed = open_set(folders, CLASSES, SPEC)  # in the order of the classes
+def test_a_stored_set_equals_the_generated_one(npy: Path, folders: Path, name: str, severity: int) -> None:
+    in_memory = GeneratedSet(IMAGES, LABELS, 3)
+    expected = np.concatenate(list(in_memory.batches(name, severity, 7)))
+    assert np.array_equal(in_memory.image(name, severity, 11), expected[11])
+    arrays = open_corrupted_set(npy, CLASSES, SPEC)
+    assert np.array_equal(np.concatenate(list(arrays.batches(name, severity, 8))), expected)
+    assert np.array_equal(arrays.image(name, severity, 11), expected[11])
+    files = open_corrupted_set(folders, CLASSES, SPEC)  # in the order of the classes
     order = np.argsort(LABELS, kind="stable")
-    assert np.array_equal(filed.labels, LABELS[order])
-    assert np.array_equal(np.concatenate(list(filed.batches(name, severity, 8))), expected[order])
-    assert np.array_equal(filed.picture(name, severity, 11), expected[order][11])
+    assert np.array_equal(files.labels, LABELS[order])
+    assert np.array_equal(np.concatenate(list(files.batches(name, severity, 8))), expected[order])
+    assert np.array_equal(files.image(name, severity, 11), expected[order][11])
 
 
-def test_archives_may_lie_in_folders_of_their_own(folders: Path, tmp_path: Path) -> None:
+def test_each_archive_may_have_a_folder_of_its_own(folders: Path, tmp_path: Path) -> None:
     shutil.copytree(folders / "fog", tmp_path / "weather" / "fog")
-    assert open_set(tmp_path, CLASSES, SPEC).names == ("fog",)
+    assert open_corrupted_set(tmp_path, CLASSES, SPEC).corruptions == ("fog",)
 
 
 def test_two_processes_write_what_one_does(npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "BLOCK", 256)  # spawned processes see the file's own value
-    two = make(tmp_path / "two", processes=2)
+    monkeypatch.setattr(write, "BLOCK_SIZE", 256)  # spawned processes have the value in the file
+    two = write_noise(tmp_path / "two", processes=2)
     for name in NAMES:
         assert (two / f"{name}.npy").read_bytes() == (npy / f"{name}.npy").read_bytes()
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "BLOCK", 4)
+def test_a_killed_run_is_resumed_with_the_same_result(
+    npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "BLOCK_SIZE", 4)
     calls: list[tuple[int, int]] = []
 
-    def pull_the_plug(done: int, total: int) -> None:
+    def interrupt(done: int, total: int) -> None:
         calls.append((done, total))
         if done == 50:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "set", processes=1, watch=pull_the_plug)  # type: ignore[arg-type]
+        write_noise(tmp_path / "set", processes=1, watch=interrupt)  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == [".set.part"]
-    with pytest.raises(OutputError, match="holds an unfinished set with other settings"):
-        write_set(IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", names=NAMES, seed=4)
+    with pytest.raises(OutputError, match="unfinished set with other settings"):
+        write_corrupted_set(IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", corruptions=NAMES, seed=4)
     calls.clear()
-    make(tmp_path / "set", processes=1, watch=lambda done, total: calls.append((done, total)))  # type: ignore[arg-type]
+    write_noise(tmp_path / "set", processes=1, watch=lambda done, total: calls.append((done, total)))  # type: ignore[arg-type]
     assert calls[0][0] >= 50
     assert calls[-1] == (120, 120)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
@@ -102,52 +106,52 @@ def test_a_killed_run_goes_on_and_ends_the_same(npy: Path, tmp_path: Path, monke
         assert (tmp_path / "set" / f"{name}.npy").read_bytes() == (npy / f"{name}.npy").read_bytes()
 
 
-def test_what_is_laid_beside_appears_with_the_set(tmp_path: Path) -> None:
-    def interrupted(part: Path) -> None:
+def test_added_files_appear_together_with_the_set(tmp_path: Path) -> None:
+    def interrupt(part: Path) -> None:
         raise KeyboardInterrupt
 
-    for finish in (interrupted, interrupted, lambda part: (part / "sheet.png").touch()):
+    for finish in (interrupt, interrupt, lambda part: (part / "sheet.png").touch()):
         assert not (tmp_path / "set").exists()
         with contextlib.suppress(KeyboardInterrupt):
-            write_set(
-                IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", names=["fog"], processes=1, finish=finish
+            write_corrupted_set(
+                IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", corruptions=["fog"], processes=1, finish=finish
             )
-    made = {path.name for path in (tmp_path / "set").iterdir()}
-    assert made == {"fog.npy", "labels.npy", "corrupted.json", "sheet.png"}
+    files = {path.name for path in (tmp_path / "set").iterdir()}
+    assert files == {"fog.npy", "labels.npy", "corrupted.json", "sheet.png"}
 
 
 @pytest.mark.parametrize("classes", [("bird", "cat", "dog", "eel"), ("cat", "bird", "dog")])
 def test_a_set_of_other_classes_is_refused(npy: Path, classes: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="was made from noise with 3 classes such as 'bird'"):
-        open_set(npy, classes, SPEC)
+    with pytest.raises(DataError, match="made from noise with 3 classes such as 'bird'"):
+        open_corrupted_set(npy, classes, SPEC)
 
 
-def test_a_folder_that_is_there_is_left_alone(npy: Path) -> None:
+def test_an_existing_folder_is_not_touched(npy: Path) -> None:
     with pytest.raises(OutputError, match="is there already"):
-        make(npy)
+        write_noise(npy)
 
 
-def test_a_name_that_is_none(tmp_path: Path) -> None:
+def test_an_unknown_corruption_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no corruption is called 'fogg'; did you mean fog[?]"):
-        write_set(IMAGES, LABELS, CLASSES, tmp_path / "x", data="noise", names=["fogg"])
+        write_corrupted_set(IMAGES, LABELS, CLASSES, tmp_path / "x", data="noise", corruptions=["fogg"])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: np.save(path / "fog.npy", np.zeros((150, 32, 32), np.uint8)), r"fog.npy must be uint8 \[5 \* 30"),
-        (lambda path: np.save(path / "fog.npy", np.zeros((150, 32, 32, 3), np.float32)), "it is float32"),
+        (lambda path: np.save(path / "fog.npy", np.zeros((150, 32, 32), np.uint8)), r"fog.npy .* uint8 \[5 \* 30"),
+        (lambda path: np.save(path / "fog.npy", np.zeros((150, 32, 32, 3), np.float32)), "holds float32"),
         (
             lambda path: np.save(path / "fog.npy", np.zeros((149, 32, 32, 3), np.uint8)),
-            r"it is uint8 \[149, 32, 32, 3\]",
+            r"holds uint8 \[149, 32, 32, 3\]",
         ),
-        (lambda path: np.save(path / "labels.npy", np.zeros(149, np.uint8)), "149 labels for the 150 pictures"),
-        (lambda path: np.save(path / "labels.npy", np.arange(150) % 7 // 3), "repeat the same labels"),
+        (lambda path: np.save(path / "labels.npy", np.zeros(149, np.uint8)), "149 labels for the 150 images"),
+        (lambda path: np.save(path / "labels.npy", np.arange(150) % 7 // 3), "same labels for each severity"),
         (lambda path: np.save(path / "labels.npy", np.tile(LABELS + 9, 5)), "the classifier knows 3 classes"),
-        (lambda path: np.save(path / "labels.npy", np.zeros(150)), "must be whole numbers"),
-        (lambda path: (path / "fog.npy").write_bytes(b"\x93NUMPY no more"), "no readable .npy array"),
-        (lambda path: (path / "corrupted.json").write_text("[]"), "corrupted.json does not say what the set was made"),
+        (lambda path: np.save(path / "labels.npy", np.zeros(150)), "integers"),
+        (lambda path: (path / "fog.npy").write_bytes(b"\x93NUMPY no more"), "cannot be read as a .npy array"),
+        (lambda path: (path / "corrupted.json").write_text("[]"), "corrupted.json does not say"),
         (lambda path: (path / "labels.npy").unlink(), "no corrupted set in"),
         (lambda path: [(path / f"{name}.npy").unlink() for name in NAMES], "no corruption such as"),
     ],
@@ -157,7 +161,7 @@ def test_damaged_arrays(npy: Path, tmp_path: Path, change: Callable[[Path], obje
     shutil.copytree(npy, copy)
     change(copy)
     with pytest.raises(DataError, match=message) as caught:
-        open_set(copy, CLASSES, SPEC)
+        open_corrupted_set(copy, CLASSES, SPEC)
     assert "\n" not in str(caught.value)
 
 
@@ -166,8 +170,8 @@ def test_damaged_arrays(npy: Path, tmp_path: Path, change: Callable[[Path], obje
     [
         (lambda path: shutil.rmtree(path / "fog" / "4"), "fog has no folder 4"),
         (lambda path: (path / "fog" / "4" / "cat").rename(path / "fog" / "4" / "cow"), "the class 'cow'"),
-        (lambda path: next((path / "fog" / "4" / "cat").iterdir()).unlink(), "has other pictures than"),
-        (lambda path: [shutil.rmtree(each) for each in (path / "gaussian_noise" / "1").iterdir()], "holds no pictures"),
+        (lambda path: next((path / "fog" / "4" / "cat").iterdir()).unlink(), "has other images than"),
+        (lambda path: [shutil.rmtree(each) for each in (path / "gaussian_noise" / "1").iterdir()], "holds no images"),
     ],
 )
 def test_damaged_folders(folders: Path, tmp_path: Path, change: Callable[[Path], object], message: str) -> None:
@@ -175,35 +179,40 @@ def test_damaged_folders(folders: Path, tmp_path: Path, change: Callable[[Path],
     shutil.copytree(folders, copy)
     change(copy)
     with pytest.raises(DataError, match=message):
-        open_set(copy, CLASSES, SPEC)
+        open_corrupted_set(copy, CLASSES, SPEC)
 
 
-def test_a_damaged_picture_is_named(folders: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_named(folders: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folders, copy)
-    picture = next((copy / "fog" / "2" / "dog").iterdir())
-    picture.write_bytes(b"no picture")
-    with pytest.raises(AllweatherError, match=f"{picture.name} is no readable picture"):
-        list(open_set(copy, CLASSES, SPEC).batches("fog", 2, 100))
+    image = next((copy / "fog" / "2" / "dog").iterdir())
+    image.write_bytes(b"no image")
+    with pytest.raises(AllweatherError, match=f"{image.name} cannot be read"):
+        list(open_corrupted_set(copy, CLASSES, SPEC).batches("fog", 2, 100))
 
 
-def test_pictures_of_another_size_are_prepared(npy: Path) -> None:
-    images = next(open_set(npy, CLASSES, InputSpec(48, 48)).batches("fog", 1, 4))
+def test_images_of_another_size_are_prepared(npy: Path) -> None:
+    images = next(open_corrupted_set(npy, CLASSES, InputSpec(48, 48)).batches("fog", 1, 4))
     assert images.shape == (4, 48, 48, 3)
 
 
 def test_the_reference_set_opens(cifar10c: Path) -> None:
-    reference = open_set(cifar10c, tuple("abcdefghij"), SPEC)
-    assert len(reference.names) == 19
+    reference = open_corrupted_set(cifar10c, tuple("abcdefghij"), SPEC)
+    assert len(reference.corruptions) == 19
     assert len(reference.labels) == 120
     assert next(reference.batches("snow", 5, 50)).shape == (50, 32, 32, 3)
 
 
 def test_generating_holds_one_batch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    whole = sets.CORRUPTIONS["fog"]
-    monkeypatch.setitem(sets.CORRUPTIONS, "fog", lambda images, *rest: made.append(len(images)) or whole(images, *rest))  # type: ignore[func-returns-value]
-    batches = Generated(IMAGES, LABELS, 0).batches("fog", 1, 8)
+    sizes: list[int] = []
+    fog = generated.CORRUPTIONS["fog"]
+
+    def count_images(images: np.ndarray, severity: int, rngs: Iterable[np.random.Generator]) -> np.ndarray:
+        sizes.append(len(images))
+        return fog(images, severity, rngs)
+
+    monkeypatch.setitem(generated.CORRUPTIONS, "fog", count_images)
+    batches = GeneratedSet(IMAGES, LABELS, 0).batches("fog", 1, 8)
     next(batches)
-    assert made == [8]
+    assert sizes == [8]
     assert [len(images) for images in batches] == [8, 8, 6]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from allweather.runtimes.errors import UsageError
+from allweather.trainers.corruptions import COMMON
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
+
+
+def random_images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def test_copies_are_corrupted_in_place_except_the_clean_share() -> None:
+    images, clean = random_images(400), random_images(400)
+    result, chosen = corrupted_copies(images, CopySettings(clean=0.25), np.random.default_rng(1))
+    assert result is images
+    changed = (images != clean).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(changed, chosen >= 0)
+    assert 0.15 < np.mean(chosen < 0) < 0.35
+    assert set(chosen.tolist()) == set(range(-1, len(COMMON)))
+
+
+def test_the_random_generator_alone_decides() -> None:
+    once, again, other = (
+        corrupted_copies(random_images(40), CopySettings(), np.random.default_rng(seed))[0] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"copies": 0}, "copies .* 1 to 100; got 0"),
+        ({"copies": 101}, "copies .* 1 to 100; got 101"),
+        ({"clean": -0.1}, "clean .* 0 to 1; got -0.1"),
+        ({"clean": float("nan")}, "clean .* 0 to 1; got nan"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        CopySettings(**settings)  # type: ignore[arg-type]
