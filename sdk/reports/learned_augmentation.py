@@ -62,7 +62,7 @@ def write_augmentation(made: AugmentationCheckpoint, dataset: Dataset, folder: P
 def _facts(made: AugmentationCheckpoint) -> Sequence[Sequence[str]]:
     rows: list[Sequence[str]] = [("", "")]
     rows += [(name.replace("_", " "), str(made.settings[name])) for name in SHOWN if name in made.settings]
-    if "helped" in made.metrics:
-        rows.append(("pictures it helps by influence", f"{100 * made.metrics['helped']:.1f} %"))
+    if "improved_share" in made.metrics:
+        rows.append(("pictures it helps by influence", f"{100 * made.metrics['improved_share']:.1f} %"))
         rows.append(("fall of the influence, in its deviations", f"{made.metrics['gain']:.2f}"))
     return rows

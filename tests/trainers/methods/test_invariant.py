@@ -1,3 +1,5 @@
+"""Augmentation-invariant training, deep mutual learning, and the training config that chooses between them."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -11,10 +13,11 @@ from torch.nn import functional
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.augmentations.pairing import TorchvisionAugmentation
 from allweather.trainers.augmentations.variants import CROP, Variant, parse_variants
-from allweather.trainers.losses.consistency import Metric, ai_loss
-from allweather.trainers.methods.config import TrainConfig, TrainMethod
+from allweather.trainers.choices import Layer, Metric, TrainMethod
+from allweather.trainers.losses.consistency import ai_loss
+from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.invariant import InvariantObjective, JointNetworks
-from allweather.trainers.models.activation_hooks import Layer, capture_layer
+from allweather.trainers.models.activation_hooks import capture_layer
 from allweather.trainers.training.objective import CrossEntropy
 
 
@@ -22,8 +25,8 @@ def rng(seed: int = 5) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-class Small(nn.Module):
-    """No BatchNorm, so that pictures do not depend on their batch."""
+class SmallNetwork(nn.Module):
+    """A network without BatchNorm, so that the outputs for an image do not depend on its batch."""
 
     def __init__(self, seed: int = 0, width: int = 6) -> None:
         super().__init__()
@@ -36,7 +39,7 @@ class Small(nn.Module):
 
 
 def symmetric_kl(one: Tensor, other: Tensor) -> Tensor:
-    """Equation 1, word for word."""
+    """Equation 1, written out."""
     p, q = one.softmax(1), other.softmax(1)
     return (p * (p / q).log() + q * (q / p).log()).sum(1).mean()
 
@@ -47,43 +50,43 @@ def batch(copies: int) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
 def test_ait_is_equation_3(weight: float) -> None:
-    model, (images, labels) = Small(), batch(2)
+    model, (images, labels) = SmallNetwork(), batch(2)
     loss = InvariantObjective("ait", (CROP, CROP), weight).loss(model, images, labels, 0, rng())
     one, other = model(images[:6]), model(images[6:])
-    wanted = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
-    torch.testing.assert_close(loss, wanted + weight * symmetric_kl(one, other))
+    expected = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
+    torch.testing.assert_close(loss, expected + weight * symmetric_kl(one, other))
 
 
 def test_multi_ait_gives_each_network_its_variant() -> None:
-    networks, (images, labels) = [Small(seed) for seed in range(2)], batch(2)
+    networks, (images, labels) = [SmallNetwork(seed) for seed in range(2)], batch(2)
     loss = InvariantObjective("multi-ait", (CROP, CROP), 3.0).loss(
         JointNetworks(networks, shared=False), images, labels, 0, rng()
     )
     one, other = networks[0](images[:6]), networks[1](images[6:])
-    wanted = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
-    torch.testing.assert_close(loss, wanted + 3 * symmetric_kl(one, other))
+    expected = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
+    torch.testing.assert_close(loss, expected + 3 * symmetric_kl(one, other))
 
 
-def test_each_of_three_networks_is_taught_by_the_mean_of_the_others() -> None:
-    """Deep mutual learning, eq. 8 of Zhang et al., and its gradients: the others' answers are taken as they are."""
-    networks, (images, labels) = [Small(seed) for seed in range(3)], batch(1)
+def test_each_of_three_networks_follows_the_mean_of_the_others() -> None:
+    """Deep mutual learning, eq. 8 of Zhang et al.: no gradients flow into the predictions of the others."""
+    networks, (images, labels) = [SmallNetwork(seed) for seed in range(3)], batch(1)
     InvariantObjective("dml", (CROP,), 1.0).loss(
         JointNetworks(networks, shared=True), images, labels, 0, rng()
     ).backward()
     logits = [network(images) for network in networks]
-    for number, network in enumerate(networks):
-        wanted = functional.cross_entropy(logits[number], labels)
+    for index, network in enumerate(networks):
+        expected = functional.cross_entropy(logits[index], labels)
         for one, other in permutations(range(3), 2):
-            if one == number:
+            if one == index:
                 target = logits[other].detach().softmax(1)
-                wanted = wanted + functional.kl_div(logits[one].log_softmax(1), target, reduction="batchmean") / 2
-        (gradient,) = torch.autograd.grad(wanted, network.head.weight, retain_graph=True)
+                expected = expected + functional.kl_div(logits[one].log_softmax(1), target, reduction="batchmean") / 2
+        (gradient,) = torch.autograd.grad(expected, network.head.weight, retain_graph=True)
         torch.testing.assert_close(network.head.weight.grad, gradient)
 
 
-def test_three_variants_weigh_as_two() -> None:
-    """The same three answers twice: each is compared with two others, and the mean taken."""
-    model, (images, labels) = Small(), batch(1)
+def test_the_loss_weight_means_the_same_for_three_variants_as_for_two() -> None:
+    """Two of the three variants are the same: each is compared with two others, and the mean is taken."""
+    model, (images, labels) = SmallNetwork(), batch(1)
     pair, triple = (
         InvariantObjective("ait", (CROP,) * count, 1.0).loss(
             model, torch.cat([images] * (count - 1) + [images.flip(0)]), labels.repeat(count), 0, rng()
@@ -97,7 +100,7 @@ def test_three_variants_weigh_as_two() -> None:
 
 
 @pytest.mark.parametrize("metric", ["kl", "euclidean", "both"])
-def test_dissimilarity_is_nothing_between_equals_and_the_same_both_ways(metric: Metric) -> None:
+def test_the_ai_loss_is_zero_between_equals_and_symmetric(metric: Metric) -> None:
     one, other = torch.randn(2, 5, 7, generator=rng()).unbind()
     assert ai_loss(one, one, metric) == pytest.approx(0, abs=1e-6)
     assert ai_loss(one, other, metric) > 0
@@ -117,17 +120,17 @@ def test_the_metrics_are_those_of_section_4_2_1() -> None:
 
 @pytest.mark.parametrize("layer", ["feature", "map"])
 def test_other_layers_can_be_compared(layer: Layer) -> None:
-    model, (images, labels) = Small(), batch(2)
+    model, (images, labels) = SmallNetwork(), batch(2)
     objective = InvariantObjective("ait", (CROP, CROP), 1.0, "euclidean", layer)
     maps = functional.relu(model.conv(images))
-    taken = maps if layer == "map" else maps.mean((2, 3))
-    one, other = taken.flatten(1).chunk(2)
-    plain = dataclasses.replace(objective, weight=0.0).loss(model, images, labels, 0, rng())
+    outputs = maps if layer == "map" else maps.mean((2, 3))
+    one, other = outputs.flatten(1).chunk(2)
+    plain = dataclasses.replace(objective, loss_weight=0.0).loss(model, images, labels, 0, rng())
     loss = objective.loss(model, images, labels, 0, rng())
     torch.testing.assert_close(loss, plain + (one - other).square().sum(1).sqrt().mean())
 
 
-def test_networks_without_such_a_layer_are_named() -> None:
+def test_networks_without_the_compared_layer_are_refused() -> None:
     with pytest.raises(UsageError, match="no linear layer"), capture_layer(nn.Conv2d(3, 4, 3), "feature"):
         pass
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
@@ -137,15 +140,15 @@ def test_networks_without_such_a_layer_are_named() -> None:
 
 @pytest.mark.parametrize("method", ["plain", "ait"])
 @pytest.mark.parametrize("name", ["augmix", "randaugment", "trivial"])
-def test_every_augmentation_goes_with_it(method: TrainMethod, name: str) -> None:
+def test_every_augmentation_goes_with_every_method(method: TrainMethod, name: str) -> None:
     objective = TrainConfig(method, augment=name).objective(1, 0.0)  # type: ignore[arg-type]
     images, labels = torch.rand(2 * 8, 3, 16, 16), (torch.arange(8) % 4).repeat(2)
     torch.manual_seed(0)
-    assert torch.isfinite(objective.loss(Small(), images, labels, 0, rng()))
+    assert torch.isfinite(objective.loss(SmallNetwork(), images, labels, 0, rng()))
     assert objective.resume_key["strategy"] == name
 
 
-def test_a_recipe_fills_in_what_is_left_open() -> None:
+def test_the_config_fills_in_defaults() -> None:
     assert TrainConfig().objective(1, 0.1) == CrossEntropy(0.1)
     assert TrainConfig("ait").objective(1, 0.0) == InvariantObjective("ait", (CROP, CROP), 1.0)
     assert TrainConfig("multi-ait", "rg").objective(3, 0.0).shifted == (False,) * 3
@@ -159,23 +162,23 @@ def test_a_recipe_fills_in_what_is_left_open() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "networks", "message"),
+    ("config", "num_networks", "message"),
     [
-        ({"method": "ait"}, 2, "method ait trains one network; --arch names 2"),
-        ({"method": "dml"}, 1, "method dml trains two networks or more, alike or not; --arch names 1"),
+        ({"method": "ait"}, 2, "method ait trains one network; .* 2"),
+        ({"method": "dml"}, 1, "method dml trains two or more networks; .* 1"),
         (
             {"method": "multi-ait", "variants": "rp,rg"},
             3,
-            "method multi-ait takes a variant for each of the 3 networks, or one for all",
+            r"method multi-ait takes one variant per network \(3\), or one for all",
         ),
         ({"method": "dml", "variants": "rp,rg"}, 2, "method dml takes one variant;"),
         ({"variants": "rp,rg"}, 1, "method plain takes one variant;"),
-        ({"method": "ait", "weight": -1.0}, 1, "a number from 0; got -1"),
-        ({"method": "ait", "weight": float("nan")}, 1, "a number from 0; got nan"),
-        ({"weight": 1.0}, 1, "method plain has no AiLoss"),
-        ({"method": "dml", "metric": "kl"}, 2, "chosen with method ait"),
+        ({"method": "ait", "loss_weight": -1.0}, 1, "loss weight .* at least 0; got -1"),
+        ({"method": "ait", "loss_weight": float("nan")}, 1, "loss weight .* got nan"),
+        ({"loss_weight": 1.0}, 1, "method plain has no AiLoss"),
+        ({"method": "dml", "metric": "kl"}, 2, "go with method ait"),
     ],
 )
-def test_what_does_not_go_together_is_refused(config: dict[str, object], networks: int, message: str) -> None:
+def test_values_that_do_not_go_together_are_refused(config: dict[str, object], num_networks: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        TrainConfig(**config).objective(networks, 0.0)  # type: ignore[arg-type]
+        TrainConfig(**config).objective(num_networks, 0.0)  # type: ignore[arg-type]

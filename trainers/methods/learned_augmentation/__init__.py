@@ -1,1 +1,32 @@
 """Learns an augmentation through influence functions (Lee et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+from allweather.trainers.methods.learned_augmentation.adversarial import AdversarialObjective, GanModel
+from allweather.trainers.methods.learned_augmentation.influence_objective import (
+    FeatureExtractor,
+    InfluenceEstimator,
+    InfluenceObjective,
+    TwoDraws,
+    diversity_loss,
+    fit_estimator,
+)
+from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
+from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings, Stage
+from allweather.trainers.methods.learned_augmentation.visualize import latent_traversal, sample_augmentations
+
+__all__ = [
+    "AdversarialObjective",
+    "FeatureExtractor",
+    "GanModel",
+    "InfluenceEstimator",
+    "InfluenceObjective",
+    "LearnAugmentationSettings",
+    "Stage",
+    "TwoDraws",
+    "diversity_loss",
+    "fit_estimator",
+    "latent_traversal",
+    "learn_augmentation",
+    "sample_augmentations",
+]

@@ -1,8 +1,9 @@
-"""The augmentation network's first lesson: to augment as plain augmentation does, as a generative adversarial network.
+"""Adversarial pre-training: the augmentation network learns, as a GAN, to augment like the baseline augmentation.
 
-Relativistic average GAN (Jolicoeur-Martineau 2018, section 4): a judge says how much more real a picture looks than the
-average of the other kind. Real are the pictures as plain augmentation leaves them, so that leaving a picture as it is
-does not win (Lee et al., section 4.3). One judge sees pictures, one the classifier's features.
+The loss is that of the relativistic average GAN (Jolicoeur-Martineau 2018, section 4): a discriminator says how much
+more real an image looks than the average image of the other kind. Real images are those that the baseline augmentation
+has changed, so that leaving an image unchanged is not the best solution (Lee et al., section 4.3). One discriminator
+takes images, the other the classifier's features.
 """
 
 from __future__ import annotations
@@ -26,87 +27,89 @@ Features = Callable[[Tensor], Tensor]
 
 
 class GanModel(nn.Module):
-    """The augmentation network and its two judges, who learn at the same time.
+    """The augmentation network and its two discriminators, which are trained at the same time.
 
     Args:
-        augmenter: it is trained.
-        features: length of the classifier's features.
+        network: The augmentation network; it is trained.
+        num_features: Length of the classifier's feature vector.
     """
 
-    def __init__(self, augmenter: AugmentationNetwork, features: int) -> None:
+    def __init__(self, network: AugmentationNetwork, num_features: int) -> None:
         super().__init__()
-        self.augmenter = augmenter
-        self.judges = nn.ModuleList([_picture_judge(), nn.Linear(features, 1)])
+        self.network = network
+        self.discriminators = nn.ModuleList([_image_discriminator(), nn.Linear(num_features, 1)])
 
     def forward(self, images: Tensor, real: Tensor, features: Features, rng: torch.Generator) -> Tensor:
-        """The sum of both sides' losses; each side's gradient is that of its own.
+        """Returns the sum of all losses; each network gets the gradient of its own loss alone.
 
         Args:
             images: float [n, 3, h, w] in 0..1, to augment.
-            real: the same shape, augmented plainly.
-            features: the frozen classifier's, float [n, 3, h, w] -> [n, features].
-            rng: on the device of the images.
+            real: float [n, 3, h, w] in 0..1, changed by the baseline augmentation.
+            features: The frozen classifier's features, float [n, 3, h, w] -> [n, num_features].
+            rng: Random generator on the device of the images.
         """
-        made = self.augmenter(images, rng)
+        augmented = self.network(images, rng)
         with torch.no_grad():
             real_features = features(real)
-        loss: Tensor = made.new_zeros(())
-        for judge, true, false in zip(self.judges, (real, real_features), (made, features(made)), strict=True):
-            loss = loss + relativistic(judge(true), judge(false.detach()))
-            frozen = {name: value.detach() for name, value in judge.named_parameters()}
-            loss = loss + relativistic(
-                functional_call(judge, frozen, (false,)), functional_call(judge, frozen, (true,))
+        loss: Tensor = augmented.new_zeros(())
+        real_inputs, fake_inputs = (real, real_features), (augmented, features(augmented))
+        for discriminator, true, fake in zip(self.discriminators, real_inputs, fake_inputs, strict=True):
+            loss = loss + relativistic_loss(discriminator(true), discriminator(fake.detach()))
+            frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
+            loss = loss + relativistic_loss(
+                functional_call(discriminator, frozen, (fake,)), functional_call(discriminator, frozen, (true,))
             )
         return loss
 
 
-def relativistic(right: Tensor, wrong: Tensor) -> Tensor:
-    """What a side of the contest makes small: the right ones are to look more real than the wrong ones on average.
+def relativistic_loss(higher: Tensor, lower: Tensor) -> Tensor:
+    """Returns the loss of one side of the relativistic average GAN.
 
     Args:
-        right: float [n, 1], a judge's answers.
-        wrong: likewise.
+        higher: float [n, 1], the discriminator's outputs that this side wants above the average of `lower`: those for
+            real images for the discriminator, those for augmented images for the augmentation network.
+        lower: float [n, 1], the discriminator's outputs that this side wants below the average of `higher`.
     """
-    return (functional.softplus(wrong.mean() - right).mean() + functional.softplus(wrong - right.mean()).mean()) / 2
+    return (functional.softplus(lower.mean() - higher).mean() + functional.softplus(lower - higher.mean()).mean()) / 2
 
 
 @dataclass(frozen=True)
 class AdversarialObjective:
-    """The contest as an objective of the training loop; of each picture one copy is augmented, another is real.
+    """The losses of the GAN as an objective of the training loop; one copy of each image is augmented, another is real.
 
     Attributes:
-        features: the frozen classifier's, float [n, 3, h, w] -> [n, features].
-        classifier: digest of it.
+        features: The frozen classifier's features, float [n, 3, h, w] -> [n, num_features].
+        classifier_digest: Digest of the classifier's weights.
     """
 
     features: Features
-    classifier: str
+    classifier_digest: str
 
     shifted = (False, True)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
         """The stage and the classifier."""
-        return {"stage": "mimicry", "classifier": self.classifier}
+        return {"stage": "gan", "classifier_digest": self.classifier_digest}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Both sides' losses of a batch."""
-        mine, real = images.chunk(2)
-        loss: Tensor = model(mine, random_color_jitter(real, rng), self.features, rng)
+        """Computes the losses of the augmentation network and the discriminators for one batch; see `Objective`."""
+        to_augment, real = images.chunk(2)
+        loss: Tensor = model(to_augment, random_color_jitter(real, rng), self.features, rng)
         return loss
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
-        """Nothing here is an accuracy."""
+        """Returns 0, because this stage has no accuracy."""
         return 0.0
 
     def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """Nothing else."""
+        """Returns no further metrics."""
         return {}
 
 
-def _picture_judge() -> nn.Module:
-    widths: Sequence[int] = (3, 32, 64, 128)
+def _image_discriminator() -> nn.Module:
+    channels: Sequence[int] = (3, 32, 64, 128)
     blocks: list[nn.Module] = []
-    for taken, given in pairwise(widths):
-        blocks += [nn.Conv2d(taken, given, 4, 2, 1), nn.LeakyReLU(LEAKY_SLOPE)]
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 1))
+    for inputs, outputs in pairwise(channels):
+        blocks += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(LEAKY_SLOPE)]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 1))

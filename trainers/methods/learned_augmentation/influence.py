@@ -1,9 +1,9 @@
-"""How training samples act on the validation loss through the last layer (Koh and Liang 2017; Lee et al., section 3).
+"""Influence of training samples on the validation loss through the last layer (Koh and Liang 2017; Lee et al., 3).
 
-With features f (a 1 appended for the bias) and probabilities p the loss of a sample has the gradient (p - y) f^T and
-the Hessian (diag(p) - p p^T) x f f^T, so nothing here needs automatic differentiation of the parameters. The damping
-is the weight of half of the squared parameters in the training loss: it makes that loss strongly convex, so that there
-is one minimum and the Hessian at it has an inverse.
+With features f (a 1 appended for the bias) and probabilities p, the loss of a sample has the gradient (p - y) f^T and
+the Hessian (diag(p) - p p^T) x f f^T, so that no automatic differentiation by the parameters is needed. The damping is
+the weight of half the squared parameters in the training loss. It makes that loss strongly convex, so that there is one
+minimum and the Hessian at the minimum has an inverse.
 """
 
 from __future__ import annotations
@@ -16,72 +16,75 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import TrainingError
 
-Product = Callable[[Tensor], Tensor]
-NEWTON_STEPS = 50
-HALVINGS = 40
-SUFFICIENT = 1e-4  # share of the promised decrease that a step must keep (Armijo)
+LinearMap = Callable[[Tensor], Tensor]
+MAX_NEWTON_STEPS = 50
+MAX_HALVINGS = 40  # of a Newton step's length
+ARMIJO_SHARE = 1e-4  # share of the decrease predicted by the gradient that a step must reach (Armijo's rule)
 
 
-def with_one(features: Tensor) -> Tensor:
-    """float [n, d] -> [n, d + 1], the last of them 1."""
+def append_one(features: Tensor) -> Tensor:
+    """Appends a column of ones: float [n, d] -> [n, d + 1]."""
     return torch.cat([features, features.new_ones(len(features), 1)], 1)
 
 
 def mean_loss(weight: Tensor, features: Tensor, labels: Tensor, damping: float = 0.0) -> Tensor:
-    """Mean cross-entropy in nats, and the damping's share.
+    """Returns the mean cross-entropy in nats plus the damping term.
 
     Args:
-        weight: float [C, d + 1] of the last layer, its bias last.
-        features: float [n, d + 1].
+        weight: float [C, d + 1] of the last layer, with its bias as the last column.
+        features: float [n, d + 1], with ones as the last column.
         labels: int64 [n].
-        damping: see above.
+        damping: Weight of half the squared parameters.
     """
     return functional.cross_entropy(features @ weight.T, labels) + damping / 2 * weight.square().sum()
 
 
 def mean_gradient(weight: Tensor, features: Tensor, labels: Tensor, damping: float = 0.0) -> Tensor:
-    """Gradient of `mean_loss`, float [C, d + 1]."""
+    """Returns the gradient of `mean_loss` by the weight, float [C, d + 1]."""
     return _errors(weight, features, labels).T @ features / len(features) + damping * weight
 
 
-def hessian_product(weight: Tensor, features: Tensor, damping: float) -> Product:
-    """What multiplies float [C, d + 1] by the Hessian of `mean_loss` at `weight`; labels do not matter to it."""
-    shares = (features @ weight.T).softmax(1)
+def hessian_product(weight: Tensor, features: Tensor, damping: float) -> LinearMap:
+    """Returns the function that multiplies float [C, d + 1] by the Hessian of `mean_loss` at `weight`.
+
+    The Hessian does not depend on the labels.
+    """
+    probabilities = (features @ weight.T).softmax(1)
 
     def product(vector: Tensor) -> Tensor:
-        along = features @ vector.T
-        bent = shares * (along - (shares * along).sum(1, keepdim=True))
-        return bent.T @ features / len(features) + damping * vector
+        logits_change = features @ vector.T
+        mean_change = (probabilities * logits_change).sum(1, keepdim=True)
+        return (probabilities * (logits_change - mean_change)).T @ features / len(features) + damping * vector
 
     return product
 
 
-def conjugate_gradients(product: Product, target: Tensor, *, tolerance: float = 1e-6, limit: int = 1000) -> Tensor:
-    """Solves product(x) = target for a positive definite product.
+def conjugate_gradients(product: LinearMap, target: Tensor, *, tolerance: float = 1e-6, limit: int = 1000) -> Tensor:
+    """Solves product(x) = target by conjugate gradients.
 
     Args:
-        product: linear, on tensors of the target's shape.
+        product: A positive definite linear map on tensors of the target's shape.
         target: float, of any shape.
-        tolerance: of the residual, relative to the target.
-        limit: products at most.
+        tolerance: Norm of the residual relative to the target's at which the solution is accepted.
+        limit: Largest number of products to compute.
 
     Raises:
-        TrainingError: it did not converge.
+        TrainingError: It did not converge within the limit.
     """
-    found, residual = torch.zeros_like(target), target.clone()
-    direction, size = residual, float(residual.square().sum())
-    enough = tolerance**2 * size
+    solution, residual = torch.zeros_like(target), target.clone()
+    direction, squared_norm = residual, float(residual.square().sum())
+    accepted = tolerance**2 * squared_norm
     for _ in range(limit):
-        if size <= enough:
-            return found
-        turned = product(direction)
-        length = size / float((direction * turned).sum())
-        found, residual = found + length * direction, residual - length * turned
-        size, before = float(residual.square().sum()), size
-        direction = residual + size / before * direction
+        if squared_norm <= accepted:
+            return solution
+        image = product(direction)
+        length = squared_norm / float((direction * image).sum())
+        solution, residual = solution + length * direction, residual - length * image
+        squared_norm, previous = float(residual.square().sum()), squared_norm
+        direction = residual + squared_norm / previous * direction
     raise TrainingError(
-        f"conjugate gradients did not converge in {limit} steps; a larger damping helps, and a classifier that was "
-        "trained for longer"
+        f"conjugate gradients did not converge in {limit} steps; choose a larger damping, or train the classifier for "
+        "longer"
     )
 
 
@@ -93,82 +96,82 @@ def stochastic_inverse(
     rng: torch.Generator,
     *,
     steps: int,
-    batch: int = 256,
+    batch_size: int = 256,
     repeats: int = 10,
 ) -> Tensor:
-    """Inverse Hessian times target, estimated from batches (Agarwal et al. 2016; Koh and Liang, section 3).
+    """Estimates the inverse Hessian times the target from batches (Agarwal et al. 2016; Koh and Liang, section 3).
 
-    x <- x + (target - H_batch x) / scale, which stays where H x = target. The scale bounds the largest eigenvalue of
-    any sample's Hessian: half of the longest squared feature, and the damping. What remains after the steps is a share
-    (1 - damping / scale)^steps in the flattest directions, and noise of the batches, which the second half of the
-    steps and the repeats average out.
+    Each step computes x <- x + (target - H_batch x) / scale, whose fixed point solves H x = target. The scale bounds
+    the largest eigenvalue of any sample's Hessian: half the largest squared feature norm, plus the damping. After the
+    steps a share of (1 - damping / scale)^steps of the error remains in the flattest directions, and noise of the
+    batches, which is averaged over the second half of the steps and over the repeats.
 
     Args:
-        weight: of the last layer.
+        weight: float [C, d + 1] of the last layer.
         features: float [n, d + 1].
-        damping: above 0.
+        damping: Damping, above 0.
         target: float [C, d + 1].
-        rng: on the CPU.
-        steps: of each repeat.
-        batch: samples a step.
-        repeats: independent runs to average.
+        rng: Random generator on the CPU.
+        steps: Number of steps in each repeat.
+        batch_size: Samples per step.
+        repeats: Number of independent runs that are averaged.
     """
     scale = float(features.square().sum(1).max()) / 2 + damping
     mean = torch.zeros_like(target)
     for _ in range(repeats):
-        found, tail = target / scale, torch.zeros_like(target)
+        estimate, tail_mean = target / scale, torch.zeros_like(target)
         for step in range(steps):
-            some = torch.randint(len(features), (batch,), generator=rng).to(features.device)
-            found = found + (target - hessian_product(weight, features[some], damping)(found)) / scale
+            batch = torch.randint(len(features), (batch_size,), generator=rng).to(features.device)
+            estimate = estimate + (target - hessian_product(weight, features[batch], damping)(estimate)) / scale
             if step >= steps // 2:
-                tail += found / (steps - steps // 2)
-        mean += tail / repeats
+                tail_mean += estimate / (steps - steps // 2)
+        mean += tail_mean / repeats
     return mean
 
 
-def refit(weight: Tensor, features: Tensor, labels: Tensor, damping: float, *, tolerance: float = 1e-8) -> Tensor:
-    """The last layer at the minimum of the training loss, where influence functions hold; by Newton's method.
+def fit_last_layer(
+    weight: Tensor, features: Tensor, labels: Tensor, damping: float, *, tolerance: float = 1e-8
+) -> Tensor:
+    """Fits the last layer to the minimum of the training loss, where influence functions hold, by Newton's method.
 
     Args:
-        weight: to start from, float [C, d + 1].
+        weight: Weight to start from, float [C, d + 1].
         features: float64 [n, d + 1] of the training samples; single precision cannot reach the tolerance.
         labels: int64 [n].
-        damping: above 0.
-        tolerance: of the gradient's norm.
+        damping: Damping, above 0.
+        tolerance: Norm of the gradient at which the weight is accepted.
 
     Raises:
-        TrainingError: it did not converge.
+        TrainingError: It did not converge.
     """
-    for _ in range(NEWTON_STEPS):
+    for _ in range(MAX_NEWTON_STEPS):
         gradient = mean_gradient(weight, features, labels, damping)
         if float(gradient.norm()) <= tolerance:
             return weight
         step = conjugate_gradients(hessian_product(weight, features, damping), gradient, tolerance=1e-2, limit=5000)
-        here, promised = float(mean_loss(weight, features, labels, damping)), float((gradient * step).sum())
+        loss, slope = float(mean_loss(weight, features, labels, damping)), float((gradient * step).sum())
         length = 1.0
-        for _ in range(HALVINGS):
-            if (
-                float(mean_loss(weight - length * step, features, labels, damping))
-                <= here - SUFFICIENT * length * promised
-            ):
+        for _ in range(MAX_HALVINGS):
+            new_loss = float(mean_loss(weight - length * step, features, labels, damping))
+            if new_loss <= loss - ARMIJO_SHARE * length * slope:
                 break
             length /= 2
         weight = weight - length * step
     raise TrainingError(
-        f"the last layer did not reach its minimum in {NEWTON_STEPS} Newton steps; "
+        f"the last layer did not reach its minimum in {MAX_NEWTON_STEPS} Newton steps; "
         f"choose a larger damping than {damping:g}"
     )
 
 
-def influence(inverse: Tensor, weight: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """I_up,loss of each sample (eq. 14): the slope of the mean validation loss along the sample's weight.
+def loss_influence(inverse: Tensor, weight: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+    """Returns I_up,loss of each sample (eq. 14): the derivative of the mean validation loss by the sample's weight.
 
-    Taking one of N training samples out changes the validation loss by about -1/N of it (eq. 10), and putting another
-    in its place by 1/N of the other's less its own (eq. 15, 19).
+    Removing one of N training samples changes the validation loss by about -1/N of it (eq. 10); replacing a sample by
+    another changes it by about 1/N of the difference between the other's influence and its own (eq. 15, 19).
 
     Args:
         inverse: float [C, d + 1]: the inverse Hessian of the training loss times the gradient of the validation loss.
-        weight: float [C, d + 1].
+        weight: float [C, d + 1] of the last layer.
         features: float [n, d + 1]; gradients reach them.
         labels: int64 [n].
 
@@ -179,5 +182,5 @@ def influence(inverse: Tensor, weight: Tensor, features: Tensor, labels: Tensor)
 
 
 def _errors(weight: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """p - y, float [n, C]."""
+    """Returns p - y, float [n, C]."""
     return (features @ weight.T).softmax(1) - functional.one_hot(labels, len(weight)).to(features.dtype)

@@ -1,4 +1,4 @@
-"""The augmentation network's second lesson: to make pictures whose influence lowers the validation loss."""
+"""Training of the augmentation network through influence: augmented images are to lower the validation loss."""
 
 from __future__ import annotations
 
@@ -18,64 +18,69 @@ from allweather.trainers.methods.learned_augmentation import influence
 from allweather.trainers.models.activation_hooks import capture_layer, last_linear
 from allweather.trainers.training.inference import all_reduced
 
-BATCH = 500
-MEASURED = 2000  # pictures that each epoch is judged on
+BATCH_SIZE = 500
+MAX_VAL_IMAGES = 2000  # images on which each epoch is evaluated
 SEED = 53
-APART = 0.6  # of the limits, that two draws for a picture are to differ by: any two, as a mean is met by two looks
-SPREAD = 0.3  # variance that every combination of what G asks for is to have between draws, in squares of the limits
-WEIGHT = 4.0  # of what lacks to both
+# of the limits: the mean distance that any two draws for an image must have; a mean over all draws would be reached by
+# two that alternate
+MIN_DISTANCE = 0.6
+MIN_VARIANCE = 0.3  # of the squared limits: variance between draws that every combination of parameters must have
+DIVERSITY_WEIGHT = 4.0
 
 
 class TwoDraws(nn.Module):
-    """Augments pictures, and says what other draws lack in difference.
+    """Augments images and computes the diversity loss between two draws of the dropout.
 
     Args:
-        augmenter: it is trained.
+        network: The augmentation network; it is trained.
     """
 
-    def __init__(self, augmenter: AugmentationNetwork) -> None:
+    def __init__(self, network: AugmentationNetwork) -> None:
         super().__init__()
-        self.augmenter = augmenter
+        self.network = network
 
     def forward(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """float [n, 3, h, w] in 0..1 -> (the same shape, augmented; a number, see `diversity_loss`)."""
-        same = []
-        for part in self.augmenter.parts:
-            assert isinstance(part, TransformStage)
-            code = part.encode(images)
-            one, other = (part.decode(code_dropout(code, rng)) for _ in range(2))
-            asked = []
-            for fields in (one, other):
+        """float [n, 3, h, w] in 0..1 -> (augmented images of the same shape; the diversity loss, a scalar)."""
+        losses = []
+        for stage in self.network.parts:
+            assert isinstance(stage, TransformStage)
+            code = stage.encode(images)
+            draws = [stage.decode(code_dropout(code, rng)) for _ in range(2)]
+            relative = []  # parameters in units of their limits
+            for draw in draws:
                 parts = [
-                    field[head] / most
-                    for head in part.heads
-                    for field, most in zip((fields.weights, fields.biases), part.limits(head), strict=True)
+                    parameters[head] / limit
+                    for head in stage.heads
+                    for parameters, limit in zip((draw.weights, draw.biases), stage.limits(head), strict=True)
                 ]
-                asked.append(torch.cat([each.flatten(1) for each in parts], 1))
-            same.append(diversity_loss(asked[0], asked[1]))
-            images = one.apply(images)[1]
-        return images, torch.stack(same).mean()
+                relative.append(torch.cat([part.flatten(1) for part in parts], 1))
+            losses.append(diversity_loss(relative[0], relative[1]))
+            images = draws[0].apply(images)[1]
+        return images, torch.stack(losses).mean()
 
 
 def diversity_loss(one: Tensor, other: Tensor) -> Tensor:
-    """What two draws for each picture lack in difference.
+    """Returns how far two draws for each image fall short of the required diversity.
 
-    Without it the draws for a picture become one; held to a mean difference, two. The paper has no such term.
+    Without it all draws for an image become the same; with a required mean difference alone, they become two. The paper
+    has no such term.
 
     Args:
-        one: float [n, k] in -1..1, what G asks for in units of its limits.
-        other: the same of another draw.
+        one: float [n, k] in -1..1, the parameters that G returns in units of their limits.
+        other: float [n, k], the same for another draw.
 
     Returns:
-        A number from 0: the mean lack of a pair to `APART`, and of the principal variances between draws to `SPREAD`.
+        A scalar, at least 0: the mean shortfall of a pair's distance from `MIN_DISTANCE`, plus the mean shortfall of
+        the principal variances between draws from `MIN_VARIANCE`.
     """
     change = (one - other).float()
-    covariance = (change[:, :, None] * change[:, None]).mean(0) / 2  # no matmul: that may be bf16
-    variances = torch.linalg.eigvalsh(covariance.nan_to_num())  # where a run diverged the other term says so
-    return functional.relu(APART - change.abs().mean(1)).mean() + functional.relu(SPREAD - variances).mean()
+    covariance = (change[:, :, None] * change[:, None]).mean(0) / 2  # not a matrix product, which may run in bf16
+    variances = torch.linalg.eigvalsh(covariance.nan_to_num())  # if the run diverged, the first term is not a number
+    distance_loss = functional.relu(MIN_DISTANCE - change.abs().mean(1)).mean()
+    return distance_loss + functional.relu(MIN_VARIANCE - variances).mean()
 
 
-class Body(nn.Module):
+class FeatureExtractor(nn.Module):
     """A frozen classifier up to its last linear layer.
 
     Args:
@@ -88,124 +93,137 @@ class Body(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Of the classifier."""
+        """Device of the classifier."""
         return next(self.classifier.parameters()).device
 
     def forward(self, images: Tensor) -> Tensor:
-        """float [n, 3, h, w] in 0..1 -> float32 [n, d]; gradients reach the pictures."""
-        with capture_layer(self.classifier, "feature") as found:
+        """float [n, 3, h, w] in 0..1 -> float32 [n, d]; gradients reach the images."""
+        with capture_layer(self.classifier, "feature") as captured:
             self.classifier(images)
-        return found[0].float()
+        return captured[0].float()
 
 
 @dataclass(frozen=True)
 class InfluenceEstimator:
-    """Where the validation loss falls: all that the influence of a picture through one classifier needs.
+    """Everything that the influence of an image on the validation loss depends on, for one classifier.
 
     Attributes:
-        body: the classifier's.
-        weight: of its last layer at the minimum of the training loss, float32 [C, d + 1].
-        inverse: inverse Hessian times the gradient of the validation loss, float32 [C, d + 1].
+        extractor: The classifier's feature extractor.
+        weight: Weight of the last layer at the minimum of the training loss, float32 [C, d + 1].
+        inverse: Inverse Hessian times the gradient of the validation loss, float32 [C, d + 1].
     """
 
-    body: Body
+    extractor: FeatureExtractor
     weight: Tensor
     inverse: Tensor
 
     def influence(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Of pictures float [n, 3, h, w] in 0..1 with labels int64 [n]: float [n], see `influence.influence`."""
-        return influence.influence(self.inverse, self.weight, influence.with_one(self.body(images)), labels)
+        """Returns the influence of each image, float [n]; see `influence.loss_influence`.
+
+        Args:
+            images: float [n, 3, h, w] in 0..1; gradients reach them.
+            labels: int64 [n].
+        """
+        features = influence.append_one(self.extractor(images))
+        return influence.loss_influence(self.inverse, self.weight, features, labels)
 
 
-def estimator(body: Body, train: Split, val: Split, val_images: Tensor, damping: float) -> InfluenceEstimator:
-    """Fits the last layer anew and solves for the inverse-Hessian-vector product by conjugate gradients.
+def fit_estimator(
+    extractor: FeatureExtractor, train: Split, val: Split, val_images: Tensor, damping: float
+) -> InfluenceEstimator:
+    """Fits the last layer and solves for the inverse-Hessian-vector product by conjugate gradients.
 
     Args:
-        body: of a classifier trained on `train`; it may be on another device than the splits.
-        train: its training pictures.
-        val: pictures that it was not trained on.
-        val_images: those, or distorted ones of theirs, whose loss is to fall; uint8 [m, h, w, 3].
-        damping: see `influence`.
+        extractor: Features of a classifier trained on `train`; it may be on another device than the splits.
+        train: Its training images.
+        val: Images that it was not trained on.
+        val_images: The images whose loss is to decrease: those of `val`, or changed versions of them; uint8
+            [m, h, w, 3].
+        damping: Damping of the training loss; see `influence`.
 
     Raises:
-        UsageError: the classifier has no linear layer.
-        TrainingError: the fit did not converge.
+        UsageError: The classifier has no linear layer.
+        TrainingError: The fit did not converge.
     """
-    features = _features(body, train.images)
-    start = features.new_zeros(last_linear(body.classifier).out_features, features.shape[1])
-    weight = influence.refit(start, features, train.labels.to(features.device), damping)
-    gradient = influence.mean_gradient(weight, _features(body, val_images), val.labels.to(features.device))
+    features = _features(extractor, train.images)
+    start = features.new_zeros(last_linear(extractor.classifier).out_features, features.shape[1])
+    weight = influence.fit_last_layer(start, features, train.labels.to(features.device), damping)
+    val_features = _features(extractor, val_images)
+    gradient = influence.mean_gradient(weight, val_features, val.labels.to(features.device))
     product = influence.hessian_product(weight, features, damping)
-    return InfluenceEstimator(body, weight.float(), influence.conjugate_gradients(product, gradient).float())
+    inverse = influence.conjugate_gradients(product, gradient)
+    return InfluenceEstimator(extractor, weight.float(), inverse.float())
 
 
 @dataclass(frozen=True)
 class InfluenceObjective:
-    """Makes the influence of augmented pictures negative, of each of them.
+    """Makes the influence of each augmented image negative.
 
-    What counts is the hyperbolic tangent of the influence, in units of how much it differs between the pictures as
-    they are. The influence itself has no floor: it is lowest for pictures that nobody can recognize
-    (docs/results/learned-augmentation.md), as it is a slope for one sample among all, and here all are to be replaced.
+    The loss is the hyperbolic tangent of the influence, in units of the standard deviation of the unchanged images'
+    influences. The influence itself has no lower bound: it is lowest for images that nobody can recognize
+    (docs/results/learned-augmentation.md), because it is a derivative by one sample's weight, whereas here all samples
+    are replaced.
 
     Attributes:
-        slope: of the classifier.
-        scale: what influences are divided by, above 0.
-        classifier: digest of the classifier, the validation pictures and the damping.
+        estimator: Influence estimator of the classifier.
+        scale: Standard deviation that influences are divided by, above 0.
+        origin: Text that identifies the classifier, the validation images and the damping.
     """
 
     estimator: InfluenceEstimator
     scale: float
-    classifier: str
+    origin: str
 
     shifted = (True,)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """The stage and what the slope came from."""
-        return {"stage": "benefit", "classifier": self.classifier}
+        """The stage and the origin of the estimator."""
+        return {"stage": "influence", "origin": self.origin}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Mean of the bounded influences of a batch, augmented, and what its draws lack in difference."""
-        made, same = model(images, rng)
-        bounded = torch.tanh(self.estimator.influence(made, labels) / self.scale).mean()
-        loss: Tensor = bounded + WEIGHT * same
+        """Computes the mean bounded influence of a batch's augmented images plus the diversity loss."""
+        augmented, diversity = model(images, rng)
+        bounded = torch.tanh(self.estimator.influence(augmented, labels) / self.scale).mean()
+        loss: Tensor = bounded + DIVERSITY_WEIGHT * diversity
         return loss
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
-        """Share of the pictures that are worth more augmented than as they are."""
+        """Computes the share of images whose influence on the loss is lower when they are augmented."""
         return float((self._gains(model, val) > 0).float().mean())
 
     def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """How far influence falls by augmenting, in units of the scale, the mean over pictures."""
+        """Computes "gain": how far augmentation lowers the influence, in units of the scale, as a mean over images."""
         return {"gain": float(all_reduced(fabric, self._gains(model, val).mean(), "mean"))}
 
     def _gains(self, model: nn.Module, val: Split) -> Tensor:
-        assert isinstance(model.augmenter, AugmentationNetwork)
-        augmenter = model.augmenter.eval()
+        assert isinstance(model.network, AugmentationNetwork)
+        network = model.network.eval()
         rng = torch.Generator(val.images.device).manual_seed(SEED)
-        found = []
-        # from all over, as pictures of folders come class by class
-        some = torch.linspace(0, len(val) - 1, min(MEASURED, len(val)), device=val.labels.device).long()
+        gains = []
+        # spread over the whole split, because images of a folder are sorted by class
+        indices = torch.linspace(0, len(val) - 1, min(MAX_VAL_IMAGES, len(val)), device=val.labels.device).long()
         with torch.no_grad():
-            for chosen in torch.split(some, BATCH):
-                images, labels = to_float(val.images[chosen]), val.labels[chosen]
-                found.append(
-                    self.estimator.influence(images, labels) - self.estimator.influence(augmenter(images, rng), labels)
-                )
-        return torch.cat(found) / self.scale
+            for batch in torch.split(indices, BATCH_SIZE):
+                images, labels = to_float(val.images[batch]), val.labels[batch]
+                before = self.estimator.influence(images, labels)
+                gains.append(before - self.estimator.influence(network(images, rng), labels))
+        return torch.cat(gains) / self.scale
 
 
-def influence_deviation(found: InfluenceEstimator, train: Split) -> float:
-    """Deviation of the influences of training pictures as they are; the scale of `Benefit`."""
+def influence_deviation(estimator: InfluenceEstimator, train: Split) -> float:
+    """Returns the standard deviation of the unchanged training images' influences: the objective's scale."""
     with torch.no_grad():
-        parts = zip(torch.split(train.images, BATCH), torch.split(train.labels, BATCH), strict=True)
-        device = found.body.device
-        influences = torch.cat([found.influence(to_float(x.to(device)), labels.to(device)) for x, labels in parts])
+        parts = zip(torch.split(train.images, BATCH_SIZE), torch.split(train.labels, BATCH_SIZE), strict=True)
+        device = estimator.extractor.device
+        influences = torch.cat(
+            [estimator.influence(to_float(images.to(device)), labels.to(device)) for images, labels in parts]
+        )
     return max(float(influences.std()), 1e-12)
 
 
-def _features(body: Body, images: Tensor) -> Tensor:
-    """float64 [n, d + 1] of uint8 pictures."""
+def _features(extractor: FeatureExtractor, images: Tensor) -> Tensor:
+    """Returns the features of uint8 images with a column of ones, float64 [n, d + 1]."""
     with torch.no_grad():
-        parts = [body(to_float(part.to(body.device))) for part in torch.split(images, BATCH)]
-    return influence.with_one(torch.cat(parts).double())
+        parts = [extractor(to_float(part.to(extractor.device))) for part in torch.split(images, BATCH_SIZE)]
+    return influence.append_one(torch.cat(parts).double())

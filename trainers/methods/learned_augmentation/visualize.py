@@ -51,9 +51,9 @@ def latent_traversal(network: AugmentationNetwork, split: Split) -> Mapping[str,
         split: The first image is used.
 
     Returns:
-        Rows of ten images by name, uint8 [h, w, 3] each. "image": unchanged. "warp": where each pixel is taken from; the
-        hue is the direction, the saturation the distance. "warped": after the warp. "colors": what is added to the
-        colors, around gray. "result": after both. A network without a warp or a color change lacks these rows.
+        Rows of ten images by name, uint8 [h, w, 3] each. "image": unchanged. "warp": where each pixel is taken from
+        (the hue is the direction, the saturation the distance). "warped": after the warp. "colors": what is added to
+        the colors, around gray. "result": after both. A network without a warp or a color change lacks these rows.
     """
     rng = torch.Generator().manual_seed(SEED)
     images = to_float(split.images[:1]).expand(NUM_STEPS, -1, -1, -1)

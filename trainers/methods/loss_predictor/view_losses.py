@@ -1,7 +1,7 @@
-"""What a loss predictor learns from: a frozen classifier's loss on every view of corrupted pictures (Kim et al., 3.4).
+"""Training targets of a loss predictor: a frozen classifier's loss on every view of corrupted images (Kim et al., 3.4).
 
-It is computed once and kept in shards, so that a kill costs one shard, and every predictor for a classifier learns from
-the same numbers.
+The losses are computed once and kept in shards, so that a kill costs at most one shard, and every predictor for a
+classifier can be trained on the same targets.
 """
 
 from __future__ import annotations
@@ -19,154 +19,173 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.errors import CheckpointError, UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.views import VIEWS
+from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
-from allweather.trainers.corruptions.sets.corrupted_copies import FAMILIES, CopySettings, corrupted_copies
+from allweather.trainers.corruptions.corruption import FAMILIES
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
 
-SHARD = 500  # pictures before corruption
+SHARD_IMAGES = 500  # images before corruption in each shard
 
 
 @dataclass(frozen=True)
 class ViewLosses:
-    """Corrupted pictures and what a classifier makes of each of their views.
+    """Corrupted images, and a classifier's results on each of their views.
 
     Attributes:
-        images: uint8 [n, s, s, 3], as the predictor sees them.
-        losses: float32 [n, V], cross-entropy of the classifier in nats, one column a view of `VIEWS`.
-        right: bool [n, V], whether it was right.
-        source: int64 [n], number of the picture before corruption.
-        kind: int64 [n], place in `COMMON` of the corruption, -1 for clean pictures.
+        images: uint8 [n, s, s, 3], at the input size of the predictor.
+        losses: float32 [n, V], cross-entropy of the classifier in nats, with one column for each view.
+        correct: bool [n, V], whether the classifier's prediction is correct.
+        source: int64 [n], index of the image before corruption.
+        corruption: int64 [n], index in `COMMON` of the corruption, -1 for clean images.
+        views: Names of the views, in the order of the columns.
     """
 
     images: Tensor
     losses: Tensor
-    right: Tensor
+    correct: Tensor
     source: Tensor
-    kind: Tensor
+    corruption: Tensor
+    views: tuple[str, ...] = tuple(VIEWS)
 
     def __len__(self) -> int:
-        """Number of corrupted pictures."""
+        """Number of corrupted images."""
         return len(self.source)
 
-    def take(self, index: Tensor) -> ViewLosses:
-        """The rows of those numbers (int64 [m]), copied."""
-        return ViewLosses(*(getattr(self, name)[index] for name in COLUMNS))
+    def take(self, indices: Tensor) -> ViewLosses:
+        """Returns a copy of some rows, given their indices (int64 [m])."""
+        return dataclasses.replace(self, **{name: getattr(self, name)[indices] for name in TENSORS})
 
-    def fold(self, number: int = 0, folds: int = 5) -> tuple[ViewLosses, ViewLosses]:
-        """All but one fold, and that one: no picture has copies in both."""
-        out = self.source % folds == number
-        return self.take((~out).nonzero()[:, 0]), self.take(out.nonzero()[:, 0])
+    def split_fold(self, fold: int = 0, num_folds: int = 5) -> tuple[ViewLosses, ViewLosses]:
+        """Returns (all other folds, one fold); copies of one image are always in the same fold."""
+        in_fold = self.source % num_folds == fold
+        return self.take((~in_fold).nonzero()[:, 0]), self.take(in_fold.nonzero()[:, 0])
 
-    def without(self, family: str) -> ViewLosses:
-        """The rows that no corruption of a family has touched.
+    def exclude_family(self, family: str) -> ViewLosses:
+        """Returns the rows that are not under a corruption of a family.
 
         Raises:
-            UsageError: there is no such family.
+            UsageError: There is no such family.
         """
         if family not in FAMILIES:
-            raise UsageError(f"a corruption family is one of {', '.join(FAMILIES)}; got {family!r}")
-        others = [-1, *(place for place, name in enumerate(COMMON) if CORRUPTIONS[name].family != family)]
-        return self.take(torch.isin(self.kind, torch.tensor(others)).nonzero()[:, 0])
+            raise unknown_name("corruption family", family, FAMILIES)
+        others = [-1, *(index for index, name in enumerate(COMMON) if CORRUPTIONS[name].family != family)]
+        return self.take(torch.isin(self.corruption, torch.tensor(others)).nonzero()[:, 0])
 
 
-COLUMNS = tuple(part.name for part in dataclasses.fields(ViewLosses))
+TENSORS = tuple(column.name for column in dataclasses.fields(ViewLosses) if column.name != "views")
 
 
-def view_losses(
+def compute_view_losses(
     model: nn.Module,
     split: Split,
-    seen: InputSpec,
+    spec: InputSpec,
     copy_settings: CopySettings,
     folder: Path,
     *,
     fabric: Fabric,
+    views: Sequence[str] = tuple(VIEWS),
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ViewLosses:
-    """Computes what is not in the folder yet, each process its share, and reads all of it.
+    """Computes the shards that the folder does not hold yet, shared by all processes, and reads all of them.
 
     Args:
-        model: the frozen classifier: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        split: pictures of its size, on the CPU. The classifier remembers its own training pictures, so that the losses
-            of others tell more.
-        seen: size of what the predictor sees.
-        corrupting: see there.
-        folder: of the shards.
-        fabric: launched.
-        watch: told of (shards done, shards in all).
+        model: The frozen classifier, float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
+        split: Images of the classifier's input size, on the CPU. Images that it was not trained on give better targets,
+            because it has memorized its own training images.
+        spec: Input of the predictor.
+        copy_settings: How the images are corrupted.
+        folder: Folder of the shards.
+        fabric: A launched Fabric.
+        views: Names of the views.
+        watch: Called with (shards done, shards in total).
 
     Raises:
-        UsageError: the folder holds losses of another classifier, or of other pictures or settings.
-        OutputError: it cannot be written to.
+        UsageError: The folder holds losses of another classifier, or of other images, views or settings; or a view is
+            unknown.
+        OutputError: The folder cannot be written.
     """
-    resume_key = _resume_key(model, split, seen, copy_settings)
-    places = [folder / f"{number:05}.safetensors" for number in range(-(-len(split) // SHARD))]
+    resume_key = _resume_key(model, split, spec, copy_settings, views)
+    paths = [folder / f"{index:05}.safetensors" for index in range(-(-len(split) // SHARD_IMAGES))]
     model = model.to(fabric.device)
-    for number, place in enumerate(places):
-        watch(number, len(places))
-        if number % fabric.world_size == fabric.global_rank and _read(place, resume_key) is None:
-            found = _shard(model, split, seen, copy_settings, number)
-            tensor_file.write(place, {name: getattr(found, name) for name in COLUMNS}, resume_key)
-    watch(len(places), len(places))
+    for index, path in enumerate(paths):
+        watch(index, len(paths))
+        if index % fabric.world_size == fabric.global_rank and _read(path, resume_key) is None:
+            shard = _shard(model, split, spec, copy_settings, views, index)
+            tensor_file.write(path, {name: getattr(shard, name) for name in TENSORS}, resume_key)
+    watch(len(paths), len(paths))
     fabric.barrier()
-    shards = [_read(place, resume_key) for place in places]
-    return ViewLosses(*(torch.cat([getattr(each, name) for each in shards]) for name in COLUMNS))
+    shards = [_read(path, resume_key) for path in paths]
+    tensors = {name: torch.cat([getattr(shard, name) for shard in shards]) for name in TENSORS}
+    return ViewLosses(**tensors, views=tuple(views))
 
 
-def _shard(model: nn.Module, split: Split, seen: InputSpec, copy_settings: CopySettings, number: int) -> ViewLosses:
-    rng = np.random.default_rng([copy_settings.seed, number])
-    source = torch.arange(number * SHARD, min((number + 1) * SHARD, len(split))).repeat(copy_settings.copies)
-    images, kinds = corrupted_copies(split.images[source].numpy(), copy_settings, rng)
+def _shard(
+    model: nn.Module, split: Split, spec: InputSpec, copy_settings: CopySettings, views: Sequence[str], index: int
+) -> ViewLosses:
+    rng = np.random.default_rng([copy_settings.seed, index])
+    first, last = index * SHARD_IMAGES, min((index + 1) * SHARD_IMAGES, len(split))
+    source = torch.arange(first, last).repeat(copy_settings.copies)
+    images, corruptions = corrupted_copies(split.images[source].numpy(), copy_settings, rng)
     labels = split.labels[source]
-    losses, right, device = [], [], next(model.parameters()).device
-    for view in VIEWS.values():
-        looked = torch.from_numpy(np.stack([view.apply(image) for image in images]))
-        answers = logits(model, looked.to(device)).cpu()
-        losses.append(functional.cross_entropy(answers, labels, reduction="none"))
-        right.append(answers.argmax(1) == labels)
-    small = torch.from_numpy(np.stack([seen.prepare(image) for image in images]))
-    return ViewLosses(small, torch.stack(losses, 1), torch.stack(right, 1), source, torch.from_numpy(kinds))
+    losses, correct, device = [], [], next(model.parameters()).device
+    for name in views:
+        viewed = torch.from_numpy(np.stack([view(name).apply(image) for image in images]))
+        outputs = logits(model, viewed.to(device)).cpu()
+        losses.append(functional.cross_entropy(outputs, labels, reduction="none"))
+        correct.append(outputs.argmax(1) == labels)
+    return ViewLosses(
+        images=torch.from_numpy(np.stack([spec.prepare(image) for image in images])),
+        losses=torch.stack(losses, 1),
+        correct=torch.stack(correct, 1),
+        source=source,
+        corruption=torch.from_numpy(corruptions),
+        views=tuple(views),
+    )
 
 
-def _resume_key(model: nn.Module, split: Split, seen: InputSpec, copy_settings: CopySettings) -> dict[str, Any]:
-    """What must be the same for shards to belong together, in plain values."""
+def _resume_key(
+    model: nn.Module, split: Split, spec: InputSpec, copy_settings: CopySettings, views: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the plain values that shards must share to belong together."""
     digest = hashlib.sha256(split.labels.cpu().numpy().data)
     digest.update(np.ascontiguousarray(split.images.cpu().numpy()).data)
     return {
-        "classifier": weights_digest(model),
-        "pictures": [len(split), digest.hexdigest()[:16]],
-        "seen": [seen.height, seen.width],
-        "views": list(VIEWS),
-        "corrupting": dataclasses.asdict(copy_settings),
+        "classifier_digest": weights_digest(model),
+        "images": [len(split), digest.hexdigest()[:16]],
+        "input": [spec.height, spec.width],
+        "views": list(views),
+        "copy_settings": dataclasses.asdict(copy_settings),
     }
 
 
-def _read(place: Path, resume_key: dict[str, Any]) -> ViewLosses | None:
-    """A finished shard; None where there is none or it is damaged.
+def _read(path: Path, resume_key: dict[str, Any]) -> ViewLosses | None:
+    """Reads a finished shard; returns None if it is missing or damaged.
 
     Raises:
-        UsageError: it is of something else.
+        UsageError: The shard has another resume key.
     """
     try:
-        tensors, found = tensor_file.read(place)
+        tensors, header = tensor_file.read(path)
     except CheckpointError:
         return None
-    if found is None or found.get("classifier") != resume_key["classifier"]:
-        theirs = (found or {}).get("classifier", "none")
+    header = header or {}
+    digest = resume_key["classifier_digest"]
+    if header.get("classifier_digest") != digest:
+        other = header.get("classifier_digest", "unknown")
         raise UsageError(
-            f"{place.parent} holds view losses of another classifier ({theirs}, not {resume_key['classifier']}); "
+            f"{path.parent} holds view losses of another classifier ({other}, not {digest}); "
             "name another folder, or delete it"
         )
-    other = _differing(found, resume_key)
-    if other:
-        raise UsageError(f"{place.parent} holds view losses of other {other[0]}; name another folder, or delete it")
-    return ViewLosses(**tensors)
-
-
-def _differing(found: dict[str, Any], resume_key: dict[str, Any]) -> Sequence[str]:
-    return [key for key, value in resume_key.items() if found.get(key) != value]
+    for key, value in resume_key.items():
+        if header.get(key) != value:
+            raise UsageError(
+                f"{path.parent} holds view losses that were computed with other {key.replace('_', ' ')}; "
+                "name another folder, or delete it"
+            )
+    return ViewLosses(**tensors, views=tuple(resume_key["views"]))

@@ -1,4 +1,4 @@
-"""Learning an augmentation from end to end, small; and what is made of the file."""
+"""Learning a small augmentation from end to end, and the uses of its file."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ from allweather.trainers.augmentations.learned.augmentation import (
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from allweather.trainers.choices import AugmentationAim
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods import gamma_search as search
+from allweather.trainers.methods import gamma_search
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
-from allweather.trainers.methods.learned_augmentation.influence_objective import Body, estimator, influence_deviation
-from allweather.trainers.methods.learned_augmentation.learn import (
-    AugmentationAim,
-    LearnAugmentationSettings,
-    Stage,
-    aimed_at,
-    learn_augmentation,
+from allweather.trainers.methods.learned_augmentation.influence_objective import (
+    FeatureExtractor,
+    fit_estimator,
+    influence_deviation,
 )
-from allweather.trainers.methods.learned_augmentation.visualize import DRAWS, latent_traversal, sample_augmentations
+from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
+from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings, Stage
+from allweather.trainers.methods.learned_augmentation.validation_images import validation_images
+from allweather.trainers.methods.learned_augmentation.visualize import (
+    NUM_DRAWS,
+    latent_traversal,
+    sample_augmentations,
+)
 from allweather.trainers.methods.train import train
 from allweather.trainers.models.activation_hooks import last_linear
 from allweather.trainers.training.launch import launch
@@ -48,7 +53,7 @@ SETTINGS = LearnAugmentationSettings(
 
 
 class StoppedError(Exception):
-    """A kill."""
+    """Stands for the end of the process."""
 
 
 @pytest.fixture(scope="module")
@@ -58,39 +63,39 @@ def learned(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_it_is_kept_like_a_checkpoint(learned: Path, dataset: Dataset) -> None:
-    made = load_augmentation(learned)
-    assert made.mode == "parallel"
-    assert made.data == dataset.name
-    assert made.settings["arch"] == "resnet20"
-    assert len(made.history) == SETTINGS.epochs
-    assert 0 <= made.metrics["helped"] <= 1
+def test_the_file_records_how_it_was_learned(learned: Path, dataset: Dataset) -> None:
+    loaded = load_augmentation(learned)
+    assert loaded.mode == "parallel"
+    assert loaded.data == dataset.name
+    assert loaded.settings["arch"] == "resnet20"
+    assert len(loaded.history) == SETTINGS.epochs
+    assert 0 <= loaded.metrics["improved_share"] <= 1
     assert not list(learned.parent.glob(".*.stages"))
 
 
-@pytest.mark.parametrize("stage", ["classifier", "mimicry", "benefit"])
-def test_killed_in_any_stage_it_ends_as_undisturbed(
+@pytest.mark.parametrize("stage", ["classifier", "gan", "influence"])
+def test_a_run_resumed_in_any_stage_ends_like_an_uninterrupted_one(
     stage: Stage, learned: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "again.safetensors"
 
-    def kill(now: Stage, progress: Progress) -> None:
-        if now == stage and progress.report:
+    def kill(current: Stage, progress: Progress) -> None:
+        if current == stage and progress.report:
             raise StoppedError
 
     with pytest.raises(StoppedError):
         learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
-    one, other = load_augmentation(learned), load_augmentation(out)
-    assert one.metrics == other.metrics
-    for key, value in one.weights.items():
-        assert torch.equal(value, other.weights[key]), key
+    expected, resumed = load_augmentation(learned), load_augmentation(out)
+    assert resumed.metrics == expected.metrics
+    for key, value in expected.weights.items():
+        assert torch.equal(value, resumed.weights[key]), key
 
 
-def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -> None:
+def test_the_stages_of_another_run_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "other.safetensors"
 
-    def kill(now: Stage, progress: Progress) -> None:
+    def kill(stage: Stage, progress: Progress) -> None:
         raise StoppedError
 
     with pytest.raises(StoppedError):
@@ -100,26 +105,26 @@ def test_another_run_s_stages_are_left_alone(dataset: Dataset, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("change", [{"damping": 0.1}, {"aim": "combined"}, {"epochs": 1}])
-def test_what_a_change_has_no_part_in_is_kept_for_the_next_try(
+def test_stages_that_a_setting_does_not_change_are_reused(
     change: dict[str, object], dataset: Dataset, tmp_path: Path
 ) -> None:
-    out, seen = tmp_path / "again.safetensors", set()
+    out, watched = tmp_path / "again.safetensors", set()
 
-    def note(now: Stage, progress: Progress) -> None:
-        seen.add((now, progress.steps))
+    def note(stage: Stage, progress: Progress) -> None:
+        watched.add((stage, progress.steps))
 
-    def kill(now: Stage, progress: Progress) -> None:
-        if now == "benefit" and progress.report:  # the epoch is saved
+    def kill(stage: Stage, progress: Progress) -> None:
+        if stage == "influence" and progress.report:  # the epoch is saved
             raise StoppedError
 
     with pytest.raises(StoppedError):
         learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
     again = dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
     learn_augmentation("resnet20", dataset, again, out, fabric=launch(), watch=note)
-    assert seen == {("benefit", again.epochs * 96 // 16)}  # 96 of 120 pictures, in batches as they were asked for
+    assert watched == {("influence", again.epochs * 96 // 16)}  # 96 of 120 images, in batches of 16
 
 
-def test_a_kill_while_stages_are_removed_leaves_none_to_be_mistaken(
+def test_a_kill_while_stages_are_removed_leaves_no_stage(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kill(folder: Path, **_: object) -> None:
@@ -128,82 +133,84 @@ def test_a_kill_while_stages_are_removed_leaves_none_to_be_mistaken(
     monkeypatch.setattr(shutil, "rmtree", kill)
     with pytest.raises(StoppedError):
         learn_augmentation("resnet20", dataset, SETTINGS, tmp_path / "one.safetensors", fabric=launch())
-    assert [place.name for place in (tmp_path / ".one.safetensors.stages").iterdir()] == ["run.json"]
+    assert [path.name for path in (tmp_path / ".one.safetensors.stages").iterdir()] == ["run.json"]
 
 
-def test_each_process_wants_two_pictures_a_step(dataset: Dataset, tmp_path: Path) -> None:
+def test_each_process_needs_two_images_per_step(dataset: Dataset, tmp_path: Path) -> None:
     small = dataclasses.replace(SETTINGS, classifier=FitSettings(epochs=1, batch_size=2))
     two = SimpleNamespace(world_size=2)
-    with pytest.raises(UsageError, match=r"two pictures or more in each process, .* got a batch of 2 for 2 processes"):
+    with pytest.raises(UsageError, match=r"two images in each process.* got a batch of 2 for 2 processes"):
         learn_augmentation("resnet20", dataset, small, tmp_path / "small.safetensors", fabric=two)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
-def test_a_stage_of_another_version_is_refused_in_words(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_stage_of_another_version_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "old.safetensors"
 
-    def kill(now: Stage, progress: Progress) -> None:
-        if now == "benefit":
+    def kill(stage: Stage, progress: Progress) -> None:
+        if stage == "influence":
             raise StoppedError
 
     with pytest.raises(StoppedError):
         learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
-    kept = next(tmp_path.glob(".*.stages")) / "mimicry.safetensors"
+    kept = next(tmp_path.glob(".*.stages")) / "gan.safetensors"
     tensors, metadata = tensor_file.read(kept)
     tensor_file.write(kept, {key: value for key, value in tensors.items() if "limits" not in key}, metadata)
-    with pytest.raises(TrainingError, match=r"of another version of allweather; delete .*stages to begin anew"):
+    with pytest.raises(TrainingError, match=r"another version of allweather; delete .*stages"):
         learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
 
 
-def test_too_few_pictures(dataset: Dataset, tmp_path: Path) -> None:
+def test_too_few_images(dataset: Dataset, tmp_path: Path) -> None:
     few = dataclasses.replace(dataset, train=dataset.train.take(torch.arange(9)))
-    with pytest.raises(DataError, match="10 training pictures"):
+    with pytest.raises(DataError, match=r"10 training images.* has 9"):
         learn_augmentation("resnet20", few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("aim", ["clean", "combined", "corrupted"])
-def test_aims(aim: AugmentationAim, dataset: Dataset) -> None:
-    held = dataset.train.take(torch.arange(41))
-    made = aimed_at(held, aim, 0)
-    assert made.shape == held.images.shape
-    assert made.dtype == torch.uint8
-    assert torch.equal(made, aimed_at(held, aim, 0))
-    changed = (made != held.images).flatten(1).any(1)
+def test_validation_images_of_each_aim(aim: AugmentationAim, dataset: Dataset) -> None:
+    held_out = dataset.train.take(torch.arange(41))
+    images = validation_images(held_out, aim, 0)
+    assert images.shape == held_out.images.shape
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, validation_images(held_out, aim, 0))
+    changed = (images != held_out.images).flatten(1).any(1)
     assert not changed.any() if aim == "clean" else changed.float().mean() > 0.9
 
 
-def test_the_slope_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    body = Body(checkpoint.classifier())
-    found = estimator(body, dataset.train, dataset.val, dataset.val.images, 0.01)
-    assert found.weight.shape == (3, last_linear(body.classifier).in_features + 1)
-    features = body(to_float(dataset.val.images))
+def test_the_estimator_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    extractor = FeatureExtractor(checkpoint.classifier())
+    estimator = fit_estimator(extractor, dataset.train, dataset.val, dataset.val.images, 0.01)
+    assert estimator.weight.shape == (3, last_linear(extractor.classifier).in_features + 1)
+    features = extractor(to_float(dataset.val.images))
     torch.testing.assert_close(
-        body.classifier(to_float(dataset.val.images)),
-        body.classifier.network.linear(features),  # type: ignore[union-attr, operator]
+        extractor.classifier(to_float(dataset.val.images)),
+        extractor.classifier.network.linear(features),  # type: ignore[union-attr, operator]
     )
     images = to_float(dataset.train.images[:4]).requires_grad_()
-    found.influence(images, dataset.train.labels[:4]).sum().backward()
+    estimator.influence(images, dataset.train.labels[:4]).sum().backward()
     assert images.grad is not None
     assert float(images.grad.abs().max()) > 0
-    assert influence_deviation(found, dataset.train) > 0
+    assert influence_deviation(estimator, dataset.train) > 0
 
 
-def test_a_class_may_be_among_the_held_out_alone(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    known = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as where a class has few pictures
-    found = estimator(Body(checkpoint.classifier()), known, dataset.val, dataset.val.images, 0.01)
-    assert len(found.weight) == len(dataset.classes) == 3
-    assert found.inverse.isfinite().all()
+def test_a_class_may_have_held_out_images_only(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    train_split = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as if a class had few images
+    estimator = fit_estimator(
+        FeatureExtractor(checkpoint.classifier()), train_split, dataset.val, dataset.val.images, 0.01
+    )
+    assert len(estimator.weight) == len(dataset.classes) == 3
+    assert estimator.inverse.isfinite().all()
 
 
-def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path) -> None:
+def test_every_training_method_takes_it(learned: Path, dataset: Dataset, tmp_path: Path) -> None:
     name = f"learned:{learned}"
     images = to_float(dataset.train.images[:4])
-    augment = open_augmentation(name)
-    assert isinstance(augment, LearnedAugmentation)
-    made = augment(images, 0, torch.Generator().manual_seed(1))
-    assert made.shape == images.shape
-    assert not made.requires_grad
+    augmentation = open_augmentation(name)
+    assert isinstance(augmentation, LearnedAugmentation)
+    augmented = augmentation(images, 0, torch.Generator().manual_seed(1))
+    assert augmented.shape == images.shape
+    assert not augmented.requires_grad
     for method in ("plain", "ait"):
         out = tmp_path / f"{method}.safetensors"
         config = TrainConfig(method, augment=name)  # type: ignore[arg-type]
@@ -211,43 +218,43 @@ def test_every_trainer_takes_it(learned: Path, dataset: Dataset, tmp_path: Path)
         assert load_checkpoint(out).settings["augment"] == name
 
 
-def test_half_of_the_pictures_can_stay_as_they_are(learned: Path, dataset: Dataset) -> None:
+def test_half_of_the_images_can_stay_unchanged(learned: Path, dataset: Dataset) -> None:
     images = to_float(dataset.train.images[:8])
-    augment = open_augmentation(f"learned:{learned}", 0.5)
-    made = augment(images, 0, torch.Generator().manual_seed(1))
-    assert sum(torch.equal(one, other) for one, other in zip(made, images, strict=True)) == 4
-    assert augment.resume_key != open_augmentation(f"learned:{learned}").resume_key
+    augmentation = open_augmentation(f"learned:{learned}", 0.5)
+    augmented = augmentation(images, 0, torch.Generator().manual_seed(1))
+    assert sum(torch.equal(one, other) for one, other in zip(augmented, images, strict=True)) == 4
+    assert augmentation.resume_key != open_augmentation(f"learned:{learned}").resume_key
 
 
-def test_a_file_at_home(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_home_folder(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(learned.parent))
     assert (
         open_augmentation(f"learned:~/{learned.name}").resume_key == open_augmentation(f"learned:{learned}").resume_key
     )
 
 
-def test_a_search_for_gamma_knows_one_augmentation_from_another_of_its_name(
+def test_a_gamma_search_notices_a_changed_augmentation_file(
     learned: Path, checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "GRID", (0.1,))
-    place, tried = tmp_path / "used.safetensors", []
+    monkeypatch.setattr(gamma_search, "GAMMAS", (0.1,))
+    path, trials = tmp_path / "used.safetensors", []
     start = dataclasses.replace(checkpoint, strengths={name: each.paper for name, each in AUGMENTATIONS.items()})
-    settings = FinetuneSettings("st", augment=f"learned:{place}", fit=FitSettings(batch_size=60))
-    made = load_augmentation(learned)
-    for weights in (made.weights, made.weights, {key: value + 1 for key, value in made.weights.items()}):
-        save_augmentation(place, dataclasses.replace(made, weights=weights))
-        search.search_gamma(start, dataset, settings, tmp_path / "trials", fabric=launch(), watch=tried.append)
-    assert len(tried) == 2
+    settings = FinetuneSettings("st", augment=f"learned:{path}", fit=FitSettings(batch_size=60))
+    loaded = load_augmentation(learned)
+    for weights in (loaded.weights, loaded.weights, {key: value + 1 for key, value in loaded.weights.items()}):
+        save_augmentation(path, dataclasses.replace(loaded, weights=weights))
+        gamma_search.search_gamma(start, dataset, settings, tmp_path / "out", fabric=launch(), watch=trials.append)
+    assert len(trials) == 2
 
 
-def test_pictures_of_it(learned: Path, dataset: Dataset) -> None:
+def test_images_that_show_an_augmentation(learned: Path, dataset: Dataset) -> None:
     network = load_augmentation(learned).network()
     rows = sample_augmentations(network, dataset.val)
-    assert len(rows) == DRAWS + 1
+    assert len(rows) == NUM_DRAWS + 1
     assert any((a != b).any() for a, b in zip(rows["draw 1"], rows["draw 2"], strict=True))
-    line = latent_traversal(network, dataset.val)
-    assert list(line) == ["picture", "warp", "warped", "colors", "result"]
-    for images in (*rows.values(), *line.values()):
+    traversal = latent_traversal(network, dataset.val)
+    assert list(traversal) == ["image", "warp", "warped", "colors", "result"]
+    for images in (*rows.values(), *traversal.values()):
         assert all(image.dtype == np.uint8 and image.shape == (32, 32, 3) for image in images)
 
 
@@ -256,23 +263,23 @@ def test_pictures_of_it(learned: Path, dataset: Dataset) -> None:
     [
         ({"damping": 0.0}, "damping"),
         ({"epochs": 0}, "epochs"),
-        ({"mimicry": -1}, "epochs"),
+        ({"gan_epochs": -1}, "GAN epochs"),
         ({"mode": "both"}, "parallel, serial"),
         ({"aim": "foggy"}, "clean, combined, corrupted"),
     ],
 )
-def test_settings_that_cannot_be(change: dict[str, object], words: str) -> None:
+def test_invalid_settings(change: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["learned:nowhere.safetensors", "learned:", "better"])
-def test_an_augmentation_that_is_none(name: str) -> None:
+def test_a_name_that_is_no_augmentation(name: str) -> None:
     with pytest.raises(AllweatherError, match=r"nowhere|learned:FILE"):
         open_augmentation(name)
 
 
-def test_a_checkpoint_is_no_augmentation(learned: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_checkpoint_is_not_an_augmentation(learned: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.safetensors", checkpoint)
     with pytest.raises(CheckpointError, match="allweather learn-augmentation"):
         load_augmentation(tmp_path / "c.safetensors")

@@ -1,4 +1,4 @@
-"""The loss predictor: its networks, and that it learns which view helps."""
+"""The networks of the loss predictor, and the training that teaches it which view helps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
+from allweather.trainers.methods.loss_predictor.rank_objective import flipped_columns
+from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
+from allweather.trainers.methods.loss_predictor.train import train_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import build_model
@@ -34,12 +36,12 @@ def multiply_adds(model: torch.nn.Module, side: int) -> float:
 
 @pytest.mark.parametrize("name", PREDICTORS)
 @pytest.mark.parametrize("side", [32, 56])
-def test_a_prediction_for_each_view(name: str, side: int) -> None:
+def test_it_predicts_one_loss_for_each_view(name: str, side: int) -> None:
     model = build_predictor(name, InputSpec(side, side)).eval()
-    pictures = torch.rand(3, 3, side, side)
-    predicted = model(pictures)
+    images = torch.rand(3, 3, side, side)
+    predicted = model(images)
     assert predicted.shape == (3, len(VIEWS))
-    assert torch.allclose(model(pictures[:1]), predicted[:1], atol=1e-4)  # in eval mode pictures do not mix
+    assert torch.allclose(model(images[:1]), predicted[:1], atol=1e-4)  # in eval mode images do not affect each other
 
 
 def test_tiny_costs_a_tenth_of_resnet20() -> None:
@@ -47,14 +49,14 @@ def test_tiny_costs_a_tenth_of_resnet20() -> None:
     assert multiply_adds(tiny, 32) <= 0.1 * multiply_adds(classifier, 32)
 
 
-@pytest.mark.parametrize(("side", "seen"), [(32, 32), (64, 64), (96, 48), (224, 56)])
-def test_a_predictor_sees_64_px_at_most(side: int, seen: int) -> None:
-    assert predictor_input_spec(InputSpec(side, side)).width == seen
+@pytest.mark.parametrize(("side", "expected"), [(32, 32), (64, 64), (96, 48), (224, 56)])
+def test_the_input_of_a_predictor_has_at_most_64_px(side: int, expected: int) -> None:
+    assert predictor_input_spec(InputSpec(side, side)).width == expected
 
 
 @pytest.fixture(scope="module")
 def targets() -> ViewLosses:
-    """Dark pictures do well in the second view, bright ones in the ninth; the classifier is wrong elsewhere."""
+    """Dark images are correct in the second view, bright ones in the ninth; all other views are incorrect."""
     rng = np.random.default_rng(0)
     bright = rng.random(600) < 0.5
     images = rng.integers(0, 100, (600, 16, 16, 3)) + 150 * bright[:, None, None, None]
@@ -75,11 +77,11 @@ def test_it_learns_which_view_helps(targets: ViewLosses, kind: str) -> None:
     settings = dataclasses.replace(SETTINGS, kind=kind)
     _, history, accuracy = train_predictor(targets, SPEC, settings, hflip=True, fabric=launch())
     assert history[-1].val_accuracy > 0.95
-    assert accuracy == history[-1].val_accuracy  # nothing is clean, so nothing is held back
-    assert history[-1].others["rank_correlation"] > 0.2
+    assert accuracy == history[-1].val_accuracy  # without clean images there is no margin
+    assert history[-1].val_metrics["rank_correlation"] > 0.2
 
 
-def test_a_mirrored_picture_wants_the_mirrored_view() -> None:
+def test_a_flipped_image_is_trained_with_the_losses_of_the_flipped_views() -> None:
     left = torch.rand(600, generator=torch.Generator().manual_seed(3)) < 0.5
     images = torch.zeros(600, 16, 16, 3, dtype=torch.uint8)
     images[left, :, :8], images[~left, :, 8:] = 200, 200
@@ -91,55 +93,79 @@ def test_a_mirrored_picture_wants_the_mirrored_view() -> None:
     assert accuracy > 0.95
 
 
-def test_clean_pictures_are_left_alone(targets: ViewLosses) -> None:
-    """Those that the classifier gets right as they are, and half of the time wrong where it looks otherwise."""
+def test_clean_images_keep_their_correct_predictions(targets: ViewLosses) -> None:
+    """Clean images that are correct in the identity view, and in half of the other views."""
     clean, rng = torch.arange(len(targets)) % 2 == 0, torch.Generator().manual_seed(0)
-    right = targets.right.clone()
-    right[clean] = torch.rand(int(clean.sum()), len(VIEWS), generator=rng) < 0.5
-    right[clean, 0] = True
+    correct = targets.correct.clone()
+    correct[clean] = torch.rand(int(clean.sum()), len(VIEWS), generator=rng) < 0.5
+    correct[clean, 0] = True
     losses = torch.where(clean[:, None], 0.01 * torch.rand(len(targets), len(VIEWS), generator=rng), targets.losses)
     noise = torch.randint(0, 256, targets.images.shape, generator=rng)
     images = torch.where(clean[:, None, None, None], noise, targets.images)
-    kind = torch.where(clean, -1, 0)
-    mixed = ViewLosses(images.to(torch.uint8), losses, right, targets.source, kind)
+    corruption = torch.where(clean, -1, 0)
+    mixed = ViewLosses(images.to(torch.uint8), losses, correct, targets.source, corruption)
     longer = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=12))
     model, history, accuracy = train_predictor(mixed, SPEC, longer, hflip=True, fabric=launch())
-    _, val = mixed.fold()
-    picked = logits(model, val.images).argmin(1)
-    chosen_right = val.right.gather(1, picked[:, None])[:, 0]
-    assert chosen_right[val.kind < 0].all()
-    assert chosen_right[val.kind == 0].float().mean() > 0.95
+    _, val = mixed.split_fold()
+    chosen = logits(model, val.images).argmin(1)
+    chosen_correct = val.correct.gather(1, chosen[:, None])[:, 0]
+    assert chosen_correct[val.corruption < 0].all()
+    assert chosen_correct[val.corruption == 0].float().mean() > 0.95
     assert accuracy > history[-1].val_accuracy
 
 
-def test_a_killed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_path: Path) -> None:
-    whole, *_ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch())
+def test_a_resumed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_path: Path) -> None:
+    expected, *_ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch())
 
     class StoppedError(Exception):
         pass
 
-    def stop(now: Progress) -> None:
-        if now.report and now.report.epoch == 2:
+    def stop(progress: Progress) -> None:
+        if progress.report and progress.report.epoch == 2:
             raise StoppedError
 
-    place = tmp_path / "run.resume"
+    path = tmp_path / "run.resume"
     with pytest.raises(StoppedError):
-        train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=place, watch=stop)
-    cut, history, _ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=place)
+        train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path, watch=stop)
+    resumed, history, _ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path)
     assert [row.epoch for row in history] == [1, 2, 3, 4]
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, cut.state_dict()[name]), name
+    for name, value in expected.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
     others = dataclasses.replace(targets, losses=targets.losses + 1)
     with pytest.raises(TrainingError, match="other settings, data"):
-        train_predictor(others, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=place)
+        train_predictor(others, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path)
 
 
-def test_what_there_is_not_is_refused() -> None:
-    with pytest.raises(UsageError, match="'huge' is none of tiny, efficientnet"):
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"'huge'.* tiny, efficientnet"):
         PredictorSettings(kind="huge")
-    with pytest.raises(UsageError, match="'ndcg' is none of squared"):
+    with pytest.raises(UsageError, match=r"'ndcg'.* squared"):
         PredictorSettings(loss="ndcg")
-    with pytest.raises(UsageError, match="noise, blur, weather, digital; got 'fog'"):
+    with pytest.raises(UsageError, match=r"'fog'.* noise, blur, weather, digital"):
         PredictorSettings(exclude_family="fog")
     with pytest.raises(UsageError, match="unknown predictor 'huge'"):
         build_predictor("huge", SPEC)
+    with pytest.raises(UsageError, match="'upside-down'"):
+        PredictorSettings(views=("identity", "upside-down"))
+    for views in ((), ("identity",), ("identity", "zoom1.2", "zoom1.2"), ("zoom0.8", "zoom1.2")):
+        with pytest.raises(UsageError, match="'identity' and at least one other, each named once"):
+            PredictorSettings(views=views)
+
+
+def test_a_predictor_can_be_trained_for_some_views(targets: ViewLosses) -> None:
+    columns = [1, 8, 0, 2]
+    views = tuple(list(VIEWS)[column] for column in columns)
+    some = dataclasses.replace(
+        targets, losses=targets.losses[:, columns], correct=targets.correct[:, columns], views=views
+    )
+    model, history, accuracy = train_predictor(some, SPEC, SETTINGS, hflip=True, fabric=launch())
+    assert model(torch.rand(2, 3, 16, 16)).shape == (2, 4)
+    assert history[-1].val_accuracy > 0.95
+    assert accuracy == history[-1].val_accuracy
+
+
+def test_losses_of_a_flipped_image() -> None:
+    assert flipped_columns(("rotate+20", "identity", "rotate-20")) == (2, 1, 0)
+    assert flipped_columns(("identity", "zoom1.2")) == (0, 1)
+    assert flipped_columns(("identity", "rotate-20")) is None
+    assert flipped_columns(("identity", "crop-top-left")) is None
