@@ -9,7 +9,7 @@ from allweather.runtimes.types import Frame
 
 
 class LatestFrame:
-    """Holds the newest frame. `put` never waits: it replaces a frame that nobody has taken.
+    """Holds the newest frame. `put` never waits: it replaces a frame that has not been taken.
 
     The writing thread uses it in a `with` block. Leaving the block ends it and keeps the exception that left the block.
 
@@ -40,7 +40,7 @@ class LatestFrame:
         return True  # the reader raises the exception instead
 
     def put(self, frame: Frame) -> None:
-        """Puts the newest frame; does nothing after the end, when nobody would take it."""
+        """Puts the newest frame; does nothing after the end, when no reader would take it."""
         with self._changed:
             if self.ended:
                 return

@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_SECONDS = 12.0  # streams give up by themselves after 5 s to con
 STALL_SECONDS = 5.0  # without a frame, for a source whose frame rate is not known
 STALL_FRAMES, MIN_STALL_SECONDS = 2, 2.0  # for a known frame rate: the time of two frames, but at least two seconds
 MIN_FRAMES_FOR_RATE = 10  # after this many frames the frame rate is known even if the source does not state it
-MAX_HUNG_CONNECTIONS = 5  # left behind in a driver that does not answer; each holds a thread
+MAX_HUNG_CONNECTIONS = 5  # left behind in a driver that does not respond; each holds a thread
 MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 0.1, 1.0  # between attempts, doubled each time: a camera is back within two
 MAX_DOUBLINGS = 10  # keeps the power of two small; the maximum is reached long before
 
@@ -31,9 +31,9 @@ MAX_DOUBLINGS = 10  # keeps the power of two small; the maximum is reached long 
 class LiveCamera(Camera):
     """A device, a stream, or a video played at its own speed: a thread reads it and keeps only the newest frame.
 
-    Frames left in the queue of a driver would be read later and later; therefore a frame that nobody took in time is
+    Frames left in the queue of a driver would be read later and later; therefore a frame that was not read in time is
     replaced and counted. A source that is not available, is cut off or gives no more frames is connected to again, and
-    its image size is determined anew. The wait between attempts starts at a tenth of a second and doubles up to one
+    may have another image size then. The wait between attempts starts at a tenth of a second and doubles up to one
     second. It is shortened by a random part, so that many cameras do not connect at the same moment, and by the time
     that the attempt itself took. A connection that hangs is left behind and replaced by a new one. The reader waits
     meanwhile.
@@ -106,7 +106,7 @@ class LiveCamera(Camera):
 
         Raises:
             CameraError: A source that has an end, such as a video, fails.
-            StalledError: The source hangs, and so did several connections made anew.
+            StalledError: The source hangs, and so did several new connections to it.
         """
         while not self._stopping.is_set() and (connection := self._connection):
             frame = connection.latest_frame.take(POLL_SECONDS)
@@ -180,7 +180,7 @@ class LiveCamera(Camera):
             connection.leave()
             connection.thread.join(CLOSE_TIMEOUT_SECONDS)
             if connection.thread.is_alive():
-                logger.warning("the camera %s hangs; its thread ends as soon as its driver answers", self.name)
+                logger.warning("the camera %s hangs; its thread ends as soon as its driver responds", self.name)
 
 
 class _Connection:

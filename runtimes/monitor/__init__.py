@@ -1,6 +1,6 @@
 """Monitoring of running loops: live preview, health check and systemd; `server` adds the web page and the metrics.
 
-`MonitorServer` lies in `server`, and is not imported here: a loop without a page does not need prometheus_client.
+`MonitorServer` is in the module `server` and is not imported here, as only the page needs prometheus_client.
 """
 
 from allweather.runtimes.monitor.health import Health, check_health

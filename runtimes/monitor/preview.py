@@ -1,4 +1,4 @@
-"""`LivePreview`: the newest frame and decision of one camera, drawn and encoded only while somebody looks at them."""
+"""`LivePreview`: the newest frame and decision of one camera, drawn and encoded only while there is a viewer."""
 
 from __future__ import annotations
 
