@@ -1,6 +1,6 @@
-"""Trains on your own pictures and exports: python train.py FOLDER BUNDLE.
+"""Trains a classifier on your own images and exports it: python train.py FOLDER BUNDLE.
 
-FOLDER holds train/CLASS/*.jpg, and val and test likewise.
+FOLDER holds the images as train/CLASS/*.jpg, val/CLASS/*.jpg and test/CLASS/*.jpg.
 """
 
 import sys
@@ -14,7 +14,7 @@ from allweather.trainers.training.settings import FitSettings
 
 folder, bundle = sys.argv[1], Path(sys.argv[2])
 dataset = open_dataset(f"folder:{folder}", 32)
-settings = FitSettings(epochs=6, batch_size=20)  # more for pictures that are harder than the test's
+settings = FitSettings(epochs=6, batch_size=20)  # real images need more epochs than those of the test of this sample
 (checkpoint,) = train(["resnet20"], dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
 manifest = export_checkpoint(checkpoint, dataset, bundle, ExportOptions(["openvino"]))
 for model in manifest.models:

@@ -19,7 +19,7 @@ def test_everything_that_a_benchmark_imports_is_there(path: Path, monkeypatch: p
 
 def test_both_loops_of_the_training_benchmark_take_steps() -> None:
     benchmark = runpy.run_path(str(TRAINERS / "step_speed.py"))
-    benchmark["random_data"].__globals__.update(STEPS=2, BATCH=4)
+    benchmark["random_data"].__globals__.update(STEPS=2, BATCH_SIZE=4)
     data = benchmark["random_data"]()
     assert benchmark["ours"](data) > 0
     assert benchmark["bare"](data) > 0
@@ -28,15 +28,15 @@ def test_both_loops_of_the_training_benchmark_take_steps() -> None:
 def test_a_study_keeps_to_its_settings(tmp_path: Path) -> None:
     studies = runpy.run_path(str(TRAINERS / "studies.py"))
     for _ in range(2):
-        studies["keep_to"](tmp_path / "runs", data="signs", epochs=1)
+        studies["open_study_folder"](tmp_path / "runs", data="signs", epochs=1)
     with (
-        pytest.raises(SystemExit, match=r'^error: .*runs holds runs of .*"epochs": 1.*and this is .*"epochs": 2'),
-        studies["in_one_line"](),
+        pytest.raises(SystemExit, match=r'^error: .*runs holds runs with .*"epochs": 1.*and this run has .*"epochs": 2'),
+        studies["errors_in_one_line"](),
     ):
-        studies["keep_to"](tmp_path / "runs", data="signs", epochs=2)
+        studies["open_study_folder"](tmp_path / "runs", data="signs", epochs=2)
 
 
-def test_seeds_that_are_there_are_shown_as_well() -> None:
+def test_seeds_of_existing_runs_are_included() -> None:
     seeds = runpy.run_path(str(TRAINERS / "studies.py"))["seeds"]
     assert list(seeds(1, lambda seed: seed in (0, 1, 3))) == [0, 1]
     assert list(seeds(0, lambda seed: seed == 1)) == []

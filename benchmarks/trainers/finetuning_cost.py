@@ -1,8 +1,12 @@
-"""The cost of a training step beside a plain one: python benchmarks/trainers/finetuning_cost.py [resnet20].
+"""Measures the cost of the training step of each robust method.
 
-All steps are on the same batch of 128 clean pictures of 32 px: forward, backward, SGD. Each comes right after a plain
-one, and the median of its ratios to that is printed, with the memory that it takes at its peak. "naive" is equation 6
-as written; "ait" takes the batch for two variants of 64 pictures; "learned" augments it by a network first.
+    python benchmarks/trainers/finetuning_cost.py [ARCH]
+
+Rival: the plain cross-entropy step of the same network on the same batch of 128 clean images of 32 px (forward,
+backward, SGD). Each step is measured right after a plain one; printed are its median time, the median of the ratios to
+the plain step, and its peak memory. "naive fma" computes equation 6 as it is written, with two forward passes; "ait"
+takes the batch as two variants of 64 images; "learned" augments the batch by a network first. ARCH is resnet20 by
+default.
 """
 
 from __future__ import annotations
@@ -34,68 +38,68 @@ from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.launch import fast_bf16
 from allweather.trainers.training.objective import CrossEntropy
 
-BATCH, ROUNDS = 128, 15
-HELD_TO = {"at": 2.1, "st": 2.1, "fma": 2.5, "ait": 1.05}
-COPIES = CombinedAugmentation({name: kind.paper for name, kind in AUGMENTATIONS.items()})
-AUGMENTER = LearnedAugmentation(AugmentationNetwork("parallel").eval(), "")
+BATCH_SIZE, ROUNDS = 128, 15
+MAX_RATIOS = {"at": 2.1, "st": 2.1, "fma": 2.5, "ait": 1.05}
+AUGMENTATION = CombinedAugmentation({name: augmentation.paper for name, augmentation in AUGMENTATIONS.items()})
+LEARNED = LearnedAugmentation(AugmentationNetwork("parallel").eval(), "")
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def plain(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the clean batch."""
+    """Returns the cross-entropy of the clean batch."""
     return functional.cross_entropy(model(images), labels)
 
 
-def ours(method: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """As `finetune` does it, distortion included."""
-    objective = PairObjective(loss_weights(method, 1.0), COPIES)  # type: ignore[arg-type]
+def robust(method: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Returns the loss of a method of `finetune`, augmentation included."""
+    objective = PairObjective(loss_weights(method, 1.0), AUGMENTATION)  # type: ignore[arg-type]
     return objective.loss(model, images, labels, 0, torch.Generator().manual_seed(0))
 
 
 def naive(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """FMA from two forward passes, left to autograd."""
+    """Returns the FMA loss from two forward passes, with gradients by autograd alone."""
     with capture_activations() as clean_maps:
-        answers = model(images)
+        outputs = model(images)
     with capture_activations() as maps:
-        model(COPIES(images, 0, torch.Generator().manual_seed(0)))
-    total = functional.cross_entropy(answers, labels)
-    for f, g in zip(clean_maps, maps, strict=True):
-        mean = f.flatten(1).mean(1).reshape(-1, *[1] * (f.dim() - 1))
-        total = total + (((f - g) / mean) ** 2).mean() / len(maps)
+        model(AUGMENTATION(images, 0, torch.Generator().manual_seed(0)))
+    total = functional.cross_entropy(outputs, labels)
+    for clean, augmented in zip(clean_maps, maps, strict=True):
+        mean = clean.flatten(1).mean(1).reshape(-1, *[1] * (clean.dim() - 1))
+        total = total + (((clean - augmented) / mean) ** 2).mean() / len(maps)
     return total
 
 
 def ait(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Augmentation-invariant training on as many pictures as the plain step."""
+    """Returns the loss of augmentation-invariant training on as many images as the plain step has."""
     return InvariantObjective("ait", (CROP, CROP), 1.0).loss(model, images, labels, 0, torch.Generator())
 
 
 def learned(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The plain step on pictures that a network augments."""
-    return CrossEntropy(augmentation=AUGMENTER).loss(model, images, labels, 0, torch.Generator())
+    """Returns the cross-entropy of images that a network augments."""
+    return CrossEntropy(augmentation=LEARNED).loss(model, images, labels, 0, torch.Generator())
 
 
 STEPS: dict[str, Loss] = {
     "plain": plain,
-    **{method: partial(ours, method) for method in ("at", "st", "fma", "robust")},
+    **{method: partial(robust, method) for method in ("at", "st", "fma", "robust")},
     "naive fma": naive,
     "ait": ait,
     "learned": learned,
 }
 
 
-def prepared(arch: str) -> tuple[nn.Module, Tensor, Tensor]:
-    """A network in train mode and a batch, in a process that keeps freed memory as one that trains does."""
+def prepare(arch: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """Returns a network in train mode and a batch; the process keeps freed memory, as in training."""
     keep_freed_memory()
     torch.manual_seed(0)
     model = build_model(arch, 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
-    images = torch.rand(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    return model, images, torch.randint(0, 10, (BATCH,))
+    images = torch.rand(BATCH_SIZE, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    return model, images, torch.randint(0, 10, (BATCH_SIZE,))
 
 
-def step(loss: Loss, model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Seconds of one step."""
-    began = time.perf_counter()
+def seconds_of_step(loss: Loss, model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Runs one training step and returns its duration in seconds."""
+    started = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):
         value = loss(model, images, labels)
     value.backward()  # type: ignore[no-untyped-call]
@@ -103,44 +107,44 @@ def step(loss: Loss, model: nn.Module, images: Tensor, labels: Tensor) -> float:
         for parameter in model.parameters():
             parameter -= 1e-3 * parameter.grad  # type: ignore[operator]
             parameter.grad = None
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def peak_memory(arch: str, name: str) -> float:
-    """MB that two steps take at most; run in a process of its own."""
-    model, images, labels = prepared(arch)
-    before = most_memory()
+    """Returns the peak memory of two steps in MB; runs in a process of its own."""
+    model, images, labels = prepare(arch)
+    before = peak_kilobytes()
     for _ in range(2):
-        step(STEPS[name], model, images, labels)
-    return (most_memory() - before) / 1024
+        seconds_of_step(STEPS[name], model, images, labels)
+    return (peak_kilobytes() - before) / 1024
 
 
-def most_memory() -> int:
-    """KB that this process held at most; getrusage would also count the process that started it."""
+def peak_kilobytes() -> int:
+    """Returns the peak memory of this process in KB; getrusage would also count the process that started it."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1])
 
 
 def main() -> None:
-    """Prints one line a step."""
+    """Prints one line for each kind of step."""
     arch = sys.argv[1] if len(sys.argv) > 1 else "resnet20"
-    model, images, labels = prepared(arch)
+    model, images, labels = prepare(arch)
     times: dict[str, list[float]] = {name: [] for name in STEPS}
     for loss in STEPS.values():
-        step(loss, model, images, labels)  # the first pays for set-up
+        seconds_of_step(loss, model, images, labels)  # the first step includes set-up
     ratios: dict[str, list[float]] = {name: [] for name in STEPS}
     for _ in range(ROUNDS):
         for name, loss in STEPS.items():
-            base = step(plain, model, images, labels)
-            times[name].append(step(loss, model, images, labels))
+            base = seconds_of_step(plain, model, images, labels)
+            times[name].append(seconds_of_step(loss, model, images, labels))
             ratios[name].append(times[name][-1] / base)
-    print(f"{this_device().line()}; {arch}, {BATCH} pictures, {'bf16' if fast_bf16() else 'fp32'}, {ROUNDS} rounds")
+    print(f"{this_device().line()}; {arch}, {BATCH_SIZE} images, {'bf16' if fast_bf16() else 'fp32'}, {ROUNDS} rounds")
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name, each in times.items():
             megabytes = pool.apply(peak_memory, (arch, name))
             median, ratio = statistics.median(each), statistics.median(ratios[name])
-            held = f"  (held to {HELD_TO[name]})" if name in HELD_TO else ""
-            print(f"{name:10} {1000 * median:7.0f} ms  ratio {ratio:5.2f}  {megabytes:6.0f} MB{held}")
+            limit = f"  (at most {MAX_RATIOS[name]})" if name in MAX_RATIOS else ""
+            print(f"{name:10} {1000 * median:7.0f} ms  ratio {ratio:5.2f}  {megabytes:6.0f} MB{limit}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Tables 2 and 3 of the FMA paper for a checkpoint with strengths, with our rivals; killed, it goes on where it was.
+"""Measures tables 2 and 3 of the FMA paper (Kapoor et al.) for any checkpoint; the same command resumes a killed run.
 
-    python benchmarks/trainers/finetuning_tables.py START DATA FOLDER [--epochs N] [--learned FILE ...] [--only ...]
+    python benchmarks/trainers/finetuning_tables.py START DATA FOLDER [--epochs N] [--learned FILE ...]
+        [--only NAME ...]
 
-START is a checkpoint with augmentation strengths (`strength_search.add_strengths` finds them), DATA a data set such as
-cifar10:ROOT. FOLDER gets a checkpoint for each run of the plan, and tables.md with the runs that are there. FILEs are
-learned augmentations; each gives a run of its name.
-NAMEs choose runs: st-ca-0, or st-ca for all seeds, or ia.
+Rivals: the starting checkpoint, AT, ST, AugMix, RandAugment, TrivialAugment and learned augmentations. START is a
+checkpoint; if it has no augmentation strengths, they are searched first. DATA is a data set such as cifar10:ROOT.
+FOLDER gets a checkpoint for each run of the plan, and tables.md with all finished runs. FILEs are learned
+augmentations; each gives a run of its name. NAMEs choose what is trained: st-ca-0, or st-ca for all seeds, or ia.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from studies import in_one_line, keep_to, mean_and_deviation
+from studies import errors_in_one_line, mean_and_deviation, open_study_folder
 
 from allweather.evaluation.augmented import AugmentedEvaluation, evaluate_augmented
 from allweather.evaluation.model import open_model
@@ -30,25 +31,26 @@ from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
+from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finetuning of the plan; the runs of a group differ by their seeds alone."""
+    """A finetuning of the plan; the runs of a group differ only by their seeds."""
 
     group: str
     settings: FinetuneSettings
 
     @property
     def name(self) -> str:
-        """Of its checkpoint."""
+        """Name of its checkpoint."""
         return f"{self.group}-{self.settings.fit.seed}"
 
 
 def plan(epochs: int, learned: Sequence[Path]) -> Iterator[Run]:
-    """All runs, those of table 3 first."""
+    """Yields all runs, those of table 3 first."""
 
     def fit(seed: int) -> FitSettings:
         return FitSettings(epochs=epochs, schedule="cosine", seed=seed)
@@ -68,36 +70,36 @@ def plan(epochs: int, learned: Sequence[Path]) -> Iterator[Run]:
             yield Run(f"{method}-ia-{only}", FinetuneSettings(method, "ia", only=only, fit=fit(0)))  # type: ignore[arg-type]
 
 
-def wanted(run: Run, names: Sequence[str]) -> bool:
-    """Whether a run is among those that were named."""
+def is_selected(run: Run, names: Sequence[str]) -> bool:
+    """Returns whether a run is among the named ones; without names all are."""
     return not names or any(name in (run.name, run.group) or (name == "ia" and "-ia-" in run.group) for name in names)
 
 
-def measured(path: Path, kept: Path, dataset: Dataset, parameters: dict[str, float]) -> AugmentedEvaluation:
-    """A checkpoint on the augmented test pictures, or what was kept of it."""
-    if not kept.is_file():
+def evaluate_cached(path: Path, cache: Path, dataset: Dataset, parameters: dict[str, float]) -> AugmentedEvaluation:
+    """Evaluates a checkpoint on the augmented test images, or reads the result of an earlier evaluation."""
+    if not cache.is_file():
         with open_model(path) as target:
-            found = evaluate_augmented(target, dataset, parameters)
-        with atomic_file(kept) as beside:
-            beside.write_text(json.dumps(asdict(found)))
-    return AugmentedEvaluation(**json.loads(kept.read_text()))
+            evaluation = evaluate_augmented(target, dataset, parameters)
+        with atomic_file(cache) as temporary:
+            temporary.write_text(json.dumps(asdict(evaluation)))
+    return AugmentedEvaluation(**json.loads(cache.read_text()))
 
 
 def table_3(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluation]]) -> list[Sequence[str]]:
-    """Means over seeds, with deviations where there are several."""
-    shown = {group: runs for group, runs in groups.items() if "-ia-" not in group}
-    head = ["test accuracy, %", "start", *(f"{group} ({len(runs)})" for group, runs in shown.items())]
+    """Returns table 3: means over seeds, with deviations where there are several."""
+    columns = {group: runs for group, runs in groups.items() if "-ia-" not in group}
+    head = ["test accuracy, %", "start", *(f"{group} ({len(runs)})" for group, runs in columns.items())]
     rows: list[Sequence[str]] = [head]
     for row in ("clean", *TABLE_ROWS):
-        cells = [mean_and_deviation([100 * run.accuracies[row] for run in runs]) for runs in shown.values()]
+        cells = [mean_and_deviation([100 * run.accuracies[row] for run in runs]) for runs in columns.values()]
         rows.append((label(row), f"{100 * start.accuracies[row]:.2f}", *cells))
-    gains = [mean_and_deviation([100 * (run.average - start.average) for run in runs], "+") for runs in shown.values()]
-    rows.append(("average improvement", "", *gains))
+    gains = [[100 * (run.average - start.average) for run in runs] for runs in columns.values()]
+    rows.append(("average improvement", "", *(mean_and_deviation(values, "+") for values in gains)))
     return rows
 
 
 def table_2(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluation]]) -> list[Sequence[str]]:
-    """Clean and augmented accuracy after finetuning on one augmentation each."""
+    """Returns table 2: clean and augmented accuracy after finetuning on one augmentation each."""
     rows: list[Sequence[str]] = [("test accuracy, %", "start", "at/ia", "st/ia", "fma/ia")]
     for only in AUGMENTATIONS:
         for row in ("clean", only):
@@ -111,7 +113,7 @@ def table_2(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluati
 
 
 def main() -> None:
-    """Trains what is missing, measures, and writes the tables."""
+    """Trains the missing runs, evaluates all runs, and writes the tables."""
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("start", type=Path)
@@ -120,30 +122,32 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--learned", nargs="*", type=Path, default=[], metavar="FILE")
     parser.add_argument("--only", nargs="*", default=[])
-    given = parser.parse_args()
+    args = parser.parse_args()
     fabric: Fabric = launch()
-    first = load_checkpoint(given.start)
-    dataset = open_dataset_of(given.data, first.classes, first.input)
-    keep_to(given.folder, start=given.start, data=given.data, epochs=given.epochs)
-    runs = list(plan(given.epochs, given.learned))
+    first = load_checkpoint(args.start)
+    dataset = open_dataset_of(args.data, first.classes, first.input)
+    open_study_folder(args.folder, start=args.start, data=args.data, epochs=args.epochs)
+    first = with_strengths(first, dataset, DEFAULT_POINTS, keep=args.folder / "strengths.json", fabric=fabric)
+    runs = list(plan(args.epochs, args.learned))
     for run in runs:
-        out = given.folder / f"{run.name}.safetensors"
-        if wanted(run, given.only) and not out.is_file():
+        out = args.folder / f"{run.name}.safetensors"
+        if is_selected(run, args.only) and not out.is_file():
             done = finetune(first, dataset, run.settings, out, fabric=fabric)
             print(run.name, {key: round(value, 4) for key, value in done.metrics.items()}, flush=True)
     parameters = dict(first.strengths)
-    start = measured(given.start, given.folder / "start.json", dataset, parameters)
+    start = evaluate_cached(args.start, args.folder / "start.json", dataset, parameters)
     groups: dict[str, list[AugmentedEvaluation]] = {}
     for run in runs:
-        path = given.folder / f"{run.name}.safetensors"
+        path = args.folder / f"{run.name}.safetensors"
         if path.is_file():
-            groups.setdefault(run.group, []).append(measured(path, path.with_suffix(".json"), dataset, parameters))
+            evaluation = evaluate_cached(path, path.with_suffix(".json"), dataset, parameters)
+            groups.setdefault(run.group, []).append(evaluation)
     text = "\n".join([*markdown(table_3(start, groups)), "", *markdown(table_2(start, groups)), ""])
-    with atomic_file(given.folder / "tables.md") as beside:
-        beside.write_text(text)
+    with atomic_file(args.folder / "tables.md") as temporary:
+        temporary.write_text(text)
     print(text)
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main()

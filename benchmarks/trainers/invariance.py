@@ -1,12 +1,12 @@
-"""The studies of Chen et al. (ICCVW 2019): augmentation-invariant training beside plain, run by run; resumable.
+"""Runs the studies of augmentation-invariant training (Chen et al., ICCVW 2019); the same command resumes a killed run.
 
     python benchmarks/trainers/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 36] [--seeds 1]
         [--fraction 1] [--only ROW ...]
 
-FOLDER keeps to one DATA, --epochs and --fraction. ROWs choose what is trained; the table has all that is there.
-STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or transfer
-(table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint for each run, STUDY.md and STUDY.png. A
-step of ait shows each picture twice; "plain, twice as long" is what that costs. Killed, it goes on where it was.
+Rivals: plain training, plain training for twice as long (a step of AIT processes each image twice), and deep mutual
+learning. STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or
+shift (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint for each run, STUDY.md and
+STUDY.png; it is for one DATA, --epochs and --fraction. ROWs choose what is trained; the table has all finished runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
+from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
 from allweather.evaluation.model import open_model
 from allweather.evaluation.shifted import SETS, evaluate_shifted
@@ -38,33 +38,42 @@ AIT = TrainConfig("ait")
 
 @dataclass(frozen=True)
 class Run:
-    """A row of a table; runs of a name differ by their seeds alone."""
+    """A row of a table; runs of the same name differ only by their seeds.
+
+    Attributes:
+        name: Name of the row.
+        config: Training config.
+        num_networks: Number of jointly trained networks.
+        duration: Factor for the number of epochs.
+        fraction: Fraction of the training images.
+        noise: Fraction of the training labels that are random.
+    """
 
     name: str
     config: TrainConfig
-    networks: int = 1
-    longer: int = 1
+    num_networks: int = 1
+    duration: int = 1
     fraction: float = 1.0
     noise: float = 0.0
 
 
 def plan(study: str, fraction: float) -> Iterator[Run]:
-    """The runs of a study."""
+    """Yields the runs of a study."""
     if study == "methods":
         yield Run("plain", PLAIN, fraction=fraction)
-        yield Run("plain, twice as long", PLAIN, longer=2, fraction=fraction)
+        yield Run("plain, twice as long", PLAIN, duration=2, fraction=fraction)
         yield Run("ait", AIT, fraction=fraction)
-        yield Run("dml", TrainConfig("dml"), networks=2, fraction=fraction)
-        yield Run("multi-ait", TrainConfig("multi-ait"), networks=2, fraction=fraction)
+        yield Run("dml", TrainConfig("dml"), num_networks=2, fraction=fraction)
+        yield Run("multi-ait", TrainConfig("multi-ait"), num_networks=2, fraction=fraction)
     elif study in ("noise", "data"):
         for share in (0.2, 0.5, 0.8) if study == "noise" else (0.1, 0.3, 0.5):
             for config in (PLAIN, AIT):
-                name = f"{config.method}, {100 * share:.0f} % of the {'labels wrong' if study == 'noise' else 'data'}"
-                wanted = {"noise": share, "fraction": fraction} if study == "noise" else {"fraction": share}
-                yield Run(name, config, **wanted)
+                name = f"{config.method}, {100 * share:.0f} % of the {'labels random' if study == 'noise' else 'data'}"
+                options = {"noise": share, "fraction": fraction} if study == "noise" else {"fraction": share}
+                yield Run(name, config, **options)
     elif study == "weight":
         for weight in (0.0, 0.5, 1.0, 2.0, 4.0):
-            yield Run(f"lambda {weight:g}", replace(AIT, weight=weight), fraction=fraction)
+            yield Run(f"lambda {weight:g}", replace(AIT, loss_weight=weight), fraction=fraction)
     elif study == "layers":
         yield Run("plain", PLAIN, fraction=fraction)
         for layer in ("map", "feature", "logits"):
@@ -77,71 +86,72 @@ def plan(study: str, fraction: float) -> Iterator[Run]:
         yield Run("ait rp,rg", replace(AIT, variants="rp,rg"), fraction=fraction)
 
 
-def place(run: Run, seed: int, given: argparse.Namespace) -> Path:
-    """Of its checkpoint."""
+def checkpoint_path(run: Run, seed: int, args: argparse.Namespace) -> Path:
+    """Returns the path of a run's checkpoint."""
     name = run.name.replace(", ", "-").replace(" ", "-").replace("%", "").replace(",", "+")
-    return Path(given.folder / f"{given.study}-{name}-{given.arch}-{seed}.safetensors")
+    return Path(args.folder / f"{args.study}-{name}-{args.arch}-{seed}.safetensors")
 
 
-def accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
-    """On the four test sets; kept beside the checkpoint."""
-    kept = path.with_suffix(".json")
-    if not kept.is_file():
+def shifted_accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
+    """Returns the accuracies on the four test sets; they are cached beside the checkpoint."""
+    cache = path.with_suffix(".json")
+    if not cache.is_file():
         with open_model(path) as target:
-            found = dict(evaluate_shifted(target, dataset).accuracies)
-        with atomic_file(kept) as beside:
-            beside.write_text(json.dumps(found))
-    measured: dict[str, float] = json.loads(kept.read_text())
-    return measured
+            accuracies = dict(evaluate_shifted(target, dataset).accuracies)
+        with atomic_file(cache) as temporary:
+            temporary.write_text(json.dumps(accuracies))
+    accuracies_by_set: dict[str, float] = json.loads(cache.read_text())
+    return accuracies_by_set
 
 
-def trained(run: Run, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
-    """Trains a run if it is not there, and measures its first network."""
-    out = place(run, seed, given)
+def train_and_test(run: Run, seed: int, args: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
+    """Trains a run if its checkpoint does not exist, and evaluates its first network."""
+    out = checkpoint_path(run, seed, args)
     if not out.is_file():
         data = dataset.subset(run.fraction, 0).with_label_noise(run.noise, 0)
-        settings = FitSettings(epochs=run.longer * given.epochs, seed=seed)
-        made = train([given.arch] * run.networks, data, settings, out, fabric=fabric, config=run.config)
-        out.with_suffix(".json").unlink(missing_ok=True)  # of one that was there before
-        print(run.name, seed, made[0].metrics, flush=True)
-    return accuracies(out, dataset)
+        settings = FitSettings(epochs=run.duration * args.epochs, seed=seed)
+        checkpoints = train([args.arch] * run.num_networks, data, settings, out, fabric=fabric, config=run.config)
+        out.with_suffix(".json").unlink(missing_ok=True)  # of an earlier checkpoint
+        print(run.name, seed, checkpoints[0].metrics, flush=True)
+    return shifted_accuracies(out, dataset)
 
 
 def main() -> None:
-    """Trains what is missing, measures, and writes the table and the picture."""
+    """Trains the missing runs, evaluates all runs, and writes the table and the plot."""
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=("methods", "noise", "data", "layers", "weight", "transfer"))
+    parser.add_argument("study", choices=("methods", "noise", "data", "layers", "weight", "shift"))
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arch", default="resnet32")
     parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--fraction", type=float, default=1.0, help="of the training pictures")
-    parser.add_argument("--only", nargs="*", default=[], help="rows of the table")
-    given = parser.parse_args()
-    runs = {run.name: run for run in plan(given.study, given.fraction)}
-    for name in given.only:
+    parser.add_argument("--fraction", type=float, default=1.0, help="fraction of the training images")
+    parser.add_argument("--only", nargs="*", default=[], help="rows of the table to train")
+    args = parser.parse_args()
+    runs = {run.name: run for run in plan(args.study, args.fraction)}
+    for name in args.only:
         if name not in runs:
             raise unknown_name("row", name, runs)
-    fabric, dataset = launch(), open_dataset(given.data)
-    keep_to(given.folder, data=given.data, epochs=given.epochs, fraction=given.fraction)
-    found: dict[str, list[dict[str, float]]] = {}
+    fabric, dataset = launch(), open_dataset(args.data)
+    open_study_folder(args.folder, data=args.data, epochs=args.epochs, fraction=args.fraction)
+    results: dict[str, list[dict[str, float]]] = {}
     for name, run in runs.items():
-        count = given.seeds if name in (given.only or runs) else 0
-        for seed in seeds(count, lambda seed, run=run: place(run, seed, given).is_file()):  # type: ignore[misc]
-            found.setdefault(name, []).append(trained(run, seed, given, dataset, fabric))
-    rows: list[Sequence[str]] = [(f"{given.arch}, test accuracy, %", *SETS)]
+        count = args.seeds if name in (args.only or runs) else 0
+        for seed in seeds(count, lambda seed, run=run: checkpoint_path(run, seed, args).is_file()):  # type: ignore[misc]
+            results.setdefault(name, []).append(train_and_test(run, seed, args, dataset, fabric))
+    rows: list[Sequence[str]] = [(f"{args.arch}, test accuracy, %", *SETS)]
     rows += [
         (name, *(mean_and_deviation([100 * run[each] for run in runs]) for each in SETS))
-        for name, runs in found.items()
+        for name, runs in results.items()
     ]
     text = "\n".join([*markdown(rows), ""])
-    picture = dots({name: [100 * run["original"] for run in runs] for name, runs in found.items()}, "test accuracy, %")
-    write(given.folder, {f"{given.study}.md": text, f"{given.study}.png": picture})
+    originals = {name: [100 * run["original"] for run in runs] for name, runs in results.items()}
+    plot = dot_plot(originals, "test accuracy, %")
+    write(args.folder, {f"{args.study}.md": text, f"{args.study}.png": plot})
     print(text)
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main()

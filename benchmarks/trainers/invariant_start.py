@@ -1,10 +1,11 @@
-"""Do FMA/CA and the loss predictor add up with augmentation-invariant training? Side by side from several starts.
+"""Measures what augmentation-invariant training adds to FMA/CA and to the loss predictor; a killed run can be resumed.
 
     python benchmarks/trainers/invariant_start.py DATA CORRUPTED FOLDER START... [--fraction 0.1] [--epochs 10]
 
-STARTs are checkpoints of one architecture on the same share of DATA, CORRUPTED is a corrupted test set on disk. Each is
-finetuned by FMA/CA at the strengths that cost the first ten points, and gets a predictor, tiny, of the default losses.
-FOLDER gets the checkpoints, start.md and start.png. Killed, it goes on where it was.
+Rivals: the START checkpoints themselves, such as plain and augmentation-invariant ones, of one architecture and trained
+on the same share of DATA. CORRUPTED is the folder of a corrupted test set. Each START is finetuned by FMA/CA at the
+augmentation strengths that cost the first START ten points, and gets a tiny loss predictor with the default loss.
+FOLDER gets the checkpoints, start.md and start.png.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies import dots, in_one_line, keep_to
+from studies import dot_plot, errors_in_one_line, open_study_folder
 
 from allweather.evaluation.augmented import evaluate_augmented
 from allweather.evaluation.model import open_model
@@ -32,95 +33,96 @@ from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
-from allweather.trainers.methods.loss_predictor.train import PredictorSettings, add_predictor
+from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
-LOOK = "top:1"
+POLICY = "top:1"
 COLUMNS = (
-    "clean", "average of the ten", "common 15, one look", "common 15, top:1", "extra 4, one look", "extra 4, top:1",
+    "clean", "average of the ten rows", "common 15, center", "common 15, top:1", "extra 4, center", "extra 4, top:1",
 )  # fmt: skip
 
 
-def calibrated(start: Path, dataset: Dataset, folder: Path) -> dict[str, float]:
-    """The strengths for the first start; kept in the folder."""
-    kept = folder / "strengths.json"
-    if not kept.is_file():
+def find_or_read_strengths(start: Path, dataset: Dataset, folder: Path) -> dict[str, float]:
+    """Returns the augmentation strengths for the first START; they are cached in the folder."""
+    cache = folder / "strengths.json"
+    if not cache.is_file():
         found = find_strengths(load_checkpoint(start).classifier(), dataset.val).parameters
-        with atomic_file(kept) as beside:
-            beside.write_text(json.dumps(found))
-    strengths: dict[str, float] = json.loads(kept.read_text())
+        with atomic_file(cache) as temporary:
+            temporary.write_text(json.dumps(found))
+    strengths: dict[str, float] = json.loads(cache.read_text())
     return strengths
 
 
-def finetuned(start: Checkpoint, shown: Dataset, epochs: int, out: Path) -> Path:
-    """After FMA/CA."""
+def finetuned(start: Checkpoint, data: Dataset, epochs: int, out: Path) -> Path:
+    """Finetunes a START by FMA/CA if `out` does not exist, and returns `out`."""
     if not out.is_file():
         settings = FinetuneSettings("fma", "ca", fit=FitSettings(epochs=epochs, schedule="cosine"))
-        finetune(start, shown, settings, out, fabric=launch())
+        finetune(start, data, settings, out, fabric=launch())
     return out
 
 
-def seeing(start: Path, shown: Dataset, epochs: int, out: Path) -> Path:
-    """With a predictor."""
+def with_predictor(start: Path, data: Dataset, epochs: int, out: Path) -> Path:
+    """Adds a loss predictor to a checkpoint if `out` does not exist, and returns `out`."""
     if not out.is_file():
         settings = PredictorSettings(copy_settings=CopySettings(copies=2), fit=FitSettings(epochs=epochs, shift=0))
-        keep = out.with_suffix(".losses")
-        add_predictor(load_checkpoint(start), shown, settings, out, keep=keep, fabric=launch())
+        folder = out.with_suffix(".losses")
+        add_predictor(load_checkpoint(start), data, settings, out, losses_folder=folder, fabric=launch())
     return out
 
 
 def errors(path: Path, dataset: Dataset, corrupted: CorruptedSet, strengths: dict[str, float]) -> list[float]:
-    """A row of the table, percent wrong; kept beside the checkpoint."""
-    kept = path.with_suffix(".json")
-    if not kept.is_file():
+    """Returns a row of the table, errors in percent; it is cached beside the checkpoint."""
+    cache = path.with_suffix(".json")
+    if not cache.is_file():
         with open_model(path) as target:
             average = evaluate_augmented(target, dataset, strengths).average
-            measured, _ = evaluate_policies(target, dataset, corrupted, [parse_policy(LOOK)])
-        scores = {score.policy: score for score in measured.scores}
-        once, chosen = scores["center"], scores[LOOK]
-        rest = (once.common, chosen.common, once.extra, chosen.extra)
-        row = [once.clean.value, 1 - average, *(each.value if each else math.nan for each in rest)]
-        with atomic_file(kept) as beside:
-            beside.write_text(json.dumps([100 * each for each in row]))
-    found: list[float] = json.loads(kept.read_text())
-    return found
+            evaluation, _ = evaluate_policies(target, dataset, corrupted, [parse_policy(POLICY)])
+        results = {result.policy: result for result in evaluation.scores}
+        center, chosen = results["center"], results[POLICY]
+        corrupted_errors = (center.common, chosen.common, center.extra, chosen.extra)
+        row = [center.clean.value, 1 - average, *(each.value if each else math.nan for each in corrupted_errors)]
+        with atomic_file(cache) as temporary:
+            temporary.write_text(json.dumps([100 * value for value in row]))
+    cached: list[float] = json.loads(cache.read_text())
+    return cached
 
 
 def main() -> None:
-    """Trains what is missing, measures, and writes the table and the picture."""
+    """Trains the missing runs, evaluates all runs, and writes the table and the plot."""
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("corrupted", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("starts", nargs="+", type=Path, metavar="start")
-    parser.add_argument("--fraction", type=float, default=0.1, help="of the training pictures")
+    parser.add_argument("--fraction", type=float, default=0.1, help="fraction of the training images")
     parser.add_argument("--epochs", type=int, default=10)
-    given = parser.parse_args()
-    first = load_checkpoint(given.starts[0])
-    dataset = open_dataset_of(given.data, first.classes, first.input)
-    shown, corrupted = dataset.subset(given.fraction, 0), open_corrupted_set(given.corrupted, first.classes, first.input)
-    alike = ("data", "corrupted", "fraction", "epochs")
-    keep_to(given.folder, start=given.starts[0], **{name: getattr(given, name) for name in alike})
-    strengths = calibrated(given.starts[0], dataset, given.folder)
+    args = parser.parse_args()
+    first = load_checkpoint(args.starts[0])
+    dataset = open_dataset_of(args.data, first.classes, first.input)
+    subset = dataset.subset(args.fraction, 0)
+    corrupted = open_corrupted_set(args.corrupted, first.classes, first.input)
+    shared = ("data", "corrupted", "fraction", "epochs")
+    open_study_folder(args.folder, start=args.starts[0], **{name: getattr(args, name) for name in shared})
+    strengths = find_or_read_strengths(args.starts[0], dataset, args.folder)
     rows: list[Sequence[str]] = [("test error, %", *COLUMNS)]
-    picture = {}
-    for path in given.starts:
+    plotted = {}
+    for path in args.starts:
         start = dataclasses.replace(load_checkpoint(path), strengths=strengths)
-        tuned = finetuned(start, shown, given.epochs, given.folder / f"{path.stem}-fma.safetensors")
+        tuned = finetuned(start, subset, args.epochs, args.folder / f"{path.stem}-fma.safetensors")
         for stage, trained in (("", path), (", then FMA/CA", tuned)):
-            place = given.folder / f"{trained.stem}-seeing.safetensors"
-            found = errors(seeing(trained, shown, given.epochs, place), dataset, corrupted, strengths)
-            rows.append((path.stem + stage, *(f"{each:.2f}" for each in found)))
-            picture[path.stem + stage] = found[2:3]
-            picture[f"{path.stem}{stage}, top:1"] = found[3:4]
+            out = args.folder / f"{trained.stem}-predictor.safetensors"
+            row = errors(with_predictor(trained, subset, args.epochs, out), dataset, corrupted, strengths)
+            rows.append((path.stem + stage, *(f"{value:.2f}" for value in row)))
+            plotted[path.stem + stage] = row[2:3]
+            plotted[f"{path.stem}{stage}, top:1"] = row[3:4]
     text = "\n".join([*markdown(rows), ""])
-    drawn = dots(picture, "error on the common 15 corruptions, %")
-    write(given.folder, {"start.md": text, "start.png": drawn})
+    plot = dot_plot(plotted, "error on the common 15 corruptions, %")
+    write(args.folder, {"start.md": text, "start.png": plot})
     print(text)
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main()

@@ -1,12 +1,12 @@
-"""Learned augmentation beside none and the usual one (Lee et al., CVPR 2020, table 1 and section 5.2); resumable.
+"""Compares the learned augmentation with others (Lee et al., CVPR 2020, table 1, 5.2); the same command resumes a run.
 
     python benchmarks/trainers/learned_augmentation.py DATA FOLDER [--arch resnet20] [--epochs 36] [--fraction 0.1]
         [--seeds 3] [--classifier-epochs 20] [--only NAME ...]
 
-Every row is trained for the same epochs on the same pictures. An augmentation is learned anew for each seed, with a
-fifth of those pictures held out; no other label is used. FOLDER gets a checkpoint for each run, each augmentation,
-table.md and table.png, and keeps to the other settings. NAMEs choose what is trained; the table has all rows that
-are there. Killed, it goes on where it was.
+Rivals: no augmentation, shifts and flips, RandAugment, and random warps. Every row is trained for the same number of
+epochs on the same images. An augmentation is learned anew for each seed, with a fifth of those images held out; no
+other label is used. FOLDER gets a checkpoint for each run, each augmentation, table.md and table.png; it is for one set
+of the other options. NAMEs choose what is trained; the table has all finished runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from studies import dots, in_one_line, keep_to, mean_and_deviation, seeds
+from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
 from allweather.evaluation.clean import evaluate
 from allweather.evaluation.model import open_model
@@ -41,95 +41,93 @@ from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
 LEARNED = {"learned": "parallel", "serial": "serial", "spatial": "spatial", "appearance": "appearance"}
-RANDOM = "random warps"  # of a network that learned nothing; within the same limits
-ROWS = ("none", "shifts and mirroring", "randaugment", RANDOM, *LEARNED)
-SETTLING = 200  # batches over which its normalisation settles
+RANDOM = "random warps"  # of an untrained network, within the same limits
+ROWS = ("none", "shifts and flips", "randaugment", RANDOM, *LEARNED)
+SETTLING_BATCHES = 200  # over which the statistics of its normalization settle
 
 
-def place(row: str, seed: int, given: argparse.Namespace) -> Path:
-    """Of its checkpoint."""
-    return Path(given.folder / f"{row.replace(' ', '-')}-{seed}.safetensors")
+def checkpoint_path(row: str, seed: int, args: argparse.Namespace) -> Path:
+    """Returns the path of a run's checkpoint."""
+    return Path(args.folder / f"{row.replace(' ', '-')}-{seed}.safetensors")
 
 
-def unlearned(seed: int, dataset: Dataset) -> AugmentationCheckpoint:
-    """Warps by chance: the spatial network as it starts, but for the statistics that normalise its answers."""
+def random_warps(seed: int, dataset: Dataset) -> AugmentationCheckpoint:
+    """Returns an untrained spatial network; only the statistics that normalize its outputs are fitted."""
     torch.manual_seed(seed)
     network, rng = AugmentationNetwork("spatial").train(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for _ in range(SETTLING):
-            some = torch.randint(len(dataset.train), (128,), generator=rng)
-            network(to_float(dataset.train.images[some]), rng)
+        for _ in range(SETTLING_BATCHES):
+            indices = torch.randint(len(dataset.train), (128,), generator=rng)
+            network(to_float(dataset.train.images[indices]), rng)
     return AugmentationCheckpoint("spatial", network.state_dict(), dataset.name)
 
 
-def augmentation(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> Path:
-    """Makes the augmentation of a row if it is not there."""
-    out: Path = place(row, seed, given).with_suffix(".augmentation.safetensors")
+def augmentation(row: str, seed: int, args: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> Path:
+    """Learns the augmentation of a row if its file does not exist, and returns the path."""
+    out: Path = checkpoint_path(row, seed, args).with_suffix(".augmentation.safetensors")
     if out.is_file():
         return out
     if row == RANDOM:
-        save_augmentation(out, unlearned(seed, dataset))
+        save_augmentation(out, random_warps(seed, dataset))
         return out
-    started, classifier = time.monotonic(), FitSettings(epochs=given.classifier_epochs, seed=seed)
+    started, classifier = time.monotonic(), FitSettings(epochs=args.classifier_epochs, seed=seed)
     settings = LearnAugmentationSettings(mode=LEARNED[row], classifier=classifier)  # type: ignore[arg-type]
-    made = learn_augmentation(given.arch, dataset, settings, out, fabric=fabric)
-    print(row, seed, made.metrics, f"{time.monotonic() - started:.0f} s", flush=True)
+    learned = learn_augmentation(args.arch, dataset, settings, out, fabric=fabric)
+    print(row, seed, learned.metrics, f"{time.monotonic() - started:.0f} s", flush=True)
     return out
 
 
-def accuracy(row: str, seed: int, given: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
-    """Trains a run if it is not there, and measures it."""
-    out = place(row, seed, given)
-    kept = out.with_suffix(".json")
-    if not kept.is_file():
+def train_and_test(row: str, seed: int, args: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
+    """Trains a run if its checkpoint does not exist, and returns its accuracies."""
+    out = checkpoint_path(row, seed, args)
+    cache = out.with_suffix(".json")
+    if not cache.is_file():
         if not out.is_file():
             augment = "randaugment" if row == "randaugment" else None
             if row in (RANDOM, *LEARNED):
-                augment = f"learned:{augmentation(row, seed, given, dataset, fabric)}"
+                augment = f"learned:{augmentation(row, seed, args, dataset, fabric)}"
             plain = row == "none"
             config = TrainConfig(variants="rh" if plain else "rp", augment=augment)
-            settings = FitSettings(epochs=given.epochs, seed=seed, hflip=False if plain else None)
-            train([given.arch], dataset, settings, out, fabric=fabric, config=config)
+            settings = FitSettings(epochs=args.epochs, seed=seed, hflip=False if plain else None)
+            train([args.arch], dataset, settings, out, fabric=fabric, config=config)
         with open_model(out) as target:
-            found = {"test": evaluate(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
-        with atomic_file(kept) as beside:
-            beside.write_text(json.dumps(found))
-        print(row, seed, found, flush=True)
-    measured: dict[str, float] = json.loads(kept.read_text())
-    return measured
+            accuracies = {"test": evaluate(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
+        with atomic_file(cache) as temporary:
+            temporary.write_text(json.dumps(accuracies))
+        print(row, seed, accuracies, flush=True)
+    cached: dict[str, float] = json.loads(cache.read_text())
+    return cached
 
 
 def main() -> None:
-    """Trains what is missing, measures, and writes the table and the picture."""
+    """Trains the missing runs, evaluates all runs, and writes the table and the plot."""
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arch", default="resnet20")
     parser.add_argument("--epochs", type=int, default=36)
-    parser.add_argument("--classifier-epochs", type=int, default=20, help="of the one that is learned through")
+    parser.add_argument("--classifier-epochs", type=int, default=20, help="of the first stage")
     parser.add_argument("--fraction", type=float, default=0.1)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=ROWS, choices=ROWS)
-    given = parser.parse_args()
-    fabric, dataset = launch(), open_dataset(given.data).subset(given.fraction, 0)
-    alike = ("data", "arch", "epochs", "classifier_epochs", "fraction")
-    keep_to(given.folder, **{name: getattr(given, name) for name in alike})
-    found: dict[str, list[dict[str, float]]] = {}
+    args = parser.parse_args()
+    fabric, dataset = launch(), open_dataset(args.data).subset(args.fraction, 0)
+    shared = ("data", "arch", "epochs", "classifier_epochs", "fraction")
+    open_study_folder(args.folder, **{name: getattr(args, name) for name in shared})
+    results: dict[str, list[dict[str, float]]] = {}
     for row in ROWS:
-        count = given.seeds if row in given.only else 0
-        for seed in seeds(count, lambda seed, row=row: place(row, seed, given).is_file()):  # type: ignore[misc]
-            found.setdefault(row, []).append(accuracy(row, seed, given, dataset, fabric))
-    table: list[Sequence[str]] = [
-        (f"{given.arch}, {len(dataset.train)} pictures, {given.epochs} epochs", "test error, %")
-    ]
-    errors = {row: [100 - 100 * run["test"] for run in runs] for row, runs in found.items()}
+        count = args.seeds if row in args.only else 0
+        for seed in seeds(count, lambda seed, row=row: checkpoint_path(row, seed, args).is_file()):  # type: ignore[misc]
+            results.setdefault(row, []).append(train_and_test(row, seed, args, dataset, fabric))
+    table: list[Sequence[str]] = [(f"{args.arch}, {len(dataset.train)} images, {args.epochs} epochs", "test error, %")]
+    errors = {row: [100 - 100 * run["test"] for run in runs] for row, runs in results.items()}
     table += [(row, mean_and_deviation(values)) for row, values in errors.items()]
     text = "\n".join([*markdown(table), ""])
-    write(given.folder, {"table.md": text, "table.png": dots(errors, "test error, %")})
+    write(args.folder, {"table.md": text, "table.png": dot_plot(errors, "test error, %")})
     print(text)
 
 
 if __name__ == "__main__":
-    with in_one_line():
+    with errors_in_one_line():
         main()

@@ -1,7 +1,10 @@
-"""Training images per second beside a bare PyTorch loop of the same step: python benchmarks/trainers/step_speed.py.
+"""Measures the training images per second of `fit`.
 
-Both loops train ResNet-20 on the same random pictures: gather a shifted and mirrored batch, forward, backward, SGD with
-Nesterov's step, moving average. They take turns, and the ratio of each pair is printed.
+    python benchmarks/trainers/step_speed.py
+
+Rival: a bare PyTorch loop with the same step. Both train ResNet-20 on the same random images: gather a shifted and
+horizontally flipped batch, forward, backward, SGD with Nesterov momentum, moving average of the weights. They run in
+turn, and the ratio of each pair is printed.
 """
 
 from __future__ import annotations
@@ -24,21 +27,21 @@ from allweather.trainers.training.launch import fast_bf16, launch
 from allweather.trainers.training.progress import EpochReport
 from allweather.trainers.training.settings import FitSettings
 
-STEPS, BATCH, PAIRS = 12, 128, 5
+STEPS, BATCH_SIZE, PAIRS = 12, 128, 5
 
 
 def random_data() -> Dataset:
-    """As many pictures as an epoch of STEPS takes; a val split that costs nothing."""
-    images = torch.randint(0, 256, (STEPS * BATCH, 32, 32, 3), dtype=torch.uint8)
-    train = Split(images, torch.randint(0, 10, (STEPS * BATCH,)))
+    """Returns the images of an epoch of STEPS steps, and a val split of two images that costs nothing."""
+    images = torch.randint(0, 256, (STEPS * BATCH_SIZE, 32, 32, 3), dtype=torch.uint8)
+    train = Split(images, torch.randint(0, 10, (STEPS * BATCH_SIZE,)))
     few = train.take(torch.arange(2))
     return Dataset("random", tuple("abcdefghij"), train, few, few, hflip=True)
 
 
 def ours(data: Dataset) -> float:
-    """Images a second of `fit`."""
+    """Returns the images per second of `fit`."""
     reports: list[EpochReport] = []
-    settings = FitSettings(epochs=1, batch_size=BATCH)
+    settings = FitSettings(epochs=1, batch_size=BATCH_SIZE)
     model = build_model("resnet20", 10, InputSpec(32, 32))
     fit(
         model,
@@ -46,41 +49,41 @@ def ours(data: Dataset) -> float:
         settings,
         0.1,
         fabric=launch(),
-        watch=lambda now: reports.append(now.report) if now.report else None,
+        watch=lambda progress: reports.append(progress.report) if progress.report else None,
     )
     return reports[0].images_per_second
 
 
 def bare(data: Dataset) -> float:
-    """Images a second of the same step, written out."""
+    """Returns the images per second of the same step, written out."""
     model = build_model("resnet20", 10, InputSpec(32, 32)).to(memory_format=torch.channels_last).train()
     average = MovingAverage(model, 0.998)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    began = time.monotonic()
-    draws = plan_epoch(len(data.train), BATCH, shift=4, hflip=True, seed=0, epoch=0)
+    started = time.monotonic()
+    plan = plan_epoch(len(data.train), BATCH_SIZE, shift=4, hflip=True, seed=0, epoch=0)
     for step in range(STEPS):
-        images, labels = gather(data.train, *draws.for_step(step, slice(None)))
+        images, labels = gather(data.train, *plan.for_step(step, slice(None)))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):
             loss = functional.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         average.update(step)
-    return STEPS * BATCH / (time.monotonic() - began)
+    return STEPS * BATCH_SIZE / (time.monotonic() - started)
 
 
 def main() -> None:
-    """Prints one line a pair, and the median ratio."""
+    """Prints one line for each pair, and the median ratio."""
     keep_freed_memory()
     data = random_data()
-    ours(data), bare(data)  # the first call of each pays for set-up
-    print(f"{this_device().line()}; ResNet-20, batch {BATCH}, {'bf16' if fast_bf16() else 'fp32'}")
+    ours(data), bare(data)  # the first call of each includes set-up
+    print(f"{this_device().line()}; ResNet-20, batch {BATCH_SIZE}, {'bf16' if fast_bf16() else 'fp32'}")
     ratios = []
     for _ in range(PAIRS):
         mine, theirs = ours(data), bare(data)
         ratios.append(mine / theirs)
         print(f"allweather {mine:6.0f} images/s   bare PyTorch {theirs:6.0f} images/s   ratio {ratios[-1]:.3f}")
-    print(f"median ratio {statistics.median(ratios):.3f} (held to >= 0.9)")
+    print(f"median ratio {statistics.median(ratios):.3f} (at least 0.9)")
 
 
 if __name__ == "__main__":

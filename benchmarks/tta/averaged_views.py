@@ -1,7 +1,11 @@
-"""Brownlee's tutorial experiment on test-time augmentation: python benchmarks/tta/averaged_views.py cifar10:ROOT.
+"""Measures what averaging over random flips gains: Brownlee's tutorial experiment on test-time augmentation.
 
-A small network is trained anew ten times on CIFAR-10 for three epochs, and asked about each test picture once, or seven
-times, each time mirrored or not by chance; the answers are averaged. Its figures are 0.686 (0.010) and 0.698 (0.013).
+    python benchmarks/tta/averaged_views.py DATA [--runs 10]
+
+Rivals: one forward pass on the unchanged image, and the average over the image and its flip. A small network is trained
+ten times for three epochs on DATA, such as cifar10:ROOT. Its accuracy is measured with one forward pass on each test
+image, and with the average over seven forward passes, each on the image or its horizontal flip at random. The
+tutorial's figures for CIFAR-10 are 0.686 (0.010) and 0.698 (0.013).
 """
 
 from __future__ import annotations
@@ -27,12 +31,12 @@ from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
-RATE = 0.1  # as for ResNet-20; the tutorial's Adam is not in the training loop
-ASKED = ("center", "hflip", "set:identity,hflip:3", "set:identity,hflip:7")
+LR = 0.1  # as for ResNet-20; the training loop does not have the tutorial's Adam
+POLICIES = ("center", "hflip", "set:identity,hflip:3", "set:identity,hflip:7")
 
 
 def small_network(classes: int) -> nn.Sequential:
-    """The tutorial's: two convolutions with BatchNorm and pooling, a hidden layer of 128."""
+    """Returns the tutorial's network: two convolutions with BatchNorm and pooling, a hidden layer of 128."""
     return nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(32), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(64), nn.MaxPool2d(2),
@@ -41,16 +45,16 @@ def small_network(classes: int) -> nn.Sequential:
 
 
 def accuracies(dataset: Dataset, seed: int) -> list[float]:
-    """Test accuracy under each policy of one network, trained with that seed; no picture is moved or mirrored."""
+    """Trains one network, without shifts or flips, and returns its test accuracy under each policy."""
     torch.manual_seed(seed)
     settings = FitSettings(epochs=3, shift=0, hflip=False, seed=seed)
-    model, _ = fit(small_network(len(dataset.classes)), dataset, settings, RATE, fabric=launch())
+    model, _ = fit(small_network(len(dataset.classes)), dataset, settings, LR, fabric=launch())
 
-    def answer(images: Image) -> Floats:
+    def infer(images: Image) -> Floats:
         return logits(model, torch.from_numpy(images)).numpy()
 
-    target = EvaluatedModel(Path("small network"), "torch fp32", dataset.classes, InputSpec(32, 32), answer, "")
-    (clean,) = outcomes(target, dataset, None, [parse_policy(text) for text in ASKED], seed=seed)
+    target = EvaluatedModel(Path("small network"), "torch fp32", dataset.classes, InputSpec(32, 32), infer, "")
+    (clean,) = outcomes(target, dataset, None, [parse_policy(text) for text in POLICIES], seed=seed)
     return [float(right.mean()) for right in clean.right]
 
 
@@ -60,16 +64,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--runs", type=int, default=10)
-    given = parser.parse_args()
-    dataset = open_dataset(given.data, size=32)
-    print(f"{this_device().line()}; {dataset.name}, {len(dataset.train)} training pictures")
-    print("seed  " + "  ".join(f"{name:>20}" for name in ASKED))
+    args = parser.parse_args()
+    dataset = open_dataset(args.data, size=32)
+    print(f"{this_device().line()}; {dataset.name}, {len(dataset.train)} training images")
+    print("seed  " + "  ".join(f"{name:>20}" for name in POLICIES))
     runs = []
-    for seed in range(given.runs):
+    for seed in range(args.runs):
         runs.append(accuracies(dataset, seed))
         print(f"{seed:4}  " + "  ".join(f"{value:20.3f}" for value in runs[-1]), flush=True)
-    found = [f"{mean:.3f} ({deviation:.3f})" for mean, deviation in zip(np.mean(runs, 0), np.std(runs, 0), strict=True)]
-    print("mean  " + "  ".join(f"{each:>20}" for each in found))
+    summary = [
+        f"{mean:.3f} ({deviation:.3f})" for mean, deviation in zip(np.mean(runs, 0), np.std(runs, 0), strict=True)
+    ]
+    print("mean  " + "  ".join(f"{each:>20}" for each in summary))
 
 
 if __name__ == "__main__":

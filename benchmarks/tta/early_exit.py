@@ -1,11 +1,14 @@
-"""When to look again, and when to stop: error against looks, on validation pictures.
+"""Measures when further views are worth their cost: error against the number of forward passes, on validation images.
 
-    python benchmarks/tta/early_exit.py CKPT DATA FOLDER [--pictures N]
+    python benchmarks/tta/early_exit.py CHECKPOINT DATA FOLDER [--images N]
 
-CKPT holds a classifier and its loss predictor (`--loss squared`, which predicts nats). N validation pictures are
-corrupted in each of 19 ways at five severities, and three ways to save looks are followed: stop where the vote is
-settled; look four times only where the predicted gain is large; look four times more only where one look is unsure.
-Then predictions are averaged over the pictures of a cell, as over a stream. FOLDER gets curves.png and tables.md.
+Rivals: the policies center, hflip, all, top:1, top:1+flip and top:2+flip. They are compared with three ways to save
+forward passes: early exit at a threshold of the averaged probability; four views only if the predicted gain is large;
+four further views only if the first prediction is not confident. Last, predicted losses are averaged over the images of
+a corruption and severity, as over the frames of a stream.
+
+CHECKPOINT holds a classifier and its loss predictor (`--loss squared`, which predicts nats). N validation images are
+corrupted in each of 19 ways at five severities. FOLDER gets curves.png and tables.md.
 """
 
 from __future__ import annotations
@@ -26,158 +29,175 @@ from allweather.reports.html import markdown
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
-from allweather.runtimes.tta.views import VIEWS, view
+from allweather.runtimes.tta.views import view
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.training.inference import logits
 
-FULL = parse_policy("top:2+flip")
-POINTS = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2+flip")
-SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+FULL = "top:2+flip"
+FIXED_POLICIES = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2+flip")
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 GAINS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)  # nats
 MEMORIES = (1, 2, 4, 8, 16, 32)  # frames
 SEED = 7
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class ViewProbabilities:
-    """Of all cells, one after the other: probabilities by view, predicted losses, labels, number of the cell."""
+    """Results for the images of all cells (a corruption at a severity), one cell after the other.
+
+    Attributes:
+        views: Probabilities, float64 [n, C], by view.
+        predictor_views: Names of the views that the loss predictor ranks.
+        predicted: Predicted losses, float32 [n, V].
+        labels: int64 [n].
+        cell: int64 [n], index of the cell; cell 0 is clean.
+    """
 
     views: dict[str, npt.NDArray[np.float64]]
+    predictor_views: tuple[str, ...]
     predicted: npt.NDArray[np.float32]
     labels: Ints
     cell: Ints
 
 
-def answered(path: Path, data: str, count: int) -> ViewProbabilities:
-    """Corrupts validation pictures and asks about every view; cell 0 is clean, and five times as large."""
+def view_probabilities(path: Path, data: str, count: int) -> ViewProbabilities:
+    """Runs the classifier on every view of corrupted validation images; the clean cell is five times as large."""
     start = load_checkpoint(path)
     if start.predictor is None:
         raise SystemExit(f"{path} has no loss predictor; allweather train-predictor trains one")
     val = open_dataset_of(data, start.classes, start.input).val
-    model, loss_predictor, seen = start.classifier(), start.predictor.model(), start.predictor.input
-    names, _ = parse_policy(f"top:{len(VIEWS)}+flip").views_for(range(len(VIEWS)))  # every view, and mirrored
-    found, predicted, labels, numbers = [], [], [], []
-    for number, (kind, severity) in enumerate(
+    model, loss_predictor, spec = start.classifier(), start.predictor.model(), start.predictor.input
+    ranked = start.predictor.views
+    names, _ = parse_policy(f"top:{len(ranked)}+flip", predictor_views=ranked).views_for(range(len(ranked)))
+    found, predicted, labels, cells = [], [], [], []
+    for cell, (kind, severity) in enumerate(
         [("", 0), *((kind, level) for kind in CORRUPTIONS for level in SEVERITIES)]
     ):
-        rng = np.random.default_rng([SEED, number])
+        rng = np.random.default_rng([SEED, cell])
         rows = rng.choice(len(val), count, replace=False) if kind else np.arange(min(len(val), 5 * count))
         images = val.images[torch.from_numpy(rows)].numpy()
         if kind:
             images = corrupt(images, kind, severity, rng)
-        looked = (torch.from_numpy(np.stack([view(name).apply(image) for image in images])) for name in names)
-        found.append(probabilities(torch.stack([logits(model, each) for each in looked]).numpy()))
-        small = np.stack([seen.prepare(image) for image in images])
-        predicted.append(logits(loss_predictor, torch.from_numpy(small)).numpy())
+        viewed = (torch.from_numpy(np.stack([view(name).apply(image) for image in images])) for name in names)
+        found.append(probabilities(torch.stack([logits(model, each) for each in viewed]).numpy()))
+        prepared = np.stack([spec.prepare(image) for image in images])
+        predicted.append(logits(loss_predictor, torch.from_numpy(prepared)).numpy())
         labels.append(val.labels.numpy()[rows])
-        numbers.append(np.full(len(images), number))
-    together = dict(zip(names, np.concatenate(found, 1), strict=True))
-    return ViewProbabilities(together, np.concatenate(predicted), np.concatenate(labels), np.concatenate(numbers))
+        cells.append(np.full(len(images), cell))
+    by_view = dict(zip(names, np.concatenate(found, 1), strict=True))
+    return ViewProbabilities(by_view, ranked, np.concatenate(predicted), np.concatenate(labels), np.concatenate(cells))
 
 
-def smoothed(answers: ViewProbabilities, frames: int) -> npt.NDArray[np.float32]:
-    """Exponential mean of predictions over the pictures of a cell, the first of them evenly."""
-    out = answers.predicted.copy()
-    for number in np.unique(answers.cell):
-        rows = np.flatnonzero(answers.cell == number)
-        for place in range(1, len(rows)):
-            share = max(1 / frames, 1 / (place + 1))
-            out[rows[place]] = (1 - share) * out[rows[place - 1]] + share * out[rows[place]]
-    return out
+def smooth(results: ViewProbabilities, frames: int) -> npt.NDArray[np.float32]:
+    """Returns exponential moving averages of the predicted losses within each cell; the first images weigh equally."""
+    smoothed = results.predicted.copy()
+    for cell in np.unique(results.cell):
+        rows = np.flatnonzero(results.cell == cell)
+        for index in range(1, len(rows)):
+            share = max(1 / frames, 1 / (index + 1))
+            smoothed[rows[index]] = (1 - share) * smoothed[rows[index - 1]] + share * smoothed[rows[index]]
+    return smoothed
 
 
-def followed(answers: ViewProbabilities, text: str, share: float = 1.0) -> tuple[npt.NDArray[np.bool_], Ints]:
-    """(whether right, looks) of a policy that stops at a share of the vote."""
-    policy = replace(parse_policy(text), early_exit_threshold=share)
-    chosen = policy.choose(answers.predicted, np.random.default_rng(0), len(answers.labels))
-    votes, runs = vote(policy, chosen, answers.views)
-    return votes.argmax(1) == answers.labels, runs
+def run_policy(results: ViewProbabilities, text: str, threshold: float = 1.0) -> tuple[Bools, Ints]:
+    """Returns (whether each prediction is correct, forward passes) of a policy with an early-exit threshold."""
+    policy = replace(parse_policy(text, predictor_views=results.predictor_views), early_exit_threshold=threshold)
+    chosen = policy.choose(results.predicted, np.random.default_rng(0), len(results.labels))
+    averaged, passes = vote(policy, chosen, results.views)
+    return averaged.argmax(1) == results.labels, passes
 
 
-def row(name: str, answers: ViewProbabilities, right: npt.NDArray[np.bool_], looks: Ints) -> list[str]:
-    """Looks and errors, clean and corrupted."""
-    clean = answers.cell == 0
-    shown = [f"{looks[part].mean():.2f}" for part in (clean, ~clean)]
-    return [name, *shown, *(f"{100 * (1 - right[part].mean()):.2f}" for part in (clean, ~clean))]
+def row(name: str, results: ViewProbabilities, correct: Bools, passes: Ints) -> list[str]:
+    """Returns a row of a table: mean forward passes and error, each on clean and on corrupted images."""
+    clean = results.cell == 0
+    cells = [f"{passes[part].mean():.2f}" for part in (clean, ~clean)]
+    return [name, *cells, *(f"{100 * (1 - correct[part].mean()):.2f}" for part in (clean, ~clean))]
 
 
-def curves(answers: ViewProbabilities) -> dict[str, list[list[str]]]:
-    """Rows of each way, by its name."""
-    once, one = followed(answers, "center")
-    full, four = followed(answers, FULL.name)
-    gain = answers.predicted[:, 0] - answers.predicted.min(1)
-    sure = answers.views["identity"].max(1)
-    found = {"fixed": [row(text, answers, *followed(answers, text)) for text in POINTS]}
-    found["settled"] = [
-        row(f"{FULL.name}@{share:g}", answers, *followed(answers, FULL.name, share)) for share in SHARES
+def curves(results: ViewProbabilities) -> dict[str, list[list[str]]]:
+    """Returns the rows of each way to choose the number of views, by its name."""
+    center, one = run_policy(results, "center")
+    full, four = run_policy(results, FULL)
+    gain = results.predicted[:, results.predictor_views.index("identity")] - results.predicted.min(1)
+    confidence = results.views["identity"].max(1)
+    rows = {"fixed": [row(text, results, *run_policy(results, text)) for text in FIXED_POLICIES]}
+    rows["early exit"] = [
+        row(f"{FULL}@{threshold:g}", results, *run_policy(results, FULL, threshold)) for threshold in THRESHOLDS
     ]
-    found["gain"] = [
-        row(f"gain above {gap:g} nats", answers, np.where(gain > gap, full, once), np.where(gain > gap, four, one))
-        for gap in GAINS
-    ]
-    found["unsure"] = [
+    rows["gain"] = [
         row(
-            f"one look below {share:g}",
-            answers,
-            np.where(sure < share, full, once),
-            np.where(sure < share, 1 + four, one),
+            f"gain above {least:g} nats",
+            results,
+            np.where(gain > least, full, center),
+            np.where(gain > least, four, one),
         )
-        for share in SHARES
+        for least in GAINS
     ]
-    found["memory"] = []
+    rows["confidence"] = [
+        row(
+            f"confidence below {most:g}",
+            results,
+            np.where(confidence < most, full, center),
+            np.where(confidence < most, 1 + four, one),
+        )
+        for most in THRESHOLDS
+    ]
+    rows["memory"] = []
     for frames in MEMORIES:
-        steady = replace(answers, predicted=smoothed(answers, frames))
-        for text in ("top:1", FULL.name):
-            found["memory"].append(row(f"{text}, {frames} frames", steady, *followed(steady, text)))
-    return found
+        smoothed = replace(results, predicted=smooth(results, frames))
+        for text in ("top:1", FULL):
+            rows["memory"].append(row(f"{text}, {frames} frames", smoothed, *run_policy(smoothed, text)))
+    return rows
 
 
-def draw(found: dict[str, list[list[str]]], path: Path) -> None:
-    """Error against looks on corrupted pictures."""
+def draw(rows: dict[str, list[list[str]]], path: Path) -> None:
+    """Draws error against forward passes on corrupted images."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    names = {
-        "settled": "stop where the vote is settled (@)",
-        "gain": "four looks where the predicted gain is large",
-        "unsure": "four more looks where one is unsure",
+    labels = {
+        "early exit": "early exit at a threshold (@)",
+        "gain": "four views if the predicted gain is large",
+        "confidence": "four further views if the first prediction is not confident",
     }
-    for kind, label in names.items():
-        axes.plot(
-            [float(each[2]) for each in found[kind]], [float(each[4]) for each in found[kind]], "o-", label=label, ms=4
-        )
-    for each in found["fixed"]:
+    for kind, label in labels.items():
+        passes, errors = ([float(each[column]) for each in rows[kind]] for column in (2, 4))
+        axes.plot(passes, errors, "o-", label=label, ms=4)
+    for each in rows["fixed"]:
         axes.plot(float(each[2]), float(each[4]), "ks", ms=5)
         axes.annotate(each[0], (float(each[2]), float(each[4])), (5, 4), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="looks at a corrupted picture, mean", ylabel="error, %", xscale="log", xticks=[1, 2, 4, 12])
+    label = "forward passes per corrupted image, mean"
+    axes.set(xlabel=label, ylabel="error, %", xscale="log", xticks=[1, 2, 4, 12])
     axes.set_xticklabels(["1", "2", "4", "12"])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
-    with atomic_file(path) as beside:
-        figure.savefig(beside, format="png", dpi=120)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def main() -> None:
-    """Writes the tables and the picture."""
+    """Writes the tables and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pictures", type=int, default=100)
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    found = curves(answered(given.checkpoint, given.data, given.pictures))
-    head: Sequence[str] = ("", "looks, clean", "looks, corrupted", "error, clean, %", "error, corrupted, %")
-    lines = [line for rows in found.values() for line in (*markdown([head, *rows]), "")]
-    with atomic_file(given.folder / "tables.md") as beside:
-        beside.write_text("\n".join(lines))
-    draw(found, given.folder / "curves.png")
+    parser.add_argument("--images", type=int, default=100, help="images per corruption and severity")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    rows = curves(view_probabilities(args.checkpoint, args.data, args.images))
+    columns = ("forward passes, clean", "forward passes, corrupted", "error, clean, %", "error, corrupted, %")
+    head: Sequence[str] = ("", *columns)
+    lines = [line for group in rows.values() for line in (*markdown([head, *group]), "")]
+    with atomic_file(args.folder / "tables.md") as temporary:
+        temporary.write_text("\n".join(lines))
+    draw(rows, args.folder / "curves.png")
     print("\n".join(lines))
 
 

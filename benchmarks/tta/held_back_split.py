@@ -1,8 +1,11 @@
-"""Should a loss predictor learn from its classifier's training images? python benchmarks/tta/held_back_split.py DATA.
+"""Measures whether a loss predictor should be trained on the classifier's own training images.
 
-A classifier is trained on half of the training pictures. Two predictors are trained, one by its losses on some of them,
-one by its losses on as many of the other half, which it has not seen. Both choose views of corrupted validation
-pictures.
+    python benchmarks/tta/held_back_split.py DATA [--epochs 15] [--images 5000]
+
+Rivals: the single view that is best for each image, and the unchanged image. A classifier is trained on half of the
+training images of DATA. Two loss predictors are trained: one with the classifier's losses on some of these images, the
+other with its losses on as many images of the other half, which it was not trained on. Both choose views of corrupted
+validation images.
 """
 
 from __future__ import annotations
@@ -19,12 +22,15 @@ from torch import Tensor, nn
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.methods.loss_predictor.train import PredictorSettings, train_predictor
-from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, view_losses
+from allweather.trainers.methods.loss_predictor import (
+    PredictorSettings,
+    ViewLosses,
+    compute_view_losses,
+    train_predictor,
+)
 from allweather.trainers.models.registry import ARCHITECTURES, build_model
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.inference import count_correct, logits
@@ -34,53 +40,54 @@ from allweather.trainers.training.settings import FitSettings
 SPEC = InputSpec(32, 32)
 
 
-def classifier(dataset: Dataset, mine: Split, epochs: int) -> nn.Module:
-    """A ResNet-20 that has learned from some pictures alone."""
+def train_classifier(dataset: Dataset, train: Split, epochs: int) -> nn.Module:
+    """Trains a ResNet-20 on a part of the training images."""
     torch.manual_seed(0)
     model = build_model("resnet20", len(dataset.classes), SPEC)
-    rate = ARCHITECTURES["resnet20"].lr
-    found, _ = fit(model, dataclasses.replace(dataset, train=mine), FitSettings(epochs=epochs), rate, fabric=launch())
-    return found
+    lr = ARCHITECTURES["resnet20"].lr
+    data = dataclasses.replace(dataset, train=train)
+    averaged, _ = fit(model, data, FitSettings(epochs=epochs), lr, fabric=launch())
+    return averaged
 
 
-def losses(model: nn.Module, split: Split, copies: int) -> ViewLosses:
-    """Of every view of corrupted copies."""
+def losses_of(model: nn.Module, split: Split, copies: int) -> ViewLosses:
+    """Computes the losses on every view of corrupted copies."""
     with tempfile.TemporaryDirectory() as folder:
-        return view_losses(model, split, SPEC, CopySettings(copies=copies), Path(folder), fabric=launch())
+        return compute_view_losses(model, split, SPEC, CopySettings(copies=copies), Path(folder), fabric=launch())
 
 
-def errors(test: ViewLosses, picked: Tensor) -> str:
-    """Percent wrong on clean and on corrupted pictures, where a view was picked for each."""
-    wrong = ~test.right.gather(1, picked[:, None])[:, 0]
-    clean = test.kind < 0
-    return f"{100 * float(wrong[clean].float().mean()):6.2f} {100 * float(wrong[~clean].float().mean()):6.2f}"
+def errors(test: ViewLosses, columns: Tensor) -> str:
+    """Returns the errors in percent on clean and on corrupted images, args the column of each image's view."""
+    incorrect = ~test.correct.gather(1, columns[:, None])[:, 0]
+    clean = test.corruption < 0
+    return " ".join(f"{100 * float(incorrect[part].float().mean()):6.2f}" for part in (clean, ~clean))
 
 
 def main() -> None:
-    """Prints the errors of one look, of each predictor's first choice, and of the best view."""
+    """Prints the errors of the unchanged image, of each predictor's first choice, and of the best view."""
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("--epochs", type=int, default=15, help="of the classifier")
-    parser.add_argument("--pictures", type=int, default=5000, help="that each predictor learns from, 2 copies of each")
-    given = parser.parse_args()
-    dataset = open_dataset(given.data, size=32)
+    parser.add_argument("--epochs", type=int, default=15, help="epochs of the classifier")
+    parser.add_argument("--images", type=int, default=5000, help="training images of each predictor, in 2 copies")
+    args = parser.parse_args()
+    dataset = open_dataset(args.data, size=32)
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(dataset.train)))
     half = len(order) // 2
     own, others = dataset.train.take(order[:half]), dataset.train.take(order[half:])
-    model = classifier(dataset, own, given.epochs)
-    print(f"{this_device().line()}; {dataset.name}, ResNet-20, {half} pictures, {given.epochs} epochs")
-    for name, split in (("its own pictures", own), ("held back", others), ("validation", dataset.val)):
+    model = train_classifier(dataset, own, args.epochs)
+    print(f"{this_device().line()}; {dataset.name}, ResNet-20, {half} images, {args.epochs} epochs")
+    for name, split in (("its own images", own), ("held back", others), ("validation", dataset.val)):
         print(f"accuracy on {name}: {100 * count_correct(model, split, launch()) / len(split):.2f} %")
-    test = losses(model, dataset.val, 1)
+    test = losses_of(model, dataset.val, 1)
     print("error, %           clean  corrupted")
-    print("one look        ", errors(test, torch.zeros(len(test), dtype=torch.int64)))
+    print("unchanged image ", errors(test, torch.zeros(len(test), dtype=torch.int64)))
     settings = PredictorSettings(fit=FitSettings(epochs=10, shift=0))
-    for name, split in (("own pictures", own), ("held back", others)):
-        targets = losses(model, split.take(torch.arange(given.pictures)), 2)
-        found, *_ = train_predictor(targets, SPEC, settings, hflip=dataset.hflip, fabric=launch())
-        print(f"top:1, {name:12}", errors(test, logits(found, test.images).argmin(1)), flush=True)
-    print("best single view", errors(test, test.losses.argmin(1)), f"  of {len(VIEWS)}")
+    for name, split in (("own images", own), ("held back", others)):
+        targets = losses_of(model, split.take(torch.arange(args.images)), 2)
+        predictor, *_ = train_predictor(targets, SPEC, settings, hflip=dataset.hflip, fabric=launch())
+        print(f"top:1, {name:12}", errors(test, logits(predictor, test.images).argmin(1)), flush=True)
+    print("best single view", errors(test, test.losses.argmin(1)), f"  of {len(test.views)}")
 
 
 if __name__ == "__main__":

@@ -129,8 +129,8 @@ def test_losses_of_something_else_are_refused(split: Split, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"copies": 0}, "copies of a picture are 1 to 100; got 0"),
-        ({"clean": 1.5}, "clean share is from 0 to 1; got 1.5"),
+        ({"copies": 0}, "copies.* 1 to 100; got 0"),
+        ({"clean": 1.5}, "clean.* 0 to 1; got 1.5"),
         ({"clean": float("nan")}, "got nan"),
     ],
 )
