@@ -97,7 +97,7 @@ class Planner:
         policy = self.policy
         unranked = policy.needs_predictor and losses is None
         indices = [] if unranked else policy.choose(losses, rng)[0].tolist()
-        names, weights = policy.unranked_views() if unranked else policy.views_for(indices)
+        names, weights = policy.fallback_views() if unranked else policy.views_for(indices)
         # With an early exit, views run one by one, and the time is checked before each: any number may be planned.
         fitting = self.largest_batch(1 if policy.exits_early else len(names), time_left)
         count = len(names) if policy.exits_early and fitting else max(fitting, 1)

@@ -160,8 +160,8 @@ class Policy:
         """
         return replace(self, views=tuple(predictor_views)) if self.ranks else self
 
-    def unranked_views(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """Returns what a ranking policy runs without losses: the image as it is, also flipped if the policy flips."""
+    def fallback_views(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Returns what a policy that ranks views runs without losses: the image itself, also flipped if the policy flips."""
         names = ("identity", FLIP) if self.hflip else ("identity",)
         return names, (1.0,) * len(names)
 

@@ -169,7 +169,7 @@ def test_losses_of_other_views_are_refused(losses: np.ndarray | None) -> None:
 
 @pytest.mark.parametrize("text", ["top:2", "top:2+flip"])
 def test_without_losses_a_ranking_policy_runs_the_image_itself(text: str) -> None:
-    names, weights = parse_policy(text, predictor_views=("zoom1.2", "color2")).unranked_views()
+    names, weights = parse_policy(text, predictor_views=("zoom1.2", "color2")).fallback_views()
     assert names == ("identity", "hflip")[: 1 + text.endswith("+flip")]
     assert weights == (1.0,) * len(names)
 
