@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from allweather.cli.console import handle_errors, print_result, progress_bar, say
-from allweather.cli.options import AsJson, Data, Download, Seed
+from allweather.cli.options import AsJson, Data, Download, Seed, Size
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import SetLayout
 
@@ -25,9 +25,7 @@ def corrupt(
     layout: Annotated[
         SetLayout, typer.Option(help="Layout of the files: npy as in CIFAR-10-C, folders as in ImageNet-C.")
     ] = "npy",
-    size: Annotated[
-        int | None, typer.Option(help="Side of the model's images in pixels; 32 if not given, 224 for a folder.")
-    ] = None,
+    size: Size = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Number of processes; one for each core if not given.")
     ] = None,

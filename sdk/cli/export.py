@@ -30,7 +30,7 @@ def export(
     ],
     data: Annotated[
         str | None,
-        typer.Option(help="Data set that the classifier was trained on, to calibrate INT8 and to check parity."),
+        typer.Option(help="Data set that the classifier was trained on, for INT8 calibration and the parity gate."),
     ] = None,
     engine: Annotated[
         list[str] | None,
@@ -65,7 +65,7 @@ def export(
     trained = load_checkpoint(checkpoint)
     if data is None and trained.data != "signs":
         raise DataError(
-            f"export needs the data that {checkpoint} was trained on, to calibrate INT8 and to check parity: "
+            f"export needs the data that {checkpoint} was trained on, for INT8 calibration and the parity gate: "
             f"add --data {DATASET_FORMS}"
         )
     options = ExportOptions(engines=engines or DEFAULT_ENGINES, precisions=precisions or None, force=force)

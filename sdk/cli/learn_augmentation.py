@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,6 @@ from allweather.cli.options import (
     Devices,
     Download,
     Fraction,
-    OutCheckpoint,
     Seed,
     Size,
 )
@@ -36,7 +36,7 @@ def learn_augmentation(
         str,
         typer.Option(help="Architecture of the classifier that it is learned with, such as resnet20."),
     ],
-    out: OutCheckpoint,
+    out: Annotated[Path, typer.Option(help="File to write the learned augmentation to (.safetensors).")],
     mode: Annotated[
         AugmentationMode,
         typer.Option(
@@ -46,7 +46,7 @@ def learn_augmentation(
     ] = "parallel",
     aim: Annotated[
         AugmentationAim,
-        typer.Option(help="Held-out images whose loss is lowered: clean ones, augmented ones, or corrupted ones."),
+        typer.Option(help="Held-out images whose loss is lowered: clean, augmented (combined) or corrupted ones."),
     ] = "clean",
     damping: Annotated[
         float, typer.Option(help="Damping of the last layer's Hessian before it is inverted, above 0.")
