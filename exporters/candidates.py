@@ -117,7 +117,7 @@ class CandidateBuilder:
 
     @property
     def _calibration(self) -> CalibrationSet:
-        assert self._job.calibration is not None  # `export_jobs` was told that INT8 models are built
+        assert self._job.calibration is not None  # `export_jobs` was called with int8=True
         return self._job.calibration
 
     def _compile(self, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:

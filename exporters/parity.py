@@ -1,9 +1,8 @@
 """The parity gate: no model goes into a bundle without proof that it predicts what its torch model predicts.
 
-The gate uses validation images, because it makes a choice: clean ones, and the same ones corrupted. A model is rejected
-for lost accuracy only if the loss is more than chance: of the images on which two models differ, chance alone makes
-either of them the better one, so one standard error of that difference (McNemar's test) is allowed on top of the
-threshold.
+The gate uses validation images, because it selects models: clean ones, and the same ones corrupted. A model is rejected
+for lost accuracy only if the loss is more than chance: on the images on which two models differ, chance alone makes one
+of them the better one, so one standard error of that difference (McNemar's test) is allowed on top of the threshold.
 """
 
 from __future__ import annotations

@@ -107,8 +107,8 @@ def prepare(folder: Path, say: Callable[[str], None]) -> Arm64:
     def install(into: Path) -> None:
         _pip(into, *_for_arm64(system), "-c", constraints, *requirements)
 
-    recipe = "\n".join((*requirements, python_version(system), constraints.read_text()))
-    _make(folder / "packages", recipe, install, say)
+    made_from = "\n".join((*requirements, python_version(system), constraints.read_text()))
+    _make(folder / "packages", made_from, install, say)
     return Arm64(folder, qemu)
 
 
@@ -126,20 +126,20 @@ def python_version(system: Path) -> str:
     Raises:
         DependencyError: There is no Python.
     """
-    found = sorted(system.glob("usr/bin/python3.[0-9]*[0-9]"))
-    if not found:
+    pythons = sorted(system.glob("usr/bin/python3.[0-9]*[0-9]"))
+    if not pythons:
         raise DependencyError(f"no Python was unpacked into {system}; remove that folder and run this again")
-    return found[0].name.removeprefix("python")
+    return pythons[0].name.removeprefix("python")
 
 
-def _make(into: Path, recipe: str, make: Callable[[Path], None], say: Callable[[str], None]) -> None:
-    """Makes a folder completely or not at all, unless it exists and was made from the same recipe."""
-    if (into / MADE).is_file() and (into / MADE).read_text() == recipe:
+def _make(into: Path, made_from: str, make: Callable[[Path], None], say: Callable[[str], None]) -> None:
+    """Makes a folder completely or not at all, unless it exists and was made from the same."""
+    if (into / MADE).is_file() and (into / MADE).read_text() == made_from:
         return
     say(f"making {into}")
     with atomic_folder(into, MADE) as beside:
         make(beside)
-        (beside / MADE).write_text(recipe)
+        (beside / MADE).write_text(made_from)
 
 
 def _unpack_debian(into: Path) -> None:

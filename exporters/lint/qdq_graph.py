@@ -164,15 +164,15 @@ class Graph:
 
     def pair_of(self, name: str) -> QdqPair | None:
         """Returns the pair that a tensor comes from; None if any part of it comes in float."""
-        found = []
+        pairs = []
         for root, path in self.roots(name):
             dq = self.producer(root)
             if dq is None or not is_a(dq, DEQUANTIZE):
                 return None
-            found.append((dq, path))
-        if not found:  # the nodes form a circle: the graph is invalid, which is no bug of ours
+            pairs.append((dq, path))
+        if not pairs:  # the nodes form a circle: the graph is invalid, which is no bug of ours
             return None
-        dq, path = found[0]
+        dq, path = pairs[0]
         q = self.quantize_of(dq)
         constant, moved = self._constant_below(q if q is not None else dq)
         dims = tuple(constant.dims) if constant is not None and not moved else None

@@ -78,8 +78,10 @@ def _missing(
     names = {model: f"{model.engine} {model.precision}" for model in bundle.manifest.models if model.role == role}
     servable = [name for model, name in names.items() if model.engine in engines]
     requested = " ".join(filter(None, (engine, precision)))
-    choice = f"choose one of {', '.join(servable)}"
-    cure = choice if servable and role == "classifier" else f"export the checkpoint again with --engine {engines[0]}"
+    alternative = f"choose one of {', '.join(servable)}"
+    cure = (
+        alternative if servable and role == "classifier" else f"export the checkpoint again with --engine {engines[0]}"
+    )
     available = ", ".join(names.values()) or "none"
     return (
         f"{layout} serves models for {' or '.join(engines)}; {bundle.path} has no such {role}"

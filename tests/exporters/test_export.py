@@ -146,15 +146,15 @@ def test_tensorrt_models_are_typed_and_share_their_graphs(
     manifest = export_checkpoint(
         checkpoint, dataset, tmp_path / "rt.aw", ExportOptions(["onnx", "tensorrt"], ["fp32", "fp16", "int8"])
     )
-    found = {(model.engine, model.precision): model for model in manifest.models}
-    assert set(found) == {
+    models = {(model.engine, model.precision): model for model in manifest.models}
+    assert set(models) == {
         ("onnx", "fp32"),
         ("onnx", "int8"),
         *(("tensorrt", kind) for kind in ("fp32", "fp16", "int8")),
     }
-    assert found["onnx", "int8"].file == found["tensorrt", "int8"].file
-    assert found["tensorrt", "int8"].seconds == ()
-    graph = onnx.load_from_string(Bundle.open(tmp_path / "rt.aw").read(found["tensorrt", "fp16"].file)).graph
+    assert models["onnx", "int8"].file == models["tensorrt", "int8"].file
+    assert models["tensorrt", "int8"].seconds == ()
+    graph = onnx.load_from_string(Bundle.open(tmp_path / "rt.aw").read(models["tensorrt", "fp16"].file)).graph
     large = [tensor for tensor in graph.initializer if len(tensor.dims) > 1]
     assert {tensor.data_type for tensor in large} == {onnx.TensorProto.FLOAT16}
     assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
