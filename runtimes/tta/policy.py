@@ -161,7 +161,7 @@ class Policy:
         return replace(self, views=tuple(predictor_views)) if self.ranks else self
 
     def fallback_views(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """Returns what a policy that ranks views runs without losses: the image itself, and flipped if the policy flips."""
+        """Returns what a ranking policy runs without losses: the image itself, and its flip if the policy flips."""
         names = ("identity", FLIP) if self.hflip else ("identity",)
         return names, (1.0,) * len(names)
 
