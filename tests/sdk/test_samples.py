@@ -21,7 +21,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 
 def sample(name: str, *arguments: object) -> str:
     command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(SAMPLES / name), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
