@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from allweather.runtimes.cameras.base import Camera as Camera
     from allweather.runtimes.cameras.open import open_camera as open_camera
     from allweather.runtimes.connect import connect as connect
+    from allweather.runtimes.engines.base import CompiledModel as CompiledModel
     from allweather.runtimes.engines.base import Engine as Engine
+    from allweather.runtimes.engines.base import EngineSpec as EngineSpec
     from allweather.runtimes.errors import AllweatherError as AllweatherError
     from allweather.runtimes.errors import BundleError as BundleError
     from allweather.runtimes.errors import CameraError as CameraError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.perceiver import Perceiver as Perceiver
     from allweather.runtimes.preprocess import InputSpec as InputSpec
     from allweather.runtimes.preprocess import Region as Region
+    from allweather.runtimes.sinks.base import Ended as Ended
     from allweather.runtimes.sinks.base import Sink as Sink
     from allweather.runtimes.tta.policy import Policy as Policy
     from allweather.runtimes.tta.views import View as View
@@ -57,12 +60,15 @@ _MODULES = {
     "Camera": "allweather.runtimes.cameras.base",
     "CameraError": "allweather.runtimes.errors",
     "CheckpointError": "allweather.runtimes.errors",
+    "CompiledModel": "allweather.runtimes.engines.base",
     "DataError": "allweather.runtimes.errors",
     "Decision": "allweather.runtimes.types",
     "DependencyError": "allweather.runtimes.errors",
     "Drops": "allweather.runtimes.types",
+    "Ended": "allweather.runtimes.sinks.base",
     "Engine": "allweather.runtimes.engines.base",
     "EngineError": "allweather.runtimes.errors",
+    "EngineSpec": "allweather.runtimes.engines.base",
     "EngineTimeoutError": "allweather.runtimes.errors",
     "Frame": "allweather.runtimes.types",
     "InputSpec": "allweather.runtimes.preprocess",
