@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"  # names of data sets
+
 Precision = Literal["auto", "bf16", "fp32"]  # arithmetic of a training
 Schedule = Literal["onecycle", "cosine"]  # of the learning rate
 

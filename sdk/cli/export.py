@@ -60,7 +60,8 @@ def export(
         return
     from allweather.exporters.export import DEFAULT_ENGINES, ExportOptions, export_checkpoint
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint
-    from allweather.trainers.data.registry import DATASET_FORMS, open_dataset
+    from allweather.trainers.choices import DATASET_FORMS
+    from allweather.trainers.data.registry import open_dataset
 
     trained = load_checkpoint(checkpoint)
     if data is None and trained.data != "signs":

@@ -7,8 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from allweather.runtimes.choices import Precision as ModelPrecision
-from allweather.trainers.choices import Precision as TrainPrecision
+from allweather.runtimes import choices as runtime_choices
+from allweather.trainers import choices as train_choices
 
 # -- what every command takes --------------------------------------------------------------------------------------
 AsJson: TypeAlias = Annotated[
@@ -17,7 +17,7 @@ AsJson: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
 
 # -- data ----------------------------------------------------------------------------------------------------------
-DATA_HELP = "Data set: signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT."
+DATA_HELP = f"Data set: {train_choices.DATASET_FORMS}."
 Data: TypeAlias = Annotated[str, typer.Option(help=DATA_HELP)]
 Download: TypeAlias = Annotated[
     bool, typer.Option("--download", help="Download CIFAR into ROOT if it is not there yet.")
@@ -42,17 +42,13 @@ BatchSize: TypeAlias = Annotated[int, typer.Option(help="Number of images in a s
 Devices: TypeAlias = Annotated[
     int, typer.Option(help="Number of processes on this machine: one for each GPU, or that share the CPU cores.")
 ]
-Arithmetic: TypeAlias = Annotated[
-    TrainPrecision,
+TrainPrecision: TypeAlias = Annotated[
+    train_choices.Precision,
     typer.Option("--precision", help="Precision of the training; auto is bf16 where the device is faster with it."),
 ]
-Augment: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        help="Further augmentation: augmix, randaugment or trivial of torchvision, or learned:FILE with a file that "
-        "allweather learn-augmentation wrote."
-    ),
-]
+AUGMENTATIONS_HELP = (
+    "augmix, randaugment or trivial of torchvision, or learned:FILE with a file of allweather learn-augmentation."
+)
 
 # -- engines -------------------------------------------------------------------------------------------------------
 Engine: TypeAlias = Annotated[
@@ -63,7 +59,7 @@ Engine: TypeAlias = Annotated[
     ),
 ]
 Precision: TypeAlias = Annotated[
-    ModelPrecision | None,
+    runtime_choices.Precision | None,
     typer.Option(help="Precision of the bundle's model; the one that the bundle prefers if not given."),
 ]
 Threads: TypeAlias = Annotated[

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch, to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset, Split, check_fraction, check_label_noise, split_off
-from allweather.trainers.data.registry import DATASET_FORMS, dataset_classes, open_dataset, open_dataset_of
+from allweather.trainers.data.registry import dataset_classes, open_dataset, open_dataset_of
 
 __all__ = [
-    "DATASET_FORMS",
     "Dataset",
     "EpochPlan",
     "Split",

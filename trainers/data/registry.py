@@ -12,10 +12,10 @@ import torch
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.choices import DATASET_FORMS
 from allweather.trainers.data import cifar, folder, signs
 from allweather.trainers.data.dataset import Dataset, Split
 
-DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 
 
