@@ -41,6 +41,7 @@ def refuse_search(*_: object, **__: object) -> None:
     raise AssertionError("augmentation strengths were searched for, though none were needed")
 
 
+@pytest.mark.slow
 def test_a_resumed_finetuning_ends_like_an_uninterrupted_one(
     with_strengths: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_resumed_finetuning_ends_like_an_uninterrupted_one(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_strengths_that_are_missing_are_searched_first_and_stored(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -81,6 +83,7 @@ def test_strengths_that_are_missing_are_searched_first_and_stored(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_resumed_finetuning_does_not_search_again(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def refuse_search(*_: object, **__: object) -> None:
     raise AssertionError("augmentation strengths were searched for again")
 
 
+@pytest.mark.slow
 def test_a_resumed_search_repeats_no_finished_trial(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +51,7 @@ def test_a_resumed_search_repeats_no_finished_trial(
     assert [trial.gamma for trial in run] in ([0.1, 1.0, 10.0], [0.1, 1.0, 1.0, 10.0])  # the stopped one may be lost
 
 
+@pytest.mark.slow
 def test_the_finetuning_after_a_search_takes_over_its_strengths(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

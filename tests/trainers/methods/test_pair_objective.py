@@ -81,7 +81,7 @@ def test_a_foreign_network_is_finetuned_with_feature_maps(dataset: Dataset) -> N
 def test_a_network_without_relu_is_refused(dataset: Dataset) -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
     objective = PairObjective(LossWeights(feature_maps=1.0), CombinedAugmentation(PAPER))
-    with pytest.raises(UsageError, match=r"no ReLU"):
+    with pytest.raises(UsageError, match="ReLU"):
         fit(linear, dataset, FIT, 0.01, fabric=launch(), objective=objective)
 
 

@@ -122,6 +122,7 @@ def test_more_devices_than_the_machine_has() -> None:
         launch(devices=4000)
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("options", ["", "--method ait --variants rp,rpgc --augment trivial"])
 def test_a_killed_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path, options: str) -> None:
     def command(out: Path) -> list[str]:

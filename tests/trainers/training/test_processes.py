@@ -23,6 +23,7 @@ def losses(command: list[str], out: Path) -> tuple[int, dict[str, list[float]]]:
     return result["processes"], result["losses"]
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: training with two processes was not checked")
 def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "losses.json"

@@ -21,6 +21,8 @@ from allweather.trainers.methods.learned_augmentation.influence import (
     stochastic_inverse,
 )
 
+pytestmark = pytest.mark.slow  # the fixture renders the whole data set of traffic signs
+
 DAMPING = 0.01
 CLASSES, TRAIN, VAL = 4, 240, 160
 

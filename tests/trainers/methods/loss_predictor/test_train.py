@@ -72,6 +72,7 @@ def targets() -> ViewLosses:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PREDICTORS)
 def test_it_learns_which_view_helps(targets: ViewLosses, kind: str) -> None:
     settings = dataclasses.replace(SETTINGS, kind=kind)
@@ -93,6 +94,7 @@ def test_a_flipped_image_is_trained_with_the_losses_of_the_flipped_views() -> No
     assert accuracy > 0.95
 
 
+@pytest.mark.slow
 def test_clean_images_keep_their_correct_predictions(targets: ViewLosses) -> None:
     """Clean images that are correct in the identity view, and in half of the other views."""
     clean, rng = torch.arange(len(targets)) % 2 == 0, torch.Generator().manual_seed(0)
@@ -114,6 +116,7 @@ def test_clean_images_keep_their_correct_predictions(targets: ViewLosses) -> Non
     assert accuracy > history[-1].val_accuracy
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_path: Path) -> None:
     expected, *_ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch())
 
