@@ -30,7 +30,7 @@ def test_a_study_keeps_to_its_settings(tmp_path: Path) -> None:
     for _ in range(2):
         studies["open_study_folder"](tmp_path / "runs", data="signs", epochs=1)
     with (
-        pytest.raises(SystemExit, match=r'^error: .*runs holds runs with .*"epochs": 1.*and this run has .*"epochs": 2'),
+        pytest.raises(SystemExit, match=r'^error: .*runs with .*"epochs": 1.* this run has .*"epochs": 2'),
         studies["errors_in_one_line"](),
     ):
         studies["open_study_folder"](tmp_path / "runs", data="signs", epochs=2)

@@ -6,14 +6,20 @@ import pytest
 import torch
 
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.batches import to_float
+from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.methods.learned_augmentation import influence_objective as module
 from allweather.trainers.methods.learned_augmentation.influence_objective import (
     MIN_DISTANCE,
     MIN_VARIANCE,
+    FeatureExtractor,
     TwoDraws,
     diversity_loss,
+    fit_estimator,
+    influence_deviation,
 )
+from allweather.trainers.models.activation_hooks import last_linear
 from allweather.trainers.training.launch import launch
 
 
@@ -69,3 +75,28 @@ def test_the_diversity_loss_has_gradients(mode: str) -> None:
     diversity.backward()
     assert augmented.shape == (16, 3, 32, 32)
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+
+
+def test_the_estimator_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    extractor = FeatureExtractor(checkpoint.classifier())
+    estimator = fit_estimator(extractor, dataset.train, dataset.val, dataset.val.images, 0.01)
+    assert estimator.weight.shape == (3, last_linear(extractor.classifier).in_features + 1)
+    features = extractor(to_float(dataset.val.images))
+    torch.testing.assert_close(
+        extractor.classifier(to_float(dataset.val.images)),
+        extractor.classifier.network.linear(features),  # type: ignore[union-attr, operator]
+    )
+    images = to_float(dataset.train.images[:4]).requires_grad_()
+    estimator.influence(images, dataset.train.labels[:4]).sum().backward()
+    assert images.grad is not None
+    assert float(images.grad.abs().max()) > 0
+    assert influence_deviation(estimator, dataset.train) > 0
+
+
+def test_a_class_may_have_held_out_images_only(checkpoint: Checkpoint, dataset: Dataset) -> None:
+    train_split = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as if a class had few images
+    estimator = fit_estimator(
+        FeatureExtractor(checkpoint.classifier()), train_split, dataset.val, dataset.val.images, 0.01
+    )
+    assert len(estimator.weight) == len(dataset.classes) == 3
+    assert estimator.inverse.isfinite().all()

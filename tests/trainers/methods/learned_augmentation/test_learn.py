@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
@@ -22,27 +21,14 @@ from allweather.trainers.augmentations.learned.augmentation import (
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from allweather.trainers.choices import AugmentationAim
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import gamma_search
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
-from allweather.trainers.methods.learned_augmentation.influence_objective import (
-    FeatureExtractor,
-    fit_estimator,
-    influence_deviation,
-)
 from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings, Stage
-from allweather.trainers.methods.learned_augmentation.validation_images import validation_images
-from allweather.trainers.methods.learned_augmentation.visualize import (
-    NUM_DRAWS,
-    latent_traversal,
-    sample_augmentations,
-)
 from allweather.trainers.methods.train import train
-from allweather.trainers.models.activation_hooks import last_linear
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
@@ -173,42 +159,6 @@ def test_too_few_images(dataset: Dataset, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("aim", ["clean", "combined", "corrupted"])
-def test_validation_images_of_each_aim(aim: AugmentationAim, dataset: Dataset) -> None:
-    held_out = dataset.train.take(torch.arange(41))
-    images = validation_images(held_out, aim, 0)
-    assert images.shape == held_out.images.shape
-    assert images.dtype == torch.uint8
-    assert torch.equal(images, validation_images(held_out, aim, 0))
-    changed = (images != held_out.images).flatten(1).any(1)
-    assert not changed.any() if aim == "clean" else changed.float().mean() > 0.9
-
-
-def test_the_estimator_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    extractor = FeatureExtractor(checkpoint.classifier())
-    estimator = fit_estimator(extractor, dataset.train, dataset.val, dataset.val.images, 0.01)
-    assert estimator.weight.shape == (3, last_linear(extractor.classifier).in_features + 1)
-    features = extractor(to_float(dataset.val.images))
-    torch.testing.assert_close(
-        extractor.classifier(to_float(dataset.val.images)),
-        extractor.classifier.network.linear(features),  # type: ignore[union-attr, operator]
-    )
-    images = to_float(dataset.train.images[:4]).requires_grad_()
-    estimator.influence(images, dataset.train.labels[:4]).sum().backward()
-    assert images.grad is not None
-    assert float(images.grad.abs().max()) > 0
-    assert influence_deviation(estimator, dataset.train) > 0
-
-
-def test_a_class_may_have_held_out_images_only(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    train_split = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as if a class had few images
-    estimator = fit_estimator(
-        FeatureExtractor(checkpoint.classifier()), train_split, dataset.val, dataset.val.images, 0.01
-    )
-    assert len(estimator.weight) == len(dataset.classes) == 3
-    assert estimator.inverse.isfinite().all()
-
-
 @pytest.mark.slow
 def test_every_training_method_takes_it(learned: Path, dataset: Dataset, tmp_path: Path) -> None:
     name = f"learned:{learned}"
@@ -255,18 +205,6 @@ def test_a_gamma_search_notices_a_changed_augmentation_file(
         save_augmentation(path, dataclasses.replace(loaded, weights=weights))
         gamma_search.search_gamma(start, dataset, settings, tmp_path / "out", fabric=launch(), watch=trials.append)
     assert len(trials) == 2
-
-
-@pytest.mark.slow
-def test_images_that_show_an_augmentation(learned: Path, dataset: Dataset) -> None:
-    network = load_augmentation(learned).network()
-    rows = sample_augmentations(network, dataset.val)
-    assert len(rows) == NUM_DRAWS + 1
-    assert any((a != b).any() for a, b in zip(rows["draw 1"], rows["draw 2"], strict=True))
-    traversal = latent_traversal(network, dataset.val)
-    assert list(traversal) == ["image", "warp", "warped", "colors", "result"]
-    for images in (*rows.values(), *traversal.values()):
-        assert all(image.dtype == np.uint8 and image.shape == (32, 32, 3) for image in images)
 
 
 @pytest.mark.parametrize(
