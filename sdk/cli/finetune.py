@@ -9,9 +9,8 @@ import typer
 from allweather.cli.checks import check_checkpoint_path, check_not_given
 from allweather.cli.console import handle_errors
 from allweather.cli.options import (
-    Arithmetic,
+    AUGMENTATIONS_HELP,
     AsJson,
-    Augment,
     BatchSize,
     CheckpointFile,
     Data,
@@ -20,6 +19,7 @@ from allweather.cli.options import (
     Epochs,
     OutCheckpoint,
     Seed,
+    TrainPrecision,
 )
 from allweather.cli.training import training_run
 from allweather.runtimes.errors import UsageError
@@ -59,7 +59,9 @@ def finetune(
     only: Annotated[
         str | None, typer.Option(help="The one augmentation that --strategy ia uses; all seven in turn if not given.")
     ] = None,
-    augment: Augment = None,
+    augment: Annotated[
+        str | None, typer.Option(help=f"Augmentation of the copies instead of a --strategy: {AUGMENTATIONS_HELP}")
+    ] = None,
     strength_points: Annotated[
         float,
         typer.Option(
@@ -73,7 +75,7 @@ def finetune(
         float | None, typer.Option(help="Highest learning rate; a tenth of the architecture's own if not given.")
     ] = None,
     devices: Devices = 1,
-    precision: Arithmetic = "auto",
+    precision: TrainPrecision = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,

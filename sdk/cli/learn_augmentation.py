@@ -11,7 +11,6 @@ import typer
 from allweather.cli.checks import check_checkpoint_path
 from allweather.cli.console import handle_errors
 from allweather.cli.options import (
-    Arithmetic,
     AsJson,
     BatchSize,
     Data,
@@ -20,6 +19,7 @@ from allweather.cli.options import (
     Fraction,
     Seed,
     Size,
+    TrainPrecision,
 )
 from allweather.cli.training import TrainingRun, training_run
 from allweather.trainers.choices import AugmentationAim, AugmentationMode
@@ -58,7 +58,7 @@ def learn_augmentation(
     fraction: Fraction = 1.0,
     size: Size = None,
     devices: Devices = 1,
-    precision: Arithmetic = "auto",
+    precision: TrainPrecision = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,

@@ -9,9 +9,8 @@ import typer
 from allweather.cli.checks import check_checkpoint_path
 from allweather.cli.console import handle_errors, print_result, print_table
 from allweather.cli.options import (
-    Arithmetic,
+    AUGMENTATIONS_HELP,
     AsJson,
-    Augment,
     BatchSize,
     Data,
     Devices,
@@ -21,6 +20,7 @@ from allweather.cli.options import (
     OutCheckpoint,
     Seed,
     Size,
+    TrainPrecision,
 )
 from allweather.cli.training import training_run
 from allweather.trainers.choices import Layer, Metric, Schedule, TrainMethod
@@ -90,9 +90,9 @@ def train(
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from torchvision's ImageNet weights.")
     ] = False,
-    augment: Augment = None,
+    augment: Annotated[str | None, typer.Option(help=f"Further augmentation: {AUGMENTATIONS_HELP}")] = None,
     devices: Devices = 1,
-    precision: Arithmetic = "auto",
+    precision: TrainPrecision = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,

@@ -12,7 +12,6 @@ from allweather.cli.checks import check_checkpoint_path, check_not_given
 from allweather.cli.console import handle_errors, print_result
 from allweather.cli.options import (
     DATA_HELP,
-    Arithmetic,
     AsJson,
     BatchSize,
     CheckpointFile,
@@ -21,6 +20,7 @@ from allweather.cli.options import (
     Epochs,
     OutCheckpoint,
     Seed,
+    TrainPrecision,
 )
 from allweather.cli.training import training_run
 from allweather.runtimes.errors import UsageError
@@ -65,7 +65,7 @@ def train_predictor(
         float | None, typer.Option(help="Highest learning rate; the predictor network's own if not given.")
     ] = None,
     devices: Devices = 1,
-    precision: Arithmetic = "auto",
+    precision: TrainPrecision = "auto",
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
