@@ -112,7 +112,7 @@ def _box_up(coarse: int, length: int) -> npt.NDArray[np.intp]:
 
 
 def pixelate(images: Image, size: float) -> Image:
-    """Scales the images down and up again without smoothing; `size` is the smaller side as a share of the original."""
+    """Averages the images down to fewer, larger pixels; `size` is the new number of pixels per side as a share."""
     height, width = images.shape[1:3]
     rows, columns = int(height * size), int(width * size)
     across, down = _box_down(width, columns).T, _box_down(height, rows)

@@ -29,7 +29,7 @@ def draw_quantiles(rng: Rng, height: int, width: int) -> tuple[Array, ...]:
     return (random_uint16(rng, height, width, 3) >> (16 - QUANTILE_BITS),)
 
 
-def look_up(images: Image, quantiles: npt.NDArray[np.uint16], table: Table) -> Image:
+def apply_table(images: Image, quantiles: npt.NDArray[np.uint16], table: Table) -> Image:
     """Replaces each value by the result at its quantile.
 
     Args:
@@ -102,7 +102,7 @@ def _noise(table: Callable[[float], Table]) -> Callable[[Image, npt.NDArray[np.u
     """Returns the function that applies the noise of a kind of table."""
 
     def apply(images: Image, quantiles: npt.NDArray[np.uint16], strength: float) -> Image:
-        return look_up(images, quantiles, table(strength))
+        return apply_table(images, quantiles, table(strength))
 
     return apply
 
