@@ -1,4 +1,4 @@
-"""How fast a bundle is on this device: every engine, precision and number of looks, stage by stage."""
+"""Measures how fast a bundle is on this device: every engine, precision and number of views, stage by stage."""
 
 from __future__ import annotations
 
@@ -24,47 +24,48 @@ from allweather.runtimes.system.device import power_mode, this_device
 from allweather.runtimes.tta.policy import FLIP
 from allweather.runtimes.tta.views import VIEWS
 
-WARM = 10  # decisions before the clock counts
-HEIGHT, WIDTH = 480, 640  # of frames made up where there is no source
+WARM_UP_DECISIONS = 10  # not measured, at the start of each run
+HEIGHT, WIDTH = 480, 640  # pixels, of the random frames that are used without a source
+NUM_RANDOM_FRAMES = 4  # repeated over and over
 
 
 @dataclass(frozen=True)
 class Run:
-    """One engine at one number of looks.
+    """Result of one engine in one precision with one number of views.
 
     Attributes:
-        engine: such as "openvino".
-        precision: such as "int8".
-        policy: that was followed.
-        looks: views a frame.
-        report: of its loop: stages, decision time, frame age.
+        engine: Name of the engine, such as "openvino".
+        precision: Precision of the classifier, such as "int8".
+        policy: The policy that was followed.
+        num_views: Number of views run on each frame.
+        report: Statistics of its loop: stages, decision time, frame age.
     """
 
     engine: str
     precision: str
     policy: str
-    looks: int
+    num_views: int
     report: LoopReport
 
     @property
     def decision(self) -> LatencySummary:
-        """How long decisions took."""
+        """How long the decisions took."""
         assert self.report.decision_time is not None
         return self.report.decision_time
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All runs, and where they ran.
+    """Results of all runs, and the conditions that they were measured under.
 
     Attributes:
-        bundle: path of the bundle.
-        frames: decisions of each run, fewer than were asked for where the source ended before.
-        source: what gave the frames; no passwords.
-        machine: processor, cores, instructions.
-        threads: of the processor that the engines were given; None for all cores.
-        power: how the processor's clock is governed; "unknown" where the system does not tell.
-        runs: one an engine, precision and number of looks.
+        bundle: Path of the bundle.
+        frames: Number of decisions in each run; fewer than requested if the source ended before.
+        source: Where the frames came from, without passwords.
+        machine: Processor, cores and instruction sets of the machine.
+        threads: Number of CPU threads that the engines were given; None for all cores.
+        power: What governs the CPU's clock frequency; "unknown" if the system does not say.
+        runs: One for each engine, precision and number of views.
     """
 
     bundle: str
@@ -76,69 +77,72 @@ class Benchmark:
     runs: tuple[Run, ...]
 
 
-def bench(
+def run_benchmark(
     path: Path,
     *,
     frames: int,
-    looks: Sequence[int],
+    num_views: Sequence[int],
     source: str | None = None,
     engine: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
     watch: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Benchmark:
-    """Runs the loop on the same frames with each model of a bundle that runs here.
+    """Runs the camera loop on the same frames with each model of a bundle that runs on this device.
 
-    With a loss predictor, k looks are the k best by prediction, and the ranking is in the time; else the first k views.
+    With a loss predictor, the k views with the lowest predicted losses are run, and the time includes the prediction;
+    without one, the first k views.
 
     Args:
-        path: the bundle.
-        frames: decisions of each run, >= 1.
-        looks: numbers of views a frame.
-        source: a video file or folder, read anew for each run; frames of 640 x 480 are made up without one.
-        engine: only this one.
-        precision: only this one.
-        threads: of the processor; None for all cores.
-        watch: told of (runs done, runs in all, the run's name).
+        path: The bundle.
+        frames: Number of decisions in each run, at least 1.
+        num_views: Numbers of views to run on each frame; a run for each.
+        source: A video file or folder of images, which each run reads from its start; random frames of 640 x 480
+            pixels if None.
+        engine: The only engine to run; all if None.
+        precision: The only precision to run in; all if None.
+        threads: Number of CPU threads for the engines; all cores if None.
+        watch: Called with (runs done, runs in total, name of the current run).
 
     Raises:
-        BundleError: the bundle cannot be read.
-        CameraError: the source holds no frame.
-        EngineError: no model fits.
+        BundleError: The bundle cannot be read.
+        CameraError: The source gives no frames.
+        EngineError: No model of the bundle has this engine and precision, or none runs on this device.
     """
     bundle = Bundle.open(path)
-    predicts = bundle.manifest.predictor is not None
-    here = {status.name for status in statuses() if status.version}
+    has_predictor = bundle.manifest.predictor is not None
+    available = {status.name for status in statuses() if status.version}
     models = [
         (engine or model.engine, model.precision)
         for model in bundle.manifest.models
         if model.role == "classifier"
         and (engine is None or engine_spec(engine).runs == model.engine)
         and precision in (None, model.precision)
-        and (model.engine in here or engine)
+        and (model.engine in available or engine)
     ]
-    if not models:  # says what there is and what is missing
+    if not models:  # raises an error that says which models there are and what is missing
         open_engine(bundle, engine, precision)
-    plans = [(*model, count) for model in models for count in looks]
-    shown, runs = redacted(source) if source else f"made up, {WIDTH} x {HEIGHT}", []
-    for number, (name, kind, count) in enumerate(plans):
-        watch(number, len(plans), f"{name} {kind}, {count} looks")
-        policy = f"top:{count}" if predicts else "set:" + ",".join((*VIEWS, FLIP)[:count])
-        with load(path, engine=name, precision=kind, policy=policy, threads=threads) as perceiver:
-            with _camera(source) as camera:
-                run(camera, perceiver, [], limit=WARM)
-            with _camera(source) as camera:
+    plans = [(*model, count) for model in models for count in num_views]
+    source_name, runs = redacted(source) if source else f"random images of {WIDTH} x {HEIGHT} pixels", []
+    for index, (engine_name, model_precision, count) in enumerate(plans):
+        watch(index, len(plans), f"{engine_name} {model_precision}, {count} view{'s' if count != 1 else ''}")
+        policy = f"top:{count}" if has_predictor else "set:" + ",".join((*VIEWS, FLIP)[:count])
+        with load(path, engine=engine_name, precision=model_precision, policy=policy, threads=threads) as perceiver:
+            with _open_source(source) as camera:
+                run(camera, perceiver, [], limit=WARM_UP_DECISIONS)
+            with _open_source(source) as camera:
                 report = run(camera, perceiver, [CallbackSink(lambda frame, decision: None)], limit=frames)
         if not report.decided:
-            raise CameraError(f"{shown} gives no frames; name another source")
-        runs.append(Run(name, kind, policy, count, report))
+            raise CameraError(f"{source_name} gives no frames; name another source")
+        runs.append(Run(engine_name, model_precision, policy, count, report))
     watch(len(plans), len(plans), "done")
     decided = min(run.report.decided for run in runs)
-    return Benchmark(str(path), decided, shown, this_device().line(), threads, power_mode(), tuple(runs))
+    return Benchmark(str(path), decided, source_name, this_device().line(), threads, power_mode(), tuple(runs))
 
 
-def _camera(source: str | None) -> Camera:
+def _open_source(source: str | None) -> Camera:
     if source is not None:
         return open_camera(source)
     rng = np.random.default_rng(0)
-    return camera_from(cycle([rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(4)]))
+    images = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(NUM_RANDOM_FRAMES)]
+    return camera_from(cycle(images))

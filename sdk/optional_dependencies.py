@@ -1,4 +1,4 @@
-"""Optional libraries: which extra brings which, said in one line when one is missing."""
+"""Optional dependencies: which extra of the package installs which library, and the message if one is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from allweather.runtimes.errors import DependencyError
 
-EXTRAS = {
+EXTRAS = {  # extra that installs each library, by the name that it is imported under
     "cuda": "tensorrt",
     "cv2": "openvino",
     "lightning_fabric": "train",
@@ -27,10 +27,10 @@ EXTRAS = {
 
 @contextmanager
 def explain_missing() -> Iterator[None]:
-    """Maps a missing optional library to the command that installs it.
+    """Explains a missing optional library that is imported in the `with` block by the command that installs it.
 
     Raises:
-        DependencyError: an import inside failed for want of a library that an extra brings.
+        DependencyError: An import in the block failed because a library that an extra installs is missing.
     """
     try:
         yield
@@ -38,7 +38,7 @@ def explain_missing() -> Iterator[None]:
         library = (error.name or "").partition(".")[0]
         if library not in EXTRAS:
             raise
-        also = "; on a Jetson use the system's own cv2 (venv --system-site-packages)" if library == "cv2" else ""
+        jetson = "; on a Jetson use the system's own cv2 (venv --system-site-packages)" if library == "cv2" else ""
         raise DependencyError(
-            f"this needs {library}, which is not installed: pip install 'allweather[{EXTRAS[library]}]'{also}"
+            f"this needs {library}, which is not installed: pip install 'allweather[{EXTRAS[library]}]'{jetson}"
         ) from error

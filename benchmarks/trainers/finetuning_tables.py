@@ -22,8 +22,8 @@ from studies import errors_in_one_line, mean_and_deviation, open_study_folder
 
 from allweather.evaluation.augmented import AugmentedEvaluation, evaluate_augmented
 from allweather.evaluation.model import open_model
-from allweather.reports.augmented import label
-from allweather.reports.html import markdown
+from allweather.reports.augmented import row_title
+from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
@@ -92,7 +92,7 @@ def table_3(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluati
     rows: list[Sequence[str]] = [head]
     for row in ("clean", *TABLE_ROWS):
         cells = [mean_and_deviation([100 * run.accuracies[row] for run in runs]) for runs in columns.values()]
-        rows.append((label(row), f"{100 * start.accuracies[row]:.2f}", *cells))
+        rows.append((row_title(row), f"{100 * start.accuracies[row]:.2f}", *cells))
     gains = [[100 * (run.average - start.average) for run in runs] for runs in columns.values()]
     rows.append(("average improvement", "", *(mean_and_deviation(values, "+") for values in gains)))
     return rows
@@ -107,7 +107,7 @@ def table_2(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluati
             for method in ("at", "st", "fma"):
                 runs = groups.get(f"{method}-ia-{only}", [])
                 cells.append(mean_and_deviation([100 * run.accuracies[row] for run in runs]) if runs else "")
-            name = f"{label(only)}: {'clean' if row == 'clean' else 'augmented'}"
+            name = f"{row_title(only)}: {'clean' if row == 'clean' else 'augmented'}"
             rows.append((name, f"{100 * start.accuracies[row]:.2f}", *cells))
     return rows
 
@@ -142,7 +142,7 @@ def main() -> None:
         if path.is_file():
             evaluation = evaluate_cached(path, path.with_suffix(".json"), dataset, parameters)
             groups.setdefault(run.group, []).append(evaluation)
-    text = "\n".join([*markdown(table_3(start, groups)), "", *markdown(table_2(start, groups)), ""])
+    text = "\n".join([*markdown_table(table_3(start, groups)), "", *markdown_table(table_2(start, groups)), ""])
     with atomic_file(args.folder / "tables.md") as temporary:
         temporary.write_text(text)
     print(text)

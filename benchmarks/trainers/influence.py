@@ -21,7 +21,7 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 from torch.autograd.functional import hessian
 
-from allweather.reports.plots import BLUE, GRAY, png_figure
+from allweather.reports.figure import BLUE, GRAY, png_figure
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.device import this_device
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint

@@ -21,8 +21,8 @@ from lightning_fabric import Fabric
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
 from allweather.evaluation.model import open_model
-from allweather.evaluation.shifted import SETS, evaluate_shifted
-from allweather.reports.html import markdown, write
+from allweather.evaluation.shifted import TEST_SETS, evaluate_shifted
+from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.errors import unknown_name
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
@@ -140,15 +140,15 @@ def main() -> None:
         count = args.seeds if name in (args.only or runs) else 0
         for seed in seeds(count, lambda seed, run=run: checkpoint_path(run, seed, args).is_file()):  # type: ignore[misc]
             results.setdefault(name, []).append(train_and_test(run, seed, args, dataset, fabric))
-    rows: list[Sequence[str]] = [(f"{args.arch}, test accuracy, %", *SETS)]
+    rows: list[Sequence[str]] = [(f"{args.arch}, test accuracy, %", *TEST_SETS)]
     rows += [
-        (name, *(mean_and_deviation([100 * run[each] for run in runs]) for each in SETS))
+        (name, *(mean_and_deviation([100 * run[each] for run in runs]) for each in TEST_SETS))
         for name, runs in results.items()
     ]
-    text = "\n".join([*markdown(rows), ""])
+    text = "\n".join([*markdown_table(rows), ""])
     originals = {name: [100 * run["original"] for run in runs] for name, runs in results.items()}
     plot = dot_plot(originals, "test accuracy, %")
-    write(args.folder, {f"{args.study}.md": text, f"{args.study}.png": plot})
+    write_files(args.folder, {f"{args.study}.md": text, f"{args.study}.png": plot})
     print(text)
 
 

@@ -22,7 +22,7 @@ from studies import dot_plot, errors_in_one_line, open_study_folder
 from allweather.evaluation.augmented import evaluate_augmented
 from allweather.evaluation.model import open_model
 from allweather.evaluation.policies import evaluate_policies
-from allweather.reports.html import markdown, write
+from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import parse_policy
@@ -78,7 +78,7 @@ def errors(path: Path, dataset: Dataset, corrupted: CorruptedSet, strengths: dic
         with open_model(path) as target:
             average = evaluate_augmented(target, dataset, strengths).average
             evaluation, _ = evaluate_policies(target, dataset, corrupted, [parse_policy(POLICY)])
-        results = {result.policy: result for result in evaluation.scores}
+        results = {result.policy: result for result in evaluation.results}
         center, chosen = results["center"], results[POLICY]
         corrupted_errors = (center.common, chosen.common, center.extra, chosen.extra)
         row = [center.clean.value, 1 - average, *(each.value if each else math.nan for each in corrupted_errors)]
@@ -117,9 +117,9 @@ def main() -> None:
             rows.append((path.stem + stage, *(f"{value:.2f}" for value in row)))
             plotted[path.stem + stage] = row[2:3]
             plotted[f"{path.stem}{stage}, top:1"] = row[3:4]
-    text = "\n".join([*markdown(rows), ""])
+    text = "\n".join([*markdown_table(rows), ""])
     plot = dot_plot(plotted, "error on the common 15 corruptions, %")
-    write(args.folder, {"start.md": text, "start.png": plot})
+    write_files(args.folder, {"start.md": text, "start.png": plot})
     print(text)
 
 

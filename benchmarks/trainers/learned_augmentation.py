@@ -21,9 +21,9 @@ import torch
 from lightning_fabric import Fabric
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
-from allweather.evaluation.clean import evaluate
+from allweather.evaluation.clean import evaluate_clean
 from allweather.evaluation.model import open_model
-from allweather.reports.html import markdown, write
+from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
@@ -91,7 +91,7 @@ def train_and_test(row: str, seed: int, args: argparse.Namespace, dataset: Datas
             settings = FitSettings(epochs=args.epochs, seed=seed, hflip=False if plain else None)
             train([args.arch], dataset, settings, out, fabric=fabric, config=config)
         with open_model(out) as target:
-            accuracies = {"test": evaluate(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
+            accuracies = {"test": evaluate_clean(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
         with atomic_file(cache) as temporary:
             temporary.write_text(json.dumps(accuracies))
         print(row, seed, accuracies, flush=True)
@@ -123,8 +123,8 @@ def main() -> None:
     table: list[Sequence[str]] = [(f"{args.arch}, {len(dataset.train)} images, {args.epochs} epochs", "test error, %")]
     errors = {row: [100 - 100 * run["test"] for run in runs] for row, runs in results.items()}
     table += [(row, mean_and_deviation(values)) for row, values in errors.items()]
-    text = "\n".join([*markdown(table), ""])
-    write(args.folder, {"table.md": text, "table.png": dot_plot(errors, "test error, %")})
+    text = "\n".join([*markdown_table(table), ""])
+    write_files(args.folder, {"table.md": text, "table.png": dot_plot(errors, "test error, %")})
     print(text)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.reports.plots import BLUE, GRAY, png_figure
+from allweather.reports.figure import BLUE, GRAY, png_figure
 from allweather.runtimes.errors import AllweatherError, UsageError
 from allweather.runtimes.system.atomic_files import atomic_file
 

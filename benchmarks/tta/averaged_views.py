@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_outcomes import outcomes
+from allweather.evaluation.policy_outcomes import run_policies
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
@@ -54,8 +54,8 @@ def accuracies(dataset: Dataset, seed: int) -> list[float]:
         return logits(model, torch.from_numpy(images)).numpy()
 
     target = EvaluatedModel(Path("small network"), "torch fp32", dataset.classes, InputSpec(32, 32), infer, "")
-    (clean,) = outcomes(target, dataset, None, [parse_policy(text) for text in POLICIES], seed=seed)
-    return [float(right.mean()) for right in clean.right]
+    (clean,) = run_policies(target, dataset, None, [parse_policy(text) for text in POLICIES], seed=seed)
+    return [float(correct.mean()) for correct in clean.correct]
 
 
 def main() -> None:

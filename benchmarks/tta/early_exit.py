@@ -24,8 +24,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from allweather.evaluation.policy_outcomes import vote
-from allweather.reports.html import markdown
+from allweather.evaluation.policy_outcomes import average_views
+from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
@@ -109,7 +109,7 @@ def run_policy(results: ViewProbabilities, text: str, threshold: float = 1.0) ->
     """Returns (whether each prediction is correct, forward passes) of a policy with an early-exit threshold."""
     policy = replace(parse_policy(text, predictor_views=results.predictor_views), early_exit_threshold=threshold)
     chosen = policy.choose(results.predicted, np.random.default_rng(0), len(results.labels))
-    averaged, passes = vote(policy, chosen, results.views)
+    averaged, passes = average_views(policy, chosen, results.views)
     return averaged.argmax(1) == results.labels, passes
 
 
@@ -194,7 +194,7 @@ def main() -> None:
     rows = curves(view_probabilities(args.checkpoint, args.data, args.images))
     columns = ("forward passes, clean", "forward passes, corrupted", "error, clean, %", "error, corrupted, %")
     head: Sequence[str] = ("", *columns)
-    lines = [line for group in rows.values() for line in (*markdown([head, *group]), "")]
+    lines = [line for group in rows.values() for line in (*markdown_table([head, *group]), "")]
     with atomic_file(args.folder / "tables.md") as temporary:
         temporary.write_text("\n".join(lines))
     draw(rows, args.folder / "curves.png")

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.policy_outcomes import vote
-from allweather.reports.html import markdown
+from allweather.evaluation.policy_outcomes import average_views
+from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.aggregate import probabilities
@@ -136,7 +136,7 @@ def errors(cells: Sequence[Cell], predictor: TrainedPredictor | None) -> dict[tu
         predicted = logits(model, cell.images).numpy() if model else None
         for policy in POLICIES if model else (parse_policy("center"), parse_policy("hflip")):
             chosen = policy.choose(predicted, np.random.default_rng(0), len(cell.labels))
-            incorrect = vote(policy, chosen, cell.probabilities)[0].argmax(1) != cell.labels
+            incorrect = average_views(policy, chosen, cell.probabilities)[0].argmax(1) != cell.labels
             errors_by_cell.setdefault((policy.name, cell.corruption), []).append(100 * float(incorrect.mean()))
     return errors_by_cell
 
@@ -167,7 +167,7 @@ def tables(cells: Sequence[Cell], predictors: dict[str, TrainedPredictor]) -> st
         included, excluded = by_predictor.get("squared"), by_predictor.get(f"without {family}")
         values = [mean(each, "top:1", names) if each else "" for each in (included, excluded)]
         families.append((family, mean(base, "center", names), *values))
-    return "\n".join([*markdown(rows), "", *markdown(families), ""])
+    return "\n".join([*markdown_table(rows), "", *markdown_table(families), ""])
 
 
 def main() -> None:

@@ -47,20 +47,20 @@ def bench(
     There is a run for each engine, precision and number of views.
     """
     check_report_folder(out)
-    from allweather.benchmark import bench as run_benchmark
+    from allweather.benchmark import run_benchmark
 
     if frames < 1:
         raise UsageError(f"--frames is a number of decisions, at least 1; got {frames}")
     views_per_frame = _parse_views(max_views)
     with progress_bar("bench") as update:
         benchmark = run_benchmark(
-            bundle, frames=frames, looks=views_per_frame, source=source, engine=engine, precision=precision,
+            bundle, frames=frames, num_views=views_per_frame, source=source, engine=engine, precision=precision,
             threads=threads, watch=lambda done, total, name: update(done, f"bench: {name}", total),
         )  # fmt: skip
     if out:
-        from allweather.reports.benchmark import write_bench
+        from allweather.reports.benchmark import write_benchmark_report
 
-        write_bench(benchmark, out)
+        write_benchmark_report(benchmark, out)
     if as_json:
         print_result(to_json(benchmark), True, "bench")
         return
@@ -84,7 +84,7 @@ def _print_benchmark(benchmark: Benchmark) -> None:
         age = run.report.frame_age
         quantiles = [run.decision.p50, run.decision.p90, run.decision.p99, age.p99 if age else 0.0]
         cells = [f"{1000 * seconds:.2f}" for seconds in (*stages, rest, *quantiles)]
-        rows.append((f"{run.engine} {run.precision} k={run.looks}", *cells))
+        rows.append((f"{run.engine} {run.precision} k={run.num_views}", *cells))
     print_table(rows)
     say("milliseconds: medians of the stages, then the whole decision; --out or --json gives all stages")
 

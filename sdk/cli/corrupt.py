@@ -37,7 +37,7 @@ def corrupt(
 
     If it is stopped, the same command resumes it.
     """
-    from allweather.reports import plots
+    from allweather.reports import image_grids
     from allweather.trainers.corruptions import CORRUPTIONS
     from allweather.trainers.corruptions.catalogue import get_corruption
     from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -60,7 +60,7 @@ def corrupt(
             first = GeneratedSet(images[:1], labels[:1], seed, names)
             rows = {name: [images[0], *(first.image(name, each, 0) for each in SEVERITIES)] for name in names}
             titles = ["clean", *(f"severity {each}" for each in SEVERITIES)]
-            (folder / PREVIEW).write_bytes(plots.named_rows(rows, titles))
+            (folder / PREVIEW).write_bytes(image_grids.image_rows(rows, titles))
 
         write_corrupted_set(
             images, labels, dataset.classes, out, data=dataset.name, layout=layout, corruptions=names, seed=seed,

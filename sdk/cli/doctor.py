@@ -18,7 +18,7 @@ def doctor(as_json: AsJson = False) -> None:
     from rich.table import Table
 
     table = Table(title=f"allweather on {report.device.line()}", title_justify="left", show_header=False)
-    for finding in report.findings:
-        mark = "[green]ok[/green]" if finding.works else "[yellow]--[/yellow]"
-        table.add_row(mark, finding.name, escape(finding.text))
+    for check in report.checks:
+        mark = "[green]ok[/green]" if check.works else "[yellow]--[/yellow]"
+        table.add_row(mark, check.name, escape(check.text))
     out.print(table)

@@ -11,7 +11,7 @@ from allweather.cli.console import progress_bar, to_json
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.evaluation.clean import Evaluation
+    from allweather.evaluation.clean import CleanEvaluation
     from allweather.evaluation.model import EvaluatedModel
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.corruptions.sets import CorruptedSet
@@ -62,14 +62,14 @@ class Evaluations:
 
     def evaluate_clean(self, folder: Path | None) -> EvaluationOutput:
         """Evaluates the models on the clean test images."""
-        from allweather.evaluation.clean import evaluate as evaluate_clean
-        from allweather.reports.html import write_evaluation
+        from allweather.evaluation.clean import evaluate_clean
+        from allweather.reports.clean import write_clean_report
 
         results, notes = [], []
         for index, model in enumerate(self._models):
             results.append(evaluate_clean(model, self._dataset(model)))
             if folder:
-                write_evaluation(results[-1], self._folder_of(folder, index))
+                write_clean_report(results[-1], self._folder_of(folder, index))
             if model.policies and model.policies[0].max_views > 1:
                 name = model.policies[0].name
                 notes.append(
@@ -86,7 +86,7 @@ class Evaluations:
         """Returns the evaluation on corrupted images, by several processes; all but the main one get None from it."""
         from allweather.evaluation.baselines import read_baseline
         from allweather.evaluation.corrupted import evaluate_corrupted
-        from allweather.reports.corrupted import error_table, summary_table, write_robustness
+        from allweather.reports.corrupted import error_table, summary_table, write_corrupted_report
         from allweather.trainers.training.launch import launch
 
         errors = read_baseline(baseline) if baseline else None
@@ -111,8 +111,8 @@ class Evaluations:
             if not fabric.is_global_zero:
                 return None
             if folder:
-                write_robustness(results, mistakes, folder)
-            tables = [summary_table(results), error_table(results, list(results[0].errors()))]
+                write_corrupted_report(results, mistakes, folder)
+            tables = [summary_table(results), error_table(results, list(results[0].mean_errors()))]
             return EvaluationOutput(_all(results), results[0].provenance.notes, tables)
 
         return run
@@ -123,8 +123,8 @@ class Evaluations:
         Raises:
             UsageError: No model has augmentation strengths.
         """
-        from allweather.evaluation.augmented import evaluate_augmented, examples
-        from allweather.reports.augmented import accuracy_table, write_augmented
+        from allweather.evaluation.augmented import evaluate_augmented, example_images
+        from allweather.reports.augmented import accuracy_table, write_augmented_report
 
         strengths = next((model.strengths for model in self._models if model.strengths), None)
         if strengths is None:
@@ -144,15 +144,15 @@ class Evaluations:
 
                     results.append(evaluate_augmented(model, dataset, strengths, watch=watch))
             if folder:
-                write_augmented(results, examples(dataset, strengths), folder)
+                write_augmented_report(results, example_images(dataset, strengths), folder)
             return EvaluationOutput(_all(results), results[0].provenance.notes, [accuracy_table(results)])
 
         return run
 
     def evaluate_shifted(self, folder: Path | None) -> EvaluationOutput:
         """Evaluates the models on shifted, gray and recolored images."""
-        from allweather.evaluation.shifted import clusters, evaluate_shifted
-        from allweather.reports.shifted import accuracy_table, write_transfer
+        from allweather.evaluation.shifted import embed_variants, evaluate_shifted
+        from allweather.reports.shifted import accuracy_table, write_shifted_report
 
         results, points = [], []
         with progress_bar("evaluate") as update:
@@ -163,9 +163,9 @@ class Evaluations:
                     update(done, f"{name}: {done} of {total} test sets", total)
 
                 results.append(evaluate_shifted(model, dataset, watch=watch))
-                points.append(clusters(model, dataset) if folder and model.features else None)
+                points.append(embed_variants(model, dataset) if folder and model.features else None)
         if folder:
-            write_transfer(results, points, folder)
+            write_shifted_report(results, points, folder)
         return EvaluationOutput(_all(results), results[0].provenance.notes, [accuracy_table(results)])
 
     def prepare_policies(self, texts: Sequence[str], corrupted: str | None) -> Run:
@@ -175,7 +175,7 @@ class Evaluations:
             UsageError: A model has no such policy.
         """
         from allweather.evaluation.policies import evaluate_policies
-        from allweather.reports.policies import correlations, summary_table, write_policies
+        from allweather.reports.policies import correlations, summary_table, write_policy_report
         from allweather.runtimes.tta.policy import parse_policy
 
         policies = [
@@ -201,7 +201,7 @@ class Evaluations:
                     notes += [*(() if index else result.provenance.notes), *correlations(result)]
                     tables.append(summary_table(result))
                     if folder:
-                        write_policies(result, images, self._folder_of(folder, index))
+                        write_policy_report(result, images, self._folder_of(folder, index))
             return EvaluationOutput(asdict(results[0]) if len(results) == 1 else _all(results), notes, tables)
 
         return run
@@ -235,7 +235,7 @@ def _all(results: Sequence[Any]) -> dict[str, Any]:
     return {"results": [asdict(each) for each in results]}
 
 
-def _clean_table(results: Sequence[Evaluation]) -> list[Sequence[str]]:
+def _clean_table(results: Sequence[CleanEvaluation]) -> list[Sequence[str]]:
     """Returns a table with a column for each model."""
     return [
         ("", *(each.provenance.title for each in results)),

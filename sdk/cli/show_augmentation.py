@@ -23,11 +23,11 @@ def show_augmentation(
 ) -> None:
     """Writes a page that shows what a learned augmentation does to images."""
     check_report_folder(out)
-    from allweather.reports.learned_augmentation import write_augmentation
+    from allweather.reports.learned_augmentation import write_augmentation_report
     from allweather.trainers.augmentations.learned.augmentation import load_augmentation
     from allweather.trainers.data.registry import open_dataset
 
     learned = load_augmentation(augmentation)
-    write_augmentation(learned, open_dataset(data, size, download=download), out)
+    write_augmentation_report(learned, open_dataset(data, size, download=download), out)
     facts = {"augmentation": str(augmentation), "mode": learned.mode, "learned_on": learned.data}
     print_result({**facts, "report": str(out / "report.html")}, as_json, "shown")

@@ -61,11 +61,11 @@ def tune_policy(
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 
     start = load_checkpoint(checkpoint)
-    requested = [_parse(text, start) for text in policy or tuning.usual(start.predictor is not None)]
+    requested = [_parse(text, start) for text in policy or tuning.default_policies(start.predictor is not None)]
     fixed = [each for each in requested if not isinstance(each, str)]
     if policy and len(policy) == 1 and fixed:
         check_not_given(context, ("max_views", "copies", "seed"), f"{policy[0]} is stored as it is")
-        save_checkpoint(out, dataclasses.replace(start, policies=tuning.chosen_first(start.policies, fixed[0])))
+        save_checkpoint(out, dataclasses.replace(start, policies=tuning.put_first(start.policies, fixed[0])))
         facts = {"checkpoint": str(out), "policy": policy[0], "views": list(fixed[0].views)}
         print_result(facts, as_json, "stored")
         return
@@ -84,10 +84,10 @@ def tune_policy(
     for note in dataset.notes:
         say(note)
     results = [tuning.tune(probabilities, each) for each in requested]
-    best, center = tuning.best(results, max_views), tuning.center(probabilities)
+    best, center = tuning.best_policy(results, max_views), tuning.evaluate_center(probabilities)
     policies = start.policies
     for each in (*(each for each in results if each.policy.name.partition(":")[0] in TUNED), best):
-        policies = tuning.chosen_first(policies, each.policy)
+        policies = tuning.put_first(policies, each.policy)
     save_checkpoint(out, dataclasses.replace(start, policies=policies))
     if not as_json and len(results) > 1:
         print_table(_rows(results))
@@ -98,8 +98,8 @@ def tune_policy(
         "weights": list(best.policy.weights),
         "val_accuracy": best.accuracy,
         "center_val_accuracy": center.accuracy,
-        "calibrated_likelihood": best.likelihood,
-        "center_calibrated_likelihood": center.likelihood,
+        "calibrated_log_likelihood": best.log_likelihood,
+        "center_calibrated_log_likelihood": center.log_likelihood,
         **({"compared": [_facts(each) for each in results]} if as_json else {}),
     }
     print_result(values, as_json, "tuned")
@@ -117,7 +117,7 @@ def _parse(text: str, start: Checkpoint) -> Policy | str:
     from allweather.runtimes.tta.views import VIEWS
 
     if "@" not in text and text.partition(":")[0] in TUNED:
-        tuning.checked(text)
+        tuning.parse_tuning(text)
         return text
     predictor_views = start.predictor.views if start.predictor else tuple(VIEWS)
     policy = parse_policy(text, start.policies, predictor_views)
@@ -128,15 +128,17 @@ def _parse(text: str, start: Checkpoint) -> Policy | str:
 def _facts(result: TunedPolicy) -> dict[str, object]:
     return {
         "policy": result.policy.name,
-        "mean_views": result.runs,
+        "mean_views": result.mean_views,
         "val_accuracy": result.accuracy,
-        "calibrated_likelihood": result.likelihood,
+        "calibrated_log_likelihood": result.log_likelihood,
     }
 
 
 def _rows(results: Sequence[TunedPolicy]) -> list[Sequence[str]]:
     """Returns a table of policies, those with the fewest views first."""
     rows: list[Sequence[str]] = [("policy", "mean views", "val accuracy, %", "calibrated log-likelihood")]
-    for each in sorted(results, key=lambda each: each.runs):
-        rows.append((each.policy.name, f"{each.runs:.2f}", f"{100 * each.accuracy:.2f}", f"{each.likelihood:.4f}"))
+    for each in sorted(results, key=lambda each: each.mean_views):
+        rows.append(
+            (each.policy.name, f"{each.mean_views:.2f}", f"{100 * each.accuracy:.2f}", f"{each.log_likelihood:.4f}")
+        )
     return rows

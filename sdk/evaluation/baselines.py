@@ -1,4 +1,4 @@
-"""The errors that a mean corruption error is relative to."""
+"""Baselines of the mean corruption error: the errors of the classifier that others are compared with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from allweather.runtimes.errors import UsageError
 
@@ -23,8 +24,8 @@ class Baseline:
     """A classifier that others are compared with.
 
     Attributes:
-        name: "alexnet", or the file it is from.
-        errors: mean error over the severities of each corruption, 0..1.
+        name: "alexnet", or the file that the errors were read from.
+        errors: Mean error over the severities of each corruption, 0..1.
     """
 
     name: str
@@ -32,36 +33,41 @@ class Baseline:
 
 
 def read_baseline(text: str) -> Baseline:
-    """A baseline by name or file.
+    """Returns a baseline by its name, or reads it from a file.
 
     Args:
-        text: "alexnet" for ImageNet-C, or a JSON file: errors in percent by corruption, or a result.json written by
-            `allweather evaluate --corrupted`.
+        text: "alexnet" (for ImageNet-C), or the path of a JSON file: errors in percent by corruption, or a result.json
+            of one model that `allweather evaluate --corrupted` wrote.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: It is neither.
     """
     if text == "alexnet":
         return Baseline(text, {name: error / 100 for name, error in ALEXNET.items()})
     path = Path(text)
     if not path.is_file():
         raise UsageError(
-            f"no baseline {text!r}: it is alexnet (for ImageNet-C), or a JSON file of errors by corruption"
+            f"no baseline {text!r}: give alexnet (for ImageNet-C), or the path of a JSON file of errors by corruption"
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if "results" in found:
-            (result,) = found["results"]
-            rows: dict[str, list[float]] = {}
-            for cell in result["cells"]:
-                rows.setdefault(cell["corruption"], []).append(float(cell["error"]))
-            return Baseline(text, {name: sum(errors) / len(errors) for name, errors in rows.items()})
-        errors = {str(name): float(error) / 100 for name, error in found.items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if "results" in content:
+            return Baseline(text, _mean_errors(content))
+        errors = {str(name): float(error) / 100 for name, error in content.items()}
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise UsageError(
-            f'{text} is no baseline: wanted JSON such as {{"fog": 12.1, ...}} in percent, or the result.json of one '
-            "target made by evaluate --corrupted"
+            f'{text} is not a baseline: expected JSON such as {{"fog": 12.1, ...}} in percent, or the result.json of '
+            "one model, written by evaluate --corrupted"
         ) from error
     if errors and max(errors.values()) <= 0.01:
-        raise UsageError(f"{text} has no error above 1 %: it seems to hold shares; wanted percent, as in 12.1")
+        raise UsageError(f"{text} has no error above 1 %: it seems to hold shares; expected percent, as in 12.1")
     return Baseline(text, errors)
+
+
+def _mean_errors(content: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the mean error over severities of each corruption from the content of a result.json."""
+    (result,) = content["results"]
+    rows: dict[str, list[float]] = {}
+    for cell in result["cells"]:
+        rows.setdefault(cell["corruption"], []).append(float(cell["error"]))
+    return {name: sum(errors) / len(errors) for name, errors in rows.items()}

@@ -1,4 +1,4 @@
-"""How often a classifier is right, how sure it is of that, and what it takes for what."""
+"""Evaluation on clean test images: accuracy, confidence and confusion matrix of a classifier."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.evaluation.provenance import Provenance
 from allweather.trainers.data.dataset import Dataset
 
+WARM_UP_IMAGES = 8  # run before the clock starts, because the first call also sets up the backend
+
 
 @dataclass(frozen=True)
-class Evaluation:
-    """A classifier measured on test pictures.
+class CleanEvaluation:
+    """Result of evaluating a classifier on clean test images.
 
     Attributes:
         provenance: What was evaluated, on which data and machine.
-        classes: names, in the order of `confusion`.
-        accuracy: share of pictures put into their class, 0..1.
-        calibration_error: expected calibration error over 15 bins of confidence, 0..1.
-        brier: mean squared distance of the probabilities from the truth, 0..2.
-        nll: mean negative log-likelihood of the true class, in nats.
-        images_per_second: in batches.
-        class_accuracy: share of the pictures of each class that are put into it.
-        confusion: [true class][answered class] numbers of pictures.
-        reliability: for each bin of confidence (pictures, mean confidence, accuracy).
+        classes: Names of the classes, in the order of `confusion`.
+        accuracy: Share of correct predictions, 0..1.
+        calibration_error: Expected calibration error over 15 bins of confidence, 0..1.
+        brier: Brier score: mean squared distance between the probabilities and the one-hot true class, 0..2.
+        nll: Mean negative log-likelihood of the true class, in nats.
+        images_per_second: Images per second, run in batches.
+        class_accuracy: Share of correct predictions among the images of each class, by name.
+        confusion: Number of images by [true class][predicted class].
+        reliability: For each bin of confidence (number of images, mean confidence, accuracy).
     """
 
     provenance: Provenance
@@ -46,42 +48,50 @@ class Evaluation:
 
 def evaluate_file(
     path: Path, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
-) -> Evaluation:
-    """Measures a checkpoint (with torch) or a bundle (with an engine) on the test split of a data set.
+) -> CleanEvaluation:
+    """Evaluates a checkpoint (with torch) or a bundle (with an engine) on the test split of a data set.
 
     Args:
-        path: a .safetensors file, or a bundle.
-        data: name of the data set.
-        engine: of a bundle; the fastest that runs here if None.
-        precision: of a bundle; INT8 where it has it if None.
-        download: let torchvision fetch CIFAR.
+        path: A .safetensors checkpoint, or a bundle.
+        data: Name of the data set.
+        engine: Engine that runs a bundle; the fastest that works on this machine if None.
+        precision: Precision that a bundle runs in; INT8 if the bundle has it and None is given.
+        download: Whether CIFAR may be downloaded.
 
     Raises:
-        UsageError: the data is of other classes, or a checkpoint is given an engine.
-        AllweatherError: the target or the data cannot be read; see `open_model` and `open_dataset`.
+        UsageError: The data set has other classes, or an engine is given for a checkpoint.
+        AllweatherError: The model or the data set cannot be read; see `open_model` and `open_dataset`.
     """
-    with open_model(path, engine=engine, precision=precision) as target:
-        return evaluate(target, target.open_data(data, download=download))
+    with open_model(path, engine=engine, precision=precision) as evaluated:
+        return evaluate_clean(evaluated, evaluated.open_data(data, download=download))
 
 
-def evaluate(target: EvaluatedModel, dataset: Dataset) -> Evaluation:
-    """Measures an open target on the test split of a data set of its classes and size."""
+def evaluate_clean(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvaluation:
+    """Evaluates an open model on the test split of a data set.
+
+    Args:
+        evaluated: The model; see `open_model`.
+        dataset: A data set of its classes and input size.
+
+    Raises:
+        EngineError: The logits of some images are not finite.
+    """
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    target.logits(images[:8])  # the first call pays for set-up
-    began = time.perf_counter()
-    answers = target.logits(images)
-    seconds = time.perf_counter() - began
-    confusion = confusion_matrix(answers.argmax(1), labels, len(dataset.classes))
+    evaluated.logits(images[:WARM_UP_IMAGES])
+    started = time.perf_counter()
+    logits = evaluated.logits(images)
+    seconds = time.perf_counter() - started
+    confusion = confusion_matrix(logits.argmax(1), labels, len(dataset.classes))
     totals = confusion.sum(axis=1)
-    scores = compute_metrics(answers, labels)
-    bins = reliability_bins(scores.confidence, scores.right)
-    return Evaluation(
-        provenance=Provenance.of(target, dataset),
+    metrics = compute_metrics(logits, labels)
+    bins = reliability_bins(metrics.confidence, metrics.correct)
+    return CleanEvaluation(
+        provenance=Provenance.of(evaluated, dataset),
         classes=dataset.classes,
         accuracy=float(np.trace(confusion) / len(labels)),
         calibration_error=calibration_error(bins),
-        brier=float(scores.brier.mean()),
-        nll=float(scores.nll.mean()),
+        brier=float(metrics.brier.mean()),
+        nll=float(metrics.nll.mean()),
         images_per_second=len(labels) / seconds,
         class_accuracy={
             name: float(confusion[i, i] / totals[i]) for i, name in enumerate(dataset.classes) if totals[i]
@@ -92,8 +102,17 @@ def evaluate(target: EvaluatedModel, dataset: Dataset) -> Evaluation:
 
 
 def confusion_matrix(
-    answered: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: int
+    predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], num_classes: int
 ) -> npt.NDArray[np.int64]:
-    """int64 [C, C]: how many pictures of the row's class were put into the column's."""
-    counts = np.bincount(labels * classes + answered, minlength=classes * classes)
-    return counts.reshape(classes, classes).astype(np.int64)
+    """Counts the images of each true class by their predicted class.
+
+    Args:
+        predicted: int64 [n], indices of the predicted classes.
+        labels: int64 [n], indices of the true classes.
+        num_classes: Number of classes C.
+
+    Returns:
+        int64 [C, C]: rows are true classes, columns are predicted classes.
+    """
+    counts = np.bincount(labels * num_classes + predicted, minlength=num_classes * num_classes)
+    return counts.reshape(num_classes, num_classes).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Measures a classifier on a corrupted set: cell by cell, on as many processes as there are, resumable."""
+"""Evaluation of a classifier on a corrupted test set: cell by cell, shared by several processes, resumable."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lightning_fabric import Fabric
 from allweather.evaluation.baselines import Baseline
 from allweather.evaluation.metrics import (
     Metrics,
+    bootstrap_intervals,
     calibration_error,
     compute_metrics,
-    intervals,
     mean_corruption_error,
     reliability_bins,
 )
-from allweather.evaluation.model import EvaluatedModel
+from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.evaluation.provenance import Provenance
-from allweather.evaluation.robustness import Cell, Mean, Mistake, Robustness
+from allweather.evaluation.robustness import Cell, GroupMean, Mistake, Robustness
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -35,12 +35,12 @@ from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, Lab
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.training.inference import all_reduced
 
-BATCH = 500  # pictures that are made or read, and answered, at a time
-Key = tuple[str, int]  # corruption, severity
+FINGERPRINT_IMAGES = 16  # images and predictions that the resume key is made from
+CellKey = tuple[str, int]  # corruption, severity
 
 
 def evaluate_corrupted(
-    target: EvaluatedModel,
+    evaluated: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet,
     *,
@@ -49,47 +49,47 @@ def evaluate_corrupted(
     keep: Path | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Robustness, dict[str, Image]]:
-    """Measures an open target on its clean test pictures and on a corrupted set.
+    """Evaluates an open model on the clean test images of a data set and on a corrupted test set.
 
-    The processes of `fabric` share the cells; each makes or reads the pictures of its own, batch by batch.
+    The processes of `fabric` share the cells; each generates or reads the images of its own cells, batch by batch.
 
     Args:
-        target: see `open_model`.
-        dataset: its test split is the clean side.
-        corrupted: of the same classes.
-        baseline: for the mean corruption error.
-        fabric: launched; one process where None.
-        keep: folder for finished cells, which a later call with the same arguments goes on from; it is removed by
-            whoever keeps the result.
-        watch: told of (cells done, cells in all) by this process.
+        evaluated: The model; see `open_model`.
+        dataset: A data set of its classes and input size; its test split holds the clean images.
+        corrupted: Corrupted images of the same classes.
+        baseline: Baseline of the mean corruption error; None for no such error.
+        fabric: Launched processes; None for this process alone.
+        keep: Folder for finished cells, from which a later call with the same arguments resumes; the caller removes it
+            after saving the result.
+        watch: Called with (cells done, cells in total) of this process.
 
     Returns:
-        (the measures, uint8 [h, w, 3] of each mistake by corruption).
+        The result, and for each of its mistakes the image, uint8 [h, w, 3], by corruption.
 
     Raises:
-        UsageError: the baseline has no error for one of the 15 common corruptions of the set.
+        UsageError: The baseline has no error for one of the 15 common corruptions of the set.
         OutputError: `keep` cannot be written.
     """
-    began = time.perf_counter()
-    wanted = {name: 1.0 for name in corrupted.corruptions if name in COMMON}
-    if baseline is not None and wanted:  # missing ones are to be heard of before hours are spent
-        mean_corruption_error(wanted, baseline.errors)
-    clean = compute_metrics(target.logits(dataset.test.images.numpy()), dataset.test.labels.numpy())
+    started = time.perf_counter()
+    expected = {name: 1.0 for name in corrupted.corruptions if name in COMMON}
+    if baseline is not None and expected:  # a missing error is reported now rather than after hours
+        mean_corruption_error(expected, baseline.errors)
+    clean = compute_metrics(evaluated.logits(dataset.test.images.numpy()), dataset.test.labels.numpy())
     keys = list(product(corrupted.corruptions, SEVERITIES))
-    place = keep / resume_key_of(target, corrupted, dataset) if keep else None
-    table = _answers(target, corrupted, keys, place, fabric, watch)
-    scores = [_scores(rows, corrupted.labels) for rows in table]
-    cells = _cells([("clean", 0)], [clean]) + _cells(keys, scores)
-    common, extra = (_mean(group, keys, scores) for group in (COMMON, EXTRA))
+    folder = keep / resume_key_of(evaluated, corrupted, dataset) if keep else None
+    table = _evaluate_cells(evaluated, corrupted, keys, folder, fabric, watch)
+    metrics = [_metrics_from_rows(rows, corrupted.labels) for rows in table]
+    cells = _cells([("clean", 0)], [clean]) + _cells(keys, metrics)
+    common, extra = (_group_mean(group, keys, metrics) for group in (COMMON, EXTRA))
     result = Robustness(
         provenance=Provenance.of(
-            target,
+            evaluated,
             dataset,
             images=len(corrupted.labels),
             notes=_notes(dataset, corrupted, common, baseline),
         ),
         corrupted=corrupted.source,
-        classes=target.classes,
+        classes=evaluated.classes,
         clean=cells[0],
         cells=cells[1:],
         common=common,
@@ -97,160 +97,160 @@ def evaluate_corrupted(
         mce=None,
         baseline=baseline.name if baseline else None,
         reliability=reliability_bins(
-            np.concatenate([each.confidence for each in scores]), np.concatenate([each.right for each in scores])
+            np.concatenate([each.confidence for each in metrics]), np.concatenate([each.correct for each in metrics])
         ),
-        mistakes=_mistakes(keys, scores, corrupted.labels, target.classes),
-        seconds=time.perf_counter() - began,
+        mistakes=_worst_mistakes(keys, metrics, corrupted.labels, evaluated.classes),
+        seconds=time.perf_counter() - started,
     )
     if baseline and common and not common.missing:
-        errors = result.errors()
+        errors = result.mean_errors()
         result = replace(result, mce=mean_corruption_error({name: errors[name] for name in COMMON}, baseline.errors))
-    pictures = {
-        mistake.corruption: corrupted.image(mistake.corruption, mistake.severity, mistake.number)
+    images = {
+        mistake.corruption: corrupted.image(mistake.corruption, mistake.severity, mistake.index)
         for mistake in result.mistakes
     }
-    return result, pictures
+    return result, images
 
 
-# -- the long part -------------------------------------------------------------------------------------------------
-
-
-def _answers(
-    target: EvaluatedModel,
+def _evaluate_cells(
+    evaluated: EvaluatedModel,
     corrupted: CorruptedSet,
-    keys: Sequence[Key],
-    place: Path | None,
+    keys: Sequence[CellKey],
+    folder: Path | None,
     fabric: Fabric | None,
     watch: Callable[[int, int], None],
 ) -> Floats:
-    """Answered class, confidence, likelihood loss and Brier score of each answer: float32 [cells, n, 4]."""
-    rank, world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+    """Returns predicted class, confidence, NLL and Brier score of each image: float32 [cells, n, 4]."""
+    rank, world_size = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
     table = torch.zeros(len(keys), len(corrupted.labels), 4)
-    mine = range(rank, len(keys), world)
-    for done, number in enumerate(mine):
-        watch(done, len(mine))
-        table[number] = torch.from_numpy(_cell_answers(target, corrupted, keys[number], place))
-    watch(len(mine), len(mine))
-    if fabric is None or world == 1:
+    own = range(rank, len(keys), world_size)
+    for done, index in enumerate(own):
+        watch(done, len(own))
+        table[index] = torch.from_numpy(_evaluate_cell(evaluated, corrupted, keys[index], folder))
+    watch(len(own), len(own))
+    if fabric is None or world_size == 1:
         return table.numpy()
-    # each cell is zero in all processes but one, so the sum is that one's to the bit
+    # each cell is zero in all processes but one, so the sum is bit-identical to that one's values
     return all_reduced(fabric, table, "sum").cpu().numpy()
 
 
-def _cell_answers(target: EvaluatedModel, corrupted: CorruptedSet, key: Key, place: Path | None) -> Floats:
-    """The same of one cell, float32 [n, 4]; from `place` if an earlier call left it there."""
-    file = place / f"{key[0]}-{key[1]}.npy" if place else None
+def _evaluate_cell(evaluated: EvaluatedModel, corrupted: CorruptedSet, key: CellKey, folder: Path | None) -> Floats:
+    """Returns the same for one cell, float32 [n, 4]; reads it from `folder` if an earlier call has written it there."""
+    file = folder / f"{key[0]}-{key[1]}.npy" if folder else None
     if file and file.is_file():
         return np.asarray(np.load(file, allow_pickle=False), np.float32)
-    parts, first = [], 0
-    for images in corrupted.batches(*key, BATCH):
+    batches, first = [], 0
+    for images in corrupted.batches(*key, BATCH_SIZE):
         labels = corrupted.labels[first : first + len(images)]
-        each = compute_metrics(target.logits(images), labels)
-        parts.append(np.stack([each.answered, each.confidence, each.nll, each.brier], axis=1))
+        metrics = compute_metrics(evaluated.logits(images), labels)
+        batches.append(np.stack([metrics.predicted, metrics.confidence, metrics.nll, metrics.brier], axis=1))
         first += len(images)
-    rows = np.concatenate(parts).astype(np.float32)
+    rows = np.concatenate(batches).astype(np.float32)
     if file:
-        with atomic_file(file) as beside:
-            np.save(beside, rows)
+        with atomic_file(file) as temporary:
+            np.save(temporary, rows)
     return rows
 
 
-def resume_key_of(target: EvaluatedModel, corrupted: CorruptedSet | None, dataset: Dataset) -> str:
-    """Of a target and its pictures, so that finished cells of others are not taken for theirs."""
+def resume_key_of(evaluated: EvaluatedModel, corrupted: CorruptedSet | None, dataset: Dataset) -> str:
+    """Returns a digest of the model and its images, so that finished cells of others are not taken for theirs."""
     images = dataset.test.images.numpy()
-    facts: list[object] = [str(target.path), target.backend, dataset.name, len(dataset.test)]
-    arrays = [images, dataset.test.labels.numpy(), target.logits(images[:16]).argmax(1)]
+    facts: list[object] = [str(evaluated.path), evaluated.backend, dataset.name, len(dataset.test)]
+    predicted = evaluated.logits(images[:FINGERPRINT_IMAGES]).argmax(1)
+    arrays = [images, dataset.test.labels.numpy(), predicted]
     if corrupted:
-        facts += [corrupted.source, corrupted.corruptions, len(corrupted.labels), _version(corrupted.source)]
-        arrays += [next(corrupted.batches(corrupted.corruptions[0], SEVERITIES[-1], 16)), corrupted.labels]
+        facts += [corrupted.source, corrupted.corruptions, len(corrupted.labels), _files_digest(corrupted.source)]
+        first_batch = next(corrupted.batches(corrupted.corruptions[0], SEVERITIES[-1], FINGERPRINT_IMAGES))
+        arrays += [first_batch, corrupted.labels]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(target.fingerprint.encode())
+    digest.update(evaluated.fingerprint.encode())
     return digest.hexdigest()[:16]
 
 
-def _version(source: str) -> str:
-    """Digest of names, sizes and times of the files of a set on disk; nothing of one that is generated."""
+def _files_digest(source: str) -> str:
+    """Returns a digest of the names, sizes and times of the files of a set on disk; of no files for a generated set."""
     digest = hashlib.sha256()
     for folder, _, names in sorted(os.walk(source)):
         for name in sorted(names):
-            about = (Path(folder) / name).stat()
-            digest.update(f"{folder}/{name} {about.st_size} {about.st_mtime_ns};".encode())
+            status = (Path(folder) / name).stat()
+            digest.update(f"{folder}/{name} {status.st_size} {status.st_mtime_ns};".encode())
     return digest.hexdigest()[:16]
 
 
-def _scores(rows: Floats, labels: Labels) -> Metrics:
-    answered = rows[:, 0].astype(np.int64)
-    return Metrics(answered, answered == labels, rows[:, 1], rows[:, 2], rows[:, 3])
+def _metrics_from_rows(rows: Floats, labels: Labels) -> Metrics:
+    predicted = rows[:, 0].astype(np.int64)
+    return Metrics(predicted, predicted == labels, rows[:, 1], rows[:, 2], rows[:, 3])
 
 
-# -- what it comes to ----------------------------------------------------------------------------------------------
-
-
-def _cells(keys: Sequence[Key], scores: Sequence[Metrics]) -> tuple[Cell, ...]:
-    lows, highs = intervals(np.stack([~each.right for each in scores]), np.eye(len(keys)))
+def _cells(keys: Sequence[CellKey], metrics: Sequence[Metrics]) -> tuple[Cell, ...]:
+    lows, highs = bootstrap_intervals(np.stack([~each.correct for each in metrics]), np.eye(len(keys)))
     return tuple(
         Cell(
             corruption=name,
             severity=severity,
-            error=float(1 - each.right.mean()),
+            error=float(1 - each.correct.mean()),
             low=float(low),
             high=float(high),
-            calibration_error=calibration_error(reliability_bins(each.confidence, each.right)),
+            calibration_error=calibration_error(reliability_bins(each.confidence, each.correct)),
             brier=float(each.brier.mean()),
             nll=float(each.nll.mean()),
             confidence=float(each.confidence.mean()),
         )
-        for (name, severity), each, low, high in zip(keys, scores, lows, highs, strict=True)
+        for (name, severity), each, low, high in zip(keys, metrics, lows, highs, strict=True)
     )
 
 
-def _mean(group: Sequence[str], keys: Sequence[Key], scores: Sequence[Metrics]) -> Mean | None:
-    inside = [each for (name, _), each in zip(keys, scores, strict=True) if name in group]
-    if not inside:
+def _group_mean(group: Sequence[str], keys: Sequence[CellKey], metrics: Sequence[Metrics]) -> GroupMean | None:
+    """Returns the mean over the cells of a group of corruptions; None if the set has none of them."""
+    selected = [each for (name, _), each in zip(keys, metrics, strict=True) if name in group]
+    if not selected:
         return None
-    there = tuple(dict.fromkeys(name for name, _ in keys if name in group))
-    wrong = np.stack([~each.right for each in inside])
-    lows, highs = intervals(wrong, np.full((1, len(inside)), 1 / len(inside)))
-    errors = [calibration_error(reliability_bins(each.confidence, each.right)) for each in inside]
-    return Mean(
-        corruptions=there,
-        missing=tuple(name for name in group if name not in there),
-        error=float(wrong.mean()),
+    present = tuple(dict.fromkeys(name for name, _ in keys if name in group))
+    incorrect = np.stack([~each.correct for each in selected])
+    lows, highs = bootstrap_intervals(incorrect, np.full((1, len(selected)), 1 / len(selected)))
+    errors = [calibration_error(reliability_bins(each.confidence, each.correct)) for each in selected]
+    return GroupMean(
+        corruptions=present,
+        missing=tuple(name for name in group if name not in present),
+        error=float(incorrect.mean()),
         low=float(lows[0]),
         high=float(highs[0]),
         calibration_error=float(np.mean(errors)),
-        brier=float(np.mean([each.brier.mean() for each in inside])),
-        nll=float(np.mean([each.nll.mean() for each in inside])),
+        brier=float(np.mean([each.brier.mean() for each in selected])),
+        nll=float(np.mean([each.nll.mean() for each in selected])),
     )
 
 
-def _mistakes(
-    keys: Sequence[Key], scores: Sequence[Metrics], labels: Labels, classes: Sequence[str]
+def _worst_mistakes(
+    keys: Sequence[CellKey], metrics: Sequence[Metrics], labels: Labels, classes: Sequence[str]
 ) -> tuple[Mistake, ...]:
-    """The surest wrong answer to each corruption, if there is a wrong one."""
+    """Returns for each corruption the incorrect prediction with the highest confidence, if there is one."""
     worst: dict[str, Mistake] = {}
-    for (name, severity), each in zip(keys, scores, strict=True):
-        sure = np.where(each.right, -1.0, each.confidence)
-        number = int(sure.argmax())
-        if sure[number] > (worst[name].confidence if name in worst else 0):
-            label, answered = classes[labels[number]], classes[each.answered[number]]
-            worst[name] = Mistake(name, severity, number, label, answered, float(sure[number]))
+    for (name, severity), each in zip(keys, metrics, strict=True):
+        confidence = np.where(each.correct, -1.0, each.confidence)
+        index = int(confidence.argmax())
+        if confidence[index] > (worst[name].confidence if name in worst else 0):
+            label, predicted = classes[labels[index]], classes[each.predicted[index]]
+            worst[name] = Mistake(name, severity, index, label, predicted, float(confidence[index]))
     return tuple(worst.values())
 
 
 def _notes(
-    dataset: Dataset, corrupted: CorruptedSet, common: Mean | None, baseline: Baseline | None
+    dataset: Dataset, corrupted: CorruptedSet, common: GroupMean | None, baseline: Baseline | None
 ) -> tuple[str, ...]:
     notes = list(dataset.notes)
     if isinstance(corrupted, GeneratedSet):
-        notes.append("corrupted here: pictures like those of the published sets, not the published ones")
+        notes.append("the corrupted images were generated; they resemble the published ones, but are not the same")
     if len(corrupted.labels) != len(dataset.test):
-        notes.append(f"{len(corrupted.labels)} pictures a cell; clean error on all {len(dataset.test)} test pictures")
+        notes.append(
+            f"each cell has {len(corrupted.labels)} images; the clean error is that of all {len(dataset.test)} test "
+            "images"
+        )
     if common is None or common.missing:
         missing = COMMON if common is None else common.missing
-        notes.append(f"of the 15 common corruptions the set lacks {', '.join(missing)}: no mean corruption error")
+        notes.append(f"no mean corruption error: the set lacks {', '.join(missing)} of the 15 common corruptions")
     if baseline is None:
-        notes.append("mean errors are plain means: no baseline was named for a mean corruption error (mCE)")
+        notes.append("mean errors are plain means: without a baseline there is no mean corruption error (mCE)")
     return tuple(notes)

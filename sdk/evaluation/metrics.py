@@ -1,4 +1,4 @@
-"""How right and how sure answers are: error, calibration, bootstrap intervals and mean corruption error."""
+"""Metrics of predictions: error, calibration error, bootstrap intervals and mean corruption error."""
 
 from __future__ import annotations
 
@@ -11,122 +11,148 @@ import numpy.typing as npt
 from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.types import Floats
 
-BINS = 15  # of the calibration error, as in Guo et al. 2017 (arXiv:1706.04599)
-RESAMPLES = 1000  # of the bootstrap
-LEVEL = 0.95  # of its intervals
-SEED = 0
+NUM_BINS = 15  # of the expected calibration error, as in Guo et al. 2017 (arXiv:1706.04599)
+NUM_RESAMPLES = 1000  # of the bootstrap
+INTERVAL_LEVEL = 0.95  # probability with which a bootstrap interval contains the true value
+SEED = 0  # of the bootstrap
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What is kept of each answer.
+    """What is kept of the classifier's output for each image.
 
     Attributes:
-        answered: int64 [n], the most probable class.
-        right: bool [n], whether that is the true one.
-        confidence: float32 [n], the largest probability.
-        nll: float32 [n], -log of the probability of the true class, in nats (NLL).
-        brier: float32 [n], squared distance of the probabilities from the truth, 0..2 (Brier 1950).
+        predicted: int64 [n], index of the most probable class.
+        correct: bool [n], whether that is the true class.
+        confidence: float32 [n], the largest probability, 0..1.
+        nll: float32 [n], negative log-likelihood of the true class, in nats.
+        brier: float32 [n], squared distance between the probabilities and the one-hot true class, 0..2 (Brier 1950).
     """
 
-    answered: npt.NDArray[np.int64]
-    right: npt.NDArray[np.bool_]
+    predicted: npt.NDArray[np.int64]
+    correct: npt.NDArray[np.bool_]
     confidence: Floats
     nll: Floats
     brier: Floats
 
 
 def compute_metrics(logits: Floats, labels: npt.NDArray[np.int64]) -> Metrics:
-    """Scores answers.
+    """Computes the metrics of each image.
 
     Args:
         logits: float32 [n, C].
-        labels: int64 [n].
+        labels: int64 [n], indices of the true classes.
 
     Raises:
-        EngineError: some answers are no finite numbers.
+        EngineError: The logits of some images are nan or infinite.
     """
-    bad = len(logits) - int(np.isfinite(logits).all(axis=1).sum())
-    if bad:
+    num_invalid = len(logits) - int(np.isfinite(logits).all(axis=1).sum())
+    if num_invalid:
         raise EngineError(
-            f"{bad} of {len(logits)} answers are no finite numbers: the weights are damaged, or overflow in this "
-            "precision; train, import or export it again"
+            f"the logits of {num_invalid} of {len(logits)} images are not finite: the weights are damaged, or overflow "
+            "in this precision; train, import or export the model again"
         )
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    chances = np.exp(logs)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    probabilities = np.exp(log_probabilities)
     rows = np.arange(len(labels))
-    true = chances[rows, labels]
-    answered = logits.argmax(axis=1)
+    of_true_class = probabilities[rows, labels]
+    predicted = logits.argmax(axis=1)
     return Metrics(
-        answered=answered,
-        right=answered == labels,
-        confidence=chances.max(axis=1).astype(np.float32),
-        nll=(-logs[rows, labels]).astype(np.float32),
-        brier=((chances**2).sum(axis=1) - 2 * true + 1).astype(np.float32),
+        predicted=predicted,
+        correct=predicted == labels,
+        confidence=probabilities.max(axis=1).astype(np.float32),
+        nll=(-log_probabilities[rows, labels]).astype(np.float32),
+        brier=((probabilities**2).sum(axis=1) - 2 * of_true_class + 1).astype(np.float32),
     )
 
 
 def reliability_bins(
-    confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_]
+    confidence: npt.NDArray[np.floating], correct: npt.NDArray[np.bool_]
 ) -> tuple[tuple[int, float, float], ...]:
-    """For each of 15 equal bins of confidence: (pictures, mean confidence, accuracy); zeros for an empty one."""
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    sure = np.bincount(place, confidence, BINS) / np.maximum(counts, 1)
-    true = np.bincount(place, right, BINS) / np.maximum(counts, 1)
-    return tuple(zip(counts.tolist(), sure.tolist(), true.tolist(), strict=True))
+    """Sorts predictions into 15 bins of equal width by their confidence.
+
+    Args:
+        confidence: float [n], 0..1.
+        correct: bool [n].
+
+    Returns:
+        For each bin (number of images, mean confidence, accuracy); zeros for an empty bin.
+    """
+    bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    mean_confidence = np.bincount(bins, confidence, NUM_BINS) / np.maximum(counts, 1)
+    accuracy = np.bincount(bins, correct, NUM_BINS) / np.maximum(counts, 1)
+    return tuple(zip(counts.tolist(), mean_confidence.tolist(), accuracy.tolist(), strict=True))
 
 
 def calibration_error(bins: tuple[tuple[int, float, float], ...]) -> float:
-    """Expected calibration error: the mean distance of confidence from accuracy over the pictures."""
-    return sum(count * abs(sure - right) for count, sure, right in bins) / max(1, sum(count for count, _, _ in bins))
-
-
-def intervals(
-    wrong: npt.NDArray[np.bool_], groups: npt.NDArray[np.floating]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Bootstrap intervals (95 %, percentiles) of weighted means of errors over cells.
-
-    Pictures are drawn again, each with all of its corrupted versions, as those are not independent of each other.
+    """Computes the expected calibration error (ECE): |confidence - accuracy| of the bins, weighted by their images.
 
     Args:
-        wrong: bool [cells, n], whether the answer to each picture of each cell is wrong.
-        groups: [m, cells], the weight of each cell in each mean.
+        bins: As from `reliability_bins`.
 
     Returns:
-        (low, high), each float64 [m], 0..1.
+        0..1; 0 if the bins are all empty.
     """
-    pictures = wrong.shape[1]
+    total = sum(count for count, _, _ in bins)
+    return sum(count * abs(confidence - accuracy) for count, confidence, accuracy in bins) / max(1, total)
+
+
+def bootstrap_intervals(
+    incorrect: npt.NDArray[np.bool_], weights: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Computes 95 % bootstrap intervals (percentiles) of weighted mean errors over cells.
+
+    Images are resampled, each together with all of its corrupted versions, because those are not independent of each
+    other.
+
+    Args:
+        incorrect: bool [cells, n], whether the prediction for each image of each cell is incorrect.
+        weights: float [m, cells], the weight of each cell in each of m means.
+
+    Returns:
+        (lower ends, upper ends), each float64 [m], 0..1.
+    """
+    num_images = incorrect.shape[1]
     rng = np.random.default_rng(SEED)
-    per_picture = (groups.astype(np.float32) @ wrong.astype(np.float32)).T
+    errors_of_images = (weights.astype(np.float32) @ incorrect.astype(np.float32)).T
     means = []
-    for _ in range(10):  # a tenth of the resamples at a time keeps the counts small
-        times = rng.multinomial(pictures, np.full(pictures, 1 / pictures), RESAMPLES // 10).astype(np.float32)
-        means.append(times @ per_picture / pictures)
-    edges = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return edges[0], edges[1]
+    for _ in range(10):  # a tenth of the resamples at a time keeps the array of counts small
+        counts = rng.multinomial(num_images, np.full(num_images, 1 / num_images), NUM_RESAMPLES // 10)
+        means.append(counts.astype(np.float32) @ errors_of_images / num_images)
+    quantiles = [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2]
+    ends = np.quantile(np.concatenate(means), quantiles, axis=0)
+    return ends[0], ends[1]
 
 
 def mean_error(errors: Mapping[str, float]) -> float:
-    """Mean over corruptions of their mean errors."""
+    """Returns the mean over corruptions of their mean errors."""
     return sum(errors.values()) / len(errors)
 
 
 def mean_corruption_error(errors: Mapping[str, float], baseline: Mapping[str, float]) -> float:
-    """mCE of Hendrycks and Dietterich 2019 (section 4.2), in percent: the mean of the ratios to a baseline's errors.
+    """Computes the mean corruption error (mCE) of Hendrycks and Dietterich 2019, section 4.2.
+
+    It is the mean of the ratios between the errors and those of a baseline classifier.
 
     Args:
-        errors: mean error over the severities of each corruption, in any unit.
-        baseline: the same of the baseline, in the same unit; may have more corruptions.
+        errors: Mean error over the severities of each corruption, in any unit.
+        baseline: The same for the baseline, in the same unit; it may have more corruptions.
+
+    Returns:
+        The mCE in percent; 100 is as good as the baseline.
 
     Raises:
-        UsageError: the baseline has no error, or none above 0, for one of the corruptions; it is named.
+        UsageError: The baseline has no error, or none above 0, for one of the corruptions; the message names it.
     """
     missing = [name for name in errors if name not in baseline]
     if missing:
         raise UsageError(f"the baseline has no error for {', '.join(missing)}; add it, or leave --baseline out")
     perfect = [name for name in errors if not baseline[name] > 0]
     if perfect:
-        raise UsageError(f"no error is relative to the baseline's {baseline[perfect[0]]:g} for {', '.join(perfect)}")
+        raise UsageError(
+            f"the baseline's error for {', '.join(perfect)} is {baseline[perfect[0]]:g}, and errors are divided by it: "
+            "it must be above 0"
+        )
     return 100 * mean_error({name: error / baseline[name] for name, error in errors.items()})

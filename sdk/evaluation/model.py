@@ -1,4 +1,4 @@
-"""What can be measured: a checkpoint in torch, or a bundle in an engine, both as pictures in and logits out."""
+"""Models that can be evaluated: checkpoints, which run in torch, and bundles, which run in an engine."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.models.activation_hooks import capture_layer
 from allweather.trainers.training.inference import logits
 
+BATCH_SIZE = 500  # images that evaluations generate or read, and run, at a time; random draws are made batch by batch
+
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A classifier that answers.
+    """A classifier that is open for evaluation.
 
     Attributes:
-        path: the checkpoint or bundle.
-        model: what runs it, such as "torch fp32" or "openvino int8".
-        classes: names, in the order of the logits.
-        input: size of its pictures.
-        answer: uint8 [n, h, w, 3] -> float32 [n, C] logits.
-        fingerprint: SHA-256 of its weights; of the manifest of a bundle, which holds those of all its files.
-        history: of a checkpoint's training, one row an epoch; empty for bundles and imported weights.
-        strengths: a checkpoint's calibrated parameters of augmentations; empty where there are none.
-        rank: uint8 [n, h, w, 3] -> float32 [n, V] predicted losses; None without a loss predictor.
-        policies: that were tuned for it.
-        features: uint8 [n, h, w, 3] -> float32 [n, F], what a checkpoint's last linear layer takes; None for a bundle.
+        path: Path of the checkpoint or bundle.
+        backend: What runs it, such as "torch fp32" or "openvino int8".
+        classes: Names of the classes, in the order of the logits.
+        input: Size of its input images.
+        logits: Runs the classifier: uint8 [n, h, w, 3] -> float32 [n, C] logits.
+        fingerprint: SHA-256 of the checkpoint file; of a bundle, SHA-256 of its manifest, which holds the hashes of its
+            other files, or of its .zip file.
+        history: One row for each epoch of a checkpoint's training; empty for bundles and imported weights.
+        strengths: A checkpoint's augmentation strengths, by augmentation; empty if it has none.
+        predict_losses: Runs the loss predictor: uint8 [n, h, w, 3] -> float32 [n, V] predicted losses; None without a
+            loss predictor.
+        policies: The policies that were tuned for the model.
+        features: Computes the input of the last linear layer: uint8 [n, h, w, 3] -> float32 [n, F]; None for a bundle.
         predictor_views: Names of the views that `predict_losses` predicts the losses of, in the order of its columns;
             the built-in twelve without a loss predictor.
     """
@@ -62,96 +66,109 @@ class EvaluatedModel:
     predictor_views: tuple[str, ...] = tuple(VIEWS)
 
     def open_data(self, name: str, *, download: bool = False) -> Dataset:
-        """A data set at its input size.
+        """Opens a data set at the model's input size.
+
+        Args:
+            name: Name of the data set, such as "signs" or "folder:PATH".
+            download: Whether CIFAR may be downloaded.
 
         Raises:
-            UsageError: the data is of other classes.
-            DataError: it cannot be read; see `open_dataset`.
+            UsageError: The data set has other classes than the model.
+            DataError: The data set cannot be read; see `open_dataset`.
         """
         return open_dataset_of(name, self.classes, self.input, download=download)
 
 
 @contextmanager
 def open_model(path: Path, *, engine: str | None = None, precision: str | None = None) -> Iterator[EvaluatedModel]:
-    """Opens a checkpoint or a bundle to be measured.
+    """Opens a checkpoint or a bundle for evaluation, for as long as the `with` block lasts.
 
     Args:
-        path: a .safetensors file, or a bundle.
-        engine: of a bundle; the fastest that runs here if None.
-        precision: of a bundle; INT8 where it has it if None.
+        path: A .safetensors checkpoint, or a bundle.
+        engine: Engine that runs a bundle; the fastest that works on this machine if None.
+        precision: Precision that a bundle runs in; INT8 if the bundle has it and None is given.
 
     Raises:
-        UsageError: a checkpoint is given an engine.
-        AllweatherError: it cannot be read; see `checkpoint.load` and `Bundle.open`.
+        UsageError: An engine or a precision is given for a checkpoint.
+        AllweatherError: The file cannot be read; see `load_checkpoint` and `Bundle.open`.
     """
-    if path.suffix == ".safetensors":
-        if engine or precision:
-            raise UsageError("a checkpoint runs in torch at fp32; --engine and --precision are for bundles")
-        trained = load_checkpoint(path)
-        device = torch.device("cpu")
-        if torch.cuda.is_available():  # of several processes each has its own
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        model = trained.classifier().to(device)
-
-        def answer(images: Image) -> Floats:
-            return logits(model, torch.from_numpy(images).to(device)).cpu().numpy()
-
-        def features(images: Image) -> Floats:
-            with capture_layer(model, "feature") as found:
-                logits(model, torch.from_numpy(images).to(device))
-            return torch.cat([each.flatten(1).float() for each in found]).cpu().numpy()
-
-        yield EvaluatedModel(
-            path,
-            "torch fp32",
-            trained.classes,
-            trained.input,
-            answer,
-            _sha256(path),
-            trained.history,
-            trained.strengths,
-            _ranking(trained.predictor, device) if trained.predictor else None,
-            trained.policies,
-            features,
-            trained.predictor.views if trained.predictor else tuple(VIEWS),
-        )
+    if path.suffix != ".safetensors":
+        with _open_bundle(path, engine, precision) as evaluated:
+            yield evaluated
         return
+    if engine or precision:
+        raise UsageError("a checkpoint runs in torch at fp32; --engine and --precision are for bundles")
+    yield _open_checkpoint(path)
+
+
+def _open_checkpoint(path: Path) -> EvaluatedModel:
+    trained = load_checkpoint(path)
+    device = torch.device("cpu")
+    if torch.cuda.is_available():  # each of several processes uses a GPU of its own
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    model = trained.classifier().to(device)
+
+    def infer(images: Image) -> Floats:
+        return logits(model, torch.from_numpy(images).to(device)).cpu().numpy()
+
+    def features(images: Image) -> Floats:
+        with capture_layer(model, "feature") as captured:
+            logits(model, torch.from_numpy(images).to(device))
+        return torch.cat([batch.flatten(1).float() for batch in captured]).cpu().numpy()
+
+    return EvaluatedModel(
+        path=path,
+        backend="torch fp32",
+        classes=trained.classes,
+        input=trained.input,
+        logits=infer,
+        fingerprint=_sha256(path),
+        history=trained.history,
+        strengths=trained.strengths,
+        predict_losses=_loss_prediction(trained.predictor, device) if trained.predictor else None,
+        policies=trained.policies,
+        features=features,
+        predictor_views=trained.predictor.views if trained.predictor else tuple(VIEWS),
+    )
+
+
+@contextmanager
+def _open_bundle(path: Path, engine: str | None, precision: str | None) -> Iterator[EvaluatedModel]:
     bundle = Bundle.open(path)
-    listed = _sha256(path / "manifest.json" if path.is_dir() else path)
+    fingerprint = _sha256(path / "manifest.json" if path.is_dir() else path)
     with ExitStack() as stack:
-        running, chosen = open_engine(bundle, engine, precision)
-        stack.callback(running.close)
-        rank = None
+        classifier, chosen = open_engine(bundle, engine, precision)
+        stack.callback(classifier.close)
+        predict_losses = None
         if bundle.manifest.predictor:
-            loss_predictor, seen = open_loss_predictor(bundle, chosen, engine), bundle.input_of("predictor")
+            loss_predictor, spec = open_loss_predictor(bundle, chosen, engine), bundle.input_of("predictor")
             stack.callback(loss_predictor.close)
 
-            def rank(images: Image) -> Floats:
-                return infer_all(loss_predictor, np.stack([seen.prepare(image) for image in images]))
+            def predict_losses(images: Image) -> Floats:
+                return infer_all(loss_predictor, np.stack([spec.prepare(image) for image in images]))
 
-        name = f"{chosen.engine} {chosen.precision}" if chosen else "fake"
         yield EvaluatedModel(
-            path,
-            name,
-            bundle.classes,
-            bundle.input,
-            lambda images: infer_all(running, images),
-            listed,
-            predict_losses=rank,
+            path=path,
+            backend=f"{chosen.engine} {chosen.precision}" if chosen else "fake",
+            classes=bundle.classes,
+            input=bundle.input,
+            logits=lambda images: infer_all(classifier, images),
+            fingerprint=fingerprint,
+            predict_losses=predict_losses,
             policies=bundle.manifest.policies,
             predictor_views=bundle.manifest.views if bundle.manifest.predictor else tuple(VIEWS),
         )
 
 
-def _ranking(predictor: TrainedPredictor, device: torch.device) -> Callable[[Image], Floats]:
-    """What predicts losses in torch."""
-    model, seen = predictor.model().to(device), predictor.input
+def _loss_prediction(predictor: TrainedPredictor, device: torch.device) -> Callable[[Image], Floats]:
+    """Returns the function that runs a loss predictor in torch, as `EvaluatedModel.predict_losses`."""
+    model, spec = predictor.model().to(device), predictor.input
 
-    def rank(images: Image) -> Floats:
-        small = np.stack([seen.prepare(image) for image in images])
-        return logits(model, torch.from_numpy(small).to(device)).cpu().numpy()
+    def predict_losses(images: Image) -> Floats:
+        prepared = np.stack([spec.prepare(image) for image in images])
+        return logits(model, torch.from_numpy(prepared).to(device)).cpu().numpy()
 
-    return rank
+    return predict_losses
 
 
 def _sha256(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""What measured policies come to: errors, the share of the oracle's gain, where they look, and frames that turned."""
+"""Evaluation of test-time augmentation policies: errors, latency, chosen views, and predictions that change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.evaluation.metrics import intervals
+from allweather.evaluation.metrics import bootstrap_intervals
 from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_outcomes import CENTER, Outcome, best_single_view, outcomes, relative_costs
+from allweather.evaluation.policy_latency import latency_ratios
+from allweather.evaluation.policy_outcomes import CENTER, CellOutcome, best_single_view, run_policies
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Image
@@ -19,14 +20,15 @@ from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.sets import CorruptedSet
 from allweather.trainers.data.dataset import Dataset
 
-TIMED = 20  # pictures that costs are measured on
-GROUPS = {"clean": ("clean",), "common": COMMON, "extra": EXTRA}
-SHOWN = 5  # frames that turned right, and as many that turned wrong
+TIMED_IMAGES = 20  # images on which latency is measured
+MEDIUM_SEVERITY = 3  # of the corrupted images that are timed; changed predictions are looked for there first
+GROUPS = {"clean": ("clean",), "common": COMMON, "extra": EXTRA}  # corruptions whose cells are averaged together
+MAX_CHANGED = 5  # predictions that a policy improves and that are shown, and as many that it makes incorrect
 
 
 @dataclass(frozen=True)
-class Error:
-    """Share of wrong answers, 0..1, and its 95 % bootstrap interval."""
+class ErrorRate:
+    """Share of incorrect predictions, 0..1, and the ends of its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -35,213 +37,236 @@ class Error:
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """What one policy comes to.
+    """Result of evaluating one policy.
 
     Attributes:
-        policy: its name.
-        runs: pictures that the classifier sees for a frame, mean: clean, common, extra; None without them.
-        cost: wall-clock time of a clean frame beside that of one look, predictor included; None for an oracle.
-        corrupted_cost: of frames of severity 3; None likewise, and without any.
-        clean: error on the clean pictures.
-        common: over the 15 common corruptions; None without them.
-        extra: over the 4 others; None without them.
-        captured: share of what the best single view would gain over one look, on the common ones; None where there is
-            nothing to gain.
-        errors: of each corruption, mean over severities.
-        looks: of each corruption, how often each of the policy's views comes first, 0..1.
-        views: names of these.
+        policy: Name of the policy.
+        mean_views: Mean number of images that the classifier gets for a frame, by group of images: "clean", "common"
+            and "extra"; None for a group without images.
+        latency_ratio: Wall-clock time for a clean image, relative to that of one view, with the loss predictor; None
+            for an oracle.
+        corrupted_latency_ratio: The same for corrupted images of severity 3; None without corrupted images, too.
+        clean: Error on the clean images.
+        common: Error over the 15 common corruptions; None without them.
+        extra: Error over the 4 other corruptions; None without them.
+        share_of_oracle_gain: How much of the accuracy that the best single view gains over one view the policy gains,
+            on the common corruptions, 1 for all of it; None if there is nothing to gain.
+        errors: Mean error over the severities of each corruption, 0..1.
+        view_shares: For each corruption, how often each of `views` is ranked first, 0..1.
+        views: Names of the policy's views.
     """
 
     policy: str
-    runs: dict[str, float | None]
-    cost: float | None
-    corrupted_cost: float | None
-    clean: Error
-    common: Error | None
-    extra: Error | None
-    captured: float | None
+    mean_views: dict[str, float | None]
+    latency_ratio: float | None
+    corrupted_latency_ratio: float | None
+    clean: ErrorRate
+    common: ErrorRate | None
+    extra: ErrorRate | None
+    share_of_oracle_gain: float | None
     errors: dict[str, float]
-    looks: dict[str, tuple[float, ...]]
+    view_shares: dict[str, tuple[float, ...]]
     views: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ChangedPrediction:
-    """A frame that one look gets wrong and a policy right, or the reverse.
+    """An image that one view predicts incorrectly and a policy correctly, or the reverse.
 
     Attributes:
-        policy: its name.
-        better: whether it turned right.
-        corruption: of the frame.
-        severity: likewise.
-        number: of the picture in its cell.
-        label: the truth.
-        view: that the policy likes best.
+        policy: Name of the policy.
+        improved: Whether the policy's prediction is the correct one.
+        corruption: Name of the image's corruption, or "clean".
+        severity: 1 to 5, or 0 for a clean image.
+        index: Index of the image in its cell.
+        label: Name of the true class.
+        view: Name of the view that the policy ranks first.
     """
 
     policy: str
-    better: bool
+    improved: bool
     corruption: str
     severity: int
-    number: int
+    index: int
     label: str
     view: str
 
 
 @dataclass(frozen=True)
 class PolicyEvaluation:
-    """A target measured with several policies; one look and the best single view are always among them.
+    """Result of evaluating several policies of one model; "center" and the best single view are always among them.
 
     Attributes:
         provenance: What was evaluated, on which data and machine.
-        corrupted: where the corrupted pictures are from; "none" without.
-        scores: one a policy.
-        correlation: mean rank correlation of predicted and true losses: clean, common, extra; None without a predictor.
-        turned: frames of the last policy that ranks views.
-        seconds: it took.
+        corrupted: Where the corrupted images come from; "none" without them.
+        results: One result for each policy.
+        rank_correlation: Mean rank correlation of predicted and true losses, by group of images: "clean", "common" and
+            "extra"; None for a group without images, and without a loss predictor.
+        changed_predictions: Examples of the last policy that ranks views.
+        seconds: Seconds that the evaluation took.
     """
 
     provenance: Provenance
     corrupted: str
-    scores: tuple[PolicyResult, ...]
-    correlation: dict[str, float | None]
-    turned: tuple[ChangedPrediction, ...]
+    results: tuple[PolicyResult, ...]
+    rank_correlation: dict[str, float | None]
+    changed_predictions: tuple[ChangedPrediction, ...]
     seconds: float
 
 
 def evaluate_policies(
-    target: EvaluatedModel,
+    evaluated: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet | None,
-    asked: Sequence[Policy],
+    requested: Sequence[Policy],
     *,
     seed: int = 0,
     keep: Path | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[PolicyEvaluation, list[Image]]:
-    """Measures policies; see `outcomes` for the arguments.
+    """Evaluates policies on the clean test images of a data set and on a corrupted set.
+
+    Args:
+        evaluated: The model; see `open_model`.
+        dataset: A data set of its classes and input size; its test split holds the clean images.
+        corrupted: Corrupted images of the same classes; None for the clean images alone.
+        requested: Policies to evaluate besides "center" and the best single view.
+        seed: Random seed of policies that draw views; the same seed gives the same result.
+        keep: Folder for finished cells; see `run_policies`.
+        watch: Called with (cells done, cells in total).
 
     Returns:
-        (the measures, uint8 [h, w, 3] of each frame in `turned`).
+        The result, and the image, uint8 [h, w, 3], of each of its changed predictions.
+
+    Raises:
+        UsageError: A policy ranks views and the model has no loss predictor.
+        OutputError: `keep` cannot be written.
     """
-    began = time.perf_counter()
-    always = [CENTER, best_single_view(target)]
-    policies = [*always, *(each for each in asked if each.name not in [policy.name for policy in always])]
-    cells = outcomes(target, dataset, corrupted, policies, seed=seed, keep=keep, watch=watch)
+    started = time.perf_counter()
+    always = [CENTER, best_single_view(evaluated)]
+    policies = [*always, *(each for each in requested if each.name not in [policy.name for policy in always])]
+    outcomes = run_policies(evaluated, dataset, corrupted, policies, seed=seed, keep=keep, watch=watch)
     timed = [policy for policy in policies if policy.pick != "oracle"]
-    clean = relative_costs(target, dataset.test.images[:TIMED].numpy(), timed)
-    there = relative_costs(target, _some(corrupted), timed) if corrupted else [None] * len(timed)
-    costs = {policy.name: each for policy, *each in zip(timed, clean, there, strict=True)}
-    scores = [
-        _score(number, policy, cells, costs.get(policy.name, (None, None))) for number, policy in enumerate(policies)
-    ]
-    turned = _turned(policies, cells, dataset, corrupted)
+    clean = latency_ratios(evaluated, dataset.test.images[:TIMED_IMAGES].numpy(), timed)
+    on_corrupted = latency_ratios(evaluated, _timed_images(corrupted), timed) if corrupted else [None] * len(timed)
+    ratios = {policy.name: each for policy, *each in zip(timed, clean, on_corrupted, strict=True)}
+    changed = _changed_predictions(policies, outcomes, dataset, corrupted)
     result = PolicyEvaluation(
-        provenance=Provenance.of(target, dataset, images=cells[-1].right.shape[1]),
+        provenance=Provenance.of(evaluated, dataset, images=outcomes[-1].correct.shape[1]),
         corrupted=corrupted.source if corrupted else "none",
-        scores=tuple(scores),
-        correlation={
-            name: _mean([float(cell.alike.mean()) for cell in cells if cell.corruption in group])
+        results=tuple(
+            _policy_result(index, policy, outcomes, ratios.get(policy.name, (None, None)))
+            for index, policy in enumerate(policies)
+        ),
+        rank_correlation={
+            name: _mean([float(cell.rank_correlation.mean()) for cell in outcomes if cell.corruption in group])
             for name, group in GROUPS.items()
         },
-        turned=turned,
-        seconds=time.perf_counter() - began,
+        changed_predictions=changed,
+        seconds=time.perf_counter() - started,
     )
-    return result, [_picture(each, dataset, corrupted) for each in turned]
+    return result, [_image_of(each, dataset, corrupted) for each in changed]
 
 
-def _some(corrupted: CorruptedSet) -> Image:
-    """Frames of severity 3, of one corruption after the other; uint8 [TIMED, h, w, 3]."""
+def _timed_images(corrupted: CorruptedSet) -> Image:
+    """Returns images of medium severity, the corruptions in turn: uint8 [TIMED_IMAGES, h, w, 3]."""
     names, count = corrupted.corruptions, len(corrupted.labels)
-    return np.stack([corrupted.image(names[each % len(names)], 3, each % count) for each in range(TIMED)])
+    return np.stack(
+        [corrupted.image(names[index % len(names)], MEDIUM_SEVERITY, index % count) for index in range(TIMED_IMAGES)]
+    )
 
 
-def _score(number: int, policy: Policy, cells: Sequence[Outcome], costs: Sequence[float | None]) -> PolicyResult:
-    by_name: dict[str, list[Outcome]] = {}
-    for cell in cells:
-        by_name.setdefault(cell.corruption, []).append(cell)
-    looks = {
-        name: np.bincount(np.concatenate([cell.first[number] for cell in group]), minlength=len(policy.views))
-        for name, group in by_name.items()
+def _policy_result(
+    index: int, policy: Policy, outcomes: Sequence[CellOutcome], ratios: Sequence[float | None]
+) -> PolicyResult:
+    """Returns the result of the policy with this index in the outcomes."""
+    by_corruption: dict[str, list[CellOutcome]] = {}
+    for cell in outcomes:
+        by_corruption.setdefault(cell.corruption, []).append(cell)
+    view_counts = {
+        name: np.bincount(np.concatenate([cell.first_view[index] for cell in cells]), minlength=len(policy.views))
+        for name, cells in by_corruption.items()
     }
-    clean, common, extra = (_error(number, cells, group) for group in GROUPS.values())
+    clean, common, extra = (_error_rate(index, outcomes, group) for group in GROUPS.values())
     assert clean is not None
-    captured = None
-    if common:
-        center, oracle = _error(0, cells, COMMON), _error(1, cells, COMMON)
-        assert center is not None
-        assert oracle is not None
-        gain = center.value - oracle.value
-        captured = (center.value - common.value) / gain if gain > 0 else None
     return PolicyResult(
         policy=policy.name,
-        runs={
-            name: _mean([float(cell.runs[number].mean()) for cell in cells if cell.corruption in group])
+        mean_views={
+            name: _mean([float(cell.views_run[index].mean()) for cell in outcomes if cell.corruption in group])
             for name, group in GROUPS.items()
         },
-        cost=costs[0],
-        corrupted_cost=costs[1],
+        latency_ratio=ratios[0],
+        corrupted_latency_ratio=ratios[1],
         clean=clean,
         common=common,
         extra=extra,
-        captured=captured,
+        share_of_oracle_gain=_share_of_oracle_gain(common, outcomes),
         errors={
-            name: float(np.mean([1 - cell.right[number].mean() for cell in group]))
-            for name, group in by_name.items()
+            name: float(np.mean([1 - cell.correct[index].mean() for cell in cells]))
+            for name, cells in by_corruption.items()
             if name != "clean"
         },
-        looks={name: tuple((counts / counts.sum()).tolist()) for name, counts in looks.items()},
+        view_shares={name: tuple((counts / counts.sum()).tolist()) for name, counts in view_counts.items()},
         views=policy.views,
     )
 
 
-def _error(number: int, cells: Sequence[Outcome], group: Sequence[str]) -> Error | None:
-    inside = [~cell.right[number] for cell in cells if cell.corruption in group]
-    if not inside:
+def _share_of_oracle_gain(common: ErrorRate | None, outcomes: Sequence[CellOutcome]) -> float | None:
+    center, oracle = _error_rate(0, outcomes, COMMON), _error_rate(1, outcomes, COMMON)
+    if common is None or center is None or oracle is None:
         return None
-    wrong = np.stack(inside)
-    (low,), (high,) = intervals(wrong, np.full((1, len(wrong)), 1 / len(wrong)))
-    return Error(float(wrong.mean()), float(low), float(high))
+    gain = center.value - oracle.value
+    return (center.value - common.value) / gain if gain > 0 else None
 
 
-def _mean(cells: Sequence[float]) -> float | None:
-    """None where there is nothing, or a cell is not known."""
-    return float(np.mean(cells)) if cells and not np.isnan(cells).any() else None
+def _error_rate(index: int, outcomes: Sequence[CellOutcome], group: Sequence[str]) -> ErrorRate | None:
+    """Returns the error of the policy with this index over a group of corruptions; None without images of it."""
+    selected = [~cell.correct[index] for cell in outcomes if cell.corruption in group]
+    if not selected:
+        return None
+    incorrect = np.stack(selected)
+    (low,), (high,) = bootstrap_intervals(incorrect, np.full((1, len(incorrect)), 1 / len(incorrect)))
+    return ErrorRate(float(incorrect.mean()), float(low), float(high))
 
 
-def _turned(
-    policies: Sequence[Policy], cells: Sequence[Outcome], dataset: Dataset, corrupted: CorruptedSet | None
+def _mean(values: Sequence[float]) -> float | None:
+    """Returns the mean of the cells' values; None without any, or if one is nan."""
+    return float(np.mean(values)) if values and not np.isnan(values).any() else None
+
+
+def _changed_predictions(
+    policies: Sequence[Policy], outcomes: Sequence[CellOutcome], dataset: Dataset, corrupted: CorruptedSet | None
 ) -> tuple[ChangedPrediction, ...]:
-    """Some frames of as many corruptions, of the last policy that ranks views."""
-    ranking = [number for number, policy in enumerate(policies) if policy.needs_predictor]
+    """Returns examples for the last policy that ranks views, each of another corruption, medium severity first."""
+    ranking = [index for index, policy in enumerate(policies) if policy.needs_predictor]
     if not ranking:
         return ()
-    number, found = ranking[-1], []
-    for better in (True, False):
-        seen: set[str] = set()
-        for cell in sorted(cells, key=lambda each: abs(each.severity - 3)):
-            center, ours = cell.right[0], cell.right[number]
-            places = np.flatnonzero((ours & ~center) if better else (center & ~ours))
-            if len(places) == 0 or cell.corruption in seen or len(seen) == SHOWN:
+    last, changed = ranking[-1], []
+    for improved in (True, False):
+        shown: set[str] = set()
+        for cell in sorted(outcomes, key=lambda each: abs(each.severity - MEDIUM_SEVERITY)):
+            center, policy = cell.correct[0], cell.correct[last]
+            indices = np.flatnonzero((policy & ~center) if improved else (center & ~policy))
+            if len(indices) == 0 or cell.corruption in shown or len(shown) == MAX_CHANGED:
                 continue
-            seen.add(cell.corruption)
-            place = int(places[0])
+            shown.add(cell.corruption)
+            index = int(indices[0])
             labels = dataset.test.labels.numpy() if cell.corruption == "clean" or not corrupted else corrupted.labels
-            found.append(
+            changed.append(
                 ChangedPrediction(
-                    policies[number].name,
-                    better,
-                    cell.corruption,
-                    cell.severity,
-                    place,
-                    dataset.classes[int(labels[place])],
-                    policies[number].views[int(cell.first[number, place])],
+                    policy=policies[last].name,
+                    improved=improved,
+                    corruption=cell.corruption,
+                    severity=cell.severity,
+                    index=index,
+                    label=dataset.classes[int(labels[index])],
+                    view=policies[last].views[int(cell.first_view[last, index])],
                 )
             )
-    return tuple(found)
+    return tuple(changed)
 
 
-def _picture(turned: ChangedPrediction, dataset: Dataset, corrupted: CorruptedSet | None) -> Image:
-    if turned.corruption == "clean" or corrupted is None:
-        return np.asarray(dataset.test.images[turned.number].numpy(), np.uint8)
-    return corrupted.image(turned.corruption, turned.severity, turned.number)
+def _image_of(changed: ChangedPrediction, dataset: Dataset, corrupted: CorruptedSet | None) -> Image:
+    if changed.corruption == "clean" or corrupted is None:
+        return np.asarray(dataset.test.images[changed.index].numpy(), np.uint8)
+    return corrupted.image(changed.corruption, changed.severity, changed.index)

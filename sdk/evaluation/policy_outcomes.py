@@ -1,10 +1,9 @@
-"""Measures policies on clean and corrupted pictures: what each gains, where it looks, and what it costs."""
+"""Runs test-time augmentation policies on clean and corrupted test images, and keeps which predictions are correct."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ import numpy.typing as npt
 import torch
 
 from allweather.evaluation.corrupted import resume_key_of
-from allweather.evaluation.model import EvaluatedModel
+from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import Policy, parse_policy
-from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import tensor_file
@@ -27,39 +25,39 @@ from allweather.trainers.corruptions.sets import CorruptedSet, Labels
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 
-BATCH = 500
-PARTS = ("right", "first", "runs", "alike")  # of an outcome, as it is kept
+ARRAY_FIELDS = ("correct", "first_view", "views_run", "rank_correlation")  # of an outcome, as they are saved
 CENTER = parse_policy("center")
 
 
-def best_single_view(model: EvaluatedModel) -> Policy:
+def best_single_view(evaluated: EvaluatedModel) -> Policy:
     """Returns the policy that runs the view with the lowest true loss among those that the model's predictor ranks."""
-    return parse_policy("oracle:1", predictor_views=model.predictor_views)
+    return parse_policy("oracle:1", predictor_views=evaluated.predictor_views)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What policies made of the pictures of one cell.
+class CellOutcome:
+    """What several policies predict for the n images of one cell.
 
     Attributes:
-        corruption: its name, or "clean".
-        severity: 1 to 5, or 0 for the clean pictures.
-        right: bool [policies, n].
-        first: int64 [policies, n], place in the policy's views of the one it likes best.
-        runs: int64 [policies, n], pictures that the classifier saw.
-        alike: float32 [n], rank correlation of predicted and true losses over the predictor's views; nan without one.
+        corruption: Name of the corruption, or "clean".
+        severity: 1 to 5, or 0 for the clean images.
+        correct: bool [policies, n], whether the prediction is correct.
+        first_view: int64 [policies, n], index in the policy's views of the view that it ranks first.
+        views_run: int64 [policies, n], number of images that the classifier got.
+        rank_correlation: float32 [n], rank correlation of predicted and true losses over the predictor's views; nan
+            without a loss predictor.
     """
 
     corruption: str
     severity: int
-    right: npt.NDArray[np.bool_]
-    first: npt.NDArray[np.int64]
-    runs: npt.NDArray[np.int64]
-    alike: Floats
+    correct: npt.NDArray[np.bool_]
+    first_view: npt.NDArray[np.int64]
+    views_run: npt.NDArray[np.int64]
+    rank_correlation: Floats
 
 
-def outcomes(
-    target: EvaluatedModel,
+def run_policies(
+    evaluated: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet | None,
     policies: Sequence[Policy],
@@ -67,195 +65,158 @@ def outcomes(
     seed: int = 0,
     keep: Path | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Outcome]:
-    """Follows each policy on the clean test pictures, then on each cell of a corrupted set.
+) -> list[CellOutcome]:
+    """Runs each policy on the clean test images, then on each cell of a corrupted set.
 
-    Every view that one of the policies may run is answered once; the policies share the answers.
+    Every view that one of the policies may run is run once on each image; the policies share its probabilities.
 
     Args:
-        target: see `open_model`.
-        dataset: its test split is the clean side.
-        corrupted: of the same classes; None for the clean side alone.
-        policies: of distinct names.
-        seed: of policies that draw.
-        keep: folder for finished cells, which a later call with the same arguments goes on from; it is removed by
-            whoever keeps the result.
-        watch: told of (cells done, cells in all).
+        evaluated: The model; see `open_model`.
+        dataset: A data set of its classes and input size; its test split holds the clean images.
+        corrupted: Corrupted images of the same classes; None for the clean images alone.
+        policies: Policies with distinct names.
+        seed: Random seed of policies that draw views; the same seed gives the same result.
+        keep: Folder for finished cells, from which a later call with the same arguments resumes; the caller removes it
+            after saving the result.
+        watch: Called with (cells done, cells in total).
+
+    Returns:
+        The outcome of each cell, the clean one first.
 
     Raises:
-        UsageError: a policy ranks views and the target has no loss predictor.
+        UsageError: A policy ranks views and the model has no loss predictor.
         OutputError: `keep` cannot be written.
     """
     for policy in policies:
-        if policy.needs_predictor and target.predict_losses is None:
+        if policy.needs_predictor and evaluated.predict_losses is None:
             raise UsageError(
-                f"policy {policy.name} needs a loss predictor, and {target.path} has none; train one with allweather "
-                "train-predictor"
+                f"policy {policy.name} needs a loss predictor, and {evaluated.path} has none; train one with "
+                "allweather train-predictor"
             )
     cells = [("clean", 0)]
     if corrupted:
         cells += [(name, severity) for name in corrupted.corruptions for severity in SEVERITIES]
     texts = json.dumps([[policy.name, policy.views, policy.weights] for policy in policies] + [seed])
     resume_key = {
-        "of": resume_key_of(target, corrupted, dataset),
+        "images": resume_key_of(evaluated, corrupted, dataset),
         "policies": hashlib.sha256(texts.encode()).hexdigest(),
     }
-    found = []
-    for number, (name, severity) in enumerate(cells):
-        watch(number, len(cells))
-        place = keep / f"{name}-{severity}.safetensors" if keep else None
-        cell = _read(place, resume_key, name, severity)
-        if cell is None:
-            rng = np.random.default_rng([seed, number])
-            images, labels = _pictures(dataset, corrupted, name, severity)
-            cell = _cell(target, name, severity, images, labels, policies, rng)
-            if place:
-                parts = {part: torch.from_numpy(getattr(cell, part)) for part in PARTS}
-                tensor_file.write(place, parts, resume_key)
-        found.append(cell)
+    outcomes = []
+    for index, (name, severity) in enumerate(cells):
+        watch(index, len(cells))
+        file = keep / f"{name}-{severity}.safetensors" if keep else None
+        outcome = _read_outcome(file, resume_key, name, severity)
+        if outcome is None:
+            rng = np.random.default_rng([seed, index])
+            images, labels = _cell_images(dataset, corrupted, name, severity)
+            outcome = _run_cell(evaluated, name, severity, images, labels, policies, rng)
+            if file:
+                tensors = {field: torch.from_numpy(getattr(outcome, field)) for field in ARRAY_FIELDS}
+                tensor_file.write(file, tensors, resume_key)
+        outcomes.append(outcome)
     watch(len(cells), len(cells))
-    return found
+    return outcomes
 
 
-def _pictures(
+def _cell_images(
     dataset: Dataset, corrupted: CorruptedSet | None, name: str, severity: int
 ) -> tuple[Iterator[Image], Labels]:
+    """Returns the images of a cell in batches, and the labels of all of them."""
     if name == "clean" or corrupted is None:
-        return (part.numpy() for part in torch.split(dataset.test.images, BATCH)), dataset.test.labels.numpy()
-    return corrupted.batches(name, severity, BATCH), corrupted.labels
+        return (part.numpy() for part in torch.split(dataset.test.images, BATCH_SIZE)), dataset.test.labels.numpy()
+    return corrupted.batches(name, severity, BATCH_SIZE), corrupted.labels
 
 
-def _cell(
-    target: EvaluatedModel,
+def _run_cell(
+    evaluated: EvaluatedModel,
     name: str,
     severity: int,
     batches: Iterator[Image],
     labels: Labels,
     policies: Sequence[Policy],
     rng: np.random.Generator,
-) -> Outcome:
-    right, first, runs, alike, begin = [], [], [], [], 0
+) -> CellOutcome:
+    correct, first_view, views_run, rank_correlation, start = [], [], [], [], 0
     names = {each for policy in policies for each in policy.views_for(range(len(policy.views)))[0]}
-    if target.predict_losses or any(policy.pick == "oracle" for policy in policies):
-        names |= set(target.predictor_views)
+    if evaluated.predict_losses or any(policy.pick == "oracle" for policy in policies):
+        names |= set(evaluated.predictor_views)
     for images in batches:
-        truth = labels[begin : begin + len(images)]
-        begin += len(images)
-        answers = {
-            each: probabilities(target.logits(np.stack([view(each).apply(image) for image in images])))
+        batch_labels = labels[start : start + len(images)]
+        start += len(images)
+        by_view = {
+            each: probabilities(evaluated.logits(np.stack([view(each).apply(image) for image in images])))
             for each in names
         }
-        ranked = target.predictor_views
-        true = _losses(answers, truth, ranked) if names.issuperset(ranked) else None
-        predicted = target.predict_losses(images) if target.predict_losses else None
-        places = []
+        ranked = evaluated.predictor_views
+        true_losses = _losses(by_view, batch_labels, ranked) if names.issuperset(ranked) else None
+        predicted_losses = evaluated.predict_losses(images) if evaluated.predict_losses else None
+        chosen = []
         for policy in policies:
-            known = _losses(answers, truth, policy.views) if policy.pick == "oracle" else predicted
-            places.append(policy.choose(known, rng, len(images)))
-        votes = [vote(policy, chosen, answers) for policy, chosen in zip(policies, places, strict=True)]
-        right.append(np.stack([shares.argmax(1) == truth for shares, _ in votes]))
-        runs.append(np.stack([each for _, each in votes]))
-        first.append(np.stack([chosen[:, 0] for chosen in places]))
-        alike.append(_alike(predicted, true, len(images)))
-    return Outcome(
-        name,
-        severity,
-        np.concatenate(right, 1),
-        np.concatenate(first, 1),
-        np.concatenate(runs, 1),
-        np.concatenate(alike),
+            is_oracle = policy.pick == "oracle"
+            losses = _losses(by_view, batch_labels, policy.views) if is_oracle else predicted_losses
+            chosen.append(policy.choose(losses, rng, len(images)))
+        averages = [average_views(policy, indices, by_view) for policy, indices in zip(policies, chosen, strict=True)]
+        correct.append(np.stack([average.argmax(1) == batch_labels for average, _ in averages]))
+        views_run.append(np.stack([counts for _, counts in averages]))
+        first_view.append(np.stack([indices[:, 0] for indices in chosen]))
+        rank_correlation.append(_rank_correlations(predicted_losses, true_losses, len(images)))
+    return CellOutcome(
+        corruption=name,
+        severity=severity,
+        correct=np.concatenate(correct, 1),
+        first_view=np.concatenate(first_view, 1),
+        views_run=np.concatenate(views_run, 1),
+        rank_correlation=np.concatenate(rank_correlation),
     )
 
 
-def vote(
-    policy: Policy, places: npt.NDArray[np.int64], answers: dict[str, npt.NDArray[np.float64]]
+def average_views(
+    policy: Policy, chosen: npt.NDArray[np.int64], by_view: dict[str, npt.NDArray[np.float64]]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """What a policy makes of the answers to its views.
+    """Averages the probabilities of the views that a policy runs, until its early exit.
 
     Args:
-        policy: see there.
-        places: int [n, count], what it chose.
-        answers: probabilities [n, C] of every view that it may run, by name.
+        policy: The policy, with its weights and its early-exit threshold.
+        chosen: int [n, policy.num_views], the indices of the views that it chose for each image, in order.
+        by_view: Probabilities, float64 [n, C], of every view that it may run, by name.
 
     Returns:
-        (float64 [n, C], the weighted mean; int64 [n], how many views it took).
+        (weighted mean of the probabilities, float64 [n, C]; number of views run, int64 [n]).
     """
-    total, weights = np.zeros_like(next(iter(answers.values()))), np.zeros((len(places), 1))
-    runs, on = np.zeros(len(places), np.int64), np.ones(len(places), np.bool_)
-    for column in places.T:
-        for part in range(1 + policy.hflip):
-            for place in np.unique(column[on]):
-                rows = np.flatnonzero(on & (column == place))
-                names, shares = policy.views_for([place])
-                total[rows] += shares[part] * answers[names[part]][rows]
-                weights[rows] += shares[part]
-            runs += on
+    total, weights = np.zeros_like(next(iter(by_view.values()))), np.zeros((len(chosen), 1))
+    views_run, active = np.zeros(len(chosen), np.int64), np.ones(len(chosen), np.bool_)
+    for column in chosen.T:
+        for part in range(policy.images_per_view):
+            for index in np.unique(column[active]):
+                rows = np.flatnonzero(active & (column == index))
+                names, view_weights = policy.views_for([index])
+                total[rows] += view_weights[part] * by_view[names[part]][rows]
+                weights[rows] += view_weights[part]
+            views_run += active
             if policy.exits_early:
-                on &= total.max(1) <= policy.early_exit_threshold * weights[:, 0]
-    found: npt.NDArray[np.float64] = total / np.where(weights > 0, weights, 1)
-    return found, runs
+                active &= total.max(1) <= policy.early_exit_threshold * weights[:, 0]
+    average: npt.NDArray[np.float64] = total / np.where(weights > 0, weights, 1)
+    return average, views_run
 
 
-def _losses(answers: dict[str, npt.NDArray[np.float64]], labels: Labels, names: Sequence[str]) -> Floats:
+def _losses(by_view: dict[str, npt.NDArray[np.float64]], labels: Labels, names: Sequence[str]) -> Floats:
     """Returns the cross-entropy of each of some views, float32 [n, V]."""
     rows = np.arange(len(labels))
-    return np.stack([-np.log(answers[each][rows, labels].clip(1e-12)) for each in names], 1).astype(np.float32)
+    return np.stack([-np.log(by_view[each][rows, labels].clip(1e-12)) for each in names], 1).astype(np.float32)
 
 
-def _alike(predicted: Floats | None, true: Floats | None, count: int) -> Floats:
+def _rank_correlations(predicted: Floats | None, true: Floats | None, count: int) -> Floats:
     if predicted is None or true is None:
         return np.full(count, np.nan, np.float32)
-    found = correlation(ranks(torch.from_numpy(predicted)), ranks(torch.from_numpy(true)))
-    return np.asarray(found.numpy(), np.float32)
+    result = correlation(ranks(torch.from_numpy(predicted)), ranks(torch.from_numpy(true)))
+    return np.asarray(result.numpy(), np.float32)
 
 
-def _read(place: Path | None, resume_key: dict[str, str], name: str, severity: int) -> Outcome | None:
-    """A finished cell of the same measurement."""
-    if place is None or not place.is_file():
+def _read_outcome(file: Path | None, resume_key: dict[str, str], name: str, severity: int) -> CellOutcome | None:
+    """Reads the cell that an earlier call of the same evaluation has finished; returns None if there is none."""
+    if file is None or not file.is_file():
         return None
-    tensors, header = tensor_file.read(place)
+    tensors, header = tensor_file.read(file)
     if header != resume_key:
         return None
-    return Outcome(name, severity, *(tensors[part].numpy() for part in PARTS))
-
-
-def relative_costs(
-    target: EvaluatedModel,
-    images: Image,
-    policies: Sequence[Policy],
-    *,
-    rounds: int = 5,
-    clock: Callable[[], float] = time.perf_counter,
-) -> list[float]:
-    """Wall-clock time of each policy beside one look, with the predictor and the making of views.
-
-    Args:
-        target: see `open_model`.
-        images: uint8 [n, h, w, 3], one after the other as from a camera.
-        policies: they take turns.
-        rounds: over the pictures.
-        clock: seconds.
-    """
-    rng, followed = np.random.default_rng(0), [CENTER, *(policy for policy in policies if policy != CENTER)]
-    times = np.zeros((len(followed), rounds, len(images)))
-    for policy in followed:
-        _follow(target, policy, images[0], rng)  # the first look at a batch of a new size compiles for it
-    for turn in range(rounds):
-        for number, image in enumerate(images):
-            for place, policy in enumerate(followed):
-                began = clock()
-                _follow(target, policy, image, rng)
-                times[place, turn, number] = clock() - began
-    seconds = dict(zip(followed, np.median(times, 1).mean(1).tolist(), strict=True))
-    return [seconds[policy] / seconds[CENTER] for policy in policies]
-
-
-def _follow(target: EvaluatedModel, policy: Policy, image: Image, rng: np.random.Generator) -> None:
-    losses = (
-        target.predict_losses(image[None])
-        if policy.needs_predictor and target.predict_losses
-        else np.zeros((1, len(policy.views)), np.float32)
-    )
-    names, weights = policy.views_for(policy.choose(losses, rng)[0])
-    steps = steps_without_deadline(len(names), policy.early_exit_threshold)
-    run_views(target.logits, image, names, weights, policy.early_exit_threshold, steps, time.perf_counter)
+    return CellOutcome(name, severity, *(tensors[field].numpy() for field in ARRAY_FIELDS))

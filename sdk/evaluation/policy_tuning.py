@@ -1,7 +1,7 @@
-"""Finds policies on validation pictures: views by greedy search, or one learned weight a view.
+"""Finds the best test-time augmentation policy on validation images, by search or by learning weights of the views.
 
-Greedy search is GPS of Molchanov et al. 2020 (arXiv:2002.09103); learned weights are those of Shanmugam et al. 2021
-(arXiv:2011.11156), not by class.
+The greedy search is GPS of Molchanov et al. 2020 (arXiv:2002.09103). The learned weights are those of Shanmugam et al.
+2021 (arXiv:2011.11156), the same for every class.
 """
 
 from __future__ import annotations
@@ -14,224 +14,228 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_outcomes import vote
+from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
+from allweather.evaluation.policy_outcomes import CENTER, average_views
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
 
-BATCH = 500
-CANDIDATES = (*VIEWS, *CLASSIC_VIEWS)
-FIXED = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")
-RANKED = ("top:1", "top:2", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
+CANDIDATES = (*VIEWS, *CLASSIC_VIEWS)  # views that tuning chooses from
+FIXED_POLICIES = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")
+PREDICTOR_POLICIES = ("top:1", "top:2", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
 TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
-STEPS, RATE = 300, 0.05  # of the weights' descent
-SMALLEST_WEIGHT = 0.01  # a view of less is not worth its run
+NUM_STEPS, LEARNING_RATE = 300, 0.05  # of the gradient descent that learns the weights
+MIN_WEIGHT = 0.01  # a view with a smaller weight is not worth running
 
 
 @dataclass(frozen=True)
 class ViewProbabilities:
-    """What a classifier says of each view of validation pictures.
+    """The classifier's probabilities for every candidate view of n validation images, and its predicted losses.
 
     Attributes:
-        names: of the views; `CANDIDATES` come first.
-        probabilities: float32 [names, n, C].
+        names: Names of the views; `CANDIDATES` come first.
+        probabilities: float32 [views, n, C].
         labels: int64 [n].
-        predicted: float32 [n, V], losses by its predictor; None without one.
+        predicted_losses: float32 [n, V]; None without a loss predictor.
     """
 
     names: tuple[str, ...]
     probabilities: Tensor
     labels: Tensor
-    predicted: Floats | None = None
+    predicted_losses: Floats | None = None
 
 
 @dataclass(frozen=True)
 class TunedPolicy:
-    """A policy and what it came to on the pictures that it was found on.
+    """A policy and its metrics on the images that it was found on.
 
     Attributes:
-        policy: see there.
-        accuracy: 0..1.
-        likelihood: calibrated log-likelihood, mean over the pictures, in nats.
-        runs: pictures that the classifier saw for one, mean.
+        policy: The policy.
+        accuracy: Accuracy, 0..1.
+        log_likelihood: Calibrated log-likelihood, mean over the images, in nats; see `calibrated_log_likelihood`.
+        mean_views: Mean number of views run for an image.
     """
 
     policy: Policy
     accuracy: float
-    likelihood: float
-    runs: float
+    log_likelihood: float
+    mean_views: float
 
 
-def usual(predictor: bool) -> tuple[str, ...]:
-    """Policies to compare where none is named."""
-    return (*FIXED, *(RANKED if predictor else ()), *(f"gps:{count}" for count in range(1, 5)), "learned")
+def default_policies(has_predictor: bool) -> tuple[str, ...]:
+    """Returns the policies that are compared if none is named, for a model with or without a loss predictor."""
+    predictor_policies = PREDICTOR_POLICIES if has_predictor else ()
+    return (*FIXED_POLICIES, *predictor_policies, *(f"gps:{count}" for count in range(1, 5)), "learned")
 
 
 def view_probabilities(
-    target: EvaluatedModel,
+    evaluated: EvaluatedModel,
     val: Split,
     copy_settings: CopySettings,
     policies: Sequence[Policy] = (),
     *,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ViewProbabilities:
-    """Asks for every candidate view of corrupted copies of validation pictures.
+    """Runs every candidate view of corrupted copies of validation images.
 
     Args:
-        target: see `open_model`.
-        val: pictures it was not trained on.
-        corrupting: how the copies are made.
-        policies: whose views are asked for, too.
-        watch: told of (batches done, in all).
+        evaluated: The model; see `open_model`.
+        val: Images that the model was not trained on.
+        copy_settings: How the copies are corrupted, and how many there are of each image.
+        policies: Policies whose views are run, too.
+        watch: Called with (batches done, batches in total).
     """
-    others = {name for policy in policies for name in policy.views_for(range(len(policy.views)))[0]} - set(CANDIDATES)
-    names = (*CANDIDATES, *sorted(others))
-    predicted: list[Floats] = []
-    parts, labels, total = [], [], -(-len(val) // BATCH)
-    for number in range(total):
-        watch(number, total)
-        source = torch.arange(number * BATCH, min((number + 1) * BATCH, len(val))).repeat(copy_settings.copies)
-        images, _ = corrupted_copies(
-            val.images[source].numpy(), copy_settings, np.random.default_rng([copy_settings.seed, number])
-        )
-        looked = (np.stack([view(name).apply(image) for image in images]) for name in names)
-        parts.append(torch.stack([torch.from_numpy(target.logits(each)).softmax(1) for each in looked]))
+    further = {name for policy in policies for name in policy.views_for(range(len(policy.views)))[0]} - set(CANDIDATES)
+    names = (*CANDIDATES, *sorted(further))
+    predicted_losses: list[Floats] = []
+    probabilities, labels, total = [], [], -(-len(val) // BATCH_SIZE)
+    for index in range(total):
+        watch(index, total)
+        first, end = index * BATCH_SIZE, min((index + 1) * BATCH_SIZE, len(val))
+        source = torch.arange(first, end).repeat(copy_settings.copies)
+        rng = np.random.default_rng([copy_settings.seed, index])
+        images, _ = corrupted_copies(val.images[source].numpy(), copy_settings, rng)
+        batches = (np.stack([view(name).apply(image) for image in images]) for name in names)
+        probabilities.append(torch.stack([torch.from_numpy(evaluated.logits(batch)).softmax(1) for batch in batches]))
         labels.append(val.labels[source])
-        if target.predict_losses:
-            predicted.append(target.predict_losses(images))
+        if evaluated.predict_losses:
+            predicted_losses.append(evaluated.predict_losses(images))
     watch(total, total)
     return ViewProbabilities(
-        names, torch.cat(parts, 1), torch.cat(labels), np.concatenate(predicted) if predicted else None
+        names,
+        torch.cat(probabilities, 1),
+        torch.cat(labels),
+        np.concatenate(predicted_losses) if predicted_losses else None,
     )
 
 
-def tune(answers: ViewProbabilities, policy: str | Policy) -> TunedPolicy:
-    """Finds the policy that a text asks for, or judges one that is known.
+def tune(results: ViewProbabilities, policy: str | Policy) -> TunedPolicy:
+    """Finds the policy that a text asks for, or evaluates one that is given.
 
     Args:
-        answers: see `answers_of`.
-        policy: "gps:K" or "learned"; or one to be judged, whose views are among the answers.
+        results: See `view_probabilities`.
+        policy: "gps:K" or "learned"; or a policy whose views are among those of the results.
 
     Raises:
-        UsageError: the text is neither, or K is out of range.
+        UsageError: The text is neither, or K is out of range.
     """
     if isinstance(policy, Policy):
-        return _followed(policy, answers)
-    count = checked(policy)
-    return learned(answers) if count is None else greedy(answers, count)
+        return _evaluate_policy(policy, results)
+    count = parse_tuning(policy)
+    return learn_weights(results) if count is None else search_greedily(results, count)
 
 
-def best(found: Sequence[TunedPolicy], runs: int) -> TunedPolicy:
-    """The likeliest vote among policies of at most so many pictures a frame, on average.
+def best_policy(tuned: Sequence[TunedPolicy], max_views: int) -> TunedPolicy:
+    """Returns the policy with the highest log-likelihood among those that run few enough views.
+
+    Args:
+        tuned: Policies to choose from.
+        max_views: Largest mean number of views run for an image.
 
     Raises:
-        UsageError: there is none.
+        UsageError: There is none.
     """
-    cheap = [each for each in found if each.runs <= runs]
-    if not cheap:
-        least = min(found, key=lambda each: each.runs)
-        name = least.policy.name
-        raise UsageError(f"no policy looks at {runs} pictures a frame or fewer; {name} looks at {least.runs:.3g}")
-    return max(cheap, key=lambda each: each.likelihood)
+    affordable = [each for each in tuned if each.mean_views <= max_views]
+    if not affordable:
+        least = min(tuned, key=lambda each: each.mean_views)
+        raise UsageError(
+            f"no policy runs {max_views} views or fewer for an image, on average; {least.policy.name} runs the fewest: "
+            f"{least.mean_views:.3g}"
+        )
+    return max(affordable, key=lambda each: each.log_likelihood)
 
 
-def checked(text: str) -> int | None:
-    """K of "gps:K", None of "learned".
+def parse_tuning(text: str) -> int | None:
+    """Returns the K of "gps:K", and None for "learned".
 
     Raises:
-        UsageError: it is neither, or K is out of range.
+        UsageError: The text is neither, or K is out of range.
     """
     kind, _, number = text.partition(":")
     if text == "learned":
         return None
-    most = len(CANDIDATES)
-    if kind != "gps" or not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= most:
-        raise UsageError(f"tuning finds gps:K, with K from 1 to {most}, and learned; got {text!r}")
+    limit = len(CANDIDATES)
+    if kind != "gps" or not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= limit:
+        raise UsageError(f"tuning finds gps:K, with K from 1 to {limit}, and learned; got {text!r}")
     return int(number)
 
 
-def greedy(answers: ViewProbabilities, count: int) -> TunedPolicy:
-    """Adds the view that helps the vote most, again and again.
-
-    Args:
-        answers: see `answers_of`.
-        count: of views.
-    """
+def search_greedily(results: ViewProbabilities, count: int) -> TunedPolicy:
+    """Starts without views and adds, `count` times, the view that raises the log-likelihood of the average most."""
     chosen: list[int] = []
-    total = torch.zeros_like(answers.probabilities[0])
+    total = torch.zeros_like(results.probabilities[0])
     for number in range(1, count + 1):
-        others = [place for place in range(len(answers.names)) if place not in chosen]
-        gains = [
-            calibrated_likelihood((total + answers.probabilities[place]) / number, answers.labels) for place in others
+        others = [index for index in range(len(results.names)) if index not in chosen]
+        likelihoods = [
+            calibrated_log_likelihood((total + results.probabilities[index]) / number, results.labels)
+            for index in others
         ]
-        best = others[int(np.argmax(gains))]
+        best = others[int(np.argmax(likelihoods))]
         chosen.append(best)
-        total = total + answers.probabilities[best]
-    names = tuple(answers.names[place] for place in chosen)
-    return _judged(Policy(f"gps:{count}", "all", names, count), total / count, answers)
+        total = total + results.probabilities[best]
+    names = tuple(results.names[index] for index in chosen)
+    return _tuned(Policy(f"gps:{count}", "all", names, count), total / count, results)
 
 
-def learned(answers: ViewProbabilities) -> TunedPolicy:
-    """One weight a view, of the greatest likelihood of the vote; views of hardly any weight are left out."""
-    raw = torch.zeros(len(answers.names), requires_grad=True)
-    optimizer = torch.optim.Adam([raw], RATE)
-    for _ in range(STEPS):
-        vote = torch.einsum("v,vnc->nc", raw.softmax(0), answers.probabilities)
-        loss = -vote.gather(1, answers.labels[:, None]).clamp(min=1e-12).log().mean()
+def learn_weights(results: ViewProbabilities) -> TunedPolicy:
+    """Learns the weight of each view that maximizes the likelihood of the average; drops views with tiny weights."""
+    raw = torch.zeros(len(results.names), requires_grad=True)
+    optimizer = torch.optim.Adam([raw], LEARNING_RATE)
+    for _ in range(NUM_STEPS):
+        average = torch.einsum("v,vnc->nc", raw.softmax(0), results.probabilities)
+        loss = -average.gather(1, results.labels[:, None]).clamp(min=1e-12).log().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     weights = raw.detach().softmax(0)
-    kept = [place for place, weight in enumerate(weights.tolist()) if weight >= SMALLEST_WEIGHT]
-    names, shares = tuple(answers.names[place] for place in kept), tuple(weights[kept].tolist())
-    vote = torch.einsum("v,vnc->nc", weights[kept] / weights[kept].sum(), answers.probabilities[kept])
-    return _judged(Policy("learned", "all", names, len(names), weights=shares), vote, answers)
+    kept = [index for index, weight in enumerate(weights.tolist()) if weight >= MIN_WEIGHT]
+    names, kept_weights = tuple(results.names[index] for index in kept), tuple(weights[kept].tolist())
+    average = torch.einsum("v,vnc->nc", weights[kept] / weights[kept].sum(), results.probabilities[kept])
+    return _tuned(Policy("learned", "all", names, len(names), weights=kept_weights), average, results)
 
 
-def calibrated_likelihood(vote: Tensor, labels: Tensor) -> float:
-    """Log-likelihood at the best temperature: how much a vote knows, however sure it says it is.
+def calibrated_log_likelihood(probabilities: Tensor, labels: Tensor) -> float:
+    """Computes the log-likelihood at the best temperature, which does not depend on over- or underconfidence.
 
-    The temperature is found on one half of the pictures and judged on the other, both ways, and the mean is taken
-    (Ashukha et al. 2020, arXiv:2002.06470).
+    The temperature is found on one half of the images and applied to the other, both ways, and the mean of both is
+    returned (Ashukha et al. 2020, arXiv:2002.06470).
 
     Args:
-        vote: float [n, C] probabilities.
+        probabilities: float [n, C].
         labels: int64 [n].
+
+    Returns:
+        Mean over the images, in nats.
     """
-    logs = vote.clamp(min=1e-12).log()
-    # one temperature at a time: all at once would be 31 times the votes, gigabytes with a thousand classes
-    likely = torch.stack([(logs / t).log_softmax(1).gather(1, labels[:, None])[:, 0] for t in TEMPERATURES])
-    halves = likely[:, ::2].mean(1), likely[:, 1::2].mean(1)
-    found = (halves[1][halves[0].argmax()] + halves[0][halves[1].argmax()]) / 2
-    return float(found)
+    logs = probabilities.clamp(min=1e-12).log()
+    # one temperature at a time: all at once would take 31 times the memory, gigabytes with a thousand classes
+    likelihoods = torch.stack([(logs / t).log_softmax(1).gather(1, labels[:, None])[:, 0] for t in TEMPERATURES])
+    first, second = likelihoods[:, ::2].mean(1), likelihoods[:, 1::2].mean(1)
+    return float((second[first.argmax()] + first[second.argmax()]) / 2)
 
 
-def chosen_first(policies: Sequence[Policy], chosen: Policy) -> tuple[Policy, ...]:
-    """Tuned policies with the chosen one in front; an older one of its name gives way."""
+def put_first(policies: Sequence[Policy], chosen: Policy) -> tuple[Policy, ...]:
+    """Returns the tuned policies with `chosen` in front; it replaces an older policy of the same name."""
     return (chosen, *(policy for policy in policies if policy.name != chosen.name))
 
 
-def _judged(policy: Policy, vote: Tensor, answers: ViewProbabilities) -> TunedPolicy:
-    right = (vote.argmax(1) == answers.labels).float().mean()
-    return TunedPolicy(policy, float(right), calibrated_likelihood(vote, answers.labels), policy.max_views)
+def evaluate_center(results: ViewProbabilities) -> TunedPolicy:
+    """Evaluates the unchanged image alone, to compare other policies with."""
+    return _evaluate_policy(CENTER, results)
 
 
-CENTER = parse_policy("center")
+def _evaluate_policy(policy: Policy, results: ViewProbabilities) -> TunedPolicy:
+    chosen = policy.choose(results.predicted_losses, np.random.default_rng(0), len(results.labels))
+    by_view = {name: part.numpy() for name, part in zip(results.names, results.probabilities, strict=True)}
+    average, views_run = average_views(policy, chosen, by_view)
+    tuned = _tuned(policy, torch.from_numpy(average).float(), results)
+    return dataclasses.replace(tuned, mean_views=float(views_run.mean()))
 
 
-def center(answers: ViewProbabilities) -> TunedPolicy:
-    """One look, to compare with."""
-    return _followed(CENTER, answers)
-
-
-def _followed(policy: Policy, answers: ViewProbabilities) -> TunedPolicy:
-    """A policy that is known, on these answers."""
-    places = policy.choose(answers.predicted, np.random.default_rng(0), len(answers.labels))
-    by_name = {name: part.numpy() for name, part in zip(answers.names, answers.probabilities, strict=True)}
-    found, runs = vote(policy, places, by_name)
-    judged = _judged(policy, torch.from_numpy(found).float(), answers)
-    return dataclasses.replace(judged, runs=float(runs.mean()))
+def _tuned(policy: Policy, average: Tensor, results: ViewProbabilities) -> TunedPolicy:
+    """Computes the metrics of a policy that runs all of its views, from its averaged probabilities (float [n, C])."""
+    accuracy = (average.argmax(1) == results.labels).float().mean()
+    return TunedPolicy(policy, float(accuracy), calibrated_log_likelihood(average, results.labels), policy.max_views)

@@ -1,4 +1,4 @@
-"""How well a classifier holds up: every corruption at every severity, beside the clean pictures."""
+"""The result of an evaluation on corrupted images: metrics of each corruption at each severity, beside clean images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from allweather.evaluation.provenance import Provenance
 
 @dataclass(frozen=True)
 class CellMetrics:
-    """What is measured of answers.
+    """Metrics of the predictions for one cell, or for several cells on average.
 
     Attributes:
-        error: share of wrong answers, 0..1; `low` and `high` are its 95 % bootstrap interval.
-        calibration_error: expected calibration error over 15 bins, 0..1.
-        brier: mean squared distance of the probabilities from the truth, 0..2.
-        nll: mean negative log-likelihood, in nats.
+        error: Share of incorrect predictions, 0..1.
+        low: Lower end of its 95 % bootstrap interval.
+        high: Upper end of its 95 % bootstrap interval.
+        calibration_error: Expected calibration error over 15 bins, 0..1.
+        brier: Brier score: mean squared distance between the probabilities and the one-hot true class, 0..2.
+        nll: Mean negative log-likelihood of the true class, in nats.
     """
 
     error: float
@@ -28,12 +30,12 @@ class CellMetrics:
 
 @dataclass(frozen=True)
 class Cell(CellMetrics):
-    """The answers to one corruption at one severity, or to the clean pictures.
+    """Metrics of one corruption at one severity, or of the clean images.
 
     Attributes:
-        corruption: its name, or "clean".
-        severity: 1 to 5, or 0 for the clean pictures.
-        confidence: mean of the largest probability, 0..1.
+        corruption: Name of the corruption, or "clean".
+        severity: 1 to 5, or 0 for the clean images.
+        confidence: Mean confidence, 0..1.
     """
 
     corruption: str
@@ -42,8 +44,13 @@ class Cell(CellMetrics):
 
 
 @dataclass(frozen=True)
-class Mean(CellMetrics):
-    """Each measure's mean over all cells of a group of corruptions; `missing` are those that the set lacks."""
+class GroupMean(CellMetrics):
+    """Mean of each metric over all cells of a group of corruptions.
+
+    Attributes:
+        corruptions: Corruptions of the group that the set contains.
+        missing: Corruptions of the group that the set lacks.
+    """
 
     corruptions: tuple[str, ...]
     missing: tuple[str, ...]
@@ -51,33 +58,42 @@ class Mean(CellMetrics):
 
 @dataclass(frozen=True)
 class Mistake:
-    """The most confidently wrong answer to a corruption: picture `number` of its cell."""
+    """The incorrect prediction with the highest confidence for one corruption.
+
+    Attributes:
+        corruption: Name of the corruption.
+        severity: 1 to 5.
+        index: Index of the image in its cell.
+        label: Name of the true class.
+        predicted: Name of the predicted class.
+        confidence: Probability of the predicted class, 0..1.
+    """
 
     corruption: str
     severity: int
-    number: int
+    index: int
     label: str
-    answered: str
+    predicted: str
     confidence: float
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """A classifier measured on a corrupted set.
+    """Result of evaluating a classifier on a corrupted test set.
 
     Attributes:
         provenance: What was evaluated, on which data and machine.
-        corrupted: where the corrupted pictures are from.
-        classes: names.
-        clean: on all clean test pictures.
-        cells: in the order of the corruptions, severity 1 first.
-        common: over the 15 common corruptions; None if the set has none of them.
-        extra: over the 4 others; None if the set has none of them.
-        mce: mean corruption error in percent of the baseline's; None without a baseline or not all 15.
-        baseline: its name; None without one.
-        reliability: for each bin of confidence (pictures, mean confidence, accuracy), over all cells.
-        mistakes: one a corruption.
-        seconds: it took.
+        corrupted: Where the corrupted images come from.
+        classes: Names of the classes.
+        clean: Metrics on all clean test images.
+        cells: Metrics of each cell, in the order of the corruptions, severity 1 first.
+        common: Mean over the 15 common corruptions; None if the set has none of them.
+        extra: Mean over the 4 other corruptions; None if the set has none of them.
+        mce: Mean corruption error in percent; None without a baseline or if one of the 15 is missing.
+        baseline: Name of the baseline; None without one.
+        reliability: For each bin of confidence (number of images, mean confidence, accuracy), over all cells.
+        mistakes: The incorrect prediction with the highest confidence for each corruption that has one.
+        seconds: Seconds that the evaluation took.
     """
 
     provenance: Provenance
@@ -85,21 +101,21 @@ class Robustness:
     classes: tuple[str, ...]
     clean: Cell
     cells: tuple[Cell, ...]
-    common: Mean | None
-    extra: Mean | None
+    common: GroupMean | None
+    extra: GroupMean | None
     mce: float | None
     baseline: str | None
     reliability: tuple[tuple[int, float, float], ...]
     mistakes: tuple[Mistake, ...]
     seconds: float
 
-    def by_severity(self) -> dict[str, list[float]]:
-        """Error at severity 1 to 5 of each corruption, 0..1."""
+    def errors_by_severity(self) -> dict[str, list[float]]:
+        """Returns the errors (0..1) at severity 1 to 5 of each corruption."""
         rows: dict[str, list[float]] = {}
         for cell in self.cells:
             rows.setdefault(cell.corruption, []).append(cell.error)
         return rows
 
-    def errors(self) -> dict[str, float]:
-        """Mean error over the severities of each corruption, 0..1."""
-        return {name: sum(errors) / len(errors) for name, errors in self.by_severity().items()}
+    def mean_errors(self) -> dict[str, float]:
+        """Returns the mean error (0..1) over the severities of each corruption."""
+        return {name: sum(errors) / len(errors) for name, errors in self.errors_by_severity().items()}

@@ -1,6 +1,7 @@
-"""How a classifier stands augmentations it was not trained on (Chen et al., ICCVW 2019, sections 4.4 and 4.5).
+"""Evaluation of shift robustness: how predictions and features change under random shifts, gray and other colors.
 
-Four test sets, the same for every target: the pictures as they are, shifted, in gray, and in other light and color.
+It follows Chen et al., ICCVW 2019, sections 4.4 and 4.5. The four test sets are the same for every model: the original
+images, shifted images, gray images, and images in other light and color.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.model import EvaluatedModel
+from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Floats, Image
@@ -21,24 +22,24 @@ from allweather.trainers.augmentations.variants import grayscale, random_color_j
 from allweather.trainers.data.batches import gather, to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset, Split
 
-SETS = ("original", "random crop", "grayscale", "random color")
+TEST_SETS = ("original", "random crop", "grayscale", "random color")
 SEED = 41
-BATCH = 500
-SAMPLES, VARIANTS = 14, 16  # of figure 6
-SHIFT = 4  # pixels at 32 px
-TINY = 1e-12
+NUM_SAMPLES, NUM_VARIANTS = 14, 16  # images and variants of each image in figure 6
+MAX_SHIFT = 4  # pixels, for images of 32 px; in proportion for larger ones
+EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
 class ShiftRobustness:
-    """A classifier measured on the four test sets.
+    """Result of evaluating a classifier on the four test sets.
 
     Attributes:
         provenance: What was evaluated, on which data and machine.
-        accuracies: of each set, 0..1.
-        divergences: of each two sets: mean symmetric KL divergence of the answers to a picture, in nats (eq. 1).
-        distances: likewise the mean Euclidean distance of the features, over their mean length; empty for a bundle,
-            which does not tell them.
+        accuracies: Accuracy on each test set, 0..1.
+        divergences: For each pair of test sets the symmetric KL divergence between the probabilities for an image, mean
+            over the images, in nats (eq. 1).
+        distances: For each pair of test sets the Euclidean distance between the features of an image, mean over the
+            images, divided by the mean length of the features; empty for a bundle, which does not give its features.
     """
 
     provenance: Provenance
@@ -47,93 +48,97 @@ class ShiftRobustness:
     distances: Mapping[str, float]
 
 
-def frozen(split: Split, name: str) -> Image:
-    """A test set, the same at every call.
+def shifted_images(split: Split, name: str) -> Image:
+    """Returns the images of a test set, the same at every call.
 
     Args:
-        split: the pictures.
-        name: of `SETS`.
+        split: The original images.
+        name: One of `TEST_SETS`.
 
     Returns:
-        uint8 [n, h, w, 3], rounded as a camera's.
+        uint8 [n, h, w, 3], rounded as those of a camera are.
     """
     rng = torch.Generator().manual_seed(SEED)
     if name == "random crop":
-        return np.concatenate([to_uint8(part) for part in _moved(split, rng)])
+        return np.concatenate([to_uint8(batch) for batch in _random_shifts(split, rng)])
     if name == "original":
         return split.images.numpy()
     change = grayscale if name == "grayscale" else lambda images: random_color_jitter(images, rng)
-    return np.concatenate([to_uint8(change(to_float(part))) for part in torch.split(split.images, BATCH)])
+    return np.concatenate([to_uint8(change(to_float(batch))) for batch in torch.split(split.images, BATCH_SIZE)])
 
 
 def evaluate_shifted(
-    target: EvaluatedModel, dataset: Dataset, *, watch: Callable[[int, int], None] = lambda done, total: None
+    evaluated: EvaluatedModel, dataset: Dataset, *, watch: Callable[[int, int], None] = lambda done, total: None
 ) -> ShiftRobustness:
-    """Measures an open target on the four test sets.
+    """Evaluates an open model on the four test sets.
 
     Args:
-        target: see `open_model`.
-        dataset: of its classes and size.
-        watch: told of (sets done, sets in all).
+        evaluated: The model; see `open_model`.
+        dataset: A data set of its classes and input size.
+        watch: Called with (test sets done, test sets in total).
     """
-    answers: dict[str, Floats] = {}
+    probabilities: dict[str, Floats] = {}
     features: dict[str, Floats] = {}
-    for number, name in enumerate(SETS):
-        watch(number, len(SETS))
-        images = frozen(dataset.test, name)
-        answers[name] = _softmax(_batched(target.logits, images))
-        if target.features:
-            features[name] = _batched(target.features, images)
-    watch(len(SETS), len(SETS))
-    labels, pairs = dataset.test.labels.numpy(), list(combinations(SETS, 2))
+    for index, name in enumerate(TEST_SETS):
+        watch(index, len(TEST_SETS))
+        images = shifted_images(dataset.test, name)
+        probabilities[name] = _softmax(_run_in_batches(evaluated.logits, images))
+        if evaluated.features:
+            features[name] = _run_in_batches(evaluated.features, images)
+    watch(len(TEST_SETS), len(TEST_SETS))
+    labels, pairs = dataset.test.labels.numpy(), list(combinations(TEST_SETS, 2))
     length = float(np.mean([np.linalg.norm(each, axis=1).mean() for each in features.values()])) if features else 1.0
     return ShiftRobustness(
-        provenance=Provenance.of(target, dataset),
-        accuracies={name: float((answers[name].argmax(1) == labels).mean()) for name in SETS},
-        divergences={f"{a}, {b}": _divergence(answers[a], answers[b]) for a, b in pairs},
+        provenance=Provenance.of(evaluated, dataset),
+        accuracies={name: float((probabilities[name].argmax(1) == labels).mean()) for name in TEST_SETS},
+        divergences={f"{a}, {b}": _symmetric_kl(probabilities[a], probabilities[b]) for a, b in pairs},
         distances={
-            f"{a}, {b}": float(np.linalg.norm(features[a] - features[b], axis=1).mean()) / max(length, TINY)
+            f"{a}, {b}": float(np.linalg.norm(features[a] - features[b], axis=1).mean()) / max(length, EPSILON)
             for a, b in (pairs if features else [])
         },
     )
 
 
-def clusters(target: EvaluatedModel, dataset: Dataset) -> Floats:
-    """Where variants of a few samples lie in feature space, drawn in a plane by t-SNE (figure 6).
+def embed_variants(evaluated: EvaluatedModel, dataset: Dataset) -> Floats:
+    """Embeds the features of variants of a few test images in a plane by t-SNE (figure 6).
 
     Args:
-        target: a checkpoint.
-        dataset: its test split has at least 14 pictures.
+        evaluated: A checkpoint.
+        dataset: A data set with at least 14 test images.
 
     Returns:
-        float32 [14, 16, 2]: 16 variants, crops of other light and color, of each of 14 samples.
+        float32 [14, 16, 2]: the position of 16 variants (random crops in other light and color) of each of 14 images.
 
     Raises:
-        UsageError: it is a bundle, or there are fewer pictures.
+        UsageError: The model is a bundle, or the data set has fewer images.
     """
     from sklearn.manifold import TSNE
 
-    if target.features is None:
-        raise UsageError(f"{target.path} is a bundle and does not tell its features; name its checkpoint")
-    if len(dataset.test) < SAMPLES:
-        raise UsageError(f"{SAMPLES} test pictures are needed to draw their variants; {dataset.name} has fewer")
+    if evaluated.features is None:
+        raise UsageError(f"{evaluated.path} is a bundle, which does not give its features; name its checkpoint")
+    if len(dataset.test) < NUM_SAMPLES:
+        raise UsageError(
+            f"{NUM_SAMPLES} test images are needed to plot their variants; {dataset.name} has {len(dataset.test)}"
+        )
     rng = torch.Generator().manual_seed(SEED)
-    some = torch.linspace(0, len(dataset.test) - 1, SAMPLES).long().repeat_interleave(VARIANTS)
-    images = to_uint8(random_color_jitter(torch.cat(list(_moved(dataset.test.take(some), rng))), rng))
-    placed = TSNE(perplexity=VARIANTS - 1, init="pca", random_state=SEED).fit_transform(target.features(images))
-    return np.asarray(placed, np.float32).reshape(SAMPLES, VARIANTS, 2)
+    indices = torch.linspace(0, len(dataset.test) - 1, NUM_SAMPLES).long().repeat_interleave(NUM_VARIANTS)
+    shifted = torch.cat(list(_random_shifts(dataset.test.take(indices), rng)))
+    images = to_uint8(random_color_jitter(shifted, rng))
+    tsne = TSNE(perplexity=NUM_VARIANTS - 1, init="pca", random_state=SEED)
+    points = tsne.fit_transform(evaluated.features(images))
+    return np.asarray(points, np.float32).reshape(NUM_SAMPLES, NUM_VARIANTS, 2)
 
 
-def _moved(split: Split, rng: torch.Generator) -> Iterator[Tensor]:
-    """Each picture moved at random, as in training but not mirrored; in batches."""
-    most, count = round(SHIFT * split.images.shape[1] / 32), len(split)
-    moves = torch.randint(-most, most + 1, (count, 2), generator=rng)
-    for some in torch.split(torch.arange(count), BATCH):
-        yield gather(split, some, moves[some], torch.zeros(len(some), dtype=torch.bool))[0]
+def _random_shifts(split: Split, rng: torch.Generator) -> Iterator[Tensor]:
+    """Yields batches of randomly shifted images, as in training but never flipped: float [n, 3, h, w] in 0..1."""
+    limit, count = round(MAX_SHIFT * split.images.shape[1] / 32), len(split)
+    shifts = torch.randint(-limit, limit + 1, (count, 2), generator=rng)
+    for indices in torch.split(torch.arange(count), BATCH_SIZE):
+        yield gather(split, indices, shifts[indices], torch.zeros(len(indices), dtype=torch.bool))[0]
 
 
-def _batched(run: Callable[[Image], Floats], images: Image) -> Floats:
-    return np.concatenate([run(images[first : first + BATCH]) for first in range(0, len(images), BATCH)])
+def _run_in_batches(run: Callable[[Image], Floats], images: Image) -> Floats:
+    return np.concatenate([run(images[first : first + BATCH_SIZE]) for first in range(0, len(images), BATCH_SIZE)])
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -141,6 +146,7 @@ def _softmax(logits: Floats) -> Floats:
     return np.asarray(shifted / shifted.sum(1, keepdims=True), np.float32)
 
 
-def _divergence(one: Floats, other: Floats) -> float:
-    logs = np.log(one.astype(np.float64) + TINY) - np.log(other.astype(np.float64) + TINY)
+def _symmetric_kl(one: Floats, other: Floats) -> float:
+    """Returns the symmetric KL divergence of probabilities (float [n, C]), mean over the rows, in nats."""
+    logs = np.log(one.astype(np.float64) + EPSILON) - np.log(other.astype(np.float64) + EPSILON)
     return float(((one - other) * logs).sum(1).mean())

@@ -1,4 +1,4 @@
-"""The report of classifiers measured on augmented pictures: one page, one JSON file, one Markdown file, pictures."""
+"""The report of classifiers evaluated on augmented test images."""
 
 from __future__ import annotations
 
@@ -8,53 +8,62 @@ from dataclasses import asdict
 from pathlib import Path
 
 from allweather.evaluation.augmented import AugmentedEvaluation
-from allweather.reports import plots as pictures
-from allweather.reports.html import Section, markdown, page, write
+from allweather.reports import image_grids, plots
+from allweather.reports.html import Section, markdown_table, page, write_files
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, TABLE_ROWS
 
 Row = Sequence[str]
 
 
-def write_augmented(results: Sequence[AugmentedEvaluation], shown: Mapping[str, Sequence[Image]], folder: Path) -> None:
-    """Writes report.html, report.md, result.json, augmentations.png, and finetuning of each target that has been.
+def write_augmented_report(
+    results: Sequence[AugmentedEvaluation], examples: Mapping[str, Sequence[Image]], folder: Path
+) -> None:
+    """Writes report.html, report.md, result.json and augmentations.png, and a plot for each finetuned model.
+
+    The plot is finetuning-N.png, where N counts the models from 1.
 
     Args:
-        results: one a target, all on the same augmented pictures.
-        shown: some pictures under each augmentation; see `examples`.
-        folder: to write into.
+        results: One result for each model, all on the same augmented images.
+        examples: A few images under each augmentation; see `example_images`.
+        folder: Folder to write into.
 
     Raises:
-        OutputError: the place cannot be written to.
+        OutputError: The folder cannot be written to.
     """
-    accuracies, strengths = accuracy_table(results), strength_table(results[0].parameters)
+    provenance = results[0].provenance
+    accuracies, strengths = accuracy_table(results), strength_table(results[0].strengths)
     sections = [
-        Section("Accuracy, %", "; ".join(results[0].provenance.notes), accuracies),
-        Section("What it looks like", picture="augmentations.png"),
-        Section("Strengths", "Combined+ and Combined- take those of their parts.", strengths),
+        Section("Accuracy, %", "; ".join(provenance.notes), accuracies),
+        Section("Example images", image="augmentations.png"),
+        Section("Augmentation strengths", "The combinations use the strengths of their parts.", strengths),
     ]
     files: dict[str, bytes | str] = {
-        "augmentations.png": pictures.augmentations({label(name): images for name, images in shown.items()}),
+        "augmentations.png": image_grids.image_columns({row_title(row): images for row, images in examples.items()}),
         "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
     }
     for number, result in enumerate(results, 1):
-        if result.provenance.history and TABLE_ROWS[0] in result.provenance.history[0]:
+        history = result.provenance.history
+        if history and TABLE_ROWS[0] in history[0]:
             name = f"finetuning-{number}.png"
-            files[name] = pictures.finetuning(result.provenance.history, TABLE_ROWS)
-            sections.append(Section(f"{result.provenance.title}: validation accuracy in finetuning", picture=name))
-    heading = f"Augmented pictures of {results[0].provenance.data}"
-    lead = f"{results[0].provenance.images} test pictures a row; {results[0].provenance.machine}"
+            files[name] = plots.finetuning_curves(history, TABLE_ROWS)
+            sections.append(Section(f"{result.provenance.title}: validation accuracy in finetuning", image=name))
+    heading = f"Accuracy on augmented images of {provenance.data}"
+    lead = f"{provenance.images} test images in each row; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    lines = [f"# {heading}", "", lead, "", *markdown(accuracies), "", *markdown(strengths), ""]
+    lines = [f"# {heading}", "", lead, "", *markdown_table(accuracies), "", *markdown_table(strengths), ""]
     files["report.md"] = "\n".join([*lines, "![Augmentations](augmentations.png)", ""])
-    write(folder, files)
+    write_files(folder, files)
 
 
 def accuracy_table(results: Sequence[AugmentedEvaluation]) -> list[Row]:
-    """One column a target, one row as in table 3; the last line compares with the first target."""
+    """Returns a table with the rows of table 3 of the FMA paper and a column for each model.
+
+    With several models, the last row compares the averages with that of the first model.
+    """
     rows: list[Row] = [("", *(result.provenance.title for result in results))]
-    for name in ("clean", *TABLE_ROWS):
-        rows.append((label(name), *(f"{100 * result.accuracies[name]:.2f}" for result in results)))
+    for row in ("clean", *TABLE_ROWS):
+        rows.append((row_title(row), *(f"{100 * result.accuracies[row]:.2f}" for result in results)))
     rows.append(("average of the ten", *(f"{100 * result.average:.2f}" for result in results)))
     if len(results) > 1:
         gains = (f"{100 * (result.average - results[0].average):+.2f}" for result in results[1:])
@@ -62,17 +71,17 @@ def accuracy_table(results: Sequence[AugmentedEvaluation]) -> list[Row]:
     return rows
 
 
-def strength_table(parameters: Mapping[str, float]) -> list[Row]:
-    """As table 1, beside the paper's VGG-16 on CIFAR-10."""
-    rows: list[Row] = [("", "parameter", "here", "the paper's VGG-16 on CIFAR-10")]
-    for name, kind in AUGMENTATIONS.items():
-        rows.append((label(name), kind.parameter, f"{parameters[name]:.4g}", f"{kind.paper:g}"))
+def strength_table(strengths: Mapping[str, float]) -> list[Row]:
+    """Returns a table as table 1 of the FMA paper: the strengths, beside those of the paper's VGG-16 on CIFAR-10."""
+    rows: list[Row] = [("", "parameter", "strength", "paper, VGG-16 on CIFAR-10")]
+    for name, augmentation in AUGMENTATIONS.items():
+        rows.append((row_title(name), augmentation.parameter, f"{strengths[name]:.4g}", f"{augmentation.paper:g}"))
     return rows
 
 
-def label(name: str) -> str:
-    """An augmentation as a table calls it."""
-    kind = AUGMENTATIONS.get(name)
-    if kind:
-        return f"{name.replace('_', ' ')} ({kind.symbol})"
-    return name.capitalize() if name in COMBINATIONS else name
+def row_title(row: str) -> str:
+    """Returns the name of an augmentation, a combination or "clean" as a table shows it."""
+    augmentation = AUGMENTATIONS.get(row)
+    if augmentation:
+        return f"{row.replace('_', ' ')} ({augmentation.symbol})"
+    return row.capitalize() if row in COMBINATIONS else row

@@ -1,4 +1,4 @@
-"""The page of a bench."""
+"""The report of a benchmark: the time of each stage of a decision on this device."""
 
 from __future__ import annotations
 
@@ -7,49 +7,54 @@ from dataclasses import asdict
 from pathlib import Path
 
 from allweather.benchmark import Benchmark, Run
-from allweather.reports import plots as pictures
-from allweather.reports.html import Section, markdown, page, write
+from allweather.reports import plots
+from allweather.reports.html import Section, markdown_table, page, write_files
 
 NOTE = (
-    "Medians of the stages in milliseconds. A frame's age runs from its capture to the decision; sinks come after. The "
-    "numbers of looks are what a policy asks for; with a budget the planner takes as many of them as fit."
+    "Medians of the stages and quantiles of the whole decision, in milliseconds. The age of a frame is the time from "
+    "its capture to the decision; sinks come after that. k is the number of views that the policy asks for; with a "
+    "budget, the planner runs as many of them as there is time for."
 )
 
 
-def write_bench(found: Benchmark, folder: Path) -> None:
+def write_benchmark_report(benchmark: Benchmark, folder: Path) -> None:
     """Writes report.html, report.md, result.json and stages.png.
 
+    Args:
+        benchmark: The result to report.
+        folder: Folder to write into.
+
     Raises:
-        OutputError: the place cannot be written to.
+        OutputError: The folder cannot be written to.
     """
-    rows = bench_table(found)
-    cores = f"threads: {found.threads or 'all cores'}"
-    lead = f"{found.frames} frames, {found.source}; {found.machine}; {cores}; power: {found.power}"
-    picture = pictures.stages(
-        [_name(run) for run in found.runs],
-        [{stage: 1000 * spread.p50 for stage, spread in run.report.stages.items()} for run in found.runs],
-        [(1000 * run.decision.p90, 1000 * run.decision.p99) for run in found.runs],
-    )
-    title = f"{Path(found.bundle).name}: how fast"
-    sections = [Section("Stages and tails", NOTE, rows), Section("Where the time goes", picture="stages.png")]
-    write(
+    rows = latency_table(benchmark)
+    threads = f"threads: {benchmark.threads or 'all cores'}"
+    frames = f"{benchmark.frames} frames, {benchmark.source}"
+    lead = f"{frames}; {benchmark.machine}; {threads}; power: {benchmark.power}"
+    title = f"Benchmark of {Path(benchmark.bundle).name}"
+    sections = [Section("Latency", NOTE, rows), Section("Median time of each stage", image="stages.png")]
+    write_files(
         folder,
         {
-            "stages.png": picture,
-            "result.json": json.dumps(asdict(found), indent=1),
-            "report.md": "\n".join([f"# {title}", "", lead, "", NOTE, "", *markdown(rows), ""]),
+            "stages.png": plots.stage_bars(
+                [_name(run) for run in benchmark.runs],
+                [{stage: 1000 * times.p50 for stage, times in run.report.stages.items()} for run in benchmark.runs],
+                [(1000 * run.decision.p90, 1000 * run.decision.p99) for run in benchmark.runs],
+            ),
+            "result.json": json.dumps(asdict(benchmark), indent=1),
+            "report.md": "\n".join([f"# {title}", "", lead, "", NOTE, "", *markdown_table(rows), ""]),
             "report.html": page(title, lead, sections),
         },
     )
 
 
-def bench_table(found: Benchmark) -> list[tuple[str, ...]]:
-    """One row a run."""
-    stages = list(found.runs[0].report.stages)
+def latency_table(benchmark: Benchmark) -> list[tuple[str, ...]]:
+    """Returns a table in milliseconds with a row for each run."""
+    stages = list(benchmark.runs[0].report.stages)
     rows: list[tuple[str, ...]] = [
-        ("run", *stages, "decision p50", "p90", "p99", "age p50", "p90", "p99", "decisions a second")
+        ("run", *stages, "decision p50", "p90", "p99", "age p50", "p90", "p99", "decisions per second")
     ]
-    for run in found.runs:
+    for run in benchmark.runs:
         age = run.report.frame_age
         assert age is not None
         tails = [run.decision.p50, run.decision.p90, run.decision.p99, age.p50, age.p90, age.p99]
@@ -60,4 +65,4 @@ def bench_table(found: Benchmark) -> list[tuple[str, ...]]:
 
 
 def _name(run: Run) -> str:
-    return f"{run.engine} {run.precision} k={run.looks}"
+    return f"{run.engine} {run.precision} k={run.num_views}"

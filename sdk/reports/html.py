@@ -1,15 +1,12 @@
-"""Report pages: one HTML file with its pictures beside it, readable without a network."""
+"""Report pages: one HTML file with its images beside it, which needs no network to be read."""
 
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from allweather.evaluation.clean import Evaluation
-from allweather.reports import plots as pictures
 from allweather.runtimes.system.atomic_files import atomic_file
 
 STYLE = """
@@ -29,16 +26,29 @@ tr:last-child td { border-bottom: 0; }
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: a heading, some text, a table, and a picture by file name."""
+    """A section of a page.
+
+    Attributes:
+        heading: Heading of the section.
+        text: Text below the heading; none if empty.
+        table: Rows of a table, the first of them its header; no table if empty.
+        image: File name of an image beside the page; no image if empty.
+    """
 
     heading: str
     text: str = ""
     table: Sequence[Sequence[str]] = ()
-    picture: str = ""
+    image: str = ""
 
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """An HTML page; all text is escaped."""
+    """Returns an HTML page; all text is escaped.
+
+    Args:
+        title: Title of the page and of the browser's tab.
+        lead: One line below the title.
+        sections: Sections of the page.
+    """
     body = "\n".join(_section(section) for section in sections)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
@@ -56,62 +66,28 @@ def _section(section: Section) -> str:
         parts.append("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>")
         parts += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
         parts.append("</table>")
-    if section.picture:
-        parts.append(f'<img src="{html.escape(section.picture)}" alt="{html.escape(section.heading)}">')
+    if section.image:
+        parts.append(f'<img src="{html.escape(section.image)}" alt="{html.escape(section.heading)}">')
     return "\n".join(parts)
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table in Markdown; the first row is its head."""
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the lines of a Markdown table; the first of the rows is its header."""
     head, *body = rows
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     return lines + [f"| {' | '.join(row)} |" for row in body]
 
 
-def write(folder: Path, files: Mapping[str, bytes | str]) -> None:
-    """Writes each file into `folder`, each whole or not at all.
+def write_files(folder: Path, files: Mapping[str, bytes | str]) -> None:
+    """Writes files into a folder, each of them whole or not at all.
+
+    Args:
+        folder: Folder to write into; it is made if it does not exist.
+        files: Content of each file, by its name.
 
     Raises:
-        OutputError: the place cannot be written to.
+        OutputError: The folder cannot be written to.
     """
     for name, content in files.items():
-        with atomic_file(folder / name) as beside:
-            beside.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Writes report.html, result.json, confusion.png and reliability.png; training.png where there was training.
-
-    Raises:
-        OutputError: the place cannot be written to.
-    """
-    facts = [
-        ("", evaluation.provenance.backend),
-        ("accuracy", f"{evaluation.accuracy:.4f}"),
-        ("expected calibration error", f"{evaluation.calibration_error:.4f}"),
-        ("Brier score, 0 to 2", f"{evaluation.brier:.4f}"),
-        ("log loss, nats", f"{evaluation.nll:.4f}"),
-        ("test pictures", str(evaluation.provenance.images)),
-        ("pictures a second, in batches", f"{evaluation.images_per_second:.0f}"),
-    ]
-    worst = sorted(evaluation.class_accuracy.items(), key=lambda item: item[1])
-    sections = [
-        Section("Result", "; ".join(evaluation.provenance.notes), facts),
-        Section("What is taken for what", picture="confusion.png"),
-        Section("Is it as sure as it is right?", picture="reliability.png"),
-        Section("Classes, the hardest first", table=[("class", "accuracy"), *((k, f"{v:.3f}") for k, v in worst)]),
-    ]
-    if evaluation.provenance.history:
-        sections.append(Section("How it was trained", picture="training.png"))
-    title = f"{Path(evaluation.provenance.model).name} on {evaluation.provenance.data}"
-    files: dict[str, bytes | str] = {
-        "confusion.png": pictures.confusion(
-            evaluation.confusion, evaluation.classes, "Confusion, % of each true class"
-        ),
-        "reliability.png": pictures.reliability(evaluation.reliability, evaluation.calibration_error),
-        "result.json": json.dumps(asdict(evaluation), indent=1),
-        "report.html": page(title, f"{evaluation.provenance.backend} on {evaluation.provenance.machine}", sections),
-    }
-    if evaluation.provenance.history:
-        files["training.png"] = pictures.training(evaluation.provenance.history)
-    write(folder, files)
+        with atomic_file(folder / name) as temporary:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""The report of a learned augmentation: what it does to pictures, and how it was learned."""
+"""The report of a learned augmentation: what it does to images, and how it was learned."""
 
 from __future__ import annotations
 
@@ -7,62 +7,67 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from allweather.reports.html import Section, page, write
-from allweather.reports.plots import augmentations, named_rows
+from allweather.reports.html import Section, page, write_files
+from allweather.reports.image_grids import image_columns, image_rows
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint
 from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, Head
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.learned_augmentation.visualize import latent_traversal, sample_augmentations
 
-SHOWN = ("arch", "aim", "damping", "epochs")  # of the settings, where a file tells them
-MAPS: Mapping[Head, str] = {
-    "spatial": "Warp: hue is the direction that a pixel is taken from, saturation how far away.",
-    "appearance": "Colors: what is added, around gray.",
+SETTINGS = ("arch", "aim", "damping", "epochs")  # settings of the run that the report shows, if the file has them
+ROW_NOTES: Mapping[Head, str] = {
+    "spatial": "Row warp: the hue is the direction that a pixel is taken from, the saturation the distance.",
+    "appearance": "Row colors: what is added to the colors, around gray.",
 }
 
 
-def write_augmentation(made: AugmentationCheckpoint, dataset: Dataset, folder: Path) -> None:
-    """Writes report.html, result.json, diverse.png and interpolated.png.
+def write_augmentation_report(augmentation: AugmentationCheckpoint, dataset: Dataset, folder: Path) -> None:
+    """Writes report.html, result.json, samples.png and latent-traversal.png.
 
     Args:
-        made: the augmentation.
-        dataset: its validation pictures are shown.
-        folder: to write into.
+        augmentation: The learned augmentation.
+        dataset: A data set; some of its validation images are augmented.
+        folder: Folder to write into.
 
     Raises:
-        CheckpointError: the augmentation cannot be built.
-        OutputError: the place cannot be written to.
+        CheckpointError: The augmentation network cannot be built.
+        OutputError: The folder cannot be written to.
     """
-    network, heads = made.network(), {head for part in STAGE_HEADS[made.mode] for head in part}
-    facts = asdict(made)
+    network, heads = augmentation.network(), {head for part in STAGE_HEADS[augmentation.mode] for head in part}
+    facts = asdict(augmentation)
     facts.pop("weights")
     sections = [
         Section(
-            "The same picture, again and again",
-            "Each column is a draw of the dropout on the code, as in training.",
-            picture="diverse.png",
+            "Samples",
+            "The first column shows the unchanged images; each further column is a draw of the dropout on the code, as "
+            "in training.",
+            image="samples.png",
         ),
         Section(
-            "From one draw to another",
-            " ".join(["Ten codes on a line.", *(text for head, text in MAPS.items() if head in heads)]),
-            picture="interpolated.png",
+            "Latent traversal",
+            " ".join(
+                ["One image with ten codes on the line from one draw to another."]
+                + [text for head, text in ROW_NOTES.items() if head in heads]
+            ),
+            image="latent-traversal.png",
         ),
-        Section("How it was learned", table=_facts(made)),
+        Section("Training", table=_training_table(augmentation)),
     ]
-    lead = f"{made.mode} augmentation learned on {made.data}, shown on {dataset.name}"
+    lead = f"{augmentation.mode} augmentation learned on {augmentation.data}, applied to images of {dataset.name}"
     files: dict[str, bytes | str] = {
-        "diverse.png": augmentations(sample_augmentations(network, dataset.val)),
-        "interpolated.png": named_rows(latent_traversal(network, dataset.val)),
+        "samples.png": image_columns(sample_augmentations(network, dataset.val)),
+        "latent-traversal.png": image_rows(latent_traversal(network, dataset.val)),
         "result.json": json.dumps(facts, indent=1),
         "report.html": page("Learned augmentation", lead, sections),
     }
-    write(folder, files)
+    write_files(folder, files)
 
 
-def _facts(made: AugmentationCheckpoint) -> Sequence[Sequence[str]]:
-    rows: list[Sequence[str]] = [("", "")]
-    rows += [(name.replace("_", " "), str(made.settings[name])) for name in SHOWN if name in made.settings]
-    if "improved_share" in made.metrics:
-        rows.append(("pictures it helps by influence", f"{100 * made.metrics['improved_share']:.1f} %"))
-        rows.append(("fall of the influence, in its deviations", f"{made.metrics['gain']:.2f}"))
+def _training_table(augmentation: AugmentationCheckpoint) -> Sequence[Sequence[str]]:
+    settings, metrics = augmentation.settings, augmentation.metrics
+    rows: list[Sequence[str]] = [("setting or metric", "value")]
+    rows += [(name.replace("_", " "), str(settings[name])) for name in SETTINGS if name in settings]
+    if "improved_share" in metrics:
+        rows.append(("images whose influence the augmentation lowers", f"{100 * metrics['improved_share']:.1f} %"))
+        rows.append(("mean decrease of the influence, in standard deviations", f"{metrics['gain']:.2f}"))
     return rows

@@ -1,4 +1,4 @@
-"""The report of a target measured with several policies: one page, one JSON file, one Markdown file, pictures."""
+"""The report of a model evaluated with several test-time augmentation policies."""
 
 from __future__ import annotations
 
@@ -7,89 +7,106 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from allweather.evaluation.policies import Error, PolicyEvaluation, PolicyResult
-from allweather.reports import plots as pictures
-from allweather.reports.html import Section, markdown, page, write
+from allweather.evaluation.policies import ErrorRate, PolicyEvaluation
+from allweather.reports import image_grids, plots
+from allweather.reports.html import Section, markdown_table, page, write_files
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 
 Row = Sequence[str]
+TABLE_NOTE = (
+    "Mean views and latency ratio are those on clean / common corrupted images where they differ. The latency ratio is "
+    "the time of a decision relative to that with one view. The last column is how much of the accuracy that the best "
+    "single view would gain over one view the policy gains."
+)
+CHANGED_NOTE = (
+    "One view predicts the class incorrectly and the policy correctly, or the reverse. Below the true class: the view "
+    "that the policy ranks first."
+)
 
 
-def write_policies(result: PolicyEvaluation, turned: Sequence[Image], folder: Path) -> None:
-    """Writes report.html, report.md, result.json and pictures.
+def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], folder: Path) -> None:
+    """Writes report.html, report.md, result.json and plots.
+
+    The plots are views-POLICY.png for each policy that ranks views, and changed-predictions.png.
 
     Args:
-        result: of one target.
-        turned: the frames that turned.
-        folder: to write into.
+        result: Result of one model.
+        changed: The image of each of its changed predictions, uint8 [h, w, 3].
+        folder: Folder to write into.
 
     Raises:
-        OutputError: the place cannot be written to.
+        OutputError: The folder cannot be written to.
     """
+    provenance = result.provenance
     summary, errors = summary_table(result), error_table(result)
-    origin = result.provenance
-    lead = f"{origin.backend}; {origin.images} images in each cell, {result.corrupted}; {origin.machine}"
-    sections = [Section("Result", "; ".join([*result.provenance.notes, *correlations(result)]), summary)]
+    notes = [*provenance.notes, *correlations(result)]
+    sections = [Section("Result", "; ".join(notes), summary), Section("How to read the table", TABLE_NOTE)]
     files: dict[str, bytes | str] = {"result.json": json.dumps(asdict(result), indent=1)}
-    for score in result.scores:
-        if score.policy.startswith(("top", "oracle")):
-            name = f"looks-{score.policy.translate(str.maketrans(':+@', '---'))}.png"
-            files[name] = pictures.looks(score.looks, score.views, score.policy)
-            sections.append(Section(f"Where {score.policy} looks first", picture=name))
-    if turned:
+    for each in result.results:
+        if each.policy.startswith(("top", "oracle")):
+            name = f"views-{each.policy.translate(str.maketrans(':+@', '---'))}.png"
+            files[name] = plots.view_heatmap(each.view_shares, each.views, each.policy)
+            sections.append(Section(f"Views that {each.policy} ranks first", image=name))
+    if changed:
         captions = [
-            f"{each.corruption} {each.severity}\n{each.label}: now {'right' if each.better else 'wrong'}\n{each.view}"
-            for each in result.turned
+            f"{each.corruption}, severity {each.severity}\n{each.label}: now "
+            f"{'correct' if each.improved else 'incorrect'}\n{each.view}"
+            for each in result.changed_predictions
         ]
-        files["turned.png"] = pictures.gallery(list(turned), captions)
-        text = "One look was wrong and it is right now, or the reverse; below, the view that was chosen."
-        sections.append(Section(f"Frames that {result.turned[0].policy} turned", text, picture="turned.png"))
+        files["changed-predictions.png"] = image_grids.gallery(list(changed), captions)
+        heading = f"Predictions that {result.changed_predictions[0].policy} changes"
+        sections.append(Section(heading, CHANGED_NOTE, image="changed-predictions.png"))
     if len(errors) > 1:
         sections.append(Section("Error by corruption, mean over five severities, %", table=errors))
-    heading = f"Policies of {Path(result.provenance.model).name} on {result.provenance.data}"
+    heading = f"Test-time augmentation policies: {Path(provenance.model).name} on {provenance.data}"
+    lead = f"{provenance.backend}; {provenance.images} images in each cell, {result.corrupted}; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    notes = [f"- {note}" for note in (*result.provenance.notes, *correlations(result))]
-    lines = [f"# {heading}", "", lead, "", *notes, "", *markdown(summary), "", *markdown(errors), ""]
-    files["report.md"] = "\n".join(lines)
-    write(folder, files)
+    lines = [f"# {heading}", "", lead, "", *(f"- {note}" for note in notes), "", *markdown_table(summary)]
+    files["report.md"] = "\n".join([*lines, "", TABLE_NOTE, "", *markdown_table(errors), ""])
+    write_files(folder, files)
 
 
 def summary_table(result: PolicyEvaluation) -> list[Row]:
-    """One row a policy."""
+    """Returns a table with a row for each policy."""
     rows: list[Row] = [
-        ("policy", "runs", "cost", "clean error, %", "common 15, %", "extra 4, %", "of the oracle's gain, %")
-    ]
-    for score in result.scores:
-        runs = _range([score.runs["clean"], score.runs["common"]])
-        cost = _range([score.cost, score.corrupted_cost])
-        captured = "" if score.captured is None else f"{100 * score.captured:.1f}"
-        rows.append((score.policy, runs, cost, *map(_shown, _errors(score)), captured))
+        (
+            "policy", "mean views", "latency ratio", "clean error, %", "common 15, %", "extra 4, %",
+            "share of oracle gain, %",
+        )
+    ]  # fmt: skip
+    for each in result.results:
+        share = "" if each.share_of_oracle_gain is None else f"{100 * each.share_of_oracle_gain:.1f}"
+        rows.append(
+            (
+                each.policy,
+                _clean_and_corrupted(each.mean_views["clean"], each.mean_views["common"]),
+                _clean_and_corrupted(each.latency_ratio, each.corrupted_latency_ratio),
+                *map(_interval, (each.clean, each.common, each.extra)),
+                share,
+            )
+        )
     return rows
 
 
-def _range(values: Sequence[float | None]) -> str:
-    """On clean and on corrupted pictures; one number where they come to the same."""
-    shown = [f"{value:.2f}" for value in values if value is not None]
-    return " / ".join(dict.fromkeys(shown))
-
-
 def correlations(result: PolicyEvaluation) -> list[str]:
-    """Mean rank correlations of predicted and true losses, in words; none without a predictor."""
-    known = [f"{name} {value:.3f}" for name, value in result.correlation.items() if value is not None]
+    """Returns a line with the rank correlations of predicted and true losses; no line without a loss predictor."""
+    known = [f"{name} {value:.3f}" for name, value in result.rank_correlation.items() if value is not None]
     return [f"rank correlation of predicted and true losses: {', '.join(known)}"] if known else []
 
 
 def error_table(result: PolicyEvaluation) -> list[Row]:
-    """One row a corruption, one column a policy."""
-    names = [name for name in (*COMMON, *EXTRA) if name in result.scores[0].errors]
-    head = ("corruption", *(score.policy for score in result.scores))
-    return [head, *((name, *(f"{100 * score.errors[name]:.2f}" for score in result.scores)) for name in names)]
+    """Returns a table of errors in percent: one row for each corruption, one column for each policy."""
+    names = [name for name in (*COMMON, *EXTRA) if name in result.results[0].errors]
+    head = ("corruption", *(each.policy for each in result.results))
+    return [head, *((name, *(f"{100 * each.errors[name]:.2f}" for each in result.results)) for name in names)]
 
 
-def _errors(score: PolicyResult) -> tuple[Error | None, ...]:
-    return score.clean, score.common, score.extra
+def _clean_and_corrupted(clean: float | None, corrupted: float | None) -> str:
+    """Returns "clean / corrupted", or one number where both are the same or one is missing."""
+    texts = [f"{value:.2f}" for value in (clean, corrupted) if value is not None]
+    return " / ".join(dict.fromkeys(texts))
 
 
-def _shown(error: Error | None) -> str:
+def _interval(error: ErrorRate | None) -> str:
     return "" if error is None else f"{100 * error.value:.2f} ({100 * error.low:.2f} to {100 * error.high:.2f})"

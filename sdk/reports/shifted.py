@@ -1,4 +1,4 @@
-"""The report of classifiers on augmentations they were not trained on: one page, one JSON file, pictures."""
+"""The report of the shift robustness of classifiers: how predictions and features change between four test sets."""
 
 from __future__ import annotations
 
@@ -10,95 +10,104 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.evaluation.shifted import SETS, ShiftRobustness
-from allweather.reports.html import Section, page, write
-from allweather.reports.plots import GRAY, png_figure
+from allweather.evaluation.shifted import TEST_SETS, ShiftRobustness
+from allweather.reports.figure import GRAY, png_figure
+from allweather.reports.html import Section, page, write_files
 from allweather.runtimes.types import Floats
 
 COLORS = ("#64748b", "#2563eb", "#16a34a", "#dc2626", "#d97706", "#7c3aed")
 
 
-def write_transfer(results: Sequence[ShiftRobustness], placed: Sequence[Floats | None], folder: Path) -> None:
-    """Writes report.html, result.json, variation.png and, for checkpoints, clusters.png.
+def write_shifted_report(results: Sequence[ShiftRobustness], embedded: Sequence[Floats | None], folder: Path) -> None:
+    """Writes report.html, result.json and variation.png, and for checkpoints tsne.png.
 
     Args:
-        results: one a target, all on the same four sets.
-        placed: for each of them where variants of samples lie, see `transfer.clusters`; None for a bundle.
-        folder: to write into.
+        results: One result for each model, all on the same four test sets.
+        embedded: For each model its embedded variants, float32 [14, 16, 2], see `embed_variants`; None for a bundle.
+        folder: Folder to write into.
 
     Raises:
-        OutputError: the place cannot be written to.
+        OutputError: The folder cannot be written to.
     """
+    provenance = results[0].provenance
     files: dict[str, bytes | str] = {
-        "variation.png": variation(results),
+        "variation.png": variation_bars(results),
         "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
     }
     sections = [
-        Section("Accuracy, %", "; ".join(results[0].provenance.notes), accuracy_table(results)),
+        Section("Accuracy, %", "; ".join(provenance.notes), accuracy_table(results)),
         Section(
-            "How much answers and features vary",
-            "Between two of the test sets, the mean over pictures: lower is steadier. Distances are relative to the "
-            "mean length of a feature.",
-            picture="variation.png",
+            "Change of predictions and features",
+            "Between two of the test sets, mean over the images; lower is more robust. Distances between features are "
+            "relative to the mean length of the features.",
+            image="variation.png",
         ),
     ]
-    known = [
-        (result.provenance.title, points) for result, points in zip(results, placed, strict=True) if points is not None
+    panels = [
+        (result.provenance.title, points)
+        for result, points in zip(results, embedded, strict=True)
+        if points is not None
     ]
-    if known:
-        files["clusters.png"] = clustered(known)
-        text = "16 variants each of 14 test pictures by their features (t-SNE); a color and shape is a picture."
-        sections.append(Section("Variants of the same picture", text, picture="clusters.png"))
-    lead = f"{results[0].provenance.images} test pictures a set; {results[0].provenance.machine}"
-    files["report.html"] = page(f"Augmentation transfer on {results[0].provenance.data}", lead, sections)
-    write(folder, files)
+    if panels:
+        files["tsne.png"] = variant_scatter(panels)
+        text = "Features of 16 variants of each of 14 test images, embedded by t-SNE; color and marker tell the image."
+        sections.append(Section("Features of variants of the same image", text, image="tsne.png"))
+    lead = f"{provenance.images} images in each test set; {provenance.machine}"
+    files["report.html"] = page(f"Shift robustness on {provenance.data}", lead, sections)
+    write_files(folder, files)
 
 
 def accuracy_table(results: Sequence[ShiftRobustness]) -> list[Sequence[str]]:
-    """As table 5 of Chen et al.: one row a target, one column a test set."""
-    rows: list[Sequence[str]] = [("test accuracy, %", *SETS)]
+    """Returns a table as table 5 of Chen et al.: one row for each model, one column for each test set."""
+    rows: list[Sequence[str]] = [("test accuracy, %", *TEST_SETS)]
     rows += [
-        (result.provenance.title, *(f"{100 * result.accuracies[name]:.2f}" for name in SETS)) for result in results
+        (result.provenance.title, *(f"{100 * result.accuracies[name]:.2f}" for name in TEST_SETS)) for result in results
     ]
     return rows
 
 
-def variation(results: Sequence[ShiftRobustness]) -> bytes:
-    """A PNG as figure 5: bars for each two test sets, a color for each target."""
-    kinds = [("answers: symmetric KL divergence, nats", [result.divergences for result in results])]
+def variation_bars(results: Sequence[ShiftRobustness]) -> bytes:
+    """Draws bars as in figure 5: a group for each pair of test sets, a color for each model; returns a PNG."""
+    panels = [("predictions:\nsymmetric KL divergence, nats", [result.divergences for result in results])]
     if any(result.distances for result in results):
-        kinds.append(("features: relative distance", [result.distances for result in results]))
-    with png_figure(9, 3.6 * len(kinds)) as (figure, png):
-        for axes, (name, values) in zip(figure.subplots(len(kinds), squeeze=False).flat, kinds, strict=True):
+        panels.append(("features:\nrelative Euclidean distance", [result.distances for result in results]))
+    with png_figure(9, 3.6 * len(panels)) as (figure, png):
+        for axes, (name, values) in zip(figure.subplots(len(panels), squeeze=False).flat, panels, strict=True):
             pairs, width = list(results[0].divergences), 0.8 / len(results)
-            for number, (result, of_pair) in enumerate(zip(results, values, strict=True)):
-                places = np.arange(len(pairs)) + (number - (len(results) - 1) / 2) * width
-                heights = [of_pair.get(pair, float("nan")) for pair in pairs]
-                bars = axes.bar(
-                    places, heights, width, color=COLORS[number % len(COLORS)], label=result.provenance.title
-                )
-                words = ["" if math.isnan(height) else f"{height:.2g}" for height in heights]
-                axes.bar_label(bars, words, size=7, color=GRAY, padding=1)
+            for index, (result, by_pair) in enumerate(zip(results, values, strict=True)):
+                positions = np.arange(len(pairs)) + (index - (len(results) - 1) / 2) * width
+                heights = [by_pair.get(pair, float("nan")) for pair in pairs]
+                color = COLORS[index % len(COLORS)]
+                bars = axes.bar(positions, heights, width, color=color, label=result.provenance.title)
+                texts = ["" if math.isnan(height) else f"{height:.2g}" for height in heights]
+                axes.bar_label(bars, texts, size=7, color=GRAY, padding=1)
             axes.set_xticks(range(len(pairs)), [pair.replace(", ", "\n") for pair in pairs], size=8)
-            axes.set(ylabel=name)
+            axes.set(ylabel=name, xlim=(-0.5, len(pairs) - 0.5))
             axes.grid(visible=False, axis="x")
         handles, names = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return png.getvalue()
 
 
-def clustered(placed: Sequence[tuple[str, Floats]]) -> bytes:
-    """A PNG as figure 6: a panel for each checkpoint, a color for each picture."""
-    columns = min(2, len(placed))
-    rows = math.ceil(len(placed) / columns)
+def variant_scatter(embedded: Sequence[tuple[str, Floats]]) -> bytes:
+    """Draws embedded variants as in figure 6: a panel for each checkpoint, a color and marker for each image.
+
+    Args:
+        embedded: (title, float32 [images, variants, 2]) for each panel.
+
+    Returns:
+        A PNG.
+    """
+    columns = min(2, len(embedded))
+    rows = math.ceil(len(embedded) / columns)
     with png_figure(4.6 * columns, 4.6 * rows) as (figure, png):
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for left in panels[len(placed) :]:
-            left.remove()
-        for axes, (name, points) in zip(panels, placed, strict=False):
-            for number, sample in enumerate(points):
-                axes.scatter(*sample.T, s=14, color=f"C{number % 10}", marker="o^"[number // 10], linewidth=0)
+        for unused in panels[len(embedded) :]:
+            unused.remove()
+        for axes, (title, points) in zip(panels, embedded, strict=False):
+            for index, variants in enumerate(points):
+                axes.scatter(*variants.T, s=14, color=f"C{index % 10}", marker="o^"[index // 10], linewidth=0)
             axes.set(xticks=(), yticks=())
-            axes.set_title(name, color=GRAY, size=10)
+            axes.set_title(title, color=GRAY, size=10)
             axes.grid(visible=False)
     return png.getvalue()

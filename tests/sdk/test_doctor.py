@@ -1,4 +1,4 @@
-"""What the doctor says of a GPU: each part, and the cure of what is missing."""
+"""The checks of the doctor: each part of the GPU stack, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ import pytest
 from allweather.doctor import diagnose
 
 
-def found() -> dict[str, tuple[bool, str]]:
-    return {finding.name: (finding.works, finding.text) for finding in diagnose().findings}
+def checks() -> dict[str, tuple[bool, str]]:
+    return {check.name: (check.works, check.text) for check in diagnose().checks}
 
 
 def test_a_jetson(jetson: Any) -> None:
-    said = found()
-    assert said["tensorrt library"] == (True, "10.3.0")
-    assert said["engine tensorrt"] == (True, "10.3.0")
-    assert said["gpu"] == (True, "Fake Orin, compute capability 8.7, driver for CUDA 12.6")
-    assert said["built engines"][0]
+    results = checks()
+    assert results["tensorrt library"] == (True, "10.3.0")
+    assert results["engine tensorrt"] == (True, "10.3.0")
+    assert results["gpu"] == (True, "Fake Orin, compute capability 8.7, driver for CUDA 12.6")
+    assert results["built engines"][0]
 
 
-def test_an_old_jetpack_names_the_floor(jetson: Any) -> None:
+def test_an_old_jetpack_names_the_version_that_is_needed(jetson: Any) -> None:
     jetson.install("8.6.2")
-    works, text = found()["tensorrt library"]
+    works, text = checks()["tensorrt library"]
     assert not works
     assert "10.3 or newer is needed: update to JetPack 6.1" in text
 
 
-def test_a_machine_without_any_of_it_names_every_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_gpu_stack_names_every_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorrt", "tensorrt_rtx", "cuda.bindings.runtime", "cuda.cudart"):
         monkeypatch.setitem(sys.modules, name, None)
-    said = found()
+    results = checks()
     cures = {
         "tensorrt library": "comes with JetPack",
         "tensorrt_rtx library": "pip install 'allweather[rtx]'",
         "cuda bindings": "pip install 'allweather[tensorrt]'",
     }
     for name, cure in cures.items():
-        works, text = said[name]
+        works, text = results[name]
         assert not works
         assert cure in text
-    assert "gpu" not in said
+    assert "gpu" not in results
 
 
 BROKEN = """
@@ -54,18 +54,19 @@ class Broken:
             raise ImportError("libGL.so.1: cannot open shared object file")
 sys.meta_path.insert(0, Broken())
 from allweather.doctor import diagnose
-print({each.name: each.text for each in diagnose().findings})
+print({each.name: each.text for each in diagnose().checks})
 """
 
 
-def test_a_cv2_that_does_not_load_is_a_finding() -> None:
+@pytest.mark.end_to_end
+def test_a_cv2_that_does_not_load_is_reported() -> None:
     done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, timeout=120)
     assert "'cv2': 'libGL.so.1" in done.stdout.replace('"', "'"), done.stderr
-    assert "'engine onnx': " in done.stdout  # the engines are found without it
+    assert "'engine onnx': " in done.stdout  # the engines are checked without it
 
 
 def test_a_machine_without_a_gpu_says_so(jetson: Any) -> None:
     jetson.cudart.failing.add("cudaGetDeviceCount")
-    works, text = found()["gpu"]
+    works, text = checks()["gpu"]
     assert not works
     assert "nvidia-smi" in text

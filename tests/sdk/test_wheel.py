@@ -104,7 +104,7 @@ def test_it_runs_a_bundle_without_torch(
     assert train.returncode == 1
     assert "pip install 'allweather[train]'" in train.stderr
     doctor = run(binaries / "allweather", "doctor", "--json")
-    findings = {row["name"]: row for row in json.loads(doctor.stdout)["findings"]}
-    assert findings["engine openvino"]["works"]
-    assert "pip install 'allweather[onnx]'" in findings["engine onnx"]["text"]
-    assert "pip install 'allweather[train]'" in findings["torch"]["text"]
+    checks = {row["name"]: row for row in json.loads(doctor.stdout)["checks"]}
+    assert checks["engine openvino"]["works"]
+    assert "pip install 'allweather[onnx]'" in checks["engine onnx"]["text"]
+    assert "pip install 'allweather[train]'" in checks["torch"]["text"]

@@ -23,11 +23,11 @@ def test_a_source_that_is_too_short_is_told(exported: tuple[Path, Manifest], fol
 def test_a_page_a_plot_and_all_figures_are_written(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
     line = ["bench", exported[0], "--frames", 5, "--max-views", "1,3", "--engine", "onnx"]
     benchmark = json_of(invoke(*line, "--out", tmp_path / "out", "--json"))
-    assert {(run["engine"], run["looks"]) for run in benchmark["runs"]} == {("onnx", 1), ("onnx", 3)}
+    assert {(run["engine"], run["num_views"]) for run in benchmark["runs"]} == {("onnx", 1), ("onnx", 3)}
     for run in benchmark["runs"]:
         assert run["report"]["decided"] == 5
         assert set(run["report"]["stages"]) == STAGES
-        assert run["report"]["views_per_frame"] == [[run["looks"], 5]]
+        assert run["report"]["views_per_frame"] == [[run["num_views"], 5]]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "report.html", "report.md", "result.json", "stages.png",
     }  # fmt: skip

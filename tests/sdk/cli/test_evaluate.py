@@ -114,18 +114,18 @@ def test_policies_are_evaluated_side_by_side_after_the_corrupted_images(
     assert list(both) == ["corrupted", "policies"]
     assert len(both["corrupted"]["results"][0]["cells"]) == 10
     result = both["policies"]
-    assert [score["policy"] for score in result["scores"]] == [
+    assert [each["policy"] for each in result["results"]] == [
         "center", "oracle:1", "hflip", "top:1", "top:2+flip", "random:2"
     ]  # fmt: skip
-    center, oracle, _, top, _, _ = result["scores"]
-    assert center["cost"] == center["corrupted_cost"] == 1
-    assert center["runs"]["clean"] == 1
-    assert oracle["cost"] is None
+    center, oracle, _, top, _, _ = result["results"]
+    assert center["latency_ratio"] == center["corrupted_latency_ratio"] == 1
+    assert center["mean_views"]["clean"] == 1
+    assert oracle["latency_ratio"] is None
     assert oracle["common"]["value"] <= min(center["common"]["value"], top["common"]["value"])
-    assert oracle["captured"] in (1, None)
+    assert oracle["share_of_oracle_gain"] in (1, None)
     assert list(center["errors"]) == ["gaussian_noise", "speckle_noise"]
-    assert all(sum(shares) == pytest.approx(1) for shares in top["looks"].values())
-    assert -1 <= result["correlation"]["common"] <= 1
+    assert all(sum(shares) == pytest.approx(1) for shares in top["view_shares"].values())
+    assert -1 <= result["rank_correlation"]["common"] <= 1
     assert "rank correlation of predicted and true losses" in done.stderr
     assert sorted(path.name for path in report.iterdir()) == ["corrupted", "policies"]
     assert json.loads((report / "corrupted" / "result.json").read_text()) == both["corrupted"]
@@ -141,7 +141,7 @@ def test_policies_of_several_models(plain: Path, with_predictor: Path, folder: P
     both = json_of(invoke(*line, "--out", tmp_path / "report", "--json"))
     assert list(both) == ["shifted", "policies"]
     first, second = both["policies"]["results"]
-    assert [score["clean"] for score in first["scores"]] == [score["clean"] for score in second["scores"]]
+    assert [each["clean"] for each in first["results"]] == [each["clean"] for each in second["results"]]
     assert {path.name for path in (tmp_path / "report" / "policies").iterdir()} == {
         f"1-{plain.name}", f"2-{with_predictor.name}"
     }  # fmt: skip

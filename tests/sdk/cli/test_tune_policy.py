@@ -32,8 +32,8 @@ def test_a_tuned_policy_goes_into_the_bundle(plain: Path, folder: Path, tmp_path
     clean = invoke("evaluate", bundle, "--data", data)
     assert "tuned for the policy hflip: --policy hflip evaluates that" in one_line(clean)
     line = ["evaluate", "--data", data, "--policy", "gps:3", "--json"]
-    compiled, trained = (json_of(invoke(*line, path))["scores"] for path in (bundle, both))
-    assert [score["clean"] for score in compiled] == [score["clean"] for score in trained]
+    compiled, trained = (json_of(invoke(*line, path))["results"] for path in (bundle, both))
+    assert [result["clean"] for result in compiled] == [result["clean"] for result in trained]
 
 
 @pytest.mark.slow
@@ -46,8 +46,8 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
     }  # fmt: skip
     assert 1 <= rows["hflip@0.95"]["mean_views"] <= 2
     assert rows[result["policy"]]["mean_views"] <= 2
-    cheap = [row["calibrated_likelihood"] for row in rows.values() if row["mean_views"] <= 2]
-    assert result["calibrated_likelihood"] == max(cheap)
+    cheap = [row["calibrated_log_likelihood"] for row in rows.values() if row["mean_views"] <= 2]
+    assert result["calibrated_log_likelihood"] == max(cheap)
     assert rows["center"]["val_accuracy"] == result["center_val_accuracy"]
     kept = [policy.name for policy in load_checkpoint(tuned).policies]
     assert kept[0] == result["policy"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,16 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
-def test_confusion_counts_every_picture_once(pairs: list[tuple[int, int]]) -> None:
-    labels, answered = (np.array(values) for values in zip(*pairs, strict=True))
-    matrix = confusion_matrix(answered, labels, 4)
+def test_a_confusion_matrix_counts_every_image_once(pairs: list[tuple[int, int]]) -> None:
+    labels, predicted = (np.array(values) for values in zip(*pairs, strict=True))
+    matrix = confusion_matrix(predicted, labels, 4)
     assert matrix.sum() == len(pairs)
-    assert np.trace(matrix) == (labels == answered).sum()
-    assert all(matrix[true, seen] == pairs.count((true, seen)) for true in range(4) for seen in range(4))
+    assert np.trace(matrix) == (labels == predicted).sum()
+    assert all(matrix[pair] == pairs.count(pair) for pair in product(range(4), repeat=2))
 
 
-def test_the_published_resnet20_is_as_good_as_its_authors_say(cifar10: Path, published: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_published_resnet20_is_as_accurate_as_published(cifar10: Path, published: Path, tmp_path: Path) -> None:
     path = tmp_path / "imported.safetensors"
     weights = published / "cifar10_resnet20.safetensors"
     save_checkpoint(path, checkpoint_from_state_dict(weights, "resnet20", CIFAR10, InputSpec(32, 32)))

@@ -26,8 +26,8 @@ SOME = ("impulse_noise", "contrast", "saturate")
 
 
 @pytest.fixture(scope="module")
-def target(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvaluatedModel]:
-    path = tmp_path_factory.mktemp("target") / "colors.safetensors"
+def evaluated(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvaluatedModel]:
+    path = tmp_path_factory.mktemp("evaluated") / "colors.safetensors"
     save_checkpoint(path, checkpoint)
     with open_model(path) as opened:
         yield opened
@@ -37,14 +37,15 @@ def generated(dataset: Dataset, names: tuple[str, ...] = SOME) -> GeneratedSet:
     return GeneratedSet(dataset.test.images.numpy(), dataset.test.labels.numpy(), 7, names)
 
 
-def figures(result: Robustness) -> dict[str, object]:
-    """All that two runs of one thing have in common."""
-    return asdict(replace(result, seconds=0, target="", model=""))
+def reproducible(result: Robustness) -> dict[str, object]:
+    """Returns all values that are the same whenever an evaluation is repeated."""
+    return asdict(replace(result, seconds=0))
 
 
-def test_errors_are_those_of_the_answers(target: EvaluatedModel, dataset: Dataset) -> None:
+@pytest.mark.slow
+def test_errors_are_those_of_the_predictions(evaluated: EvaluatedModel, dataset: Dataset) -> None:
     corrupted = generated(dataset)
-    result, pictures = evaluate_corrupted(target, dataset, corrupted)
+    result, images_of_mistakes = evaluate_corrupted(evaluated, dataset, corrupted)
     assert result.provenance.images == 24
     assert [(cell.corruption, cell.severity) for cell in result.cells[:6]] == [
         *(("impulse_noise", severity) for severity in range(1, 6)),
@@ -52,8 +53,8 @@ def test_errors_are_those_of_the_answers(target: EvaluatedModel, dataset: Datase
     ]
     for cell in result.cells:
         images = next(corrupted.batches(cell.corruption, cell.severity, 24))
-        answered = target.logits(images).argmax(1)
-        assert cell.error == pytest.approx((answered != corrupted.labels).mean())
+        predicted = evaluated.logits(images).argmax(1)
+        assert cell.error == pytest.approx((predicted != corrupted.labels).mean())
         assert cell.low <= cell.error <= cell.high
         assert 0 <= cell.calibration_error <= 1
         assert 0 <= cell.brier <= 2
@@ -65,79 +66,86 @@ def test_errors_are_those_of_the_answers(target: EvaluatedModel, dataset: Datase
     assert result.extra.error == pytest.approx(np.mean([cell.error for cell in result.cells[10:]]))
     assert sum(count for count, _, _ in result.reliability) == 15 * 24
     for mistake in result.mistakes:
-        image = pictures[mistake.corruption]
-        assert dataset.classes[int(target.logits(image[None]).argmax())] == mistake.answered != mistake.label
+        image = images_of_mistakes[mistake.corruption]
+        predicted_class = dataset.classes[int(evaluated.logits(image[None]).argmax())]
+        assert predicted_class == mistake.predicted != mistake.label
 
 
-def test_a_bundle_is_measured_as_its_checkpoint_is(
-    target: EvaluatedModel, exported: tuple[Path, Manifest], dataset: Dataset
+@pytest.mark.slow
+def test_a_bundle_has_the_errors_of_its_checkpoint(
+    evaluated: EvaluatedModel, exported: tuple[Path, Manifest], dataset: Dataset
 ) -> None:
-    alone, _ = evaluate_corrupted(target, dataset, generated(dataset))
+    of_checkpoint, _ = evaluate_corrupted(evaluated, dataset, generated(dataset))
     with open_model(exported[0], engine="openvino", precision="fp32") as bundle:
-        there, _ = evaluate_corrupted(bundle, dataset, generated(dataset))
-    assert [cell.error for cell in alone.cells] == [cell.error for cell in there.cells]
-    assert there.model == "openvino fp32"
+        of_bundle, _ = evaluate_corrupted(bundle, dataset, generated(dataset))
+    assert [cell.error for cell in of_checkpoint.cells] == [cell.error for cell in of_bundle.cells]
+    assert of_bundle.provenance.backend == "openvino fp32"
 
 
-def test_a_killed_measurement_goes_on(target: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
-    whole, _ = evaluate_corrupted(target, dataset, generated(dataset))
+@pytest.mark.slow
+def test_an_interrupted_evaluation_resumes(evaluated: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
+    whole, _ = evaluate_corrupted(evaluated, dataset, generated(dataset))
     calls = 0
 
-    def answer(images: Image) -> Floats:
+    def count_calls(images: Image) -> Floats:
         nonlocal calls
         calls += 1
-        return target.logits(images)
+        return evaluated.logits(images)
 
-    def pull_the_plug(done: int, total: int) -> None:
+    def interrupt(done: int, total: int) -> None:
         if done == 9:
             raise KeyboardInterrupt
 
-    counted = replace(target, answer=answer)
+    counted = replace(evaluated, logits=count_calls)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path, watch=pull_the_plug)
+        evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path, watch=interrupt)
     calls = 0
-    rest, _ = evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path)
-    assert calls == 2 + 6  # clean pictures, a few to know the target by, and the cells that were left
-    assert figures(rest) == figures(whole)
+    resumed, _ = evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path)
+    assert calls == 2 + 6  # the clean images, those of the resume key, and the cells that were left
+    assert reproducible(resumed) == reproducible(whole)
     calls = 0
-    evaluate_corrupted(
-        counted, dataset, replace(generated(dataset), seed=8), keep=tmp_path
-    )  # another set takes none of them
+    other_set = replace(generated(dataset), seed=8)
+    evaluate_corrupted(counted, dataset, other_set, keep=tmp_path)  # takes none of the finished cells
     assert calls == 2 + 15
 
 
-def test_cells_of_other_pictures_are_not_taken(target: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
+def test_the_resume_key_changes_with_the_images(evaluated: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
     changed = dataset.test.images.clone()
     changed[20:] = 0
     other = replace(dataset, test=replace(dataset.test, images=changed))
-    assert resume_key_of(target, None, other) != resume_key_of(target, None, dataset)
+    assert resume_key_of(evaluated, None, other) != resume_key_of(evaluated, None, dataset)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
     write_corrupted_set(images, labels, dataset.classes, tmp_path / "c", data="colors", corruptions=("fog",))
-    stored = open_corrupted_set(tmp_path / "c", dataset.classes, target.input)
-    before = resume_key_of(target, stored, dataset)
-    assert resume_key_of(target, stored, dataset) == before
+    stored = open_corrupted_set(tmp_path / "c", dataset.classes, evaluated.input)
+    before = resume_key_of(evaluated, stored, dataset)
+    assert resume_key_of(evaluated, stored, dataset) == before
     os.utime(tmp_path / "c" / "fog.npy", (1, 1))
-    assert resume_key_of(target, stored, dataset) != before
+    assert resume_key_of(evaluated, stored, dataset) != before
 
 
-def test_a_baseline_beside_a_set_without_common_corruptions(target: EvaluatedModel, dataset: Dataset) -> None:
-    some, _ = evaluate_corrupted(target, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {}))
-    assert (some.common, some.mce) == (None, None)
+def test_a_set_without_common_corruptions_needs_no_errors_of_the_baseline(
+    evaluated: EvaluatedModel, dataset: Dataset
+) -> None:
+    result, _ = evaluate_corrupted(evaluated, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {}))
+    assert (result.common, result.mce) == (None, None)
 
 
-def test_answers_that_are_no_numbers_are_said() -> None:
-    with pytest.raises(EngineError, match="2 of 3 answers are no finite numbers"):
+def test_logits_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(EngineError, match="2 of 3 images are not finite"):
         compute_metrics(np.array([[0, 1], [np.nan, 0], [np.inf, 0]], np.float32), np.zeros(3, np.int64))
 
 
-def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(target: EvaluatedModel, dataset: Dataset) -> None:
+@pytest.mark.slow
+def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(evaluated: EvaluatedModel, dataset: Dataset) -> None:
     errors = dict.fromkeys((*COMMON, *EXTRA), 0.5)
     with pytest.raises(UsageError, match="no error for contrast"):
-        evaluate_corrupted(target, dataset, generated(dataset), baseline=Baseline("x", {"impulse_noise": 0.5}))
-    some, _ = evaluate_corrupted(target, dataset, generated(dataset), baseline=Baseline("half", errors))
+        evaluate_corrupted(evaluated, dataset, generated(dataset), baseline=Baseline("x", {"impulse_noise": 0.5}))
+    some, _ = evaluate_corrupted(evaluated, dataset, generated(dataset), baseline=Baseline("half", errors))
     assert (some.mce, some.baseline) == (None, "half")
-    assert any("lacks gaussian_noise" in note for note in some.notes)
-    everything, _ = evaluate_corrupted(target, dataset, generated(dataset, COMMON), baseline=Baseline("half", errors))
+    assert any("lacks gaussian_noise" in note for note in some.provenance.notes)
+    everything, _ = evaluate_corrupted(
+        evaluated, dataset, generated(dataset, COMMON), baseline=Baseline("half", errors)
+    )
     assert everything.common is not None
     assert everything.mce == pytest.approx(100 * everything.common.error / 0.5)
     assert everything.extra is None

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allweather.evaluation.metrics import (
+    bootstrap_intervals,
     calibration_error,
     compute_metrics,
-    intervals,
     mean_corruption_error,
     mean_error,
     reliability_bins,
@@ -17,53 +17,54 @@ from allweather.evaluation.metrics import (
 from allweather.runtimes.errors import UsageError
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 12))
-def test_scores_are_those_of_torch(seed: int, count: int, classes: int) -> None:
+def test_metrics_are_those_of_torch(seed: int, count: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 20, (count, classes)).astype(np.float32)
     labels = rng.integers(classes, size=count)
-    scores = compute_metrics(logits, labels)
-    answers, true = torch.from_numpy(logits).double(), torch.from_numpy(labels)
-    chances = answers.softmax(1)
-    truth = torch.nn.functional.one_hot(true, classes)
-    losses = torch.nn.functional.cross_entropy(answers, true, reduction="none")
-    assert np.array_equal(scores.answered, answers.argmax(1))
-    assert np.array_equal(scores.right, answers.argmax(1) == true)
-    assert np.allclose(scores.confidence, chances.max(1).values, atol=1e-6)
-    assert np.allclose(scores.nll, losses, rtol=1e-5, atol=1e-6)
-    assert np.allclose(scores.brier, ((chances - truth) ** 2).sum(1), atol=1e-6)
+    metrics = compute_metrics(logits, labels)
+    outputs, true = torch.from_numpy(logits).double(), torch.from_numpy(labels)
+    probabilities = outputs.softmax(1)
+    one_hot = torch.nn.functional.one_hot(true, classes)
+    losses = torch.nn.functional.cross_entropy(outputs, true, reduction="none")
+    assert np.array_equal(metrics.predicted, outputs.argmax(1))
+    assert np.array_equal(metrics.correct, outputs.argmax(1) == true)
+    assert np.allclose(metrics.confidence, probabilities.max(1).values, atol=1e-6)
+    assert np.allclose(metrics.nll, losses, rtol=1e-5, atol=1e-6)
+    assert np.allclose(metrics.brier, ((probabilities - one_hot) ** 2).sum(1), atol=1e-6)
 
 
-def test_answers_that_are_as_sure_as_right_are_calibrated() -> None:
+def test_predictions_as_accurate_as_confident_have_a_small_calibration_error() -> None:
     rng = np.random.default_rng(0)
-    sure = rng.uniform(0.5, 1, 40_000)
-    right = rng.uniform(size=40_000) < sure
-    bins = reliability_bins(sure, right)
+    confidence = rng.uniform(0.5, 1, 40_000)
+    correct = rng.uniform(size=40_000) < confidence
+    bins = reliability_bins(confidence, correct)
     assert sum(count for count, _, _ in bins) == 40_000
-    assert all(abs(confidence - accuracy) < 0.03 for count, confidence, accuracy in bins if count > 500)
+    assert all(abs(mean - accuracy) < 0.03 for count, mean, accuracy in bins if count > 500)
     assert calibration_error(bins) < 0.02
     assert calibration_error(reliability_bins(np.ones(10), np.zeros(10, bool))) == 1
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_contain_the_true_error_as_often_as_they_should() -> None:
     rng = np.random.default_rng(1)
-    held = 0
+    contained = 0
     for _ in range(100):
-        low, high = intervals(rng.uniform(size=(1, 400)) < 0.3, np.ones((1, 1)))
-        held += bool(low[0] <= 0.3 <= high[0])
-    assert 88 <= held <= 100
+        low, high = bootstrap_intervals(rng.uniform(size=(1, 400)) < 0.3, np.ones((1, 1)))
+        contained += bool(low[0] <= 0.3 <= high[0])
+    assert 88 <= contained <= 100
 
 
-def test_corrupted_versions_of_one_picture_are_drawn_together() -> None:
-    wrong = np.random.default_rng(2).uniform(size=(1, 500)) < 0.4
-    alone = intervals(wrong, np.ones((1, 1)))
-    twenty_times = intervals(np.repeat(wrong, 20, axis=0), np.full((1, 20), 1 / 20))
-    assert np.allclose(alone, twenty_times)  # copies are no new pictures: the interval does not shrink
+def test_corrupted_versions_of_one_image_are_resampled_together() -> None:
+    incorrect = np.random.default_rng(2).uniform(size=(1, 500)) < 0.4
+    alone = bootstrap_intervals(incorrect, np.ones((1, 1)))
+    twenty_times = bootstrap_intervals(np.repeat(incorrect, 20, axis=0), np.full((1, 20), 1 / 20))
+    assert np.allclose(alone, twenty_times)  # copies are not new images: the interval does not shrink
 
 
 def test_mean_corruption_error() -> None:
     errors = {"fog": 0.2, "snow": 0.3}
     assert mean_error(errors) == pytest.approx(0.25)
     assert mean_corruption_error(errors, {"fog": 0.4, "snow": 0.3, "frost": 0.1}) == pytest.approx(75)
-    with pytest.raises(UsageError, match="no error for snow; add it"):
+    with pytest.raises(UsageError, match="no error for snow"):
         mean_corruption_error(errors, {"fog": 0.4})

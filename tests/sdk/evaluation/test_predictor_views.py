@@ -42,10 +42,10 @@ def test_policies_choose_among_the_views_of_the_predictor() -> None:
         predictor_views=VIEWS,
     )  # fmt: skip
     policies = [parse_policy(text, predictor_views=VIEWS) for text in ("top:1", "oracle:1", "all")]
-    center, oracle, top, every = evaluate_policies(model, dataset, None, policies)[0].scores
+    center, oracle, top, every = evaluate_policies(model, dataset, None, policies)[0].results
     assert [each.policy for each in (center, oracle, top, every)] == ["center", "oracle:1", "top:1", "all"]
     assert oracle.views == top.views == VIEWS
-    assert top.looks["clean"] == tuple(np.bincount(predict_losses(images.numpy()).argmin(1)) / 60)
+    assert top.view_shares["clean"] == tuple(np.bincount(predict_losses(images.numpy()).argmin(1)) / 60)
 
     def is_correct(image: Image, label: int, name: str) -> bool:
         steps = steps_without_deadline(1, 1.0)
