@@ -35,7 +35,7 @@ class CalibrationSet:
 def calibration_set(dataset: Dataset) -> CalibrationSet:
     """Draws calibration images from the training split and corrupts every second one.
 
-    The corrupted images make the INT8 ranges wide enough for bad weather, too.
+    Because of the corrupted images, the INT8 ranges are wide enough for bad weather as well.
 
     Args:
         dataset: Data set with a training split.
@@ -65,7 +65,7 @@ def corrupt_every_second(images: Image) -> Image:
 
 
 def corrupt_all(images: Image) -> Image:
-    """Returns a copy in which each image has one of the 15 common corruptions, in turn, at severity 3.
+    """Returns a copy in which every image has one of the 15 common corruptions at severity 3; they take turns.
 
     Args:
         images: uint8 [n, h, w, 3], RGB.

@@ -75,7 +75,7 @@ def precisions_to_try(engine: EngineName, requested: tuple[Precision, ...] | Non
 
 
 class CandidateBuilder:
-    """Builds the candidates of one export job; graphs that several engines share are made once.
+    """Builds the candidates of one export job; an ONNX graph that several candidates share is made once.
 
     Args:
         job: Model to compile, and what checks it.
@@ -87,8 +87,8 @@ class CandidateBuilder:
     def build(self, engine: EngineName, precision: Precision, golden_frames: Image) -> ExportCandidate:
         """Compiles the model, runs it here and checks its parity.
 
-        An INT8 classifier for OpenVINO that fails the parity gate is quantized again, with those layers in float that
-        cost the most accuracy.
+        An INT8 classifier for OpenVINO that fails the parity gate is quantized again, and then the layers that cost the
+        most accuracy stay in float.
 
         Args:
             engine: Engine to compile for.
@@ -130,7 +130,7 @@ class CandidateBuilder:
         return self._fp16 if precision == "fp16" else self._fp32, b""
 
     def _compile_with_accuracy_control(self) -> tuple[bytes, bytes]:
-        """Returns an INT8 model for OpenVINO in which layers return to float until the accuracy drop is allowed."""
+        """Returns an INT8 model for OpenVINO in which layers stay in float until the accuracy drop is allowed."""
         job = self._job
         assert job.labels is not None
         assert job.corrupted is not None
@@ -142,7 +142,7 @@ class CandidateBuilder:
     def _evaluate(
         self, engine: EngineName, precision: Precision, graph: bytes, weights: bytes, golden_frames: Image
     ) -> ExportCandidate:
-        """Runs a compiled model: parity, golden outputs and latency."""
+        """Runs a compiled model to check its parity, record its golden outputs and measure its latency."""
         job = self._job
         prepared = np.stack([job.spec.prepare(image) for image in golden_frames])
         running = _open(engine, CompiledModel(graph, weights, precision, job.spec, job.num_outputs))
@@ -152,7 +152,7 @@ class CandidateBuilder:
             seconds = () if engine == "tensorrt" else measure_latency(running, job.clean[0])
         finally:
             running.close()
-        # bf16 runs the file of fp32 in another arithmetic; TensorRT builds its engines from the ONNX files
+        # bf16 has no file of its own: OpenVINO computes the fp32 model in bf16. The models for TensorRT are ONNX files.
         stem = f"{job.role}-{'fp32' if precision == 'bf16' else precision}"
         file = f"openvino/{stem}.xml" if engine == "openvino" else f"onnx/{stem}.onnx"
         bin_file = f"openvino/{stem}.bin" if engine == "openvino" else None
@@ -175,8 +175,8 @@ class CandidateBuilder:
 def _open(engine: EngineName, compiled: CompiledModel) -> Engine:
     """Opens the engine on this machine.
 
-    For TensorRT, ONNX Runtime computes the graph as it is written, without its optimizations, because no GPU need be
-    here. In fp16 that differs from a GPU: only weights and outputs are rounded to fp16 (docs/jetson.md).
+    In place of TensorRT, ONNX Runtime computes the graph as it is written, without its optimizations, so that no GPU is
+    needed here. In fp16 that differs from a GPU: only weights and outputs are rounded to fp16 (docs/jetson.md).
     """
     if engine == "tensorrt":
         return OnnxEngine(compiled, literally=True)

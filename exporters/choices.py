@@ -1,4 +1,4 @@
-"""The names that arguments and options choose from. Importing them loads no library, so that help is quick."""
+"""The values that some arguments and options accept. Importing them loads no library, so that --help stays fast."""
 
 from __future__ import annotations
 

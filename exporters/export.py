@@ -20,7 +20,7 @@ from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions
 from allweather.trainers.data.dataset import Dataset
 
-# If none is named, the engines that run on a CPU: TensorRT is for those who have a GPU.
+# The engines that run on a CPU. TensorRT must be asked for, because only a device with a GPU can use it.
 DEFAULT_ENGINES = tuple(name for name in exportable() if engine_spec(name).device == "CPU")
 MAX_GOLDEN_FRAMES = 8
 
@@ -32,8 +32,8 @@ class ExportOptions:
     Attributes:
         engines: Engines to compile for.
         precisions: Precisions to compile in; every model that passes the parity gate is kept. None tries all that this
-            machine can run, and keeps fp32 and the fastest one for each engine. For TensorRT it keeps all, as only the
-            device can time them.
+            machine can run, and keeps fp32 and the fastest one for each engine. For TensorRT it keeps every model that
+            passes, because only the device can measure their latency.
         force: Whether to keep models that the parity gate rejects as well; the manifest marks them.
     """
 
@@ -55,8 +55,8 @@ def export_checkpoint(
     """Compiles a checkpoint for the device, checks the parity of every model, and writes the bundle.
 
     Args:
-        checkpoint: Classifier, with or without a loss predictor. A loss predictor is exported in fp32 in any case,
-            because an INT8 one may no longer order the views as torch does.
+        checkpoint: Classifier, with or without a loss predictor. A loss predictor is always compiled in fp32 as
+            well, because in INT8 it may no longer order the views as torch does.
         dataset: Data set of the same classes and image size. Its train split calibrates INT8, its validation split is
             used by the parity gate.
         out: Folder or .zip file to write.
@@ -106,10 +106,12 @@ def _plan(options: ExportOptions) -> dict[EngineName, tuple[Precision, ...]]:
     """Returns the precisions to compile in, for each engine."""
     requested = None if options.precisions is None else tuple(options.precisions)
     plan = {engine: precisions_to_try(engine, requested) for engine in options.engines}
-    without = [engine for engine, precisions in plan.items() if not precisions]
-    if without and requested is not None:
-        available = ", ".join(precisions_to_try(without[0], None))
-        raise UsageError(f"{without[0]} models are not exported in {' or '.join(requested)}; choose one of {available}")
+    unsupported = [engine for engine, precisions in plan.items() if not precisions]
+    if unsupported and requested is not None:
+        available = ", ".join(precisions_to_try(unsupported[0], None))
+        raise UsageError(
+            f"{unsupported[0]} models are not exported in {' or '.join(requested)}; choose one of {available}"
+        )
     return plan
 
 
@@ -128,7 +130,7 @@ def _select(candidates: list[ExportCandidate], options: ExportOptions) -> tuple[
     """Returns the candidates of one engine and role to keep, the preferred one first, and those to reject."""
     passed = [candidate for candidate in candidates if not candidate.reason]
     failed = [candidate for candidate in candidates if candidate.reason]
-    passed.sort(key=lambda each: each.model.seconds or (0.0,))  # stable: untimed TensorRT models keep their order
+    passed.sort(key=lambda each: each.model.seconds or (0.0,))  # untimed TensorRT models keep their order
     slower: list[ExportCandidate] = []
     if options.precisions is None and passed and passed[0].model.seconds:
         slower = [candidate for candidate in passed[1:] if candidate.model.precision != "fp32"]

@@ -21,8 +21,8 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.training.inference import logits
 
-# Validation images, and as many corrupted ones. An accuracy of 90 % is then known to +-1.9 points, an agreement of
-# 99.9 % to +-0.2 points.
+# The parity gate uses at most this many validation images, and a corrupted copy of each. An accuracy of 90 % is then
+# known to +-1.9 points, and an agreement of 99.9 % to +-0.2 points (95 % intervals).
 MAX_PARITY_IMAGES = 1000
 
 

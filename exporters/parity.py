@@ -1,8 +1,8 @@
-"""The parity gate: no model goes into a bundle without proof that it predicts what its torch model predicts.
+"""The parity gate: checks that a compiled model predicts what its torch model predicts, before it goes into a bundle.
 
 The gate uses validation images, because it selects models: clean ones, and the same ones corrupted. A model is rejected
-for lost accuracy only if the loss is more than chance: on the images on which two models differ, chance alone makes one
-of them the better one, so one standard error of that difference (McNemar's test) is allowed on top of the threshold.
+for lost accuracy only if it loses more than the threshold and one standard error of the difference (as in McNemar's
+test): of two equally good models that differ on some images, one is more accurate by chance.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from allweather.runtimes.bundle.manifest import Parity, Precision
 from allweather.runtimes.types import Floats
 
 MAX_ACCURACY_DROP = 0.005  # of all images: half a point
-OVERFLOW = 1e9  # recorded for a difference that is not finite, as when fp16 overflows: a manifest holds finite numbers
+OVERFLOW = 1e9  # recorded for infinite and NaN differences, as when fp16 overflows: a manifest holds finite numbers
 # How far processors may differ on the golden frames, as a share of the range of the golden logits. The INT8 value was
 # measured. fp16 rounds in steps of 0.0005 and was off by 0.0013 in ONNX Runtime, so a GPU is allowed several times
 # that. bf16 rounds in steps of 0.004.
@@ -30,7 +30,8 @@ class Threshold:
     """What the parity gate requires of one precision.
 
     Attributes:
-        max_logit_difference: Largest difference of a logit; infinite if rounding may change single logits a lot.
+        max_logit_difference: Largest difference of a logit that is allowed; infinite if rounding may change single
+            logits a lot.
         min_agreement: Share of images, clean and corrupted, whose predicted class must stay the same.
     """
 
@@ -39,7 +40,7 @@ class Threshold:
 
 
 THRESHOLDS: dict[Precision, Threshold] = {
-    "fp32": Threshold(0.01, 0.999),  # engines differ by 2e-5 on an x86 CPU, an incorrect constant by whole units
+    "fp32": Threshold(0.01, 0.999),  # engines differ by 2e-5 on an x86 CPU; an incorrect constant changes logits by > 1
     "fp16": Threshold(0.5, 0.99),
     "bf16": Threshold(float("inf"), 0.97),
     "int8": Threshold(float("inf"), 0.93),
@@ -110,7 +111,8 @@ def tolerance(precision: Precision, golden: Floats, reference: Floats) -> float:
     """Returns how far a device's golden outputs may be from the recorded ones, so that the bundle runs on every CPU.
 
     Processors with VNNI, without it, and ARM processors round an INT8 model differently: by up to 2.5 % of the range of
-    its logits where that was measured (docs/results/arm64.md). The difference grows with what rounding costs the model.
+    its logits where that was measured (docs/results/arm64.md). The more rounding changes a model's outputs, the more
+    processors differ.
 
     Args:
         precision: Precision of the model.
@@ -120,7 +122,7 @@ def tolerance(precision: Precision, golden: Floats, reference: Floats) -> float:
     if precision == "fp32":
         return THRESHOLDS["fp32"].max_logit_difference
     logit_range, difference = float(np.ptp(golden)), float(np.abs(golden - reference).max())
-    if not math.isfinite(logit_range + difference):  # the gate rejects such a model, so no device will run it
+    if not math.isfinite(logit_range + difference):  # the parity gate rejects such a model
         return OVERFLOW
     return max(GOLDEN_TOLERANCES[precision] * logit_range, difference / 2, THRESHOLDS["fp32"].max_logit_difference)
 

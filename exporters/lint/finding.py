@@ -18,8 +18,8 @@ class Finding:
 
     Attributes:
         rule: Name of the rule, such as "zero-point".
-        severity: "error" if an engine refuses the graph, computes something else, or silently leaves INT8; "advice" if
-            the graph is slower or less accurate than it could be.
+        severity: "error" if an engine refuses the graph, computes something else, or silently runs a layer in float;
+            "advice" if the graph is slower or less accurate than it could be.
         node: Name of the node, or of the tensor it computes if it has no name.
         text: What the fault is, as one sentence.
         cure: What to do about it, as one sentence.

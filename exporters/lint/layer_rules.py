@@ -28,7 +28,7 @@ from allweather.exporters.lint.static_shapes import static_shapes
 
 CONV_OPS = ("Conv", "ConvTranspose")
 ACTIVATION_OPS = ("Clip", "HardSwish", "HardSigmoid", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Tanh")
-MIN_INPUT_CHANNELS = 16  # an INT8 kernel works on this many at once
+MIN_INPUT_CHANNELS = 16  # an INT8 kernel computes on this many channels at once
 MEASURE = "Leave it in float unless INT8 is measured to be faster."
 
 
@@ -70,7 +70,7 @@ def weight_scales(graph: Graph) -> Iterator[Finding]:
 
 
 def int8_bias(graph: Graph) -> Iterator[Finding]:
-    """The bias is stored in int8: it works, but is coarse, and is dequantized at each call."""
+    """The bias is stored in int8: that works, but is coarse, and the bias is dequantized at each call."""
     for layer in graph.layers:
         dq = graph.producer(input_name(layer.node, 2)) if layer.node.op_type != "MatMul" else None
         if dq is None or not is_a(dq, DEQUANTIZE):
@@ -112,7 +112,7 @@ def few_channels(graph: Graph) -> Iterator[Finding]:
 
 
 def matrix_vector(graph: Graph) -> Iterator[Finding]:
-    """A quantized product has one row: reading its weights takes longer than the arithmetic."""
+    """A quantized matrix product has one row: reading its weights takes longer than the arithmetic."""
     products = [layer for layer in graph.layers if layer.quantized and layer.node.op_type in ("Gemm", "MatMul")]
     shapes = static_shapes(graph.proto, graph.opset) if products else {}
     for layer in products:
@@ -133,12 +133,12 @@ def batch_norm(graph: Graph) -> Iterator[Finding]:
         layer = layers.get(id(before)) if before is not None else None
         if layer is not None and any(layer.operands):
             name = f"{layer.node.op_type} {display_name(layer.node)}"
-            text = f"It follows the quantized {name}, and is one more step on its whole output."
+            text = f"It follows the quantized {name}, and reads and writes its whole output once more."
             yield advice("batch-norm", node, text, "Fold it into the weights, then quantize.")
 
 
 def split_activation(graph: Graph) -> Iterator[Finding]:
-    """A pair is between a layer and its activation: the two are rounded apart instead of running as one kernel."""
+    """A pair is between a layer and its activation function: the two cannot run as one kernel."""
     for node in graph.qdq_nodes:
         producer = graph.producer(input_name(node, 0)) if is_a(node, QUANTIZE) else None
         if producer is None or not is_a(producer, *CONV_OPS, "Gemm", "MatMul", "Add", "BatchNormalization"):
@@ -153,7 +153,7 @@ def split_activation(graph: Graph) -> Iterator[Finding]:
 
 
 def residual(graph: Graph) -> Iterator[Finding]:
-    """An Add that runs as part of its Conv needs that Conv's branch in float and the shortcut from a pair."""
+    """An Add can be fused into its Conv only if it reads that Conv in float and the shortcut from a pair."""
     quantized = {id(layer.node) for layer in graph.layers if layer.quantized and layer.node.op_type == "Conv"}
     for node in graph.nodes:
         if not is_a(node, "Add") or any(_is_stored(graph, name) for name in node.input):

@@ -42,7 +42,7 @@ class LintReport:
     """Result of linting a model.
 
     Attributes:
-        findings: Errors first, each kind in the order of the graph.
+        findings: Errors first, then advice; each in the order of `RULES`, and for one rule in the order of the graph.
         int8_layers: Number of Conv, ConvTranspose, Gemm and MatMul nodes that run in INT8, provided that TensorRT
             accepts the rest of the graph.
         float_layers: Names of the other nodes of these kinds.
@@ -89,13 +89,13 @@ def load_onnx(path: Path) -> ModelProto:
     """
     if path.is_dir():
         inside = sorted(str(file.relative_to(path)) for file in path.glob("onnx/*.onnx"))
-        instead = f"this bundle has {', '.join(inside)}" if inside else "name one"
+        instead = f"this bundle has {', '.join(inside)}" if inside else "name the .onnx file"
         raise EngineError(f"lint takes an .onnx file; {path} is a folder: {instead}")
     if not path.is_file():  # reading a pipe would block
         raise EngineError(f"no file {path}; lint takes an .onnx file")
     if path.suffix == ".safetensors":
         raise EngineError(
-            f"lint takes an .onnx file; {path} is a checkpoint: lint what 'allweather export' makes of it"
+            f"lint takes an .onnx file; {path} is a checkpoint: lint an .onnx file that 'allweather export' makes"
         )
     if path.stat().st_size > MAX_FILE_BYTES:
         raise EngineError(f"{path} has {path.stat().st_size} bytes; an ONNX file holds at most {MAX_FILE_BYTES}")
@@ -119,7 +119,7 @@ def _inline_functions(model: ModelProto) -> ModelProto:
 
 
 def _runs_in_int8(layer: Layer, faulty: set[str]) -> bool:
-    """Whether both operands come from faultless pairs. TensorRT-RTX 1.7 has no INT8 ConvTranspose."""
+    """Whether both operands come from pairs without an error. TensorRT-RTX 1.7 has no INT8 ConvTranspose."""
     if not layer.quantized or layer.node.op_type == "ConvTranspose":
         return False
     parts = [layer.node, *(node for pair in layer.operands if pair for node in (pair.q, pair.dq) if node is not None)]

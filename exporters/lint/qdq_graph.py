@@ -22,7 +22,7 @@ from allweather.runtimes.errors import EngineError, first_line, printable
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # Operators that only move or select values. TensorRT-RTX 1.7.1 moves a Q/DQ pair past each of these, which was tried
-# one by one; it does not for Relu, Clip, Resize or an average.
+# one by one. It does not move one past Relu, Clip, Resize or an average.
 TRANSPARENT_OPS = frozenset((
     "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GlobalMaxPool", "Identity", "MaxPool", "Pad",
     "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
@@ -71,7 +71,7 @@ class Layer:
 
 
 class Graph:
-    """Look-ups in one graph.
+    """One graph, with the queries that the lint rules need.
 
     Args:
         proto: The graph.
@@ -144,9 +144,10 @@ class Graph:
         return name
 
     def roots(self, name: str) -> Iterator[tuple[str, NodePath]]:
-        """Yields the tensors whose values this one holds, each with the transparent nodes between, the last one first.
+        """Yields the tensors whose values this one holds, each with the transparent nodes between.
 
-        Several tensors are possible because a Concat has several inputs.
+        There are several if a Concat is between, which has several inputs. The node that computes this tensor comes
+        first.
         """
         visited: set[str] = set()
         waiting: list[tuple[str, NodePath]] = [(name, ())]
@@ -170,12 +171,12 @@ class Graph:
             if dq is None or not is_a(dq, DEQUANTIZE):
                 return None
             pairs.append((dq, path))
-        if not pairs:  # the nodes form a circle: the graph is invalid, which is no bug of ours
+        if not pairs:  # the nodes form a cycle, so the graph is invalid
             return None
         dq, path = pairs[0]
         q = self.quantize_of(dq)
-        constant, moved = self._constant_below(q if q is not None else dq)
-        dims = tuple(constant.dims) if constant is not None and not moved else None
+        constant, reshaped = self._constant_read_by(q if q is not None else dq)
+        dims = tuple(constant.dims) if constant is not None and not reshaped else None
         return QdqPair(dq, q, constant is not None, *_after_path(attribute(dq, "axis", 1), dims, path))
 
     def quantize_of(self, dq: NodeProto) -> NodeProto | None:
@@ -184,7 +185,7 @@ class Graph:
         q = self.producer(root)
         return q if q is not None and is_a(q, QUANTIZE) else None
 
-    def _constant_below(self, node: NodeProto) -> tuple[TensorProto | None, bool]:
+    def _constant_read_by(self, node: NodeProto) -> tuple[TensorProto | None, bool]:
         """Returns the constant that a Q or DQ reads, and whether a node between may have changed its shape."""
         root, path = next(self.roots(input_name(node, 0)), ("", ()))
         return self.constant(root), any(between.op_type != "Identity" for between in path)
@@ -217,18 +218,18 @@ def is_a(node: NodeProto, *op_types: str) -> bool:
 
 
 def is_transparent(node: NodeProto) -> bool:
-    """Whether a node passes on values of its input unchanged: moved, or only some of them."""
+    """Whether a node only moves or selects values of its input, and computes nothing."""
     return is_a(node, *TRANSPARENT_OPS)
 
 
 def input_name(node: NodeProto, index: int) -> str:
-    """Returns the name of an input; "" if it is left out."""
+    """Returns the name of an input; "" if the node does not have it."""
     name: str = node.input[index] if index < len(node.input) else ""
     return name
 
 
 def attribute(node: NodeProto, name: str, default: int) -> int:
-    """Returns an integer attribute."""
+    """Returns an integer attribute; `default` if the node does not set it."""
     value: int = next((item.i for item in node.attribute if item.name == name), default)
     return value
 
@@ -257,7 +258,7 @@ def _inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def _names_used_inside(node: NodeProto) -> Iterator[str]:
-    """Yields the names that the branches or the body of a node read, its own tensors among them."""
+    """Yields the names that the branches or the body of a node read, also those of tensors that they compute."""
     waiting = list(_inner_graphs(node))
     while waiting:
         for inner in waiting.pop().node:
@@ -266,7 +267,7 @@ def _names_used_inside(node: NodeProto) -> Iterator[str]:
 
 
 def _after_path(axis: int, dims: tuple[int, ...] | None, path: NodePath) -> tuple[int | None, tuple[int, ...] | None]:
-    """Returns axis and dimensions after the nodes of a path, whose last node is the nearest to the constant."""
+    """Returns axis and dimensions after the nodes of a path, whose last node is the one next to the constant."""
     if dims is None:
         return None, None
     axis = axis + len(dims) if axis < 0 else axis

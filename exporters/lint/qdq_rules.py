@@ -1,7 +1,7 @@
 """Rules on the file, its operators, and each Q/DQ pair by itself.
 
-What TensorRT does in each case was tried with TensorRT-RTX 1.7.1, which compiles without a GPU. What it accepts against
-the ONNX standard was tried with ONNX Runtime 1.31.
+What TensorRT does in each case was tried with TensorRT-RTX 1.7.1, which compiles without a GPU. What
+the ONNX standard does not allow was tried with ONNX Runtime 1.31.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HALF_TYPES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def external_data(graph: Graph) -> Iterator[Finding]:
-    """Weights are stored outside the file: an engine that gets this file alone has none; a bundle does not take it."""
+    """Weights are stored outside the file: an engine that gets this file alone has no weights, nor has a bundle."""
     outside = [tensor.name for tensor in graph.proto.initializer if is_external(tensor)]
     for node in graph.nodes:
         held = [item.t for item in node.attribute if item.HasField("t") and is_external(item.t)]
@@ -104,7 +104,7 @@ def zero_point(graph: Graph) -> Iterator[Finding]:
 
 
 def scale_value(graph: Graph) -> Iterator[Finding]:
-    """A scale is not a positive number, or is computed by the graph: TensorRT-RTX 1.7 crashed on one."""
+    """A scale is not a positive number, or is computed by the graph: TensorRT-RTX 1.7 crashed on such a graph."""
     for node in _first_of_pairs(graph):
         name = input_name(node, 1)
         scale = graph.values(name)
@@ -165,7 +165,7 @@ def int32_bias(graph: Graph) -> Iterator[Finding]:
 
 
 def _first_of_pairs(graph: Graph) -> Iterator[NodeProto]:
-    """Yields each pair once: its Q, and its DQ only if that has another scale or zero point."""
+    """Yields one node for each pair: its Q, and also its DQ if that has another scale or zero point."""
     for node in graph.qdq_nodes:
         q = graph.quantize_of(node) if is_a(node, DEQUANTIZE) else None
         if q is None or list(q.input[1:]) != list(node.input[1:]):

@@ -24,12 +24,12 @@ INPUT, OUTPUT = "images", "logits"
 class DeployedModel(nn.Module):
     """The model as it is deployed: it takes uint8 NHWC images and converts and normalizes them inside the graph.
 
-    The caller on the device only resizes the image (`InputSpec.prepare`); scaling to 0..1 happens here, and the model
-    itself subtracts mean and divides by standard deviation.
+    The caller on the device only resizes the image (`InputSpec.prepare`). The values are scaled to 0..1 here, and the
+    model itself subtracts the mean and divides by the standard deviation.
 
     Args:
         model: float [n, 3, h, w] in 0..1 -> float [n, outputs].
-        arithmetic: Type in which the graph computes.
+        arithmetic: Data type in which the graph computes.
     """
 
     def __init__(self, model: nn.Module, arithmetic: torch.dtype) -> None:
@@ -64,7 +64,7 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
     """
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
     quiet = silence_loggers("torch", "torch.onnx", "onnxscript", "onnx_ir")
-    with warnings.catch_warnings(), quiet, redirect_stderr(io.StringIO()):  # torch prints graphs it cannot export
+    with warnings.catch_warnings(), quiet, redirect_stderr(io.StringIO()):  # torch prints a graph that it cannot export
         warnings.simplefilter("ignore")  # deprecations inside the exporter and the libraries it calls
         try:
             program = torch.onnx.export(
@@ -91,7 +91,7 @@ def to_onnx(model: nn.Module, spec: InputSpec, arithmetic: torch.dtype = torch.f
 
 
 def _cause(error: BaseException) -> str:
-    """Returns the cause at the bottom of torch's long messages, and what to do."""
+    """Returns in one line the first error of a chain of torch's exceptions, and what to do if that is known."""
     deepest = error
     while deepest.__cause__ is not None:
         deepest = deepest.__cause__
@@ -103,7 +103,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _remove_metadata(model: onnx.ModelProto) -> None:
-    """Removes the exporter's notes: stack traces with paths of this machine, a tenth of a small file."""
+    """Removes the exporter's metadata: stack traces with paths of this machine, which are a tenth of a small file."""
     del model.metadata_props[:]
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):

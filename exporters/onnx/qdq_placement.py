@@ -1,6 +1,6 @@
-"""Places QuantizeLinear / DequantizeLinear (Q/DQ) pairs in an ONNX graph, so that TensorRT and others fuse around them.
+"""Places QuantizeLinear / DequantizeLinear (Q/DQ) pairs in an ONNX graph where engines can fuse layers despite them.
 
-The rules are NVIDIA's for explicit quantization: a pair at each input of a convolution and none behind it, so that
+The rules are NVIDIA's for explicit quantization: a pair at each input of a convolution and none at its output, so that
 Conv + bias + ReLU stays one kernel; and a pair on the shortcut of a residual Add, so that the Add is fused into the
 last convolution before it.
 """
@@ -33,7 +33,7 @@ class QdqPlacement:
 def choose_placement(model: onnx.ModelProto) -> QdqPlacement:
     """Chooses what becomes INT8: convolutions of at least 16 input channels, and the shortcuts that are added to them.
 
-    A Gemm stays in float: for one image it multiplies a matrix with a vector, whose time is that of reading the matrix.
+    A Gemm stays in float: for one image it multiplies a matrix by a vector, which takes as long as reading the matrix.
 
     Args:
         model: float32 graph with folded BatchNorm and its weights among the initializers.
@@ -52,7 +52,7 @@ def choose_placement(model: onnx.ModelProto) -> QdqPlacement:
 
 
 def insert_pairs(model: onnx.ModelProto, placement: QdqPlacement, max_abs: dict[str, float]) -> onnx.ModelProto:
-    """Returns a copy of the graph with the pairs; weights become int8, each followed by a DequantizeLinear.
+    """Returns a copy of the graph with the pairs in it; weights become int8, each followed by a DequantizeLinear.
 
     Args:
         model: Graph as `choose_placement` takes it.
@@ -70,7 +70,7 @@ def insert_pairs(model: onnx.ModelProto, placement: QdqPlacement, max_abs: dict[
     for name, values in weights.items():
         nodes.append(_weight_pair(name, values, added))
     available = [tensor.name for tensor in graph.input]
-    for node in [None, *graph.node]:
+    for node in [None, *graph.node]:  # None: first the pairs on the inputs of the graph
         if node is not None:
             nodes.append(node)
             available = list(node.output)

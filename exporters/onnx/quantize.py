@@ -1,4 +1,4 @@
-"""INT8 for TensorRT and ONNX Runtime: symmetric and explicit, with Q/DQ pairs where TensorRT fuses around them."""
+"""INT8 for TensorRT and ONNX Runtime: symmetric quantization with Q/DQ pairs where TensorRT fuses layers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from allweather.runtimes.engines.onnx import SEVERITY_ERROR
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.types import Floats, Image
 
-PERCENTILE = 99.99  # of the absolute values becomes 127; compared with others in docs/results/int8.md
-BATCH_SIZE = 8  # images whose activations are in memory together: 0.4 GB for a ResNet-50 at 224 px
-SAMPLES_PER_IMAGE = 4096  # values drawn from each activation: of 512 images, 200 values lie above the percentile
+PERCENTILE = 99.99  # this percentile of the absolute values becomes 127; docs/results/int8.md compares others
+BATCH_SIZE = 8  # images whose activations are in memory at once: 0.4 GB for a ResNet-50 at 224 px
+SAMPLES_PER_IMAGE = 4096  # values drawn from each activation: with 512 images, 200 of them are above the percentile
 
 
 def quantize_onnx(graph: bytes, calibration: CalibrationSet, percentile: float = PERCENTILE) -> bytes:
@@ -43,7 +43,7 @@ def quantize_onnx(graph: bytes, calibration: CalibrationSet, percentile: float =
 
 
 def _max_abs(model: onnx.ModelProto, placement: QdqPlacement, images: Image, percentile: float) -> dict[str, float]:
-    """Returns for each activation the percentile of its absolute values, from a sample of each image's values."""
+    """Returns for each activation the percentile of its absolute values, from a random sample of its values."""
     rng, names = np.random.default_rng(0), list(placement.activations)
     samples: dict[str, list[Floats]] = {name: [] for name in names}
     session = _activation_session(model, names)

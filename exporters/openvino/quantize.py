@@ -48,16 +48,16 @@ def quantize_with_accuracy(
     labels: npt.NDArray[np.int64],
     max_drop: float,
 ) -> openvino.Model:
-    """Quantizes to INT8, then returns layers to float one by one until the accuracy drop is allowed.
+    """Quantizes to INT8, then changes layers back to float one by one until the accuracy drop is allowed.
 
-    The layers that cost the most accuracy return first.
+    The layers that cost the most accuracy are changed back first.
 
     Args:
         model: Float model; it is not changed.
         calibration: Images that set the ranges of the activations.
         images: Images to compute the accuracy on, uint8 [n, h, w, 3].
         labels: Class indices, int64 [n].
-        max_drop: Share of accuracy that may be lost, 0..1.
+        max_drop: How much lower the accuracy may be than that of the float model, 0..1.
     """
 
     def accuracy(compiled: openvino.CompiledModel, items: Iterable[int]) -> tuple[float, None]:
@@ -81,7 +81,7 @@ def quantize_with_accuracy(
 
 
 def _no_overflow(nncf: ModuleType) -> object:
-    """Keeps weights to seven bits.
+    """Returns the settings with which NNCF limits weights to seven bits.
 
     With eight, the 16-bit sums of an x86 CPU without VNNI saturate: logits of a ResNet-20 were off by up to 2.5.
     """
@@ -90,7 +90,7 @@ def _no_overflow(nncf: ModuleType) -> object:
 
 @contextmanager
 def _nncf() -> Iterator[ModuleType]:
-    """Imports NNCF without telemetry, progress bars and advice; the environment is restored afterwards."""
+    """Imports NNCF without its telemetry, progress bars and warnings; the environment is restored afterwards."""
     before = {key: os.environ.get(key) for key in NO_TELEMETRY}
     os.environ.update(NO_TELEMETRY)
     # NNCF prints its progress bars to stdout, where only the result of a command belongs

@@ -51,8 +51,9 @@ def models_to_serve(
     Args:
         bundle: An open bundle.
         engines: Engines whose models the server can run, the preferred one first.
-        engine: One of them; None for the first that the bundle has.
-        precision: Precision of the classifier; None for the bundle's preferred one, which the predictor always has.
+        engine: One of `engines`; None for the first one for which the bundle has a model.
+        precision: Precision of the classifier; None for the bundle's preferred one. The predictor always gets the
+            bundle's preferred one.
         layout: Name of the server, for error messages.
 
     Raises:

@@ -20,7 +20,7 @@ from allweather.exporters.serving.models import (
 from allweather.runtimes.bundle.manifest import EngineName
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnx")
-# Precision of the layers that are not INT8. It must be named, because OpenVINO's own choice gives other outputs.
+# Precision of the layers that are not INT8. It must be named, because OpenVINO's default gives other outputs.
 PRECISION_HINTS = {"bf16": "bf16", "fp16": "f16"}
 
 
@@ -61,7 +61,7 @@ def _model_config(served: ServedModel) -> dict[str, object]:
 def _pipeline(classifier: ServedModel, predictor: ServedModel) -> dict[str, object]:
     """Returns a pipeline that runs both models on one request.
 
-    Images of two sizes are two inputs, because no server resizes as `InputSpec.prepare` does.
+    If the models take images of two sizes, it has two inputs: no server resizes as `InputSpec.prepare` does.
     """
     sizes = [(served.input.height, served.input.width) for served in (classifier, predictor)]
     predictor_input = INPUT if sizes[0] == sizes[1] else PREDICTOR_INPUT

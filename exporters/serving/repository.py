@@ -20,7 +20,7 @@ from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_folder
 
 LAYOUTS = {"triton": triton, "ovms": ovms}
-MARKER = "allweather.json"  # neither server reads it: they read folders and config.json
+MARKER = "allweather.json"  # for us only: the servers read the folders of models and config.json
 
 
 class _Strict(BaseModel):

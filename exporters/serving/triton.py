@@ -22,7 +22,7 @@ from allweather.runtimes.preprocess import InputSpec
 # ONNX only, which Triton's onnxruntime backend runs on CPUs and GPUs. Its OpenVINO backend fails on every batch size
 # but the largest (its README, "Known Issues"), and a TensorRT plan must be built on the machine that runs it.
 ENGINES: tuple[EngineName, ...] = ("onnx",)
-MAX_BATCH_SIZE = 32  # room for all 12 views of a frame as one request, and for requests of other cameras beside it
+MAX_BATCH_SIZE = 32  # enough for all 12 views of a frame in one request, batched with requests of other cameras
 
 
 def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, bytes]:
@@ -41,21 +41,21 @@ def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, byte
         classifier, predictor = served
         files[f"{ENSEMBLE}/config.pbtxt"] = _ensemble(classifier, predictor).encode()
         files[f"{ENSEMBLE}/{LABELS}"] = classifier.label_file()
-        files[f"{ENSEMBLE}/1/"] = (
-            b""  # an ensemble has no file, but Triton requires a version; its steps run the newest
-        )
+        # an ensemble has no file, but Triton requires a folder for its version; its steps run the newest models
+        files[f"{ENSEMBLE}/1/"] = b""
     return files
 
 
 def _model_config(served: ServedModel) -> str:
     """Returns the configuration of one model."""
-    labelled = served.role == "classifier"  # Triton's classification lists the highest outputs: losses need the lowest
+    # Triton can return the labels of the highest outputs; of a loss predictor, those of the lowest would be needed
+    labeled = served.role == "classifier"
     return (
         f'name: "{served.role}"\n'
         'backend: "onnxruntime"\n'
         f"max_batch_size: {MAX_BATCH_SIZE}\n"
         f"{_input(INPUT, served.input)}"
-        f"{_output(OUTPUT, len(served.labels), labelled)}"
+        f"{_output(OUTPUT, len(served.labels), labeled)}"
         "dynamic_batching { }\n"  # merges waiting requests; waiting for more would use up the latency budget of a frame
     )
 
@@ -63,7 +63,7 @@ def _model_config(served: ServedModel) -> str:
 def _ensemble(classifier: ServedModel, predictor: ServedModel) -> str:
     """Returns the configuration of an ensemble that runs both models on one request.
 
-    Images of two sizes are two inputs, because no server resizes as `InputSpec.prepare` does.
+    If the models take images of two sizes, it has two inputs: no server resizes as `InputSpec.prepare` does.
     """
     same_size = _size(predictor.input) == _size(classifier.input)
     predictor_input = INPUT if same_size else PREDICTOR_INPUT
@@ -87,8 +87,8 @@ def _input(name: str, spec: InputSpec) -> str:
     return f'input {{ name: "{name}" data_type: TYPE_UINT8 dims: [ {spec.height}, {spec.width}, 3 ] }}\n'
 
 
-def _output(name: str, count: int, labelled: bool) -> str:
-    labels = f' label_filename: "{LABELS}"' if labelled else ""
+def _output(name: str, count: int, labeled: bool) -> str:
+    labels = f' label_filename: "{LABELS}"' if labeled else ""
     return f'output {{ name: "{name}" data_type: TYPE_FP32 dims: [ {count} ]{labels} }}\n'
 
 

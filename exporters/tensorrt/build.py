@@ -36,7 +36,7 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """What to build.
+    """What to build, and for which device.
 
     Attributes:
         graph: Content of an .onnx file: fp32, typed fp16 or bf16 arithmetic, or symmetric int8 Q/DQ pairs.
@@ -59,7 +59,7 @@ def build(
     """Builds an engine for 1 to `max_batch_size` images; takes seconds to many minutes.
 
     The build runs in a second thread, so that Ctrl-C arrives in this one and never inside the library, which a Python
-    exception would abort. The build then ends at the library's next step.
+    exception would abort. After Ctrl-C the build ends at the library's next step.
 
     Args:
         library: Library that builds the engine, and will run it.
@@ -96,7 +96,7 @@ def _build(library: Library, build_config: BuildConfig, progress: BuildProgress)
         if not flags or progress.cancelled:
             raise
         log.warning(
-            "%s; trying the builder flags %s instead, which was never tried on hardware", error, ", ".join(flags)
+            "%s; trying the builder flags %s instead, which has never been tested on a GPU", error, ", ".join(flags)
         )
         try:
             return _build_network(library, build_config, progress, 0, flags)

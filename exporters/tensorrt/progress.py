@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class _Phase:
-    """A part of the build.
+    """A part of the build, as the library reports it.
 
     Attributes:
         start: Share of the whole build at which it starts, 0..1.
@@ -32,7 +32,7 @@ class BuildProgress:
         trt: The module `tensorrt` or `tensorrt_rtx`.
 
     Attributes:
-        share: Share that is done, 0..1; never falls.
+        share: Share of the build that is done, 0..1; it never decreases.
         step: Name of the current step.
         cancelled: Set it to True to stop the build at its next step.
         monitor: The monitor to give to the builder; None if the library has no monitor, so that the progress is

@@ -99,9 +99,9 @@ def test_the_layers_of_the_sample_bundle_are_counted() -> None:
         ("cut.onnx", "no ONNX file, or a damaged one"),
         ("pipe.onnx", "no file"),
         ("huge.onnx", "an ONNX file holds at most 2147483647"),
-        ("weights.safetensors", "is a checkpoint: lint what 'allweather export' makes of it"),
+        ("weights.safetensors", "is a checkpoint: lint an .onnx file that 'allweather export' makes"),
         ("bundle", "lint takes an .onnx file"),
-        ("folder", "is a folder: name one"),
+        ("folder", "is a folder: name the .onnx file"),
     ],
 )
 def test_bad_input_gets_one_clear_line(name: str, message: str, tmp_path: Path) -> None:
