@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-EngineName = Literal["openvino", "onnx", "tensorrt"]  # what a bundle's models are written for
+EngineName = Literal["openvino", "onnx", "tensorrt"]  # the engines that a bundle's models are made for
 Precision = Literal["fp32", "bf16", "fp16", "int8"]  # arithmetic of an exported model
 Role = Literal["classifier", "predictor"]
 TensorRTVariant = Literal["tensorrt", "tensorrt_rtx"]  # libraries that build engines on the device

@@ -1,4 +1,4 @@
-"""Makes a perceiver whose models run on a server, and which keeps its budget over the network."""
+"""Makes a perceiver whose models run on a server. The budget of a frame includes the time on the network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def connect(
 ) -> RemotePerceiver:
     """Opens a bundle whose models run on a server, and measures how long views take over the network.
 
-    The outputs of the server on the golden frames must be those of one of the bundle's models.
+    On the golden frames, the server must give the golden outputs of one of the bundle's models.
 
     Args:
         path: The bundle: a folder or a .zip file.
@@ -42,7 +42,7 @@ def connect(
     Raises:
         BundleError: The bundle is missing, damaged or hostile.
         EngineError: There is no server at the address, or it does not serve these models.
-        ParityError: The outputs of the server differ from what the bundle promises.
+        ParityError: The outputs of the server are not the golden outputs of any of the bundle's models.
         UsageError: The address is malformed, the budget is not above 0, or the bundle cannot follow the policy.
     """
     budget, bundle = budget_from_ms(budget_ms), Bundle.open(path)
@@ -138,10 +138,10 @@ class RemotePerceiver(Perceiver):
 
 
 class LatencyTrackingEngine:
-    """An engine on a server that adds calls without a response to a latency model.
+    """An engine on a server. A call that gets no response in time is added to a latency model.
 
-    A decision adapts the planner's latency models; a call that times out makes no decision, so that the planner would
-    not learn from it. With this, fewer views are planned for as long as the server does not respond.
+    Only a decision adapts the planner's latency models, and a call that times out makes none, so that the planner would
+    not learn from it. This class makes the planner choose fewer views for as long as the server does not respond.
 
     Args:
         engine: The engine on a server; closed with this one.
@@ -180,8 +180,8 @@ def _open_remote(bundle: Bundle, address: str, role: Role, deadline: Deadline) -
         if not any(difference <= model.tolerance for difference, model in zip(differences, models, strict=True)):
             raise ParityError(
                 f"the outputs of {address} for the {role} on {bundle.path}'s golden frames are not those of any of its "
-                f"models: they differ by at least {min(differences):.3g}; write its repository from this bundle, or "
-                "use another server"
+                f"models: they differ by at least {min(differences):.3g}; export the server's model repository from "
+                "this bundle, or use another server"
             )
         undo.pop_all()
     return engine

@@ -1,4 +1,4 @@
-"""The one tree of errors. Each message says what was expected, what came instead, and what to do.
+"""The tree of errors. Each message says what was expected, what came instead, and what to do.
 
 AllweatherError
 |-- UsageError              an argument has a value that cannot work           (command line: exit code 2)
@@ -7,7 +7,7 @@ AllweatherError
 |-- CheckpointError         a checkpoint or state dict cannot be read or does not fit
 |-- BundleError             a bundle is damaged, hostile, or of a schema that this version does not read
 |-- EngineError             an engine is missing, fails, or does not accept a model
-|   |-- ParityError         the outputs of an engine differ from what the bundle promises
+|   |-- ParityError         the outputs of an engine differ from the golden outputs in the bundle
 |   |-- EngineTimeoutError  an engine on a server did not respond within the time that was left
 |   `-- NotBuiltError       an engine has to be built on this device first
 |-- CameraError             a source of frames cannot be opened or read
@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MAX_LINE_CHARACTERS = 200  # of the first line of a foreign error that is quoted in a message
+MAX_LINE_CHARACTERS = 200  # quoted at most of the first line of another library's error
 
 
 class AllweatherError(Exception):
@@ -58,7 +58,7 @@ class EngineError(AllweatherError):
 
 
 class ParityError(EngineError):
-    """The outputs of an engine on the golden frames differ from what the bundle promises."""
+    """The outputs of an engine on the golden frames differ too much from the golden outputs in the bundle."""
 
 
 class EngineTimeoutError(EngineError):
@@ -99,7 +99,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Returns the error to raise for an unknown name. It lists the known names and suggests the most similar one.
 
     Args:
-        kind: What the name should be of, such as "view".
+        kind: The kind of thing that the name should stand for, such as "view".
         name: The unknown name.
         known: All names that exist.
     """
@@ -114,8 +114,8 @@ def map_write_errors(path: Path) -> Iterator[None]:
     """Turns the operating system's errors while `path` is written into one clear `OutputError`.
 
     Args:
-        path: The file or folder that the user asked for. It is named in the message, and not the temporary file that
-            the operating system complains about.
+        path: The file or folder that the user wants. The message names it instead of the temporary file beside it that
+            was being written.
 
     Raises:
         OutputError: The body of the `with` block raised an `OSError`.

@@ -20,7 +20,7 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
 from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
 
-STALL_FACTOR = 20  # a call that takes this many times what it took at the export counts as stalled
+STALL_FACTOR = 20  # a call counts as stalled if it takes this many times as long as at the export
 
 
 def load(
@@ -46,10 +46,10 @@ def load(
             beside other programs: a model that is split over all cores waits for the busiest one.
 
     Raises:
-        BundleError: The bundle is missing, damaged or hostile, or its loss predictor is for a view that this allweather
-            does not know.
+        BundleError: The bundle is missing, damaged or hostile, or its loss predictor is for a view that this version
+            of allweather does not know.
         EngineError: No engine here can run it.
-        ParityError: The outputs on this device differ from what the bundle promises.
+        ParityError: The outputs on this device differ from the golden outputs in the bundle by more than its tolerance.
         UsageError: The budget is not above 0, or the bundle cannot follow the policy.
     """
     budget = budget_from_ms(budget_ms)
@@ -106,7 +106,7 @@ def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
 
     Raises:
         UsageError: There is no such policy, or the bundle cannot follow it.
-        BundleError: The policy ranks views, and this allweather does not know one of the predictor's views.
+        BundleError: The policy ranks views, and this version of allweather does not know one of the predictor's views.
     """
     tuned, has_predictor = bundle.manifest.policies, bundle.manifest.predictor is not None
     predictor_views = bundle.manifest.views if has_predictor else tuple(VIEWS)
@@ -118,7 +118,7 @@ def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
         try:
             chosen = parse_policy(policy, tuned, predictor_views)
         except UsageError:
-            bundle.check_views()  # an unknown view of the predictor, if there is one, is the better explanation
+            bundle.check_views()  # if the predictor has an unknown view, that explains the error better
             raise
     check_runnable(chosen, has_predictor)
     check_ranked_views([chosen], predictor_views)
@@ -126,12 +126,12 @@ def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
 
 
 def _with_watchdog(engine: Engine, reopen: Callable[[], Engine], model: Model | None) -> WatchdogEngine:
-    """Returns the engine with a limit for its calls: 20 times the longest of the export's measurements, or two seconds.
+    """Returns the engine under a watchdog. A call may take 20 times the longest call at the export, at least 2 seconds.
 
     Args:
         engine: The open engine.
-        reopen: Function that opens it again.
-        model: The model that it runs; None for the fake engine.
+        reopen: Function that opens such an engine again.
+        model: The classifier of the bundle that runs, whose measurements set the limit; None for the fake engine.
     """
     name = model.engine if model else "fake"
     measured = max(model.seconds, default=0.0) if model else 0.0
@@ -145,14 +145,15 @@ def open_loss_predictor(
 
     Args:
         bundle: The opened bundle.
-        classifier: The classifier's model that runs; None for the fake engine.
-        engine: Name of the engine that the user asked for; None if the user asked for none.
+        classifier: The classifier of the bundle that runs; None for the fake engine.
+        engine: Name of the engine that the user chose; None for the engine of the classifier.
         threads: Number of CPU threads; None for all cores.
 
     Raises:
-        BundleError: The bundle has no loss predictor, or one for a view that this allweather does not know.
+        BundleError: The bundle has no loss predictor, or one for a view that this version of allweather does not
+            know.
         EngineError: No engine here can run it.
-        ParityError: The outputs on this device differ from what the bundle promises.
+        ParityError: The outputs on this device differ from the golden outputs in the bundle by more than its tolerance.
     """
     chosen = engine or (classifier.engine if classifier else None)
     return open_engine(bundle, chosen, role="predictor", threads=threads)[0]

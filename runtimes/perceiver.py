@@ -29,7 +29,8 @@ class LossPredictor:
     """An open loss predictor.
 
     Attributes:
-        engine: Returns float32 [n, V]: for each image the predicted loss of each view that the policy ranks.
+        engine: Runs the network. It gives float32 [n, V]: for each image, the predicted loss of each view that the
+            policy ranks.
         spec: The predictor's input.
     """
 
@@ -40,8 +41,8 @@ class LossPredictor:
 class Perceiver:
     """Decides what a frame shows, within a time budget. A context manager.
 
-    Any number of threads may use a perceiver; they take turns, in the order in which they came. The time that a frame
-    waits for its turn is part of its budget.
+    Any number of threads may use a perceiver; they wait for each other, and decide in the order in which they came. The
+    time that a frame waits is part of its budget.
 
     Args:
         engine: Runs the classifier; closed with the perceiver.
@@ -147,11 +148,14 @@ class Perceiver:
             return decisions
 
     def lock(self) -> FairLock:
-        """Returns the lock for a `with` block in which no other thread decides. `decide` takes it by itself."""
+        """Returns the perceiver's lock. In a `with` block on it, no other thread decides; `decide` takes it itself."""
         return self._lock
 
     def can_meet_deadline(self, frame: Frame) -> bool:
-        """Returns whether one view of this frame can be run before its deadline, or no frame could meet the budget."""
+        """Returns whether one view of this frame can be run before its deadline.
+
+        It also returns True if the budget is too short for any frame, as dropping frames would not help then.
+        """
         seconds = self._planner.seconds(1)
         return seconds <= self._time_left(frame) or seconds > self.budget.seconds - self.budget.reserve
 
@@ -271,7 +275,8 @@ def check_runnable(policy: Policy, has_predictor: bool) -> None:
     """
     if policy.pick == "oracle":
         raise UsageError(
-            f"policy {policy.name} knows the true losses, so that only evaluate can use it; top:K predicts the losses"
+            f"policy {policy.name} chooses views by their true losses, which only 'allweather evaluate' knows; "
+            "use top:K, which predicts them"
         )
     if policy.needs_predictor and not has_predictor:
         raise UsageError(

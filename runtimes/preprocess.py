@@ -39,10 +39,10 @@ class Region:
     height: int
 
     def __post_init__(self) -> None:
-        """Checks that the region is not empty and starts inside the frame.
+        """Checks that the region is not empty and that its left and top edges are not negative.
 
         Raises:
-            UsageError: It is empty, or starts outside of every frame.
+            UsageError: It is empty, or an edge is negative.
         """
         if min(self.x, self.y) < 0 or min(self.width, self.height) < 1:
             raise UsageError(
@@ -91,7 +91,7 @@ class InputSpec:
         """Checks the size, the means and the standard deviations.
 
         Raises:
-            UsageError: No model can have this input.
+            UsageError: One of them is out of range, or `mean` or `std` is not three numbers.
         """
         if not (1 <= self.height <= MAX_SIDE_PIXELS and 1 <= self.width <= MAX_SIDE_PIXELS):
             raise UsageError(
@@ -101,13 +101,13 @@ class InputSpec:
             raise UsageError(f"mean and std are three numbers each, std > 0; got {self.mean} and {self.std}")
 
     def prepare(self, image: Image) -> Image:
-        """Brings an image to the model's input size: the largest centered crop of the same shape, then a resize.
+        """Brings an image to the model's input size: the largest centered crop of its aspect ratio, then a resize.
 
-        Shrinking first averages squares of a whole number of pixels, so that fine detail does not alias, and then
-        resizes by the rest (a factor between 2/3 and 3/2) bilinearly. cv2's area average over fractions of pixels takes
-        3.0 ms from 640 x 480 to 224 x 224 on a 2.5 GHz Xeon, half as long as a ResNet-50 in INT8 takes on a fast one;
-        this takes 0.5 ms. For that, at most `factor - 1` more rows and columns are cut off. An image that already has
-        the right size is returned as it is.
+        Shrinking first averages squares of k x k pixels, for a whole number k, so that fine detail does not alias, and
+        then resizes the result bilinearly by the remaining factor, between 2/3 and 3/2. For that, at most k - 1 more
+        rows and columns are cut off. From 640 x 480 to 224 x 224 this takes 0.5 ms on a 2.5 GHz Xeon. cv2's area
+        average over fractions of pixels takes 3.0 ms there, half as long as a ResNet-50 in INT8 on a fast Xeon. An
+        image that already has the right size is returned as it is.
 
         Args:
             image: uint8 [H, W, 3], RGB.
@@ -143,7 +143,7 @@ class InputSpec:
 
 
 def _advice_for_invalid(image: np.ndarray) -> str:
-    """Returns what the caller can do to make a valid image of an array that is not one."""
+    """Returns advice on how to turn an array that is not a valid image into one."""
     if 0 in image.shape:
         return "it is empty; check how it was read"
     if image.dtype != np.uint8:

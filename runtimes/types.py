@@ -44,8 +44,8 @@ class Budget:
 
     Attributes:
         seconds: Seconds from capture to decision, above 0; infinity for no deadline.
-        reserve: Seconds at the end of the budget that the planner keeps free for what follows the decision, at least 0
-            and below `seconds`.
+        reserve: Seconds at the end of the budget that the planner keeps free for what follows the decision, such as the
+            reaction to it; at least 0 and below `seconds`.
     """
 
     seconds: float = float("inf")
@@ -170,5 +170,5 @@ class Drops:
         return Drops(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def since(self, before: Drops) -> Drops:
-        """Returns the frames that were dropped after `before` was noted, cause by cause."""
+        """Returns the numbers of frames that were dropped since the earlier count `before`, cause by cause."""
         return Drops(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(before), strict=True)))

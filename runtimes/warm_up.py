@@ -1,4 +1,4 @@
-"""The warm-up of a perceiver: every batch size that its planner may choose is compiled and timed before frames come."""
+"""The warm-up of a perceiver: it runs and times each batch size that the planner may choose, before the first frame."""
 
 from __future__ import annotations
 

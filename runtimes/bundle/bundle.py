@@ -1,8 +1,8 @@
-"""The bundle: everything that a device needs to decide, in one folder or .zip. Checked when opened, written completely.
+"""The bundle: everything that a device needs to decide, in one folder or .zip file.
 
 It holds `manifest.json`, ONNX graphs, OpenVINO IR and golden frames; no pickle, no compiled engine, and no reference to
-anything outside. Files are returned as bytes that were checked against their hash, so that what was verified is what
-runs.
+anything outside. It is written completely or not at all, and checked when it is opened. Files are returned as bytes
+that were checked against their hash, so that exactly what was verified is what runs.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats
 
 MAX_ZIP_RATIO = 50  # weights shrink to a half at best; deflate can hide a gigabyte in a megabyte
-FREE_ZIP_BYTES = 1 << 20  # of each file, which may shrink to nothing: a short text, a dark image
-MAX_ZIP_ENTRIES = 2000  # the list is read again for each file; a manifest lists 1000 files at most
+FREE_ZIP_BYTES = 1 << 20  # of each file are exempt from the ratio: a short text or a dark image shrinks much further
+MAX_ZIP_ENTRIES = 2000  # the archive's list is read again for each file; a manifest lists 1000 files at most
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, ValueError, OSError)
 
@@ -88,14 +88,14 @@ class Bundle:
         return self.manifest.input.spec()
 
     def outputs(self, role: Role) -> int:
-        """Returns the number of outputs for each image: one for each class, or of the predictor one for each view."""
+        """Returns the number of outputs for each image: one for each class, or one for each view for the predictor."""
         return len(self.classes) if role == "classifier" else len(self.manifest.views)
 
     def input_of(self, role: Role) -> InputSpec:
         """Returns the input of a model.
 
         Raises:
-            BundleError: The bundle has no predictor, or one for a view that this allweather does not know.
+            BundleError: The bundle has no predictor, or one for a view that this version of allweather does not know.
         """
         if role == "classifier":
             return self.input
@@ -107,7 +107,7 @@ class Bundle:
         return self.manifest.predictor.spec()
 
     def check_views(self) -> None:
-        """Checks that this allweather knows every view whose loss the predictor predicts.
+        """Checks that this version of allweather knows every view whose loss the predictor predicts.
 
         Raises:
             BundleError: It does not know one; the message names it.
@@ -117,8 +117,9 @@ class Bundle:
                 view(name)
             except UsageError as error:
                 raise BundleError(
-                    f"{self.path}: its loss predictor is for the view {printable(name[:64])!r}, which this allweather "
-                    "does not know; register it with allweather.register_view, update allweather, or export it again"
+                    f"{self.path}: its loss predictor is for the view {printable(name[:64])!r}, which this version "
+                    "of allweather does not know; register it with allweather.register_view, update allweather, or "
+                    "export it again"
                 ) from error
 
     def read(self, name: str) -> bytes:
@@ -259,11 +260,13 @@ def _read_zip(path: Path, name: str, max_bytes: int) -> bytes:
                 raise BundleError(f"{path}: holds more than {MAX_ZIP_ENTRIES} files; export it again")
             entries = [entry for entry in archive.infolist() if entry.filename == name]
             if len(entries) != 1:
-                fault = "missing" if not entries else f"there {len(entries)} times"
+                fault = "missing" if not entries else f"in it {len(entries)} times"
                 raise BundleError(f"{path}: {name} is {fault}; name a bundle made by 'allweather export'")
             packed = min(entries[0].compress_size, path.stat().st_size)
             if entries[0].file_size > MAX_ZIP_RATIO * packed + FREE_ZIP_BYTES:
-                raise BundleError(f"{path}: {name} unpacks {entries[0].file_size} bytes from {packed}; export it again")
+                raise BundleError(
+                    f"{path}: {name} unpacks to {entries[0].file_size} bytes from {packed}; export it again"
+                )
             if entries[0].compress_type not in _ZIP_METHODS:
                 raise BundleError(f"{path}: {name} is packed with another method than deflate; export it again")
             with archive.open(entries[0]) as stream:

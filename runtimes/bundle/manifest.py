@@ -18,7 +18,7 @@ from allweather.runtimes.tta.policy import Policy, check_ranked_views
 SCHEMA = 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 16 << 20  # a thousand classes with all parity results take 0.2 MB
-MAX_COMMAS = 150_000  # bounds the number of values; pydantic takes a kilobyte and 15 us to refuse each
+MAX_COMMAS = 150_000  # bounds the number of values; pydantic takes a kilobyte and 15 us to reject each
 MAX_FILE_BYTES = 4 << 30  # VGG-16 in fp32 takes 0.55 GB
 
 # a plain name, in at most one folder: no "..", no absolute path, no backslash, no hidden file
@@ -117,7 +117,7 @@ class Model(_Strict):
 
 
 class Calibration(_Strict):
-    """The images that the ranges of the INT8 models were measured on.
+    """The images on which the value ranges of the INT8 models were measured.
 
     Attributes:
         data: Name of the data set.
@@ -155,7 +155,7 @@ class Rejected(_Strict):
 
 
 class Manifest(_Strict):
-    """The description of a bundle. Every file that it needs is listed with size and hash.
+    """The description of a bundle. It lists every other file of the bundle with size and hash.
 
     Attributes:
         format: Identifies the file format.
@@ -166,12 +166,12 @@ class Manifest(_Strict):
         views: Names of the views whose losses the predictor predicts, in the order of its outputs; the identity alone
             if there is no predictor.
         predictor: The predictor's input; None if there is no predictor.
-        policies: The tuned policies; a perceiver follows the first of them unless it is told otherwise.
+        policies: The tuned policies; a perceiver follows the first of them unless it is given another.
         models: The compiled models; of each engine and role the one to prefer comes first.
         rejected: The models that the export evaluated and did not keep.
         golden_frames: Name of an .npy file, uint8 [n, height, width, 3]: prepared images.
         golden_count: Number of golden frames, n.
-        calibration: The images that INT8 ranges were measured on; None if no INT8 model was compiled.
+        calibration: The images on which the value ranges for INT8 were measured; None if no INT8 model was compiled.
         machine: The machine of the export, in words.
         versions: Versions of Python and of the libraries of the export, by name.
         files: Size and hash of every file of the bundle, by name.
@@ -213,7 +213,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         raise BundleError(f"{where}: {MANIFEST} is not readable JSON ({first_line(error)}); export it again") from error
     if not isinstance(raw, dict) or raw.get("format") != "allweather-bundle":
         raise BundleError(
-            f"{where}: {MANIFEST} is not that of an allweather bundle; name a folder made by 'allweather export'"
+            f"{where}: {MANIFEST} is not the manifest of a bundle; name a folder made by 'allweather export'"
         )
     version = raw.get("schema_version")
     if isinstance(version, int) and version != SCHEMA and version > 0:
@@ -224,10 +224,10 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         )
     try:
         manifest = Manifest.model_validate_json(text, strict=True)
-    except UsageError as error:  # of a policy, which may be for a newer allweather
+    except UsageError as error:  # raised by `Policy`, perhaps as a newer version of allweather wrote it
         raise BundleError(
-            f"{where}: {MANIFEST} has a policy that this allweather cannot run: {first_line(error)}; register a view "
-            "of yours first, update allweather, or export it again"
+            f"{where}: {MANIFEST} has a policy that this version of allweather cannot run: {first_line(error)}; "
+            "register your own view first, update allweather, or export it again"
         ) from error
     except (ValidationError, RecursionError) as error:
         raise BundleError(
@@ -242,7 +242,7 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Returns a JSON object. One that has a key twice is an error, as readers differ in which of the two they take."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key occurs twice")
     return result
 
 
@@ -264,7 +264,7 @@ def _check_predictor(manifest: Manifest, where: str) -> None:
         raise BundleError(f"{where}: {MANIFEST} names a view twice; export it again")
     if manifest.predictor is None:
         if any(model.role == "predictor" for model in manifest.models):
-            raise BundleError(f"{where}: {MANIFEST} does not say what its predictor takes; export it again")
+            raise BundleError(f"{where}: {MANIFEST} does not state the input of its predictor; export it again")
         return
     try:
         check_ranked_views(manifest.policies, manifest.views)

@@ -1,4 +1,4 @@
-"""Turns what pydantic refuses into one line for a message."""
+"""Turns a validation error of pydantic into one line for a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Camera`, the base class of all sources of frames, and `StoredCamera`, which reads its source without loss."""
+"""`Camera`, the base class of all sources of frames, and `StoredCamera`, which drops no frame of its source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CameraState:
         name: The source, without passwords.
         phase: "connecting" before the first connection; "live" while frames come; "waiting" while the source is not
             available and is tried again and again; "ended" after the last frame or after `Camera.close`.
-        connections: How often the source was connected successfully.
+        connections: How often the source was connected to successfully.
         disconnects: How often a live source was lost.
         error: Why the source is not available; empty unless the phase is "waiting".
     """
@@ -65,7 +65,7 @@ class Capture(Protocol):
 class Camera(ABC):
     """Base class of all sources of frames. Derive from it to read a source that `open_camera` does not know.
 
-    Write `read`; write `open` and `release` too if the source has to be opened and released. Example::
+    Define `read`, and also `open` and `release` if the source has to be opened and released. Example::
 
         class Screen(allweather.Camera):
             def open(self):
@@ -81,7 +81,7 @@ class Camera(ABC):
 
         for decision in allweather.watch(Screen(), perceiver): ...
 
-    A class that writes `__init__` calls `super().__init__(name)` in it.
+    If your class defines `__init__`, it must call `super().__init__(name)`.
 
     A camera is opened by the outermost `with` block or iteration and closed at its end. It is read once: a second
     iteration continues where the first one stopped, and a closed camera cannot be opened again.
@@ -89,15 +89,15 @@ class Camera(ABC):
     Threads: `open`, `read` and `release` never run at the same time. The thread that iterates calls `open` and `read`;
     `release` is called by that thread or by the one that calls `close`, which may be any thread. As a camera that is
     being read is released only after `read` has returned, a `read` that waits should end within a few seconds. Any
-    thread may ask for `fps`, `drops` and `state` at any time.
+    thread may read `fps`, `drops` and `state` at any time.
 
     Attributes:
         name: Name of the source for messages and logs, without passwords.
         live: Whether the source produces frames whether they are read or not. Of a live camera, frames that are too old
             for the latency budget are dropped; of all others, every frame is decided on.
         clock: Returns monotonic seconds, the time by which frames are stamped and budgets are kept.
-        on_wait: Set by the loop. A `read` that waits long for a frame may call it now and then to report that the loop
-            is alive; without it the health check takes a wait of ten seconds for a loop that hangs.
+        on_wait: Set by the loop. A `read` that waits long for a frame may call it every few seconds to report that the
+            loop is alive; if it does not, the health check reports after ten seconds that the loop hangs.
     """
 
     live: bool = False
@@ -169,7 +169,7 @@ class Camera(ABC):
         self._release_unless_read()
 
     def _release_unless_read(self) -> None:
-        """Releases the source, or leaves that to the thread that is reading it: cv2 crashes on both at once."""
+        """Releases the source, or leaves that to the thread that is reading it: cv2 crashes if both happen at once."""
         if not self._reading.acquire(blocking=False):
             return
         try:
@@ -242,7 +242,7 @@ def read_frames(
 
 
 class StoredCamera(Camera):
-    """A camera on a file, a folder or an iterator: yields every frame in order, and reads only when asked."""
+    """A camera on a file, a folder or an iterator: yields every frame in order, and reads none ahead."""
 
     def __init__(self, capture: Capture, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Takes over an open capture.

@@ -85,7 +85,7 @@ def decode_image(data: bytes) -> Image | None:
 
 
 def _is_complete(data: bytes) -> bool:
-    """Returns whether the end of a file is there: cv2 fills the rest of a truncated JPEG with gray without an error."""
+    """Returns whether a file has its end: cv2 fills the rest of a truncated JPEG with gray without an error."""
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # the end-of-image marker follows the last scan
     if data.startswith(b"\x89PNG"):
@@ -128,7 +128,7 @@ class IteratorCapture:
         if not isinstance(image, np.ndarray):
             came = type(image).__name__
             if isinstance(image, str):
-                came += "; watch several sources by one thread each, with one call of watch per source"
+                came += "; to watch several sources, call watch once for each, in a thread of its own"
         elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             came = f"{image.dtype} {list(image.shape)}"
         else:

@@ -15,7 +15,7 @@ class LatestFrame:
 
     Attributes:
         superseded: Number of frames that were replaced before they were taken.
-        ended: Whether no more frames will be put; one frame may still be there to take.
+        ended: Whether no more frames will be put; the last one may still be waiting to be taken.
         error: The exception that ended it; None if the frames ran out or the reader closed it.
     """
 

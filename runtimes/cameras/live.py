@@ -17,14 +17,14 @@ from allweather.runtimes.types import Drops, Frame
 
 logger = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT_SECONDS = 0.5  # a healthy camera gives a frame, and with it the chance to stop, far more often
+CLOSE_TIMEOUT_SECONDS = 0.5  # a healthy camera gives a frame much sooner, and its thread can end after each frame
 POLL_SECONDS = 0.2  # a stall is noticed at most this late; a wait without limit cannot be interrupted on all systems
-CONNECT_TIMEOUT_SECONDS = 12.0  # streams give up by themselves after 5 s to connect and 5 s to find their format
+CONNECT_TIMEOUT_SECONDS = 12.0  # opening a stream ends by itself after 5 s to connect and 5 s to find its format
 STALL_SECONDS = 5.0  # without a frame, for a source whose frame rate is not known
 STALL_FRAMES, MIN_STALL_SECONDS = 2, 2.0  # for a known frame rate: the time of two frames, but at least two seconds
 MIN_FRAMES_FOR_RATE = 10  # after this many frames the frame rate is known even if the source does not state it
 MAX_HUNG_CONNECTIONS = 5  # left behind in a driver that does not respond; each holds a thread
-MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 0.1, 1.0  # between attempts, doubled each time: a camera is back within two
+MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 0.1, 1.0  # between attempts, doubled each time
 MAX_DOUBLINGS = 10  # keeps the power of two small; the maximum is reached long before
 
 
@@ -32,14 +32,14 @@ class LiveCamera(Camera):
     """A device, a stream, or a video played at its own speed: a thread reads it and keeps only the newest frame.
 
     Frames left in the queue of a driver would be read later and later; therefore a frame that was not read in time is
-    replaced and counted. A source that is not available, is cut off or gives no more frames is connected to again, and
-    may have another image size then. The wait between attempts starts at a tenth of a second and doubles up to one
+    replaced and counted. A source that is not available, is cut off or gives no more frames is connected to again; its
+    images may then have another size. The wait between attempts starts at a tenth of a second and doubles up to one
     second. It is shortened by a random part, so that many cameras do not connect at the same moment, and by the time
     that the attempt itself took. A connection that hangs is left behind and replaced by a new one. The reader waits
     meanwhile.
 
     Args:
-        connect: Opens the source. It may take its time, as the camera's thread calls it.
+        connect: Opens the source. It may take seconds, as it is called in a thread of the camera.
         name: Name of the source for messages and logs, without passwords.
         clock: Returns monotonic seconds.
         rng: Random generator for the waits between attempts.
@@ -69,7 +69,7 @@ class LiveCamera(Camera):
         self._next_index = 0  # index of the first frame of the next connection
         self._frame_period: float | None = None  # seconds between frames, if known
         self._attempts = 0  # since the last frame
-        self._last_sign = 0.0  # time of the last frame or, if later, of the last attempt to connect
+        self._last_activity = 0.0  # time of the last frame or, if later, of the start of the last attempt to connect
         self._state = CameraState(name, "connecting")
 
     @property
@@ -94,7 +94,7 @@ class LiveCamera(Camera):
         if newer is None:
             return frame
         self._past_drops = self._past_drops.plus(Drops(superseded=1))
-        self._last_sign = self.clock()
+        self._last_activity = self.clock()
         return newer
 
     def open(self) -> None:
@@ -106,7 +106,7 @@ class LiveCamera(Camera):
 
         Raises:
             CameraError: A source that has an end, such as a video, fails.
-            StalledError: The source hangs, and so did several new connections to it.
+            StalledError: The source hangs, and so do several new connections to it.
         """
         while not self._stopping.is_set() and (connection := self._connection):
             frame = connection.latest_frame.take(POLL_SECONDS)
@@ -124,13 +124,13 @@ class LiveCamera(Camera):
                 if error is not None and (connection.has_end or not isinstance(error, CameraError)):
                     raise error  # a new connection would not help
                 self._reconnect(str(error) if error else f"the camera {self.name} gives no more frames")
-            elif self._reconnects and self.clock() - self._last_sign > connection.stall_seconds():
+            elif self._reconnects and self.clock() - self._last_activity > connection.stall_seconds():
                 self._hung.append(connection)
                 self._reconnect(f"the camera {self.name} hangs")
         return None
 
     def _note_frame(self) -> None:
-        self._last_sign = self.clock()
+        self._last_activity = self.clock()
         if self._state.phase != "live":
             if self._state.disconnects or self._state.error:
                 logger.warning("the camera %s is back", self.name)
@@ -156,13 +156,13 @@ class LiveCamera(Camera):
         self._set_phase("waiting", error, int(was_live))
         wait = min(MIN_WAIT_SECONDS * 2**self._attempts, MAX_WAIT_SECONDS)
         self._attempts = min(self._attempts + 1, MAX_DOUBLINGS)
-        elapsed = self.clock() - self._last_sign  # an attempt that timed out counts as waiting
+        elapsed = self.clock() - self._last_activity  # an attempt that timed out counts as waiting
         share = self._rng.uniform(0.5, 1.0)
         if not self._stopping.wait(max(wait * share - elapsed, MIN_WAIT_SECONDS * share)):
             self._start_connection()
 
     def _start_connection(self) -> None:
-        self._last_sign = self.clock()
+        self._last_activity = self.clock()
         self._connection = _Connection(self._connect, self.name, self._next_index, self.clock, self._frame_period)
 
     def _set_phase(self, phase: Phase, error: str = "", disconnects: int = 0) -> None:
@@ -172,7 +172,7 @@ class LiveCamera(Camera):
         )  # one assignment, as other threads read it
 
     def _stop(self) -> None:
-        """Ends a `read` that is waiting in another thread at once, instead of waiting for it."""
+        """Ends a `read` that another thread is waiting in at once, instead of waiting until it returns."""
         self._stopping.set()
         self._set_phase("ended")
         connection = self._connection

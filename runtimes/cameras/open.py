@@ -27,7 +27,7 @@ _STREAM = re.compile(r"(rtsps?|https?|udp)://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 # Up to the last @ of a pipeline element, as passwords are often written with an unescaped @, / and other characters. A
-# path with an @ then loses its host in messages, which is the safe side.
+# URL with an @ in its path then loses its host in messages, which is better than showing a password.
 _LOGIN = re.compile(r"(?<=://)(?:(?! ! ).)*@")
 _SECRET = re.compile(
     r"([?&;/ ](?:u|user|username|user-id|user-pw|usr|login\w*|p|pas\w*|pwd|pw|auth\w*|sig\w*|jwt|"
@@ -43,7 +43,7 @@ DEFAULT_FPS = 25.0  # of images, and of a video that does not state its frame ra
 def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> Camera:
     """Opens a source of frames, to be used in a `with` block or iterated over.
 
-    A device, stream or pipeline is connected to by a thread of the camera, and again whenever it is lost; it is no
+    A thread of the camera connects to a device, stream or pipeline, and does so again whenever it is lost; it is no
     error if it is not available yet (see `Camera.state`). A file or folder has to exist.
 
     Args:
@@ -63,7 +63,9 @@ def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable
         UsageError: `source` is of another type.
     """
     if isinstance(source, bool) or not isinstance(source, str | int | Path):
-        raise UsageError(f"a source is text, a number or a path; got {type(source).__name__}: name the source first")
+        raise UsageError(
+            f"a source is text, a number or a path; got {type(source).__name__}: the first argument is the source"
+        )
     source = str(source)
     name = redacted(source)
     if " ! " in source:
@@ -83,7 +85,9 @@ def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable
             paced = PacedCapture(capture, capture.fps or DEFAULT_FPS, clock=clock)
             return LiveCamera(lambda: paced, name, clock=clock, reconnects=False)
         return StoredCamera(capture, name, clock=clock)
-    raise CameraError("a camera needs a name: 0, /dev/video0, a file, a folder of images, or rtsp://...")
+    raise CameraError(
+        "the source is empty; name a device (0, /dev/video0), a file, a folder of images, or a URL (rtsp://...)"
+    )
 
 
 def camera_from(

@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 STREAM_TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2's own limit is 30 s
 SILENT = 0  # level of OpenCV's own log
-APPSINK = "`videoconvert ! video/x-raw,format=BGR ! appsink`"  # the end that a pipeline needs
-MAX_FPS = 1000.0  # streams that do not know their frame rate state their time base, often 90000
-MIN_SHARE_READ = 0.95  # of the frames that a file states; some formats only estimate their number
+APPSINK = "`videoconvert ! video/x-raw,format=BGR ! appsink`"  # how a GStreamer pipeline must end
+MAX_FPS = 1000.0  # a stream that does not know its frame rate may state its time base instead, often 90000
+MIN_SHARE_READ = 0.95  # of the number of frames that a file states; in some formats it is an estimate
 _log_level_lock = threading.Lock()
 _log_levels: list[int] = []  # the original level, and one entry for each thread that keeps the log silent
 
@@ -98,7 +98,7 @@ class OpenCvCapture:
         stated = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
         if self._grabbed < MIN_SHARE_READ * stated:
             logger.warning(
-                "the video %s ended after %d of about %d frames; it may be damaged",
+                "the video %s ended after %d of about %d frames; it may be damaged: copy it again",
                 self._name, self._grabbed, int(stated),
             )  # fmt: skip
 
@@ -180,8 +180,8 @@ def open_stream(url: str, name: str, timeout: float = STREAM_TIMEOUT_SECONDS) ->
 
     Args:
         url: A rtsp, rtsps, http, https or udp URL.
-        name: The same without passwords, for messages.
-        timeout: Seconds that opening may take; FFMPEG allows them once to connect, and again to find the format.
+        name: The URL without passwords, for messages.
+        timeout: Limit in seconds. FFMPEG applies it twice: to connecting, and to finding the format.
 
     Raises:
         CameraError: There is no response in time, or the response is not a video.
@@ -203,7 +203,7 @@ def open_pipeline(pipeline: str, name: str) -> OpenCvCapture:
 
     Args:
         pipeline: The pipeline as for gst-launch-1.0.
-        name: The same without passwords, for messages.
+        name: The pipeline without passwords, for messages.
 
     Raises:
         CameraError: GStreamer cannot run the pipeline.

@@ -10,7 +10,7 @@ from allweather.runtimes.types import Image
 
 
 class PacedCapture:
-    """Gives each frame of a recording when it is due. After a stall it continues from now, without a burst of frames.
+    """Gives each frame of a recording when it is due. After a delay it goes on from now, without a burst of frames.
 
     Args:
         capture: The recording; it is closed with this capture.

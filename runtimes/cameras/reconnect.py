@@ -15,14 +15,14 @@ FULL_TIMEOUT_AFTER = 4  # failed attempts in a row, and after 8, 16, ... of them
 class StreamConnector:
     """Opens a stream each time it is called, as `LiveCamera` needs it.
 
-    An attempt that started while the camera was out of order may wait for a response long after the camera has
+    An attempt that started while the camera did not work may wait for a response long after the camera has
     recovered. Therefore, once the stream has been open, an attempt gets only three times the time of the slowest
     successful one before the next is made. As the network path to the camera may have become slower, an attempt gets
     the full time after four failures in a row, and again after eight, sixteen and so on.
 
     Args:
         url: A rtsp, rtsps, http, https or udp URL.
-        name: The same without passwords, for messages.
+        name: The URL without passwords, for messages.
         opener: Opens the stream, given URL, name and timeout in seconds.
         clock: Returns monotonic seconds.
     """
@@ -57,7 +57,7 @@ class StreamConnector:
         self._failures += 1  # until the attempt has succeeded
         capture = self._opener(self._url, self._name, timeout)
         seconds = self._clock() - started
-        if seconds < timeout:  # else FFMPEG gave up searching for the format, and opened what it cannot read
+        if seconds < timeout:  # otherwise FFMPEG has not found the format in time, and cannot read what it has opened
             self._slowest = max(self._slowest or 0.0, seconds)
             self._failures = 0
         return capture

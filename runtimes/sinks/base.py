@@ -9,16 +9,16 @@ from allweather.runtimes.types import Decision, Frame
 
 
 class Ended(BaseException):
-    """Raised by a sink or by a signal handler to end the loop in good order: no error reaches the caller.
+    """Raised by a sink or by a signal handler to end the loop normally: no error reaches the caller.
 
-    It is no `Exception`, so that an `except Exception` in between does not swallow it.
+    It is not derived from `Exception`, so that an `except Exception` in between does not swallow it.
     """
 
 
 class Sink(ABC):
     """Base class of everything that takes decisions. Derive from it to send decisions where you need them.
 
-    Write `write`; write `open` and `close` too if there is something to open and close. Example::
+    Define `write`, and also `open` and `close` if there is something to open and close. Example::
 
         class Alarm(allweather.Sink):
             def open(self):
@@ -59,12 +59,12 @@ class Sink(ABC):
 
         Raises:
             OutputError: The decision cannot be written. Whatever is raised ends the loop.
-            Ended: The loop shall end. The other sinks still get this decision.
+            Ended: The loop is to end. The other sinks still get this decision.
         """
 
     def close(self) -> None:  # noqa: B027 -- optional on purpose
-        """Finishes what was written. Called once for each `open`, also after an error or Ctrl-C.
+        """Completes the output. Called once for each `open`, also after an error or Ctrl-C.
 
         Raises:
-            OutputError: What was written is not usable.
+            OutputError: The output is incomplete or cannot be used.
         """

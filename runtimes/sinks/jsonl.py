@@ -36,8 +36,8 @@ class JsonlSink(Sink):
 
     Args:
         path: The file; its folder is created if missing.
-        rotate_bytes: When the file has reached this size, it is renamed to `path.1`, replacing the one before, and a
-            new file is started; None for a single file.
+        rotate_bytes: When the file has reached this size, it is renamed to `path.1`, replacing an older file of that
+            name, and a new file is started; None for a single file.
         fsync: Whether each line must be on the disk itself before the next frame; costs milliseconds per line.
         clock: Returns monotonic seconds.
         wall_clock: Returns seconds since 1970, UTC.
@@ -148,7 +148,7 @@ def json_line(decision: Decision, time: float) -> str:
 
 
 def decision_record(decision: Decision) -> dict[str, Any]:
-    """Returns the decision as values that JSON knows, without the probabilities; None replaces nan and infinity."""
+    """Returns the decision as values that JSON can hold, without the probabilities; None replaces nan and infinity."""
     return {
         "index": int(decision.index),
         "label": decision.label,
@@ -167,7 +167,7 @@ def decision_record(decision: Decision) -> dict[str, Any]:
 
 
 def finite_or_none(value: float) -> float | None:
-    """Returns a Python float, also for a NumPy scalar; None for nan and infinity, which JSON does not know."""
+    """Returns a Python float, also for a NumPy scalar; None for nan and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 
 

@@ -27,8 +27,8 @@ CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}  # those that the cv2
 class VideoSink(Sink):
     """Writes a video of the frames with their decisions drawn on them.
 
-    The video appears under its name when the loop has ended, also by an error or Ctrl-C; it then holds the frames until
-    then. It has the size of the first frame, without a last odd row or column, which video formats do not support.
+    The video appears under its name when the loop ends. If an error or Ctrl-C ends it, the video holds the frames up to
+    that moment. It has the size of the first frame, rounded down to even numbers of pixels, as video formats require.
     Frames of another size are resized to it.
     """
 
@@ -38,7 +38,7 @@ class VideoSink(Sink):
         Args:
             path: The file, .mp4, .avi or .webm; its folder is created if missing.
             fps: Frames per second at which the video plays, in (0, 1000]. Or a function that returns them and is called
-                at the first frame, as a camera that had to be waited for does not know its frame rate before.
+                at the first frame, as a camera may not know its frame rate earlier.
 
         Raises:
             UsageError: The suffix or the frame rate is not supported.
@@ -78,7 +78,7 @@ class VideoSink(Sink):
             logger.warning("nothing was recorded: %s was not written", self._path)
             return
         writer, self._writer = self._writer, None
-        with self._cleanup:  # removes the unfinished file after an error
+        with self._cleanup:  # gives the file its name, or removes it after an error
             writer.release()
             self._check_video()
 
@@ -105,7 +105,8 @@ class VideoSink(Sink):
             readable = video.isOpened() and video.grab()
             stated = video.get(cv2.CAP_PROP_FRAME_COUNT)
             video.release()
-        if not readable or stated < self._frames_written - 1:  # some formats compute the count from the time, and round
+        # Some formats compute the number of frames from the duration, and round it.
+        if not readable or stated < self._frames_written - 1:
             raise OutputError(
                 f"cannot write {self._path}: it holds {int(stated) if readable else 0} of {self._frames_written} "
                 "frames; the disk may be full, free some space or choose another path"

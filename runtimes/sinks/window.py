@@ -32,7 +32,7 @@ class WindowSink(Sink):
 
         Raises:
             OutputError: There is no display.
-            DependencyError: The installed cv2 is built without windows.
+            DependencyError: The installed cv2 is built without a graphical user interface (GUI).
         """
         # Checked before cv2 is asked: without a display, Qt ends the whole process.
         if sys.platform.startswith("linux") and not _has_display():
@@ -44,7 +44,7 @@ class WindowSink(Sink):
             cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         except cv2.error as error:
             raise DependencyError(
-                "cannot show a window: this cv2 is built without windows; pip uninstall opencv-python-headless "
+                "cannot show a window: this cv2 is built without a GUI; pip uninstall opencv-python-headless "
                 "and pip install opencv-python, or write a video instead"
             ) from error
 

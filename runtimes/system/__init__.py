@@ -1,6 +1,6 @@
-"""The machine below: processor, memory, locks, and files that are written completely or not at all.
+"""The machine and its operating system: processor, memory, locks, and files written completely or not at all.
 
-`memory` is left out of the names here: it imports numpy, which the command line does not need to start.
+`memory` is not imported here, because it imports numpy, which the command line does not need to start.
 """
 
 from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder, check_file, check_folder

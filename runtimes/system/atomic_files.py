@@ -74,7 +74,7 @@ def check_folder(path: Path, marker: str) -> None:
 def _without_new_folders(path: Path) -> Iterator[None]:
     """Removes the folders above `path` that were created in the `with` block and are empty.
 
-    A command may check its output path first, and be refused for another reason afterwards.
+    A command may check its output path first, and then fail for another reason.
     """
     with map_write_errors(path):
         missing = [folder for folder in path.parents if not folder.exists()]
@@ -91,11 +91,11 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
     """Yields a temporary folder beside `path`. On success it replaces `path`; on failure it is deleted.
 
     A folder that exists already is replaced only if it is empty or holds `marker`, so that a mistyped name cannot
-    delete somebody's images.
+    delete a folder of images.
 
     Args:
         path: Path of the folder.
-        marker: Name of a file that identifies an existing folder as one of ours.
+        marker: Name of a file that identifies an existing folder as one that allweather has written.
 
     Raises:
         OutputError: Something else is at the path, it cannot be written, or the disk is full.

@@ -1,4 +1,4 @@
-"""A lock that threads get in the order in which they asked for it."""
+"""A lock that threads get in the order in which they began to wait for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RESERVED = -1  # not a thread's identifier: the lock is given to a thread that h
 
 
 class FairLock:
-    """A re-entrant lock that is given in the order it was asked for, so that of two cameras on one engine none starves.
+    """A re-entrant lock that the longest-waiting thread gets next, so that no camera on a shared engine starves.
 
     Use it in a `with` block. The thread that holds it may enter it again.
     """

@@ -1,4 +1,4 @@
-"""Memory: arrays for many images, and freed memory that is kept because each training step asks for the same again."""
+"""Memory: arrays for many images, and keeping freed memory, because each training step needs as much again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_MEMORY_SHARE = 0.4  # of the machine's memory that one array may take; a lar
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc's malloc to reuse freed memory instead of returning it to the kernel, for the rest of the process.
+    """Makes glibc's malloc reuse freed memory instead of returning it to the kernel, for the rest of the process.
 
     By default every block above 32 MB, and the top of the heap, is returned at once, and the next step waits while the
     kernel clears it again page by page. In torch on a CPU that matters a lot: a MobileNetV2 at 32 px evaluates three
@@ -39,13 +39,13 @@ def keep_freed_memory() -> bool:
 
 
 def allocate(shape: tuple[int, ...]) -> Image:
-    """Returns an uninitialized uint8 array, in memory if it fits there, else in an unnamed file on disk.
+    """Returns an uninitialized uint8 array. One above 40 % of the machine's memory lies in an unnamed file on disk.
 
     Args:
         shape: Shape of the array.
 
     Raises:
-        OutputError: There is not enough space on the disk. Without this check, a write to the mapping would end the
+        OutputError: There is not enough space on the disk. Without this check, writing to the array would end the
             process.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,4 +1,4 @@
-"""Folders of compiled models. These are programs: whoever can write there could run anything as this user."""
+"""Folders of compiled models. Such models are programs: who can write there can run anything as this user."""
 
 from __future__ import annotations
 

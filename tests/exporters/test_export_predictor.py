@@ -108,7 +108,7 @@ def test_a_predictor_for_an_unknown_view_is_refused_by_its_name(bundle: Path, tm
         load(tmp_path / "other.aw", policy="top:1")
     load(tmp_path / "other.aw").close()  # without ranking it still runs
     silent = opened.manifest.model_copy(update={"predictor": None})
-    with pytest.raises(BundleError, match="does not say what its predictor takes"):
+    with pytest.raises(BundleError, match="does not state the input of its predictor"):
         write_bundle(tmp_path / "silent.aw", silent, contents)
 
 

@@ -112,7 +112,7 @@ def test_a_server_of_another_model_is_refused(server: Any, sample_bundle: Path, 
     [
         ({"budget_ms": 0}, "a budget is above 0 milliseconds; got 0"),
         ({"budget_ms": "20"}, "a budget is above 0 milliseconds; got '20'"),
-        ({"policy": "oracle:2"}, "knows the true losses"),
+        ({"policy": "oracle:2"}, "chooses views by their true losses"),
         ({"policy": ["top:1"]}, "a policy is a text such as 'top:1'; got"),
         ({"policy": "best"}, "best"),
     ],

@@ -1,4 +1,4 @@
-"""The views that a bundle lists are the columns of its loss predictor, whatever views this allweather has besides."""
+"""The views that a bundle lists are the columns of its loss predictor, whatever other views allweather has."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_stored_policy_with_an_unknown_view_is_refused_in_one_line(real: Any, 
     with registered(NEGATIVE):
         bundle = write(real, tmp_path / "b.aw", tuple(VIEWS), (parse_policy("set:identity,negative"),))
     with pytest.raises(
-        BundleError, match=r"a policy that this allweather cannot run: no view is called 'negative'"
+        BundleError, match=r"a policy that this version of allweather cannot run: no view is called 'negative'"
     ) as caught:
         load(bundle, engine="fake")
     assert str(caught.value).isprintable()

@@ -169,7 +169,7 @@ def test_a_name_that_is_there_twice_is_refused(tiny: Any, spot: Path, refusal: R
     files = entries(tiny)
     with zipfile.ZipFile(pack(spot, files), "a") as archive:
         archive.writestr(name, files[name])
-    assert f"{name} is there 2 times" in refusal(spot)
+    assert f"{name} is in it 2 times" in refusal(spot)
 
 
 @pytest.mark.parametrize("name", ["../model.onnx", "/model.onnx", "golden/../../x", "a\\..\\x"])
@@ -186,7 +186,7 @@ def test_names_that_lead_out_and_are_not_listed_are_left_alone(tiny: Any, tmp_pa
 
 def test_an_honest_bomb_is_refused_before_it_is_unpacked(bomb: Path, refusal: Refusal) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert "bomb.bin unpacks 1073741824 bytes" in refusal(bomb)
+    assert "bomb.bin unpacks to 1073741824 bytes" in refusal(bomb)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # in kilobytes
 
 
@@ -202,7 +202,7 @@ def test_a_bomb_that_lies_about_its_packed_size_is_refused(bomb: Path, spot: Pat
 
 def test_a_manifest_bomb_is_refused(tiny: Any, spot: Path, refusal: Refusal) -> None:
     files = {**entries(tiny), MANIFEST: b" " * (64 << 20)}
-    assert f"{MANIFEST} unpacks" in refusal(pack(spot, files))
+    assert f"{MANIFEST} unpacks to" in refusal(pack(spot, files))
 
 
 def test_a_zip_of_very_many_files_is_refused_at_once(tiny: Any, spot: Path, refusal: Refusal) -> None:
