@@ -1,6 +1,6 @@
-"""Engines: what runs a compiled model, each in one module and one row of the table in `registry`.
+"""Engines: what runs a compiled model. Each has a row in the table in `registry`, which names its module.
 
-`open_engine` lies in `open`, and is not imported here: the command line names the engines before it needs numpy.
+`open_engine` is in the module `open`, and is not imported here: the command line lists the engines without numpy.
 """
 
 from allweather.runtimes.engines.base import CompiledModel, Engine, EngineModule, EngineSpec, EngineStatus

@@ -1,6 +1,6 @@
 """What every engine has in common: the model that it runs, its two methods, and its row in the table of engines.
 
-Imports no library, so that the command line can name the engines before any is loaded.
+It imports no library, so that the command line can list the engines without loading any.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Engine(Protocol):
 
 
 class EngineModule(Protocol):
-    """The two functions of the module that a row of the table names. They import the engine's library inside."""
+    """The two functions of an engine's module. The engine's library is imported only when they are called."""
 
     def probe(self, device: str, /) -> str:
         """Returns the version of the engine's library.
@@ -89,15 +89,15 @@ class EngineSpec:
     Attributes:
         name: What users write, such as "openvino_gpu": a lower-case letter, then letters, digits and underscores.
         module: Full name of the module that runs it; see `EngineModule`. It is imported when the engine is first used.
-        device: What the module runs it on: "CPU", "GPU" or "NPU" for OpenVINO, the library for TensorRT. Both functions
-            of the module get it.
+        device: Passed to both functions of the module: for OpenVINO "CPU", "GPU" or "NPU", for TensorRT the name of its
+            library.
         runs: Name of the engine whose models in a bundle it runs: its own name, or that of another engine, such as
             "onnx" for an engine that reads ONNX graphs. None for an engine that needs no model.
         extra: Extra of the package allweather that installs its library; "" where there is none.
         precisions: Precisions that a model can be exported in for this engine, in the order in which the export tries
             them. Empty for an engine that runs the models of another one.
-        preference: Rank among the engines that are tried in turn when the user names none, the lowest first. None for
-            an engine that runs only when it is named.
+        preference: Rank among the engines that are tried one after the other if the user names none, the lowest first.
+            None for an engine that runs only if the user names it.
     """
 
     name: str

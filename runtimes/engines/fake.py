@@ -1,4 +1,4 @@
-"""An engine without a model, for tests: instant, deterministic, and as slow as a test wants it to be."""
+"""An engine without a model, for tests: deterministic, and either instant or as slow as a test needs."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import numpy as np
 from allweather.runtimes.errors import EngineError, first_line, printable
 from allweather.runtimes.types import Floats, Image
 
-MAX_HEADER_BYTES = 1 << 16  # of a response, beside its numbers
+MAX_HEADER_BYTES = 1 << 16  # of a response, in addition to its numbers
 MAX_NUMBER_BYTES = 40  # of one number in JSON: sign, 17 digits, exponent, separator, and some spaces
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 ADVICE = "check that the server serves a repository written by 'allweather export --layout'"
@@ -26,7 +26,7 @@ ADVICE = "check that the server serves a repository written by 'allweather expor
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a server says about a model.
+    """A server's description of a model.
 
     Attributes:
         input_name: Name of its only input, which is uint8.
@@ -78,7 +78,7 @@ def read_metadata(text: bytes, source: str) -> ModelMetadata:
         source: Name of the server and the model, for messages.
 
     Raises:
-        EngineError: The text is no such description, or the model is not one of images.
+        EngineError: The text is no such description, or the model does not take images.
     """
     response = _parse(text, source)
     try:
@@ -126,13 +126,13 @@ def decode_response(text: bytes, metadata: ModelMetadata, count: int, source: st
         raise EngineError(f"{source}: the output is {datatype!s:.20} {shape!s:.60}, not FP32 {expected}; {ADVICE}")
     if not isinstance(numbers, list) or len(numbers) != math.prod(expected) or not all(map(_is_float32, numbers)):
         raise EngineError(
-            f"{source}: the response does not hold {math.prod(expected)} finite numbers; look at the server's log"
+            f"{source}: the response does not hold {math.prod(expected)} finite numbers; see the server's log"
         )
     return np.asarray(numbers, np.float32).reshape(expected)
 
 
 def error_text(status: int, text: bytes) -> str:
-    """Returns what a server says when it refuses a request, in one line that begins with the status code."""
+    """Returns a server's reason for refusing a request, in one line that begins with the status code."""
     try:
         response = json.loads(text)
         message = str(response["error"]) if isinstance(response, Mapping) and "error" in response else ""

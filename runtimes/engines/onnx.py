@@ -11,7 +11,7 @@ from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError, first_line
 from allweather.runtimes.types import Floats, Image
 
-SEVERITY_ERROR = 3  # log level of ONNX Runtime; at its default, it warns about GPUs that are not there
+SEVERITY_ERROR = 3  # log level of ONNX Runtime; by default it also warns that there is no GPU
 
 # A tensor whose data lies in another file has an entry with the key "location", which follows its length of 8 as one
 # byte (or the end of a longer encoding of 8). ONNX Runtime would read that file from the working directory.
@@ -63,7 +63,7 @@ class OnnxEngine:
         options.intra_op_num_threads = model.threads or 0
         if literally:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.add_session_config_entry("session.load_model_format", "ONNX")  # otherwise it guesses from the content
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # otherwise ONNX Runtime guesses it
         if _EXTERNAL_DATA.search(model.graph):
             raise EngineError("onnx: the model keeps weights in another file, outside its bundle; export it again")
         try:
@@ -88,7 +88,7 @@ class OnnxEngine:
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's own errors. They share no base class but Exception, so they are collected from its module."""
+    """Returns the classes of ONNX Runtime's errors, from its module: they share no base class but Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     kinds = (kind for kind in vars(state).values() if isinstance(kind, type))

@@ -39,7 +39,7 @@ def open_engine(
     Raises:
         EngineError: No model fits, no engine runs here (all reasons are listed), or a library cannot load the model.
         NotBuiltError: The engine that was named has to be built on this device first.
-        ParityError: The engine's outputs differ from those on the day of the export.
+        ParityError: The engine's outputs on the golden frames differ from those at the export.
         BundleError: The bundle is damaged, or has no loss predictor that can be used.
     """
     spec = None if engine is None else engine_spec(engine)
@@ -59,7 +59,7 @@ def open_engine(
             if spec is not None:
                 raise
             if not unbuilt:
-                log.warning("%s: %s; another engine runs it until then", bundle.path, error)
+                log.warning("%s: %s; another engine is used until then", bundle.path, error)
             unbuilt.append(str(error))
             continue
         try:
@@ -70,7 +70,9 @@ def open_engine(
         return started, model
     reasons = "; ".join(dict.fromkeys(unbuilt + missing))
     if spec is not None:
-        raise EngineError(f"{spec.name} cannot run {bundle.path} here; name another engine or none: {reasons}")
+        raise EngineError(
+            f"{spec.name} cannot run {bundle.path} here; name another engine, or do not name one: {reasons}"
+        )
     raise EngineError(f"no engine here can run {bundle.path}: {reasons}")
 
 
@@ -91,7 +93,7 @@ def compiled_model(bundle: Bundle, model: Model, threads: int | None = None) -> 
 
 
 def infer_all(engine: Engine, images: Image) -> Floats:
-    """Runs an engine on many prepared images, in batches.
+    """Runs an engine on many prepared images, in large batches, as an evaluation does.
 
     Args:
         engine: An open engine.
@@ -104,7 +106,7 @@ def infer_all(engine: Engine, images: Image) -> Floats:
 
 
 def _candidates(bundle: Bundle, spec: EngineSpec | None, precision: str | None, role: Role) -> list[Model]:
-    """The models that fit, the preferred one first."""
+    """Returns the models that fit, the preferred one first."""
     models = [model for model in bundle.manifest.models if model.role == role]
     fitting = [
         model
@@ -131,7 +133,7 @@ def _check_golden_outputs(bundle: Bundle, model: Model, name: str, engine: Engin
 
     Raises:
         ParityError: They differ by more than the model's tolerance.
-        BundleError: Their number differs.
+        BundleError: The engine gives another number of outputs.
     """
     spec, golden_outputs = bundle.input_of(model.role), bundle.golden_outputs(model).astype(np.float64)
     differences = []

@@ -1,4 +1,4 @@
-"""Intel OpenVINO on a CPU, GPU or NPU: one image with the lowest latency, several images side by side."""
+"""Intel OpenVINO on a CPU, GPU or NPU: one image with the lowest latency, several images in parallel streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from allweather.runtimes.types import Floats, Image
 if TYPE_CHECKING:
     import openvino
 
-# Images that run side by side, each on half of the cores. ResNet-50 finishes 5 % earlier than with one image after the
+# Images that run in parallel, each on half of the cores. ResNet-50 finishes 5 % earlier than with one image after the
 # other on all cores.
 STREAMS = 2
 DRIVERS = {
@@ -65,11 +65,11 @@ def start(model: CompiledModel, device: str) -> Engine:
 
 
 class OpenvinoEngine:
-    """Runs OpenVINO IR, compiled for a batch of one image in two ways: for latency, and for images side by side.
+    """Runs OpenVINO IR, compiled for batches of one image with the hint LATENCY, and later also THROUGHPUT.
 
-    A batch of n images is no faster than n calls with one image, and each batch size would have to be compiled. Images
-    that run side by side, each on half of the cores, are faster. Arithmetic that is not INT8 is fp32 unless the model
-    is bf16: on a CPU with AMX, OpenVINO would choose bf16 by itself, and its outputs would differ.
+    A batch of n images is no faster than n calls with one image, and each batch size would have to be compiled. Two
+    images in parallel streams, each on half of the cores, are faster. Arithmetic that is not INT8 is fp32 unless the
+    model is bf16: on a CPU with AMX, OpenVINO would choose bf16 by itself, and its outputs would differ.
 
     Args:
         model: OpenVINO IR.
@@ -97,15 +97,15 @@ class OpenvinoEngine:
         """See `Engine.infer`."""
         images = np.ascontiguousarray(images)
         logits = np.empty((len(images), self._model.outputs), np.float32)
-        # Images that do not fill all streams are finished earlier on all cores.
-        side_by_side = len(images) - len(images) % self._streams if self._streams > 1 else 0
+        # A last image that does not fill all streams is finished earlier on all cores.
+        in_streams = len(images) - len(images) % self._streams if self._streams > 1 else 0
         try:
-            # numpy would stretch some of the other shapes
+            # numpy would broadcast some of the other shapes
             if images.shape[1:] != self._image.shape[1:] or images.dtype != np.uint8:
                 raise ValueError(f"expected uint8 {list(self._image.shape[1:])}")
-            if side_by_side:
-                self._infer_side_by_side(images[:side_by_side], logits)
-            for index in range(side_by_side, len(images)):
+            if in_streams:
+                self._infer_in_streams(images[:in_streams], logits)
+            for index in range(in_streams, len(images)):
                 self._image[0] = images[index]
                 self._request.infer()
                 logits[index] = self._logits[0]
@@ -120,8 +120,8 @@ class OpenvinoEngine:
         """See `Engine.close`."""
         self._request = self._queue = self._image = self._logits = None
 
-    def _infer_side_by_side(self, images: Image, logits: Floats) -> None:
-        """Fills the first rows of `logits`."""
+    def _infer_in_streams(self, images: Image, logits: Floats) -> None:
+        """Runs images in parallel streams, and writes their outputs to the first rows of `logits`."""
         if self._queue is None:
             self._queue = self._openvino.AsyncInferQueue(self._compile("THROUGHPUT"), self._streams)
         queue = self._queue
@@ -130,7 +130,7 @@ class OpenvinoEngine:
         def store(request: openvino.InferRequest, index: int) -> None:
             try:
                 logits[index] = request.get_output_tensor(0).data
-            except ValueError as error:  # raised here, it would end in one of OpenVINO's threads
+            except ValueError as error:  # if it were raised here, it would be lost in one of OpenVINO's threads
                 errors.append(error)
 
         queue.set_callback(store)
@@ -141,7 +141,7 @@ class OpenvinoEngine:
             raise errors[0]
 
     def _compile(self, hint: str) -> openvino.CompiledModel:
-        """The model compiled for a performance hint, from the cache where it is there."""
+        """Returns the model compiled for a performance hint, from the cache if it is there."""
         spec, model = self._model.input, self._model
         options: dict[str, str | int] = {
             "PERFORMANCE_HINT": hint,
@@ -155,9 +155,9 @@ class OpenvinoEngine:
         compiled: list[openvino.CompiledModel] = []
 
         def compile_now() -> bytes:
-            network = self._core.read_model(model.graph, model.weights)
-            network.reshape([1, spec.height, spec.width, 3])
-            compiled.append(self._core.compile_model(network, self._device, options))
+            loaded = self._core.read_model(model.graph, model.weights)
+            loaded.reshape([1, spec.height, spec.width, 3])
+            compiled.append(self._core.compile_model(loaded, self._device, options))
             blob: bytes = compiled[0].export_model().getvalue()
             return blob
 
@@ -167,7 +167,7 @@ class OpenvinoEngine:
         try:
             blob = cached_blob(parts, compile_now)
             if not compiled:
-                with suppress(RuntimeError):  # an undamaged blob that the device rejects, as its driver has changed
+                with suppress(RuntimeError):  # the device rejects an undamaged blob if its driver has changed
                     return self._core.import_model(io.BytesIO(blob), self._device, options)
                 cached_blob(parts, compile_now, replace=True)
             return compiled[0]
@@ -176,6 +176,6 @@ class OpenvinoEngine:
 
 
 def _last_line(error: Exception) -> str:
-    """The last line of an error of OpenVINO, whose messages have many lines; it names the cause."""
+    """Returns the last line of an error of OpenVINO, whose messages have many lines; it names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable((lines[-1] if lines else type(error).__name__)[:200])

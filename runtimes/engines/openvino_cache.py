@@ -1,7 +1,7 @@
-"""Cache of the models that OpenVINO has compiled on this device: starting takes a third of the time.
+"""Cache of the models that OpenVINO has compiled on this device. With it, starting takes a third of the time.
 
-The cache only helps: whatever is wrong with the folder or an entry, the model is compiled again. An entry begins with
-the SHA-256 of the rest, so that exactly what was verified is what runs.
+Nothing depends on it: if anything is wrong with the folder or an entry, the model is compiled again. An entry begins
+with the SHA-256 of the rest, so that exactly what was verified is what runs.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def cached_blob(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, 
     """Returns a compiled model, from the cache or compiled now.
 
     Args:
-        parts: Everything that the compiled model depends on; a part's repr() tells it apart.
+        parts: Everything that the compiled model depends on; parts with the same repr() are the same.
         compile_now: Compiles the model and returns it.
-        replace: Compile the model again and replace its entry, which is of no use.
+        replace: Compile the model again and replace its entry, which the device has rejected.
     """
     folder = cache_folder("openvino")
     path = folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"

@@ -1,7 +1,7 @@
-"""The one table of engines, and what is looked up in it.
+"""The table of engines, and functions that look something up in it.
 
-To add an engine, write one module with the two functions of `EngineModule` and one row here; from another package, see
-`third_party`. Nothing here imports an engine's module before that engine is used.
+To add an engine, write one module with the two functions of `EngineModule` and one row here; to add one from another
+package, see `third_party`. Nothing here imports an engine's module before that engine is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FAKE, _ONNX, _OPENVINO, _TENSORRT = (
 )
 
 # Preference: a GPU first, then the library that is fastest on a CPU. The precisions of TensorRT are in the order of
-# NVIDIA's peak rates, as only the device can time them.
+# NVIDIA's peak rates, the fastest first, as only the device itself could measure them.
 # fmt: off
 ENGINES = (
     #          name            module     device          runs        extra       precisions                preference
@@ -58,7 +58,7 @@ def engine_spec(name: str) -> EngineSpec:
     """Returns the row of an engine. Other packages are only searched when the name is not one of allweather's own.
 
     Raises:
-        EngineError: There is no such engine, or the package that adds it is broken. The message lists those there are.
+        EngineError: There is no such engine, or the package that adds it is broken. The message lists the known ones.
     """
     spec = _BUILT_IN.get(name) or _third_party().specs.get(name)
     if spec is None:
@@ -76,7 +76,7 @@ def install_command(engine: str) -> str:
 
 
 def statuses() -> Iterator[EngineStatus]:
-    """Tries every engine, sorted by name; also names those of other packages that are broken."""
+    """Checks which engines can run here, sorted by name; broken engines of other packages are among them."""
     found = [_status(spec) for spec in _all()]
     broken = [EngineStatus(name, None, fault) for name, fault in _third_party().faults.items()]
     yield from sorted([*found, *broken], key=lambda status: status.name)
@@ -113,7 +113,7 @@ def _status(spec: EngineSpec) -> EngineStatus:
     except Exception as error:
         if spec.name in _BUILT_IN:
             raise
-        return EngineStatus(spec.name, None, f"{spec.name}: {first_line(error)}")  # another package may fail in any way
+        return EngineStatus(spec.name, None, f"{spec.name}: {first_line(error)}")  # another package may raise anything
 
 
 def _all() -> tuple[EngineSpec, ...]:

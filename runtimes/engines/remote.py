@@ -15,14 +15,14 @@ from allweather.runtimes.errors import EngineError, EngineTimeoutError, UsageErr
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 
-MAX_CALL_SECONDS = 10.0  # of a call for which no frame waits: a server may compile a batch size that is new to it
+MAX_CALL_SECONDS = 10.0  # of a call, if its frame has no earlier deadline: a server may compile a batch size first
 
 
 class RemoteEngine:
     """Runs a model on a server, through one connection that is kept open.
 
-    A whole call ends in time, from the connection to the last byte, however slowly the bytes arrive. After a call that
-    failed, the next one connects again. Connections are not encrypted.
+    The time limit of a call includes everything from connecting to the last byte, however slowly the bytes arrive.
+    After a call that failed, the next one connects again. Connections are not encrypted.
 
     Args:
         address: http://HOST[:PORT]; the host name is resolved once, here.
@@ -69,7 +69,7 @@ class RemoteEngine:
         """See `Engine.infer`.
 
         Raises:
-            EngineError: The server refuses the request, sends something else than outputs, or is gone.
+            EngineError: The server refuses the request, sends something else than outputs, or cannot be reached.
             EngineTimeoutError: The server has not responded in time.
         """
         headers, body = kserve.encode_request(self._metadata, images)
@@ -119,7 +119,7 @@ class RemoteEngine:
     def _request(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline: float
     ) -> http.client.HTTPResponse:
-        """Sends a request, a second time on a new connection where the server has closed the one that was kept."""
+        """Sends a request; sends it again on a new connection if the server has closed the old one meanwhile."""
         was_open = self._socket is not None
         try:
             return self._send(method, path, body, headers, deadline)
@@ -132,7 +132,7 @@ class RemoteEngine:
     def _send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline: float
     ) -> http.client.HTTPResponse:
-        if self._socket is None or self._connection.sock is None:  # `_connection` drops it where the connection ends
+        if self._socket is None or self._connection.sock is None:  # http.client clears `sock` when the connection ends
             self._socket = self._connection.sock = _connect(self._addresses, deadline)
         self._socket.set_deadline(deadline)
         self._connection.request(method, path, body or None, dict(headers))
@@ -140,7 +140,7 @@ class RemoteEngine:
 
 
 class _DeadlineSocket(socket.socket):
-    """A socket with one deadline for all of its waits together; a usual timeout begins again with each byte."""
+    """A socket with one deadline for all of its waits; the timeout of a plain socket begins again with each wait."""
 
     deadline = math.inf
 

@@ -6,7 +6,7 @@ An entry point names an `EngineSpec`, or a module that holds exactly one. In the
     my_engine = "my_package.engine_spec:SPEC"
 
 That module is imported when engines are looked up by name, so it should import nothing but `EngineSpec`; the engine
-itself lies in the module that the spec names. A package that is broken costs a warning, never the other engines.
+itself is in the module that the spec names. A broken package causes a warning and does not affect other engines.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def find_third_party_engines(taken: Collection[str], formats: Collection[str]) -
     """Reads the entry points of all installed packages. What cannot be used is logged as a warning.
 
     Args:
-        taken: Names of the engines that allweather has itself.
+        taken: Names of allweather's own engines.
         formats: Names of the engines that models in a bundle are made for.
     """
     specs: dict[str, EngineSpec] = {}
@@ -64,7 +64,7 @@ def find_third_party_engines(taken: Collection[str], formats: Collection[str]) -
 
 
 def _entry_points() -> Iterator[tuple[metadata.EntryPoint, str]]:
-    """The entry points of our group, each with its package; of a package that is installed twice, those in use."""
+    """Yields the entry points of our group, each with its package; a package that is found twice counts once."""
     names: set[str] = set()
     for distribution in metadata.distributions():
         try:
@@ -84,12 +84,12 @@ def _entry_points() -> Iterator[tuple[metadata.EntryPoint, str]]:
 
 
 def _metadata_fault(distribution: metadata.Distribution, error: Exception) -> str:
-    """The path of damaged metadata, as far as it is known, and what is wrong with it."""
+    """Returns the path of damaged metadata, as far as it is known, and what is wrong with it."""
     return f"{printable(str(getattr(distribution, '_path', 'unknown')))}: {first_line(error)}"
 
 
 def _load(entry: metadata.EntryPoint) -> EngineSpec:
-    """The spec that an entry point names.
+    """Returns the spec that an entry point names.
 
     Raises:
         EngineError: It cannot be imported, or is no spec.
@@ -112,7 +112,7 @@ def _check(spec: EngineSpec, name: str, taken: Collection[str], formats: Collect
     """Validates a spec.
 
     Raises:
-        EngineError: Saying what is wrong with it.
+        EngineError: It is not valid; the message says why.
     """
     if spec.name != name:
         raise EngineError(f"its EngineSpec is named {spec.name!r:.60}, which must be the name of the entry point")

@@ -17,10 +17,12 @@ logger = logging.getLogger(__name__)
 
 FIRST_CALL_SECONDS = 120.0  # limit of a call with a batch size that no engine has run yet: it may have to compile
 CALL_SECONDS = 2.0  # limit of a call with a batch size that this engine has run
-REOPENED_CALL_SECONDS = 20.0  # limit with a batch size that only an earlier engine has run: the new one is opened first
-MAX_RESTARTS = 5  # within RESTART_WINDOW_SECONDS, or without a successful call between them
+REOPENED_CALL_SECONDS = (
+    20.0  # limit with a batch size that only an earlier engine has run: the new one has to open first
+)
+MAX_RESTARTS = 5  # within RESTART_WINDOW_SECONDS, or in a row without a successful call
 RESTART_WINDOW_SECONDS = 60.0
-CLOSE_SECONDS = 1.0  # how long `close` waits for the thread
+CLOSE_SECONDS = 1.0  # limit of the time that `close` waits for the thread
 
 
 class WatchdogEngine:
@@ -33,7 +35,7 @@ class WatchdogEngine:
         engine: The engine to run, already open.
         reopen: Opens another engine like it.
         name: Name of the engine, for messages.
-        call_seconds: Time that a call may take, once its batch size has been run.
+        call_seconds: Time that a call may take, once this engine has run its batch size.
         clock: Returns monotonic seconds.
     """
 
@@ -49,7 +51,7 @@ class WatchdogEngine:
         self._reopen, self._name, self._call_seconds, self._clock = reopen, name, call_seconds, clock
         self._restart_times: deque[float] = deque(maxlen=MAX_RESTARTS)
         self._restarts_without_success = 0
-        self._batch_sizes: set[int] = set()  # that any of the engines has run
+        self._batch_sizes: set[int] = set()  # those that any of the engines has run
         self._closed = False
         self._worker = _Worker(lambda: engine, name)
 
@@ -78,7 +80,7 @@ class WatchdogEngine:
         self._worker.close()
 
     def _limit(self, batch_size: int) -> float:
-        """Seconds that a call may take."""
+        """Returns the seconds that a call may take."""
         if batch_size in self._worker.batch_sizes:
             return self._call_seconds
         return REOPENED_CALL_SECONDS if batch_size in self._batch_sizes else FIRST_CALL_SECONDS

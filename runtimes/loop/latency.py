@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from allweather.runtimes.errors import UsageError
 
 RELATIVE_ERROR = 0.01
-MIN_SECONDS = 1e-6  # nothing that the loop times is shorter
+MIN_SECONDS = 1e-6  # nothing that the loop measures is shorter
 MAX_SECONDS = 1e3  # a frame this old comes from a broken camera, not from a slow one
 
-# With bounds that grow by this ratio, every value of a bin lies within RELATIVE_ERROR of one value in it.
+# With bin edges that grow by this ratio, all values of a bin are within RELATIVE_ERROR of one value, `_bin_center`.
 _LOG_RATIO = math.log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
 _BINS = math.ceil(math.log(MAX_SECONDS / MIN_SECONDS) / _LOG_RATIO)  # 1037: 8 kB, however many values are added
 

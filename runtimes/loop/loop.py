@@ -18,7 +18,9 @@ from allweather.runtimes.types import Decision, Drops, Frame
 
 logger = logging.getLogger(__name__)
 
-MAX_CONSECUTIVE_FAILURES = 10  # frames in a row on which the engine fails; more than its watchdog takes to give up
+MAX_CONSECUTIVE_FAILURES = (
+    10  # frames in a row on which the engine fails; above its watchdog's limit, which raises first
+)
 
 
 class Decider(Protocol):
@@ -28,7 +30,7 @@ class Decider(Protocol):
         """Returns a lock; in a `with` block on it, no other thread decides."""
 
     def can_meet_deadline(self, frame: Frame) -> bool:
-        """Returns whether a decision on the frame can come before its deadline, or no decision on any frame could."""
+        """Returns whether the frame can be decided on before its deadline; also True if no frame could be."""
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
         """Decides on `frame`. `skipped` is the number of frames of the source since the last one decided on."""
@@ -78,7 +80,7 @@ def run(
         region: The part of each frame to decide on; None for the whole frame. The sinks get the whole frame and the
             region.
         limit: Number of decisions after which the loop ends, at least 1; None for no limit.
-        stats: Counts what becomes of the frames, for another thread that reads it meanwhile.
+        stats: Counts what becomes of the frames; another thread may read it meanwhile.
 
     Returns:
         The statistics of the whole run.
@@ -96,7 +98,7 @@ def run(
             for _ in decisions:
                 continue
     except Ended:
-        logger.info("ended on request")
+        logger.info("a sink or a signal has ended the loop")
     return stats.report()
 
 
@@ -109,11 +111,11 @@ def decide_frames(
     limit: int | None = None,
     stats: LoopStats | None = None,
 ) -> Generator[tuple[Frame, Decision], None, None]:
-    """Decides on the frames of a camera as fast as they are asked for; this is the loop of `run` and of `watch`.
+    """Decides on the frames of a camera as fast as the caller takes the decisions; the loop of `run` and `watch`.
 
     The sinks are opened before the first frame, get each decision before it is yielded, and are closed when the
-    generator ends, fails, or is closed. An error while a sink is closed is raised, or logged if the loop ends by
-    another error or because the generator was closed.
+    generator ends, fails, or is closed. If closing a sink fails, the error is raised; it is only logged if the loop
+    ended by another error or because the generator was closed.
 
     Args:
         camera: Gives the frames. It is open while the generator runs, and closed at its end unless the caller holds it
@@ -155,10 +157,10 @@ def _decide(
 ) -> Generator[tuple[Frame, Decision], None, None]:
     """Reads frames and decides on them, without sinks.
 
-    Of a live camera the newest frame is taken once the decider is free. A frame that is too old for its deadline is
+    Of a live camera, the newest frame is taken once the decider is free. One that is too old for its deadline is
     dropped, but never two in a row, as a loop that only drops frames would be useless. A frame on which the engine
-    fails is dropped too, unless it is the tenth in a row (`MAX_CONSECUTIVE_FAILURES`); of a live camera, any number of
-    frames for which a server did not respond in time.
+    fails is dropped too; the tenth in a row (`MAX_CONSECUTIVE_FAILURES`) raises the error, except with a live camera
+    whose server does not respond in time.
     """
     next_index: int | None = None  # no frame counts as skipped before the first one of this loop
     failures, dropped_late = 0, False
@@ -181,7 +183,7 @@ def _decide(
                     decision = decider.decide(cropped, 0 if next_index is None else frame.index - next_index)
                 except EngineError as error:
                     failures += 1
-                    # A server may come back while a live camera goes on; a file would be read to its end in vain.
+                    # A server may come back while a live camera goes on; a file would end without any further decision.
                     is_tolerable = isinstance(error, EngineTimeoutError) and camera.live
                     if failures >= MAX_CONSECUTIVE_FAILURES and not is_tolerable:
                         raise

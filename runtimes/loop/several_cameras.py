@@ -42,17 +42,17 @@ def run_cameras(
     limit: int | None,
     on_decision: Callable[[Frame, Decision], None],
 ) -> tuple[list[LoopReport], list[int]]:
-    """Runs the loop of each camera until its frames end, or until SIGINT or SIGTERM comes.
+    """Runs the loop of each camera until its frames end, or until SIGINT or SIGTERM is received.
 
     Args:
-        loops: At least one. Each of several has a thread of its own, and they take turns at the perceiver.
+        loops: At least one. Each of several has a thread of its own, and they share the perceiver.
         perceiver: Decides on the frames.
         region: The part of each frame to decide on; None for the whole frame.
         limit: Number of decisions per camera after which its loop ends; None for no limit.
         on_decision: Called with each frame and decision, by one thread at a time.
 
     Returns:
-        The statistics of each loop, and the numbers of the signals that came.
+        The statistics of each loop, and the numbers of the signals that were received.
 
     Raises:
         AllweatherError: The error that ended one of the loops; the others are ended too.
@@ -91,9 +91,9 @@ def run_cameras(
         except Ended:
             stopper.close()
         closers = [threading.Thread(target=loop.camera.close, daemon=True) for loop in loops]
-        for closer in closers:  # all at the same time, as each may wait for a driver that hangs
+        for closer in closers:  # all at the same time, as each may wait for a hanging driver
             closer.start()
-        for thread in (*closers, *threads):  # a loop finishes the frame that it decides on
+        for thread in (*closers, *threads):  # a loop finishes the frame that it is deciding on
             thread.join(END_TIMEOUT_SECONDS)
     if errors:
         raise errors[0]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a loop runs: the loop ends in good order, and all sinks hold the same decisions."""
+"""Ctrl-C and SIGTERM while a loop runs: the loop ends normally, and all sinks hold the same decisions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StopOnSignal(Sink):
         on_decision: Called with each frame and decision after the sinks before this one have written it.
 
     Attributes:
-        received: Numbers of the signals that came, in order.
+        received: Numbers of the signals that were received, in order.
     """
 
     def __init__(self, decider: Decider, on_decision: Callable[[Frame, Decision], None]) -> None:
@@ -37,7 +37,8 @@ class StopOnSignal(Sink):
         """Notes that camera and sinks are open, so that a signal may interrupt the wait for a frame from now on.
 
         Raises:
-            Ended: A signal came before. Had it interrupted the opening, a thread of the camera would be left behind.
+            Ended: A signal was received during the opening, which it did not interrupt, as that would leave a thread of
+                the camera behind.
         """
         self._busy = False
         if self.received:
@@ -61,10 +62,10 @@ class StopOnSignal(Sink):
             raise
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Ends the loop if a signal has come, as the sinks before this one have written the decision now.
+        """Ends the loop if a signal was received, as the sinks before this one have now written the decision.
 
         Raises:
-            Ended: A signal has come.
+            Ended: A signal was received.
         """
         self._on_decision(frame, decision)
         self._busy = False
@@ -76,7 +77,7 @@ class StopOnSignal(Sink):
         self._busy = True
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
-        """Handles both signals.
+        """Handles SIGINT and SIGTERM.
 
         Raises:
             Ended: The loop is waiting for a frame.

@@ -17,7 +17,7 @@ class LoopReport:
     """The statistics of a loop.
 
     Attributes:
-        frames: Number of frames that the source gave, decided on or dropped.
+        frames: Number of frames of the source that were decided on or dropped.
         decided: Number of frames decided on.
         late: Number of decisions that came after their deadline.
         drops: Number of frames not decided on, by cause.
@@ -95,8 +95,8 @@ class LoopStats:
         """Starts the run.
 
         Args:
-            camera_drops: Returns the number of frames that the camera has dropped so far, by cause. What it dropped
-                before the start is not counted.
+            camera_drops: Returns the number of frames that the camera has dropped so far, by cause. Those that it
+                dropped before the start are not counted.
         """
         before = camera_drops()
         self._camera_drops = lambda: camera_drops().since(before)
@@ -144,8 +144,8 @@ class LoopStats:
             bounds: Upper bounds in seconds, in ascending order.
 
         Returns:
-            For each bound, the number of decisions that took at most so long; and for each bound, the number of frames
-            that were at most so old when they were decided on.
+            For each bound, the number of decisions that did not take longer; and for each bound, the number of frames
+            that were not older when they were decided on.
         """
         with self._lock:
             return self._decision_time.cumulative_counts(bounds), self._frame_age.cumulative_counts(bounds)

@@ -28,8 +28,8 @@ def watch(
     """Decides on the frames of a source, one after the other.
 
     The source and the sinks are opened before the first frame and closed when the iteration ends: after the last frame,
-    by an error, or when the caller leaves it. A device or stream that is lost is connected to again, and one that is
-    not available yet is waited for. Several threads may each watch a source with the same perceiver.
+    by an error, or when the caller leaves it. `watch` connects again to a device or stream that is lost, and waits
+    for one that is not available yet. Several threads may each watch a source with the same perceiver.
 
     Example::
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from allweather.runtimes.monitor.preview import LivePreview
 
-MAX_INACTIVE_SECONDS = 10.0  # a loop that has neither decided nor reported that it waits for so long hangs
-MAX_UNDECIDED_SECONDS = 5.0  # a loop without a decision for so long is not ready, though it may be alive
+MAX_INACTIVE_SECONDS = 10.0  # a loop hangs if for so long it neither decides nor reports that it waits for a frame
+MAX_UNDECIDED_SECONDS = 5.0  # a loop that has not decided for so long is not ready, though it may be alive
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Health:
     Attributes:
         alive: Whether every loop decides or waits for its camera. If not, a loop hangs, and a restart may help.
         ready: Whether frames of every camera are being decided on.
-        problems: One line for each camera for which that is not so, without passwords.
+        problems: One line for each camera that is not ready, without passwords.
     """
 
     alive: bool

@@ -41,7 +41,7 @@ class LivePreview(Sink):
         self._encoded = (0, b"")  # version and JPEG
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Keeps one frame and its decision, in place of the one before."""
+        """Keeps one frame and its decision instead of the previous ones."""
         with self._changed:
             self._newest = (frame, decision, region)
             self._version += 1
@@ -76,7 +76,7 @@ class LivePreview(Sink):
             return self._encoded[1]
 
     def snapshot(self) -> Mapping[str, Any]:
-        """Returns what the page shows besides the image, as values that JSON knows; None replaces nan and infinity."""
+        """Returns what the page shows besides the image, as JSON values; None replaces nan and infinity."""
         report, newest = self.stats.report(), self._newest
         decision_time_counts, frame_age_counts = self.stats.cumulative_counts(HISTOGRAM_BOUNDS)
         return {

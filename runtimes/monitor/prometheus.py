@@ -1,4 +1,4 @@
-"""The statistics of the loops as Prometheus metrics. They are read when asked for, so a frame costs nothing."""
+"""The statistics of the loops as Prometheus metrics. They are computed only when Prometheus requests them."""
 
 from __future__ import annotations
 

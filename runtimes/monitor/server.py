@@ -20,14 +20,14 @@ from allweather.runtimes.monitor.health import check_health
 from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.monitor.prometheus import metrics_text
 
-MAX_STREAMS = 16  # of frames and events at a time; a page has one stream of events and one of frames per camera
-MAX_CONNECTIONS = 24  # each has a thread; those beyond the streams are left for short requests such as /healthz
+MAX_STREAMS = 16  # at the same time; a page has one stream of events, and one stream of frames per camera
+MAX_CONNECTIONS = 24  # each has a thread; those that are not streams are for short requests such as /healthz
 MAX_FRAMES_PER_SECOND = 15.0  # sent to one viewer
 MAX_EVENTS_PER_SECOND = 10.0  # sent to one viewer
-VIEWER_TIMEOUT_SECONDS = 5.0  # for a viewer that reads nothing
+VIEWER_TIMEOUT_SECONDS = 5.0  # after this time, a viewer that reads nothing is disconnected
 MAX_SILENT_SECONDS = 1.0  # after this time the last frame is sent again
 CONTENT_SECURITY_POLICY = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - what a server listens on; no viewer can name them in a URL
+ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - a server can listen on these; a URL cannot hold them
 
 
 class MonitorServer:
@@ -73,14 +73,14 @@ class MonitorServer:
         )
 
     def __enter__(self) -> MonitorServer:
-        """Starts to serve."""
+        """Starts the server."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops, and disconnects all viewers."""
+        """Stops the server, and disconnects all viewers."""
         self._server.stopping.set()
         self._server.shutdown()
         self._server.disconnect_all()
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path == "/healthz":
             self._send_health()
         elif self.server.local_only and not self._is_host_local():
-            self._respond(HTTPStatus.FORBIDDEN, "text/plain", b"this page is for http://localhost alone\n")
+            self._respond(HTTPStatus.FORBIDDEN, "text/plain", b"this page can only be opened as http://localhost\n")
         elif not self._has_token(url.query):
             self._respond(HTTPStatus.UNAUTHORIZED, "text/plain", b"a token is needed: add ?token=... to the address\n")
         elif url.path == "/":

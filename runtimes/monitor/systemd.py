@@ -11,7 +11,7 @@ from types import TracebackType
 from allweather.runtimes.monitor.health import check_health
 from allweather.runtimes.monitor.preview import LivePreview
 
-NOTIFICATIONS_PER_TIMEOUT = 3  # systemd recommends one every half of the watchdog's timeout
+NOTIFICATIONS_PER_TIMEOUT = 3  # of the watchdog; systemd recommends two
 
 
 class SystemdNotifier:
@@ -21,8 +21,8 @@ class SystemdNotifier:
     set NOTIFY_SOCKET, the notifier does nothing.
 
     Args:
-        previews: One per camera; their loops have to be alive.
-        environment: The environment variables, among them those that the supervisor has set.
+        previews: One per camera. The notifier reports that the program is alive only while the loops of all are.
+        environment: The environment variables, including those that the supervisor has set.
     """
 
     def __init__(self, previews: Sequence[LivePreview], environment: Mapping[str, str] = os.environ) -> None:
@@ -65,5 +65,5 @@ class SystemdNotifier:
             notify_socket.setblocking(False)
             try:
                 notify_socket.sendto(text.encode(), address)
-            except OSError:  # the loops go on if the supervisor is gone
+            except OSError:  # the loops go on even if the supervisor has ended
                 return

@@ -148,7 +148,7 @@ def json_line(decision: Decision, time: float) -> str:
 
 
 def decision_record(decision: Decision) -> dict[str, Any]:
-    """Returns the decision as values that JSON can hold, without the probabilities; None replaces nan and infinity."""
+    """Returns the decision as JSON values, without the probabilities; None replaces nan and infinity."""
     return {
         "index": int(decision.index),
         "label": decision.label,

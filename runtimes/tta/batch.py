@@ -1,4 +1,4 @@
-"""Runs the views of many images at once, in batches of sizes that the engines have compiled already."""
+"""Runs the views of many images together, in batches of sizes that the engines have compiled already."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
 
-PACE_CALLS = 5  # the median over these is the device's pace: three slow calls change it, a single one does not
-NOISE_CALLS = 512  # calls of which the longest are known: 17 s at 30 frames a second
-EXCEEDED_SHARE = 0.05  # share of these calls that may take longer than `seconds` says; the planner adapts to the rest
+PACE_CALLS = 5  # the device's pace is the median over this many calls: three slow calls change it, one does not
+NOISE_CALLS = 512  # latest calls from which the margin is computed: 17 s at 30 frames a second
+EXCEEDED_SHARE = 0.05  # share of these calls that may take longer than predicted; the planner's own margin covers them
 LEARNING_RATE = 0.02  # how far one call moves the typical time of its batch size
-MAX_BATCH_COST = 1.1  # a batch of n takes at most this times n single calls: else one bad warm-up would last forever
-MIN_SECONDS = 1e-6  # the clock of a test may stand still
+MAX_BATCH_COST = 1.1  # a batch of n takes at most this times n single calls, whatever one slow call in the warm-up says
+MIN_SECONDS = 1e-6  # the shortest time that is assumed, as the fake clock of a test may stand still
 
 
 class LatencyModel:
@@ -20,10 +20,10 @@ class LatencyModel:
 
     The prediction is the typical time of n views (from the warm-up, and slowly adapted to what is observed) times the
     device's pace, plus a margin for noise. The pace is shared by all n; it is the median over the last few calls of
-    the observed time relative to the typical one. The margin is the time by which 95 of 100 among the last 512 calls
-    exceeded typical time times pace at most; it is in seconds, as another program that interrupts a call takes the
-    same time whatever n is. So a slow period is noticed after three calls and forgotten after three, and a single slow
-    call changes nothing, but many do.
+    the observed time relative to the typical one. The margin is a number of seconds: 95 % of the last 512 calls took
+    at most so much longer than typical time times pace. It does not grow with n, as another program that interrupts a
+    call takes the same time whatever n is. So the model follows a slow period after three calls, and its end after
+    three more; one slow call changes nothing, and many do.
 
     Args:
         measured: Seconds of some batch sizes n, from a warm-up; may be empty.
@@ -39,7 +39,7 @@ class LatencyModel:
     def seconds(self, n: int) -> float:
         """Returns a time that `n` views rarely exceed, in seconds.
 
-        If nothing was measured yet, one view takes 0 seconds and more views take infinitely long, so that one is tried.
+        As long as nothing was measured, it is 0 for one view and infinity for more, so that one view is tried first.
         """
         if not self._typical:
             return 0.0 if n == 1 else float("inf")
@@ -68,10 +68,11 @@ class LatencyModel:
     def follow(self, other: LatencyModel) -> None:
         """Takes over the latest pace of another model that ran on the same device while this one did not.
 
-        Without that, a model that was left out in a slow period would be left out forever.
+        Without this, a network that the planner skips in a slow period would keep its slow prediction, and be skipped
+        forever.
 
         Args:
-            other: Latency model of what ran.
+            other: Latency model of the network that ran.
         """
         if other._ratios:
             self._ratios.append(other._ratios[-1])
@@ -99,6 +100,6 @@ class LatencyModel:
         insort(self._sorted_noise, seconds)
 
     def _margin(self, usual: float) -> float:
-        """Returns the seconds by which a call may exceed the usual time; after few calls, more than they have shown."""
+        """Returns the seconds by which a call may exceed the usual time; after few calls, at least usual / calls."""
         count = len(self._sorted_noise)
         return max(self._sorted_noise[count - 1 - int(EXCEEDED_SHARE * count)], usual / count) if count else 0.0

@@ -1,4 +1,4 @@
-"""Chooses the views to run on a frame in the time left: first fewer views, then no ranking, at last a single view."""
+"""Chooses the views to run on a frame in the time left: first fewer views, then no ranking, finally one view."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Floats, Plan, Reason
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12)  # an engine compiles each of them, and the largest size of the policy
-TARGET_LATE_RATE = 0.001  # share of decisions that may be late although they were planned to be in time
-MARGIN_STEP = 0.1  # one late decision adds this to the margin; 1 / TARGET_LATE_RATE timely ones take it back
-MAX_MARGIN = 0.7  # at most twice the predicted time, as a bad minute would be felt for long otherwise
-SETTLE_DECISIONS = 10  # decisions after a late one whose lateness changes nothing more: a stall is one event
+TARGET_LATE_RATE = 0.001  # target share of late decisions among those that were planned to be in time
+MARGIN_STEP = 0.1  # added to the log of the margin by a late decision, taken back by 1 / TARGET_LATE_RATE timely ones
+MAX_MARGIN = 0.7  # of the log: twice the predicted time; a larger margin would take too long to shrink again
+SETTLE_DECISIONS = 10  # after a late decision, this many further ones do not raise the margin: a stall counts once
 
 
 class Planner:
     """Follows a policy as far as the deadline allows. Its plans depend only on its latency models and its margin.
 
-    It never plans past the deadline, unless there is no time for a single view: then it plans one nevertheless, and
-    the loop decides whether to drop such frames.
+    It never plans past the deadline, except that it always plans at least one view. Frames without time for one view
+    may be dropped by the loop before they are planned.
 
     It multiplies predicted times by a safety margin, which it learns from the outcome of its plans: each late decision
     that could have been shorter makes the margin larger by a tenth, each timely one smaller by a ten-thousandth, so
@@ -44,7 +44,9 @@ class Planner:
         self._since_late = SETTLE_DECISIONS
 
     def seconds(self, count: int) -> float:
-        """Returns the time to plan with for `count` views. Only what can be left out has a margin: not the first view.
+        """Returns the time to plan with for `count` views: with the safety margin, except for a single view.
+
+        A single view needs no margin, as the planner could not plan fewer views if it is late.
 
         Args:
             count: Number of views.
@@ -95,9 +97,9 @@ class Planner:
             rng: Random generator of policies that draw views.
         """
         policy = self.policy
-        unranked = policy.needs_predictor and losses is None
-        indices = [] if unranked else policy.choose(losses, rng)[0].tolist()
-        names, weights = policy.fallback_views() if unranked else policy.views_for(indices)
+        no_ranking = policy.needs_predictor and losses is None
+        indices = [] if no_ranking else policy.choose(losses, rng)[0].tolist()
+        names, weights = policy.fallback_views() if no_ranking else policy.views_for(indices)
         # With an early exit, views run one by one, and the time is checked before each: any number may be planned.
         fitting = self.largest_batch(1 if policy.exits_early else len(names), time_left)
         count = len(names) if policy.exits_early and fitting else max(fitting, 1)
@@ -107,7 +109,7 @@ class Planner:
         reason: Reason = "policy"
         if not fitting:
             reason = "past_deadline"
-        elif unranked:
+        elif no_ranking:
             reason = "no_time_to_rank"
         elif count < policy.max_views:
             reason = "budget"

@@ -1,4 +1,4 @@
-"""Policies: which views of a frame are run, and how they are averaged. Small values that are stored in bundles."""
+"""Policies: which views of a frame are run, and how they are averaged. Bundles and checkpoints store them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMS = (
     "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
     "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY@SHARE",
 )  # fmt: skip
-TUNED = ("gps", "learned")  # kinds of policy that `allweather tune-policy` finds; their names alone do not define them
+TUNED = ("gps", "learned")  # found by `allweather tune-policy`; unlike the other names, these do not define the views
 MAX_VIEWS = 64  # for each frame; no average gains from more, and a hostile bundle could ask for millions
 
 
@@ -134,7 +134,7 @@ class Policy:
         if losses is None or losses.shape[1:] != (len(self.views),):
             came = "no losses" if losses is None else f"losses of shape {list(losses.shape)}"
             raise UsageError(
-                f"policy {self.name} ranks {len(self.views)} views, and got {came}; make the policy for the views of "
+                f"policy {self.name} ranks {len(self.views)} views, and got {came}; use a policy for the views of "
                 "the loss predictor"
             )
         return losses.argsort(axis=1, kind="stable")[:, : self.num_views]
@@ -150,24 +150,25 @@ class Policy:
         return tuple(names), tuple(weights)
 
     def with_predictor_views(self, predictor_views: Sequence[str]) -> Policy:
-        """Returns the same policy for another loss predictor; a policy that ranks no views stays as it is.
+        """Returns the same policy for the views of another loss predictor; a policy that ranks no views stays as it is.
 
         Args:
             predictor_views: Names of the views whose losses it predicts, in the order of its outputs.
 
         Raises:
-            UsageError: There are fewer of them than the policy chooses, or this allweather does not know one of them.
+            UsageError: There are fewer of them than the policy chooses, or this version of allweather does not know all
+                of them.
         """
         return replace(self, views=tuple(predictor_views)) if self.ranks else self
 
     def fallback_views(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """Returns what a ranking policy runs without losses: the image itself, and its flip if the policy flips."""
+        """Returns what a ranking policy runs without losses: the identity, and the horizontal flip if it flips."""
         names = ("identity", FLIP) if self.hflip else ("identity",)
         return names, (1.0,) * len(names)
 
 
 def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Sequence[str] = tuple(VIEWS)) -> Policy:
-    """Returns the policy that a text stands for.
+    """Returns the policy of a given name.
 
     Args:
         text: One of `FORMS`, with numbers and names filled in, such as "top:2+flip".
@@ -252,5 +253,5 @@ def _parse_share(text: str, number: str) -> float:
         return float(number)
     except ValueError:
         raise UsageError(
-            f"policy {text!r} needs the probability at which it stops, such as {text.split('@')[0]}@0.95"
+            f"policy {text!r} needs the probability of its early exit, such as {text.split('@')[0]}@0.95"
         ) from None

@@ -1,9 +1,9 @@
 """The views of test-time augmentation: pure functions of a prepared uint8 HWC image, in numpy and cv2 alone.
 
-`VIEWS` are the twelve views of Kim et al. 2020 (section 3.2); a loss predictor that is trained here predicts the loss
-on each of them, in their order. `CLASSIC_VIEWS` are those that are averaged without choosing: the horizontal flip and
-five crops. `register_view` adds a view of yours. Color, sharpness and autocontrast are within one gray level of
-Pillow's; rotation and zoom are about the center, with reflected borders.
+`VIEWS` are the twelve views of Kim et al. 2020 (section 3.2); a loss predictor that allweather trains predicts the
+loss on each of them, in their order. `CLASSIC_VIEWS` are the views of classic test-time augmentation: the
+horizontal flip and five crops. `register_view` adds your own view. Color, sharpness and autocontrast are within one
+gray level of Pillow's; rotation and zoom are about the center, with reflected borders.
 """
 
 from __future__ import annotations
@@ -157,10 +157,10 @@ _registered: dict[str, View] = {}
 
 
 def register_view(view: View) -> None:
-    """Adds a view of yours, which policies such as "set:identity,NAME" and bundles that list it can use from then on.
+    """Adds your own view. Policies such as "set:identity,NAME" and bundles that list it can use it from then on.
 
-    The built-in views, the policies "all" and "random:K", and the loss predictors that are trained here stay as they
-    are. Register the view in every program that runs it, before the bundle is opened.
+    The built-in views, the policies "all" and "random:K", and the loss predictors that allweather trains do not use
+    it. Register the view in every program that runs it, before the bundle is opened.
 
     Args:
         view: The view. Its name has 1 to 64 letters, digits or characters of `.+-`, and is not taken yet.
@@ -177,7 +177,7 @@ def register_view(view: View) -> None:
     if view.name in _known_views():
         raise UsageError(f"there is a view called {view.name!r} already; choose another name")
     if len(_registered) >= MAX_REGISTERED_VIEWS:
-        raise UsageError(f"at most {MAX_REGISTERED_VIEWS} views can be registered; {view.name!r} is one more")
+        raise UsageError(f"at most {MAX_REGISTERED_VIEWS} views can be registered; {view.name!r} would be one more")
     _registered[view.name] = view
 
 

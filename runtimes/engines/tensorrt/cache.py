@@ -1,8 +1,8 @@
 """The folder of the engines that were built on this device, each with a note of what it was built for.
 
 A TensorRT engine is a program: one that this device did not build, or that was changed since, is never loaded. An entry
-is found by the hash of everything that it depends on, so that after an update of TensorRT or with another GPU none is
-found.
+is found by the hash of everything that it depends on, so that an engine for another GPU or for an older TensorRT is
+never found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class EngineKey:
         width: Width of its images, in pixels.
         max_batch_size: Largest number of images in one call.
         variant: "tensorrt" or "tensorrt_rtx".
-        version: Version of that library, in as many parts as it tells: "10.3.0", "11.4.0.106".
+        version: Version of that library, with as many parts as it reports: "10.3.0", "11.4.0.106".
         gpu: Name of the GPU.
         architecture: Its compute capability, such as "8.7".
         cuda: Newest version of CUDA that the driver supports, such as "12.6".
@@ -64,7 +64,7 @@ class BuiltEngines:
     """The cache of built engines.
 
     Attributes:
-        folder: Folder of the entries, owned by this user and closed to all others.
+        folder: Folder of the entries. It belongs to this user, and nobody else can write to it.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class BuiltEngines:
         Raises:
             NotBuiltError: There is none.
             EngineError: The engine was changed, is incomplete, or was built by another version or for another key; or
-                other users have access to the folder.
+                other users can write to the folder.
         """
         check_private(self.folder)
         engine, note = self._read(f"{key.digest}.engine"), self._read(f"{key.digest}.json")
@@ -101,7 +101,7 @@ class BuiltEngines:
         self._write(f"{key.digest}.json", _note(key, engine))  # last: an entry is valid once it has its note
 
     def timing_cache(self, key: EngineKey) -> bytes:
-        """Returns what TensorRT measured in earlier builds on this device; empty where there were none."""
+        """Returns TensorRT's measurements in earlier builds on this device; empty if there were none."""
         return self._read(_timing_cache_name(key)) or b""
 
     def store_timing_cache(self, key: EngineKey, timing_cache: bytes) -> None:
@@ -118,7 +118,7 @@ class BuiltEngines:
 
         Args:
             key: Key of the engine.
-            on_wait: Called once before waiting, where another process builds the engine now.
+            on_wait: Called once before waiting, if another process is building the engine.
 
         Raises:
             OutputError: The folder cannot be written to.
@@ -140,7 +140,7 @@ class BuiltEngines:
             os.close(handle)
 
     def _read(self, name: str) -> bytes | None:
-        """The content of a regular file that this user owns; None where there is no such file."""
+        """Returns the content of a regular file that this user owns; None if there is no such file."""
         path = self.folder / name
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -169,7 +169,7 @@ def built_engines() -> BuiltEngines:
     """Returns the cache of this user, in XDG_CACHE_HOME or ~/.cache; the first build creates its folder.
 
     Raises:
-        EngineError: The folder is a link, belongs to another user, or other users have access to it.
+        EngineError: The folder is a link, belongs to another user, or other users can write to it.
     """
     folder = cache_folder("tensorrt")
     check_private(folder.parent, folder)
@@ -187,7 +187,9 @@ def _cache_errors(folder: Path) -> Iterator[None]:
 
 
 def _check_version(engine: bytes, key: EngineKey) -> None:
-    """Checks which library made an engine, before any library reads it. A part of a version takes one byte there.
+    """Checks which library and version made an engine, before any library reads it.
+
+    In an engine, each part of the version takes one byte.
 
     Raises:
         EngineError: The engine is not of the key's library or version.
@@ -195,21 +197,24 @@ def _check_version(engine: bytes, key: EngineKey) -> None:
     expected = tuple(int(part) % 256 for part in key.version.split("."))
     version = tuple(engine[VERSION])
     if engine[:4] != MAGIC[key.variant] or len(version) != 4:
-        raise EngineError(f"the engine of {key.variant} {key.precision} does not begin like one: {BUILD_HINT}")
+        raise EngineError(
+            f"{key.variant} {key.precision}: the file does not begin like an engine of {key.variant}: {BUILD_HINT}"
+        )
     if version[: len(expected)] != expected:
         raise EngineError(
-            f"the engine was built by {key.variant} {'.'.join(map(str, version))}, here is {key.version}: {BUILD_HINT}"
+            f"the engine was built by {key.variant} {'.'.join(map(str, version))}, but {key.version} is installed: "
+            f"{BUILD_HINT}"
         )
 
 
 def _note(key: EngineKey, engine: bytes) -> bytes:
-    """The content of the file beside an engine, for people and for the check."""
+    """Returns the content of the file beside an engine: `load` compares it, and people can read it."""
     about = {"key": asdict(key), "size": len(engine), "sha256": _sha256(engine)}
     return json.dumps(about, sort_keys=True, indent=1).encode()
 
 
 def _timing_cache_name(key: EngineKey) -> str:
-    """All builds on one device with one version of TensorRT share their measurements."""
+    """Returns the name of the file that all builds on one device with one version of TensorRT share."""
     parts = (key.variant, key.version, key.gpu, key.architecture, key.cuda)
     return f"timings-{_sha256(json.dumps(parts).encode())}.cache"
 

@@ -52,14 +52,14 @@ class Cuda:
         cudart = self._cudart
         try:
             (count,) = self._check("find a GPU", cudart.cudaGetDeviceCount())
-            (properties,) = self._check("ask the GPU for its name", cudart.cudaGetDeviceProperties(0))
-            (version,) = self._check("ask the driver for its version", cudart.cudaDriverGetVersion())
+            (properties,) = self._check("read the properties of the GPU", cudart.cudaGetDeviceProperties(0))
+            (version,) = self._check("read the version of the driver", cudart.cudaDriverGetVersion())
         except (EngineError, RuntimeError) as error:  # RuntimeError: the bindings find no libcuda
             raise DependencyError(
                 f"no NVIDIA GPU was found ({first_line(error)}); "
                 "check that its driver is installed and that nvidia-smi finds it"
             ) from error
-        assert count > 0  # CUDA reports an error where there is none
+        assert count > 0  # CUDA reports an error if there is no GPU
         return Gpu(
             properties.name.decode(errors="replace"),
             f"{properties.major}.{properties.minor}",
@@ -78,7 +78,7 @@ class Cuda:
         return int(address)
 
     def host_memory(self, resources: ExitStack, size: int) -> npt.NDArray[np.uint8]:
-        """Allocates page-locked memory, which the GPU copies from and to by itself; `resources` frees it.
+        """Allocates page-locked memory, which the GPU copies from and to without the CPU; `resources` frees it.
 
         Returns:
             uint8 [size].
@@ -144,7 +144,7 @@ class Cuda:
         self._check("launch a graph", self._cudart.cudaGraphLaunch(graph, stream))
 
     def clear_error(self) -> None:
-        """Clears the error of a failed capture, which the next call would report otherwise."""
+        """Clears the error of a failed capture; otherwise the next call would report it."""
         self._cudart.cudaGetLastError()
 
     def _check(self, action: str, result: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -171,4 +171,4 @@ def open_cuda() -> Cuda:
             return Cuda(importlib.import_module(name))
         except (ImportError, OSError) as error:
             reason = reason or first_line(error)
-    raise DependencyError(f"the Python bindings of CUDA: {reason}; {install_command('tensorrt')}")
+    raise DependencyError(f"the Python bindings of CUDA cannot be imported ({reason}); {install_command('tensorrt')}")

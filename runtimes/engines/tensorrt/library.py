@@ -1,6 +1,6 @@
 """The two TensorRT libraries, for Jetson and data centers and for RTX cards: one interface under two names.
 
-The objects of a library keep the first logger that a process gives them, so there is only one, and it is made here.
+A library keeps the first logger that a process gives it, so there is one logger for each library, and it is made here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Library:
     Attributes:
         variant: "tensorrt" or "tensorrt_rtx".
         trt: The imported module.
-        version: Its version, in as many parts as the library tells: "10.3.0", "11.4.0.106".
+        version: Its version, with as many parts as the library reports: "10.3.0", "11.4.0.106".
         logger: The logger that is passed to the library's objects; its `error` is the library's last error message.
     """
 
@@ -71,16 +71,16 @@ def open_library(variant: str) -> Library:
 
 
 def one_line(text: str) -> str:
-    """Returns a library's message of many lines as one line of readable length."""
+    """Returns a message of a library, which may have many lines, as one line of bounded length."""
     return printable(" ".join(text.split())[:MAX_MESSAGE_LENGTH])
 
 
 @lru_cache(maxsize=2)
 def _logger(trt: Any) -> Any:
-    """The logger of this process: it passes on all lines at level DEBUG, and keeps the last error for our messages."""
+    """Returns the logger of a library: it logs all lines at level DEBUG, and keeps the last error for our messages."""
 
     class Logger(trt.ILogger):  # type: ignore[misc] # the library is known only when it runs
-        """What TensorRT calls with its messages."""
+        """Takes the messages of TensorRT."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)  # super() does not work with the bindings' classes

@@ -20,8 +20,8 @@ from allweather.runtimes.types import Floats, Image
 if TYPE_CHECKING:
     import tensorrt
 
-# Images in one call of the GPU. An engine is built for a range of batch sizes, and memory is allocated for the largest:
-# 12 is enough for all views of a frame. Larger batches are run in parts.
+# Most images in one call of the GPU. An engine is built for a range of batch sizes, and memory is allocated for the
+# largest: 12 is enough for the twelve views of `VIEWS`. Larger batches are run in parts.
 MAX_BATCH_SIZE = 12
 FLOAT_BYTES = 4
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ class _BatchContext:
 
     Attributes:
         context: TensorRT's context, with the shape of the input and the addresses of input and output.
-        graph: The captured CUDA graph; None where there is none.
-        capture_tried: Whether capturing was tried; where it failed, it is not tried again.
+        graph: The captured CUDA graph; None if there is none.
+        capture_tried: Whether capturing was tried; if it failed, it is not tried again.
     """
 
     context: tensorrt.IExecutionContext
@@ -92,7 +92,7 @@ class _BatchContext:
 
 
 class TensorrtEngine:
-    """Runs a built engine. The first call with a batch size queues its steps; all later ones launch one CUDA graph.
+    """Runs a built engine. The first call with a batch size queues its steps; later calls launch them as a CUDA graph.
 
     Args:
         library: The library that built the engine.
@@ -170,7 +170,7 @@ class TensorrtEngine:
         self._cuda.download(self._device_output, self._host_output, count * self._outputs * FLOAT_BYTES, self._stream)
 
     def _capture(self, batch: _BatchContext, count: int) -> None:
-        """Captures the steps of a batch size as a CUDA graph; where that fails, they are queued with each call."""
+        """Captures the steps of a batch size as a CUDA graph; if that fails, each call queues them one by one."""
         batch.capture_tried = True
         try:
             batch.graph = self._cuda.capture(self._resources, self._stream, lambda: self._enqueue(batch.context, count))

@@ -125,7 +125,7 @@ def test_a_tuned_policy_is_found_by_its_name() -> None:
         ("top:1@0", "early-exit threshold is above 0 and at most 1; got 0"),
         ("hflip@1.01", "above 0 and at most 1; got 1.01"),
         ("hflip@nan", "above 0 and at most 1; got nan"),
-        ("hflip@", "needs the probability at which it stops, such as hflip@0.95"),
+        ("hflip@", "needs the probability of its early exit, such as hflip@0.95"),
         ("hflip@0.5@0.6", "needs the probability"),
         ("gps:2@0.9", "gps:2 is found by tuning"),
         ("centre", "no policy is called 'centre'; did you mean center[?]"),

@@ -113,7 +113,7 @@ def test_an_engine_of_another_version_is_refused_before_it_is_read(
 ) -> None:
     engine, key = engine_of(replace(KEY, version=built)), replace(KEY, version=here)
     if refuses:
-        assert f"built by tensorrt {built}, here is {here}" in refused(lambda: cache.store(key, engine))
+        assert f"built by tensorrt {built}, but {here} is installed" in refused(lambda: cache.store(key, engine))
     else:
         cache.store(key, engine)
         assert cache.load(key) == engine
@@ -130,7 +130,7 @@ def test_an_entry_moved_to_another_key_is_refused(cache: BuiltEngines, part: str
 
 @pytest.mark.parametrize("engine", [b"", b"ftrt", b"vtrt" + engine_of(KEY)[4:], b"\x7fELF" * 20])
 def test_what_does_not_begin_like_an_engine_is_not_stored(cache: BuiltEngines, engine: bytes) -> None:
-    assert "does not begin like one" in refused(lambda: cache.store(KEY, engine))
+    assert "does not begin like an engine" in refused(lambda: cache.store(KEY, engine))
     refused(lambda: cache.load(KEY), NotBuiltError)
 
 
