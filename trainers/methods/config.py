@@ -1,4 +1,4 @@
-"""Training config: labels alone, or also predictions that stay the same for every augmented variant of an image."""
+"""Training config: the method by which networks are trained (plain, AIT, multi-AIT or DML), and the augmentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from allweather.trainers.methods.invariant import DEFAULT_LOSS_WEIGHTS, Invarian
 from allweather.trainers.models.activation_hooks import Layer
 from allweather.trainers.training.objective import CrossEntropy, Objective
 
-# of a batch, changed by a learned augmentation; test images are not warped (docs/results/learned-augmentation.md)
+# Share of each batch that a learned augmentation changes. The other images stay unwarped, because test images are
+# unwarped too (docs/results/learned-augmentation.md).
 LEARNED_SHARE = 0.5
 
 
@@ -23,14 +24,14 @@ class TrainConfig:
     """Method and augmentation of a training.
 
     Attributes:
-        method: "plain", "ait", "multi-ait" or "dml"; see `invariant`.
-        variants: Names of the variants of an image, separated by commas, as `variants.parse_variants` takes them. One
-            name stands for all variants.
+        method: "plain", "ait", "multi-ait" or "dml"; see the module `invariant`.
+        variants: Names of the variants of an image, separated by commas, such as "rp,rg"; see the module
+            `augmentations.variants`. A single name means that all variants are of this kind.
         loss_weight: Weight lambda of the AiLoss; None means the method's default.
         metric: How method "ait" compares the variants; None means KL divergence.
         layer: Where method "ait" compares the variants; None means the logits.
-        augment: A further augmentation after that of the variant, as `open_augmentation` takes it. A learned one
-            changes half of the images.
+        augment: Name of a further augmentation, as `open_augmentation` takes it; it is applied after that of the
+            variant. A learned augmentation changes half of the images.
     """
 
     method: TrainMethod = "plain"

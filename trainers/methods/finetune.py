@@ -1,4 +1,8 @@
-"""Robust finetuning of a classifier on augmented copies of its training images: AT, ST, FMA, AIT or "robust"."""
+"""Robust finetuning of a classifier on augmented copies of its training images.
+
+Kapoor et al. compare augmentation training (AT), stability training (ST) and the feature-map augmentation loss (FMA).
+Added here are augmentation-invariant training (AIT) and "robust", which adds the losses of AT and of ST.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,8 @@ from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
-LR_FACTOR = 0.1  # of the architecture's learning rate: finetuning must move the weights, not train them from scratch
+# Share of the architecture's learning rate, because finetuning adjusts trained weights and does not start from scratch.
+LR_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,15 @@ class FinetuneSettings:
     """Settings of a finetuning.
 
     Attributes:
-        method: What ties the augmented copies to the clean images; see `pair_objective.loss_weights`.
-        strategy: "ca" or "ia" as in the paper; "mixed": random subsets at random strengths. None means "mixed" for
-            method "robust" and "ca" for the others.
-        gamma: Weight of the method's term (eq. 4); None means the method's default. Method "at" has none.
-        only: The one augmentation of strategy "ia"; None means all seven in turn.
-        augment: Augmentation that makes the copies instead of a strategy, as `open_augmentation` takes it.
+        method: Which terms for the augmented copies the loss has; see `pair_objective.loss_weights`.
+        strategy: How copies are augmented. "ca": by five augmentations at once; "ia": by a single augmentation, both as
+            in the paper; "mixed": by a random subset at random strengths. None means "mixed" for method "robust" and
+            "ca" for the others.
+        gamma: Weight of the method's own term in the loss (eq. 4 of Kapoor et al.); None means the method's default.
+            Method "at" has no gamma.
+        only: Name of the augmentation that strategy "ia" applies to all copies; None means that one of the seven is
+            drawn for each image at each step.
+        augment: Name of an augmentation that makes the copies instead of a strategy, as `open_augmentation` takes it.
         strength_points: Percentage points of accuracy that each augmentation must cost the classifier, above 0 and
             below 100. Only used for a checkpoint without augmentation strengths, for which they are searched first; 10
             as in the paper.
@@ -80,7 +88,7 @@ class FinetuneSettings:
 
     @property
     def needs_strengths(self) -> bool:
-        """Whether the copies are made with augmentation strengths; torchvision's and learned ones need none."""
+        """Whether the copies are made with augmentation strengths; named augmentations need none."""
         return self.augment is None
 
     def with_gamma(self, gamma: float) -> FinetuneSettings:
@@ -131,7 +139,7 @@ def finetune(
         `start`.
 
     Raises:
-        UsageError: The data has other classes, or the network has no ReLU and the method needs one.
+        UsageError: The data has other classes than `start`, or the network has no ReLU and the method needs one.
         TrainingError: The strength search failed, the run diverged, or its resume file belongs to another run.
         OutputError: A file cannot be written.
     """
@@ -191,7 +199,7 @@ def epoch_metrics(report: EpochReport) -> dict[str, float]:
 
 
 def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
-    """Returns all settings as plain values, with defaults filled in, and a digest of the classifier before."""
+    """Returns all settings as plain values, with defaults filled in, and a digest of the initial classifier."""
     return {
         **dataclasses.asdict(settings.fit),
         "lr": lr,

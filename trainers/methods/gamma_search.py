@@ -1,4 +1,7 @@
-"""Grid search for gamma on validation data (Kapoor et al., 3.3.3), by short runs on a part of the training images."""
+"""Grid search for gamma on validation data, by short runs on a part of the training images.
+
+Kapoor et al. describe it in section 3.3.3. Gamma is the weight of a method's own term in the loss.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from allweather.trainers.training.fit import fit
 
 GAMMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 MAX_TRAIN_IMAGES = 10_000  # images of the training split that a trial uses
-EPOCHS = 2  # one with Combined+, one with Combined-
+EPOCHS = 2  # in strategy "ca", one with Combined+ and one with Combined-
 MAX_CLEAN_DROP = 0.005  # accuracy on clean images that a gamma may cost
 
 
@@ -55,9 +58,10 @@ def search_gamma(
 ) -> tuple[float, tuple[GammaTrial, ...]]:
     """Tries each gamma of a grid in a short run.
 
-    The trials are compared by their accuracy under augmentations, so that strengths are searched first for a checkpoint
-    without them. Hidden files beside `out` keep the strengths and the finished trials; a later call with the same
-    arguments continues from them, `finetune` with the same `out` takes over the strengths and removes the files.
+    The trials are compared by their accuracy under augmentations. If the checkpoint has no augmentation strengths, they
+    are therefore searched first. Hidden files beside `out` keep the strengths and the finished trials; a later call
+    with the same arguments continues from them. `finetune` with the same `out` uses the strengths and removes
+    the files.
 
     Args:
         start: A classifier of the classes and image size of the data.
@@ -112,9 +116,9 @@ def search_gamma(
 
 
 def best_gamma(trials: tuple[GammaTrial, ...], clean_accuracy: float) -> float:
-    """Returns the gamma of the best average accuracy among trials that cost at most half a point of clean accuracy.
+    """Returns the gamma with the best average accuracy among trials that cost at most half a point of clean accuracy.
 
-    If every trial costs more, as a short run may do with any gamma, all trials are compared.
+    If every trial costs more, which can happen because the runs are short, all trials are compared.
 
     Args:
         trials: Finished trials.

@@ -1,9 +1,10 @@
 """Augmentation-invariant training (Chen et al., ICCVW 2019), for one or several networks, and deep mutual learning.
 
-Several randomly augmented variants of an image are trained with its label and, through the AiLoss, towards the same
-prediction. In AIT one network processes all variants; in multi-AIT each of several jointly trained networks processes
-its own variant. In deep mutual learning (Zhang et al., CVPR 2018) all networks process the same variant, and each
-follows the predictions of the others, which are not changed by that.
+A step uses several randomly augmented variants of each image. The loss is the cross-entropy of every variant, plus the
+AiLoss, which makes the predictions for the variants alike. In AIT one network processes all variants; in multi-AIT each
+of several jointly trained networks processes its own variant. In deep mutual learning (DML; Zhang et al., CVPR 2018)
+all networks process the same variant, and each is trained towards the predictions of the others, through which no
+gradients flow.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from allweather.trainers.losses.consistency import Metric, ai_loss, kl_divergenc
 from allweather.trainers.models.activation_hooks import Layer, capture_layer
 from allweather.trainers.training.inference import count_correct
 
-# lambda of section 4.3
+# lambda in section 4.3 of Chen et al.
 DEFAULT_LOSS_WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-ait": 3.0, "dml": 1.0})
 
 
@@ -57,8 +58,8 @@ class JointNetworks(nn.Module):
 class InvariantObjective:
     """Cross-entropy of every variant plus the dissimilarity of the predictions for the variants (eq. 3).
 
-    With more than two predictions each is compared with all others and the mean is taken, as in Zhang et al. (eq. 8),
-    so that lambda means the same for any number of variants.
+    With more than two predictions, each is compared with all others and the mean is taken, as in Zhang et al. (eq. 8).
+    A lambda therefore has the same effect for any number of variants.
 
     Attributes:
         method: Training method; see the module's description.
@@ -80,7 +81,7 @@ class InvariantObjective:
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """All values that the loop's own settings do not hold."""
+        """All values that are not among the settings of the training loop."""
         own = {"method": self.method, "loss_weight": self.loss_weight, "metric": self.metric, "layer": self.layer}
         augmentation = self.augmentation.resume_key if self.augmentation else {}
         return {**own, "variants": [variant.name for variant in self.variants], **augmentation}
@@ -118,7 +119,7 @@ class InvariantObjective:
         return torch.stack(terms).sum() / (len(outputs) - 1)
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
-        """Computes the share of images that the network, or the first of several, classifies correctly."""
+        """Computes the share of images that the network classifies correctly; of several networks, the first."""
         return count_correct(networks_in(model)[0], val, fabric) / len(val)
 
     def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:

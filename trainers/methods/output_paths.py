@@ -11,7 +11,7 @@ def checkpoint_paths(out: Path, num_networks: int) -> tuple[Path, ...]:
 
 
 def resume_path(out: Path) -> Path:
-    """Returns the path of the unfinished training loop for `out`."""
+    """Returns the path of the file that holds the unfinished training loop of a run that writes `out`."""
     return out.with_name(f".{out.name}.resume")
 
 

@@ -1,4 +1,4 @@
-"""Objectives on pairs of a clean image and an augmented copy: AT, ST, FMA, AIT, and "robust", our mixture."""
+"""The loss of robust finetuning, on pairs of a clean image and an augmented copy: AT, ST, FMA, AIT and "robust"."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class LossWeights:
         augmented_labels: Weight of the cross-entropy of the augmented copies.
         stability: Weight of the stability loss: the divergence of the predictions for the augmented copies from those
             for the clean images.
-        ai: Weight of the AiLoss: that divergence in both directions.
-        feature_maps: Weight of the feature-map loss.
+        ai: Weight of the AiLoss: the sum of that divergence in both directions.
+        feature_maps: Weight of the feature-map augmentation loss (FMA).
     """
 
     augmented_labels: float = 0.0
@@ -47,7 +47,7 @@ class LossWeights:
 
 
 def loss_weights(method: FinetuneMethod, gamma: float) -> LossWeights:
-    """Returns the loss weights of a method whose own term has the weight gamma (eq. 4)."""
+    """Returns the loss weights of a method whose own term has the weight gamma (eq. 4 of Kapoor et al.)."""
     return {
         "at": LossWeights(augmented_labels=1.0),
         "st": LossWeights(stability=gamma),
@@ -59,11 +59,11 @@ def loss_weights(method: FinetuneMethod, gamma: float) -> LossWeights:
 
 @dataclass(frozen=True)
 class PairObjective:
-    """Cross-entropy of the clean images plus terms that tie the outputs for the augmented copies to theirs.
+    """Cross-entropy of the clean images, plus terms for the augmented copies; see `LossWeights`.
 
-    Both halves go through the network as one batch, so that BatchNorm normalizes by the statistics of both. With a
-    separate batch for each half the network learned less, and with frozen statistics it diverged at this learning rate
-    (docs/results/robust-finetuning.md).
+    Clean images and copies go through the network as one batch, so that BatchNorm normalizes by the statistics of both.
+    With a separate batch for each half the network learned less, and with frozen statistics it diverged at this
+    learning rate (docs/results/robust-finetuning.md).
 
     Attributes:
         loss_weights: Weights of the added terms.
@@ -108,7 +108,7 @@ class PairObjective:
         return count_correct(model, val, fabric) / len(val)
 
     def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
-        """Computes the accuracy, 0..1, under each augmentation and both combinations; the processes share the rows."""
+        """Computes the accuracy, 0..1, under each augmentation and both combinations; processes share the work."""
         if not self.strengths:
             return {}
         indices = torch.linspace(0, len(val) - 1, min(MAX_VAL_IMAGES, len(val)), device=val.labels.device).long()

@@ -65,7 +65,8 @@ def train(
     for model, arch in zip(models, archs, strict=True):
         if pretrained:
             load_pretrained(model, arch)
-    default_lr = min(get_architecture(arch).lr for arch in archs)  # with a higher rate one of the networks may diverge
+    # the lowest of the architectures' learning rates, because with a higher one a network may diverge
+    default_lr = min(get_architecture(arch).lr for arch in archs)
     lr = settings.lr or default_lr * settings.batch_size / 128
     resume = resume_path(out)
     model_to_fit = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
@@ -73,7 +74,7 @@ def train(
         model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
     saved_settings = {**dataclasses.asdict(settings), "lr": lr, "pretrained": pretrained}
-    # the notes say which labels are random
+    # the notes say, for example, how many labels have been replaced by random ones
     saved_settings |= {"train_images": len(dataset.train), "notes": list(dataset.notes)}
     saved_settings |= config.as_dict() | ({"joint_archs": list(archs)} if len(archs) > 1 else {})
     checkpoints = tuple(

@@ -1,9 +1,9 @@
-"""Adversarial pre-training: the augmentation network learns, as a GAN, to augment like the baseline augmentation.
+"""Adversarial pre-training: as the generator of a GAN, the network learns to augment as the baseline augmentation does.
 
 The loss is that of the relativistic average GAN (Jolicoeur-Martineau 2018, section 4): a discriminator says how much
 more real an image looks than the average image of the other kind. Real images are those that the baseline augmentation
-has changed, so that leaving an image unchanged is not the best solution (Lee et al., section 4.3). One discriminator
-takes images, the other the classifier's features.
+(random shifts, flips and color jitter) has changed, so that leaving an image unchanged is not the best solution (Lee et
+al., section 4.3). One discriminator takes images, the other the classifier's features.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def relativistic_loss(higher: Tensor, lower: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AdversarialObjective:
-    """The losses of the GAN as an objective of the training loop; one copy of each image is augmented, another is real.
+    """The losses of the GAN as an objective of the training loop.
+
+    Each image has two copies: the network augments the first; the second, after the baseline augmentation, is real.
 
     Attributes:
         features: The frozen classifier's features, float [n, 3, h, w] -> [n, num_features].
@@ -89,7 +91,7 @@ class AdversarialObjective:
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """The stage and the classifier."""
+        """The stage of learning, and the classifier."""
         return {"stage": "gan", "classifier_digest": self.classifier_digest}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:

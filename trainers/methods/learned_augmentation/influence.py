@@ -1,9 +1,9 @@
 """Influence of training samples on the validation loss through the last layer (Koh and Liang 2017; Lee et al., 3).
 
-With features f (a 1 appended for the bias) and probabilities p, the loss of a sample has the gradient (p - y) f^T and
-the Hessian (diag(p) - p p^T) x f f^T, so that no automatic differentiation by the parameters is needed. The damping is
-the weight of half the squared parameters in the training loss. It makes that loss strongly convex, so that there is one
-minimum and the Hessian at the minimum has an inverse.
+With features f (a 1 appended for the bias), one-hot label y and probabilities p, the loss of a sample has the gradient
+(p - y) f^T and the Hessian (diag(p) - p p^T) x f f^T with respect to the weight of the last layer, so that automatic
+differentiation is not needed. The damping is the factor of an L2 term of the training loss: half the sum of the squared
+parameters. It makes that loss strongly convex, so that it has a single minimum and the Hessian there has an inverse.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def mean_loss(weight: Tensor, features: Tensor, labels: Tensor, damping: float =
         weight: float [C, d + 1] of the last layer, with its bias as the last column.
         features: float [n, d + 1], with ones as the last column.
         labels: int64 [n].
-        damping: Weight of half the squared parameters.
+        damping: Factor of half the sum of the squared parameters.
     """
     return functional.cross_entropy(features @ weight.T, labels) + damping / 2 * weight.square().sum()
 
 
 def mean_gradient(weight: Tensor, features: Tensor, labels: Tensor, damping: float = 0.0) -> Tensor:
-    """Returns the gradient of `mean_loss` by the weight, float [C, d + 1]."""
+    """Returns the gradient of `mean_loss` with respect to the weight, float [C, d + 1]."""
     return _errors(weight, features, labels).T @ features / len(features) + damping * weight
 
 
@@ -65,7 +65,7 @@ def conjugate_gradients(product: LinearMap, target: Tensor, *, tolerance: float 
     Args:
         product: A positive definite linear map on tensors of the target's shape.
         target: float, of any shape.
-        tolerance: Norm of the residual relative to the target's at which the solution is accepted.
+        tolerance: Norm of the residual, as a share of the target's norm, at which the solution is accepted.
         limit: Largest number of products to compute.
 
     Raises:
@@ -77,9 +77,9 @@ def conjugate_gradients(product: LinearMap, target: Tensor, *, tolerance: float 
     for _ in range(limit):
         if squared_norm <= accepted:
             return solution
-        image = product(direction)
-        length = squared_norm / float((direction * image).sum())
-        solution, residual = solution + length * direction, residual - length * image
+        mapped = product(direction)
+        length = squared_norm / float((direction * mapped).sum())
+        solution, residual = solution + length * direction, residual - length * mapped
         squared_norm, previous = float(residual.square().sum()), squared_norm
         direction = residual + squared_norm / previous * direction
     raise TrainingError(
@@ -102,9 +102,9 @@ def stochastic_inverse(
     """Estimates the inverse Hessian times the target from batches (Agarwal et al. 2016; Koh and Liang, section 3).
 
     Each step computes x <- x + (target - H_batch x) / scale, whose fixed point solves H x = target. The scale bounds
-    the largest eigenvalue of any sample's Hessian: half the largest squared feature norm, plus the damping. After the
-    steps a share of (1 - damping / scale)^steps of the error remains in the flattest directions, and noise of the
-    batches, which is averaged over the second half of the steps and over the repeats.
+    the largest eigenvalue of any sample's Hessian: half the largest squared feature norm, plus the damping. In the
+    flattest directions a share of (1 - damping / scale)^steps of the error remains after the steps. The noise of the
+    batches remains too; it is averaged over the second half of the steps and over the repeats.
 
     Args:
         weight: float [C, d + 1] of the last layer.
@@ -132,7 +132,7 @@ def stochastic_inverse(
 def fit_last_layer(
     weight: Tensor, features: Tensor, labels: Tensor, damping: float, *, tolerance: float = 1e-8
 ) -> Tensor:
-    """Fits the last layer to the minimum of the training loss, where influence functions hold, by Newton's method.
+    """Minimizes the training loss of the last layer by Newton's method; influence functions hold at the minimum only.
 
     Args:
         weight: Weight to start from, float [C, d + 1].
@@ -164,10 +164,12 @@ def fit_last_layer(
 
 
 def loss_influence(inverse: Tensor, weight: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """Returns I_up,loss of each sample (eq. 14): the derivative of the mean validation loss by the sample's weight.
+    """Returns the influence I_up,loss of each sample (eq. 14).
 
-    Removing one of N training samples changes the validation loss by about -1/N of it (eq. 10); replacing a sample by
-    another changes it by about 1/N of the difference between the other's influence and its own (eq. 15, 19).
+    It is the derivative of the mean validation loss with respect to the weight of the sample in the training loss.
+    Removing one of N training samples changes the validation loss by about -1/N of its influence (eq. 10). Replacing it
+    by another changes the validation loss by about 1/N of the difference of their influences, the other's less its own
+    (eq. 15, 19).
 
     Args:
         inverse: float [C, d + 1]: the inverse Hessian of the training loss times the gradient of the validation loss.

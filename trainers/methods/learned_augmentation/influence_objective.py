@@ -1,4 +1,4 @@
-"""Training of the augmentation network through influence: augmented images are to lower the validation loss."""
+"""Trains the augmentation network by influence functions, so that its images lower the validation loss."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from allweather.trainers.training.inference import all_reduced
 
 BATCH_SIZE = 500
 MAX_VAL_IMAGES = 2000  # images on which each epoch is evaluated
-SEED = 53
-# of the limits: the mean distance that any two draws for an image must have; a mean over all draws would be reached by
-# two that alternate
+SEED = 53  # of the dropout in validation
+# Smallest mean distance between two draws for one image, in units of the limits. Every pair of draws must reach it: a
+# mean over all pairs could be reached by a network that returns one of only two results.
 MIN_DISTANCE = 0.6
-MIN_VARIANCE = 0.3  # of the squared limits: variance between draws that every combination of parameters must have
+# Smallest variance between draws, in units of the squared limits, of every normalized linear combination of parameters.
+MIN_VARIANCE = 0.3
 DIVERSITY_WEIGHT = 4.0
 
 
@@ -62,8 +63,8 @@ class TwoDraws(nn.Module):
 def diversity_loss(one: Tensor, other: Tensor) -> Tensor:
     """Returns how far two draws for each image fall short of the required diversity.
 
-    Without it all draws for an image become the same; with a required mean difference alone, they become two. The paper
-    has no such term.
+    Without this loss, all draws for an image give the same result in the end; if only the mean distance of all pairs
+    were required, they give one of two results. The paper has no such term.
 
     Args:
         one: float [n, k] in -1..1, the parameters that G returns in units of their limits.
@@ -74,8 +75,8 @@ def diversity_loss(one: Tensor, other: Tensor) -> Tensor:
         the principal variances between draws from `MIN_VARIANCE`.
     """
     change = (one - other).float()
-    covariance = (change[:, :, None] * change[:, None]).mean(0) / 2  # not a matrix product, which may run in bf16
-    variances = torch.linalg.eigvalsh(covariance.nan_to_num())  # if the run diverged, the first term is not a number
+    covariance = (change[:, :, None] * change[:, None]).mean(0) / 2  # a matrix product might run in bf16
+    variances = torch.linalg.eigvalsh(covariance.nan_to_num())  # if the run diverged, the first term is NaN
     distance_loss = functional.relu(MIN_DISTANCE - change.abs().mean(1)).mean()
     return distance_loss + functional.relu(MIN_VARIANCE - variances).mean()
 
@@ -105,7 +106,7 @@ class FeatureExtractor(nn.Module):
 
 @dataclass(frozen=True)
 class InfluenceEstimator:
-    """Everything that the influence of an image on the validation loss depends on, for one classifier.
+    """Computes the influence of images on the validation loss of one classifier.
 
     Attributes:
         extractor: The classifier's feature extractor.
@@ -157,16 +158,16 @@ def fit_estimator(
 
 @dataclass(frozen=True)
 class InfluenceObjective:
-    """Makes the influence of each augmented image negative.
+    """Trains the network to make images of negative influence, which lower the validation loss.
 
     The loss is the hyperbolic tangent of the influence, in units of the standard deviation of the unchanged images'
-    influences. The influence itself has no lower bound: it is lowest for images that nobody can recognize
-    (docs/results/learned-augmentation.md), because it is a derivative by one sample's weight, whereas here all samples
-    are replaced.
+    influences, plus the diversity loss. The influence itself has no lower bound and is lowest for images that nobody
+    can recognize (docs/results/learned-augmentation.md). It is a derivative with respect to the weight of one sample,
+    and so does not predict what happens when all samples are replaced, as they are here.
 
     Attributes:
         estimator: Influence estimator of the classifier.
-        scale: Standard deviation that influences are divided by, above 0.
+        scale: Standard deviation by which influences are divided, above 0.
         origin: Text that identifies the classifier, the validation images and the damping.
     """
 
@@ -178,7 +179,7 @@ class InfluenceObjective:
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """The stage and the origin of the estimator."""
+        """The stage of learning, and the origin of the estimator."""
         return {"stage": "influence", "origin": self.origin}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:

@@ -47,7 +47,7 @@ from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
 MIN_TRAIN_IMAGES = 10
-HELD_OUT_SHARE = 0.2  # of the training images, whose loss is to decrease
+HELD_OUT_SHARE = 0.2  # share of the training images that are held out; the loss on them is to decrease
 GAN_LR, INFLUENCE_LR = 0.02, 0.02
 
 
@@ -74,7 +74,7 @@ def learn_augmentation(
         watch: Called in every process with the stage and its progress, after each step and each epoch.
 
     Raises:
-        UsageError: The classifier has no linear layer, or the batch is too small for the number of processes.
+        UsageError: The classifier has no linear layer, or a batch has fewer than two images for each process.
         DataError: There are too few training images.
         TrainingError: A stage diverged, or the folder belongs to another run.
         OutputError: A file cannot be written.

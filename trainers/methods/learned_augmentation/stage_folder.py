@@ -12,7 +12,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
 
-RUN_FILE = "run.json"  # says which run the folder belongs to
+RUN_FILE = "run.json"  # identifies the run that the folder belongs to
 CLASSIFIER_FILE = "classifier.safetensors"
 GAN_FILE = "gan.safetensors"
 
@@ -58,7 +58,10 @@ def open_stage_folder(out: Path, arch: str, dataset: Dataset, settings: LearnAug
 
 
 def remove_stage_folder(folder: Path) -> None:
-    """Removes the folder; the file that names its run goes last, so that a kill leaves nothing that looks complete."""
+    """Removes the folder. The file that identifies the run is removed last.
+
+    If the process is killed before that, another run does not take the remaining files for its own.
+    """
     for path in folder.iterdir():
         if path.name != RUN_FILE:
             path.unlink(missing_ok=True)

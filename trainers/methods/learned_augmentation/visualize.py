@@ -22,7 +22,7 @@ from allweather.trainers.data.dataset import Split
 
 NUM_IMAGES, NUM_DRAWS, NUM_STEPS = 6, 8, 10
 SEED = 3
-FULL_COLOR_DISTANCE = 0.35  # in half image sides: the displacement that is drawn in full color
+FULL_COLOR_DISTANCE = 0.35  # displacement that is drawn at full saturation, in units of half an image side
 
 
 def sample_augmentations(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:

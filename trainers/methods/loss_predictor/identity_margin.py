@@ -1,4 +1,4 @@
-"""The margin by which a view must be better than the unchanged image, so that clean images keep their predictions."""
+"""The margin by which the predicted loss of a view must be below that of the unchanged image for it to be chosen."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 from allweather.trainers.models.loss_predictor import LossPredictor
 from allweather.trainers.training.inference import logits
 
-MAX_CLEAN_DROP = 0.001  # the classifier's accuracy that choosing views may cost on clean images
-EPSILON = 1e-6  # by which the margin exceeds the gap between predictions that it must outweigh
+MAX_CLEAN_DROP = 0.001  # how much of the classifier's accuracy on clean images the choice of views may cost
+EPSILON = 1e-6  # added to the margin, so that it exceeds a gap between predicted losses that it must exceed
 
 
 def add_identity_margin(model: LossPredictor, val: ViewLosses) -> float:
     """Lowers the predicted loss of the identity view until clean images keep their correct predictions.
 
-    On clean images most views are about equally good, so that a choice by noise costs more than it can gain. Another
-    view is therefore only chosen if it is better by a margin: the smallest one with which, and with all larger ones,
-    the classifier loses at most `MAX_CLEAN_DROP` of accuracy on clean images.
+    On clean images most views have about the same loss, so choosing among them by noisy predictions costs more accuracy
+    than it can gain. Another view is therefore only chosen if its predicted loss is lower by a margin. The margin is
+    the smallest from which on the classifier loses at most `MAX_CLEAN_DROP` of accuracy on clean images.
 
     Args:
         model: The loss predictor; the bias of its last layer is changed.
-        val: Images that it was not trained on.
+        val: View losses of images that the predictor was not trained on.
 
     Returns:
-        The margin, in units of the predictions; 0 if there are no clean images.
+        The margin, in units of the predicted losses; 0 if there are no clean images.
     """
     clean = val.take((val.corruption < 0).nonzero()[:, 0])
     if len(clean) == 0:

@@ -24,8 +24,8 @@ FLIPPED_VIEWS = {"rotate-20": "rotate+20", "rotate+20": "rotate-20"}
 def flipped_columns(views: Sequence[str]) -> tuple[int, ...] | None:
     """Returns, for each view, the column that holds its loss after the image has been flipped horizontally.
 
-    If an image is best rotated to the left, the flipped image is best rotated to the right; other views of `VIEWS` do
-    the same to a flipped image as to the image.
+    If rotating an image to the left gives the lowest loss, rotating the flipped image to the right does. Every other
+    view of `VIEWS` has the same loss on the flipped image as on the image.
 
     Args:
         views: Names of the views, in the order of the columns.
@@ -42,14 +42,16 @@ def flipped_columns(views: Sequence[str]) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class RankObjective:
-    """A rank loss between predicted and true losses of the views; the labels of the splits are rows of these tables.
+    """A rank loss between predicted and true losses of the views.
+
+    The labels of the splits are no classes here: the label of an image is its row in `train` or `val`.
 
     Attributes:
         loss_name: Rank loss, a name of `RANK_LOSSES`.
         train: Losses of the classifier on the views of the training images.
         val: The same for the validation images.
         hflip: Whether half of the images are flipped horizontally together with their losses. The training loop must
-            not flip them, because it does not know the losses.
+            not flip images itself, because it cannot exchange their losses.
     """
 
     loss_name: str

@@ -97,7 +97,7 @@ def train_predictor(
 ) -> tuple[LossPredictor, tuple[EpochReport, ...], float]:
     """Trains a loss predictor on four fifths of the images and evaluates it on the rest.
 
-    The rest also decides the margin with which clean images keep their predictions; see `add_identity_margin`.
+    The margin that keeps the predictions for clean images is found on that rest too; see `add_identity_margin`.
 
     Args:
         targets: View losses of the classifier. Their views, rather than those of the settings, are predicted.
@@ -110,8 +110,8 @@ def train_predictor(
         watch: Called in every process with the progress after each step and each epoch.
 
     Returns:
-        (the predictor; one report per epoch, whose `val_accuracy` is the classifier's on the view with the lowest
-        predicted loss; that accuracy after the margin has been added).
+        (the predictor; one report per epoch, whose `val_accuracy` is the classifier's accuracy on the view with the
+        lowest predicted loss; the same accuracy after the margin has been added).
 
     Raises:
         TrainingError: The run diverged, or its resume file belongs to another run.

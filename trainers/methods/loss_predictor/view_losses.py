@@ -1,7 +1,7 @@
 """Training targets of a loss predictor: a frozen classifier's loss on every view of corrupted images (Kim et al., 3.4).
 
-The losses are computed once and kept in shards, so that a kill costs at most one shard, and every predictor for a
-classifier can be trained on the same targets.
+The losses are computed once and kept in files, the shards. A process that is killed therefore loses at most one shard,
+and every predictor for a classifier can be trained on the same targets.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from allweather.trainers.data.dataset import Split
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
 
-SHARD_IMAGES = 500  # images before corruption in each shard
+SHARD_IMAGES = 500  # clean images whose corrupted copies make one shard
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class ViewLosses:
         return dataclasses.replace(self, **{name: getattr(self, name)[indices] for name in TENSORS})
 
     def split_fold(self, fold: int = 0, num_folds: int = 5) -> tuple[ViewLosses, ViewLosses]:
-        """Returns (all other folds, one fold); copies of one image are always in the same fold."""
+        """Returns (the rows of all other folds, those of one fold); copies of an image are always in the same fold."""
         in_fold = self.source % num_folds == fold
         return self.take((~in_fold).nonzero()[:, 0]), self.take(in_fold.nonzero()[:, 0])
 
     def exclude_family(self, family: str) -> ViewLosses:
-        """Returns the rows that are not under a corruption of a family.
+        """Returns the rows of clean images and of images with a corruption of another family.
 
         Raises:
             UsageError: There is no such family.
@@ -96,8 +96,8 @@ def compute_view_losses(
 
     Args:
         model: The frozen classifier, float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        split: Images of the classifier's input size, on the CPU. Images that it was not trained on give better targets,
-            because it has memorized its own training images.
+        split: Images of the classifier's input size, on the CPU. Images that the classifier was not trained on give
+            better targets, because it has memorized its training images.
         spec: Input of the predictor.
         copy_settings: How the images are corrupted.
         folder: Folder of the shards.
