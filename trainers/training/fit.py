@@ -1,4 +1,4 @@
-"""The training loop: trains any classifier, in one process or several, and can be resumed bit for bit."""
+"""The training loop: trains a model with any objective, in one process or several, and can be resumed bit for bit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def fit(
 ) -> tuple[nn.Module, tuple[EpochReport, ...]]:
     """Trains `model` on `dataset.train` by SGD; images are augmented by random shifts and horizontal flips.
 
-    Torch's global random generator is seeded anew at each step, because dropout draws from it.
+    Torch's global random generator is seeded anew at each step, because dropout draws from it. A resumed run therefore
+    gets the same dropout as one that was never interrupted.
 
     Args:
         model: float [n, 3, h, w] in 0..1 -> float [n, C] logits. Trained in place.
@@ -108,6 +109,7 @@ class _Run:
         self.total_steps = self.steps * settings.epochs
         self.hflip = dataset.hflip if settings.hflip is None else settings.hflip
         self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
+        # the model without Fabric's wrapper
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.resume, self.resume_key = resume, self._resume_key(dataset)
         self.train = dataset.train.to(fabric.device)
@@ -120,7 +122,7 @@ class _Run:
         self.started, self.started_step = clock(), 0
 
     def train_epoch(self) -> Iterator[int]:
-        """Trains the rest of the current epoch; yields after each step the steps done since the start of the run."""
+        """Trains the rest of the current epoch; yields after each step the number of steps done in the run."""
         plan = self._plan()
         self.model.train()
         self.started, self.started_step, saved = self.clock(), self.step, self.clock()

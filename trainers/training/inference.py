@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 
-BATCH_SIZE = 250  # images per forward pass without gradients; larger batches leave the CPU's cache
+BATCH_SIZE = 250  # images per forward pass without gradients; larger batches do not fit in the CPU's cache
 
 
 @torch.no_grad()

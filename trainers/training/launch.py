@@ -46,7 +46,7 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         kind = "GPUs" if gpus else "CPU cores"
         raise UsageError(f"--devices must be 1 to {max_devices} on this machine ({kind}); got {devices}")
     bf16 = precision == "bf16" or (precision == "auto" and fast_bf16())
-    elastic = "TORCHELASTIC_RUN_ID" in os.environ
+    elastic = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun started this process
     if (devices > 1 or elastic) and not gpus:
         # otherwise every process starts one thread for each core, and the processes compete for the cores
         local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))

@@ -60,7 +60,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Plain supervised training.
+    """Plain supervised training: the mean cross-entropy of the images.
 
     Attributes:
         label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
@@ -74,7 +74,7 @@ class CrossEntropy:
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Augmentation and variant; the loop's own settings hold the rest."""
+        """Augmentation and variant; the other values are among the settings of the training loop."""
         variant = {} if self.variant == CROP else {"variant": self.variant.name}
         return {**(self.augmentation.resume_key if self.augmentation else {}), **variant}
 

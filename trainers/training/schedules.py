@@ -7,7 +7,7 @@ import math
 from allweather.trainers.choices import Schedule as Schedule
 
 ONECYCLE_RISE = 0.2  # fraction of the run with a rising rate; 0.2-0.3 is usual (Smith 2018, arXiv:1803.09820)
-COSINE_WARMUP = 0.02  # fraction of the run with a rising rate: just enough for BatchNorm's statistics to settle
+COSINE_WARMUP = 0.02  # fraction of the run with a rising rate: just enough for BatchNorm's statistics to become stable
 
 
 def lr_factor(schedule: Schedule, progress: float) -> float:

@@ -19,13 +19,14 @@ class FitSettings:
         schedule: "onecycle" reaches a given accuracy in the fewest epochs; "cosine" suits long runs.
         momentum: Momentum of SGD, in Nesterov's form.
         weight_decay: Weight decay of parameters with two or more dimensions; biases and BatchNorm have none.
-        label_smoothing: Fraction of the target that is spread over all classes. 0 by default, because smoothing blurs
-            the probabilities that averaging over views and predicted losses build on, and ResNet-20 does not overfit.
-        ema: Decay per step of the exponential moving average of the weights, which is what is kept. 0.998 averages
-            over about one epoch of 350 steps; the decay is lower at the start of a run.
+        label_smoothing: Fraction of the target that is spread over all classes. 0 by default, because ResNet-20 does
+            not overfit, and because smoothing blurs the probabilities. Averaging over views and predicted losses depend
+            on them.
+        ema: Decay per step of the exponential moving average of the weights; the averaged weights are evaluated and
+            saved. 0.998 averages over about one epoch of 350 steps; the decay is lower at the start of a run.
         shift: Largest random shift of an image in pixels at 32 px; it scales with the image size.
         hflip: Whether half of the images are flipped horizontally; None means the data set's own setting.
-        seed: Random seed of the weights and of all draws; the same seed gives the same result.
+        seed: Random seed of the initial weights and of the training; the same seed gives the same result.
     """
 
     epochs: int = 36
