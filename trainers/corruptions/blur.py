@@ -14,7 +14,7 @@ from allweather.trainers.corruptions.primitives.filters import filter_batch, gau
 from allweather.trainers.corruptions.primitives.motion_blur import motion_blur
 from allweather.trainers.corruptions.primitives.zoom import zoom_image, zoom_matrix
 
-MAX_SHUFFLES = 3  # of any severity of glass blur
+MAX_SHUFFLES = 3  # largest number of shuffles at any severity of glass blur
 MAX_MATRIX_SIDE = 48  # pixels; up to this size, all zooms of an image are computed by two matrix products
 
 
@@ -62,7 +62,7 @@ def defocus_blur(images: Image, parameters: tuple[float, float]) -> Image:
 
 
 def draw_shuffles(rng: Rng, height: int, width: int) -> tuple[Array, ...]:
-    """Draws for each pixel the row and column offsets of each shuffle: uint16 [3, 2, h, w]."""
+    """Draws uniform numbers, from which each shuffle takes a row and a column offset per pixel: uint16 [3, 2, h, w]."""
     return (random_uint16(rng, MAX_SHUFFLES, 2, height, width),)
 
 
@@ -89,7 +89,8 @@ def _sources(shuffle: npt.NDArray[np.uint16], distance: int) -> npt.NDArray[np.i
 
     Pixels are visited from the last to the first. Each takes the current value of the pixel that is `-distance` to
     `distance - 1` rows and columns away: the original value if that pixel is still to be visited, otherwise the value
-    that it has taken before. The second kind forms chains; each step of the loop below halves the rest of all chains.
+    that it has taken before. Sources of the second kind form chains, and each step of the loop below halves the
+    remaining length of all chains.
     """
     count, _, height, width = shuffle.shape
     offset = ((shuffle * np.uint32(2 * distance)) >> 16).astype(np.intp) - distance
@@ -156,7 +157,7 @@ def _small_zooms(image: Floats, factors: tuple[float, ...]) -> Floats:
 
 
 def _large_zooms(image: Floats, factors: tuple[float, ...]) -> Floats:
-    """Returns the same sum for an image that is too large for `_small_zooms` to be the faster way."""
+    """Returns the same sum; for a large image this is faster than `_small_zooms`."""
     total = np.zeros_like(image)
     for factor in factors:
         cv2.accumulate(zoom_image(image, factor), total)

@@ -55,8 +55,8 @@ def corrupt(images: Image, name: str, severity: int, rng: Rng) -> Image:
     """Corrupts images as Hendrycks and Dietterich do (2019, arXiv:1903.12261).
 
     Args:
-        images: uint8 [n, h, w, 3] or [h, w, 3], RGB, whose short side is 16 pixels or more. Image below 96 pixels get
-            the parameters of CIFAR-C, larger ones those of ImageNet-C.
+        images: uint8 [n, h, w, 3] or [h, w, 3], RGB, whose short side is 16 pixels or more. Images whose short side is
+            below 96 pixels get the parameters of CIFAR-10-C, larger ones those of ImageNet-C.
         name: Name of the corruption, such as "motion_blur".
         severity: 1 to 5.
         rng: Source of all random numbers, image after image, such as `np.random.default_rng(0)`.

@@ -23,9 +23,9 @@ MIN_SIDE = 16  # pixels of the short side
 
 
 def random_uint16(rng: Rng, *shape: int) -> npt.NDArray[np.uint16]:
-    """Draws uniform integers of 0..65535 by cutting the generator's own 64-bit words in four.
+    """Draws uniform integers from 0 to 65535, four from each 64-bit word of the generator.
 
-    This is three times as fast as `rng.integers` for a small image, and gives the same numbers.
+    For a small image this is three times as fast as `rng.integers`, and gives the same numbers.
     """
     count = math.prod(shape)
     words = -(-count // 4)
@@ -48,8 +48,9 @@ class Corruption:
     Attributes:
         name: Name as in the published data sets, such as "motion_blur".
         family: "noise", "blur", "weather" or "digital".
-        common: Whether it is one of the 15 corruptions of the mean corruption error; the other 4 are for validation.
-        small: Parameters of severity 1 to 5 for small images, those of CIFAR-C.
+        common: Whether it is one of the 15 corruptions over which the mean corruption error is computed; the other 4
+            are for validation.
+        small: Parameters of severity 1 to 5 for small images, those of CIFAR-10-C.
         large: Parameters of severity 1 to 5 for large images, those of ImageNet-C.
         apply: Pure function (images uint8 [n, h, w, 3], random numbers stacked over the images, parameters of one
             severity) -> uint8 [n, h, w, 3].

@@ -21,9 +21,8 @@ LEVELS = np.arange(256, dtype=np.float32)[:, None]
 def contrast(images: Image, factor: float) -> Image:
     """Multiplies the distance of every value from the mean of its channel by `factor`."""
     mean = np.array([cv2.mean(image)[:3] for image in images], np.float32)
-    tables = truncate_to_uint8(
-        LEVELS * np.float32(factor) + (mean * np.float32(1 - factor))[:, None]
-    )  # by value and channel
+    # the result for each value of each channel of each image
+    tables = truncate_to_uint8(LEVELS * np.float32(factor) + (mean * np.float32(1 - factor))[:, None])
     out = np.empty(images.shape, np.uint8)
     for image, table, target in zip(images, tables, out, strict=True):
         cv2.LUT(image, table[None], target)
@@ -112,7 +111,7 @@ def _box_up(coarse: int, length: int) -> npt.NDArray[np.intp]:
 
 
 def pixelate(images: Image, size: float) -> Image:
-    """Averages the images down to fewer, larger pixels; `size` is the new number of pixels per side as a share."""
+    """Averages the images down to fewer, larger pixels; `size` is the new number of pixels per side by the old."""
     height, width = images.shape[1:3]
     rows, columns = int(height * size), int(width * size)
     across, down = _box_down(width, columns).T, _box_down(height, rows)

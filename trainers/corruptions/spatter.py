@@ -14,7 +14,8 @@ from allweather.trainers.corruptions.primitives.filters import gaussian_filter, 
 
 WATER = (175, 238, 238)  # RGB: pale turquoise
 MUD = (63, 42, 20)  # RGB: brown
-EMBOSS = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32)  # kernel of light from the upper left on the drops
+# The kernel with which the drops appear as if lit from the upper left.
+EMBOSS = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32)
 
 
 class Drops(NamedTuple):
@@ -23,7 +24,7 @@ class Drops(NamedTuple):
     Attributes:
         mean: Mean of the noise that drops are made of.
         deviation: Standard deviation of the noise.
-        size: Standard deviation in pixels of the blur that makes drops of the noise.
+        size: Standard deviation in pixels of the blur that turns the noise into drops.
         threshold: Value of the blurred noise above which there is a drop.
         strength: Strength of water; for mud, the standard deviation in pixels of its soft edge.
         liquid: "water" or "mud".

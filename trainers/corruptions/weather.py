@@ -97,7 +97,7 @@ def fog(images: Image, noise: Floats, parameters: tuple[float, float]) -> Image:
     Args:
         images: uint8 [n, h, w, 3].
         noise: float32 [n, side, side], -1..1, from `draw_fog`.
-        parameters: Thickness of the fog, and the decay of its detail from scale to scale.
+        parameters: Thickness of the fog, and the decay of its detail from scale to scale; see `plasma_fractal`.
     """
     thickness, decay = parameters
     count, height, width = images.shape[:3]
@@ -109,7 +109,7 @@ def fog(images: Image, noise: Floats, parameters: tuple[float, float]) -> Image:
 
 
 def brightness(images: Image, added: float) -> Image:
-    """Raises the value of the HSV color space by `added`, 0..1: the channels of a pixel grow by the same factor."""
+    """Raises the V of the HSV color space by `added`, 0..1: the channels of a pixel grow by the same factor."""
     top = max_channel(images).astype(np.float32)
     factor = np.minimum(top + np.float32(255 * added), 255) / np.maximum(top, 1)
     black = np.where(top == 0, np.float32(255 * added), np.float32(0))

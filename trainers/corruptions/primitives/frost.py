@@ -2,8 +2,8 @@
 
 Each sheet starts as random needles. The amplitudes of its spectrum are then set to measured ones; the phases, and so
 the shapes of the needles, stay. The result is colored by a ramp from its darkest to its lightest parts. Ramps and
-spectra are those of the frost in CIFAR-10-C, taken from the difference between its images and the clean ones. A
-spectrum is periodic, so a sheet continues beyond its edges and covers an image of any size.
+spectra are those of the frost in CIFAR-10-C, taken from the difference between its images and the clean ones. A sheet
+that is computed from a discrete spectrum is periodic, so it continues beyond its edges and covers an image of any size.
 """
 
 from __future__ import annotations
@@ -105,14 +105,13 @@ def _draw_sheet(ice: Ice, rng: np.random.Generator, side: int, scale: int) -> Im
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * scale
     known = np.log(FREQUENCIES), np.log(ice.power)
     power = np.exp(np.interp(np.log(np.maximum(frequency, 1e-9)), *known))
-    power *= (
-        np.maximum(frequency / FREQUENCIES[-1], 1.0) ** -3
-    )  # beyond the measured frequencies: as smooth as photographs
+    # beyond the measured frequencies the power falls off as that of photographs
+    power *= np.maximum(frequency / FREQUENCIES[-1], 1.0) ** -3
     power[0, 0] = 0
-    height = np.fft.irfft2(spectrum / np.maximum(np.abs(spectrum), 1e-9) * np.sqrt(power), (side, side))
-    height /= height.std()
+    sheet = np.fft.irfft2(spectrum / np.maximum(np.abs(spectrum), 1e-9) * np.sqrt(power), (side, side))
+    sheet /= sheet.std()
     ramp = [NormalDist().inv_cdf(quantile) for quantile in QUANTILES]
-    return np.stack([_colored(height, ramp, color) for color in (ice.red, ice.green, ice.blue)], axis=-1)
+    return np.stack([_colored(sheet, ramp, color) for color in (ice.red, ice.green, ice.blue)], axis=-1)
 
 
 def _draw_needles(rng: np.random.Generator, side: int, scale: int) -> Floats:
@@ -129,9 +128,9 @@ def _draw_needles(rng: np.random.Generator, side: int, scale: int) -> Floats:
     return np.asarray(sheet + layer, np.float32)
 
 
-def _colored(height: npt.NDArray[np.float64], ramp: list[float], color: tuple[int, ...]) -> Image:
-    """Maps each height to a color of the ramp, uint8; beyond its ends the ramp continues at the same slope."""
+def _colored(sheet: npt.NDArray[np.float64], ramp: list[float], color: tuple[int, ...]) -> Image:
+    """Maps each value of a sheet to one channel of the ramp, uint8; beyond its ends the ramp keeps its slope."""
     first, last = (color[1] - color[0]) / (ramp[1] - ramp[0]), (color[-1] - color[-2]) / (ramp[-1] - ramp[-2])
     ends = [ramp[0] - 3, *ramp, ramp[-1] + 3]
     values = [color[0] - 3 * first, *color, color[-1] + 3 * last]
-    return np.interp(height, ends, values).clip(0, 255).astype(np.uint8)
+    return np.interp(sheet, ends, values).clip(0, 255).astype(np.uint8)

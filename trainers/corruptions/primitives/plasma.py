@@ -1,4 +1,4 @@
-"""Plasma fractals: clouds of the diamond-square algorithm.
+"""Plasma fractals: random clouds, computed by the diamond-square algorithm.
 
 Squares are halved again and again; each new point is the mean of its four corners plus a random number.
 """
@@ -20,7 +20,7 @@ def plasma_fractal(noise: Floats, decay: float) -> Floats:
 
     Args:
         noise: float32 [n, side, side], -1..1: the random number of each point; side is a power of two.
-        decay: From each scale to the next finer one, the noise shrinks by the square of `decay`.
+        decay: From each scale to the next finer one, the noise is divided by the square of `decay`.
 
     Returns:
         float32 [n, side, side]; the values of each cloud go from 0 to 1.

@@ -1,4 +1,4 @@
-"""Test sets of corrupted images, generated as they are read, written to disk or read from it; and corrupted copies."""
+"""Test sets of corrupted images, generated in memory or stored on disk; and corrupted copies of training images."""
 
 from __future__ import annotations
 

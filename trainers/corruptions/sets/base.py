@@ -1,4 +1,4 @@
-"""What every corrupted test set offers, and the names of the files that a set on disk is made of.
+"""The interface of corrupted test sets, and the names of two files of a set on disk.
 
 A set is read cell by cell, and a cell batch by batch, so that no set is ever in memory as a whole. A cell is one
 corruption at one severity.
@@ -17,7 +17,7 @@ from allweather.runtimes.types import Image
 Labels: TypeAlias = npt.NDArray[np.int64]
 
 LABELS_FILE = "labels.npy"
-SETTINGS_FILE = "corrupted.json"  # of a set that was written here: what it was made from
+SETTINGS_FILE = "corrupted.json"  # what a set was made from; only sets that allweather wrote have it
 
 
 class CorruptedSet(Protocol):

@@ -21,7 +21,8 @@ class CopySettings:
 
     Attributes:
         copies: Number of corrupted copies of each image, 1 to 100.
-        clean: Share of the copies that stay clean, 0..1: most frames are clean, and must be left alone.
+        clean: Share of the copies that stay clean, 0..1. Some should, because most frames of a camera are clean, and
+            their predictions must stay correct.
         seed: Random seed; the same seed gives the same copies.
     """
 
@@ -52,7 +53,7 @@ def corrupted_copies(
         rng: Source of all random numbers.
 
     Returns:
-        `images`, and the index in `COMMON` of the corruption of each, int64 [n]; -1 for a clean one.
+        `images`, and for each copy the index of its corruption in `COMMON`, int64 [n]; -1 for a clean copy.
     """
     chosen = np.where(rng.random(len(images)) < copy_settings.clean, -1, rng.integers(len(COMMON), size=len(images)))
     severities = rng.choice(SEVERITIES, size=len(images))

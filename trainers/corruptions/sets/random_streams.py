@@ -1,4 +1,4 @@
-"""Random numbers of its own for each image of a set, so that any part of a set can be made anywhere, in any order."""
+"""A stream of random numbers for each image of a set, so that any part of a set can be made anywhere, in any order."""
 
 from __future__ import annotations
 

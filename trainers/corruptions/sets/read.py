@@ -97,7 +97,7 @@ class ImageFileSet:
 
 
 def open_corrupted_set(folder: Path, classes: Sequence[str], spec: InputSpec) -> CorruptedSet:
-    """Opens a corrupted set on disk, in either layout; it need not have all corruptions.
+    """Opens a corrupted set on disk, in either layout. A set may lack some of the corruptions.
 
     Args:
         folder: Folder that holds labels.npy and NAME.npy, or NAME/SEVERITY/CLASS/.
@@ -125,7 +125,7 @@ def open_corrupted_set(folder: Path, classes: Sequence[str], spec: InputSpec) ->
 
 
 def _check_classes(folder: Path, classes: Sequence[str]) -> None:
-    """Checks that a set that was written here has these classes: with others its labels would have another meaning."""
+    """Checks the classes of a set that allweather wrote, because with other classes its labels have another meaning."""
     if not (folder / SETTINGS_FILE).is_file():  # a published set
         return
     try:
@@ -138,7 +138,8 @@ def _check_classes(folder: Path, classes: Sequence[str]) -> None:
     if set_classes != tuple(classes):
         raise DataError(
             f"{folder} was made from {data} with {len(set_classes)} classes such as {set_classes[0]!r}, and the "
-            f"classifier knows {len(classes)} classes such as {classes[0]!r}: corrupt the data that it was trained on"
+            f"classifier knows {len(classes)} classes such as {classes[0]!r}: corrupt the data that the "
+            "classifier was trained on"
         )
 
 

@@ -122,7 +122,8 @@ def write_corrupted_set(
         _prepare_folder(part, settings, images, labels)
         _write_blocks(part, settings, processes or os.cpu_count() or 1, watch)
         finish(part)
-        for name in (CLEAN_FILE, CLEAN_LABELS_FILE, JOURNAL_FILE):  # the journal last: without it, all starts again
+        # the journal is removed last: without it a later call would start the whole set again
+        for name in (CLEAN_FILE, CLEAN_LABELS_FILE, JOURNAL_FILE):
             (part / name).unlink(missing_ok=True)
         part.rename(out)
     return settings
@@ -143,7 +144,7 @@ def _prepare_folder(part: Path, settings: CorruptedSetSettings, images: Image, l
     if (part / JOURNAL_FILE).is_file():
         if json.loads((part / SETTINGS_FILE).read_text()) != json.loads(json.dumps(asdict(settings))):
             raise OutputError(
-                f"{part} holds an unfinished set with other settings or data; finish that one, or remove the folder"
+                f"{part} holds an unfinished set with other settings or data; finish that set, or remove the folder"
             )
         return
     shutil.rmtree(part, ignore_errors=True)
@@ -157,7 +158,8 @@ def _prepare_folder(part: Path, settings: CorruptedSetSettings, images: Image, l
         shape = (len(SEVERITIES) * len(labels), *images.shape[1:])
         for name in settings.corruptions:
             np.lib.format.open_memmap(part / f"{name}.npy", "w+", np.uint8, shape)
-            with (part / f"{name}.npy").open("r+b") as file:  # a full disk would kill a worker process later
+            # reserves the space on disk, because a full disk would kill a worker process later
+            with (part / f"{name}.npy").open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     else:
         for name, severity, label in itertools.product(settings.corruptions, SEVERITIES, np.unique(labels)):
@@ -186,7 +188,7 @@ def _write_blocks(
                     future.result()
                 except BrokenProcessPool:
                     raise OutputError(
-                        "a worker process was killed, such as for lack of memory; run the command again to continue"
+                        "a worker process was killed, for example for lack of memory; run the command again to continue"
                     ) from None
                 journal.write(f"{futures[future]}\n")
                 journal.flush()
