@@ -28,6 +28,8 @@ from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.inference import logits
 
+pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
+
 
 def test_every_model_predicts_as_torch_does(
     exported: tuple[Path, Manifest], checkpoint: Checkpoint, dataset: Dataset

@@ -28,6 +28,8 @@ from allweather.trainers.models.loss_predictor import build_predictor, predictor
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.inference import logits
 
+pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
+
 TUNED = Policy("learned", "all", ("identity", "hflip"), 2, weights=(3.0, 1.0))
 
 

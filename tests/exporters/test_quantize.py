@@ -27,6 +27,8 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.inference import logits
 
+pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
+
 SPEC = InputSpec(32, 32)
 
 
