@@ -1,4 +1,4 @@
-"""Decides what one image shows: python decide.py BUNDLE IMAGE."""
+"""Prints the class of one image: python decide.py BUNDLE IMAGE."""
 
 import sys
 

@@ -28,7 +28,7 @@ def command(*arguments: str) -> dict[str, object]:
 
 
 def golden_differences(bundle: Bundle) -> list[dict[str, object]]:
-    """Returns how far the outputs of each TensorRT model are from those on the day of the export."""
+    """Returns how far the outputs of each TensorRT model are from those that were recorded at the export."""
     rows = []
     for model in bundle.manifest.models:
         if model.engine == "tensorrt":

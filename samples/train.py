@@ -14,7 +14,7 @@ from allweather.trainers.training.settings import FitSettings
 
 folder, bundle = sys.argv[1], Path(sys.argv[2])
 dataset = open_dataset(f"folder:{folder}", 32)
-settings = FitSettings(epochs=6, batch_size=20)  # real images need more epochs than those of the test of this sample
+settings = FitSettings(epochs=6, batch_size=20)  # enough for the small images of this sample's test; others need more
 (checkpoint,) = train(["resnet20"], dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
 manifest = export_checkpoint(checkpoint, dataset, bundle, ExportOptions(["openvino"]))
 for model in manifest.models:

@@ -243,7 +243,7 @@ def show(report: Report) -> None:
     print(f"{report.bundle}, {report.images} images\nx86:   {report.x86}\narm64: {report.arm64}\n")
     print(
         "| model | engine on arm64 / x86 | opens | tolerance | golden outputs, max difference: x86 | arm64 "
-        "| test images, arm64 less x86: max | mean | agreement | accuracy x86 / arm64 | decisions: same label "
+        "| test images, arm64 minus x86: max | mean | agreement | accuracy x86 / arm64 | decisions: same label "
         "| probability, max difference | within tolerance |"
     )
     print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|")

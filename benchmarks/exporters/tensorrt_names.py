@@ -53,7 +53,7 @@ class Uses(ast.NodeVisitor):
         self._absent = False  # True inside a branch that this version does not run
 
     def visit_If(self, node: ast.If) -> None:
-        """Names behind a hasattr that is false in this version may be missing."""
+        """Allows names to be missing that are only used behind a hasattr that is false in this version."""
         self.visit(node.test)
         before = self._absent
         self._absent |= any(self._lacks(each) for each in ast.walk(node.test))
@@ -71,14 +71,14 @@ class Uses(ast.NodeVisitor):
         return owner is not None and isinstance(name, ast.Constant) and not hasattr(owner, str(name.value))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        """A variable has the type of its annotation."""
+        """Gives a variable the type of its annotation."""
         if node.value is not None:
             self.type_of(node.value)
         if isinstance(node.target, ast.Name):
             self._bind(node.target.id, self._annotated(node.annotation))
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        """Parameters have the types of their annotations; variables of a function end with it."""
+        """Gives parameters the types of their annotations; forgets the variables at the end of the function."""
         before = dict(self._names)
         for argument in node.args.args:
             self._names.pop(argument.arg, None)
@@ -89,7 +89,7 @@ class Uses(ast.NodeVisitor):
         self._names = before
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        """A method that overrides one of TensorRT has the same parameters."""
+        """Checks that a method that overrides one of TensorRT's has the same parameters."""
         for base in node.bases:
             real = self.type_of(base)
             if real is None or not isinstance(real, type):
@@ -101,7 +101,7 @@ class Uses(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        """A variable has the type of the expression assigned to it."""
+        """Gives a variable the type of the expression that is assigned to it."""
         value_type = self.type_of(node.value)
         for target in node.targets:
             if isinstance(target, ast.Name):
@@ -110,18 +110,18 @@ class Uses(ast.NodeVisitor):
                 self.type_of(target)
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        """A call whose result is not used."""
+        """Checks an expression whose value is not used, such as a call."""
         self.type_of(node.value)
 
     def generic_visit(self, node: ast.AST) -> None:
-        """All expressions inside."""
+        """Checks all expressions inside a node."""
         if isinstance(node, ast.expr):
             self.type_of(node)
             return
         super().generic_visit(node)
 
     def type_of(self, node: ast.expr) -> Any:
-        """The class, module or method that an expression stands for; None for what is not TensorRT's."""
+        """Returns the class, module or method of TensorRT that an expression stands for; None for any other."""
         if isinstance(node, ast.Name):
             return self._names.get(node.id)
         if isinstance(node, ast.Attribute):

@@ -2,11 +2,12 @@
 
     python benchmarks/exporters/tensorrt_rtx_build.py [ARCH SIZE]
 
-It needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver: it compiles for a card that need not be there.
-In the INT8 graph of the exporter exactly the quantized layers must run in Int8, and in its FP16 graph all must run in
-Half. The rivals are four faulty graphs, two of them from ONNX Runtime's `quantize_static`: a weight without its pair
-must show in the layers, and the others must be refused with the name of a node. Weights and images are random, because
-the precision of a layer does not depend on them.
+It needs `pip install tensorrt-rtx==1.7.1.116`, but no GPU and no driver, because it compiles for a card that the
+machine need not have. In the INT8 graph of the exporter exactly the quantized layers must run in Int8, and in its FP16
+graph all layers must run in Half. The rivals are four faulty graphs, two of them from ONNX Runtime's `quantize_static`.
+In the one that lacks the Q/DQ pair of a weight, this layer alone must no longer run in Int8; the others must be refused
+with an error that names a node. Weights and images are random, because the precision of a layer does not depend on
+them.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def main(arch: str = "resnet50", size: str = "224") -> int:
     print(f"FP16 graph: {sum(kind == 'Half' for kind in in_fp16.values())} of {len(in_fp16)} layers in Half")
     faulty, name = without_weight_pair(int8)
     lost = in_int8 - {layer for layer, kind in layer_types(library, faulty).items() if kind == "Int8"}
-    print(f"without the pair on the weights of {name}: no longer in Int8: {sorted(lost)}")
+    print(f"without the Q/DQ pair on the weights of {name}: no longer in Int8: {sorted(lost)}")
     refused = {"int32 bias": with_quantized_bias, "zero point 3": with_zero_point(int8), "QOperator": with_qoperators}
     messages = {fault: refusal(library, model) for fault, model in refused.items()}
     for fault, message in messages.items():

@@ -1,7 +1,7 @@
 """Compares a decision with the raw OpenVINO calls it contains: python benchmarks/runtimes/decision.py.
 
 ResNet-50 at 224 px, INT8 (random weights: speed does not depend on them), frames of 640 x 480. A raw call is an infer
-request of the same model on a prepared image. All of them take turns, one image at a time.
+request of the same model on a prepared image. The calls alternate, one image at a time.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ def main() -> None:
         p50, p90, p99 = (1000 * float(np.percentile(each, q)) for q in (50, 90, 99))
         print(f"{name:15s} p50 {p50:7.3f} ms   p90 {p90:7.3f} ms   p99 {p99:7.3f} ms")
     decision, classifier, top, predictor, *batched = (statistics.median(each) for each in times.values())
-    print(f"decision / raw call             {decision / classifier:.3f} (held to <= 1.10)")
-    print(f"decision, top:1 / its raw calls {top / (classifier + predictor):.3f} (held to <= 1.10)")
-    print(f"predictor / classifier          {predictor / classifier:.3f} (held to <= 0.05)")
+    print(f"decision / raw call             {decision / classifier:.3f} (must be <= 1.10)")
+    print(f"decision, top:1 / its raw calls {top / (classifier + predictor):.3f} (must be <= 1.10)")
+    print(f"predictor / classifier          {predictor / classifier:.3f} (must be <= 0.05)")
     for count, median in zip(VIEW_COUNTS, batched, strict=True):
-        print(f"{count:2d} images / as many raw calls   {median / (count * classifier):.3f} (held to <= 1.00)")
+        print(f"{count:2d} images / as many raw calls   {median / (count * classifier):.3f} (must be <= 1.00)")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python benchmarks/runtimes/int8_speed.py [ARCH SIZE]
 
-One image in each call, latency hint. The engines take turns of many calls each: if they alternated after every call,
-the next engine would find the caches cold and ONNX Runtime's threads still spinning. benchmark_app runs the same IR,
-taking turns with our engine.
+Each call has one image, and OpenVINO has its latency hint. The engines take turns of many calls each: if they
+alternated after every call, the next engine would find the caches cold and ONNX Runtime's threads still spinning.
+benchmark_app runs the same IR, and takes turns with our engine.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def ratio_to_app(bundle: Bundle, engines: Mapping[str, Engine], precision: str, 
 
 
 def main() -> None:
-    """Prints a table, and the ratios."""
+    """Prints the latencies of each engine, and the ratios."""
     arch, size = (sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 1 else ("resnet50", 224)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "b.aw")
@@ -92,10 +92,10 @@ def main() -> None:
             print(f"{name:14s} p50 {p50:8.3f} ms   p90 {p90:8.3f} ms   p99 {p99:8.3f} ms")
         for name in ENGINES:
             ratios = [np.median(each[f"{name} fp32"]) / np.median(each[f"{name} int8"]) for each in turns]
-            print(f"{name}: INT8 is {np.median(ratios):.2f} x as fast as fp32 (held to >= 3.5 with VNNI)")
+            print(f"{name}: INT8 is {np.median(ratios):.2f} x as fast as fp32 (must be >= 3.5 with VNNI)")
         for precision in ("fp32", "int8"):
             ratio = ratio_to_app(bundle, engines, precision, size)
-            print(f"openvino {precision}: ours / benchmark_app {ratio:.3f} (held to <= 1.05)")
+            print(f"openvino {precision}: ours / benchmark_app {ratio:.3f} (must be <= 1.05)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Counts the decisions that are late while another process loads a core.
+"""Counts the decisions that are late while another process keeps a CPU core busy.
 
     python benchmarks/runtimes/late_decisions.py [BUNDLE] [--frames N] [--threads N] [--calls N]
 
@@ -6,7 +6,7 @@ The budget is 1.5 times the median time of a decision with one view, measured on
 640 x 480 come as fast as they are decided on, while another process keeps a core busy; the policy asks for four views.
 Before each frame the engine is called once without the loop, which shows how many calls are too long by themselves.
 Last, on the idle machine, the mean number of views is compared with the largest number that the budget allows: the one
-whose decisions, run without a budget, are inside it 99 times in 100. Without BUNDLE, the model is an untrained
+whose decisions, run without a budget, take no longer than it 99 times in 100. Without BUNDLE, the model is an untrained
 ResNet-50 at 224 px in INT8.
 """
 
@@ -47,7 +47,7 @@ def run_loop(
     budget: float | None,
     images: Iterator[Image] | None = None,
 ) -> LoopReport:
-    """Runs the loop.
+    """Runs the camera loop, after a few frames that do not count, and returns its report.
 
     Args:
         bundle: Path of the bundle.
@@ -55,7 +55,7 @@ def run_loop(
         views: Number of views that the policy asks for.
         frames: Number of frames.
         budget: Seconds for each decision; None for no deadline.
-        images: Where the frames come from; the same few random ones if not arguments.
+        images: The frames; None for the same few random ones again and again.
     """
     limit = None if budget is None else 1000 * budget
     policy = "set:" + ",".join(list(VIEWS)[:views])
@@ -103,7 +103,7 @@ def loaded_core() -> Iterator[None]:
 
 
 def print_report(name: str, report: LoopReport, budget: float) -> None:
-    """Prints one line."""
+    """Prints the late decisions, the views and the latencies of a report in one line."""
     times = report.decision_time
     assert times
     tails = " / ".join(f"{1000 * each:.2f}" for each in (times.p50, times.p90, times.p99, times.maximum))

@@ -1,13 +1,13 @@
 """Compares a decision with other ways to make it: the same ResNet-50, frames and number of views, in one run.
 
     pip install ttach openvino-model-api ultralytics
-    python benchmarks/runtimes/loop_rivals.py [--calls N] [--threads N]
+    python benchmarks/runtimes/loop_rivals.py [--calls N]
 
-The others are (a) torch, with ttach's mean over the image and its horizontal flip, (b) the classification model of
-OpenVINO Model API, (c) the prediction of an Ultralytics classifier exported to OpenVINO. The last is another model
-(YOLO11x-cls, the one nearest to a ResNet-50 in size), so it shows what Ultralytics adds to its model rather than how
-fast that model is. All run in FP32 and take turns, one frame of 640 x 480 at a time. What is not installed is left out
-and named.
+The others are (a) torch, alone and with ttach's mean over the image and its horizontal flip, (b) the classification
+model of OpenVINO Model API, (c) an Ultralytics classifier exported to OpenVINO. The last is another model (YOLO11x-cls,
+whose size is nearest to a ResNet-50's), so it shows what Ultralytics adds to the time of its model rather than how fast
+that model is. All run in FP32 and take turns, one frame of 640 x 480 at a time. A library that is not installed is
+named and not measured.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Call = Callable[[Image], Any]
 
 
 def ours(bundle: Path, policy: str) -> Call:
-    """Returns our perceiver."""
+    """Returns our perceiver with a policy."""
     return load(bundle, engine="openvino", precision="fp32", policy=policy)
 
 
@@ -75,7 +75,7 @@ def with_ultralytics(folder: Path) -> Call:
 
 
 def main() -> None:
-    """Prints p50 and p99 of each, and the ratio of its median to ours."""
+    """Prints p50 and p99 of each way to decide, and the ratio of its median to ours."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=150)
     arguments = parser.parse_args()

@@ -4,9 +4,9 @@
 
 A camera on loopback, in this process, is disconnected, freezes, sends garbage, sends single bytes, changes the size of
 its images, is off and comes back. Meanwhile the loop decides with an engine that fails and hangs now and then, logs
-into a file, and serves a page that one viewer never reads. The script prints the longest time from the end of each
-fault to the next decision, the threads and files that are left over, and the slope of memory over a hundred thousand
-frames of an undisturbed loop, with the standard error of that trend.
+into a file, and serves a web page to a viewer that never reads it. The script prints the longest time from the end of
+each fault to the next decision, the threads and files that are left over, and the slope of memory over a hundred
+thousand frames of an undisturbed loop, with the standard error of that trend.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def wait_for_decision(watcher: DecisionWatcher, since: float) -> float:
 
 
 def inject_faults(watcher: DecisionWatcher, protocol: str, port: int) -> None:
-    """Injects all faults and prints how long it took until the next decision."""
+    """Injects all faults; prints for each how long it took until the next decision."""
     with serving(protocol, port) as behavior:
         wait_for_decision(watcher, time.monotonic())
         seconds_to_recover = []
@@ -116,7 +116,7 @@ def open_files() -> int:
 
 
 def memory_slope(frames: int) -> str:
-    """Runs an undisturbed loop; returns a line about its memory."""
+    """Runs an undisturbed loop; returns a line with its memory and how fast that grows."""
     samples = np.zeros(100)  # allocated before, so that it is not measured itself
 
     class Sampling(Sink):
@@ -131,15 +131,15 @@ def memory_slope(frames: int) -> str:
         engine = WatchdogEngine(FakeEngine(2), lambda: FakeEngine(2), "fake")
         with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as perceiver:
             report = run(camera, perceiver, [log, preview, Sampling()], stats=stats)
-    settled = samples[len(samples) // 5 :]  # without the beginning, where libraries are loaded on first use
-    position = np.arange(len(settled)) * frames / 100 / 1e5
-    (slope, level), covariance = np.polyfit(position, settled, 1, cov=True)
+    steady = samples[len(samples) // 5 :]  # without the beginning, where libraries are loaded on first use
+    position = np.arange(len(steady)) * frames / 100 / 1e5
+    (slope, level), covariance = np.polyfit(position, steady, 1, cov=True)
     error = float(np.sqrt(covariance[0, 0]))
     return f"{report.decided} frames: {level:.1f} MB, {slope:+.3f} MB per 100,000 frames (standard error {error:.3f})"
 
 
 def main() -> None:
-    """Prints one line for each fault, then leaks and memory."""
+    """Prints one line for each fault, then the threads and files that are left over, and the memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--protocol", choices=["http", "rtsp"], default="http")

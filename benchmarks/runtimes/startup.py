@@ -2,8 +2,8 @@
 
     python benchmarks/runtimes/startup.py [BUNDLE]
 
-Importing allweather is compared with `import numpy, cv2`. New processes take turns. From `allweather.load` to the first
-decision, the compiled model comes from the cache, except for the first time.
+Importing allweather is compared with `import numpy, cv2`. Each is run in new processes, alternately. The first decision
+is timed from the call of `allweather.load`; the compiled model comes from the cache, except for the first time.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def main() -> None:
     medians = {code: statistics.median(measured[1:]) for code, measured in times.items()}
     for code, median in medians.items():
         print(f"{code:20s} {1000 * median:7.1f} ms")
-    print(f"ratio {medians[OURS] / medians[LIBRARIES]:.3f} (held to <= 1.2)")
+    print(f"ratio {medians[OURS] / medians[LIBRARIES]:.3f} (must be <= 1.2)")
     first, *later = loads
     print(
-        f"load to first decision {statistics.median(later):.2f} s, the longest {max(later):.2f} s (held to <= 1), "
-        f"the first time here {first:.2f} s"
+        f"load to first decision {statistics.median(later):.2f} s, the longest {max(later):.2f} s (must be <= 1), "
+        f"the first time {first:.2f} s"
     )
 
 

@@ -1,4 +1,4 @@
-"""A camera on loopback with faults: motion JPEG over HTTP, or JPEG in RTP over RTSP (RFC 2326, RFC 2435)."""
+"""A camera on loopback that fails on demand: motion JPEG over HTTP, or JPEG in RTP over RTSP (RFC 2326, RFC 2435)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 FRAME_SECONDS = 1 / 60
-PACKET_BYTES = 1200  # of an image in one RTP packet
+PACKET_BYTES = 1200  # largest part of an image in one RTP packet
 RTP_TICKS = 90_000  # per second, of RTP's clock for video
 
 
@@ -48,7 +48,7 @@ def send_images(behavior: Behavior, send: Callable[[bytes], None], write: Callab
 
     Args:
         behavior: What the camera does.
-        send: Sends one JPEG in the frame of the protocol.
+        send: Sends one JPEG as the protocol requires.
         write: Sends bytes as they are.
     """
     disconnects = behavior.disconnects
@@ -68,7 +68,7 @@ def send_images(behavior: Behavior, send: Callable[[bytes], None], write: Callab
 
 
 class HttpCamera(StreamRequestHandler):
-    """Motion JPEG."""
+    """Sends motion JPEG over HTTP."""
 
     server: Any
 
@@ -86,7 +86,7 @@ class HttpCamera(StreamRequestHandler):
 
 
 class RtspCamera(StreamRequestHandler):
-    """JPEG in RTP, on the same connection as RTSP."""
+    """Sends JPEG in RTP, on the same connection as RTSP."""
 
     server: Any
 
@@ -121,9 +121,8 @@ class RtspCamera(StreamRequestHandler):
             part = scan[begin : begin + PACKET_BYTES]
             last = begin + PACKET_BYTES >= len(scan)
             rtp = struct.pack(">BBHII", 0x80, 26 | 0x80 * last, behavior.sent & 0xFFFF, stamp, 1)
-            head = struct.pack(">I", begin) + bytes(
-                [1, 255, behavior.side // 8, behavior.side // 8]
-            )  # 4:2:0, with its tables
+            # type 1 is 4:2:0; 255 means that the first packet has the quantization tables
+            head = struct.pack(">I", begin) + bytes([1, 255, behavior.side // 8, behavior.side // 8])
             if not begin:
                 head += struct.pack(">HH", 0, len(tables)) + tables
             packet = rtp + head + part

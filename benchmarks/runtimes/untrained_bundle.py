@@ -39,9 +39,9 @@ def untrained_bundle(
     """
     torch.manual_seed(0)
     spec = InputSpec(size, size)
-    model, seen = build_model(arch, len(CLASSES), spec), predictor_input_spec(spec)
-    weights = build_predictor("tiny", seen).state_dict()
-    predictor = TrainedPredictor("tiny", seen, tuple(VIEWS), weights_digest(model), weights)
+    model, predictor_spec = build_model(arch, len(CLASSES), spec), predictor_input_spec(spec)
+    weights = build_predictor("tiny", predictor_spec).state_dict()
+    predictor = TrainedPredictor("tiny", predictor_spec, tuple(VIEWS), weights_digest(model), weights)
     images = torch.randint(0, 256, (IMAGES, size, size, 3), dtype=torch.uint8)
     split = Split(images, torch.arange(IMAGES) % len(CLASSES))
     data = Dataset("random", CLASSES, split, split, split, hflip=True)

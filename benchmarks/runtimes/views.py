@@ -1,8 +1,8 @@
 """Measures how many microseconds a view takes, next to Pillow and torchvision: python benchmarks/runtimes/views.py.
 
 Each library gets the image in its own form (array, Image, uint8 tensor), one at a time, on one core. They take turns,
-and the best of several rounds is printed. Rotation and zoom of the other libraries do not reflect the border. "nan"
-means that a library has no such function, or defines its factor in another way.
+and the best of several rounds is printed. Unlike ours, rotation and zoom of the other libraries do not reflect the
+border. "nan" means that a library has no such function, or defines its factor in another way.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The original was timed on another machine, one image of 32 px at a time on one core, together with a yardstick: drawing
 32 x 32 x 3 normal numbers by numpy's legacy generator. The yardstick is timed here in the same rounds, and the times of
-the original are multiplied by the ratio of the two. Ours are batches of images, also on one core; of each time the best
-round is reported. At the end, all 95 cells (19 corruptions at 5 severities) are timed for one image of 224 px.
+the original are multiplied by the ratio of the two. Ours run on batches of images, also on one core; the best of
+several rounds is reported. At the end, all 95 cells (19 corruptions at 5 severities) are timed for one image of 224 px.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ |= dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)  # these are read at import
+# the libraries below read these when they are imported
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 import cv2
 import numpy as np
@@ -53,7 +52,7 @@ def milliseconds(run: Callable[[], object]) -> float:
 
 
 def run_yardstick() -> None:
-    """Runs what the speed of the other machine was measured by, YARDSTICK_RUNS times."""
+    """Runs the yardstick, by which the speeds of the two machines are compared, YARDSTICK_RUNS times."""
     for _ in range(YARDSTICK_RUNS):
         np.random.normal(size=(32, 32, 3))
 

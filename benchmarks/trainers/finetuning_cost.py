@@ -3,10 +3,10 @@
     python benchmarks/trainers/finetuning_cost.py [ARCH]
 
 Rival: the plain cross-entropy step of the same network on the same batch of 128 clean images of 32 px (forward,
-backward, SGD). Each step is measured right after a plain one; printed are its median time, the median of the ratios to
-the plain step, and its peak memory. "naive fma" computes equation 6 as it is written, with two forward passes; "ait"
-takes the batch as two variants of 64 images; "learned" augments the batch by a network first. ARCH is resnet20 by
-default.
+backward, SGD). Each step is measured right after a plain one. The script prints its median time, the median of the
+ratios to the plain step, and its peak memory. "naive fma" computes equation 6 of Kapoor et al. as it is written, with
+two forward passes; "ait" takes the batch as two variants of 64 images; "learned" first augments the batch with the
+network of a learned augmentation. ARCH is resnet20 by default.
 """
 
 from __future__ import annotations

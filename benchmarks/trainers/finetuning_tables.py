@@ -6,7 +6,8 @@
 Rivals: the starting checkpoint, AT, ST, AugMix, RandAugment, TrivialAugment and learned augmentations. START is a
 checkpoint; if it has no augmentation strengths, they are searched first. DATA is a data set such as cifar10:ROOT.
 FOLDER gets a checkpoint for each run of the plan, and tables.md with all finished runs. FILEs are learned
-augmentations; each gives a run of its name. NAMEs choose what is trained: st-ca-0, or st-ca for all seeds, or ia.
+augmentations; each adds a run that is named after the file. NAMEs choose the runs to train: st-ca-0 is a single run,
+st-ca all runs that differ from it only by their seeds, and ia all runs with one augmentation.
 """
 
 from __future__ import annotations

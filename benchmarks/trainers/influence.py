@@ -61,7 +61,7 @@ class Problem:
         return self._loss(influence.fit_last_layer(self.weight, self.train[others], self.labels[others], damping))
 
     def loss_with(self, index: int, other: Tensor) -> float:
-        """Returns the validation loss after one sample gets other features."""
+        """Returns the validation loss after the features of one sample are replaced by others."""
         replaced = self.train.clone()
         replaced[index] = other
         return self._loss(influence.fit_last_layer(self.weight, replaced, self.labels, self.damping))

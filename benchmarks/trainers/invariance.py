@@ -6,7 +6,8 @@
 Rivals: plain training, plain training for twice as long (a step of AIT processes each image twice), and deep mutual
 learning. STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or
 shift (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint for each run, STUDY.md and
-STUDY.png; it is for one DATA, --epochs and --fraction. ROWs choose what is trained; the table has all finished runs.
+STUDY.png; all runs in it must have the same DATA, --epochs and --fraction. ROWs choose the rows of the table to train;
+the table has all finished runs.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 Rivals: the START checkpoints themselves, such as plain and augmentation-invariant ones, of one architecture and trained
 on the same share of DATA. CORRUPTED is the folder of a corrupted test set. Each START is finetuned by FMA/CA at the
-augmentation strengths that cost the first START ten points, and gets a tiny loss predictor with the default loss.
-FOLDER gets the checkpoints, start.md and start.png.
+augmentation strengths that cost the first START ten points of accuracy, and gets a tiny loss predictor with the default
+loss. FOLDER gets the checkpoints, start.md and start.png.
 """
 
 from __future__ import annotations

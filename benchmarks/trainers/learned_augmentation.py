@@ -4,9 +4,9 @@
         [--seeds 3] [--classifier-epochs 20] [--only NAME ...]
 
 Rivals: no augmentation, shifts and flips, RandAugment, and random warps. Every row is trained for the same number of
-epochs on the same images. An augmentation is learned anew for each seed, with a fifth of those images held out; no
-other label is used. FOLDER gets a checkpoint for each run, each augmentation, table.md and table.png; it is for one set
-of the other options. NAMEs choose what is trained; the table has all finished runs.
+epochs on the same images. An augmentation is learned anew for each seed, with a fifth of those images held out; labels
+of other images are not used. FOLDER gets a checkpoint for each run, each augmentation, table.md and table.png; all runs
+in it must have the same DATA and options. NAMEs choose the rows of the table to train; the table has all finished runs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from allweather.trainers.training.settings import FitSettings
 LEARNED = {"learned": "parallel", "serial": "serial", "spatial": "spatial", "appearance": "appearance"}
 RANDOM = "random warps"  # of an untrained network, within the same limits
 ROWS = ("none", "shifts and flips", "randaugment", RANDOM, *LEARNED)
-SETTLING_BATCHES = 200  # over which the statistics of its normalization settle
+STATISTICS_BATCHES = 200  # from which the statistics of its normalization are estimated
 
 
 def checkpoint_path(row: str, seed: int, args: argparse.Namespace) -> Path:
@@ -56,7 +56,7 @@ def random_warps(seed: int, dataset: Dataset) -> AugmentationCheckpoint:
     torch.manual_seed(seed)
     network, rng = AugmentationNetwork("spatial").train(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for _ in range(SETTLING_BATCHES):
+        for _ in range(STATISTICS_BATCHES):
             indices = torch.randint(len(dataset.train), (128,), generator=rng)
             network(to_float(dataset.train.images[indices]), rng)
     return AugmentationCheckpoint("spatial", network.state_dict(), dataset.name)

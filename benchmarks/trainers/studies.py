@@ -24,7 +24,7 @@ def errors_in_one_line() -> Iterator[None]:
 
 
 def open_study_folder(folder: Path, **settings: object) -> None:
-    """Makes the folder of a study. Its files are named by row and seed, so that all must have the same settings.
+    """Makes the folder of a study. Its files are named by row and seed, so all runs in it must have the same settings.
 
     Args:
         folder: The folder.

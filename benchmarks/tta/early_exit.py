@@ -40,7 +40,7 @@ FULL = "top:2+flip"
 FIXED_POLICIES = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2+flip")
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 GAINS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)  # nats
-MEMORIES = (1, 2, 4, 8, 16, 32)  # frames
+MEMORIES = (1, 2, 4, 8, 16, 32)  # numbers of frames over which predicted losses are averaged
 SEED = 7
 
 Ints = npt.NDArray[np.int64]
@@ -53,7 +53,7 @@ class ViewProbabilities:
 
     Attributes:
         views: Probabilities, float64 [n, C], by view.
-        predictor_views: Names of the views that the loss predictor ranks.
+        predictor_views: Names of the views whose losses are predicted.
         predicted: Predicted losses, float32 [n, V].
         labels: int64 [n].
         cell: int64 [n], index of the cell; cell 0 is clean.
@@ -73,8 +73,9 @@ def view_probabilities(path: Path, data: str, count: int) -> ViewProbabilities:
         raise SystemExit(f"{path} has no loss predictor; allweather train-predictor trains one")
     val = open_dataset_of(data, start.classes, start.input).val
     model, loss_predictor, spec = start.classifier(), start.predictor.model(), start.predictor.input
-    ranked = start.predictor.views
-    names, _ = parse_policy(f"top:{len(ranked)}+flip", predictor_views=ranked).views_for(range(len(ranked)))
+    predictor_views = start.predictor.views
+    policy = parse_policy(f"top:{len(predictor_views)}+flip", predictor_views=predictor_views)
+    names, _ = policy.views_for(range(len(predictor_views)))
     found, predicted, labels, cells = [], [], [], []
     for cell, (kind, severity) in enumerate(
         [("", 0), *((kind, level) for kind in CORRUPTIONS for level in SEVERITIES)]
@@ -91,7 +92,9 @@ def view_probabilities(path: Path, data: str, count: int) -> ViewProbabilities:
         labels.append(val.labels.numpy()[rows])
         cells.append(np.full(len(images), cell))
     by_view = dict(zip(names, np.concatenate(found, 1), strict=True))
-    return ViewProbabilities(by_view, ranked, np.concatenate(predicted), np.concatenate(labels), np.concatenate(cells))
+    return ViewProbabilities(
+        by_view, predictor_views, np.concatenate(predicted), np.concatenate(labels), np.concatenate(cells)
+    )
 
 
 def smooth(results: ViewProbabilities, frames: int) -> npt.NDArray[np.float32]:

@@ -2,10 +2,10 @@
 
     python benchmarks/tta/held_back_split.py DATA [--epochs 15] [--images 5000]
 
-Rivals: the single view that is best for each image, and the unchanged image. A classifier is trained on half of the
-training images of DATA. Two loss predictors are trained: one with the classifier's losses on some of these images, the
-other with its losses on as many images of the other half, which it was not trained on. Both choose views of corrupted
-validation images.
+Rivals: the unchanged image, and the view with the lowest true loss for each image. A classifier is trained on half of
+the training images of DATA. Two loss predictors are trained: one with the classifier's losses on some of these images,
+the other with its losses on as many images of the other half, which it was not trained on. Both then choose views of
+corrupted validation images.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def train_classifier(dataset: Dataset, train: Split, epochs: int) -> nn.Module:
 
 
 def losses_of(model: nn.Module, split: Split, copies: int) -> ViewLosses:
-    """Computes the losses on every view of corrupted copies."""
+    """Computes the losses of a model on every view of corrupted copies of the images."""
     with tempfile.TemporaryDirectory() as folder:
         return compute_view_losses(model, split, SPEC, CopySettings(copies=copies), Path(folder), fabric=launch())
 
 
 def errors(test: ViewLosses, columns: Tensor) -> str:
-    """Returns the errors in percent on clean and on corrupted images, args the column of each image's view."""
+    """Returns the errors in percent on clean and on corrupted images, given the column of each image's view."""
     incorrect = ~test.correct.gather(1, columns[:, None])[:, 0]
     clean = test.corruption < 0
     return " ".join(f"{100 * float(incorrect[part].float().mean()):6.2f}" for part in (clean, ~clean))

@@ -3,9 +3,9 @@
     python benchmarks/tta/loss_predictors.py CHECKPOINT DATA CORRUPTED VIEW_LOSSES FOLDER [--epochs N] [--only NAME ...]
 
 Rivals: the policies center and hflip, which need no predictor. CHECKPOINT is a classifier, DATA its data set such as
-cifar10:ROOT, CORRUPTED the folder of a corrupted test set, VIEW_LOSSES the folder in which
-`allweather train-predictor --view-losses` keeps view losses. FOLDER gets each predictor and tables.md. Choices must be
-made by the first columns of a table, whose images are held out from training; the other columns are test results.
+cifar10:ROOT, CORRUPTED the folder of a corrupted test set, VIEW_LOSSES the folder in which `allweather train-predictor
+--view-losses` keeps view losses. FOLDER gets each predictor and tables.md. A predictor must be chosen by the first
+columns of a table, whose images are held out from training; the other columns are test results.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Cell:
 
 
 def plan(epochs: int) -> list[Trial]:
-    """Returns all predictors, the rank losses first."""
+    """Returns all predictors of the plan, first one for each rank loss."""
     fit = FitSettings(epochs=epochs, shift=0)
     return [
         *(Trial(loss, PredictorSettings(loss=loss, fit=fit)) for loss in RANK_LOSSES),
