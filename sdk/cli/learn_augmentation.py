@@ -69,6 +69,8 @@ def learn_augmentation(
     """
     check_checkpoint_path(out)
     from allweather.trainers.data.dataset import check_fraction
+
+    check_fraction(fraction)
     from allweather.trainers.data.registry import open_dataset
     from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation as learn
     from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
@@ -80,7 +82,6 @@ def learn_augmentation(
         mode=mode, aim=aim, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
         classifier=FitSettings(epochs=classifier_epochs, batch_size=batch_size, seed=seed),
     )  # fmt: skip
-    check_fraction(fraction)
     with training_run(
         "learn-augmentation",
         lambda: open_dataset(data, size, download=download).subset(fraction, seed),

@@ -103,6 +103,9 @@ def train(
     """
     check_checkpoint_path(out)
     from allweather.trainers.data.dataset import check_fraction, check_label_noise
+
+    check_fraction(fraction)
+    check_label_noise(label_noise)
     from allweather.trainers.data.registry import open_dataset
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.output_paths import checkpoint_paths
@@ -120,8 +123,6 @@ def train(
     for name in arch:
         get_architecture(name)
     config.objective(len(arch), label_smoothing)
-    check_fraction(fraction)
-    check_label_noise(label_noise)
 
     def open_data() -> Dataset:
         dataset = open_dataset(data, size, download=download)
