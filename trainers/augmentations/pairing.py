@@ -1,4 +1,4 @@
-"""Makes the augmented copy of a batch: the strategies of Kapoor et al. (section 4.3), and a random mixture of ours."""
+"""Makes the augmented copy of a batch: the strategies of Kapoor et al. (section 4.3), and others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Augmentation(Protocol):
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Plain values that differ between augmentations; a run only resumes if they are the same."""
+        """Plain values that identify the augmentation; a run resumes only if they are the same as before."""
         ...
 
 
@@ -75,8 +75,8 @@ class IndividualAugmentation:
 
     Attributes:
         parameters: Parameter of each augmentation, by name.
-        only: The row of table 3 to apply to all copies. If None, one of the seven augmentations is drawn for each image
-            at each step.
+        only: The row of the paper's table 3 to apply to all copies. If None, one of the seven augmentations is drawn
+            for each image at each step.
     """
 
     parameters: Mapping[str, float]

@@ -31,7 +31,7 @@ class PhotometricAugmentation:
         symbol: Symbol in the paper's tables, such as "GB".
         parameter: Name of the parameter in the paper's table 1.
         neutral: Value of the parameter that leaves an image unchanged.
-        limit: Value of the parameter beyond which the image changes no further, or shows nothing any more.
+        limit: Value of the parameter beyond which the image does not change further, or shows nothing of its content.
         paper: Value that costs the paper's VGG-16 about 10 points of accuracy on CIFAR-10 (table 1).
         apply: Function of images (float [n, 3, h, w] in 0..1), parameters ([n, 1, 1, 1] or [1, 1, 1, 1]) and random
             numbers (shaped like the images, or None) that returns augmented images of the same shape, not clipped.
@@ -71,13 +71,13 @@ def brighten(images: Tensor, delta: Tensor, draws: Tensor | None = None) -> Tens
 def saturate(images: Tensor, alpha: Tensor, draws: Tensor | None = None) -> Tensor:
     """Multiplies the saturation of the HSL representation by `alpha`, up to full saturation.
 
-    At constant hue and luminance l, a color c moves along a line through gray: c -> l + (c - l) s' / s. The hue itself
+    At constant hue and lightness l, a color c moves along a line through gray: c -> l + (c - l) s' / s. The hue itself
     is therefore never computed.
     """
     low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
-    luminance, chroma = (low + high) / 2, high - low
-    to_full = (1 - (2 * luminance - 1).abs()) / chroma.clamp(min=EPSILON)  # the factor that leads to saturation 1
-    return luminance + (images - luminance) * torch.minimum(alpha, to_full.clamp(min=1))
+    lightness, chroma = (low + high) / 2, high - low
+    to_full = (1 - (2 * lightness - 1).abs()) / chroma.clamp(min=EPSILON)  # the factor that leads to saturation 1
+    return lightness + (images - lightness) * torch.minimum(alpha, to_full.clamp(min=1))
 
 
 def blur(images: Tensor, sigma: Tensor, draws: Tensor | None = None) -> Tensor:

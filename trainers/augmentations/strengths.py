@@ -1,4 +1,4 @@
-"""Augmentation strength search: how strong each augmentation must be to cost a classifier some accuracy.
+"""Augmentation strength search: finds how strong each augmentation must be to cost a classifier a given accuracy.
 
 This is section 3.3.2 of the FMA paper (Kapoor et al.), which chooses strengths that cost about 10 points.
 """
@@ -22,7 +22,7 @@ from allweather.trainers.augmentations.photometric import (
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
 
-SUBSET_IMAGES = 1000  # images on which the first bracket is searched
+SUBSET_IMAGES = 1000  # images on which the bracket for the strength is searched
 BISECTION_STEPS = 7  # on the subset
 REFINEMENT_STEPS = 5  # on all images
 TOLERANCE = 0.001  # accepted distance from the requested accuracy
@@ -70,7 +70,7 @@ class AugmentationStrengths:
 def find_strengths(
     model: nn.Module, val: Split, accuracy_drop: float = 0.1, *, watch: Callable[[str], None] = lambda name: None
 ) -> AugmentationStrengths:
-    """Finds the strengths by bisection: first a bracket on a subset of the images, then the value on all of them.
+    """Finds the strengths by bisection: first a bracket on a subset of the images, then the value on all images.
 
     Every evaluation uses the same random numbers, so that only the strength makes a difference.
 
@@ -82,8 +82,8 @@ def find_strengths(
 
     Raises:
         UsageError: `accuracy_drop` is not above 0 and below 1.
-        TrainingError: The classifier is not that much better than always predicting the same class, or no augmentation
-            costs it that much.
+        TrainingError: The classifier exceeds the accuracy of always predicting the same class by `accuracy_drop` or
+            less, or no augmentation costs it that much.
     """
     points = 100 * accuracy_drop
     if not 0 < accuracy_drop < 1:
@@ -149,13 +149,13 @@ def _find_strength(
     while best_accuracy > target and high < 1:
         low, high = high, min(1.0, high * 1.25)
         best, best_accuracy = high, accuracy_at(high, val)
-    if best_accuracy > target + TOLERANCE:  # even at the limit
+    if best_accuracy > target + TOLERANCE:  # the limit does not cost enough either
         return Strength(augmentation.name, parameter_at(1.0), best_accuracy, reached=False)
     low_accuracy, high_accuracy = accuracy_at(low, val), best_accuracy
     for _ in range(REFINEMENT_STEPS):
         if abs(best_accuracy - target) <= TOLERANCE or low_accuracy <= high_accuracy:
             break
-        # between a secant step and bisection
+        # a secant step, limited to 10 % to 90 % of the bracket
         step = min(0.9, max(0.1, (low_accuracy - target) / (low_accuracy - high_accuracy)))
         middle = low + step * (high - low)
         accuracy = accuracy_at(middle, val)

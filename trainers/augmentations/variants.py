@@ -1,4 +1,4 @@
-"""Random variants of an image, the augmentations of Chen et al. (ICCVW 2019, section 4.4), with the paper's names.
+"""Random variants of an image: the augmentations of Chen et al. (ICCVW 2019, section 4.4), by the paper's names.
 
 A name is "r" followed by one letter for each augmentation: p for random crop, g for random grayscale, c for random
 color jitter; "rh" has none of these. Every variant is also flipped horizontally at random where the data set allows
@@ -70,8 +70,8 @@ def parse_variants(text: str) -> tuple[Variant, ...]:
     variants = []
     for name in text.split(","):
         letters = name.strip().removeprefix("r")
-        known = name.strip().startswith("r") and (letters == "h" or (letters and not set(letters) - set(LETTERS)))
-        if not known or len(set(letters)) < len(letters):
+        valid = name.strip().startswith("r") and (letters == "h" or (letters and not set(letters) - set(LETTERS)))
+        if not valid or len(set(letters)) < len(letters):
             raise UsageError(
                 f"variants are names such as rh, rp, rg, rc, rpg or rpgc, separated by commas; got {name.strip()!r}"
             )
@@ -80,7 +80,7 @@ def parse_variants(text: str) -> tuple[Variant, ...]:
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """Returns images of the same shape (float [n, 3, h, w]) with the luma in all three channels."""
+    """Returns images of the same shape (float [n, 3, h, w]) with the luma of each pixel in all three channels."""
     weights = torch.tensor(LUMA_WEIGHTS, device=images.device, dtype=images.dtype).reshape(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True).expand_as(images)
 

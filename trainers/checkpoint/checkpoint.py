@@ -30,11 +30,11 @@ PREDICTOR_PREFIX = "predictor/"  # before the names of the predictor's weights
 RECORDED_LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
 # What a file may hold instead of a classifier, and what to do with it; for error messages.
 OTHER_FILES = {
-    tensor_file.PREDICTOR: "only a loss predictor; 'allweather train-predictor CHECKPOINT --use' puts it in",
+    tensor_file.PREDICTOR: "only a loss predictor; 'allweather train-predictor CHECKPOINT --use' adds it",
     tensor_file.AUGMENTATION: "a learned augmentation; 'allweather train --augment learned:FILE' trains with it",
 }
 STATE_DICT = "weights but no allweather checkpoint; 'allweather import' makes one from a state dict"
-WRAPPER_PREFIXES = ("module.", "model.", "network.")  # that wrappers leave before every name of a state dict
+WRAPPER_PREFIXES = ("module.", "model.", "network.")  # that wrapper modules add to every name of a state dict
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Checkpoint:
         """Builds the classifier with these weights, in eval mode.
 
         Raises:
-            CheckpointError: The architecture does not exist here, or a weight does not fit it; the message names the
-                first one.
+            CheckpointError: The architecture is not in `ARCHITECTURES`, or weights do not fit it; the message names the
+                first of them.
         """
         try:
             model = build_model(self.arch, len(self.classes), self.input)
@@ -87,13 +87,13 @@ class Checkpoint:
         return model.eval()
 
     def with_predictor(self, predictor: TrainedPredictor) -> Checkpoint:
-        """Returns the checkpoint with a loss predictor; its policies that rank views rank those of this predictor.
+        """Returns the checkpoint with a loss predictor; policies that rank views then rank those of this predictor.
 
         Args:
             predictor: A loss predictor for this classifier.
 
         Raises:
-            UsageError: A policy chooses more views than the predictor has, or a view is not known here.
+            UsageError: A policy chooses more views than the predictor has, or this allweather does not know a view.
         """
         policies = tuple(policy.with_predictor_views(predictor.views) for policy in self.policies)
         return replace(self, predictor=predictor, policies=policies)
@@ -110,12 +110,12 @@ class Checkpoint:
         if self.classes != classes:
             raise UsageError(
                 f"the classifier knows {len(self.classes)} classes ({', '.join(self.classes[:3])}, ...) and the data "
-                f"has {len(classes)} ({', '.join(classes[:3])}, ...); name data with the classes it was trained on"
+                f"has {len(classes)} ({', '.join(classes[:3])}, ...); name the data that it was trained on"
             )
 
 
 class _Header(BaseModel):
-    """The JSON header of the file; unknown fields are refused. The fields are those of `Checkpoint`."""
+    """The JSON header of the file, with the fields of `Checkpoint`; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
     format: Literal["allweather-checkpoint"] = tensor_file.CHECKPOINT  # type: ignore[assignment]
@@ -161,7 +161,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def extract_predictor(path: Path) -> TrainedPredictor:
-    """Reads the loss predictor of a checkpoint, or of a file that holds nothing else.
+    """Reads a loss predictor from a checkpoint, or from a file that holds only a loss predictor.
 
     Raises:
         CheckpointError: The file is missing or damaged, or it holds no loss predictor.
@@ -219,8 +219,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
     """Makes a checkpoint from a safetensors state dict that was trained elsewhere.
 
-    Prefixes that wrappers leave on every name ("module.", "model.", "network.") are removed, and a last layer called
-    `fc` or `linear` gets the name that the architecture has for it.
+    Prefixes that wrapper modules add to every name ("module.", "model.", "network.") are removed, and a last layer
+    called `fc` or `linear` gets the name that the architecture has for it.
 
     Args:
         path: The safetensors file.
@@ -242,7 +242,7 @@ def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], 
             for part in ("weight", "bias"):
                 if f"{theirs}.{part}" in weights:
                     weights[f"{ours}.{part}"] = weights.pop(f"{theirs}.{part}")
-    for key in own:  # counters of BatchNorm, which change no output and which older files do not have
+    for key in own:  # counters of BatchNorm, which do not affect the output and are missing in older files
         if key.endswith("num_batches_tracked") and key not in weights:
             weights[key] = own[key]
     try:
@@ -265,13 +265,13 @@ def load_weights(model: Classifier, weights: Mapping[str, Tensor]) -> None:
         key = misshapen[0]
         raise CheckpointError(
             f"{key} has the shape {list(weights[key].shape)} where this architecture with this number of classes "
-            f"and input size has {list(own[key].shape)}; name the right architecture, classes and size"
+            f"and input size has {list(own[key].shape)}; name the architecture, classes and size of its training"
         )
     if missing or extra:
         reason = f"{missing[0]} is missing" if missing else f"{extra[0]} is not part of it"
         raise CheckpointError(
             f"the weights do not fit the architecture: {reason} ({len(missing)} missing, {len(extra)} left over); "
-            "name the right --arch"
+            "name the --arch that they were trained with"
         )
     model.network.load_state_dict(dict(weights))
 

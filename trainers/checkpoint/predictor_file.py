@@ -73,7 +73,7 @@ class TrainedPredictor:
         """Checks that the predictor was trained for a classifier.
 
         Raises:
-            UsageError: It was trained for another one.
+            UsageError: It was trained for another classifier.
         """
         digest = weights_digest(classifier)
         if digest != self.classifier_digest:
@@ -84,7 +84,7 @@ class TrainedPredictor:
 
 
 class PredictorHeader(BaseModel):
-    """The JSON header of a predictor; unknown fields are refused. The fields are those of `TrainedPredictor`."""
+    """The JSON header of a predictor, with the fields of `TrainedPredictor`; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
     kind: str

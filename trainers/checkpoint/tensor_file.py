@@ -1,4 +1,4 @@
-"""safetensors files with one JSON text in their header: the weights and their meaning in one file, without pickle."""
+"""safetensors files with a JSON text in their metadata: weights and what they are in one file, without pickle."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) 
 
 
 def check_schema(path: Path, header: Mapping[str, Any], remedy: str) -> None:
-    """Checks that a header has the schema version that is read here.
+    """Checks that a header has the schema version that this allweather reads.
 
-    Versions that are not positive integers are left to the validation of the header.
+    A version that is not a positive integer passes here; the validation of the header finds it.
 
     Args:
         path: The file, for the message.

@@ -2,7 +2,7 @@
 
 All random numbers of an epoch are drawn at its start, from (seed, epoch) alone, and then applied by pure functions. So
 a run that is resumed in the middle of an epoch, or spread over several processes, trains on exactly the images that an
-undisturbed single process would have trained on.
+uninterrupted single process would have trained on.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[T
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Converts uint8 [n, h, w, 3] to float32 [n, 3, h, w] in 0..1; the strides stay, so the result is channels-last."""
+    """Converts uint8 [n, h, w, 3] to float32 [n, 3, h, w] in 0..1; the memory order stays: channels-last."""
     return images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
@@ -110,6 +110,6 @@ def to_uint8(images: Tensor) -> Image:
 
 
 def _reflected(position: Tensor, side: int) -> Tensor:
-    """Folds positions outside the image back into 0..side-1 at the border pixels, as cv2's BORDER_REFLECT_101 does."""
+    """Reflects positions outside the image at the border pixels into 0..side-1, as cv2's BORDER_REFLECT_101 does."""
     last = side - 1
     return last - (last - position.abs()).abs()

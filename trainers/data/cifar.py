@@ -15,11 +15,11 @@ from allweather.runtimes.types import Image
 from allweather.trainers.data.dataset import Dataset, Split, split_off
 from allweather.trainers.torchvision_import import import_torchvision
 
-OWN_SIZE = 32  # pixels
+OWN_SIZE = 32  # pixels, the side of the stored images
 VAL_IMAGES = 5000  # a tenth, as in the ResNet paper: +-0.9 points at 90 % (95 % interval)
-SPLIT_SEED = 20  # of the held-out split; fixed, so that no two runs choose by each other's training images
+SPLIT_SEED = 20  # fixed, so that no run validates on images that another run was trained on
 
-# in the order of the labels, as in the files `batches.meta` and `meta`; written out, so that no file need be there
+# in the order of the labels, as in the files `batches.meta` and `meta`; written here, so that no file has to exist
 CIFAR_CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     "cifar100": (

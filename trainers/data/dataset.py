@@ -49,8 +49,8 @@ class Dataset:
         name: Name that it was opened by, such as "signs" or "cifar10".
         classes: Names of the classes, in the order of the labels.
         train: Images to train on.
-        val: Images to choose by, such as between epochs or policies; no training step uses them.
-        test: Images to report results on; no choice uses them.
+        val: Images for every selection, such as that of an epoch or a policy; no training step uses them.
+        test: Images to report results on; no selection uses them.
         hflip: Whether an image keeps its class when it is flipped horizontally (cars do, arrows do not).
         notes: What a user should know about how the splits were made, one line each.
     """
@@ -108,7 +108,7 @@ class Dataset:
         return dataclasses.replace(self, train=Split(self.train.images, labels), notes=(*self.notes, note))
 
     def fingerprint(self) -> str:
-        """Returns a short hash of the training labels and some pixels, which tells data sets of one name apart."""
+        """Returns a short hash of the training labels and some pixels, which distinguishes data sets of one name."""
         digest = hashlib.sha256(self.train.labels.numpy().tobytes())
         some = torch.linspace(0, len(self.train) - 1, min(256, len(self.train))).long()
         digest.update(self.train.images[some].numpy().tobytes())

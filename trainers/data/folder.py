@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 def read_folder(root: Path, size: int) -> Dataset:
     """Reads ROOT/train, ROOT/val and ROOT/test, each with one folder per class, and resizes all images.
 
-    If val is missing, it is split off train. If test is missing, val is used in its place. Both are noted. A file that
-    cannot be decoded is named in a warning, left out and counted in a note.
+    If val is missing, it is split off train. If test is missing, val is used in its place. The notes of the
+    data set say so. A file that cannot be decoded is named in a warning and left out, and the notes say how many.
 
     Args:
         root: Folder that holds `train`, and `val` and `test` if they exist.
@@ -62,7 +62,9 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     """
     train = root / "train"
     if not train.is_dir():
-        raise DataError(f"there is no folder {train}; a data set is ROOT/train/CLASS/images, and /val and /test alike")
+        raise DataError(
+            f"there is no folder {train}; a data set has its images in ROOT/train/CLASS, and in ROOT/val and ROOT/test"
+        )
     classes = tuple(sorted(path.name for path in train.iterdir() if path.is_dir()))
     if len(classes) < 2:
         raise DataError(f"{train} needs a folder for each of at least two classes; it has {len(classes)}")
@@ -87,7 +89,7 @@ def _read_split(folder: Path, classes: tuple[str, ...], size: int, notes: list[s
     images = allocate((len(files), size, size, 3))
     spec = InputSpec(size, size)
     paths = [path for path, _ in files]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # cv2 releases the interpreter lock while it decodes
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # cv2 releases the GIL while it decodes
         decoded = np.fromiter(pool.map(_decode_into, paths, images, repeat(spec)), dtype=bool, count=len(files))
     damaged = [path for path, good in zip(paths, decoded, strict=True) if not good]
     for path in damaged:

@@ -22,7 +22,7 @@ MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 def open_dataset(
     name: str, size: int | None = None, *, download: bool = False, num_train: int | None = None
 ) -> Dataset:
-    """Opens a data set by name. What is wrong with the arguments is said before images are drawn or decoded.
+    """Opens a data set by name. Invalid arguments are refused before images are drawn or decoded.
 
     Args:
         name: `signs`, `cifar10:ROOT`, `cifar100:ROOT` or `folder:ROOT`.
@@ -32,7 +32,7 @@ def open_dataset(
         num_train: Number of training images of a data set that is drawn (signs); None for all.
 
     Raises:
-        UsageError: The name or size cannot work.
+        UsageError: The name is not that of a data set, or the size is out of range.
         DataError: The data is missing, empty or damaged.
     """
     if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
@@ -70,8 +70,8 @@ def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, dow
 def dataset_classes(name: str) -> tuple[str, ...]:
     """Returns the class names of a data set, in the order of the labels, without drawing or decoding any image.
 
-    Use it to check a name, and whether a classifier fits the data, before the data are made. Whether the files of CIFAR
-    are there is not checked: its class names are known without them.
+    Use it to check a name, and whether a classifier fits the data, before images are drawn or read. The class names of
+    CIFAR are known without its files, so it does not check whether they exist.
 
     Args:
         name: `signs`, `cifar10:ROOT`, `cifar100:ROOT` or `folder:ROOT`.

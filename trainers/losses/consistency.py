@@ -68,7 +68,7 @@ def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
 def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
     """Returns the FMA loss (Kapoor et al., eq. 6), a scalar: how far feature maps move relative to their mean.
 
-    It is the mean over all layers. A dead map, whose mean is below 1e-6, has no scale to relate to and counts as 0.
+    It is the mean over all layers. A dead map, whose mean is below 1e-6, has no scale to compare with and counts as 0.
 
     Args:
         maps: Output of each ReLU layer, float [2 n, ...], all >= 0: first those of n clean images, then those of their
@@ -109,9 +109,9 @@ class _RelativeDistance(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         maps, distance, scale = ctx.saved_tensors
         if not maps.is_contiguous(memory_format=torch.channels_last):
-            maps = maps.contiguous()  # otherwise flattening copies, as after a permute, and the result would be lost
+            maps = maps.contiguous()  # flattening may copy other layouts, and what is written into a copy is lost
         clean, augmented = _flatten_images(maps).chunk(2)
-        share = 2 * gradient / clean.numel()  # of one entry of one image; both terms below are derivatives of squares
+        share = 2 * gradient / clean.numel()  # the factor that the derivatives of both terms below have in common
         out = torch.empty_like(maps)
         to_clean, to_augmented = _flatten_images(out).chunk(2)
         torch.sub(augmented, clean, out=to_augmented)

@@ -1,8 +1,8 @@
 """Losses that train the loss predictor: which view of an image will give a classifier the lowest loss.
 
 Every loss takes `predicted` and `true`, float [n, V] with one column for each view, and returns its mean over the
-images, a scalar. `true` holds the classifier's cross-entropy in nats. Of `predicted` only differences within a row
-count.
+images, a scalar. `true` holds the classifier's cross-entropy in nats. Only the differences within a
+row of `predicted` matter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def relative_loss(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def regret_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """Returns the expected excess over the best view's loss, if a softmax of minus the predictions draws the view."""
+    """Returns the expected excess over the loss of the best view, if a softmax of -predicted draws the view."""
     excess = true.clamp(max=MAX_LOSS)
     excess = excess - excess.amin(1, keepdim=True)
     return (functional.softmax(-predicted, 1) * excess).sum(1).mean()
@@ -47,7 +47,7 @@ def squared_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """Returns the mean squared error after the mean of each row is subtracted, so the expected loss is learned.
 
     The view with the lowest expected loss is the best choice. Unlike in `regret_loss`, the gradient does not vanish
-    where the predictor has become sure of an incorrect choice.
+    where the predictor is certain of an incorrect choice.
     """
     target = true.clamp(max=MAX_LOSS)
     target = target - target.mean(1, keepdim=True)

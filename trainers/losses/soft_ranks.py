@@ -27,7 +27,7 @@ def soft_ranks(values: Tensor, temperature: float = TEMPERATURE) -> Tensor:
 
 
 def correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Returns Pearson's correlation of each row, [n], and 0 for a constant row; of ranks it is Spearman's."""
+    """Returns Pearson's correlation of each row, [n], and 0 for a constant row; for ranks it is Spearman's."""
     first, second = first - first.mean(-1, keepdim=True), second - second.mean(-1, keepdim=True)
     scale = (first.square().sum(-1) * second.square().sum(-1)).clamp(min=1e-12).sqrt()
     return (first * second).sum(-1) / scale

@@ -1,4 +1,4 @@
-"""A recurrent network that ranks and so carries gradients through ranking: SoDeep (Engilberge et al. 2019).
+"""A recurrent network that approximates ranks and lets gradients through: SoDeep (Engilberge et al. 2019).
 
 The loss predictor paper uses it in its loss (Kim et al. 2020, section 3.4). It is trained here on random sequences.
 """
@@ -16,7 +16,7 @@ from allweather.trainers.losses.soft_ranks import ranks
 
 HIDDEN_SIZE, NUM_LAYERS = 64, 2
 STEPS, BATCH_SIZE, LEARNING_RATE = 1500, 128, 4e-3
-CLUSTER_DEVIATIONS = (0.1, 1.0)  # range of the deviation within a cluster; losses of views come in clusters
+CLUSTER_DEVIATIONS = (0.1, 1.0)  # range of the standard deviation in a cluster; losses of views form clusters
 
 
 class Sorter(nn.Module):

@@ -1,4 +1,4 @@
-"""Captures activations: the output of every ReLU, the last feature map, and the feature that the last layer takes."""
+"""Captures activations: the output of every ReLU, the last feature maps, and the input of the last linear layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RELU_FUNCTIONS = frozenset({functional.relu, functional.relu6, torch.relu, torch
 
 @contextmanager
 def capture_activations() -> Iterator[list[Tensor]]:
-    """Captures the output of every ReLU in this thread, whether a module, a function or a method calls it.
+    """Captures the output of every ReLU in this thread, whether it is called as a module, a function or a method.
 
     ReLU6 counts as a ReLU. Open the context around a single forward pass to capture that pass. The captured tensors
     keep its autograd graph alive.
@@ -71,13 +71,13 @@ def last_linear(model: nn.Module) -> nn.Linear:
     linear = next((module for module in reversed(list(model.modules())) if isinstance(module, nn.Linear)), None)
     if linear is None:
         raise UsageError(
-            "the network has no linear layer, so it has no feature; compare logits, or end the network in one"
+            "the network has no linear layer, so it has no feature; compare logits, or add a linear layer at the end"
         )
     return linear
 
 
 class _Collector(TorchFunctionMode):
-    """Sees each call of a torch function, but not the calls that such a function makes itself."""
+    """Collects the outputs of ReLUs. It sees every call of a torch function, but no calls inside that function."""
 
     def __init__(self) -> None:
         super().__init__()

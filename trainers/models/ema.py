@@ -31,7 +31,8 @@ class MovingAverage:
         """Adds the weights after an optimizer step to the average.
 
         Args:
-            step: Index of the step, from 0. The decay is lower for the first steps, so that they are forgotten faster.
+            step: Index of the step, from 0. The decay is lower for the first steps, so that their weights are forgotten
+                faster.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
         averages, latest = zip(*self._pairs, strict=True)

@@ -1,4 +1,4 @@
-"""Networks that predict, from the unchanged image, how a classifier's losses on its views will compare.
+"""Networks that predict from the unchanged image how the losses of a classifier on its views will compare.
 
 Noise and blur show in the statistics of early features, content in late ones. Both networks therefore pool features of
 several levels (Kim et al. 2020, section 3.3, after Yoo and Kweon 2019), and drop levels at random while training.
@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import unknown_name
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.models.registry import Normalize
@@ -61,7 +61,7 @@ class LossPredictor(nn.Module):
             x: RGB images, float [n, 3, h, w] in 0..1.
 
         Returns:
-            float [n, V]. A lower value means a lower loss; only differences within a row count.
+            float [n, V]. A lower value means a lower loss; only differences within a row matter.
         """
         x = self.normalize(x)
         pooled = []
@@ -93,14 +93,17 @@ def _conv(channels_in: int, channels: int, stride: int) -> nn.Sequential:
 
 
 def _tiny(spec: InputSpec, num_views: int) -> LossPredictor:
-    """4.0 M multiply-adds at 32 px, a tenth of ResNet-20. The stem keeps the full resolution, which shows the noise."""
+    """Builds a predictor of 4.0 M multiply-adds at 32 px, a tenth of ResNet-20.
+
+    Its first layer keeps the full resolution, in which noise shows.
+    """
     channels, strides = (16, 24, 24, 32, 48), (1, 2, 1, 2, 1)
     levels = [_conv(i, o, s) for i, o, s in zip((3, *channels), channels, strides, strict=False)]
     return LossPredictor(nn.ModuleList(levels), channels, num_views, pool_deviation=True, hidden_size=64, spec=spec)
 
 
 def _efficientnet(spec: InputSpec, num_views: int) -> LossPredictor:
-    """EfficientNet-B0 with five levels of 24 + 40 + 80 + 192 + 1280 features."""
+    """Builds an EfficientNet-B0 with five levels of 24 + 40 + 80 + 192 + 1280 features."""
     layers = import_torchvision("models").efficientnet_b0(num_classes=2).features
     ends, channels = (3, 4, 5, 7, 9), (24, 40, 80, 192, 1280)
     levels = [layers[start:end] for start, end in zip((0, *ends), ends, strict=False)]
@@ -137,12 +140,12 @@ def build_predictor(name: str, spec: InputSpec, num_views: int = len(VIEWS)) -> 
         UsageError: There is no predictor of that name.
     """
     if name not in PREDICTORS:
-        raise UsageError(f"unknown predictor {name!r}; choose one of {', '.join(PREDICTORS)}")
+        raise unknown_name("loss predictor", name, PREDICTORS)
     return PREDICTORS[name].build(spec, num_views)
 
 
 def predictor_input_spec(classifier: InputSpec) -> InputSpec:
-    """Returns the input of a predictor for a classifier: the same image, reduced by a whole factor to at most 64 px."""
+    """Returns the input of a classifier's predictor: the same image, reduced by an integer factor to at most 64 px."""
     factor = -(-max(classifier.height, classifier.width) // MAX_SIDE)
     height, width = max(1, classifier.height // factor), max(1, classifier.width // factor)
     return InputSpec(height, width, classifier.mean, classifier.std)

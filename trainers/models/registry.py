@@ -13,13 +13,13 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.errors import DataError, UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.models.cifar_resnet import CifarResNet
 from allweather.trainers.models.wide_resnet import WideResNet
 from allweather.trainers.torchvision_import import import_torchvision
 
-MAX_SMALL_SIDE = 64  # pixels; smaller images are too small for the stem of stride 4 that is made for ImageNet
+MAX_SMALL_SIDE = 64  # pixels; images up to this side are too small for the stem of stride 4, made for ImageNet
 
 
 class Normalize(nn.Module):
@@ -90,7 +90,7 @@ def _resnet(name: str, classes: int, small: bool) -> nn.Module:
 
 def _vgg16(classes: int, small: bool) -> nn.Module:
     network: nn.Module = import_torchvision("models").vgg16(num_classes=classes)
-    if small:  # five poolings reduce 32 px to 1 x 1; copying it to 7 x 7 would spend 103 M weights on copies
+    if small:  # five poolings reduce 32 px to 1 x 1; torchvision's 7 x 7 would spend 103 M weights on 49 copies of it
         network.avgpool = nn.AdaptiveAvgPool2d(1)
         head = [nn.Linear(512, 512), nn.ReLU(), nn.Dropout(), nn.Linear(512, 512), nn.ReLU(), nn.Dropout()]
         network.classifier = nn.Sequential(*head, nn.Linear(512, classes))
@@ -103,7 +103,7 @@ def _vgg16(classes: int, small: bool) -> nn.Module:
 
 def _mobilenetv2(classes: int, small: bool) -> nn.Module:
     network = import_torchvision("models").mobilenet_v2(num_classes=classes)
-    if small:  # five halvings would reduce 32 px to one pixel; without the first two, 4 x 4 are left
+    if small:  # five halvings would reduce 32 px to one pixel; without the first two, 4 x 4 pixels are left
         network.features[0][0].stride = (1, 1)
         network.features[2].conv[1][0].stride = (1, 1)
     result: nn.Module = network
@@ -133,7 +133,7 @@ def get_architecture(name: str) -> Architecture:
         UsageError: There is no architecture of that name.
     """
     if name not in ARCHITECTURES:
-        raise UsageError(f"unknown architecture {name!r}; choose one of {', '.join(ARCHITECTURES)}")
+        raise unknown_name("architecture", name, ARCHITECTURES)
     return ARCHITECTURES[name]
 
 
@@ -143,7 +143,7 @@ def build_model(arch: str, classes: int, spec: InputSpec) -> Classifier:
     Args:
         arch: A name of `ARCHITECTURES`.
         classes: Number of outputs, at least 2.
-        spec: Input of the classifier. Its size decides about the stem; its mean and std go into the first layer.
+        spec: Input of the classifier. Its size selects the stem; its mean and std go into the first layer.
 
     Raises:
         UsageError: There is no architecture of that name, or there are fewer than two classes.

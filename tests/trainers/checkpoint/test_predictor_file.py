@@ -54,7 +54,7 @@ def test_a_predictor_has_one_output_for_each_of_its_own_views(tmp_path: Path) ->
 def test_weights_that_do_not_fit_are_refused(trained: TrainedPredictor) -> None:
     with pytest.raises(CheckpointError, match=r"cannot be built: its weights .* train it again"):
         dataclasses.replace(trained, weights={}).model()
-    with pytest.raises(CheckpointError, match="unknown predictor 'huge'"):
+    with pytest.raises(CheckpointError, match="no loss predictor is called 'huge'"):
         dataclasses.replace(trained, kind="huge").model()
 
 

@@ -18,7 +18,7 @@ from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, 
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.registry import weights_digest
 
-PREFIX = "learned:"  # before the path of a file, in the name of an augmentation
+PREFIX = "learned:"  # an augmentation of this name is read from the file whose path follows
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class LearnedAugmentation:
     share: float = 1.0
 
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
-        """Augments a random share of the batch; each image gets its own dropout. See `Augmentation`."""
+        """Augments random images of the batch; each image has its own dropout. See `Augmentation`."""
         count = max(1, round(self.share * len(images)))
         chosen = torch.rand(len(images), generator=rng, device=images.device).argsort()[:count]
         augmented = images.clone(memory_format=torch.channels_last)

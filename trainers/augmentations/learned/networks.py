@@ -2,7 +2,7 @@
 
 E and G have five convolutions each and a code of 128 numbers, as in Lee et al., section 5.2. The randomness comes from
 a dropout of half of the code. Two bounds are added here. The parameters that G returns are limited, so that an image
-keeps its label, which the paper takes for granted. The last layer of G is normalized over each batch, so that G can
+keeps its label, which the paper assumes. The last layer of G is normalized over each batch, so that G can
 choose which image is changed in which way, but cannot change all images in the same way; the influence objective alone
 led to that (docs/results/learned-augmentation.md).
 """
@@ -71,7 +71,8 @@ class TransformStage(nn.Module):
     """One encoder E and one generator G.
 
     Args:
-        heads: What G returns parameters for. The heads share all layers; each has its own channels of the last one.
+        heads: The transforms that G returns parameters for. They share all layers; each has its own channels of the
+            last one.
     """
 
     def __init__(self, heads: tuple[Head, ...]) -> None:
@@ -109,7 +110,7 @@ class TransformStage(nn.Module):
 
     def decode(self, code: Tensor) -> TransformParameters:
         """Maps codes, float [n, 128], to the parameters of the transforms."""
-        maps = self.generator(code[:, :, None, None]).float()  # bf16 would move pixels by more than one at 224 px
+        maps = self.generator(code[:, :, None, None]).float()  # in bf16 a pixel would move by more than one at 224 px
         channels = [count for head in self.heads for count in CHANNELS[head]]
         parts = iter(maps.split(channels, 1))
         weights: dict[Head, Tensor] = {}
@@ -169,9 +170,10 @@ def _upsample(channels_in: int, channels: int) -> tuple[nn.Module, ...]:
 
 
 def _transposed_convolution(channels_in: int, channels: int) -> nn.Module:
-    """Doubles the side. Four taps of the 4 x 4 kernel meet in each output.
+    """Returns a layer that doubles the side of a feature map.
 
-    The initial weights take account of that and keep the scale of the values, for the sake of the last normalization.
+    Each output is a sum over four of the 16 positions of the 4 x 4 kernel. The initial weights take account of that, so
+    that the values keep their scale from layer to layer up to the last normalization.
     """
     layer = nn.ConvTranspose2d(channels_in, channels, 4, 2, 1, bias=False)
     nn.init.normal_(layer.weight, std=(2 / (1 + LEAKY_SLOPE**2) / (4 * channels_in)) ** 0.5)

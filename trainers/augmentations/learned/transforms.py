@@ -11,13 +11,13 @@ from torch.nn import functional
 
 
 def flow_field(weight: Tensor, bias: Tensor, size: tuple[int, int]) -> Tensor:
-    """Computes where each pixel is sampled from (eq. 20): a point-wise affine change of its own coordinates.
+    """Computes where each pixel is sampled from (eq. 20): an affine function of its own coordinates.
 
     Rows and columns both go from -1 to 1 over the image, so a field means the same at every size. If weight and bias
     are constant over the grid, the field is one affine transform of the whole image.
 
     Args:
-        weight: float [n, 4, gh, gw]; multiplies (column, row) in the source column, then in the source row.
+        weight: float [n, 4, gh, gw]; two factors of (column, row) for the source column, then two for the source row.
         bias: float [n, 2, gh, gw]; added to the source column and to the source row.
         size: Height and width of the image in pixels.
 
@@ -52,7 +52,8 @@ def recolor(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     Args:
         images: float [n, 3, h, w] in 0..1.
-        weight: float [n, 9, gh, gw]; the weights of red, green and blue in the change of red, then of green, of blue.
+        weight: float [n, 9, gh, gw]; three factors of (red, green, blue) for the change of red, then of green, then of
+            blue.
         bias: float [n, 3, gh, gw]; added to red, green and blue.
 
     Returns:

@@ -19,7 +19,7 @@ from allweather.trainers.data.signs.landscape.texture import (
 )
 
 SIDE = 192  # pixels
-# enough that no split can be learned by its backgrounds: each part is rotated, scaled and tinted too
+# enough that a network cannot memorize them: each part is rotated, scaled and tinted as well
 NUM_BACKGROUNDS = 48
 
 
@@ -74,7 +74,7 @@ def _draw_facade(rng: np.random.Generator) -> Image:
 
 
 def _draw_street(rng: np.random.Generator) -> Image:
-    """Draws overlapping shapes for boards and vehicles: the reds, blues and yellows of signs, without a sign."""
+    """Draws overlapping shapes, as of boards and vehicles, in random colors that signs may have too."""
     canvas = colorize(smooth_noise(rng, SIDE, SIDE, 60, 4), _random_color(rng, 40, 130), _random_color(rng, 110, 230))
     for _ in range(int(rng.integers(12, 30))):
         x, y = (int(value) for value in rng.integers(0, SIDE, 2))

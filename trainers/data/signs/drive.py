@@ -22,9 +22,9 @@ from allweather.trainers.data.signs.roadside import (
     signs_ahead,
 )
 
-VIEW_METERS = 100.0  # distance from which objects are drawn
-FADE_METERS = 25  # over which they fade in, from the farthest on
-READABLE_PIXELS = 16  # a sign has to be read only if it is larger
+VIEW_METERS = 100.0  # objects that are farther away are not drawn
+FADE_METERS = 25  # objects fade in over the last meters of that distance
+READABLE_PIXELS = 16  # only a sign that is larger has a label
 MIN_SIZE = (120, 160)  # height and width in pixels
 
 Box = tuple[int, int, int, int]  # left, top, width and height in pixels

@@ -18,8 +18,8 @@ from allweather.trainers.data.signs.sign.geometry import image_corners, rotated_
 from allweather.trainers.data.signs.sign.sign_faces import CLASSES, LEVELS, level_for, sign_face
 from allweather.trainers.data.signs.sign.wear import apply_wear, sample_wear
 
-CELL_METERS = 4.0  # of road, whose scenery is sampled together
-FIRST_SIGN, SPACING = 24.0, 21.0  # meters; a sign can be read from 31 m to 7 m, so one follows the other
+CELL_METERS = 4.0  # length of road whose scenery is sampled together
+FIRST_SIGN, SPACING = 24.0, 21.0  # meters; a sign can be read from 31 m to 7 m, so there is nearly always one
 HALF_SIDE = 0.45  # meters, of a sign
 
 
@@ -68,7 +68,7 @@ def _choose_sprite(rng: np.random.Generator, kind: str) -> Sprite:
 
 @lru_cache(maxsize=256)
 def scenery_in_cell(seed: int, cell: int) -> tuple[SceneryItem, ...]:
-    """Samples what stands in a cell besides signs, farther from the road than the signs; the farthest item is first."""
+    """Samples the scenery of a cell, the farthest item first. All but marker posts stand farther out than signs."""
     rng = np.random.default_rng([seed, 11, cell])
     items = []
     for side, verge in ((1, 6.2), (-1, 9.8)):
@@ -111,7 +111,7 @@ def sample_sign(seed: int, index: int) -> Sign:
 
 
 def signs_ahead(seed: int, travelled: float, far: float) -> Iterator[Sign]:
-    """Yields the signs from just ahead of the car to `far` meters ahead, nearest first."""
+    """Yields the signs from 1.5 to `far` meters ahead of the car, nearest first."""
     index = max(0, int((travelled - FIRST_SIGN) / SPACING) - 1)
     while (sign := sample_sign(seed, index)).position < travelled + far:
         if sign.position > travelled + 1.5:

@@ -146,7 +146,7 @@ def test_unknown_names_are_refused() -> None:
         PredictorSettings(loss="ndcg")
     with pytest.raises(UsageError, match=r"'fog'.* noise, blur, weather, digital"):
         PredictorSettings(exclude_family="fog")
-    with pytest.raises(UsageError, match="unknown predictor 'huge'"):
+    with pytest.raises(UsageError, match="no loss predictor is called 'huge'"):
         build_predictor("huge", SPEC)
     with pytest.raises(UsageError, match="'upside-down'"):
         PredictorSettings(views=("identity", "upside-down"))

@@ -20,7 +20,7 @@ class CameraPose:
         width: Width of the image.
         focal: Focal length in pixels.
         horizon: Row of the horizon.
-        middle: Column of the direction of the road at the car.
+        middle: Column of the point at the horizon towards which the road runs at the car.
         travelled: Meters since the first frame.
         aside: Meters from the middle of the lane to the car, positive to the right.
         bend: Curvature of the road in 1 / meters, positive to the right.

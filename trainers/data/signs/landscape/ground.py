@@ -15,7 +15,7 @@ TEXELS_ALONG, TEXELS_ACROSS = 16, 32  # texels per meter, along and across the r
 NUM_LEVELS = 7  # of the texture pyramid
 FOG_START = 8.0  # meters from the camera at which haze begins to show
 FOG_LENGTH = 105.0  # meters from there to 63 % of the thickest haze
-MAX_FOG = 0.6  # opacity of the thickest haze: the woods behind it are as pale
+MAX_FOG = 0.6  # opacity of the thickest haze; ground behind it is as pale as the distant woods
 ROAD_EDGES = (-5.5, 1.85)  # of the asphalt, in meters from the middle of the lane
 CENTER_LINE = -1.85  # meters from the middle of the lane
 
@@ -74,7 +74,7 @@ def _draw_lane_markings(road: Image, rng: np.random.Generator) -> Image:
 
 
 def _close_loop(texture: Image, overlap: int) -> Image:
-    """Fades the last rows into the first ones, so that the texture can repeat; keeps its length."""
+    """Fades the last rows into the first ones in reverse order, so that the texture can repeat; keeps its length."""
     opacity = np.linspace(0, 1, overlap, dtype=np.float32)[:, None].repeat(texture.shape[1], 1)
     texture[-overlap:] = blend(texture[-overlap:], texture[overlap - 1 :: -1][:overlap], opacity)
     return texture
@@ -95,7 +95,7 @@ class Ground:
         texture = _close_loop(texture, 8 * TEXELS_ALONG)
         texture[:, left:right] = _draw_lane_markings(texture[:, left:right].copy(), rng)
         self.levels = [texture]
-        # the road is seen at a glancing angle: its length shrinks in the image far sooner than its width
+        # the camera sees the road at a flat angle, so the image needs less detail along the road than across it
         for level in range(1, NUM_LEVELS):
             finer = self.levels[-1]
             size = (finer.shape[1] // (2 if level > 2 else 1), finer.shape[0] // 2)

@@ -23,7 +23,7 @@ from allweather.trainers.data.signs.landscape.texture import (
 DRAWING_SIDE = 512  # pixels; the functions below draw in these coordinates
 LEAFY = ("broadleaf", "conifer", "bush")
 LEVELS = (256, 128, 64, 32, 16)  # sides in pixels of the copies of a sprite
-HAZE_STEPS = 32  # steps of fog and opacity in which hazy sprites are cached: nobody sees them, and they halve the time
+HAZE_STEPS = 32  # steps of fog and opacity for which hazy sprites are cached; not visible, and twice as fast
 GREENS: tuple[Color, ...] = ((78, 104, 44), (64, 92, 48), (96, 116, 52), (56, 84, 52), (112, 118, 56))
 
 
@@ -128,7 +128,7 @@ _KINDS: dict[str, tuple[DrawFunction, int, tuple[float, float]]] = {  # function
 
 def _make_sprite(draw: DrawFunction, meters: float, leafy: bool, rng: np.random.Generator) -> Sprite:
     canvas = np.zeros((DRAWING_SIDE, DRAWING_SIDE, 4), np.uint8)
-    cv2.ellipse(canvas, (286, 502), (150, 9), 0, 0, 360, (10, 14, 8, 120), -1)  # the shadow that it stands in
+    cv2.ellipse(canvas, (286, 502), (150, 9), 0, 0, 360, (10, 14, 8, 120), -1)  # its shadow on the ground
     draw(canvas, rng)
     if leafy:  # uneven light, and gaps between the leaves
         light = 0.72 + 0.56 * stretch_contrast(smooth_noise(rng, DRAWING_SIDE, DRAWING_SIDE, 22, 3), 2.2)
@@ -160,7 +160,7 @@ def _hazy_level(sprite: Sprite, level: int, fog: int, opacity: int) -> Image:
 def draw_sprite(
     canvas: Image, sprite: Sprite, x: float, y: float, side: float, fog: float, opacity: float = 1.0
 ) -> None:
-    """Draws a sprite into the canvas, in place, at any fraction of a pixel.
+    """Draws a sprite into the canvas, in place, at a subpixel position.
 
     Args:
         canvas: uint8 [H, W, 3]; it is changed.
@@ -178,7 +178,7 @@ def draw_sprite(
     left, top = max(0, left), max(0, top)
     if right <= left or bottom <= top:
         return
-    level = max(0, sum(level_side >= side for level_side in LEVELS) - 1)  # the smallest that need not be enlarged
+    level = max(0, sum(level_side >= side for level_side in LEVELS) - 1)  # the smallest level that is not enlarged
     image = _hazy_level(sprite, level, round(HAZE_STEPS * fog), round(HAZE_STEPS * opacity))
     scale = side / LEVELS[level]
     shift = 0.5 * scale - 0.5

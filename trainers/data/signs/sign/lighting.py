@@ -73,7 +73,7 @@ def _exposure(lighting: Lighting, size: int) -> Floats:
 
 
 def _motion_blur(image: Image, length: float, direction: float) -> Image:
-    """Averages five copies of an image along a line of `length` pixels in `direction` (radians)."""
+    """Averages five shifted copies of an image along a line of `length` pixels in `direction` (radians)."""
     steps = np.linspace(-0.5, 0.5, 5) * length
     side = 2 * int(np.ceil(length / 2)) + 1
     kernel = np.zeros((side, side), np.float32)

@@ -129,7 +129,7 @@ def draw_pedestrian(pen: Pen, x: float, y: float, scale: float, color: Color) ->
 
 
 def draw_worker(pen: Pen, x: float, y: float, scale: float, color: Color) -> None:
-    """Draws a person bent over a shovel, and the heap, about 2 * scale wide."""
+    """Draws a person bent over a shovel and a heap of earth, about 2 * scale wide."""
     pen.disc(x + 0.06 * scale, y - 0.78 * scale, 0.19 * scale, color)
     limbs: list[tuple[Points, float]] = [
         ([(-0.02, -0.44), (-0.36, 0.02)], 0.32),

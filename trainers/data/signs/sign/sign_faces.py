@@ -170,7 +170,7 @@ def _face_levels(label: int) -> tuple[Image, ...]:
 
 
 def sign_face(label: int, side: float) -> Image:
-    """Returns the face of a class, at the smallest level that is at least as large as it will be drawn.
+    """Returns the face of a class in the smallest size of `LEVELS` that need not be enlarged to be drawn.
 
     Args:
         label: Index of the class in `CLASSES`.
