@@ -54,7 +54,7 @@ def test_bad_input(plain: Path, folder: Path, tmp_path: Path) -> None:
     for line, words in (
         ([plain], "either --data ... or --use FILE"),
         ([plain, "--data", data, "--use", plain], "either --data ... or --use FILE"),
-        ([alone, "--data", data], "a loss predictor alone ... 'allweather train-predictor CHECKPOINT --use'"),
+        ([alone, "--data", data], "only a loss predictor ... 'allweather train-predictor CHECKPOINT --use'"),
         ([plain, "--use", plain], "holds no loss predictor"),
         ([plain, "--use", alone, "--epochs", 3, "--lr", 1], "as it was trained; leave out --epochs, --lr"),
         ([folder, "--use", alone], "a folder, as bundles are"),
