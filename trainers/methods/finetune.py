@@ -88,7 +88,7 @@ class FinetuneSettings:
 
     @property
     def needs_strengths(self) -> bool:
-        """Whether the copies are made with augmentation strengths; named augmentations need none."""
+        """Whether the copies are made with augmentation strengths; those of `augment` need none."""
         return self.augment is None
 
     def with_gamma(self, gamma: float) -> FinetuneSettings:

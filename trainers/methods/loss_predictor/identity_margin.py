@@ -11,7 +11,7 @@ from allweather.trainers.models.loss_predictor import LossPredictor
 from allweather.trainers.training.inference import logits
 
 MAX_CLEAN_DROP = 0.001  # how much of the classifier's accuracy on clean images the choice of views may cost
-EPSILON = 1e-6  # added to the margin, so that it exceeds a gap between predicted losses that it must exceed
+EPSILON = 1e-6  # added to the margin, which must exceed a gap between predicted losses
 
 
 def add_identity_margin(model: LossPredictor, val: ViewLosses) -> float:

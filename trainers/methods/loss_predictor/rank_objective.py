@@ -25,7 +25,7 @@ def flipped_columns(views: Sequence[str]) -> tuple[int, ...] | None:
     """Returns, for each view, the column that holds its loss after the image has been flipped horizontally.
 
     If rotating an image to the left gives the lowest loss, rotating the flipped image to the right does. Every other
-    view of `VIEWS` has the same loss on the flipped image as on the image.
+    view of `VIEWS` changes the flipped image in the same way as the image.
 
     Args:
         views: Names of the views, in the order of the columns.
@@ -44,7 +44,7 @@ def flipped_columns(views: Sequence[str]) -> tuple[int, ...] | None:
 class RankObjective:
     """A rank loss between predicted and true losses of the views.
 
-    The labels of the splits are no classes here: the label of an image is its row in `train` or `val`.
+    The labels of the splits are not classes here: the label of an image is its row in `train` or `val`.
 
     Attributes:
         loss_name: Rank loss, a name of `RANK_LOSSES`.
