@@ -79,8 +79,8 @@ def python(shadow: Path, *arguments: object) -> str:
 
 @pytest.mark.slow
 def test_doctor_lists_an_installed_engine(shadow: Path) -> None:
-    findings = json.loads(python(shadow, "-m", "allweather.cli", "doctor", "--json"))["findings"]
-    (found,) = [finding for finding in findings if finding["name"] == "engine shadow"]
+    checks = json.loads(python(shadow, "-m", "allweather.cli", "doctor", "--json"))["checks"]
+    (found,) = [check for check in checks if check["name"] == "engine shadow"]
     assert found["works"]
     assert found["text"].startswith("shadow on CPU of ")
 
