@@ -17,9 +17,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_CALL_SECONDS = 120.0  # limit of a call with a batch size that no engine has run yet: it may have to compile
 CALL_SECONDS = 2.0  # limit of a call with a batch size that this engine has run
-REOPENED_CALL_SECONDS = (
-    20.0  # limit with a batch size that only an earlier engine has run: the new one has to open first
-)
+REOPENED_CALL_SECONDS = 20.0  # limit with a batch size that only an earlier engine has run: the new one opens first
 MAX_RESTARTS = 5  # within RESTART_WINDOW_SECONDS, or in a row without a successful call
 RESTART_WINDOW_SECONDS = 60.0
 CLOSE_SECONDS = 1.0  # limit of the time that `close` waits for the thread

@@ -18,9 +18,7 @@ from allweather.runtimes.types import Decision, Drops, Frame
 
 logger = logging.getLogger(__name__)
 
-MAX_CONSECUTIVE_FAILURES = (
-    10  # frames in a row on which the engine fails; above its watchdog's limit, which raises first
-)
+MAX_CONSECUTIVE_FAILURES = 10  # frames in a row on which the engine fails; its watchdog gives up earlier
 
 
 class Decider(Protocol):

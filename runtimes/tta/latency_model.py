@@ -7,7 +7,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
 
-PACE_CALLS = 5  # the device's pace is the median over this many calls: three slow calls change it, one does not
+PACE_CALLS = 5  # the device's pace is the median of the last calls: three slow calls change it, one does not
 NOISE_CALLS = 512  # latest calls from which the margin is computed: 17 s at 30 frames a second
 EXCEEDED_SHARE = 0.05  # share of these calls that may take longer than predicted; the planner's own margin covers them
 LEARNING_RATE = 0.02  # how far one call moves the typical time of its batch size

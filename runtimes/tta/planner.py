@@ -46,7 +46,7 @@ class Planner:
     def seconds(self, count: int) -> float:
         """Returns the time to plan with for `count` views: with the safety margin, except for a single view.
 
-        A single view needs no margin, as the planner could not plan fewer views if it is late.
+        A single view has no margin, as there is no plan with fewer views.
 
         Args:
             count: Number of views.

@@ -159,8 +159,8 @@ _registered: dict[str, View] = {}
 def register_view(view: View) -> None:
     """Adds your own view. Policies such as "set:identity,NAME" and bundles that list it can use it from then on.
 
-    The built-in views, the policies "all" and "random:K", and the loss predictors that allweather trains do not use
-    it. Register the view in every program that runs it, before the bundle is opened.
+    The policies "all" and "random:K", and the loss predictors that allweather trains, use only the built-in views.
+    Register the view in every program that runs it, before the bundle is opened.
 
     Args:
         view: The view. Its name has 1 to 64 letters, digits or characters of `.+-`, and is not taken yet.
