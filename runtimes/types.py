@@ -66,7 +66,8 @@ class Plan:
         predicted_losses: Predicted loss of each of `views`; empty if no losses were predicted.
         planned_views: Number of views that the policy asks for.
         time_left: Seconds to the deadline, less the reserve, when the plan was made; infinity without a deadline.
-        expected_seconds: A high quantile of the time that running the views takes; nan if nothing was measured yet.
+        expected_seconds: A high quantile of the time that running the views takes, or the first view of a policy that
+            may exit early; nan if nothing was measured yet.
         reason: What set the number of views.
     """
 
@@ -122,7 +123,8 @@ class Decision:
         skipped: Number of frames of the source that were dropped since the previous decision.
         planned_views: Number of views that the policy asks for.
         time_left: Seconds to the deadline, less the reserve, when the views were chosen; infinity without a deadline.
-        expected_seconds: A high quantile of the time that running the views takes; nan if nothing was measured yet.
+        expected_seconds: A high quantile of the time that running the views takes, or the first view of a policy that
+            may exit early; nan if nothing was measured yet.
         reason: What set the number of views that were run.
     """
 
