@@ -61,6 +61,10 @@ def watch(
     if not isinstance(perceiver, Perceiver):
         came = type(perceiver).__name__
         raise UsageError(f"watch expects a source and a perceiver, as returned by allweather.load; got {came}")
+    if region is not None and not isinstance(region, Region):
+        raise UsageError(f"region is an allweather.Region(x=, y=, width=, height=) or None; got {region!r:.60}")
+    if isinstance(sinks, Sink):
+        raise UsageError(f"sinks is a list of sinks; got one sink: write sinks=[{type(sinks).__name__}(...)]")
     for sink in sinks:
         if not isinstance(sink, Sink):
             raise UsageError(f"a sink is an object of a class derived from allweather.Sink; got {type(sink).__name__}")
@@ -78,4 +82,9 @@ def _open(source: str | int | Path | Camera | Iterable[Image], *, live: bool, bg
         return camera_from(source, bgr=bgr)
     if bgr:
         raise UsageError("bgr is for an iterable of images; the frames of a camera are RGB already: leave bgr out")
-    return source if isinstance(source, Camera) else open_camera(source, live=live)
+    if not isinstance(source, Camera):
+        return open_camera(source, live=live)
+    if not hasattr(source, "clock"):  # set by the base class
+        kind = type(source).__name__
+        raise UsageError(f"{kind}.__init__ must call super().__init__() of allweather.Camera before anything else")
+    return source

@@ -232,3 +232,21 @@ def test_wrong_arguments_are_explained(perceiver: Perceiver, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="bgr"):
         next(iter(allweather.watch(camera, perceiver, bgr=True)))
     assert camera.opened == 0
+
+
+class Unprepared(MyCamera):
+    """A camera whose author forgot the base class."""
+
+    def __init__(self) -> None:  # without super().__init__()
+        self.frames = 1
+
+
+def test_what_a_user_forgets_is_told_in_a_line(perceiver: Perceiver) -> None:
+    for arguments, message in (
+        ({"region": (1, 2, 3, 4)}, r"allweather.Region\(x=.*got \(1, 2, 3, 4\)"),
+        ({"sinks": MySink()}, r"sinks=\[MySink"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            next(allweather.watch([], perceiver, **arguments))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"Unprepared.__init__ must call super\(\).__init__\(\)"):
+        next(allweather.watch(Unprepared(), perceiver))
