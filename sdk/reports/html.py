@@ -16,6 +16,7 @@ main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 p.lead { color: #475569; margin-top: 0; } p.note { color: #64748b; font-size: .9rem; }
 img { max-width: 100%; border-radius: 8px; border: 1px solid #e2e8f0; background: #fff; }
+table + img { margin-top: .8rem; }
 table { border-collapse: collapse; background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; overflow: hidden; }
 th, td { padding: .4rem .9rem; text-align: right; border-bottom: 1px solid #eef2f7; }
 td { font-variant-numeric: tabular-nums; }

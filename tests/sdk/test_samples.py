@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from typer.main import get_command
 
 from allweather.cli.app import app
@@ -19,16 +20,18 @@ from allweather.runtimes.bundle.manifest import Manifest
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 
-def sample(name: str, *arguments: object) -> str:
+def run_sample(name: str, *arguments: object) -> str:
+    """Runs a sample in a process of its own; returns what it prints."""
     command = [sys.executable, "-W", "error::DeprecationWarning:__main__", str(SAMPLES / name), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+@pytest.mark.end_to_end
 def test_decide(exported: tuple[Path, Manifest], folder: Path) -> None:
-    said = sample("decide.py", exported[0], folder / "test" / "green" / "000.png")
-    assert said.startswith(("blue", "green", "red"))
+    output = run_sample("decide.py", exported[0], folder / "test" / "green" / "000.png")
+    assert output.startswith(("blue", "green", "red"))
     for arguments, message in (
         ([], "usage: python decide.py BUNDLE IMAGE"),
         (["b", "no.png"], "cannot read an image from no.png"),
@@ -40,36 +43,40 @@ def test_decide(exported: tuple[Path, Manifest], folder: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.end_to_end
 def test_watch(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
     video = tmp_path / "red.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 64))
     for _ in range(5):
         writer.write(np.full((64, 64, 3), (40, 40, 190), np.uint8))
     writer.release()
-    assert len(sample("watch.py", exported[0], video).splitlines()) == 5
+    assert len(run_sample("watch.py", exported[0], video).splitlines()) == 5
 
 
+@pytest.mark.end_to_end
 def test_train(folder: Path, tmp_path: Path) -> None:
-    said = sample("train.py", folder, tmp_path / "colors.aw")
-    assert "openvino fp32" in said  # and the fastest other one, which on a busy machine may be any
-    assert "accuracy 0.333" not in said, "it learned nothing: one answer to all three classes"
+    output = run_sample("train.py", folder, tmp_path / "colors.aw")
+    assert "openvino fp32" in output  # and the fastest other model, which on a busy machine may be any
+    assert "accuracy 0.333" not in output, "the model learned nothing: it predicts one class for every image"
     assert (tmp_path / "colors.aw" / "manifest.json").is_file()
 
 
+@pytest.mark.end_to_end
 def test_ask_server(sample_bundle: Path, folder: Path, tmp_path: Path, serve: Callable[[Path], Any]) -> None:
     write_repository(Bundle.open(sample_bundle), "ovms", tmp_path / "repository")
     image = folder / "test" / "green" / "000.png"
     with serve(tmp_path / "repository") as server:
-        line = sample("ask_server.py", sample_bundle, server.address, 5000, image)
+        line = run_sample("ask_server.py", sample_bundle, server.address, 5000, image)
         assert line.split()[1] in Bundle.open(sample_bundle).classes
         assert " views (" in line
         server.faults.delay = 0.2
-        line = sample("ask_server.py", sample_bundle, server.address, 100, image)
+        line = run_sample("ask_server.py", sample_bundle, server.address, 100, image)
         assert "no response within the budget (127.0.0.1:" in line
 
 
+@pytest.mark.end_to_end
 def test_jetson_check(tmp_path: Path) -> None:
-    """As far as it goes without a GPU: one line says what is missing, and the report tells the rest."""
+    """Without a GPU the sample prints one line that says what is missing, and writes the rest into the report."""
     command = [sys.executable, str(SAMPLES / "jetson_check.py"), str(SAMPLES / "bundles" / "cifar10-resnet20")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
     assert done.returncode == 1
@@ -80,20 +87,20 @@ def test_jetson_check(tmp_path: Path) -> None:
     assert report["build"]["result"] is None
 
 
-def test_the_command_of_the_systemd_unit_is_ours() -> None:
+def test_the_systemd_unit_uses_only_known_options() -> None:
     text = (SAMPLES / "deploy" / "allweather.service").read_text().replace("\\\n", " ")
     (line,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
     run: Any = get_command(app)
-    known = {option for parameter in run.commands["run"].params for option in parameter.opts}
-    asked = {word for word in line.split() if word.startswith("--")}
-    assert "--serve" in asked
-    assert asked <= known
+    known_options = {option for parameter in run.commands["run"].params for option in parameter.opts}
+    used_options = {word for word in line.split() if word.startswith("--")}
+    assert "--serve" in used_options
+    assert used_options <= known_options
 
 
 def test_every_sample_is_tested() -> None:
     names = {path.stem for path in SAMPLES.glob("*.py")}
     assert names == {name.removeprefix("test_") for name in globals() if name.startswith("test_")} - {
         "every_sample_is_tested",
-        "the_command_of_the_systemd_unit_is_ours",
+        "the_systemd_unit_uses_only_known_options",
     }
     assert names
