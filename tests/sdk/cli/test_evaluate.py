@@ -105,7 +105,7 @@ def test_policies_are_evaluated_side_by_side_after_the_corrupted_images(
     with_predictor: Path, folder: Path, tmp_path: Path
 ) -> None:
     data, corrupted, report = f"folder:{folder}", tmp_path / "corrupted", tmp_path / "report"
-    kinds = ["--corruption", "gaussian_noise", "--corruption", "speckle_noise"]
+    kinds = ["--corruption", "gaussian_noise", "--corruption", "speckle_noise", "--processes", 1]
     assert invoke("corrupt", "--data", data, "--size", 32, *kinds, "--out", corrupted).exit_code == 0
     options = [part for text in ("hflip", "top:1", "top:2+flip", "random:2") for part in ("--policy", text)]
     line = ["evaluate", with_predictor, "--data", data, "--corrupted", corrupted, *options, "--out", report]
