@@ -9,7 +9,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# one thread for each of the processes: torch's threads would wait for one another on the same cores, busily
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: demo test test-fast lint types release clean
 
