@@ -95,6 +95,7 @@ def test_a_bundle_with_other_golden_outputs_is_refused_on_arm64(prepared: Path, 
     assert not errors["predictor-onnx-fp32"]
 
 
+@pytest.mark.slow
 def test_without_qemu_the_error_says_what_to_install(tmp_path: Path) -> None:
     done = compare(tmp_path / "arm64", PATH=str(tmp_path))
     assert done.returncode == 1

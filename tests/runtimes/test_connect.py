@@ -36,6 +36,7 @@ def frames(sample_bundle: Path) -> Any:
     return Bundle.open(sample_bundle).golden_frames()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [None, "center", "top:3", "all"])
 def test_it_decides_like_a_local_perceiver(policy: str | None, server: Any, sample_bundle: Path, frames: Any) -> None:
     with (
@@ -49,6 +50,7 @@ def test_it_decides_like_a_local_perceiver(policy: str | None, server: Any, samp
         assert [each.label for each in remote.batch(frames)] == [remote(frame).label for frame in frames]
 
 
+@pytest.mark.slow
 def test_views_go_as_one_batch_where_there_is_time_and_fewer_where_there_is_not(
     server: Any, sample_bundle: Path, frames: Any
 ) -> None:
@@ -65,6 +67,7 @@ def test_views_go_as_one_batch_where_there_is_time_and_fewer_where_there_is_not(
         assert not decision.late
 
 
+@pytest.mark.slow
 def test_a_stalled_server_times_out_and_gets_fewer_views_until_it_is_back(
     server: Any, sample_bundle: Path, frames: Any
 ) -> None:

@@ -55,6 +55,7 @@ def packaged() -> set[str]:
     return files
 
 
+@pytest.mark.slow
 def test_the_wheel_is_small_and_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
     assert wheel.stat().st_size < 1_000_000
     names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
@@ -62,6 +63,7 @@ def test_the_wheel_is_small_and_holds_every_file_of_the_package_and_nothing_else
     assert {name for name in names if name.startswith("allweather/")} == packaged()
 
 
+@pytest.mark.slow
 def test_the_source_distribution_builds_the_wheel_and_holds_the_documents(built: Path) -> None:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as files:

@@ -25,6 +25,7 @@ PREDICTOR = SAMPLES / "checkpoints" / "predictor-published-resnet20.safetensors"
 CORRUPTIONS = ("gaussian_noise", "defocus_blur", "fog", "contrast", "pixelate")
 
 
+@pytest.mark.slow
 def test_the_view_with_the_lowest_predicted_loss_beats_the_unchanged_image(
     published: Path, cifar10c: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_torchvision_imports_beside_a_cpu_torch() -> None:
     code = (
         "from allweather.trainers.torchvision_import import import_torchvision; "

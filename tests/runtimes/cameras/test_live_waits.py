@@ -54,6 +54,7 @@ def connection_times(frames: int) -> list[float]:
     return times
 
 
+@pytest.mark.slow
 def test_the_rate_of_a_stream_that_states_none_is_learned_from_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "STALL_SECONDS", 20.0)
     monkeypatch.setattr(live, "MIN_STALL_SECONDS", 0.05)
@@ -61,6 +62,7 @@ def test_the_rate_of_a_stream_that_states_none_is_learned_from_its_frames(monkey
     assert times[-1] - times[0] < 20
 
 
+@pytest.mark.slow
 def test_a_few_frames_are_not_enough_to_learn_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "STALL_SECONDS", 0.3)
     monkeypatch.setattr(live, "MIN_STALL_SECONDS", 0.05)

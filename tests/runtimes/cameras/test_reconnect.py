@@ -125,6 +125,7 @@ def test_attempts_with_the_full_timeout_become_rare() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_stream_that_fell_silent_while_it_was_opened_is_soon_opened_again() -> None:
     calls = []
 
@@ -142,6 +143,7 @@ def test_a_stream_that_fell_silent_while_it_was_opened_is_soon_opened_again() ->
     assert calls == [STREAM_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS]
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_sends_nothing_times_out_sooner_after_a_success() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

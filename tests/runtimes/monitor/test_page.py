@@ -55,6 +55,7 @@ def test_every_reason_stage_and_cause_has_its_words_or_color() -> None:
     assert table_keys("CAUSES") == {field.name for field in fields(Drops)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: how a browser shows the page is not tested")
 def test_a_browser_shows_the_decision(tmp_path: Path) -> None:
     assert CHROMIUM

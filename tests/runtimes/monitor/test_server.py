@@ -97,6 +97,7 @@ def test_a_port_in_use_is_an_output_error() -> None:
         MonitorServer([], ("127.0.0.1", port(server)))
 
 
+@pytest.mark.slow
 def test_viewers_that_never_read_slow_nothing_and_surplus_ones_are_disconnected() -> None:
     def images() -> Iterator[Image]:
         for _ in range(300):

@@ -187,6 +187,7 @@ def test_the_reserve_is_kept_free() -> None:
     assert perceiver.decide(device.frame()).time_left == pytest.approx(0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.02, 0.1, 0.3])
 def test_one_decision_in_a_thousand_is_late_and_the_time_is_used(noise: float) -> None:
     """On a device whose call times have a heavy tail, with a budget between two and three views."""

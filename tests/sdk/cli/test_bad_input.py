@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from commands import invoke, one_line
 
-from allweather.runtimes.bundle.manifest import Manifest
 from allweather.trainers.data import registry
 
 TRAIN = "train --data signs --arch resnet20 --out {tmp}/x.safetensors"
@@ -72,7 +71,7 @@ BAD = [  # command, exit code, words of the message
 
 @pytest.mark.parametrize(("line", "code", "words"), BAD, ids=[line[:80] for line, _, _ in BAD])
 def test_bad_input_gets_one_clear_line(
-    line: str, code: int, words: str, tmp_path: Path, folder: Path, exported: tuple[Path, Manifest], plain: Path
+    line: str, code: int, words: str, tmp_path: Path, folder: Path, sample_bundle: Path, plain: Path
 ) -> None:
     taken = tmp_path / "taken"
     taken.mkdir()
@@ -81,7 +80,7 @@ def test_bad_input_gets_one_clear_line(
         (tmp_path / name).write_text("no video")
     before = sorted(tmp_path.rglob("*"))
     paths = {
-        "tmp": tmp_path, "folder": folder, "bundle": exported[0], "taken": taken, "plain": plain,
+        "tmp": tmp_path, "folder": folder, "bundle": sample_bundle, "taken": taken, "plain": plain,
         "text": tmp_path / "text.mp4",
     }  # fmt: skip
     result = invoke(*line.format(**paths).split())

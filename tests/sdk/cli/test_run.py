@@ -124,10 +124,10 @@ def test_a_camera_that_is_not_there_is_waited_for_and_ctrl_c_ends_it(exported: t
     assert json.loads(result)["decided"] == 0
 
 
-def test_two_sources_on_one_engine(exported: tuple[Path, Manifest], folder: Path, tmp_path: Path) -> None:
+def test_two_sources_on_one_engine(sample_bundle: Path, folder: Path, tmp_path: Path) -> None:
     sources = [folder / "test" / "red", folder / "test" / "green"]
     words = [word for source in sources for word in ("--source", source)]
-    result = json_of(invoke("run", exported[0], *words, "--jsonl", tmp_path / "d.jsonl", "--json"))
+    result = json_of(invoke("run", sample_bundle, *words, "--jsonl", tmp_path / "d.jsonl", "--json"))
     assert [each["source"] for each in result["sources"]] == [str(source) for source in sources]
     assert sum(result["labels"].values()) == sum(each["decided"] for each in result["sources"])
     for index, each in enumerate(result["sources"]):
@@ -152,9 +152,9 @@ def test_watch_wants_a_perceiver(folder: Path) -> None:
         next(iter(allweather.watch(folder, "signs.aw")))  # type: ignore[arg-type]
 
 
-def test_one_bad_source_ends_the_other(exported: tuple[Path, Manifest], folder: Path, tmp_path: Path) -> None:
+def test_one_bad_source_ends_the_other(sample_bundle: Path, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    done = invoke("run", exported[0], "--source", folder / "test" / "red", "--source", tmp_path / "text.mp4")
+    done = invoke("run", sample_bundle, "--source", folder / "test" / "red", "--source", tmp_path / "text.mp4")
     assert done.exit_code == 1
     assert "text.mp4" in one_line(done)
     assert "video" in one_line(done)

@@ -46,6 +46,7 @@ def test_predictions_as_accurate_as_confident_have_a_small_calibration_error() -
     assert calibration_error(reliability_bins(np.ones(10), np.zeros(10, bool))) == 1
 
 
+@pytest.mark.slow
 def test_intervals_contain_the_true_error_as_often_as_they_should() -> None:
     rng = np.random.default_rng(1)
     contained = 0

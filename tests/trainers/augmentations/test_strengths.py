@@ -30,6 +30,7 @@ def labelled_images(count: int = 3000) -> Split:
     return Split(images, labels)
 
 
+@pytest.mark.slow
 def test_each_augmentation_costs_the_requested_accuracy_or_is_at_its_limit() -> None:
     search = find_strengths(BrightnessAndColor(), labelled_images(), 0.1)
     assert search.clean_accuracy == 1

@@ -143,6 +143,7 @@ def wilson_interval(incorrect: int, count: int) -> tuple[float, float]:
     return 100 * (center - half_width), 100 * (center + half_width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arch", "severities", "draws"), [("resnet20", (2, 4), 2), ("resnet56", (3,), 1)])
 def test_a_classifier_is_incorrect_as_often(
     reference: Path, published: Path, arch: str, severities: tuple[int, ...], draws: int

@@ -86,6 +86,7 @@ def test_a_data_set_opens_at_the_input_size_of_a_classifier(folder: Path) -> Non
     assert data.train.images.shape == (120, 24, 24, 3)
 
 
+@pytest.mark.slow
 def test_cifar10(cifar10: Path) -> None:
     data = open_dataset(f"cifar10:{cifar10}")
     assert data.classes[0] == "airplane"
@@ -97,6 +98,7 @@ def test_cifar10(cifar10: Path) -> None:
     assert data.fingerprint() == open_dataset(f"cifar10:{cifar10}").fingerprint()
 
 
+@pytest.mark.slow
 def test_the_class_names_of_cifar10_are_those_of_its_files(cifar10: Path) -> None:
     read = cifar.import_torchvision("datasets").CIFAR10
     assert dataset_classes(f"cifar10:{cifar10}") == tuple(read(cifar10, train=False).classes)

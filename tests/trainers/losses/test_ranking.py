@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,13 +20,17 @@ from allweather.trainers.losses.sorter import random_sequences, train_sorter
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_sorter() -> Iterator[None]:
-    """Replaces the shared sorter by one that was trained for a tenth of the time."""
-    trained = train_sorter(100)
+    """Replaces the shared sorter by one that is trained, at its first use, for a tenth of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rank_losses, "shared_sorter", lambda: trained)
+        patch.setattr(rank_losses, "shared_sorter", functools.cache(lambda: train_sorter(100)))
         yield
 
 
+# only the loss that trains a sorter takes seconds
+LOSSES = [pytest.param(name, marks=pytest.mark.slow if name == "sodeep" else ()) for name in RANK_LOSSES]
+
+
+@pytest.mark.slow
 def test_the_sorter_ranks_sequences_that_it_was_not_trained_on() -> None:
     values = random_sequences(500, torch.Generator().manual_seed(99))
     approximate = rank_losses.shared_sorter()(values)
@@ -56,7 +61,7 @@ def test_soft_ranks_become_ranks_and_ignore_the_scale() -> None:
     assert torch.allclose(soft_ranks(values), soft_ranks(1000 * values + 7), atol=1e-2)
 
 
-@pytest.mark.parametrize("name", RANK_LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_each_loss_finds_the_best_view(name: str) -> None:
     rng = torch.Generator().manual_seed(1)
     true = torch.rand(64, 12, generator=rng) * 4
@@ -75,7 +80,7 @@ def test_each_loss_finds_the_best_view(name: str) -> None:
     assert float((predicted.argmin(1) == true.argmin(1)).float().mean()) > 0.9
 
 
-@pytest.mark.parametrize("name", RANK_LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_only_differences_of_predictions_count_and_equal_ones_have_gradients(name: str) -> None:
     true = torch.rand(8, 12, generator=torch.Generator().manual_seed(2))
     predicted = torch.randn(8, 12, generator=torch.Generator().manual_seed(3))

@@ -77,6 +77,7 @@ def test_the_diversity_loss_has_gradients(mode: str) -> None:
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
 
 
+@pytest.mark.slow
 def test_the_estimator_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
     extractor = FeatureExtractor(checkpoint.classifier())
     estimator = fit_estimator(extractor, dataset.train, dataset.val, dataset.val.images, 0.01)
