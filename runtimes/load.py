@@ -50,7 +50,7 @@ def load(
             of allweather does not know.
         EngineError: No engine here can run it.
         ParityError: The outputs on this device differ from the golden outputs in the bundle by more than its tolerance.
-        UsageError: The budget is not above 0, or the bundle cannot follow the policy.
+        UsageError: The budget is not above 0, there is no such engine, or the bundle cannot follow the policy.
     """
     budget = budget_from_ms(budget_ms)
     if threads is not None and threads < 1:
@@ -58,9 +58,10 @@ def load(
     bundle = Bundle.open(path)
     chosen = resolve_policy(bundle, policy)
     classifier_engine, model = open_engine(bundle, engine, precision, threads=threads)
+    name = engine or (model.engine if model else "")
     with ExitStack() as undo:
         classifier = _with_watchdog(
-            classifier_engine, lambda: open_engine(bundle, engine, precision, threads=threads)[0], model
+            classifier_engine, lambda: open_engine(bundle, engine, precision, threads=threads)[0], name, model
         )
         undo.enter_context(closing(classifier))
         loss_predictor = None
@@ -68,6 +69,7 @@ def load(
             predictor_engine = _with_watchdog(
                 open_loss_predictor(bundle, model, engine, threads),
                 lambda: open_loss_predictor(bundle, model, engine, threads),
+                name,
                 model,
             )
             loss_predictor = LossPredictor(undo.enter_context(closing(predictor_engine)), bundle.input_of("predictor"))
@@ -81,6 +83,8 @@ def load(
             loss_predictor=loss_predictor,
             view_latency=measure_view_latency(classifier, bundle.input, chosen, (1,) if chosen.exits_early else counts),
             predictor_latency=measure_predictor_latency(loss_predictor) if loss_predictor else None,
+            engine_name=name,
+            precision=model.precision if model else "",
         )
         undo.pop_all()
         return perceiver
@@ -125,15 +129,15 @@ def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
     return chosen
 
 
-def _with_watchdog(engine: Engine, reopen: Callable[[], Engine], model: Model | None) -> WatchdogEngine:
+def _with_watchdog(engine: Engine, reopen: Callable[[], Engine], name: str, model: Model | None) -> WatchdogEngine:
     """Returns the engine under a watchdog. A call may take 20 times the longest call at the export, at least 2 seconds.
 
     Args:
         engine: The open engine.
         reopen: Function that opens such an engine again.
+        name: Name of the engine.
         model: The classifier of the bundle that runs, whose measurements set the limit; None for the fake engine.
     """
-    name = model.engine if model else "fake"
     measured = max(model.seconds, default=0.0) if model else 0.0
     return WatchdogEngine(engine, reopen, name, call_seconds=max(STALL_FACTOR * measured, CALL_SECONDS))
 

@@ -55,6 +55,8 @@ class Perceiver:
         predictor_latency: Latency model of the loss predictor, if it was measured; each frame adapts it.
         clock: Function that returns monotonic seconds; the same clock that frames are stamped with.
         seed: Random seed of policies that draw views; the same seed gives the same views.
+        engine_name: Name of the engine, for reports.
+        precision: Precision of the classifier, such as "int8", for reports.
 
     Raises:
         UsageError: The policy needs a loss predictor and there is none, or it needs the true losses.
@@ -73,7 +75,10 @@ class Perceiver:
         predictor_latency: LatencyModel | None = None,
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
+        engine_name: str = "",
+        precision: str = "",
     ) -> None:
+        self.engine_name, self.precision = engine_name, precision
         check_runnable(policy, loss_predictor is not None)
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
         self._engine, self._clock = engine, clock

@@ -41,6 +41,7 @@ def open_engine(
         NotBuiltError: The engine that was named has to be built on this device first.
         ParityError: The engine's outputs on the golden frames differ from those at the export.
         BundleError: The bundle is damaged, or has no loss predictor that can be used.
+        UsageError: There is no such engine.
     """
     spec = None if engine is None else engine_spec(engine)
     if spec is not None and spec.runs is None:

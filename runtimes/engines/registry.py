@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from allweather.runtimes.engines.base import CompiledModel, Engine, EngineModule, EngineSpec, EngineStatus
 from allweather.runtimes.engines.third_party import ThirdPartyEngines, find_third_party_engines
-from allweather.runtimes.errors import AllweatherError, DependencyError, EngineError, first_line, printable
+from allweather.runtimes.errors import AllweatherError, DependencyError, EngineError, UsageError, first_line, printable
 
 if TYPE_CHECKING:
     from allweather.runtimes.choices import EngineName, Precision
@@ -58,12 +58,12 @@ def engine_spec(name: str) -> EngineSpec:
     """Returns the row of an engine. Other packages are only searched when the name is not one of allweather's own.
 
     Raises:
-        EngineError: There is no such engine, or the package that adds it is broken. The message lists the known ones.
+        UsageError: There is no such engine, or the package that adds it is broken. The message lists the known ones.
     """
     spec = _BUILT_IN.get(name) or _third_party().specs.get(name)
     if spec is None:
         fault = _third_party().faults.get(name)
-        raise EngineError(
+        raise UsageError(
             f"unknown engine {printable(name)!r:.60}; choose one of {', '.join(engine_names())}"
             + (f" ({fault})" if fault else "")
         )
@@ -92,7 +92,8 @@ def start_engine(name: str, model: CompiledModel) -> Engine:
     Raises:
         DependencyError: The engine cannot run on this machine. The message says what is missing.
         NotBuiltError: The engine has to be built on this device first.
-        EngineError: There is no such engine, or it cannot load the model.
+        EngineError: It cannot load the model.
+        UsageError: There is no such engine.
     """
     spec = engine_spec(name)
     if name in _BUILT_IN:

@@ -207,6 +207,8 @@ def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Seque
         return Policy(text, "top", tuple(predictor_views), count, hflip=rest.endswith("+flip"))
     if kind == "set":
         listed, _, count_text = rest.partition(":")
+        if not listed:
+            raise UsageError(f"policy {text!r} names no view; write set:VIEW,VIEW,..., such as set:identity,{FLIP}")
         names = tuple(listed.split(","))
         if count_text:
             return Policy(text, "draw", names, _parse_count(text, count_text))
@@ -244,7 +246,9 @@ def _flipped(name: str) -> str:
 
 def _parse_count(text: str, number: str) -> int:
     if not number.isascii() or not number.isdigit() or len(number) > 9:
-        raise UsageError(f"policy {text!r} needs a number of views, such as {text.split(':')[0]}:2; got {number!r}")
+        kind = text.split(":")[0]
+        example = f"{kind}:2 or {kind}:2+flip" if kind == "top" else f"{kind}:2"
+        raise UsageError(f"policy {text!r} needs a number of views, such as {example}; got {number!r}")
     return int(number)
 
 

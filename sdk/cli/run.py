@@ -104,7 +104,7 @@ def run(
     from allweather.runtimes.monitor.systemd import SystemdNotifier
 
     parsed_region = parse_region(region)
-    _check_outputs(source, jsonl, video, jsonl_mb, show)
+    _check_outputs(source, jsonl, video, jsonl_mb, jsonl_fsync, show)
     address = _parse_address(serve) if serve else None
     with ExitStack() as stack:
         perceiver = stack.enter_context(
@@ -131,13 +131,14 @@ def run(
             loops, perceiver, region=parsed_region, limit=limit,
             on_decision=partial(_show_decision, update, labels, limit),
         )  # fmt: skip
-    _print_reports([loop.camera.name for loop in loops], reports, perceiver.policy.name, labels, as_json)
+    followed = {"engine": perceiver.engine_name, "precision": perceiver.precision, "policy": perceiver.policy.name}
+    _print_reports([loop.camera.name for loop in loops], reports, followed, labels, as_json)
     if signals:
         raise typer.Exit(128 + signals[0])
 
 
 def _check_outputs(
-    sources: Sequence[str], jsonl: Path | None, video: Path | None, jsonl_mb: float | None, show: bool
+    sources: Sequence[str], jsonl: Path | None, video: Path | None, jsonl_mb: float | None, fsync: bool, show: bool
 ) -> None:
     """Checks the options about what is written and shown, before anything is opened."""
     written = [_indexed(path, index, len(sources)) for path in (jsonl, video) for index in range(len(sources))]
@@ -145,6 +146,10 @@ def _check_outputs(
         for source in sources:
             if path and path.exists() and Path(source).exists() and path.samefile(source):
                 raise UsageError(f"{path} is a source itself; name another file to write")
+    if jsonl is None and (jsonl_mb is not None or fsync):
+        raise UsageError(
+            "--jsonl-mb and --jsonl-fsync are about the file of --jsonl; name one, such as --jsonl log.jsonl"
+        )
     if jsonl_mb is not None and not 0 < jsonl_mb < float("inf"):
         raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {jsonl_mb:g}")
     if show and len(sources) > 1:
@@ -182,7 +187,7 @@ def _open_sinks(
 
 
 def _print_reports(
-    names: Sequence[str], reports: Sequence[LoopReport], policy: str, labels: Counter[str], as_json: bool
+    names: Sequence[str], reports: Sequence[LoopReport], followed: dict[str, str], labels: Counter[str], as_json: bool
 ) -> None:
     facts = [
         {
@@ -190,7 +195,7 @@ def _print_reports(
             "frames": report.frames,
             "decided": report.decided,
             "late": report.late,
-            "policy": policy,
+            **followed,
             **({"report": to_json(report)} if as_json else _in_words(report)),
         }
         for name, report in zip(names, reports, strict=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.fake import FakeEngine
-from allweather.runtimes.errors import BundleError, EngineError, UsageError
+from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
@@ -143,7 +143,7 @@ def test_a_budget_that_no_frame_can_keep_is_refused_before_anything_is_opened(tm
 def test_load_says_what_is_missing(real_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle at"):
         load(tmp_path / "none")
-    with pytest.raises(EngineError, match="unknown engine 'tpu'"):
+    with pytest.raises(UsageError, match="unknown engine 'tpu'"):
         load(real_bundle.path, engine="tpu")
 
 

@@ -25,7 +25,7 @@ def test_a_jetson(jetson: Any) -> None:
 
 def test_an_old_jetpack_names_the_version_that_is_needed(jetson: Any) -> None:
     jetson.install("8.6.2")
-    works, text = checks()["tensorrt library"]
+    works, text = checks()["engine tensorrt"]
     assert not works
     assert "10.3 or newer is needed: update to JetPack 6.1" in text
 
@@ -35,15 +35,15 @@ def test_a_machine_without_a_gpu_stack_names_every_cure(monkeypatch: pytest.Monk
         monkeypatch.setitem(sys.modules, name, None)
     results = checks()
     cures = {
-        "tensorrt library": "comes with JetPack",
-        "tensorrt_rtx library": "pip install 'allweather[rtx]'",
+        "engine tensorrt": "comes with JetPack",
+        "engine tensorrt_rtx": "pip install 'allweather[rtx]'",
         "cuda bindings": "pip install 'allweather[tensorrt]'",
     }
     for name, cure in cures.items():
         works, text = results[name]
         assert not works
         assert cure in text
-    assert "gpu" not in results
+    assert not {"gpu", "tensorrt library", "tensorrt_rtx library"} & set(results)  # each cure once
 
 
 BROKEN = """

@@ -15,7 +15,7 @@ from allweather.runtimes.bundle.bundle import Bundle, npy_bytes
 from allweather.runtimes.engines import onnx, openvino
 from allweather.runtimes.engines.open import BATCH_SIZE, infer_all, open_engine
 from allweather.runtimes.engines.registry import ENGINES, exportable, install_command, statuses
-from allweather.runtimes.errors import BundleError, DependencyError, EngineError, ParityError
+from allweather.runtimes.errors import BundleError, DependencyError, EngineError, ParityError, UsageError
 from allweather.runtimes.types import Image
 
 CPU_ENGINES = ["onnx", "openvino"]
@@ -64,7 +64,7 @@ def test_a_missing_model_names_those_that_are_there(real_bundle: Bundle, engine:
 
 @pytest.mark.parametrize("engine", ["tpu", "", "os", "onnx.capi", "../engine_onnx"])
 def test_an_unknown_engine_names_the_known_ones(real_bundle: Bundle, engine: str) -> None:
-    with pytest.raises(EngineError, match=r"unknown engine .*choose one of onnx, openvino") as caught:
+    with pytest.raises(UsageError, match=r"unknown engine .*choose one of onnx, openvino") as caught:
         open_engine(real_bundle, engine)
     assert "fake" not in one_line(caught.value)
 

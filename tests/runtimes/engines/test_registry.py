@@ -22,7 +22,7 @@ from allweather.runtimes.engines.registry import (
     precisions,
     statuses,
 )
-from allweather.runtimes.errors import EngineError
+from allweather.runtimes.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 GPU_ENGINES = {"openvino_gpu", "openvino_npu", "tensorrt", "tensorrt_rtx"}
@@ -74,7 +74,7 @@ def test_every_engine_tells_its_version_or_how_to_get_it() -> None:
 
 @pytest.mark.parametrize("name", ["", "tpu", "OPENVINO", "a\nb", "x" * 500])
 def test_an_unknown_name_is_one_short_line_with_the_known_ones(name: str) -> None:
-    with pytest.raises(EngineError, match=r"unknown engine .*; choose one of onnx, .*tensorrt_rtx") as caught:
+    with pytest.raises(UsageError, match=r"unknown engine .*; choose one of onnx, .*tensorrt_rtx") as caught:
         engine_spec(name)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300

@@ -20,7 +20,7 @@ from allweather.runtimes.engines import registry
 from allweather.runtimes.engines.base import CompiledModel
 from allweather.runtimes.engines.registry import ENGINES, engine_names, engine_spec, exportable, start_engine, statuses
 from allweather.runtimes.engines.third_party import find_third_party_engines
-from allweather.runtimes.errors import EngineError
+from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 
 SPEC = "from allweather.runtimes.engines import EngineSpec\n"
@@ -187,7 +187,7 @@ def test_a_broken_entry_is_a_warning_that_names_its_package(
     else:
         (status,) = [status for status in statuses() if status.name == name]
         assert status.version is None
-        with pytest.raises(EngineError, match=f"unknown engine '{name}'.*their-package 1.5.*{reason}") as caught:
+        with pytest.raises(UsageError, match=f"unknown engine '{name}'.*their-package 1.5.*{reason}") as caught:
             engine_spec(name)
         assert str(caught.value).isprintable()
     assert re.search(reason, message)

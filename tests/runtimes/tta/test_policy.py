@@ -113,7 +113,7 @@ def test_a_tuned_policy_is_found_by_its_name() -> None:
     [
         ("top:0", "number of views is 1 to 12; got 0"),
         ("top:13", "number of views is 1 to 12; got 13"),
-        ("top:-1", "needs a number of views, such as top:2; got '-1'"),
+        ("top:-1", r"needs a number of views, such as top:2 or top:2\+flip; got '-1'"),
         ("top:", "needs a number of views"),
         ("top:2+flop", "needs a number of views"),
         ("random:99999999999", "needs a number of views"),
@@ -121,7 +121,7 @@ def test_a_tuned_policy_is_found_by_its_name() -> None:
         ("set:identity,hflip:65", "number of views is 1 to 64; got 65"),
         ("set:identity,identity", "named twice"),
         ("set:identity,fog", "no view is called 'fog'"),
-        ("set:", "no view is called ''"),
+        ("set:", "names no view; write set:VIEW,VIEW"),
         ("top:1@0", "early-exit threshold is above 0 and at most 1; got 0"),
         ("hflip@1.01", "above 0 and at most 1; got 1.01"),
         ("hflip@nan", "above 0 and at most 1; got nan"),

@@ -127,8 +127,22 @@ def test_a_camera_that_is_not_there_is_waited_for_and_ctrl_c_ends_it(exported: t
 def test_two_sources_on_one_engine(sample_bundle: Path, folder: Path, tmp_path: Path) -> None:
     sources = [folder / "test" / "red", folder / "test" / "green"]
     words = [word for source in sources for word in ("--source", source)]
-    result = json_of(invoke("run", sample_bundle, *words, "--jsonl", tmp_path / "d.jsonl", "--json"))
+    result = json_of(
+        invoke(
+            "run",
+            sample_bundle,
+            *words,
+            "--engine",
+            "onnx",
+            "--precision",
+            "int8",
+            "--jsonl",
+            tmp_path / "d.jsonl",
+            "--json",
+        )
+    )
     assert [each["source"] for each in result["sources"]] == [str(source) for source in sources]
+    assert {(each["engine"], each["precision"]) for each in result["sources"]} == {("onnx", "int8")}
     assert sum(result["labels"].values()) == sum(each["decided"] for each in result["sources"])
     for index, each in enumerate(result["sources"]):
         rows = (tmp_path / f"d-{index}.jsonl").read_text().splitlines()
