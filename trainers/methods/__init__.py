@@ -7,7 +7,7 @@ from allweather.trainers.methods.finetune import FinetuneSettings, finetune
 from allweather.trainers.methods.gamma_search import GammaTrial, best_gamma, search_gamma
 from allweather.trainers.methods.invariant import InvariantObjective, JointNetworks
 from allweather.trainers.methods.pair_objective import LossWeights, PairObjective
-from allweather.trainers.methods.strength_search import add_strengths, with_strengths
+from allweather.trainers.methods.strength_search import with_strengths
 from allweather.trainers.methods.train import train
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "LossWeights",
     "PairObjective",
     "TrainConfig",
-    "add_strengths",
     "best_gamma",
     "finetune",
     "search_gamma",

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from allweather.runtimes.errors import AllweatherError
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.augmentations.strengths import find_strengths
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.registry import weights_digest
 
@@ -60,37 +60,6 @@ def with_strengths(
     if isinstance(result, AllweatherError):
         raise result
     return dataclasses.replace(start, strengths=result)
-
-
-def add_strengths(
-    start: Checkpoint,
-    dataset: Dataset,
-    out: Path,
-    points: float = DEFAULT_POINTS,
-    *,
-    fabric: Fabric,
-    watch: Callable[[str], None] = lambda name: None,
-) -> Checkpoint:
-    """Searches for augmentation strengths and saves the checkpoint with them; for arguments see `with_strengths`.
-
-    Args:
-        start: A trained classifier; strengths that it has are replaced.
-        dataset: Data of its classes and size; the validation split is used.
-        out: The checkpoint to write.
-        points: Percentage points of accuracy that each augmentation must cost.
-        fabric: A launched Fabric.
-        watch: Called in the first process with the name of each augmentation before its strength is searched.
-
-    Raises:
-        UsageError: The data has other classes, or `points` is not above 0 and below 100.
-        TrainingError: The classifier cannot lose that much accuracy, or no augmentation costs that much.
-        OutputError: The checkpoint cannot be written.
-    """
-    start.check_classes(dataset.classes)
-    checkpoint = with_strengths(dataclasses.replace(start, strengths={}), dataset, points, fabric=fabric, watch=watch)
-    if fabric.is_global_zero:
-        save_checkpoint(out, checkpoint)
-    return checkpoint
 
 
 def _find_or_read(

@@ -13,10 +13,10 @@ from torch import nn
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.augmentations.strengths import AugmentationStrengths, Strength, find_strengths
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.methods import strength_search
-from allweather.trainers.methods.strength_search import add_strengths, with_strengths
+from allweather.trainers.methods.strength_search import with_strengths
 from allweather.trainers.training.launch import launch
 
 
@@ -44,20 +44,6 @@ def drops(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_the_search_is_that_of_the_augmentations(checkpoint: Checkpoint, dataset: Dataset) -> None:
     found = with_strengths(checkpoint, dataset, 10.0, fabric=launch())
     assert found.strengths == find_strengths(checkpoint.classifier(), dataset.val, 0.1).parameters
-
-
-def test_strengths_are_added_to_a_checkpoint(
-    checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, drops: list[float]
-) -> None:
-    out = tmp_path / "out.safetensors"
-    made = add_strengths(checkpoint, dataset, out, fabric=launch())
-    assert drops == [0.1]
-    stored = load_checkpoint(out)
-    assert stored.strengths == made.strengths
-    assert set(stored.strengths) == set(AUGMENTATIONS)
-    assert dataclasses.replace(stored, strengths={}, weights={}) == dataclasses.replace(checkpoint, weights={})
-    again = add_strengths(stored, dataset, out, points=20.0, fabric=launch())
-    assert again.strengths != made.strengths
 
 
 def test_known_strengths_are_not_searched_again(checkpoint: Checkpoint, dataset: Dataset, drops: list[float]) -> None:
@@ -100,7 +86,4 @@ def test_errors_of_the_search_are_raised(checkpoint: Checkpoint, dataset: Datase
         with_strengths(checkpoint, dataset, 200.0, fabric=launch())
     with pytest.raises(TrainingError, match="99 points"):
         with_strengths(checkpoint, dataset, 99.0, keep=tmp_path / "kept", fabric=launch())
-    other = dataclasses.replace(dataset, classes=("a", "b", "c"))
-    with pytest.raises(UsageError, match="3 classes"):
-        add_strengths(checkpoint, other, tmp_path / "out.safetensors", fabric=launch())
     assert not list(tmp_path.iterdir())
