@@ -36,7 +36,7 @@ def quantize_openvino(model: openvino.Model, calibration: CalibrationSet) -> ope
             data,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(calibration.images),
-            advanced_parameters=_no_overflow(nncf),
+            advanced_parameters=_advanced_settings(nncf),
         )
     return quantized
 
@@ -75,17 +75,23 @@ def quantize_with_accuracy(
             drop_type=nncf.DropType.ABSOLUTE,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(calibration.images),
-            advanced_quantization_parameters=_no_overflow(nncf),
+            advanced_quantization_parameters=_advanced_settings(nncf),
         )
     return quantized
 
 
-def _no_overflow(nncf: ModuleType) -> object:
-    """Returns the settings with which NNCF limits weights to seven bits.
+def _advanced_settings(nncf: ModuleType) -> object:
+    """Returns the settings with which NNCF limits weights to seven bits, and activations to what was seen.
 
-    With eight, the 16-bit sums of an x86 CPU without VNNI saturate: logits of a ResNet-20 were off by up to 2.5.
+    With eight bits, the 16-bit sums of an x86 CPU without VNNI saturate: logits of a ResNet-20 were off by up to 2.5.
+    By default NNCF averages the limits of the single images, and so clips the input of every image that is brighter
+    than the average: of signs in snow a ResNet-20 then misread 77 % instead of 11 %.
     """
-    return nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    return nncf.AdvancedQuantizationParameters(
+        overflow_fix=nncf.OverflowFix.ENABLE, activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+    )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from allweather.exporters.lint.lint import lint
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.onnx.quantize import quantize_onnx
 from allweather.exporters.openvino.convert import read_onnx, serialize
-from allweather.exporters.openvino.quantize import quantize_with_accuracy
+from allweather.exporters.openvino.quantize import quantize_openvino, quantize_with_accuracy
 from allweather.runtimes.bundle.manifest import Calibration
 from allweather.runtimes.engines.base import CompiledModel
 from allweather.runtimes.engines.onnx import OnnxEngine
@@ -56,6 +56,21 @@ def test_weights_and_activations_keep_their_values_up_to_a_step(checkpoint: Chec
     reference = logits(checkpoint.classifier(), dataset.val.images).numpy()
     assert np.abs(outputs - reference).mean() < 0.1 * np.ptp(reference)
     assert (outputs.argmax(1) == reference.argmax(1)).mean() >= 0.9
+
+
+def test_openvino_clips_no_image_that_is_brighter_than_the_average_one(
+    checkpoint: Checkpoint, dataset: Dataset
+) -> None:
+    """In snow and fog, images are bright and have little contrast."""
+    images = (0.25 * dataset.val.images.numpy() + 190).astype(np.uint8)
+    calibration = calibration_set(dataset)
+    dark = CalibrationSet((0.6 * calibration.images).astype(np.uint8), calibration.provenance)
+    dark.images[0, 0, 0] = 255  # one image has a highlight
+    model = read_onnx(to_onnx(checkpoint.classifier(), checkpoint.input))
+    engine = start_engine("openvino", CompiledModel(*serialize(quantize_openvino(model, dark)), "int8", SPEC, 3))
+    reference = logits(checkpoint.classifier(), torch.from_numpy(images)).numpy()
+    outputs = infer_all(engine, images)
+    assert np.abs(outputs - reference).mean() < 0.1 * np.ptp(reference)
 
 
 def test_a_network_without_a_wide_convolution_has_no_int8_model() -> None:
