@@ -1,4 +1,5 @@
 # make demo        the whole journey on the embedded data set; opens no window, writes ./demo/report.html
+# make demo-quick  the drive of the demo with the models of samples/bundles, without training
 # make test        every test, lint, types and the rules of the architecture
 # make test-fast   the tests that a developer runs all day: no slow and no end-to-end ones
 # make lint        ruff, as in the tests
@@ -12,10 +13,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # one thread for each of the processes: torch's threads would wait for one another on the same cores, busily
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo test test-fast lint types release clean
+.PHONY: demo demo-quick test test-fast lint types release clean
 
 demo: .venv/.export
 	$(BIN)/allweather demo --out demo
+
+demo-quick: .venv/.export
+	$(BIN)/allweather demo --quick --out demo
 
 test: .venv/.dev
 	$(PYTEST)

@@ -17,7 +17,7 @@ from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.types import Decision, Frame
+from allweather.runtimes.types import Decision, Frame, Image
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +32,28 @@ class VideoSink(Sink):
     Frames of another size are resized to it.
     """
 
-    def __init__(self, path: Path, fps: float | Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: float | Callable[[], float],
+        draw: Callable[[Frame, Decision, Region | None], Image] = lambda frame, decision, region: annotate(
+            frame.image, decision, region
+        ),
+    ) -> None:
         """Creates no file yet.
 
         Args:
             path: The file, .mp4, .avi or .webm; its folder is created if missing.
             fps: Frames per second at which the video plays, in (0, 1000]. Or a function that returns them and is called
                 at the first frame, as a camera may not know its frame rate earlier.
+            draw: Makes an image of the video, uint8 [H, W, 3], RGB, of a frame, its decision and its region.
 
         Raises:
             UsageError: The suffix or the frame rate is not supported.
         """
         if path.suffix.lower() not in CODECS:
             raise UsageError(f"a video is written as {', '.join(CODECS)}; got {path.name!r}")
-        self._path = path
+        self._path, self._draw = path, draw
         self._fps = fps if callable(fps) else _check_fps(fps)
         self._cleanup = ExitStack()
         self._temporary_path = path
@@ -59,7 +67,7 @@ class VideoSink(Sink):
         Raises:
             OutputError: The path cannot be written to, or the installed cv2 cannot encode the format.
         """
-        image = annotate(frame.image, decision, region)
+        image = self._draw(frame, decision, region)
         if self._writer is None:
             self._writer = self._start_writer(width=image.shape[1], height=image.shape[0])
         if (image.shape[1], image.shape[0]) != self._size:

@@ -1,125 +1,145 @@
-"""The whole journey on the embedded data set: train, export to INT8, drive past road signs in bad weather, report."""
+"""The whole journey on the embedded data set: train, make robust, tune, export to INT8, drive through bad weather."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from allweather.demo.drive import BUDGET_MS, FrameOutcome, accuracy_of, run_drive
-from allweather.demo.report import write_demo_report
-from allweather.exporters.export import ExportOptions, export_checkpoint
-from allweather.runtimes.bundle.manifest import Manifest, Model
+import allweather
+from allweather.demo.drive import BUDGET_MS, DriveResult, run_drive
+from allweather.demo.journey import Journey, Stage
+from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR, error_rate
+from allweather.demo.settings import DemoSettings
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.load import load
-from allweather.runtimes.loop.stats import LoopReport
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.data.signs import CLASSES
-from allweather.trainers.methods.train import train
-from allweather.trainers.training.launch import launch
-from allweather.trainers.training.progress import Progress
-from allweather.trainers.training.settings import FitSettings
+from allweather.runtimes.system.device import this_device
 
-ARCH = "resnet20"
-BATCH_SIZE = 32  # small, because a few epochs need many steps to learn enough
+PLAIN, ROBUST, FULL = "plain", "robust", "robust + TTA"
+QUICK_BUNDLES = ("signs-plain", "signs-robust")  # in samples/bundles
+# seconds on two idle cores with AVX2
+TRAINING_STAGES = {
+    "draw the road signs": 10.0,
+    "train a plain classifier": 60.0,
+    "finetune it to be robust": 85.0,
+    "train the loss predictor": 30.0,
+    "tune the policy": 10.0,
+    "export the plain classifier": 10.0,
+    "export to INT8": 35.0,
+}
+DRIVE_STAGES = {"drive through the weather": 35.0, "write the report": 8.0}
 
 
 def run_demo(
     out: Path,
+    settings: DemoSettings,
     *,
-    epochs: int,
-    frames: int,
-    seed: int,
-    num_train: int | None = None,
-    say: Callable[[str], None],
-    watch: Callable[[int, str], None],
+    quick: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    watch: Callable[[Sequence[Stage]], None] = lambda stages: None,
 ) -> dict[str, Any]:
-    """Runs the demo.
+    """Runs the demo. A demo that was stopped goes on where it was, if the settings are the same.
 
     Args:
-        out: Folder to write the report, the checkpoint, the bundle, the video and the decisions into.
-        epochs: Number of passes over the training images.
-        frames: Number of frames of the drive, at least 1.
-        seed: Random seed of the training and of the drive; the same seed gives the same demo.
-        num_train: Number of training images; all if None.
+        out: Folder to write the report, the models, the video and the decisions into.
+        settings: Settings of the demo.
+        quick: Whether the committed models of samples/bundles drive, without training.
         say: Called with each line of text for the user.
-        watch: Called with (steps or frames done, name of the current stage).
+        watch: Called with all stages whenever one of them has changed.
 
     Returns:
-        The summary: accuracies (0..1), latencies and numbers of frames, by name.
+        The summary: errors (0..1), latencies and numbers of frames, by name.
 
     Raises:
-        AllweatherError: An argument is out of range, or `out` cannot be written to.
+        AllweatherError: The committed models are not there, or `out` cannot be written to.
     """
-    started = time.monotonic()
-    settings = FitSettings(epochs=epochs, batch_size=BATCH_SIZE, seed=seed)
-    if frames < 1:
-        raise UsageError(f"frames must be at least 1; got {frames}")
-    watch(0, "draw the road signs")
-    dataset = open_dataset("signs", num_train=num_train)
-    say(f"signs: {len(dataset.train)} training images of {len(CLASSES)} classes")
-    checkpoint = _train(dataset, out, settings, say, watch)
-    watch(0, "export to INT8")
-    manifest = export_checkpoint(checkpoint, dataset, out / "signs.aw", ExportOptions(["openvino"], ["fp32", "int8"]))
-    chosen = _chosen_model(manifest)
-    parity = chosen.parity
-    say(
-        f"exported: {chosen.precision}; accuracy on {parity.images} validation images {parity.accuracy:.4f}, "
-        f"with torch {parity.reference_accuracy:.4f}"
-    )
-    for rejected in manifest.rejected:
-        say(f"{rejected.precision} is rejected: {rejected.reason}")
-    with load(out / "signs.aw", engine="openvino", precision=chosen.precision, budget_ms=BUDGET_MS) as perceiver:
-        drive = run_drive(perceiver, out, frames, seed, watch)
-    seconds = time.monotonic() - started
-    summary = _summary(checkpoint, manifest, drive.loop, drive.outcomes, seconds)
-    watch(frames, "write the report")
-    write_demo_report(out, checkpoint, manifest, drive, summary)
+    journey = Journey(DRIVE_STAGES if quick else {**TRAINING_STAGES, **DRIVE_STAGES}, watch)
+    plain, robust = _committed() if quick else _trained(out, settings, journey, say)
+    precision = _int8_or_best(Bundle.open(robust))
+    with ExitStack() as stack:
+        systems = {
+            PLAIN: stack.enter_context(load(plain, engine="openvino", budget_ms=BUDGET_MS)),
+            ROBUST: stack.enter_context(
+                load(robust, engine="openvino", precision=precision, policy="center", budget_ms=BUDGET_MS)
+            ),
+            FULL: stack.enter_context(load(robust, engine="openvino", precision=precision, budget_ms=BUDGET_MS)),
+        }
+        with journey.stage("drive through the weather") as run:
+            drive = run_drive(systems, out, settings.frames, settings.seed, run.update)
+            run.result(f"{drive.loop.late} of {drive.loop.frames} decisions late")
+        policy, run_in = systems[FULL].policy.name, systems[FULL].precision
+    from allweather.demo.report import write_demo_report  # matplotlib is only needed here
+
+    with journey.stage("write the report") as run:
+        summary = _summary(drive, policy, run_in, quick, journey.stages[:-1])
+        write_demo_report(out, Bundle.open(plain), Bundle.open(robust), drive, summary)
     say(f"open {out / 'report.html'}")
     return summary
 
 
-def _train(
-    dataset: Dataset, out: Path, settings: FitSettings, say: Callable[[str], None], watch: Callable[[int, str], None]
-) -> Checkpoint:
-    def report_progress(progress: Progress) -> None:
-        watch(progress.step, f"train {ARCH}")
-        if epoch := progress.report:
-            say(f"epoch {epoch.epoch}/{settings.epochs}  loss {epoch.loss:.3f}  val {epoch.val_accuracy:.4f}")
-
-    path = out / "signs.safetensors"
-    (trained,) = train([ARCH], dataset, settings, path, fabric=launch(), watch=report_progress)
-    return trained
+def _committed() -> tuple[Path, Path]:
+    folder = Path(allweather.__file__).resolve().parents[1] / "samples" / "bundles"
+    plain, robust = (folder / name for name in QUICK_BUNDLES)
+    if not robust.exists():
+        raise UsageError(f"the committed models are not in {folder}; leave out --quick, or run it in the repository")
+    return plain, robust
 
 
-def _chosen_model(manifest: Manifest) -> Model:
-    """Returns the INT8 model if the bundle has one: after very few training steps it may fail the parity gate."""
-    return min(manifest.models, key=lambda model: model.precision != "int8")
+def _int8_or_best(bundle: Bundle) -> Precision | None:
+    """Returns "int8" if the parity gate let it pass; else None, for the precision that the bundle prefers."""
+    kept = {model.precision for model in bundle.manifest.models if model.role == "classifier"}
+    return "int8" if "int8" in kept else None
 
 
-def _summary(
-    checkpoint: Checkpoint, manifest: Manifest, loop: LoopReport, outcomes: tuple[FrameOutcome, ...], seconds: float
-) -> dict[str, Any]:
-    times = np.array([outcome.milliseconds for outcome in outcomes])
-    parity = _chosen_model(manifest).parity
-    conditions = dict.fromkeys(outcome.condition for outcome in outcomes)
+def _trained(out: Path, settings: DemoSettings, journey: Journey, say: Callable[[str], None]) -> tuple[Path, Path]:
+    from allweather.demo import models
+    from allweather.trainers.data.registry import open_dataset
+
+    if models.check_kept(out, settings):
+        say(f"{out} holds models of other settings or of another version; they are made anew")
+    with journey.stage("draw the road signs") as run:
+        dataset = open_dataset("signs", settings.size, num_train=settings.num_train)
+        run.result(f"{len(dataset.train)} training images of {len(dataset.classes)} classes")
+    plain = models.train_plain(dataset, out, settings, journey)
+    robust = models.make_robust(plain, dataset, out, settings, journey)
+    ranked = models.add_loss_predictor(robust, dataset, out, settings, journey)
+    tuned = models.tune(ranked, dataset, out, settings, journey)
+    paths = out / models.PLAIN_BUNDLE, out / models.BUNDLE
+    models.export(plain, dataset, paths[0], ["fp32"], "export the plain classifier", journey)
+    bundle = models.export(tuned, dataset, paths[1], ["fp32", "int8"], "export to INT8", journey)
+    for rejected in bundle.manifest.rejected:
+        say(f"{rejected.role} {rejected.precision} is rejected: {rejected.reason}")
+    return paths
+
+
+def _summary(drive: DriveResult, policy: str, precision: str, quick: bool, stages: Sequence[Stage]) -> dict[str, Any]:
+    outcomes = drive.outcomes
+    errors: dict[str, Mapping[str, Any]] = {}
+    for system in drive.systems:
+        groups = {CLEAR: [CLEAR], **{name: [name] for name in BAD_CONDITIONS}, "bad weather": list(BAD_CONDITIONS)}
+        errors[system] = {name: vars(error_rate(outcomes, system, members)) for name, members in groups.items()}
+    times = 1000 * np.array([outcome.seconds for outcome in outcomes])
+    means = {system: errors[system]["bad weather"]["error"] for system in drive.systems}
     return {
-        "val_accuracy": checkpoint.metrics["val_accuracy"],
-        "precision": _chosen_model(manifest).precision,
-        "exported_accuracy": parity.accuracy,
-        "exported_accuracy_torch": parity.reference_accuracy,
-        "exported_corrupted_accuracy": parity.corrupted_accuracy,
-        "exported_corrupted_accuracy_torch": parity.reference_corrupted_accuracy,
-        **{f"drive_accuracy_{name}": accuracy_of(outcomes, name) for name in conditions},
-        "frames": loop.frames,
-        "late": loop.late,
+        **{f"error_{system}": means[system] for system in drive.systems},
+        "error_ratio_robust": means[ROBUST] / means[PLAIN] if means[PLAIN] else float("nan"),
+        "error_ratio_robust_tta": means[FULL] / means[PLAIN] if means[PLAIN] else float("nan"),
+        "policy": policy,
+        "precision": precision,
+        "frames": drive.loop.frames,
+        "late": drive.loop.late,
+        "views_per_frame": float(np.mean([len(outcome.views) for outcome in outcomes])),
         "decision_ms_p50": float(np.percentile(times, 50)),
         "decision_ms_p99": float(np.percentile(times, 99)),
-        "machine": manifest.machine,
-        "seconds": seconds,
+        "decision_ms_max": float(times.max()),
+        "quick": quick,
+        "machine": this_device().line(),
+        "seconds": sum(stage.seconds for stage in stages),
+        "errors": errors,
+        "stages": {stage.name: stage.seconds for stage in stages},
     }

@@ -1,9 +1,9 @@
-"""Images of a drive: an animation, and one frame of each condition with the prediction below it."""
+"""Images of a drive: an animation, and one frame of each condition."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,69 +12,59 @@ from PIL import Image as PillowImage
 
 from allweather.runtimes.types import Image
 
-CAPTION_HEIGHT = 40  # pixels, below each frame
-BLACK, RED = (30, 30, 30), (190, 30, 30)
+MIN_EXAMPLE_WIDTH = 30  # pixels; on a smaller sign a reader would not see much either
+EXAMPLE_WIDTH = 640  # pixels, of each frame in the grid
+WHITE = 255
 
 
 @dataclass(frozen=True)
 class Example:
-    """A frame with a sign to read, and the prediction for it.
+    """A frame with a sign to read, as the video shows it.
 
     Attributes:
         width: Width of the sign in pixels.
-        truth: Name of the true class.
-        prediction: Name of the predicted class.
-        image: The annotated frame, uint8 [H, W, 3], RGB.
+        correct: Whether each system read it correctly, in the order of the systems.
+        image: The split screen, uint8 [H, W, 3], RGB.
     """
 
     width: int
-    truth: str
-    prediction: str
+    correct: tuple[bool, ...]
     image: Image
 
-    @property
-    def correct(self) -> bool:
-        """Whether the prediction is correct."""
-        return self.truth == self.prediction
-
     def better_of(self, other: Example | None) -> Example:
-        """Returns the example that shows more: an incorrect prediction, or else the larger sign."""
+        """Returns the example that shows more: the first system wrong and the last one right, on a large sign."""
         if other is None:
             return self
-        return max(other, self, key=lambda example: (not example.correct, example.width))
+        return max(other, self, key=Example._rank)
+
+    def _rank(self) -> tuple[bool, bool, int]:
+        return (not self.correct[0] and self.correct[-1], self.width >= MIN_EXAMPLE_WIDTH, -abs(self.width - 50))
 
 
-def animation(images: Sequence[Image], seconds: float) -> bytes:
+def animation(images: Sequence[Image], seconds: float, width: int = 420, quality: int = 28) -> bytes:
     """Returns an animated WebP, which every browser plays.
 
     Args:
         images: uint8 [H, W, 3], RGB; at least one.
         seconds: Time for which each image is shown.
+        width: Width in pixels to which the images are made smaller.
+        quality: 0 (small) to 100 (faithful).
     """
+    height = round(width * len(images[0]) / images[0].shape[1])
+    small = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images]
     content = io.BytesIO()
-    first, *rest = [PillowImage.fromarray(image) for image in images]
+    first, *rest = [PillowImage.fromarray(image) for image in small]
     first.save(
-        content, "WEBP", save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0, quality=60, method=1
-    )
+        content, "WEBP", save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0, quality=quality,
+        method=1,
+    )  # fmt: skip
     return content.getvalue()
 
 
-def example_grid(examples: Mapping[str, Example]) -> bytes:
-    """Returns a PNG of frames two by two, each with its condition, its true class and the prediction below.
-
-    Args:
-        examples: An example for each condition, by its name; a white image if empty.
-    """
-    captioned = [_with_caption(condition, example) for condition, example in examples.items()]
-    captioned = captioned or [np.full((360, 640, 3), 255, np.uint8)]
-    filled = captioned + [np.full_like(captioned[0], 255)] * (-len(captioned) % 2)
-    rows = [np.hstack(filled[i : i + 2]) for i in range(0, len(filled), 2)]
-    return bytes(cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1])
-
-
-def _with_caption(condition: str, example: Example) -> Image:
-    result = "predicted correctly" if example.correct else f"predicted as {example.prediction}"
-    text, color = f"{condition}: {example.truth}, {result}", BLACK if example.correct else RED
-    caption = np.full((CAPTION_HEIGHT, example.image.shape[1], 3), 255, np.uint8)
-    cv2.putText(caption, text, (8, 27), cv2.FONT_HERSHEY_SIMPLEX, 0.65, color, 1, cv2.LINE_AA)
-    return np.vstack([example.image, caption])
+def example_grid(examples: Sequence[Example]) -> bytes:
+    """Returns a JPEG of frames, two in a row; a white image if there is none."""
+    images = [example.image for example in examples] or [np.full((360, EXAMPLE_WIDTH, 3), WHITE, np.uint8)]
+    images += [np.full_like(images[0], WHITE)] * (-len(images) % 2)
+    rows = [np.hstack(images[i : i + 2]) for i in range(0, len(images), 2)]
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return bytes(encoded[1])

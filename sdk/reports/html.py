@@ -10,7 +10,7 @@ from pathlib import Path
 from allweather.runtimes.system.atomic_files import atomic_file
 
 STYLE = """
-:root { color-scheme: light; }
+:root { color-scheme: light dark; }
 body { font: 16px/1.55 system-ui, sans-serif; color: #1e293b; background: #f8fafc; margin: 0; }
 main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
@@ -22,6 +22,15 @@ th, td { padding: .4rem .9rem; text-align: right; border-bottom: 1px solid #eef2
 td { font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; } th { background: #f1f5f9; font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0; }
+.figures div { flex: 1 1 12rem; background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; padding: .8rem 1rem; }
+.figures b { display: block; font-size: 1.8rem; }
+@media (prefers-color-scheme: dark) {
+  body { color: #e2e8f0; background: #0f172a; }
+  p.lead, p.note { color: #a3b2c6; }
+  table, .figures div { background: #1e293b; border-color: #334155; }
+  th { background: #273449; } th, td { border-color: #334155; } img { border-color: #334155; }
+}
 """
 
 
@@ -34,27 +43,32 @@ class Section:
         text: Text below the heading; none if empty.
         table: Rows of a table, the first of them its header; no table if empty.
         image: File name of an image beside the page; no image if empty.
+        alt: What the image shows, in words, for those who cannot see it; the heading if empty.
     """
 
     heading: str
     text: str = ""
     table: Sequence[Sequence[str]] = ()
     image: str = ""
+    alt: str = ""
 
 
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
+def page(title: str, lead: str, sections: Sequence[Section], figures: Sequence[tuple[str, str]] = ()) -> str:
     """Returns an HTML page; all text is escaped.
 
     Args:
         title: Title of the page and of the browser's tab.
         lead: One line below the title.
         sections: Sections of the page.
+        figures: The numbers that matter most, each with what it is; shown large above the sections.
     """
+    cards = [f"<div><b>{html.escape(value)}</b>{html.escape(name)}</div>" for value, name in figures]
+    large = f'<div class="figures">{"".join(cards)}</div>\n' if cards else ""
     body = "\n".join(_section(section) for section in sections)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n'
-        f'<main><h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p>\n{body}\n</main></html>\n'
+        f'<main><h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p>\n{large}{body}\n</main></html>\n'
     )
 
 
@@ -68,7 +82,7 @@ def _section(section: Section) -> str:
         parts += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
         parts.append("</table>")
     if section.image:
-        parts.append(f'<img src="{html.escape(section.image)}" alt="{html.escape(section.heading)}">')
+        parts.append(f'<img src="{html.escape(section.image)}" alt="{html.escape(section.alt or section.heading)}">')
     return "\n".join(parts)
 
 

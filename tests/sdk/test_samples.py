@@ -104,3 +104,15 @@ def test_every_sample_is_tested() -> None:
         "the_systemd_unit_uses_only_known_options",
     }
     assert names
+
+
+@pytest.mark.slow
+def test_the_first_python_lines_of_the_readme_read_the_sign_in_the_snow() -> None:
+    """They run as they stand, in the root of the repository."""
+    readme = (SAMPLES.parent / "README.md").read_text()
+    code = readme.split("```python\n", 1)[1].split("```", 1)[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SAMPLES.parent, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("crossing")

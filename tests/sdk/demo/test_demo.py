@@ -2,31 +2,69 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 
-from allweather.demo.demo import run_demo
+from allweather.demo.demo import FULL, PLAIN, ROBUST, run_demo
+from allweather.demo.journey import Stage
+from allweather.demo.settings import DemoSettings
 from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.errors import UsageError
+from allweather.trainers.data.signs.conditions import CONDITIONS
+
+SMALL = DemoSettings(
+    frames=42, seed=1, num_train=640, plain_epochs=1, robust_epochs=1, predictor_images=60, predictor_epochs=1,
+    tuning_images=30,
+)  # fmt: skip
 
 
-@pytest.mark.slow
-def test_a_small_demo_writes_all_of_its_files(tmp_path: Path) -> None:
-    lines: list[str] = []
-    out, small = tmp_path / "demo", {"epochs": 1, "frames": 60, "seed": 1, "num_train": 640}
-    summary = run_demo(out, **small, say=lines.append, watch=lambda done, text: None)
+def check_report(out: Path, summary: dict[str, Any], frames: int) -> None:
     page = (out / "report.html").read_text()
     for name in re.findall(r'src="([^"]+)"', page):
         assert (out / name).stat().st_size > 1000, name
-    assert cv2.VideoCapture(str(out / "drive.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(60, abs=1)
-    assert json.loads((out / "summary.json").read_text()) == pytest.approx(summary)
+    assert all(len(text) > 20 for text in re.findall(r'alt="([^"]*)"', page))
+    assert cv2.VideoCapture(str(out / "drive.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(frames, abs=1)
     rows = [json.loads(row) for row in (out / "decisions.jsonl").read_text().splitlines()]
-    assert [row["index"] for row in rows] == list(range(60))
-    assert len(Bundle.open(out / "signs.aw").classes) == 16
-    assert summary["frames"] == 60
-    assert {name for name in summary if name.startswith("drive_")} == {
-        f"drive_accuracy_{condition}" for condition in ("clean", "dark", "noise", "blur")
-    }
-    assert any("report.html" in line for line in lines)
+    assert [row["index"] for row in rows] == list(range(frames))
+    stored = json.loads((out / "summary.json").read_text())
+    assert stored["frames"] == summary["frames"] == frames
+    assert set(summary["errors"]) == {PLAIN, ROBUST, FULL}
+    assert all(set(errors) == {*CONDITIONS, "bad weather"} for errors in summary["errors"].values())
     assert not list(out.glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+def test_a_small_demo_writes_all_of_its_files_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    out, lines, states = tmp_path / "demo", list[str](), list[Sequence[Stage]]()
+    check_report(out, run_demo(out, SMALL, say=lines.append, watch=states.append), SMALL.frames)
+    assert len(Bundle.open(out / "signs.aw").classes) == 16
+    assert Bundle.open(out / "signs.aw").manifest.policies[0].needs_predictor
+    assert any("report.html" in line for line in lines)
+    assert {stage.state for stage in states[-1]} == {"done"}
+
+    (out / "signs.safetensors").unlink()  # as if it had been stopped while the policy was tuned
+    before = (out / "robust.safetensors").stat().st_mtime_ns
+    run_demo(out, SMALL, watch=states.append)
+    kept = {stage.name: stage.state for stage in states[-1]}
+    assert kept["finetune it to be robust"] == "kept"
+    assert kept["tune the policy"] == "done"
+    assert (out / "robust.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_the_committed_models_beat_the_weather(tmp_path: Path) -> None:
+    summary = run_demo(tmp_path, DemoSettings(frames=210, seed=3), quick=True)
+    check_report(tmp_path, summary, 210)
+    assert summary["error_ratio_robust_tta"] < 0.6
+    assert summary["errors"][FULL]["clear"]["error"] <= 0.05
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"frames": 0}, "frames .* 1; got 0"), ({"seed": -1}, "got -1")])
+def test_settings_out_of_range_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        DemoSettings(**settings)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from allweather.trainers.data.signs import CLASSES, SPLITS, DriveFrame, conditions, render_drive, render_split
+from allweather.trainers.data.signs.conditions import air, lens, sensor
 from allweather.trainers.data.signs.sign.sign_faces import LEVELS, sign_face
 
 
@@ -85,8 +86,8 @@ def test_a_linear_classifier_does_not_tell_the_classes_apart() -> None:
         (lambda: render_drive(-1, 3), "seed .* not .* negative; got -1"),
         (lambda: render_drive(0, 0), "frames .* at least 1; got 0"),
         (lambda: render_drive(0, 3, (90, 640)), "size .* 120 x 160 pixels; got 90 x 640"),
-        (lambda: conditions.apply_condition(np.zeros((4, 4, 3), np.uint8), "hail", np.random.default_rng(0)),
-         "condition .* clean, dark, noise, blur; got 'hail'"),
+        (lambda: conditions.apply_condition(np.zeros((4, 4, 3), np.uint8), "hail", 0, 0),
+         "condition .* clear, dusk, .*, dirty lens; got 'hail'"),
     ],
 )  # fmt: skip
 def test_arguments_out_of_range_are_named_in_one_line(call: Callable[[], object], message: str) -> None:
@@ -97,26 +98,26 @@ def test_arguments_out_of_range_are_named_in_one_line(call: Callable[[], object]
 
 @pytest.fixture(scope="module")
 def frames() -> list[DriveFrame]:
-    return list(render_drive(5, 180, (180, 320), conditions=False))
+    return list(render_drive(5, 130, (270, 480), conditions=False))
 
 
 def test_the_ground_truth_lies_inside_the_image(frames: list[DriveFrame]) -> None:
     for frame in frames:
-        assert frame.image.shape == (180, 320, 3)
+        assert frame.image.shape == (270, 480, 3)
         assert frame.image.dtype == np.uint8
         assert (frame.label is None) == (frame.box is None)
         if frame.box is not None:
             left, top, width, height = frame.box
             assert left >= 0
             assert top >= 0
-            assert left + width <= 320
-            assert top + height <= 180
+            assert left + width <= 480
+            assert top + height <= 270
             assert max(width, height) > 16
     assert sum(frame.label is not None for frame in frames) > 50
 
 
 def test_signs_grow_until_they_are_passed(frames: list[DriveFrame]) -> None:
-    boxes = [(frame.label, frame.box) for frame in frames if frame.box is not None]
+    boxes = [(frame.sign, frame.box) for frame in frames if frame.box is not None]
     boxes_of_signs = [[box for _, box in group] for _, group in groupby(boxes, key=lambda pair: pair[0])]
     assert len(boxes_of_signs) >= 3
     for boxes_of_sign in boxes_of_signs[1:-1]:
@@ -137,23 +138,34 @@ def test_a_frame_does_not_depend_on_the_length_of_the_drive() -> None:
     assert not np.array_equal(short[0].image, next(render_drive(3, 1, (120, 160))).image)
 
 
-def test_the_schedule_gives_each_condition_its_part() -> None:
-    schedule = conditions.condition_schedule(600)
-    assert [condition for condition, _ in groupby(schedule)] == ["clean", "dark", "clean", "noise", "clean", "blur"]
-    assert len(schedule) == 600
-    assert {frame.condition for frame in render_drive(1, 12, (120, 160))} == set(conditions.CONDITIONS)
+def test_the_schedule_gives_each_condition_an_equal_part() -> None:
+    schedule = conditions.condition_schedule(700)
+    assert [(condition, len(list(group))) for condition, group in groupby(schedule)] == [
+        (condition, 100) for condition in conditions.CONDITIONS
+    ]
+    assert {frame.condition for frame in render_drive(1, 14, (120, 160))} == set(conditions.CONDITIONS)
 
 
-@pytest.mark.parametrize("change", [conditions.darken, conditions.add_noise, conditions.blur])
+CHANGES = [sensor.dusk, air.snow, air.fog, sensor.add_noise, lens.blur, lens.dirt]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_condition_is_pure_and_grows_with_strength(change: Callable[..., np.ndarray]) -> None:
     frame = next(render_drive(1, 1, (120, 160))).image
     before = frame.copy()
     differences = [
-        np.abs(change(frame, strength, np.random.default_rng(0)).astype(np.int16) - frame).mean()
-        for strength in (0.0, 0.2, 0.5, 0.9)
+        np.abs(change(frame, strength, 5, 1).astype(np.int16) - frame).mean() for strength in (0.0, 0.2, 0.5, 0.9)
     ]
     np.testing.assert_array_equal(frame, before)
     assert differences[0] == 0
     assert differences == sorted(differences)
-    twice = [change(frame, 0.5, np.random.default_rng(7)) for _ in range(2)]
-    np.testing.assert_array_equal(*twice)
+    np.testing.assert_array_equal(change(frame, 0.5, 5, 1), change(frame, 0.5, 5, 1))
+
+
+def test_snow_falls_and_dirt_stays_where_it_is() -> None:
+    frame = np.full((180, 320, 3), 90, np.uint8)
+    first, second = (lens.dirt(frame, 1.0, index, 2) for index in (0, 30))
+    np.testing.assert_array_equal(first, second)
+    first, second = (air.snow(frame, 1.0, index, 2) for index in (0, 30))
+    assert np.abs(first.astype(int) - second).mean() > 1
+    assert abs(float(first.mean()) - float(second.mean())) < 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from allweather.runtimes.types import Image
-from allweather.trainers.data.signs.conditions import apply_condition, condition_schedule
+from allweather.trainers.data.signs.conditions.schedule import CLEAR, apply_condition, condition_schedule
 from allweather.trainers.data.signs.landscape.camera import CameraPose, camera_path
 from allweather.trainers.data.signs.landscape.ground import Ground, fog_opacity
 from allweather.trainers.data.signs.landscape.scenery import draw_sprite
@@ -39,12 +39,14 @@ class DriveFrame:
         label: Class of the sign to read, an index into `CLASSES`: the nearest sign that is wholly in the image and
             larger than 16 pixels. None if there is none.
         box: Left, top, width and height in pixels of that sign; None if there is none.
-        condition: One of `conditions.CONDITIONS`: "clean", "dark", "noise" or "blur".
+        sign: Number of that sign along the road, which tells one sign from the next; None if there is none.
+        condition: One of `conditions.CONDITIONS`, such as "clear" or "fog".
     """
 
     image: Image
     label: int | None
     box: Box | None
+    sign: int | None
     condition: str
 
 
@@ -57,8 +59,8 @@ def render_drive(
         seed: Random seed; another seed gives another road.
         frames: Number of frames, at least 1.
         size: Height and width in pixels, at least 120 x 160.
-        conditions: Whether parts of the drive are darkened, noisy and blurred, as `condition_schedule` says; otherwise
-            all frames are clean.
+        conditions: Whether most parts of the drive are in bad weather or seen through a bad camera, as
+            `condition_schedule` says; otherwise all frames are clear.
 
     Returns:
         The frames, rendered one by one: 10 ms each at 360 x 640 on one core of a busy 2.5 GHz Xeon, conditions not
@@ -80,16 +82,16 @@ def _render_frames(seed: int, frames: int, size: tuple[int, int], conditions: bo
     poses = camera_path(np.random.default_rng([seed, 9]), frames, size)
     rng = np.random.default_rng([seed, 10])
     panorama, ground = Panorama(rng, poses[0]), Ground(rng, poses[0])
-    schedule = condition_schedule(frames) if conditions else ("clean",) * frames
+    schedule = condition_schedule(frames) if conditions else (CLEAR,) * frames
     for index, (pose, condition) in enumerate(zip(poses, schedule, strict=True)):
         canvas = np.empty((*size, 3), np.uint8)
         panorama.paint(canvas, pose)
         ground.paint(canvas, pose)
         signs = list(signs_ahead(seed, pose.travelled, VIEW_METERS))
         _draw_roadside(canvas, pose, seed, signs)
-        label, box = _ground_truth(signs, pose)
-        image = apply_condition(canvas, condition, np.random.default_rng([seed, 14, index]))
-        yield DriveFrame(image, label, box, condition)
+        label, box, sign = _ground_truth(signs, pose)
+        image = apply_condition(canvas, condition, index, seed)
+        yield DriveFrame(image, label, box, sign, condition)
 
 
 def _draw_roadside(canvas: Image, pose: CameraPose, seed: int, signs: list[Sign]) -> None:
@@ -110,13 +112,13 @@ def _draw_roadside(canvas: Image, pose: CameraPose, seed: int, signs: list[Sign]
         draw_sign(canvas, sign, pose)
 
 
-def _ground_truth(signs: list[Sign], pose: CameraPose) -> tuple[int, Box] | tuple[None, None]:
-    """Returns class and box of the sign to read; `signs` come nearest first."""
+def _ground_truth(signs: list[Sign], pose: CameraPose) -> tuple[int, Box, int] | tuple[None, None, None]:
+    """Returns class, box and number of the sign to read; `signs` come nearest first."""
     for sign in signs:
         corners = project_sign(sign, pose)
         left, top = (int(value) for value in np.floor(corners.min(axis=0)))
         right, bottom = (int(value) for value in np.ceil(corners.max(axis=0)))
         inside = left >= 0 and top >= 0 and right <= pose.width and bottom <= pose.height
         if inside and max(right - left, bottom - top) > READABLE_PIXELS:
-            return sign.label, (left, top, right - left, bottom - top)
-    return None, None
+            return sign.label, (left, top, right - left, bottom - top), sign.index
+    return None, None, None

@@ -43,6 +43,7 @@ class Sign:
     """A sign in the world.
 
     Attributes:
+        index: Number of the sign along the road, from 0.
         label: Index of its class in `CLASSES`.
         position: Meters along the road from the start.
         right: Meters to the right of the middle of the lane.
@@ -52,6 +53,7 @@ class Sign:
         light: Brightness, 1 in the sun.
     """
 
+    index: int
     label: int
     position: float
     right: float
@@ -100,6 +102,7 @@ def sample_sign(seed: int, index: int) -> Sign:
     wear = sample_wear(rng, 0.8)
     corners = rotated_square(rng.normal(0, 0.12), rng.normal(0, 0.03), rng.normal(0, 0.03))
     return Sign(
+        index=index,
         label=label,
         position=FIRST_SIGN + SPACING * (index + rng.uniform(-0.12, 0.12)),
         right=3.3 + 0.5 * rng.random() if rng.random() < 0.85 else -6.9 - 0.4 * rng.random(),
