@@ -71,7 +71,8 @@ def _table(stages: Sequence[Stage]) -> Table:
 
     from allweather.demo.journey import seconds_left
 
-    table = Table(title=f"about {seconds_left(stages):.0f} s left", title_justify="left")
+    unfinished = any(stage.state in ("waiting", "running") for stage in stages)
+    table = Table(title=f"about {seconds_left(stages):.0f} s left" if unfinished else "finished", title_justify="left")
     for name, justify in (("stage", "left"), ("", "left"), ("done", "right"), ("s", "right"), ("result", "left")):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for stage in stages:

@@ -113,9 +113,8 @@ def _trained(out: Path, settings: DemoSettings, journey: Journey, say: Callable[
     models.export(plain, dataset, paths[0], ["fp32"], "export the plain classifier", journey)
     bundle = models.export(tuned, dataset, paths[1], ["fp32", "int8"], "export to INT8", journey)
     for rejected in bundle.manifest.rejected:
-        say(
-            f"the parity gate rejects the {rejected.role} in {rejected.precision}, so it runs in fp32: {rejected.reason}"
-        )
+        model = f"the {rejected.role} in {rejected.precision}"
+        say(f"the parity gate rejects {model}, so it runs in fp32: {rejected.reason}")
     return paths
 
 
