@@ -26,6 +26,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from allweather.runtimes.text import printable
+
 MAX_LINE_CHARACTERS = 200  # quoted at most of the first line of another library's error
 
 
@@ -83,11 +85,6 @@ class OutputError(AllweatherError):
 
 class DependencyError(AllweatherError):
     """An optional library is not installed."""
-
-
-def printable(text: str) -> str:
-    """Returns `text` as one line without control characters. For text from files and from other libraries."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def first_line(error: BaseException) -> str:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import onnx.numpy_helper
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from allweather.runtimes.errors import EngineError, first_line, printable
+from allweather.runtimes.errors import EngineError, first_line
+from allweather.runtimes.text import printable
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Model, Role
-from allweather.runtimes.errors import BundleError, EngineError, printable
+from allweather.runtimes.errors import BundleError, EngineError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.text import printable
 
 # Tensor names of every graph. `exporters/onnx/convert.py` sets them, but cannot be imported without torch.
 INPUT, OUTPUT = "images", "logits"

@@ -29,9 +29,10 @@ from allweather.runtimes.bundle.manifest import (
     StoredFile,
     parse_manifest,
 )
-from allweather.runtimes.errors import BundleError, UsageError, printable
+from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder, check_file, check_folder
+from allweather.runtimes.text import printable
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats
 

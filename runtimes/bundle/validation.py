@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from allweather.runtimes.errors import first_line, printable
+from allweather.runtimes.errors import first_line
+from allweather.runtimes.text import printable
 
 
 def first_validation_error(error: Exception) -> str:

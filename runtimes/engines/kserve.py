@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from allweather.runtimes.errors import EngineError, first_line, printable
+from allweather.runtimes.errors import EngineError, first_line
+from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 
 MAX_HEADER_BYTES = 1 << 16  # of a response, in addition to its numbers

@@ -12,8 +12,9 @@ import numpy as np
 from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.openvino_cache import cached_blob
 from allweather.runtimes.engines.registry import install_command
-from allweather.runtimes.errors import DependencyError, EngineError, printable
+from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 
 if TYPE_CHECKING:

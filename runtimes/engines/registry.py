@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 from allweather.runtimes.engines.base import CompiledModel, Engine, EngineModule, EngineSpec, EngineStatus
 from allweather.runtimes.engines.third_party import ThirdPartyEngines, find_third_party_engines
-from allweather.runtimes.errors import AllweatherError, DependencyError, EngineError, UsageError, first_line, printable
+from allweather.runtimes.errors import AllweatherError, DependencyError, EngineError, UsageError, first_line
+from allweather.runtimes.text import printable
 
 if TYPE_CHECKING:
     from allweather.runtimes.choices import EngineName, Precision

@@ -19,7 +19,8 @@ from importlib import metadata
 from types import ModuleType
 
 from allweather.runtimes.engines.base import EngineSpec
-from allweather.runtimes.errors import EngineError, first_line, printable
+from allweather.runtimes.errors import EngineError, first_line
+from allweather.runtimes.text import printable
 
 GROUP = "allweather.engines"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allweather.runtimes import errors
-from allweather.runtimes.errors import AllweatherError, printable, unknown_name
+from allweather.runtimes.errors import AllweatherError, unknown_name
+from allweather.runtimes.text import printable
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:

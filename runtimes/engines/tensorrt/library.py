@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from allweather.runtimes.engines.registry import install_command
-from allweather.runtimes.errors import DependencyError, first_line, printable
+from allweather.runtimes.errors import DependencyError, first_line
+from allweather.runtimes.text import printable
 
 INSTALL_HINTS = {
     "tensorrt": "on a Jetson it comes with JetPack: sudo apt install python3-libnvinfer, and make the environment with "
