@@ -99,8 +99,9 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'allweather' has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
     from allweather.optional_dependencies import explain_missing
+    from allweather.runtimes.system.isolated_imports import isolated_imports
 
-    with explain_missing():
+    with explain_missing(), isolated_imports():
         value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value

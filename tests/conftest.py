@@ -14,10 +14,19 @@ import fake_cuda
 import fake_tensorrt
 import pytest
 
+from allweather.runtimes.system.isolated_imports import isolated_imports
+
 pytest_plugins = ["trained_models"]
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps the libraries that tests import from reporting their use."""
+    isolation = isolated_imports()
+    isolation.__enter__()
+    config.add_cleanup(lambda: isolation.__exit__(None, None, None))
 
 
 @pytest.fixture(scope="session", autouse=True)

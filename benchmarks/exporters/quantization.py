@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino
 import torch
 from onnx.reference import ReferenceEvaluator
 
@@ -29,10 +28,14 @@ from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.open import compiled_model, infer_all
 from allweather.runtimes.engines.registry import start_engine
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.training.inference import logits
+
+with isolated_imports():
+    import openvino
 
 
 def engines(bundle: Bundle) -> dict[str, Engine]:

@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.onnx.convert import INPUT, to_onnx
@@ -35,7 +34,11 @@ from allweather.runtimes.bundle.manifest import Calibration
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.trainers.models.registry import build_model
+
+with isolated_imports():
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 LAYER = re.compile(r"^Name: (\S+?)_myl\d+_\d+, LayerType: (?:correlation|gemm), Inputs: \[ .*?Datatype: (\w+)")
 ARCHITECTURE = "8.6"  # an RTX 3060

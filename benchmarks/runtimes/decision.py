@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import openvino
 from untrained_bundle import untrained_bundle
 
 from allweather import load
@@ -22,7 +21,11 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Role
 from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Image
+
+with isolated_imports():
+    import openvino
 
 CALLS = 300
 VIEW_COUNTS = (2, 3, 4, 12)

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import openvino
 from untrained_bundle import untrained_bundle
 
 from allweather.runtimes.bundle.bundle import Bundle
@@ -27,6 +26,10 @@ from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import compiled_model
 from allweather.runtimes.engines.registry import start_engine
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.isolated_imports import isolated_imports
+
+with isolated_imports():
+    import openvino
 
 TURNS = 6
 SECONDS = 4.0  # of one turn

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.onnx.qdq_placement import QdqPlacement, choose_placement, insert_pairs
 from allweather.runtimes.engines.onnx import SEVERITY_ERROR
 from allweather.runtimes.errors import EngineError
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Floats, Image
+
+with isolated_imports():
+    import onnxruntime
 
 PERCENTILE = 99.99  # this percentile of the absolute values becomes 127; docs/results/int8.md compares others
 BATCH_SIZE = 8  # images whose activations are in memory at once: 0.4 GB for a ResNet-50 at 224 px

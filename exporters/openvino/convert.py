@@ -6,9 +6,11 @@ import io
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import openvino
-
 from allweather.runtimes.errors import EngineError
+from allweather.runtimes.system.isolated_imports import isolated_imports
+
+with isolated_imports():
+    import openvino
 
 
 def read_onnx(graph: bytes) -> openvino.Model:

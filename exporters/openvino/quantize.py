@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -11,15 +10,15 @@ from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
 from allweather.exporters.calibration import CalibrationSet
 from allweather.runtimes.engines.open import BATCH_SIZE
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Image
 from allweather.trainers.quiet_loggers import silence_loggers
 
-# With this variable NNCF replaces its telemetry by a stub, so that nothing is sent from a user's machine.
-NO_TELEMETRY = {"NNCF_CI": "1"}
+with isolated_imports():
+    import openvino
 
 
 def quantize_openvino(model: openvino.Model, calibration: CalibrationSet) -> openvino.Model:
@@ -96,20 +95,11 @@ def _advanced_settings(nncf: ModuleType) -> object:
 
 @contextmanager
 def _nncf() -> Iterator[ModuleType]:
-    """Imports NNCF without its telemetry, progress bars and warnings; the environment is restored afterwards."""
-    before = {key: os.environ.get(key) for key in NO_TELEMETRY}
-    os.environ.update(NO_TELEMETRY)
+    """Imports NNCF without its telemetry, progress bars and warnings."""
     # NNCF prints its progress bars to stdout, where only the result of a command belongs
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), isolated_imports():
         warnings.simplefilter("ignore")
-        try:
-            import nncf
+        import nncf
 
-            with silence_loggers("nncf"):  # nncf.set_log_level would change the handlers of other loggers, too
-                yield nncf
-        finally:
-            for key, value in before.items():
-                if value is None:
-                    os.environ.pop(key)
-                else:
-                    os.environ[key] = value
+        with silence_loggers("nncf"):  # nncf.set_log_level would change the handlers of other loggers, too
+            yield nncf

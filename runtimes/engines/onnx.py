@@ -9,6 +9,7 @@ import numpy as np
 from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError, first_line
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Floats, Image
 
 SEVERITY_ERROR = 3  # log level of ONNX Runtime; by default it also warns that there is no GPU
@@ -25,7 +26,8 @@ def probe(device: str) -> str:
         DependencyError: It is not installed, or does not load.
     """
     try:
-        import onnxruntime
+        with isolated_imports():
+            import onnxruntime
     except ImportError as error:
         raise DependencyError(f"onnx: {error}; {install_command('onnx')}") from error
     return str(onnxruntime.__version__)
@@ -56,7 +58,8 @@ class OnnxEngine:
     """
 
     def __init__(self, model: CompiledModel, *, literally: bool = False) -> None:
-        import onnxruntime
+        with isolated_imports():
+            import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = SEVERITY_ERROR

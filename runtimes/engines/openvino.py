@@ -14,6 +14,7 @@ from allweather.runtimes.engines.openvino_cache import cached_blob
 from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 
@@ -40,7 +41,8 @@ def probe(device: str) -> str:
     """
     name = "openvino" if device == "CPU" else f"openvino_{device.lower()}"
     try:
-        import openvino
+        with isolated_imports():
+            import openvino
     except ImportError as error:
         raise DependencyError(f"{name}: {error}; {install_command(name)}") from error
     if device != "CPU":
@@ -81,7 +83,8 @@ class OpenvinoEngine:
     """
 
     def __init__(self, model: CompiledModel, device: str) -> None:
-        import openvino
+        with isolated_imports():
+            import openvino
 
         if not model.graph.startswith(b"<?xml"):  # OpenVINO also reads ONNX, and with it any file that ONNX names
             raise EngineError("openvino cannot load the model: it is not OpenVINO IR; export it again")

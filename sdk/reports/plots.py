@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from allweather.reports.figure import BLUE, DARK, GRAY, GREEN, RED, png_figure
+from allweather.runtimes.system.isolated_imports import isolated_imports
+
+with isolated_imports():
+    import matplotlib as mpl
+    from matplotlib.ticker import MaxNLocator
 
 MAX_LABELED_CLASSES = 30  # a confusion matrix of more classes has neither their names nor numbers in its cells
 STAGE_COLORS = ("#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b")
