@@ -7,14 +7,15 @@ that were checked against their hash, so that exactly what was verified is what 
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import os
-import stat
-import struct
+import io
+import time
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,21 @@ from allweather.runtimes.bundle.manifest import (
     StoredFile,
     parse_manifest,
 )
+from allweather.runtimes.bundle.sizes import largest_sizes
+from allweather.runtimes.bundle.source import FREE_ZIP_BYTES, MAX_ZIP_RATIO, Source, open_source
 from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder, check_file, check_folder
+from allweather.runtimes.system.limits import usable_memory
 from allweather.runtimes.text import printable
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats
 
-MAX_ZIP_RATIO = 50  # weights shrink to a half at best; deflate can hide a gigabyte in a megabyte
-FREE_ZIP_BYTES = 1 << 20  # of each file are exempt from the ratio: a short text or a dark image shrinks much further
-MAX_ZIP_ENTRIES = 2000  # the archive's list is read again for each file; a manifest lists 1000 files at most
-_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, ValueError, OSError)
+REPLACED_SECONDS = 0.05  # waited where a folder is about to take the path of another one
+
+
+class ReplacedError(BundleError):
+    """Another bundle took the path while this one was read."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +58,23 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    _source: Source = field(repr=False, compare=False)
 
     @staticmethod
     def open(path: Path | str) -> Bundle:
         """Opens a bundle and checks its schema and the size and hash of every file.
 
+        One that is replaced by another meanwhile is opened once more.
+
         Raises:
             BundleError: It is missing, damaged, hostile, or of another schema; the message says which.
+            ReplacedError: It was replaced twice while it was opened.
         """
         path = Path(path)
         try:
-            mode = path.stat().st_mode
-        except (OSError, ValueError) as error:
-            raise BundleError(
-                f"no bundle at {printable(str(path))}; check the path, or make one with 'allweather export'"
-            ) from error
-        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # reading a pipe would wait forever
-            raise BundleError(f"{path} is neither a folder nor a file; name a bundle made by 'allweather export'")
-        if path.suffix == ".safetensors":
-            raise BundleError(f"{path} is a checkpoint; make a bundle of it with 'allweather export'")
-        bundle = Bundle(path, parse_manifest(_read(path, MANIFEST, None), str(path)))
-        for name in bundle.manifest.files:
-            bundle.read(name)
-        return bundle
+            return _open_and_verify(path)
+        except ReplacedError:
+            return _open_and_verify(path)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,7 +100,8 @@ class Bundle:
             return self.input
         if self.manifest.predictor is None:
             raise BundleError(
-                f"{self.path} has no loss predictor; train one with 'allweather train-predictor', and export it again"
+                f"{self._source.where} has no loss predictor; train one with 'allweather train-predictor', and export "
+                "it again"
             )
         self.check_views()
         return self.manifest.predictor.spec()
@@ -118,9 +117,9 @@ class Bundle:
                 view(name)
             except UsageError as error:
                 raise BundleError(
-                    f"{self.path}: its loss predictor is for the view {printable(name[:64])!r}, which this version "
-                    "of allweather does not know; register it with allweather.register_view, update allweather, or "
-                    "export it again"
+                    f"{self._source.where}: its loss predictor is for the view {printable(name[:64])!r}, which this "
+                    "version of allweather does not know; register it with allweather.register_view, update "
+                    "allweather, or export it again"
                 ) from error
 
     def read(self, name: str) -> bytes:
@@ -131,11 +130,16 @@ class Bundle:
         """
         listed = self.manifest.files.get(name)
         if listed is None:
-            raise BundleError(f"{self.path}: {name} is not listed in {MANIFEST}; export it again")
-        data = _read(self.path, name, listed.size)
-        if hashlib.sha256(data).hexdigest() != listed.sha256:
-            raise BundleError(f"{self.path}: {name} was changed or damaged (its SHA-256 differs); export it again")
-        return data
+            raise BundleError(f"{self._source.where}: {name} is not listed in {MANIFEST}; export it again")
+        if listed.size > usable_memory():
+            raise BundleError(
+                f"{self._source.where}: {name} has {listed.size} bytes, more than the memory here "
+                f"({usable_memory()}); run it on a larger device"
+            )
+        content = io.BytesIO()
+        with _replacement_told(self._source):
+            _verify(self._source, name, listed, listed.size, content)
+        return content.getvalue()
 
     def golden_frames(self) -> npt.NDArray[np.uint8]:
         """Returns the prepared images whose outputs every engine must reproduce: uint8 [n, h, w, 3]."""
@@ -153,7 +157,7 @@ class Bundle:
         data = self.read(name)
         header = _npy_header(shape, dtype)
         if not data.startswith(header) or len(data) != len(header) + np.dtype(dtype).itemsize * int(np.prod(shape)):
-            raise BundleError(f"{self.path}: {name} is not an array of {dtype} {list(shape)}; export it again")
+            raise BundleError(f"{self._source.where}: {name} is not an array of {dtype} {list(shape)}; export it again")
         return np.frombuffer(data, np.dtype(dtype), offset=len(header)).reshape(shape)
 
 
@@ -185,7 +189,11 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         name: StoredFile(size=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in contents.items()
     }
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=1).encode()
-    parse_manifest(text, str(path))  # so that nothing is written that would not open
+    where = printable(str(path))
+    largest = largest_sizes(parse_manifest(text, where))  # so that nothing is written that would not open
+    for name, data in contents.items():
+        if len(data) > largest[name]:
+            raise BundleError(f"{where}: {name} has {len(data)} bytes, and a bundle takes at most {largest[name]}")
     everything = {MANIFEST: text, **contents}
     if path.suffix == ".zip":
         with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -219,61 +227,59 @@ def _npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
 
 
-def _read(path: Path, name: str, size: int | None) -> bytes:
-    """Reads a file of a bundle, and never more bytes than expected.
+def _open_and_verify(path: Path) -> Bundle:
+    if _is_being_written(path):
+        time.sleep(REPLACED_SECONDS)  # a folder is away for a moment while another one takes its path
+    source = open_source(path)
+    with _replacement_told(source):
+        text = b"".join(source.pieces(MANIFEST, None, MAX_MANIFEST_BYTES))
+        manifest = parse_manifest(text, source.where)
+        largest = largest_sizes(manifest)
+        for name, listed in manifest.files.items():
+            _verify(source, name, listed, largest[name])
+    return Bundle(path, manifest, source)
+
+
+def _verify(source: Source, name: str, listed: StoredFile, limit: int, copy: io.BytesIO | None = None) -> None:
+    """Checks the size and hash of a file, in pieces, and copies it if asked to.
 
     Args:
-        path: The bundle.
-        name: Name of the file in it.
-        size: Expected size in bytes; None for the manifest, whose size is bounded instead.
+        source: The opened bundle.
+        name: Name of the file.
+        listed: What the manifest says of it.
+        limit: The largest size in bytes that a file of its role can have.
+        copy: Where the content is written to; None if it is only checked.
 
     Raises:
-        BundleError: The file is missing, is a link or not a regular file, or has another size.
+        BundleError: The file is missing, or differs from what is listed.
     """
-    limit = MAX_MANIFEST_BYTES if size is None else size
-    data = _read_folder(path, name, limit + 1) if path.is_dir() else _read_zip(path, name, limit + 1)
-    if len(data) > limit or (size is not None and len(data) != size):
-        expected = f"{size} bytes" if size is not None else f"at most {limit} bytes"
-        raise BundleError(
-            f"{path}: {name} should have {expected} and has {'more' if len(data) > limit else len(data)}; "
-            "it is damaged: export it again"
-        )
-    return data
+    digest = hashlib.sha256()
+    for piece in source.pieces(name, listed.size, limit):
+        digest.update(piece)
+        if copy is not None:
+            copy.write(piece)
+    if digest.hexdigest() != listed.sha256:
+        raise BundleError(f"{source.where}: {name} was changed or damaged (its SHA-256 differs); export it again")
 
 
-def _read_folder(path: Path, name: str, max_bytes: int) -> bytes:
-    file = path / name
+@contextmanager
+def _replacement_told(source: Source) -> Iterator[None]:
+    """Tells a bundle that was replaced while it was read from one that is damaged.
+
+    Raises:
+        ReplacedError: The `with` block raised a `BundleError`, and something else is at the path now.
+    """
     try:
-        if not file.is_file():  # opening a pipe would wait forever
-            raise BundleError(f"{path}: {name} is missing or not a regular file; export it again")
-        if file.resolve() != path.resolve() / name:
-            raise BundleError(f"{path}: {name} is a link to another path; put the file itself there")
-        with file.open("rb") as stream:
-            return stream.read(min(max_bytes, os.fstat(stream.fileno()).st_size + 1))
-    except OSError as error:
-        raise BundleError(f"{path}: {name} cannot be read ({error}); check its permissions") from error
+        yield
+    except BundleError as error:
+        if not source.was_replaced():
+            raise
+        raise ReplacedError(f"{source.where} was replaced meanwhile; start again") from error
 
 
-def _read_zip(path: Path, name: str, max_bytes: int) -> bytes:
+def _is_being_written(path: Path) -> bool:
+    """Returns whether nothing is at the path, but `atomic_folder` has a temporary folder for it."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if len(archive.infolist()) > MAX_ZIP_ENTRIES:
-                raise BundleError(f"{path}: holds more than {MAX_ZIP_ENTRIES} files; export it again")
-            entries = [entry for entry in archive.infolist() if entry.filename == name]
-            if len(entries) != 1:
-                fault = "missing" if not entries else f"in it {len(entries)} times"
-                raise BundleError(f"{path}: {name} is {fault}; name a bundle made by 'allweather export'")
-            packed = min(entries[0].compress_size, path.stat().st_size)
-            if entries[0].file_size > MAX_ZIP_RATIO * packed + FREE_ZIP_BYTES:
-                raise BundleError(
-                    f"{path}: {name} unpacks to {entries[0].file_size} bytes from {packed}; export it again"
-                )
-            if entries[0].compress_type not in _ZIP_METHODS:
-                raise BundleError(f"{path}: {name} is packed with another method than deflate; export it again")
-            with archive.open(entries[0]) as stream:
-                return stream.read(max_bytes)
-    except _ZIP_ERRORS as error:
-        reason = printable(str(error)[:160]) or type(error).__name__
-        raise BundleError(
-            f"{path}: not a readable .zip file ({reason}), at {name}; name a bundle made by 'allweather export'"
-        ) from error
+        return not path.exists() and any(path.parent.glob(f".{glob.escape(path.name)}-*"))
+    except (OSError, ValueError):
+        return False
