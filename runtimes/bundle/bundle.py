@@ -228,9 +228,13 @@ def _npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
 
 
 def _open_and_verify(path: Path) -> Bundle:
-    if _is_being_written(path):
+    try:
+        source = open_source(path)
+    except BundleError as error:
+        if not (isinstance(error.__cause__, FileNotFoundError) and _is_being_replaced(path)):
+            raise
         time.sleep(REPLACED_SECONDS)  # a folder is away for a moment while another one takes its path
-    source = open_source(path)
+        raise ReplacedError(f"{printable(str(path))} was replaced meanwhile; start again") from error
     with _replacement_told(source):
         text = b"".join(source.pieces(MANIFEST, None, MAX_MANIFEST_BYTES))
         manifest = parse_manifest(text, source.where)
@@ -277,9 +281,9 @@ def _replacement_told(source: Source) -> Iterator[None]:
         raise ReplacedError(f"{source.where} was replaced meanwhile; start again") from error
 
 
-def _is_being_written(path: Path) -> bool:
-    """Returns whether nothing is at the path, but `atomic_folder` has a temporary folder for it."""
+def _is_being_replaced(path: Path) -> bool:
+    """Returns whether what is missing is there by now, or `atomic_folder` has a temporary folder for it."""
     try:
-        return not path.exists() and any(path.parent.glob(f".{glob.escape(path.name)}-*"))
+        return path.exists() or any(path.parent.glob(f".{glob.escape(path.name)}-*"))
     except (OSError, ValueError):
         return False
