@@ -47,7 +47,7 @@ class Source(ABC):
         self.where = printable(str(path))
         self._path, self._descriptor = path, descriptor
         weakref.finalize(self, os.close, descriptor)
-        self._identity = self._identify()
+        self._first_state = self._state()
 
     @abstractmethod
     def pieces(self, name: str, size: int | None, limit: int) -> Iterator[bytes]:
@@ -65,13 +65,14 @@ class Source(ABC):
     def was_replaced(self) -> bool:
         """Returns whether something else is at the path now, or another content in the same file."""
         try:
-            return self._identify() != self._identity
+            now, held = self._path.stat(), os.fstat(self._descriptor)
+            return (now.st_dev, now.st_ino) != (held.st_dev, held.st_ino) or self._state() != self._first_state
         except (OSError, ValueError):
             return True
 
     @abstractmethod
-    def _identify(self) -> tuple[int, ...]:
-        """Returns numbers that tell what is at the path from anything else that was or will be there."""
+    def _state(self) -> tuple[int, ...]:
+        """Returns numbers that change when another bundle is written into the open file or folder."""
 
     def _check_size(self, name: str, found: int, size: int | None, limit: int) -> None:
         if size not in (None, found) or found > limit:
@@ -128,14 +129,13 @@ class FolderSource(Source):
     def _not_a_file(self, name: str) -> BundleError:
         return BundleError(f"{self.where}: {name} is missing or not a regular file; export it again")
 
-    def _identify(self) -> tuple[int, ...]:
-        """See `Source._identify`. The folder's own date also changes when a file that is not listed is put into it."""
-        folder = self._path.stat()
+    def _state(self) -> tuple[int, ...]:
+        """See `Source._state`. The folder's own date also changes when a file that is not listed is put into it."""
         try:
             manifest = os.stat(MANIFEST, dir_fd=self._descriptor, follow_symlinks=False)
         except FileNotFoundError:
-            return folder.st_dev, folder.st_ino
-        return folder.st_dev, folder.st_ino, manifest.st_ino, manifest.st_size, manifest.st_mtime_ns
+            return ()
+        return manifest.st_ino, manifest.st_size, manifest.st_mtime_ns
 
 
 class ZipSource(Source):
@@ -185,10 +185,10 @@ class ZipSource(Source):
             f"{self.where}: not a readable .zip file ({reason}), at {name}; name a bundle made by 'allweather export'"
         )
 
-    def _identify(self) -> tuple[int, ...]:
-        """See `Source._identify`. What is at the path now and what is open are the same unless it was replaced."""
-        found, opened = self._path.stat(), os.fstat(self._descriptor)
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, opened.st_size, opened.st_mtime_ns
+    def _state(self) -> tuple[int, ...]:
+        """See `Source._state`."""
+        status = os.fstat(self._descriptor)
+        return status.st_size, status.st_mtime_ns
 
 
 class _BoundedReads(io.RawIOBase):
