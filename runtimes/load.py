@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from numbers import Real
 from pathlib import Path
 
-from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.bundle import Bundle, ReplacedError
 from allweather.runtimes.bundle.manifest import Model
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import open_engine
-from allweather.runtimes.engines.watchdog import CALL_SECONDS, WatchdogEngine
+from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECONDS, STALL_FACTOR, WatchdogEngine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
 from allweather.runtimes.tta.planner import batch_sizes
@@ -19,8 +20,6 @@ from allweather.runtimes.tta.policy import Policy, check_ranked_views, parse_pol
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
 from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
-
-STALL_FACTOR = 20  # a call counts as stalled if it takes this many times as long as at the export
 
 
 def load(
@@ -55,7 +54,22 @@ def load(
     budget = budget_from_ms(budget_ms)
     if threads is not None and threads < 1:
         raise UsageError(f"the number of threads is at least 1; got {threads}")
-    bundle = Bundle.open(path)
+    arguments = (budget, engine, precision, policy, threads)
+    try:
+        return _load(Bundle.open(path), *arguments)
+    except ReplacedError:  # between opening it and reading its models
+        return _load(Bundle.open(path), *arguments)
+
+
+def _load(
+    bundle: Bundle,
+    budget: Budget,
+    engine: str | None,
+    precision: str | None,
+    policy: str | Policy | None,
+    threads: int | None,
+) -> Perceiver:
+    """Makes a perceiver of an opened bundle; see `load`."""
     chosen = resolve_policy(bundle, policy)
     classifier_engine, model = open_engine(bundle, engine, precision, threads=threads)
     name = engine or (model.engine if model else "")
@@ -73,7 +87,7 @@ def load(
                 model,
             )
             loss_predictor = LossPredictor(undo.enter_context(closing(predictor_engine)), bundle.input_of("predictor"))
-        counts = (chosen.max_views,) if budget_ms is None else batch_sizes(chosen.max_views)
+        counts = (chosen.max_views,) if math.isinf(budget.seconds) else batch_sizes(chosen.max_views)
         perceiver = Perceiver(
             classifier,
             bundle.classes,
@@ -130,7 +144,9 @@ def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
 
 
 def _with_watchdog(engine: Engine, reopen: Callable[[], Engine], name: str, model: Model | None) -> WatchdogEngine:
-    """Returns the engine under a watchdog. A call may take 20 times the longest call at the export, at least 2 seconds.
+    """Returns the engine under a watchdog.
+
+    A call may take 20 times as long as the longest one at the export, at least 2 seconds and at most 120.
 
     Args:
         engine: The open engine.
@@ -139,7 +155,8 @@ def _with_watchdog(engine: Engine, reopen: Callable[[], Engine], name: str, mode
         model: The classifier of the bundle that runs, whose measurements set the limit; None for the fake engine.
     """
     measured = max(model.seconds, default=0.0) if model else 0.0
-    return WatchdogEngine(engine, reopen, name, call_seconds=max(STALL_FACTOR * measured, CALL_SECONDS))
+    limit = min(max(STALL_FACTOR * measured, CALL_SECONDS), FIRST_CALL_SECONDS)
+    return WatchdogEngine(engine, reopen, name, call_seconds=limit)
 
 
 def open_loss_predictor(

@@ -6,7 +6,7 @@ It imports no library, so that the command line can list the engines without loa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from allweather.runtimes.choices import EngineName, Precision
@@ -53,6 +53,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees everything that the engine holds. It cannot be used afterwards; closing it again does nothing."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """What an engine may have besides the methods of `Engine`, if its library can end a call that hangs."""
+
+    def interrupt(self) -> None:
+        """Ends the call of `infer` that another thread is in; it raises an error, as do all later ones."""
 
 
 class EngineModule(Protocol):

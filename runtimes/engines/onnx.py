@@ -12,6 +12,7 @@ from allweather.runtimes.errors import DependencyError, EngineError, first_line
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Floats, Image
 
+SEVERITY_FATAL = 4  # log level of ONNX Runtime that prints nothing
 SEVERITY_ERROR = 3  # log level of ONNX Runtime; by default it also warns that there is no GPU
 
 # A tensor whose data lies in another file has an entry with the key "location", which follows its length of 8 as one
@@ -76,14 +77,20 @@ class OnnxEngine:
         if len(self._session.get_inputs()) != 1 or len(self._session.get_outputs()) != 1:
             raise EngineError("onnx: the model must have one input and one output; export it again")
         self._input = self._session.get_inputs()[0].name
+        self._run_options = onnxruntime.RunOptions()
+        self._run_options.log_severity_level = SEVERITY_FATAL  # a call that fails raises, and need not also print
 
     def infer(self, images: Image) -> Floats:
         """See `Engine.infer`."""
         try:
-            (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)})
+            (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)}, self._run_options)
             return np.asarray(logits, np.float32)
         except _onnxruntime_errors() as error:
             raise EngineError(f"onnx failed on a batch of shape {list(images.shape)}: {first_line(error)}") from error
+
+    def interrupt(self) -> None:
+        """See `Interruptible.interrupt`."""
+        self._run_options.terminate = True
 
     def close(self) -> None:
         """See `Engine.close`."""

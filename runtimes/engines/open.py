@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import numpy as np
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Model, Role
 from allweather.runtimes.engines.base import CompiledModel, Engine, EngineSpec
-from allweather.runtimes.engines.registry import engine_spec, start_engine
+from allweather.runtimes.engines.registry import check_engine, engine_spec, start_engine
+from allweather.runtimes.engines.watchdog import STALL_FACTOR, run_within
 from allweather.runtimes.errors import BundleError, DependencyError, EngineError, NotBuiltError, ParityError
 from allweather.runtimes.types import Floats, Image
 
 BATCH_SIZE = 50  # of `infer_all`
+START_SECONDS = 600.0  # limit of starting an engine: compiling a large model for a GPU or an NPU takes minutes
+GOLDEN_SECONDS = 60.0  # limit of replaying the golden frames, besides `STALL_FACTOR` times the time at the export
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +41,8 @@ def open_engine(
         The engine, and the model that it runs; None for the fake engine, which needs no model.
 
     Raises:
-        EngineError: No model fits, no engine runs here (all reasons are listed), or a library cannot load the model.
+        EngineError: No model fits, no engine runs here (all reasons are listed), a library cannot load the model, or
+            starting it or running it on the golden frames takes far too long.
         NotBuiltError: The engine that was named has to be built on this device first.
         ParityError: The engine's outputs on the golden frames differ from those at the export.
         BundleError: The bundle is damaged, or has no loss predictor that can be used.
@@ -51,8 +56,10 @@ def open_engine(
     unbuilt: list[str] = []
     for model in _candidates(bundle, spec, precision, role):
         name = spec.name if spec else model.engine
+        compiled = compiled_model(bundle, model, threads)
         try:
-            started = start_engine(name, compiled_model(bundle, model, threads))
+            check_engine(name)
+            started = run_within(START_SECONDS, partial(start_engine, name, compiled), f"starting the engine {name}")
         except DependencyError as error:
             missing.append(str(error))
             continue
@@ -63,11 +70,12 @@ def open_engine(
                 log.warning("%s: %s; another engine is used until then", bundle.path, error)
             unbuilt.append(str(error))
             continue
-        try:
-            _check_golden_outputs(bundle, model, name, started)
-        except BaseException:
-            started.close()
-            raise
+        run_within(
+            _golden_seconds(bundle, model),
+            partial(_check_golden_outputs, bundle, model, name, started),
+            f"{bundle.path}: running {model.file} on the golden frames",
+            started,
+        )
         return started, model
     reasons = "; ".join(dict.fromkeys(unbuilt + missing))
     if spec is not None:
@@ -132,8 +140,28 @@ def _preference(model: Model) -> int:
 def _check_golden_outputs(bundle: Bundle, model: Model, name: str, engine: Engine) -> None:
     """Runs the golden frames one by one, as the loop does, and compares the outputs with those of the export.
 
+    The engine is closed where they differ, also if nobody waits for that any more.
+
     Raises:
         ParityError: They differ by more than the model's tolerance.
+        BundleError: The engine gives another number of outputs.
+    """
+    try:
+        difference = _golden_difference(bundle, model, engine)
+        if not difference <= model.tolerance:
+            raise ParityError(
+                f"{name} {model.precision} does not give the bundle's golden outputs on this device: logits differ by "
+                f"{difference:.3g}, at most {model.tolerance:.3g} is allowed; try --precision fp32, or export it here"
+            )
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _golden_difference(bundle: Bundle, model: Model, engine: Engine) -> float:
+    """Returns the largest absolute difference between the engine's outputs and the golden ones; NaN where one is NaN.
+
+    Raises:
         BundleError: The engine gives another number of outputs.
     """
     spec, golden_outputs = bundle.input_of(model.role), bundle.golden_outputs(model).astype(np.float64)
@@ -146,9 +174,10 @@ def _check_golden_outputs(bundle: Bundle, model: Model, name: str, engine: Engin
             )
         with np.errstate(invalid="ignore"):  # NaN, and infinity minus infinity, count as different
             differences.append(np.abs(logits[0] - expected).max())
-    difference = float(np.max(differences))  # NaN where one is NaN
-    if not difference <= model.tolerance:
-        raise ParityError(
-            f"{name} {model.precision} does not give the bundle's golden outputs on this device: logits differ by "
-            f"{difference:.3g}, at most {model.tolerance:.3g} is allowed; try --precision fp32, or export it here"
-        )
+    return float(np.max(differences))
+
+
+def _golden_seconds(bundle: Bundle, model: Model) -> float:
+    """Returns the seconds that replaying the golden frames may take."""
+    measured = model.seconds[0] if model.seconds else 0.0
+    return min(GOLDEN_SECONDS + STALL_FACTOR * measured * bundle.manifest.golden_count, START_SECONDS)

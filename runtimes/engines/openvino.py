@@ -120,6 +120,12 @@ class OpenvinoEngine:
             ) from error
         return logits
 
+    def interrupt(self) -> None:
+        """See `Interruptible.interrupt`."""
+        for request in (self._request, *(self._queue or ())):
+            with suppress(RuntimeError):  # it is not running
+                request.cancel()
+
     def close(self) -> None:
         """See `Engine.close`."""
         self._request = self._queue = self._image = self._logits = None

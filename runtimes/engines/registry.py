@@ -83,6 +83,20 @@ def statuses() -> Iterator[EngineStatus]:
     yield from sorted([*found, *broken], key=lambda status: status.name)
 
 
+def check_engine(name: str) -> None:
+    """Imports the library of one of allweather's own engines in this thread, and checks that it can run here.
+
+    Another thread may start the engine afterwards: a Ctrl-C while that one imports a library could crash the process.
+
+    Raises:
+        DependencyError: The engine cannot run on this machine. The message says what is missing.
+        UsageError: There is no such engine.
+    """
+    spec = engine_spec(name)
+    if name in _BUILT_IN:
+        _module(spec).probe(spec.device)
+
+
 def start_engine(name: str, model: CompiledModel) -> Engine:
     """Loads a model on an engine.
 

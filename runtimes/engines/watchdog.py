@@ -8,19 +8,63 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
-from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.engines.base import Engine, Interruptible
 from allweather.runtimes.errors import EngineError, StalledError
 from allweather.runtimes.types import Floats, Image
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+STALL_FACTOR = 20  # a call counts as stalled if it takes this many times as long as at the export
 FIRST_CALL_SECONDS = 120.0  # limit of a call with a batch size that no engine has run yet: it may have to compile
 CALL_SECONDS = 2.0  # limit of a call with a batch size that this engine has run
 REOPENED_CALL_SECONDS = 20.0  # limit with a batch size that only an earlier engine has run: the new one opens first
 MAX_RESTARTS = 5  # within RESTART_WINDOW_SECONDS, or in a row without a successful call
 RESTART_WINDOW_SECONDS = 60.0
 CLOSE_SECONDS = 1.0  # limit of the time that `close` waits for the thread
+
+
+def run_within(seconds: float, call: Callable[[], T], action: str, engine: Engine | None = None) -> T:
+    """Returns what a call returns, or gives up after some time.
+
+    The call runs in a thread of its own. One that hangs in a library that cannot end it is left behind.
+
+    Args:
+        seconds: Time that the call may take.
+        call: What to run.
+        action: What it does, for the message: "starting the engine onnx".
+        engine: The engine that it uses, which is interrupted if it can be.
+
+    Raises:
+        EngineError: It took longer.
+    """
+    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put((call(), None))
+        except BaseException as error:  # noqa: BLE001 -- the thread that waits raises it
+            results.put((None, error))
+
+    thread = threading.Thread(target=run, name=action, daemon=True)
+    thread.start()
+    try:
+        result, error = results.get(timeout=seconds)
+    except queue.Empty:
+        _interrupt(engine, thread)
+        raise EngineError(f"{action} has not finished within {seconds:.0f} s, and was given up") from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value] # it is None only where T is
+
+
+def _interrupt(engine: Engine | None, thread: threading.Thread) -> None:
+    """Ends the call that a thread is in, as far as the engine can, and waits for the thread for a limited time."""
+    if isinstance(engine, Interruptible):
+        engine.interrupt()
+        thread.join(CLOSE_SECONDS)
 
 
 class WatchdogEngine:
@@ -114,6 +158,7 @@ class _Worker:
     def __init__(self, start: Callable[[], Engine], name: str) -> None:
         self.batch_sizes: set[int] = set()
         self._start, self._name = start, name
+        self._engine: Engine | None = None  # once it is open
         self._requests: queue.SimpleQueue[Image | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[Floats | BaseException] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=f"engine {name}", daemon=True)
@@ -124,6 +169,8 @@ class _Worker:
         try:
             result = self._results.get(timeout=limit)
         except queue.Empty:
+            self.stop()
+            _interrupt(self._engine, self._thread)
             raise EngineError(f"the engine {self._name} has not finished a call within {limit:.1f} s") from None
         if isinstance(result, BaseException):
             raise result
@@ -141,7 +188,7 @@ class _Worker:
 
     def _serve(self) -> None:
         try:
-            engine = self._start()
+            engine = self._engine = self._start()
         except Exception as error:  # noqa: BLE001 -- the thread that makes the next call raises it
             if self._requests.get() is not None:
                 self._results.put(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from endless_network import endless_network
 
 from allweather.runtimes.bundle.bundle import Bundle, npy_bytes
 from allweather.runtimes.engines import onnx, openvino
+from allweather.runtimes.engines import open as opening
 from allweather.runtimes.engines.open import BATCH_SIZE, infer_all, open_engine
 from allweather.runtimes.engines.registry import ENGINES, exportable, install_command, statuses
 from allweather.runtimes.errors import BundleError, DependencyError, EngineError, ParityError, UsageError
+from allweather.runtimes.load import load
 from allweather.runtimes.types import Image
 
 CPU_ENGINES = ["onnx", "openvino"]
@@ -168,3 +172,32 @@ def test_many_images_are_run_in_batches(count: int) -> None:
 
 def test_every_model_of_a_bundle_has_an_engine_of_its_own_name() -> None:
     assert {spec.name for spec in ENGINES if spec.preference is not None} == set(exportable())
+
+
+@pytest.mark.parametrize("seconds", [(), (1e300,)])
+def test_a_model_that_never_ends_is_refused(
+    real: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...]
+) -> None:
+    """Golden frames have a limit of their own, which the bundle cannot lift by what it claims to have measured."""
+    monkeypatch.setattr(opening, "GOLDEN_SECONDS", 0.2)
+    monkeypatch.setattr(opening, "START_SECONDS", 0.3)
+    model = real.manifest.models[0].model_copy(update={"seconds": seconds})
+    hostile = replace(
+        real,
+        manifest=real.manifest.model_copy(update={"models": (model,)}),
+        contents={**real.contents, "model.onnx": endless_network(4, 8)},
+    )
+    before = threading.active_count()
+    with pytest.raises(EngineError, match=r"running model\.onnx on the golden frames has not finished") as caught:
+        load(hostile.write(tmp_path / "b"))
+    one_line(caught.value)
+    assert threading.active_count() == before
+
+
+def test_an_engine_that_never_starts_is_given_up(real_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(opening, "START_SECONDS", 0.1)
+    monkeypatch.setattr(opening, "start_engine", lambda name, model: release.wait(20))
+    with pytest.raises(EngineError, match="starting the engine onnx has not finished"):
+        open_engine(real_bundle, "onnx")
+    release.set()

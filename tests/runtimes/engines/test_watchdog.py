@@ -9,13 +9,16 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from endless_network import endless_network
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.cameras.live import LiveCamera
 from allweather.runtimes.cameras.open import camera_from
 from allweather.runtimes.engines import watchdog
+from allweather.runtimes.engines.base import CompiledModel
 from allweather.runtimes.engines.fake import FakeEngine
-from allweather.runtimes.engines.watchdog import WatchdogEngine
+from allweather.runtimes.engines.onnx import OnnxEngine
+from allweather.runtimes.engines.watchdog import WatchdogEngine, run_within
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, StalledError
 from allweather.runtimes.loop.loop import MAX_CONSECUTIVE_FAILURES, run
 from allweather.runtimes.perceiver import Perceiver
@@ -174,3 +177,26 @@ def test_a_live_camera_waits_for_an_unreachable_server(live: bool) -> None:
         else:
             with pytest.raises(EngineTimeoutError):
                 run(camera, perceiver, [])
+
+
+def test_a_call_of_onnx_runtime_that_never_ends_is_given_up_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Loop of 2**62 rounds: the thread is not left behind with a busy core."""
+    monkeypatch.setattr(watchdog, "FIRST_CALL_SECONDS", 0.2)
+    before = threading.active_count()
+    hostile = CompiledModel(endless_network(2, 4), b"", "fp32", InputSpec(4, 4), 2)
+    engine = WatchdogEngine(OnnxEngine(hostile), lambda: FakeEngine(2), "onnx")
+    with pytest.raises(EngineError, match=r"has not finished a call within 0\.2 s"):
+        engine.infer(IMAGES)
+    assert engine.infer(IMAGES).shape == (1, 2)  # another engine has taken its place
+    engine.close()
+    assert threading.active_count() == before
+
+
+def test_a_call_within_its_time_returns_or_raises_what_it_does() -> None:
+    assert run_within(5, lambda: [1], "counting") == [1]
+    with pytest.raises(ZeroDivisionError):
+        run_within(5, lambda: 1 // 0, "dividing")
+    release = threading.Event()
+    with pytest.raises(EngineError, match="waiting has not finished within 0 s, and was given up"):
+        run_within(0.05, release.wait, "waiting")
+    release.set()
