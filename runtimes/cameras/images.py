@@ -6,15 +6,14 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from allweather.runtimes.errors import CameraError
+from allweather.runtimes.cameras.image_files.decode import decode_image
+from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_hidden, is_image_name
+from allweather.runtimes.errors import CameraError, DataError
 from allweather.runtimes.types import Image
 
 logger = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 
 class FolderCapture:
@@ -43,13 +42,12 @@ class FolderCapture:
     def retrieve(self) -> Image | None:
         """Decodes the file: uint8 [H, W, 3] RGB, or None if it is damaged or cannot be read."""
         try:
-            image = decode_image(self._file.read_bytes())
+            return decode_image(self._file.read_bytes())
         except OSError as error:
             logger.warning("skipped %s: %s", self._file, error.strerror or error)
-            return None
-        if image is None:
-            logger.warning("skipped %s: it is damaged or not an image; remove or replace it", self._file)
-        return image
+        except DataError as error:
+            logger.warning("skipped %s: %s", self._file, error)
+        return None
 
     def close(self) -> None:
         """Ends reading."""
@@ -63,34 +61,14 @@ def image_files(folder: Path) -> list[Path]:
         CameraError: The folder holds no images or cannot be read.
     """
     try:
-        images = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        images = [file for file in folder.iterdir() if is_image_name(file.name) and file.is_file()]
     except OSError as error:
         raise CameraError(f"cannot read the folder {folder}: {error.strerror or error}") from error
-    files = sorted(file for file in images if not file.name.startswith("."))
+    files = sorted(file for file in images if not is_hidden(file.name))
     if not files:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         raise CameraError(f"the folder {folder} holds no images ({suffixes}); choose a folder that does")
     return files
-
-
-def decode_image(data: bytes) -> Image | None:
-    """Decodes the bytes of an image file to uint8 [H, W, 3] RGB; returns None if they are damaged or truncated."""
-    if not _is_complete(data):
-        return None
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # cv2 raises for an empty file and for sizes beyond its limits
-        return None
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _is_complete(data: bytes) -> bool:
-    """Returns whether a file has its end: cv2 fills the rest of a truncated JPEG with gray without an error."""
-    if data.startswith(b"\xff\xd8"):
-        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # the end-of-image marker follows the last scan
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" in data[-64:]
-    return bool(data)
 
 
 class IteratorCapture:

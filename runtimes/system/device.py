@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.text import printable
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16")
@@ -20,7 +20,7 @@ class Device:
     Attributes:
         system: Operating system and architecture.
         cpu: Name of the processor.
-        cores: Number of logical cores that this process may use.
+        cores: Number of logical cores that this process may keep busy; see `usable_cores`.
         flags: Those of `FLAGS` that the processor has; empty if the system does not say.
     """
 
@@ -42,12 +42,11 @@ class Device:
 def this_device() -> Device:
     """Returns the machine that this process runs on."""
     info = _cpuinfo()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpu_flags = set(info.get("flags", info.get("Features", "")).split())
     return Device(
         system=f"{platform.system()} {platform.machine()}",
         cpu=info.get("model name") or _board() or platform.processor() or platform.machine(),
-        cores=cores,
+        cores=usable_cores(),
         flags=tuple(flag for flag in FLAGS if flag in cpu_flags),
     )
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")  # names the control groups of this process
 UNLIMITED_BYTES = 1 << 60  # version 1 says "no limit" with a number near 2**63
 
 
-def usable_cores(root: Path = CGROUPS) -> int:
+def usable_cores(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
     """Returns how many cores this process may keep busy, at least one.
 
     That is the smaller one of its affinity (`taskset`, `docker --cpuset-cpus`) and the processor time that its control
@@ -18,42 +20,54 @@ def usable_cores(root: Path = CGROUPS) -> int:
 
     Args:
         root: Where the control groups are mounted.
+        membership: File that names the control groups of this process.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = [_quota(folder) for folder in _folders("cpu", root)]
+    quotas = [_quota(folder) for folder in _folders("cpu", root, membership)]
     return max(1, min(cores, *(math.ceil(quota) for quota in quotas if quota), cores))
 
 
-def usable_memory(root: Path = CGROUPS) -> int:
+def usable_memory(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
     """Returns how many bytes of memory this process may use, instead of the memory that the machine has.
 
-    That is the smallest one of the memory of the machine and the limits of its control group and those above it
-    (`docker --memory`, systemd's `MemoryMax` and `MemoryHigh`; versions 1 and 2).
+    That is the smallest one of the memory of the machine, the limits of its control group and those above it
+    (`docker --memory`, systemd's `MemoryMax` and `MemoryHigh`; versions 1 and 2), and `ulimit -v` and `-d`.
 
     Args:
         root: Where the control groups are mounted.
+        membership: File that names the control groups of this process.
     """
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for folder in _folders("memory", root):
+    for folder in _folders("memory", root, membership):
         for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
             limit = _number(folder / name)
             if limit is not None and 0 < limit < UNLIMITED_BYTES:
                 limits.append(int(limit))
+    limits += [soft for soft in map(_soft_limit, ("RLIMIT_AS", "RLIMIT_DATA")) if soft]
     return min(limits)
 
 
-def _folders(controller: str, root: Path) -> list[Path]:
+def _soft_limit(name: str) -> int | None:
+    """Returns a limit of this process in bytes; None where it has none."""
+    soft, _ = resource.getrlimit(getattr(resource, name))
+    return None if soft in (resource.RLIM_INFINITY, -1) else soft
+
+
+def _folders(controller: str, root: Path, membership: Path) -> list[Path]:
     """Returns the folders that describe this process's control group and those above it, as far as they can be seen.
 
     Inside a container the paths in /proc/self/cgroup are often those of the host; then the mount itself is the group.
     """
     folders = [root, root / controller, root / "cpu,cpuacct"] if controller == "cpu" else [root, root / controller]
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = membership.read_text().splitlines()
     except OSError:
         return folders
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if not colon:
+            continue
         mount = root / controllers if controllers else root
         if not controllers or controller in controllers.split(","):
             group = Path(path.lstrip("/"))

@@ -5,16 +5,41 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import threading
+import weakref
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
 
 from allweather.runtimes.errors import map_write_errors
+from allweather.runtimes.system.limits import usable_memory
 from allweather.runtimes.types import Image
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from malloc.h
-MAX_MEMORY_SHARE = 0.4  # of the machine's memory that one array may take; a larger one is stored on disk
+MAX_MEMORY_SHARE = 0.4  # of the memory that this process may use, for all arrays together; what is more lies on disk
+
+
+class _Held:
+    """Counts the bytes of the arrays of `allocate` that are in memory and in use."""
+
+    def __init__(self) -> None:
+        self._bytes, self._lock = 0, threading.RLock()  # the collector may free an array in the middle of `take`
+
+    def take(self, size: int, limit: float) -> bool:
+        """Counts an array, unless all together would then be above the limit; returns whether it was counted."""
+        with self._lock:
+            fits = self._bytes + size <= limit
+            self._bytes += size if fits else 0
+        return fits
+
+    def release(self, size: int) -> None:
+        """Counts an array no more."""
+        with self._lock:
+            self._bytes -= size
+
+
+_HELD = _Held()
 
 
 def keep_freed_memory() -> bool:
@@ -39,7 +64,9 @@ def keep_freed_memory() -> bool:
 
 
 def allocate(shape: tuple[int, ...]) -> Image:
-    """Returns an uninitialized uint8 array. One above 40 % of the machine's memory lies in an unnamed file on disk.
+    """Returns an uninitialized uint8 array: in memory, or in an unnamed file on disk where memory is scarce.
+
+    All arrays in use, such as the splits of a data set, may together take 40 % of the memory that this process may use.
 
     Args:
         shape: Shape of the array.
@@ -48,9 +75,11 @@ def allocate(shape: tuple[int, ...]) -> Image:
         OutputError: There is not enough space on the disk. Without this check, writing to the array would end the
             process.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if math.prod(shape) <= MAX_MEMORY_SHARE * memory:
-        return np.empty(shape, np.uint8)
+    size = math.prod(shape)
+    if _HELD.take(size, MAX_MEMORY_SHARE * usable_memory()):
+        array = np.empty(shape, np.uint8)
+        weakref.finalize(array, _HELD.release, size)
+        return array
     with map_write_errors(Path(gettempdir())), TemporaryFile() as file:  # the mapping stays valid after it is closed
-        os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+        os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -11,6 +11,10 @@ from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system.memory import allocate
+from allweather.trainers.data.folder_files import list_names, same_name
+from allweather.trainers.data.inventory import Inventory
+
+FROM_NUMPY = "; torch.from_numpy makes one of an array"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,25 @@ class Split:
 
     images: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        """Checks types and shapes, so that no other code has to guess what the values mean.
+
+        Raises:
+            DataError: The images or labels are of another type or shape.
+        """
+        for name, values in (("images", self.images), ("labels", self.labels)):
+            if not isinstance(values, Tensor):
+                raise DataError(f"the {name} of a split are a torch tensor; got {type(values).__name__}{FROM_NUMPY}")
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[3] != 3:
+            came = f"{_type_name(self.images)} {list(self.images.shape)}"
+            scale = "; multiply 0..1 by 255, round and convert" if self.images.dtype.is_floating_point else ""
+            raise DataError(f"the images of a split are uint8 [n, h, w, 3], RGB, 0 to 255; got {came}{scale}")
+        if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
+            came = f"{_type_name(self.labels)} {list(self.labels.shape)}"
+            raise DataError(f"the labels of a split are int64 [n]; got {came}")
+        if len(self.images) != len(self.labels):
+            raise DataError(f"a split has a label for each image; got {len(self.images)} and {len(self.labels)}")
 
     def __len__(self) -> int:
         """Returns the number of images."""
@@ -53,6 +76,7 @@ class Dataset:
         test: Images to report results on; no selection uses them.
         hflip: Whether an image keeps its class when it is flipped horizontally (cars do, arrows do not).
         notes: What a user should know about how the splits were made, one line each.
+        inventory: What the data held when it was opened; None for data that was made in Python.
     """
 
     name: str
@@ -62,6 +86,47 @@ class Dataset:
     test: Split
     hflip: bool
     notes: tuple[str, ...] = ()
+    inventory: Inventory | None = None
+
+    def __post_init__(self) -> None:
+        """Checks that the splits fit together.
+
+        Raises:
+            DataError: A split is empty, has images of another size, or a label that is no index of a class.
+        """
+        for name in ("train", "val", "test"):
+            split: Split = getattr(self, name)
+            if not isinstance(split, Split):
+                raise DataError(f"{name} is a Split; got {type(split).__name__}")
+            if not len(split):
+                raise DataError(f"{name} has no images; every split needs some")
+            if split.images.shape[1:] != self.train.images.shape[1:]:
+                sides, others = list(split.images.shape[1:3]), list(self.train.images.shape[1:3])
+                raise DataError(f"all images have one size; {name} has {sides} pixels, train {others}")
+            low, high = int(split.labels.min()), int(split.labels.max())
+            if low < 0 or high >= self.num_labels:
+                raise DataError(f"labels are 0 to {self.num_labels - 1}; {name} has {low if low < 0 else high}")
+
+    @property
+    def num_labels(self) -> int:
+        """How many different labels there can be."""
+        return len(self.classes)
+
+    def with_classes(self, classes: tuple[str, ...]) -> Dataset:
+        """Returns the data set with its labels in the order of a classifier's classes, which are matched by name.
+
+        Args:
+            classes: Names of the classifier's classes, in the order of its outputs.
+
+        Raises:
+            UsageError: The data set has other classes; the message names those that only one of them has.
+        """
+        if classes == self.classes:
+            return self
+        order = torch.tensor(class_order(self.name, self.classes, classes))
+        splits = {id(split): Split(split.images, order[split.labels]) for split in (self.train, self.val, self.test)}
+        train, val, test = (splits[id(split)] for split in (self.train, self.val, self.test))
+        return dataclasses.replace(self, classes=classes, train=train, val=val, test=test)
 
     def subset(self, fraction: float, seed: int) -> Dataset:
         """Returns the data set with a random share of the training images of each class; val and test stay.
@@ -115,6 +180,44 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class RowDataset(Dataset):
+    """Images whose labels are rows of a table, in which an objective finds what it trains on."""
+
+    @property
+    def num_labels(self) -> int:
+        """Labels are rows, of which there may be any number."""
+        return 1 << 62
+
+
+def class_order(data: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Returns for each class of a data set its index among a classifier's classes, which are matched by name.
+
+    Args:
+        data: Name of the data set, for the message.
+        found: Its classes.
+        wanted: The classifier's classes, in the order of its outputs.
+
+    Raises:
+        UsageError: One has a class that the other does not have; the message names them.
+    """
+    place = {same_name(name): index for index, name in enumerate(wanted)}
+    missing = [name for name in wanted if same_name(name) not in {same_name(other) for other in found}]
+    extra = [name for name in found if same_name(name) not in place]
+    if missing or extra:
+        parts = [f"it lacks {list_names(missing)}"] if missing else []
+        parts += [f"it also has {list_names(extra)}"] if extra else []
+        raise UsageError(
+            f"the classifier knows {len(wanted)} classes ({', '.join(wanted[:3])}, ...) and {data} has {len(found)} "
+            f"({', '.join(found[:3])}, ...): {' and '.join(parts)}; name the data that it was trained on"
+        )
+    return [place[same_name(name)] for name in found]
+
+
+def _type_name(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")
+
+
 def check_fraction(fraction: float) -> None:
     """Checks the share of training images that `Dataset.subset` keeps; needs no data.
 
@@ -153,3 +256,28 @@ def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:
         raise DataError(f"cannot hold out {count} of {len(split)} images; add images")
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     return split.take(order[count:].sort().values), split.take(order[:count].sort().values)
+
+
+def split_off_each_class(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Splits off a random share of the images of each class: at least one of two or more, none of a single one.
+
+    Args:
+        split: Images to divide.
+        share: Share of each class to split off, 0..1.
+        seed: Random seed; the same seed gives the same images.
+
+    Returns:
+        (the other images, the images that were split off), each in the order of `split`.
+
+    Raises:
+        DataError: No class has two images.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    chosen = torch.zeros(len(split), dtype=torch.bool)
+    for label in split.labels.unique():
+        of_class = (split.labels == label).nonzero()[:, 0]
+        count = min(max(1, round(share * len(of_class))), len(of_class) - 1)
+        chosen[of_class[torch.randperm(len(of_class), generator=rng)[:count]]] = True
+    if not chosen.any():
+        raise DataError(f"cannot hold out any of {len(split)} images, as no class has two; add images")
+    return split.take((~chosen).nonzero()[:, 0]), split.take(chosen.nonzero()[:, 0])

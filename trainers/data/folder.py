@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from allweather.runtimes.cameras.images import IMAGE_SUFFIXES, decode_image
+from allweather.runtimes.cameras.image_files.decode import decode_image
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.system.memory import allocate
 from allweather.runtimes.types import Image
-from allweather.trainers.data.dataset import Dataset, Split, split_off
+from allweather.trainers.data.dataset import Dataset, Split, split_off_each_class
+from allweather.trainers.data.folder_files import class_folders, find_split_folders, list_names
+from allweather.trainers.data.folder_inventory import FolderFiles, find_files, take_inventory
+from allweather.trainers.data.inventory import Inventory
 
 DEFAULT_SIZE = 224  # pixels, as image classifiers are usually trained
-VAL_SHARE = 0.1  # of the training images, which becomes val if there is no val folder
+VAL_SHARE = 0.1  # of the training images of each class, which becomes val if there is no val folder
 SPLIT_SEED = 20
 
 log = logging.getLogger(__name__)
 
 
 def read_folder(root: Path, size: int) -> Dataset:
-    """Reads ROOT/train, ROOT/val and ROOT/test, each with one folder per class, and resizes all images.
+    """Reads the splits of a folder, each with one folder per class, and resizes all images.
 
-    If val is missing, it is split off train. If test is missing, val is used in its place. The notes of the
-    data set say so. A file that cannot be decoded is named in a warning and left out, and the notes say how many.
+    `valid`, `validation` and `dev` are read as val, `training` as train and `testing` as test. If val is missing, a
+    tenth of each class is held out of train. If test is missing, val is used in its place. The notes of the data set
+    say so, and what its inventory found. A file that cannot be used is named in a warning and left out.
 
     Args:
         root: Folder that holds `train`, and `val` and `test` if they exist.
         size: Side in pixels of the square that every image is brought to.
 
     Raises:
-        DataError: A folder is missing or empty, or the splits have different classes.
+        DataError: The data set cannot be used as it is; the message names the first problem and its cure.
     """
-    classes = folder_classes(root)
-    notes: list[str] = []
-    train, val, test = (_read_split(root / name, classes, size, notes) for name in ("train", "val", "test"))
-    if train is None:
-        raise DataError(f"there are no images in {root / 'train'}; put them into one folder per class")
+    found = find_files(root)
+    _refuse(found.problems)
+    splits, damaged = {}, {}
+    for name in found.splits:
+        splits[name], damaged[name] = _read_split(found, name, size)
+    inventory = take_inventory(found, damaged)
+    _refuse(inventory.problems)
+    train, val, test = (splits.get(name) for name in ("train", "val", "test"))
+    assert train is not None  # otherwise a class without images would have been refused
+    notes = list(inventory.notes)
     if val is None:
-        train, val = split_off(train, max(1, round(VAL_SHARE * len(train))), SPLIT_SEED)
-        notes.append(f"there is no val folder: {len(val)} images of train are held out as val (seed {SPLIT_SEED})")
+        train, val = split_off_each_class(train, VAL_SHARE, SPLIT_SEED)
+        notes += _held_out_notes(found, train, val)
     if test is None:
         test = val
-        notes.append(
-            "there is no test folder: val is used instead, so the test images are those that the model was chosen by"
-        )
-    return Dataset(f"folder:{root.name}", classes, train, val, test, hflip=True, notes=tuple(notes))
+        missing = _missing(found, "test")
+        notes.append(f"{missing}: val is used instead, so the test images are those that the model was chosen by")
+    inventory = dataclasses.replace(inventory, notes=tuple(notes))
+    return Dataset(found.name, found.classes, train, val, test, hflip=True, notes=inventory.notes, inventory=inventory)
+
+
+def inspect_folder(root: Path, watch: Callable[[int, int], None] = lambda done, total: None) -> Inventory:
+    """Takes the inventory of a folder data set; decodes each image to see that it can be used, and keeps none.
+
+    Args:
+        root: Folder that holds `train`, and `val` and `test` if they exist.
+        watch: Called with (images decoded, images in total).
+
+    Returns:
+        The inventory; its `problems` say what `read_folder` would refuse.
+
+    Raises:
+        DataError: There is no training folder, or a split cannot be told.
+    """
+    found, damaged, done = find_files(root), {}, 0
+    total = sum(len(found.files(name)) for name in found.splits)
+    for name in found.splits:
+        damaged[name] = {}
+        for path, reason in _decoded(found.paths(name), lambda index, image: None):
+            done += 1
+            watch(done, total)
+            if reason:
+                damaged[name][path] = reason
+    return take_inventory(found, damaged)
 
 
 def folder_classes(root: Path) -> tuple[str, ...]:
@@ -60,56 +94,69 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     Raises:
         DataError: There is no ROOT/train, or it has fewer than two folders.
     """
-    train = root / "train"
-    if not train.is_dir():
-        raise DataError(
-            f"there is no folder {train}; a data set has its images in ROOT/train/CLASS, and in ROOT/val and ROOT/test"
-        )
-    classes = tuple(sorted(path.name for path in train.iterdir() if path.is_dir()))
+    train = find_split_folders(root)["train"]
+    classes = class_folders(train)
     if len(classes) < 2:
         raise DataError(f"{train} needs a folder for each of at least two classes; it has {len(classes)}")
     return classes
 
 
-def _read_split(folder: Path, classes: tuple[str, ...], size: int, notes: list[str]) -> Split | None:
-    """Reads the split in `folder`; returns None if it does not exist or holds no image file."""
-    if not folder.is_dir():
-        return None
-    unknown = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in classes]
-    if unknown:
-        raise DataError(f"{folder} has the class {unknown[0]!r}, which train does not have; add it there or remove it")
-    files = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((folder / name).rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
-    ]
+def _refuse(problems: tuple[str, ...]) -> None:
+    if problems:
+        more = f" ({len(problems) - 1} more: allweather inspect lists them)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
+
+
+def _read_split(found: FolderFiles, name: str, size: int) -> tuple[Split | None, dict[Path, str]]:
+    """Reads a split; returns None if it holds no image, and what is wrong with each file that cannot be used."""
+    files, damaged = found.files(name), {}
     if not files:
-        return None
+        return None, damaged
     images = allocate((len(files), size, size, 3))
     spec = InputSpec(size, size)
-    paths = [path for path, _ in files]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # cv2 releases the GIL while it decodes
-        decoded = np.fromiter(pool.map(_decode_into, paths, images, repeat(spec)), dtype=bool, count=len(files))
-    damaged = [path for path, good in zip(paths, decoded, strict=True) if not good]
-    for path in damaged:
-        log.warning("%s cannot be read as an image; it is left out", path)
-    if damaged:
-        notes.append(f"{folder.name}: {len(damaged)} of {len(files)} images could not be read and are left out")
+
+    def store(index: int, image: Image) -> None:
+        images[index] = spec.prepare(image)
+
+    for path, reason in _decoded(found.paths(name), store):
+        if reason:
+            log.warning("%s cannot be read as an image and is left out: %s", path, reason)
+            damaged[path] = reason
+    folder = found.splits[name].folder
     if len(damaged) == len(files):
         raise DataError(f"none of the {len(files)} files in {folder} can be read; are they images?")
-    labels = torch.tensor([label for _, label in files])
-    split = Split(torch.from_numpy(images), labels)
-    return split.take(torch.from_numpy(decoded).nonzero()[:, 0]) if damaged else split
+    split = Split(torch.from_numpy(images), torch.tensor([label for _, label in files]))
+    usable = torch.tensor([path not in damaged for path, _ in files])
+    return split.take(usable.nonzero()[:, 0]) if damaged else split, damaged
 
 
-def _decode_into(path: Path, target: Image, spec: InputSpec) -> bool:
-    """Reads one image file into `target` (uint8 [size, size, 3], RGB); returns whether it could be decoded."""
-    try:
-        image = decode_image(path.read_bytes())
-    except OSError:  # a broken link, or no permission
-        return False
-    if image is None:
-        return False
-    target[...] = spec.prepare(image)
-    return True
+def _decoded(paths: list[Path], use: Callable[[int, Image], None]) -> Iterator[tuple[Path, str]]:
+    """Decodes files on all cores and hands each image to `use`; yields each path with what is wrong, "" for nothing."""
+
+    def decode(index: int) -> str:
+        try:
+            use(index, decode_image(paths[index].read_bytes()))
+        except OSError as error:  # a broken link, or no permission
+            return error.strerror or str(error)
+        except DataError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(usable_cores()) as pool:  # cv2 releases the GIL while it decodes
+        yield from zip(paths, pool.map(decode, range(len(paths))), strict=True)
+
+
+def _held_out_notes(found: FolderFiles, train: Split, val: Split) -> list[str]:
+    missing = _missing(found, "val")
+    notes = [f"{missing}: {len(val)} images of train are held out as val, a tenth of each class (seed {SPLIT_SEED})"]
+    counts = torch.bincount(val.labels, minlength=len(found.classes))
+    alone = [name for name, count in zip(found.classes, counts.tolist(), strict=True) if not count]
+    if alone:
+        notes.append(f"val has no image of {list_names(alone)}: train has only one, which is learned from; add images")
+    return notes
+
+
+def _missing(found: FolderFiles, split: str) -> str:
+    if split not in found.splits:
+        return f"there is no {split} folder"
+    return f"the folder {found.splits[split].folder.name} holds no image that can be used"

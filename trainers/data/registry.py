@@ -6,6 +6,8 @@ The text after the colon is a folder. All images are brought to the model's inpu
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,7 +16,8 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.choices import DATASET_FORMS
 from allweather.trainers.data import cifar, folder, signs
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset, Split, class_order
+from allweather.trainers.data.inventory import Inventory, count_labels
 
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 
@@ -38,15 +41,44 @@ def open_dataset(
     if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"--size is a side of {MIN_SIZE} to {MAX_SIZE} pixels; got {size}")
     kind, root = _parse(name)
-    if kind == "signs":
-        return _draw_signs(size or 32, num_train)
     if kind == "folder":
         return folder.read_folder(root, size or folder.DEFAULT_SIZE)
-    return cifar.read_cifar(kind, root, size or cifar.OWN_SIZE, download=download)
+    if kind == "signs":
+        dataset = _draw_signs(size or 32, num_train)
+    else:
+        dataset = cifar.read_cifar(kind, root, size or cifar.OWN_SIZE, download=download)
+    labels = {split: getattr(dataset, split).labels.tolist() for split in ("train", "val", "test")}
+    return dataclasses.replace(dataset, inventory=count_labels(dataset.name, dataset.classes, labels))
+
+
+def inspect_dataset(
+    name: str, *, download: bool = False, watch: Callable[[int, int], None] = lambda done, total: None
+) -> Inventory:
+    """Takes the inventory of a data set. Of a folder each image is decoded, and what cannot be used is counted.
+
+    Args:
+        name: As in `open_dataset`.
+        download: As in `open_dataset`.
+        watch: Called with (images decoded, images in total).
+
+    Raises:
+        UsageError: The name is not that of a data set.
+        DataError: The data is missing, or its splits cannot be told.
+    """
+    kind, root = _parse(name)
+    if kind == "folder":
+        return folder.inspect_folder(root, watch)
+    if kind == "signs":  # image i has a class by its place in a run of 16, so none has to be drawn
+        return count_labels(name, signs.CLASSES, {split: _sign_labels(n) for split, n in signs.SPLITS.items()})
+    inventory = open_dataset(name, download=download).inventory
+    assert inventory is not None
+    return inventory
 
 
 def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, download: bool = False) -> Dataset:
-    """Opens a data set at a classifier's input size, after it has checked the classes.
+    """Opens a data set at a classifier's input size, with its labels in the order of the classifier's classes.
+
+    Classes are matched by name, and checked before images are drawn or decoded.
 
     Args:
         name: As in `open_dataset`.
@@ -58,13 +90,8 @@ def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, dow
         UsageError: The data set has other classes; no image was drawn or decoded.
         DataError: The data is missing, empty or damaged.
     """
-    found = dataset_classes(name)
-    if found != classes:
-        raise UsageError(
-            f"the classifier knows {len(classes)} classes ({', '.join(classes[:3])}, ...) and {name} has "
-            f"{len(found)} ({', '.join(found[:3])}, ...); name the data that it was trained on"
-        )
-    return open_dataset(name, spec.height, download=download)
+    class_order(name, dataset_classes(name), classes)
+    return open_dataset(name, spec.height, download=download).with_classes(classes)
 
 
 def dataset_classes(name: str) -> tuple[str, ...]:
@@ -105,3 +132,8 @@ def _draw_signs(size: int, num_train: int | None) -> Dataset:
     )
     train, val, test = (Split(torch.from_numpy(images), torch.from_numpy(labels)) for images, labels in drawn)
     return Dataset("signs", signs.CLASSES, train, val, test, hflip=False)
+
+
+def _sign_labels(count: int) -> list[int]:
+    """Returns as many labels of each class as a split of drawn signs has; see `signs.render_split`."""
+    return [index % len(signs.CLASSES) for index in range(count)]

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.limits import usable_cores
 from allweather.trainers.choices import Precision as Precision
 from allweather.trainers.quiet_loggers import silence_loggers
 
@@ -38,19 +39,24 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         precision: "auto" means bf16 if the device computes it faster than fp32, otherwise fp32.
 
     Raises:
-        UsageError: `devices` is below 1 or above the number of GPUs, or of CPU cores without GPUs.
+        UsageError: `devices` is below 1 or above the number of GPUs, or without GPUs of the cores that this process may
+            use.
     """
     gpus = torch.cuda.device_count()
-    max_devices = gpus or os.cpu_count() or 1
+    cores = usable_cores()
+    max_devices = gpus or cores
     if not 1 <= devices <= max_devices:
         kind = "GPUs" if gpus else "CPU cores"
         raise UsageError(f"--devices must be 1 to {max_devices} on this machine ({kind}); got {devices}")
     bf16 = precision == "bf16" or (precision == "auto" and fast_bf16())
     elastic = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun started this process
-    if (devices > 1 or elastic) and not gpus:
-        # otherwise every process starts one thread for each core, and the processes compete for the cores
+    if not gpus:
+        # otherwise every process starts one thread for each core of the machine, and the threads compete for those
+        # that they may use
         local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
+        share = max(1, cores // local)
+        if devices > 1 or elastic or torch.get_num_threads() > share:
+            torch.set_num_threads(share)
     with _without_worker_warning(), silence_loggers("lightning_fabric"):
         fabric = Fabric(
             accelerator="gpu" if gpus else "cpu",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from allweather.runtimes.errors import OutputError
@@ -47,3 +49,20 @@ def test_a_full_disk_is_an_error_before_anything_is_written(monkeypatch: pytest.
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OutputError, match="the disk is full; free some space"):
         memory.allocate((2, 4, 4, 3))
+
+
+def test_the_sum_of_all_arrays_counts_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = memory._HELD._bytes
+    monkeypatch.setattr(memory, "MAX_MEMORY_SHARE", 1.0)
+    monkeypatch.setattr(memory, "usable_memory", lambda: before + 1000)
+    splits = [memory.allocate((4, 10, 10)) for _ in range(4)]  # 400 bytes each
+    assert [isinstance(each, np.memmap) for each in splits] == [False, False, True, True]
+    del splits
+    gc.collect()
+    assert memory._HELD._bytes == before
+    assert not isinstance(memory.allocate((10, 10, 10)), np.memmap)  # what was freed can be had again
+
+
+def test_the_memory_of_the_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "usable_memory", lambda: 0)
+    assert isinstance(memory.allocate((2, 4, 4, 3)), np.memmap)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from torch import nn
 
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.limits import usable_cores
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
@@ -118,7 +118,7 @@ def test_a_batch_that_holds_all_images_is_warned_about(dataset: Dataset, caplog:
 
 
 def test_more_devices_than_the_machine_has() -> None:
-    with pytest.raises(UsageError, match=f"--devices must be 1 to {os.cpu_count()} .*got 4000"):
+    with pytest.raises(UsageError, match=f"--devices must be 1 to {usable_cores()} .*got 4000"):
         launch(devices=4000)
 
 

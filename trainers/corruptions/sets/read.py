@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.cameras.images import IMAGE_SUFFIXES, decode_image
+from allweather.runtimes.cameras.image_files.decode import decode_image
+from allweather.runtimes.cameras.image_files.names import is_hidden, is_image_name
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
@@ -208,7 +209,8 @@ def _image_files(cell: Path, classes: Sequence[str]) -> tuple[str, ...]:
     """Returns CLASS/FILE of all images of a cell, in the order of the classes."""
     if not cell.is_dir():
         raise DataError(f"{cell.parent} has no folder {cell.name}; expected a folder for each severity, 1 to 5")
-    unknown = sorted({path.name for path in cell.iterdir() if path.is_dir()} - set(classes))
+    found = {path.name for path in cell.iterdir() if path.is_dir() and not is_hidden(path.name)}
+    unknown = sorted(found - set(classes))
     if unknown:
         raise DataError(f"{cell} has the class {unknown[0]!r}, which the classifier does not know")
     files = tuple(
@@ -216,7 +218,7 @@ def _image_files(cell: Path, classes: Sequence[str]) -> tuple[str, ...]:
         for name in classes
         if (cell / name).is_dir()
         for path in sorted((cell / name).iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if is_image_name(path.name) and not is_hidden(path.name)
     )
     if not files:
         raise DataError(f"{cell} holds no images; expected {cell}/CLASS/*.JPEG or .png")
@@ -224,10 +226,12 @@ def _image_files(cell: Path, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read_image(path: Path) -> Image:
-    image = decode_image(path.read_bytes())
-    if image is None:
-        raise DataError(f"{path} cannot be read as an image; download or write it again")
-    return image
+    try:
+        return decode_image(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except DataError as error:
+        raise DataError(f"{path} cannot be read as an image: {error}") from error
 
 
 def _prepare_all(images: Image, spec: InputSpec) -> Image:

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.types import Image
 from allweather.trainers.choices import SetLayout
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
@@ -120,7 +121,7 @@ def write_corrupted_set(
     part = out.with_name(f".{out.name}.part")
     with map_write_errors(part):
         _prepare_folder(part, settings, images, labels)
-        _write_blocks(part, settings, processes or os.cpu_count() or 1, watch)
+        _write_blocks(part, settings, processes or usable_cores(), watch)
         finish(part)
         # the journal is removed last: without it a later call would start the whole set again
         for name in (CLEAN_FILE, CLEAN_LABELS_FILE, JOURNAL_FILE):

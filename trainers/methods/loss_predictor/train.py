@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset, RowDataset, Split
 from allweather.trainers.methods.loss_predictor.identity_margin import add_identity_margin
 from allweather.trainers.methods.loss_predictor.rank_objective import RankObjective
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
@@ -121,7 +121,7 @@ def train_predictor(
     train, val = targets.split_fold()
     objective = RankObjective(settings.loss, train, val, hflip)
     train_rows, val_rows = _labeled_by_row(train), _labeled_by_row(val)
-    dataset = Dataset("view losses", targets.views, train_rows, val_rows, val_rows, hflip=False)
+    dataset = RowDataset("view losses", targets.views, train_rows, val_rows, val_rows, hflip=False)
     lr = settings.fit.lr or PREDICTORS[settings.kind].lr * settings.fit.batch_size / 128
     averaged, history = fit(
         model, dataset, settings.fit, lr, fabric=fabric, objective=objective, resume=resume, watch=watch

@@ -1,0 +1,278 @@
+"""What a folder holds is taken rightly or said: splits by other names, hidden names, classes without images."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import unicodedata
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from allweather.runtimes.errors import DataError
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import dataset_classes, inspect_dataset, open_dataset
+
+
+def paint(folder: Path, count: int, suffix: str = ".png", seed: int = 0) -> None:
+    """Writes images that differ from one another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, len(folder.as_posix()), *folder.name.encode()])
+    for index in range(count):
+        image = rng.integers(0, 255, (20, 24, 3), np.uint8)
+        data = cv2.imencode(
+            ".jpg" if suffix in {".jfif", ".jpe"} else suffix, rng.integers(0, 255, (20, 24, 3), np.uint8)
+        )
+        (folder / f"{index:03}{suffix}").write_bytes(data[1].tobytes())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes of twelve images in train, four in val and in test."""
+    for seed, (split, count) in enumerate({"train": 12, "val": 4, "test": 4}.items()):
+        for name in ("aa", "bb"):
+            paint(tmp_path / "data" / split / name, count, seed=seed)
+    return tmp_path / "data"
+
+
+def read(root: Path) -> Dataset:
+    return open_dataset(f"folder:{root}", 16)
+
+
+def notes(root: Path) -> str:
+    return "\n".join(read(root).notes)
+
+
+def counts(dataset: Dataset) -> list[list[int]]:
+    """Images of each class, by split."""
+    return [
+        split.labels.bincount(minlength=len(dataset.classes)).tolist()
+        for split in (dataset.train, dataset.val, dataset.test)
+    ]
+
+
+def test_a_clean_folder_says_nothing(root: Path) -> None:
+    assert read(root).notes == ()
+    assert inspect_dataset(f"folder:{root}").problems == ()
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "@eaDir", "__MACOSX", ".git", "$RECYCLE.BIN"])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_hidden_folder_is_neither_a_class_nor_a_source_of_images(root: Path, split: str, name: str) -> None:
+    paint(root / split / name, 2, seed=9)
+    paint(root / split / "aa" / name, 2, seed=10)
+    shutil.copy(root / "train/aa/000.png", root / split / "aa/._000.png")
+    dataset = read(root)
+    assert dataset.classes == dataset_classes(f"folder:{root}") == ("aa", "bb")
+    assert counts(dataset) == [[12, 12], [4, 4], [4, 4]]
+    assert f"{split}: hidden files and folders are left out" in "\n".join(dataset.notes)
+    assert name in "\n".join(dataset.notes)
+
+
+@pytest.mark.parametrize("name", ["valid", "validation", "dev", "Valid", "VAL"])
+def test_val_is_known_by_its_other_names(root: Path, name: str) -> None:
+    expected = read(root)
+    (root / "val").rename(root / name)
+    dataset = read(root)
+    assert torch.equal(dataset.val.images, expected.val.images)
+    assert len(dataset.train) == 24
+    assert f"the folder {name} is used as val" in dataset.notes
+
+
+def test_train_and_test_are_known_by_their_other_names(root: Path) -> None:
+    (root / "train").rename(root / "training")
+    (root / "test").rename(root / "testing")
+    assert counts(read(root)) == [[12, 12], [4, 4], [4, 4]]
+    assert "the folder testing is used as test" in notes(root)
+
+
+def test_two_folders_that_could_be_one_split_are_refused(root: Path) -> None:
+    shutil.copytree(root / "val", root / "valid")
+    with pytest.raises(DataError, match="has val and valid, and each could be the val split; keep one"):
+        read(root)
+
+
+def test_folders_that_were_not_understood_are_named(root: Path) -> None:
+    (root / "val").rename(root / "holdout")
+    assert "the folders holdout beside train are no split" in notes(root)
+    shutil.move(root / "train", root / "learn")
+    with pytest.raises(DataError, match=r"no folder .*train; .* holds the folders holdout, learn, test"):
+        read(root)
+
+
+def test_images_without_a_class_are_said(root: Path) -> None:
+    for path in (root / "test").glob("*/*.png"):
+        path.rename(root / "test" / f"{path.parent.name}-{path.name}")
+    shutil.rmtree(root / "test/aa")
+    shutil.rmtree(root / "test/bb")
+    assert "test: 8 images are not in a folder of a class" in notes(root)
+    assert "the folder test holds no image that can be used: val is used instead" in notes(root)
+
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def other_kind(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.rename(path.with_suffix(".heic"))
+
+
+def hidden_only(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.rename(path.with_name(f".{path.name}"))
+
+
+def damaged(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.write_bytes(b"no image")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (empty, "no images in .*bb, so its class cannot be learned: it is empty; add images"),
+        (other_kind, r"no images in .*bb, .*: it holds 12 files of other kinds \(.heic 12\)"),
+        (hidden_only, "no images in .*bb, .*: it holds only hidden files"),
+        (damaged, "none of the 12 images in .*bb can be used, such as 000.png; replace them"),
+    ],
+)
+def test_a_class_without_images_is_refused_and_why(root: Path, spoil: object, message: str) -> None:
+    assert callable(spoil)
+    spoil(root / "train/bb")
+    with pytest.raises(DataError, match=message):
+        read(root)
+    assert len(inspect_dataset(f"folder:{root}").problems) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder: a folder without permission was not checked")
+def test_a_folder_that_may_not_be_read_is_named(root: Path) -> None:
+    (root / "train/bb").chmod(0)
+    try:
+        with pytest.raises(DataError, match=r"bb cannot be read \(Permission denied\)"):
+            read(root)
+    finally:
+        (root / "train/bb").chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_read_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "train/bb/more").mkdir()
+    scan = os.scandir
+
+    def refuse(path: Path) -> object:
+        if str(path).endswith("more"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert "bb/more cannot be read (Permission denied) and is left out" in notes(root)
+    empty(root / "train/aa")
+    (root / "train/aa/more").mkdir()
+    with pytest.raises(DataError, match=r"no images in .*aa, .*aa/more cannot be read \(Permission denied\)"):
+        read(root)
+
+
+def test_images_behind_links_are_found_once(root: Path, tmp_path: Path) -> None:
+    (root / "train/bb").rename(tmp_path / "elsewhere")
+    (root / "train/bb").mkdir()
+    (root / "train/bb/batch1").symlink_to(tmp_path / "elsewhere")
+    (root / "train/bb/batch1/back").symlink_to(root / "train/bb")  # a link that leads in a circle
+    assert counts(read(root))[0] == [12, 12]
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".gif", ".avif", ".JPG"])
+def test_less_usual_suffixes_are_images(root: Path, suffix: str) -> None:
+    empty(root / "train/bb")
+    paint(root / "train/bb", 12, suffix.lower())
+    for path in list((root / "train/bb").iterdir()):
+        path.rename(path.with_suffix(suffix))
+    assert counts(read(root))[0] == [12, 12]
+
+
+def test_files_of_other_kinds_are_counted(root: Path) -> None:
+    (root / "train/aa/notes.txt").touch()
+    (root / "train/aa/raw").touch()
+    assert "train: 2 files of other kinds (.txt 1, without a suffix 1) are not used" in notes(root)
+
+
+def test_classes_in_two_forms_of_unicode(root: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "Ärger") for form in ("NFC", "NFD"))
+    (root / "train/bb").rename(root / "train" / composed)
+    (root / "val/bb").rename(root / "val" / apart)
+    (root / "test/bb").rename(root / "test" / apart)
+    assert counts(read(root)) == [[12, 12], [4, 4], [4, 4]]
+    paint(root / "train" / apart, 3)
+    with pytest.raises(DataError, match=r"two folders called 'Ärger', .* merge them"):
+        read(root)
+
+
+def test_classes_that_differ_by_case(root: Path) -> None:
+    paint(root / "train/Aa", 12, seed=5)
+    assert "the classes 'Aa' and 'aa' differ only by case" in notes(root)
+    (root / "train/Aa").rename(root / "train/cc")
+    (root / "val/bb").rename(root / "val/BB")
+    with pytest.raises(DataError, match="has the class 'BB', which train does not have; train has 'bb': rename it"):
+        read(root)
+
+
+def test_a_split_without_some_classes_is_said(root: Path) -> None:
+    shutil.rmtree(root / "val/bb")
+    empty(root / "test/aa")
+    assert "val: no images of bb; nothing is measured for them" in notes(root)
+    assert "test: no images of aa" in notes(root)
+
+
+def test_thin_classes_are_said_and_the_held_out_split_has_all_classes(root: Path) -> None:
+    shutil.rmtree(root / "val")
+    for name, count in {"aa": 200, "bb": 6, "cc": 1}.items():
+        shutil.rmtree(root / "train" / name, ignore_errors=True)
+        paint(root / "train" / name, count, seed=7)
+    dataset = read(root)
+    assert counts(dataset)[:2] == [[180, 5, 1], [20, 1, 0]]
+    assert "train: few images of bb (6), cc (1)" in notes(root)
+    assert "val has no image of cc: train has only one" in notes(root)
+    assert dataset.inventory
+    assert dataset.inventory.thin_classes == {"bb": 6, "cc": 1}
+
+
+def test_images_that_are_in_train_and_test_are_found(root: Path) -> None:
+    shutil.copy(root / "train/aa/003.png", root / "test/bb/copy.png")
+    shutil.copy(root / "train/aa/004.png", root / "val/aa/copy.png")
+    shutil.copy(root / "train/aa/005.png", root / "train/bb/twin.png")  # in one split, which does no harm
+    inventory = read(root).inventory
+    assert inventory
+    assert inventory.duplicates == {"train/val": 1, "train/test": 1}
+    assert "1 of 9 images of test are in train, too, such as test/bb/copy.png" in notes(root)
+
+
+def test_the_inventory_counts_everything(root: Path) -> None:
+    (root / "train/aa/notes.txt").touch()
+    (root / "train/aa/000.png").write_bytes(b"no image")
+    (root / "train/.git").mkdir()
+    paint(root / "train/aa", 0)
+    paint(root / "train/aa/jpegs", 3, ".jpg")
+    found = inspect_dataset(f"folder:{root}")
+    assert found == read(root).inventory
+    train = found.splits[0]
+    assert train.images == {"aa": 14, "bb": 12}
+    assert train.kinds == {".png": 24, ".jpg": 3}
+    assert train.other_files == {".txt": 1}
+    assert (train.hidden, train.hidden_names) == (1, (".git",))
+    assert (train.unreadable, train.unreadable_paths) == (1, ("aa/000.png",))
+
+
+def test_data_that_is_not_in_folders_is_counted_without_drawing_it() -> None:
+    found = inspect_dataset("signs")
+    assert [sum(split.images.values()) for split in found.splits] == [12_000, 2_000, 4_000]
+
+
+@pytest.mark.slow
+def test_what_was_drawn_is_counted_as_well() -> None:
+    drawn = open_dataset("signs", 16, num_train=16).inventory
+    assert drawn
+    assert set(drawn.splits[0].images.values()) == {1}
+    assert drawn.splits[1:] == inspect_dataset("signs").splits[1:]

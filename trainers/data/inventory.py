@@ -1,0 +1,176 @@
+"""The inventory of a data set: what its splits hold, and what a user should know before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from allweather.trainers.data.folder_files import FoundFiles, SplitFiles, list_names, same_name, suffix_counts
+
+THIN_TRAIN_IMAGES = 10  # a class with fewer images in train is learned badly, and its accuracy says little
+MAX_EXAMPLES = 10  # paths that are kept of each kind; the counts are of all
+
+
+@dataclass(frozen=True)
+class SplitInventory:
+    """What one split holds.
+
+    Attributes:
+        split: "train", "val" or "test".
+        folder: Name of its folder; "" for data that is not in folders.
+        images: Number of images of each class, by name; unreadable files are not counted.
+        kinds: Number of image files by suffix.
+        other_files: Number of files of other kinds in its class folders, by suffix; they are not used.
+        images_without_class: Number of image files beside the class folders; they are not used.
+        hidden: Number of hidden files and folders, which are not looked into.
+        hidden_names: Their different names, the first ten.
+        unreadable: Number of files that cannot be decoded and of folders that cannot be read.
+        unreadable_paths: The first ten of them, relative to the split.
+    """
+
+    split: str
+    folder: str
+    images: Mapping[str, int]
+    kinds: Mapping[str, int]
+    other_files: Mapping[str, int]
+    images_without_class: int = 0
+    hidden: int = 0
+    hidden_names: tuple[str, ...] = ()
+    unreadable: int = 0
+    unreadable_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a data set holds.
+
+    Attributes:
+        data: Name of the data set.
+        classes: Names of the classes.
+        splits: The splits that were found.
+        thin_classes: Classes with fewer than ten images in train, with that number.
+        similar_classes: Groups of classes whose names differ only by case, spaces at the ends or the form of Unicode.
+        duplicates: Number of files of the second split whose content is in the first one, too, by "train/test" and so
+            on; None for data that is not in folders.
+        notes: What a user should know, one line each.
+        problems: What keeps the data set from being used, each with its cure, one line each.
+    """
+
+    data: str
+    classes: tuple[str, ...]
+    splits: tuple[SplitInventory, ...]
+    thin_classes: Mapping[str, int]
+    similar_classes: tuple[tuple[str, ...], ...] = ()
+    duplicates: Mapping[str, int] | None = None
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def count_labels(data: str, classes: Sequence[str], labels: Mapping[str, Iterable[int]]) -> Inventory:
+    """Returns the inventory of a data set that is not in folders.
+
+    Args:
+        data: Its name.
+        classes: Names of the classes.
+        labels: Labels of the images of each split, 0..C-1, by the name of the split.
+    """
+    counts = {split: Counter(values) for split, values in labels.items()}
+    splits = tuple(
+        SplitInventory(split, "", {name: counted[label] for label, name in enumerate(classes)}, {}, {})
+        for split, counted in counts.items()
+    )
+    return Inventory(data, tuple(classes), splits, thin_classes(splits))
+
+
+def count_files(split: str, files: SplitFiles, damaged: Sequence[str]) -> SplitInventory:
+    """Returns what a split of files holds.
+
+    Args:
+        split: Name of the split.
+        files: Its files.
+        damaged: Paths of the image files that cannot be decoded, relative to the split.
+    """
+    of_class = Counter(path.split("/")[0] for path in damaged)
+    found = (*files.classes.values(), files.loose)
+    hidden = [path.name for each in found for path in each.hidden]
+    folders = [path.relative_to(files.folder).as_posix() for each in found for path, _ in each.unreadable]
+    unreadable = [*damaged, *folders]
+    return SplitInventory(
+        split=split,
+        folder=files.folder.name,
+        images={name: len(each.images) - of_class[name] for name, each in files.classes.items()},
+        kinds=_kinds(files.classes.values()),
+        other_files=dict(sum((Counter(each.other) for each in files.classes.values()), Counter())),
+        images_without_class=len(files.loose.images),
+        hidden=len(hidden),
+        hidden_names=tuple(dict.fromkeys(hidden))[:MAX_EXAMPLES],
+        unreadable=len(unreadable),
+        unreadable_paths=tuple(unreadable[:MAX_EXAMPLES]),
+    )
+
+
+def _kinds(found: Iterable[FoundFiles]) -> dict[str, int]:
+    return dict(Counter(image.path.suffix.lower() for each in found for image in each.images))
+
+
+def thin_classes(splits: Iterable[SplitInventory]) -> dict[str, int]:
+    """Returns the classes with few images in train, and how many they have."""
+    images = next((split.images for split in splits if split.split == "train"), {})
+    return {name: count for name, count in images.items() if count < THIN_TRAIN_IMAGES}
+
+
+def similar_names(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Returns the groups of names that differ only by case, spaces at their ends or the form of Unicode."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(same_name(same_name(name).strip().casefold()), []).append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def split_notes(split: SplitInventory, files: SplitFiles) -> list[str]:
+    """Returns what a user should know about one split."""
+    name, notes = files.folder.name, []
+    if name != split.split:
+        notes.append(f"the folder {name} is used as {split.split}")
+    if split.images_without_class:
+        notes.append(
+            f"{name}: {split.images_without_class} images are not in a folder of a class, so they are not used; put "
+            f"them into {name}/CLASS"
+        )
+    if split.other_files:
+        notes.append(f"{name}: {suffix_counts(split.other_files)} are not used")
+    if split.hidden:
+        names = list_names(split.hidden_names)
+        notes.append(f"{name}: hidden files and folders are left out ({names}); none of them is a class")
+    for each in (*files.classes.values(), files.loose):
+        notes += [f"{name}: the folder {path} cannot be read ({why}) and is left out" for path, why in each.unreadable]
+    return notes
+
+
+def class_notes(thin: Mapping[str, int], similar: Sequence[Sequence[str]]) -> list[str]:
+    """Returns what a user should know about the classes of train."""
+    notes = [
+        f"the classes {' and '.join(map(repr, group))} differ only by case or spaces; merge them if they are the same"
+        for group in similar
+    ]
+    if thin:
+        few = list_names([f"{name} ({count})" for name, count in thin.items()])
+        notes.append(f"train: few images of {few}; a class should have {THIN_TRAIN_IMAGES} or more: add images")
+    return notes
+
+
+def duplicate_note(earlier: str, later: str, count: int, total: int, example: str) -> str:
+    """Returns what a user should know about images that two splits share.
+
+    Args:
+        earlier: Name of the one split.
+        later: Name of the other.
+        count: Number of images of `later` that are in `earlier`, too.
+        total: Number of images of `later`.
+        example: Path of one of them.
+    """
+    return (
+        f"{count} of {total} images of {later} are in {earlier}, too, such as {example}; what is measured on them says "
+        "too much: remove them from one of the splits"
+    )
