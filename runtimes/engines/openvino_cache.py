@@ -11,9 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from allweather.runtimes.errors import EngineError, OutputError
-from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.system.private_folder import cache_folder, check_private, make_private
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.system.private_folder import (
+    cache_folder,
+    check_private,
+    make_private,
+    read_private,
+    write_private,
+)
 
 MAX_CACHE_BYTES = 1 << 30  # total size of the entries that are kept; the least recently used ones are deleted first
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -27,22 +32,21 @@ def cached_blob(parts: tuple[object, ...], compile_now: Callable[[], bytes], *, 
         compile_now: Compiles the model and returns it.
         replace: Compile the model again and replace its entry, which the device has rejected.
     """
-    folder = cache_folder("openvino")
-    path = folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
     try:
+        folder = cache_folder("openvino")
+        path = folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.blob"
         check_private(folder.parent, folder)
         make_private(folder)
     except (EngineError, OSError):
         return compile_now()
-    with suppress(OSError):
-        entry = path.read_bytes()
-        if not replace and hashlib.sha256(entry[DIGEST_BYTES:]).digest() == entry[:DIGEST_BYTES]:
+    with suppress(EngineError, OSError):
+        entry = None if replace else read_private(path)
+        if entry is not None and hashlib.sha256(entry[DIGEST_BYTES:]).digest() == entry[:DIGEST_BYTES]:
             path.touch()
             return entry[DIGEST_BYTES:]
     blob = compile_now()
-    with suppress(OSError, OutputError):
-        with atomic_file(path) as temporary:
-            temporary.write_bytes(hashlib.sha256(blob).digest() + blob)
+    with suppress(OSError):
+        write_private(path, hashlib.sha256(blob).digest() + blob)
         _prune(folder)
     return blob
 
@@ -52,7 +56,8 @@ def _prune(folder: Path) -> None:
     entries = []
     for path in folder.glob("*.blob"):
         with suppress(FileNotFoundError):  # another process may prune at the same time
-            entries.append((path.stat().st_mtime, path.stat().st_size, path))
+            status = path.lstat()
+            entries.append((status.st_mtime, status.st_size, path))
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= MAX_CACHE_BYTES:

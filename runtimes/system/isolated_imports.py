@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from types import ModuleType
 
+from allweather.runtimes.errors import EngineError
 from allweather.runtimes.system.private_folder import cache_folder
 
 # ONNX Runtime from 1.29 on decides by this at its import, once for the process; else it stores a device id in the
@@ -59,7 +60,7 @@ def _cache_variables() -> dict[str, str]:
     """Returns the variables that put the libraries' caches beside ours; those that the user has set stay."""
     try:
         return {name: str(cache_folder(folder)) for name, folder in CACHES.items() if name not in os.environ}
-    except RuntimeError:  # there is no home directory, so each library finds a folder of its own
+    except EngineError:  # there is no home directory, so each library finds a folder of its own
         return {}
 
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError, map_write_errors
-from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.system.private_folder import cache_folder, check_private, make_private
+from allweather.runtimes.system.private_folder import (
+    cache_folder,
+    check_private,
+    make_private,
+    read_private,
+    write_private,
+)
 
 BUILD_HINT = "run 'allweather build BUNDLE'"
 MAGIC = {"tensorrt": b"ftrt", "tensorrt_rtx": b"vtrt"}  # first bytes of an engine of each library
@@ -141,19 +145,10 @@ class BuiltEngines:
 
     def _read(self, name: str) -> bytes | None:
         """Returns the content of a regular file that this user owns; None if there is no such file."""
-        path = self.folder / name
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise EngineError(f"{path} cannot be read ({error.strerror}); delete it and {BUILD_HINT}") from error
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            os.close(handle)
-            raise EngineError(f"{path} is not a regular file of this user; delete it and {BUILD_HINT}")
-        with os.fdopen(handle, "rb") as stream:
-            return stream.read()
+            return read_private(self.folder / name)
+        except EngineError as error:
+            raise EngineError(f"{error}; or delete it and {BUILD_HINT}") from error
 
     def _make_folder(self) -> None:
         with _cache_errors(self.folder):
@@ -161,17 +156,21 @@ class BuiltEngines:
 
     def _write(self, name: str, content: bytes) -> None:
         self._make_folder()
-        with _cache_errors(self.folder), atomic_file(self.folder / name) as temporary:
-            temporary.write_bytes(content)
+        with _cache_errors(self.folder):
+            write_private(self.folder / name, content)
 
 
 def built_engines() -> BuiltEngines:
     """Returns the cache of this user, in XDG_CACHE_HOME or ~/.cache; the first build creates its folder.
 
     Raises:
+        NotBuiltError: There is no home directory to keep built engines in.
         EngineError: The folder is a link, belongs to another user, or other users can write to it.
     """
-    folder = cache_folder("tensorrt")
+    try:
+        folder = cache_folder("tensorrt")
+    except EngineError as error:
+        raise NotBuiltError(f"{error}; then {BUILD_HINT}") from error
     check_private(folder.parent, folder)
     return BuiltEngines(folder)
 
