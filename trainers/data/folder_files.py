@@ -52,7 +52,7 @@ class FoundFiles:
     hidden: tuple[Path, ...]
     unreadable: tuple[tuple[Path, str], ...]
 
-    def why_empty(self) -> str:
+    def reason_if_empty(self) -> str:
         """Returns what the folder holds instead of images, for a message."""
         if self.unreadable:
             path, reason = self.unreadable[0]

@@ -131,7 +131,7 @@ def _problems(splits: Mapping[str, SplitFiles]) -> list[str]:
     if len(train.classes) < 2:
         return [f"{train.folder} needs a folder for each of at least two classes; it has {len(train.classes)}"]
     problems = [
-        f"there are no images in {train.folder / name}, so its class cannot be learned: {files.why_empty()}; add "
+        f"there are no images in {train.folder / name}, so its class cannot be learned: {files.reason_if_empty()}; add "
         "images, or remove the folder"
         for name, files in train.classes.items()
         if not files.images

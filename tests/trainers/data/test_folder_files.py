@@ -23,9 +23,7 @@ def paint(folder: Path, count: int, suffix: str = ".png", seed: int = 0) -> None
     rng = np.random.default_rng([seed, len(folder.as_posix()), *folder.name.encode()])
     for index in range(count):
         image = rng.integers(0, 255, (20, 24, 3), np.uint8)
-        data = cv2.imencode(
-            ".jpg" if suffix in {".jfif", ".jpe"} else suffix, rng.integers(0, 255, (20, 24, 3), np.uint8)
-        )
+        data = cv2.imencode(".jpg" if suffix in {".jfif", ".jpe"} else suffix, image)
         (folder / f"{index:03}{suffix}").write_bytes(data[1].tobytes())
 
 
