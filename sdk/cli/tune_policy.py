@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +17,7 @@ from allweather.cli.training import keep_freed_memory_on_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
+    from allweather.evaluation.policy_selection import PolicyGain, PolicySelection
     from allweather.evaluation.policy_tuning import TunedPolicy
     from allweather.runtimes.tta.policy import Policy
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -43,7 +46,8 @@ def tune_policy(
 ) -> None:
     """Chooses and stores the best test-time augmentation policy.
 
-    The policies are compared on corrupted validation images.
+    The policies are compared on corrupted validation images. One view is stored unless another policy is more accurate
+    than it beyond chance (95 %, paired bootstrap); of policies that are level, the one that runs the fewest views.
 
     A bundle made of the checkpoint follows the policy by default.
 
@@ -56,6 +60,7 @@ def tune_policy(
         raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
     from allweather.evaluation import policy_tuning as tuning
     from allweather.evaluation.model import open_model
+    from allweather.evaluation.policy_selection import select_policy
     from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
@@ -80,29 +85,48 @@ def tune_policy(
         def watch(done: int, total: int) -> None:
             update(done, f"tune-policy: {done} of {total} batches", total)
 
-        probabilities = tuning.view_probabilities(model, dataset.val, copy_settings, fixed, watch=watch)
+        candidates = tuning.CANDIDATES if len(fixed) < len(requested) else ()
+        probabilities = tuning.view_probabilities(
+            model, dataset.val, copy_settings, fixed, candidates=candidates, watch=watch
+        )
     for note in dataset.notes:
         say(note)
     results = [tuning.tune(probabilities, each) for each in requested]
-    best, center = tuning.best_policy(results, max_views), tuning.evaluate_center(probabilities)
+    selection = select_policy(results, tuning.evaluate_center(probabilities), max_views)
     policies = start.policies
-    for each in (*(each for each in results if each.policy.name.partition(":")[0] in TUNED), best):
+    for each in (*(each for each in results if each.policy.name.partition(":")[0] in TUNED), selection.chosen):
         policies = tuning.put_first(policies, each.policy)
     save_checkpoint(out, dataclasses.replace(start, policies=policies))
     if not as_json and len(results) > 1:
         print_table(_rows(results))
+    for line in selection.sentences():
+        say(line)
+    print_result(_result(out, selection, results, copies, as_json), as_json, "tuned")
+
+
+def _result(
+    out: Path, selection: PolicySelection, results: Sequence[TunedPolicy], copies: int, as_json: bool
+) -> dict[str, object]:
+    """Returns what the command prints on stdout."""
+    best, center = selection.chosen, selection.center
     values: dict[str, object] = {
         "checkpoint": str(out),
         "policy": best.policy.name,
         "views": list(best.policy.views),
         "weights": list(best.policy.weights),
+        "images": selection.images,
+        "copies": copies,
         "val_accuracy": best.accuracy,
         "center_val_accuracy": center.accuracy,
         "calibrated_log_likelihood": best.log_likelihood,
         "center_calibrated_log_likelihood": center.log_likelihood,
-        **({"compared": [_facts(each) for each in results]} if as_json else {}),
     }
-    print_result(values, as_json, "tuned")
+    if as_json:
+        gains = {each.tuned.policy.name: each for each in selection.gains}
+        values["level_with"] = list(selection.level_with)
+        values["judgement"] = selection.sentences()
+        values["compared"] = [{**_facts(each), **_gain(gains.get(each.policy.name))} for each in results]
+    return values
 
 
 def _parse(text: str, start: Checkpoint) -> Policy | str:
@@ -132,6 +156,14 @@ def _facts(result: TunedPolicy) -> dict[str, object]:
         "val_accuracy": result.accuracy,
         "calibrated_log_likelihood": result.log_likelihood,
     }
+
+
+def _gain(gain: PolicyGain | None) -> dict[str, object]:
+    """Returns what a policy gains over one view; nothing for one that runs too many views to be chosen."""
+    if gain is None:
+        return {}
+    bound = gain.at_least if math.isfinite(gain.at_least) else None  # JSON has no infinity
+    return {"gain": gain.gain, "gain_at_least": bound, "better_beyond_chance": gain.at_least > 0}
 
 
 def _rows(results: Sequence[TunedPolicy]) -> list[Sequence[str]]:

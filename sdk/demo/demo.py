@@ -28,7 +28,7 @@ TRAINING_STAGES = {
     "train a plain classifier": 55.0,
     "finetune it to be robust": 93.0,
     "train the loss predictor": 17.0,
-    "tune the policy": 7.0,
+    "tune the policy": 10.0,
     "export the plain classifier": 6.0,
     "export to INT8": 16.0,
 }

@@ -14,12 +14,13 @@ from allweather.demo.journey import Journey
 from allweather.demo.settings import DemoSettings
 from allweather.evaluation import policy_tuning as tuning
 from allweather.evaluation.model import open_model
+from allweather.evaluation.policy_selection import select_policy
 from allweather.exporters.export import ExportOptions, export_checkpoint
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import BundleError
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.tta.policy import parse_policy
+from allweather.runtimes.tta.policy import MAX_VIEWS, parse_policy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset
@@ -114,16 +115,17 @@ def add_loss_predictor(
 
 
 def tune(start: Checkpoint, dataset: Dataset, out: Path, settings: DemoSettings, journey: Journey) -> Checkpoint:
-    """Chooses the number of views on further validation images, by the likelihood of the corrupted copies."""
+    """Chooses the number of views on corrupted copies of further validation images; one if no more are worth it."""
     first = min(settings.predictor_images, len(dataset.val) // 2)
     images = dataset.val.take(torch.arange(first, min(first + settings.tuning_images, len(dataset.val))))
 
     def make(path: Path, watch: Callable[[int, int], None]) -> Checkpoint:
         with open_model(out / RANKED) as model:
             policies = [parse_policy(text, (), model.predictor_views) for text in POLICIES]
-            probabilities = tuning.view_probabilities(model, images, COPIES, watch=watch)
-        best = tuning.best_policy([tuning.tune(probabilities, policy) for policy in policies], len(policies) * 2)
-        tuned = dataclasses.replace(start, policies=tuning.put_first(start.policies, best.policy))
+            probabilities = tuning.view_probabilities(model, images, COPIES, policies, candidates=(), watch=watch)
+        compared = [tuning.tune(probabilities, policy) for policy in policies]
+        selection = select_policy(compared, tuning.evaluate_center(probabilities), MAX_VIEWS)
+        tuned = dataclasses.replace(start, policies=tuning.put_first(start.policies, selection.chosen.policy))
         save_checkpoint(path, tuned)
         return tuned
 

@@ -20,7 +20,8 @@ class DemoSettings:
         robust_epochs: Passes of the robust finetuning.
         predictor_images: Number of validation images whose corrupted copies train the loss predictor.
         predictor_epochs: Passes over those copies.
-        tuning_images: Number of further validation images on which the policy is tuned.
+        tuning_images: Number of further validation images on which the policy is tuned; with 400 the gain of the best
+            policy, 1 point, was just beyond chance.
     """
 
     frames: int = 1680
@@ -31,7 +32,7 @@ class DemoSettings:
     robust_epochs: int = 3
     predictor_images: int = 800
     predictor_epochs: int = 12
-    tuning_images: int = 400
+    tuning_images: int = 800
 
     def __post_init__(self) -> None:
         """Checks what the command line takes.

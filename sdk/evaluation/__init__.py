@@ -18,7 +18,8 @@ from allweather.evaluation.metrics import (
 from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.evaluation.policies import PolicyEvaluation, evaluate_policies
 from allweather.evaluation.policy_outcomes import average_views, run_policies
-from allweather.evaluation.policy_tuning import TunedPolicy, best_policy, tune, view_probabilities
+from allweather.evaluation.policy_selection import PolicyGain, PolicySelection, select_policy
+from allweather.evaluation.policy_tuning import TunedPolicy, tune, view_probabilities
 from allweather.evaluation.provenance import Provenance
 from allweather.evaluation.robustness import Robustness
 from allweather.evaluation.shifted import ShiftRobustness, evaluate_shifted
@@ -30,12 +31,13 @@ __all__ = [
     "EvaluatedModel",
     "Metrics",
     "PolicyEvaluation",
+    "PolicyGain",
+    "PolicySelection",
     "Provenance",
     "Robustness",
     "ShiftRobustness",
     "TunedPolicy",
     "average_views",
-    "best_policy",
     "bootstrap_intervals",
     "calibration_error",
     "compute_metrics",
@@ -52,6 +54,7 @@ __all__ = [
     "read_baseline",
     "reliability_bins",
     "run_policies",
+    "select_policy",
     "tune",
     "view_probabilities",
 ]

@@ -10,11 +10,9 @@ import numpy.typing as npt
 
 from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.types import Floats
+from allweather.trainers.training.uncertainty import LEVEL, resampled_means
 
 NUM_BINS = 15  # of the expected calibration error, as in Guo et al. 2017 (arXiv:1706.04599)
-NUM_RESAMPLES = 1000  # of the bootstrap
-INTERVAL_LEVEL = 0.95  # probability with which a bootstrap interval contains the true value
-SEED = 0  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -114,15 +112,9 @@ def bootstrap_intervals(
     Returns:
         (lower ends, upper ends), each float64 [m], 0..1.
     """
-    num_images = incorrect.shape[1]
-    rng = np.random.default_rng(SEED)
     errors_of_images = (weights.astype(np.float32) @ incorrect.astype(np.float32)).T
-    means = []
-    for _ in range(10):  # a tenth of the resamples at a time keeps the array of counts small
-        counts = rng.multinomial(num_images, np.full(num_images, 1 / num_images), NUM_RESAMPLES // 10)
-        means.append(counts.astype(np.float32) @ errors_of_images / num_images)
-    quantiles = [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2]
-    ends = np.quantile(np.concatenate(means), quantiles, axis=0)
+    quantiles = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    ends = np.quantile(resampled_means(errors_of_images), quantiles, axis=0)
     return ends[0], ends[1]
 
 

@@ -6,7 +6,6 @@ The greedy search is GPS of Molchanov et al. 2020 (arXiv:2002.09103). The learne
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,36 +32,54 @@ MIN_WEIGHT = 0.01  # a view with a smaller weight is not worth running
 
 @dataclass(frozen=True)
 class ViewProbabilities:
-    """The classifier's probabilities for every candidate view of n validation images, and its predicted losses.
+    """The classifier's probabilities for views of n corrupted validation images, and its predicted losses.
 
     Attributes:
-        names: Names of the views; `CANDIDATES` come first.
+        names: Names of the views; the candidates of tuning come first.
         probabilities: float32 [views, n, C].
         labels: int64 [n].
         predicted_losses: float32 [n, V]; None without a loss predictor.
+        source: int64 [n], index of the image that each row is a corrupted copy of; None if no two rows have the same.
     """
 
     names: tuple[str, ...]
     probabilities: Tensor
     labels: Tensor
     predicted_losses: Floats | None = None
+    source: Tensor | None = None
+
+    @property
+    def image_of_row(self) -> Tensor:
+        """Index of the image, 0 to the number of images - 1, that each row belongs to, int64 [n]."""
+        if self.source is None:
+            return torch.arange(len(self.labels))
+        return torch.unique(self.source, return_inverse=True)[1]
+
+    def take(self, rows: Tensor) -> ViewProbabilities:
+        """Returns the probabilities and labels of some rows (int64 [m])."""
+        return ViewProbabilities(self.names, self.probabilities[:, rows], self.labels[rows])
 
 
 @dataclass(frozen=True)
 class TunedPolicy:
-    """A policy and its metrics on the images that it was found on.
+    """A policy and its metrics on validation images.
+
+    A policy that is found on the images themselves is evaluated on the half of them that it was not found on, both ways
+    round; else it would look better than it is.
 
     Attributes:
         policy: The policy.
         accuracy: Accuracy, 0..1.
         log_likelihood: Calibrated log-likelihood, mean over the images, in nats; see `calibrated_log_likelihood`.
         mean_views: Mean number of views run for an image.
+        image_accuracy: float32 [images], accuracy on the corrupted copies of each image.
     """
 
     policy: Policy
     accuracy: float
     log_likelihood: float
     mean_views: float
+    image_accuracy: Floats
 
 
 def default_policies(has_predictor: bool) -> tuple[str, ...]:
@@ -77,21 +94,23 @@ def view_probabilities(
     copy_settings: CopySettings,
     policies: Sequence[Policy] = (),
     *,
+    candidates: Sequence[str] = CANDIDATES,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ViewProbabilities:
-    """Runs every candidate view of corrupted copies of validation images.
+    """Runs the candidate views, the views of policies and the unchanged image, of corrupted validation images.
 
     Args:
         evaluated: The model; see `open_model`.
         val: Images that the model was not trained on.
         copy_settings: How the copies are corrupted, and how many there are of each image.
         policies: Policies whose views are run, too.
+        candidates: Views that tuning chooses from; empty if it only evaluates given policies.
         watch: Called with (batches done, batches in total).
     """
-    further = {name for policy in policies for name in policy.views_for(range(len(policy.views)))[0]} - set(CANDIDATES)
-    names = (*CANDIDATES, *sorted(further))
+    given = {name for policy in (CENTER, *policies) for name in policy.views_for(range(len(policy.views)))[0]}
+    names = (*candidates, *sorted(given - set(candidates)))
     predicted_losses: list[Floats] = []
-    probabilities, labels, total = [], [], -(-len(val) // BATCH_SIZE)
+    probabilities, labels, sources, total = [], [], [], -(-len(val) // BATCH_SIZE)
     for index in range(total):
         watch(index, total)
         first, end = index * BATCH_SIZE, min((index + 1) * BATCH_SIZE, len(val))
@@ -101,6 +120,7 @@ def view_probabilities(
         batches = (np.stack([view(name).apply(image) for image in images]) for name in names)
         probabilities.append(torch.stack([torch.from_numpy(evaluated.logits(batch)).softmax(1) for batch in batches]))
         labels.append(val.labels[source])
+        sources.append(source)
         if evaluated.predict_losses:
             predicted_losses.append(evaluated.predict_losses(images))
     watch(total, total)
@@ -109,6 +129,7 @@ def view_probabilities(
         torch.cat(probabilities, 1),
         torch.cat(labels),
         np.concatenate(predicted_losses) if predicted_losses else None,
+        torch.cat(sources),
     )
 
 
@@ -125,27 +146,12 @@ def tune(results: ViewProbabilities, policy: str | Policy) -> TunedPolicy:
     if isinstance(policy, Policy):
         return _evaluate_policy(policy, results)
     count = parse_tuning(policy)
-    return learn_weights(results) if count is None else search_greedily(results, count)
 
+    def find(part: ViewProbabilities) -> Policy:
+        return learn_weights(part) if count is None else search_greedily(part, count)
 
-def best_policy(tuned: Sequence[TunedPolicy], max_views: int) -> TunedPolicy:
-    """Returns the policy with the highest log-likelihood among those that run few enough views.
-
-    Args:
-        tuned: Policies to choose from.
-        max_views: Largest mean number of views run for an image.
-
-    Raises:
-        UsageError: There is none.
-    """
-    affordable = [each for each in tuned if each.mean_views <= max_views]
-    if not affordable:
-        least = min(tuned, key=lambda each: each.mean_views)
-        raise UsageError(
-            f"no policy runs {max_views} views or fewer for an image, on average; {least.policy.name} runs the fewest: "
-            f"{least.mean_views:.3g}"
-        )
-    return max(affordable, key=lambda each: each.log_likelihood)
+    found = find(results)
+    return _metrics(found, _held_out_average(results, find), found.max_views, results)
 
 
 def parse_tuning(text: str) -> int | None:
@@ -163,7 +169,7 @@ def parse_tuning(text: str) -> int | None:
     return int(number)
 
 
-def search_greedily(results: ViewProbabilities, count: int) -> TunedPolicy:
+def search_greedily(results: ViewProbabilities, count: int) -> Policy:
     """Starts without views and adds, `count` times, the view that raises the log-likelihood of the average most."""
     chosen: list[int] = []
     total = torch.zeros_like(results.probabilities[0])
@@ -176,11 +182,10 @@ def search_greedily(results: ViewProbabilities, count: int) -> TunedPolicy:
         best = others[int(np.argmax(likelihoods))]
         chosen.append(best)
         total = total + results.probabilities[best]
-    names = tuple(results.names[index] for index in chosen)
-    return _tuned(Policy(f"gps:{count}", "all", names, count), total / count, results)
+    return Policy(f"gps:{count}", "all", tuple(results.names[index] for index in chosen), count)
 
 
-def learn_weights(results: ViewProbabilities) -> TunedPolicy:
+def learn_weights(results: ViewProbabilities) -> Policy:
     """Learns the weight of each view that maximizes the likelihood of the average; drops views with tiny weights."""
     raw = torch.zeros(len(results.names), requires_grad=True)
     optimizer = torch.optim.Adam([raw], LEARNING_RATE)
@@ -192,9 +197,8 @@ def learn_weights(results: ViewProbabilities) -> TunedPolicy:
         optimizer.step()
     weights = raw.detach().softmax(0)
     kept = [index for index, weight in enumerate(weights.tolist()) if weight >= MIN_WEIGHT]
-    names, kept_weights = tuple(results.names[index] for index in kept), tuple(weights[kept].tolist())
-    average = torch.einsum("v,vnc->nc", weights[kept] / weights[kept].sum(), results.probabilities[kept])
-    return _tuned(Policy("learned", "all", names, len(names), weights=kept_weights), average, results)
+    names = tuple(results.names[index] for index in kept)
+    return Policy("learned", "all", names, len(names), weights=tuple(weights[kept].tolist()))
 
 
 def calibrated_log_likelihood(probabilities: Tensor, labels: Tensor) -> float:
@@ -213,6 +217,8 @@ def calibrated_log_likelihood(probabilities: Tensor, labels: Tensor) -> float:
     logs = probabilities.clamp(min=1e-12).log()
     # one temperature at a time: all at once would take 31 times the memory, gigabytes with a thousand classes
     likelihoods = torch.stack([(logs / t).log_softmax(1).gather(1, labels[:, None])[:, 0] for t in TEMPERATURES])
+    if len(labels) < 2:  # there is no other half
+        return float(likelihoods.mean(1).max())
     first, second = likelihoods[:, ::2].mean(1), likelihoods[:, 1::2].mean(1)
     return float((second[first.argmax()] + first[second.argmax()]) / 2)
 
@@ -231,11 +237,31 @@ def _evaluate_policy(policy: Policy, results: ViewProbabilities) -> TunedPolicy:
     chosen = policy.choose(results.predicted_losses, np.random.default_rng(0), len(results.labels))
     by_view = {name: part.numpy() for name, part in zip(results.names, results.probabilities, strict=True)}
     average, views_run = average_views(policy, chosen, by_view)
-    tuned = _tuned(policy, torch.from_numpy(average).float(), results)
-    return dataclasses.replace(tuned, mean_views=float(views_run.mean()))
+    return _metrics(policy, torch.from_numpy(average).float(), float(views_run.mean()), results)
 
 
-def _tuned(policy: Policy, average: Tensor, results: ViewProbabilities) -> TunedPolicy:
-    """Computes the metrics of a policy that runs all of its views, from its averaged probabilities (float [n, C])."""
-    accuracy = (average.argmax(1) == results.labels).float().mean()
-    return TunedPolicy(policy, float(accuracy), calibrated_log_likelihood(average, results.labels), policy.max_views)
+def _held_out_average(results: ViewProbabilities, find: Callable[[ViewProbabilities], Policy]) -> Tensor:
+    """Returns the averages, float [n, C], of the policies found on every other image, for the images between them."""
+    second = results.image_of_row % 2 == 1
+    average = torch.zeros_like(results.probabilities[0])
+    for mine, others in ((second, ~second), (~second, second)):
+        rows, found_on = mine.nonzero()[:, 0], others.nonzero()[:, 0]
+        policy = find(results.take(found_on if len(found_on) else rows))  # a single image has no other half
+        weights = torch.tensor(policy.weights or (1.0,) * policy.num_views)
+        views = torch.tensor([results.names.index(name) for name in policy.views])
+        average[rows] = torch.einsum("v,vnc->nc", weights / weights.sum(), results.probabilities[views][:, rows])
+    return average
+
+
+def _metrics(policy: Policy, average: Tensor, mean_views: float, results: ViewProbabilities) -> TunedPolicy:
+    """Computes the metrics of a policy from its averaged probabilities, float [n, C]."""
+    correct = (average.argmax(1) == results.labels).float()
+    image = results.image_of_row
+    image_accuracy = torch.bincount(image, correct) / torch.bincount(image)
+    return TunedPolicy(
+        policy=policy,
+        accuracy=float(correct.mean()),
+        log_likelihood=calibrated_log_likelihood(average, results.labels),
+        mean_views=mean_views,
+        image_accuracy=image_accuracy.float().numpy(),
+    )

@@ -1,0 +1,129 @@
+"""Chooses among policies on validation images: only what is better than one view beyond chance, the cheapest of equals.
+
+A policy that costs time must show that it is worth it. Its gain in accuracy over one view is bootstrapped over the
+images, paired, because both have seen the same images, and for all policies together, because the best of many gains
+something by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from allweather.evaluation.policy_tuning import TunedPolicy
+from allweather.runtimes.errors import UsageError
+from allweather.trainers.training.uncertainty import LEVEL, MIN_IMAGES, lower_bounds
+
+MAX_NAMED = 6  # policies that a sentence lists
+
+
+@dataclass(frozen=True)
+class PolicyGain:
+    """What a policy gains over one view.
+
+    Attributes:
+        tuned: The policy.
+        gain: Its accuracy less that of one view, -1..1.
+        at_least: What it gains at least, all compared policies together at a level of 95 %; above 0, it is better than
+            one view beyond chance. Minus infinity with fewer than 50 images, which decide nothing.
+    """
+
+    tuned: TunedPolicy
+    gain: float
+    at_least: float
+
+
+@dataclass(frozen=True)
+class PolicySelection:
+    """Result of choosing among policies.
+
+    Attributes:
+        chosen: The policy to follow; one view ("center") if no other is better beyond chance.
+        center: One view, which the others are compared with.
+        gains: One for each compared policy.
+        level_with: Names of the compared policies from which the images cannot tell the chosen one.
+        images: Number of validation images.
+    """
+
+    chosen: TunedPolicy
+    center: TunedPolicy
+    gains: tuple[PolicyGain, ...]
+    level_with: tuple[str, ...]
+    images: int
+
+    def sentences(self) -> list[str]:
+        """Says in plain words on how many images it was judged, what was chosen and what could not be told."""
+        level = f"{100 * LEVEL:g} %, paired bootstrap"
+        lines = [f"judged by accuracy on corrupted copies of {self.images} validation images ({level})"]
+        if self.images < MIN_IMAGES:
+            lines.append(f"{self.images} images decide nothing, at least {MIN_IMAGES} are needed: one view is stored")
+        elif self.chosen is self.center:
+            lines.append(f"no policy is better than one view beyond chance: one view is stored{self._closest()}")
+        else:
+            (mine,) = [each for each in self.gains if each.tuned is self.chosen]
+            lines.append(
+                f"{self.chosen.policy.name} gains {100 * mine.gain:.1f} points over one view, at least "
+                f"{100 * mine.at_least:.1f}"
+            )
+        if self.level_with and self.images >= MIN_IMAGES:
+            more = len(self.level_with) - MAX_NAMED
+            named = ", ".join(self.level_with[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+            lines.append(f"these images cannot tell it from {named}; it runs the fewest views of them")
+        return lines
+
+    def _closest(self) -> str:
+        """Says which policy came closest to being better than one view."""
+        others = [each for each in self.gains if each.tuned.policy.name != self.center.policy.name]
+        if not others:
+            return ""
+        best = max(others, key=lambda each: each.at_least)
+        return (
+            f"; the closest is {best.tuned.policy.name} with {100 * best.gain:+.1f} points, at least "
+            f"{100 * best.at_least:+.1f}; more images can tell smaller gains"
+        )
+
+
+def select_policy(compared: Sequence[TunedPolicy], center: TunedPolicy, max_views: float) -> PolicySelection:
+    """Chooses the policy to follow.
+
+    Of the policies that are more accurate than one view beyond chance, the most accurate is looked for; of those that
+    are level with it, the one that runs the fewest views is chosen. Without any, it is one view.
+
+    Args:
+        compared: Policies to choose from, evaluated on the same images.
+        center: One view, evaluated on the same images.
+        max_views: Largest mean number of views run for an image.
+
+    Raises:
+        UsageError: None of the policies runs so few views.
+    """
+    affordable = [each for each in compared if each.mean_views <= max_views]
+    if not affordable:
+        least = min(compared, key=lambda each: each.mean_views)
+        raise UsageError(
+            f"no policy runs {max_views:g} views or fewer for an image, on average; {least.policy.name} runs the "
+            f"fewest: {least.mean_views:.3g}"
+        )
+    gains = np.stack([each.image_accuracy - center.image_accuracy for each in affordable], 1)
+    at_least = lower_bounds(gains)
+    results = tuple(
+        PolicyGain(each, float(gain), float(bound))
+        for each, gain, bound in zip(affordable, gains.mean(0), at_least, strict=True)
+    )
+    better = [each.tuned for each in results if each.at_least > 0]
+    images = len(center.image_accuracy)
+    if not better:
+        return PolicySelection(center, center, results, (), images)
+    best = max(better, key=lambda each: (each.accuracy, -each.mean_views))
+    level = [each for each in better if each is best or not _is_better(best, each)]
+    chosen = min(level, key=lambda each: (each.mean_views, -each.accuracy))
+    names = tuple(each.policy.name for each in level if each is not chosen)
+    return PolicySelection(chosen, center, results, names, images)
+
+
+def _is_better(best: TunedPolicy, other: TunedPolicy) -> bool:
+    """Returns whether a policy is more accurate than another beyond chance."""
+    difference = best.image_accuracy - other.image_accuracy
+    return bool(lower_bounds(difference[:, None])[0] > 0)
