@@ -1,7 +1,8 @@
-"""Images for INT8 calibration: draws them from the training split and records where they come from."""
+"""Images for INT8 calibration and the parity gate: draws, corrupts, brightens and darkens them."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,14 @@ from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import COMMON, corrupt
 from allweather.trainers.data.dataset import Dataset
 
-CALIBRATION_IMAGES = 512  # NNCF's statistics no longer change after 300 images; NVIDIA asks for 500
+log = logging.getLogger(__name__)
+
+CALIBRATION_IMAGES = 512  # NVIDIA asks for 500
+ENOUGH_CALIBRATION_IMAGES = 300  # NNCF's statistics no longer change after so many
 MIN_CALIBRATION_IMAGES = 32
 SEED = 11
 SEVERITY = 3  # the middle of 1..5
+BRIGHT, DARK = 0.6, 0.4  # share of the contrast that is left: enough for a model to have something to lose
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ def calibration_set(dataset: Dataset) -> CalibrationSet:
 
     Because of the corrupted images, the INT8 ranges are wide enough for bad weather as well.
 
+    A warning says so if there are fewer images than the ranges need.
+
     Args:
         dataset: Data set with a training split.
 
@@ -48,6 +55,11 @@ def calibration_set(dataset: Dataset) -> CalibrationSet:
         raise DataError(
             f"INT8 needs at least {MIN_CALIBRATION_IMAGES} training images for calibration; {dataset.name} has {count}"
         )
+    if count < ENOUGH_CALIBRATION_IMAGES:
+        log.warning(
+            "INT8 is calibrated on %d training images, all there are; its ranges are only stable from about %d on",
+            count, ENOUGH_CALIBRATION_IMAGES,
+        )  # fmt: skip
     chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(SEED))[:count]
     provenance = Calibration(data=dataset.name, split="train", images=count, seed=SEED, corrupted=count // 2)
     return CalibrationSet(corrupt_every_second(dataset.train.images[chosen].numpy()), provenance)
@@ -76,3 +88,21 @@ def corrupt_all(images: Image) -> Image:
         if len(out[every_15th]):
             out[every_15th] = corrupt(out[every_15th], name, SEVERITY, np.random.default_rng(index))
     return out
+
+
+def brighten(images: Image) -> Image:
+    """Returns a copy that is washed out, as in snow or against the sun: everything moves towards white.
+
+    Args:
+        images: uint8 [n, h, w, 3], RGB.
+    """
+    return np.asarray(255 - BRIGHT * (255.0 - images.astype(np.float32)) + 0.5, np.uint8)
+
+
+def darken(images: Image) -> Image:
+    """Returns a copy that is dark, as at night: everything moves towards black.
+
+    Args:
+        images: uint8 [n, h, w, 3], RGB.
+    """
+    return np.asarray(DARK * images.astype(np.float32) + 0.5, np.uint8)

@@ -134,7 +134,10 @@ class CandidateBuilder:
         job = self._job
         assert job.labels is not None
         assert job.corrupted is not None
-        images, labels = np.concatenate([job.clean, job.corrupted]), np.tile(job.labels, 2)
+        assert job.bright is not None
+        assert job.dark is not None
+        images = np.concatenate([job.clean, job.corrupted, job.bright, job.dark])
+        labels = np.concatenate([job.labels, job.labels, job.labels[::2], job.labels[1::2]])
         return serialize(
             quantize_with_accuracy(read_onnx(self._fp32), self._calibration, images, labels, MAX_ACCURACY_DROP)
         )

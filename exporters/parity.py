@@ -1,13 +1,16 @@
 """The parity gate: checks that a compiled model predicts what its torch model predicts, before it goes into a bundle.
 
-The gate uses validation images, because it selects models: clean ones, and the same ones corrupted. A model is rejected
-for lost accuracy only if it loses more than the threshold and one standard error of the difference (as in McNemar's
-test): of two equally good models that differ on some images, one is more accurate by chance.
+The gate uses validation images, because it selects models: clean ones, the same ones corrupted, every second one
+brightened and the others darkened, because INT8 ranges clip what they have not seen. A model is rejected for lost
+accuracy only if it loses more than the threshold and one standard error of the difference (as in McNemar's test): of
+two equally good models that differ on some images, one is more accurate by chance. For the same reason a few images
+decide nothing, and `images_note` says so.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +18,7 @@ import numpy.typing as npt
 
 from allweather.runtimes.bundle.manifest import Parity, Precision
 from allweather.runtimes.types import Floats
+from allweather.trainers.training.uncertainty import LEVEL, MIN_IMAGES, unseen_share
 
 MAX_ACCURACY_DROP = 0.005  # of all images: half a point
 OVERFLOW = 1e9  # recorded for infinite and NaN differences, as when fp16 overflows: a manifest holds finite numbers
@@ -55,10 +59,24 @@ class ModelOutputs:
         clean: Logits float32 [n, C] of a classifier, or predicted losses float32 [n, V] of a loss predictor.
         corrupted: Logits float32 [n, C] for the same images, all corrupted. None for a loss predictor, whose images are
             half clean and half corrupted.
+        bright: Logits for every second image from index 0 on, brightened; None for a loss predictor.
+        dark: Logits for every second image from index 1 on, darkened; None for a loss predictor.
     """
 
     clean: Floats
     corrupted: Floats | None
+    bright: Floats | None = None
+    dark: Floats | None = None
+
+    def by_kind(self, labels: npt.NDArray[np.int64] | None) -> dict[str, tuple[Floats, npt.NDArray[np.int64] | None]]:
+        """Returns (outputs, labels) of each kind of images that there is."""
+        parts = {"clean": (self.clean, slice(None)), "corrupted": (self.corrupted, slice(None))}
+        parts |= {"bright": (self.bright, slice(0, None, 2)), "dark": (self.dark, slice(1, None, 2))}
+        return {
+            kind: (outputs, None if labels is None else labels[rows])
+            for kind, (outputs, rows) in parts.items()
+            if outputs is not None and len(outputs)
+        }
 
 
 @dataclass(frozen=True)
@@ -85,26 +103,47 @@ def check_parity(
         labels: Class indices, int64 [n]; None for a loss predictor, whose best view is the one of the lowest loss.
         precision: Precision of the model.
     """
-    pairs = [(outputs.clean, reference.clean)]
-    if outputs.corrupted is not None and reference.corrupted is not None:
-        pairs.append((outputs.corrupted, reference.corrupted))
-    difference = np.concatenate([np.abs(ours - theirs) for ours, theirs in pairs])
-    difference = np.nan_to_num(difference, nan=OVERFLOW, posinf=OVERFLOW)
-    best = [(_best(ours, labels), _best(theirs, labels)) for ours, theirs in pairs]
-    agreement = float(np.mean([ours == theirs for ours, theirs in best]))
-    correct = [] if labels is None else [(ours == labels, theirs == labels) for ours, theirs in best]
-    accuracies = [float(each.mean()) for pair in correct for each in pair] + [None] * (4 - 2 * len(correct))
+    references, differences, correct, agreeing = reference.by_kind(labels), [], {}, []
+    for kind, (ours, true) in outputs.by_kind(labels).items():
+        theirs = references[kind][0]
+        differences.append(np.abs(ours - theirs).ravel())
+        our_best, their_best = _best(ours, true), _best(theirs, true)
+        if kind in ("clean", "corrupted"):  # where a model is at a loss, as in the dark, it changes its mind easily
+            agreeing.append(our_best == their_best)
+        if true is not None:
+            correct[kind] = our_best == true, their_best == true
+    difference = np.nan_to_num(np.concatenate(differences), nan=OVERFLOW, posinf=OVERFLOW)
+    agreement = float(np.concatenate(agreeing).mean())
+    accuracies = [float(each.mean()) for kind in ("clean", "corrupted") for each in correct.get(kind, ())]
+    accuracies_or_none = [*accuracies, *[None] * (4 - len(accuracies))]
     parity = Parity(
         images=len(outputs.clean),
         largest_logit_difference=float(difference.max()),
         mean_logit_difference=float(difference.mean()),
         agreement=agreement,
-        accuracy=accuracies[0],
-        reference_accuracy=accuracies[1],
-        corrupted_accuracy=accuracies[2],
-        reference_corrupted_accuracy=accuracies[3],
+        accuracy=accuracies_or_none[0],
+        reference_accuracy=accuracies_or_none[1],
+        corrupted_accuracy=accuracies_or_none[2],
+        reference_corrupted_accuracy=accuracies_or_none[3],
     )
     return ParityResult(parity, "; ".join(_reasons(parity, correct, precision)))
+
+
+def images_note(count: int) -> str:
+    """Says what the gate cannot see with so few images; "" if there are enough of them to see half a point.
+
+    Args:
+        count: Number of validation images that the gate uses.
+    """
+    hidden = unseen_share(count)
+    if hidden <= MAX_ACCURACY_DROP:
+        return ""
+    verdict = "decide nothing" if count < MIN_IMAGES else "decide little"
+    return (
+        f"the parity gate has {count} validation images, which {verdict}: even where a model agrees with torch on all "
+        f"of them, it may still differ on up to {100 * hidden:.2g} % of others (at 95 %); the limit, half a point of "
+        f"accuracy, can be seen with about {math.ceil(math.log(1 - LEVEL) / math.log(1 - MAX_ACCURACY_DROP))}"
+    )
 
 
 def tolerance(precision: Precision, golden: Floats, reference: Floats) -> float:
@@ -134,7 +173,7 @@ def _best(outputs: Floats, labels: npt.NDArray[np.int64] | None) -> npt.NDArray[
 
 
 def _reasons(
-    parity: Parity, correct: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]], precision: Precision
+    parity: Parity, correct: Mapping[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]], precision: Precision
 ) -> list[str]:
     """Returns a sentence for each requirement that the model does not meet."""
     threshold, reasons = THRESHOLDS[precision], []
@@ -150,7 +189,7 @@ def _reasons(
         reasons.append(
             f"it agrees with torch on {100 * parity.agreement:.1f} % of images; {100 * min_agreement:g} % are needed"
         )
-    for (ours, theirs), kind in zip(correct, ("clean", "corrupted"), strict=False):
+    for kind, (ours, theirs) in correct.items():
         drop, standard_error = theirs.mean() - ours.mean(), np.sqrt((ours != theirs).sum()) / len(ours)
         if drop - standard_error > MAX_ACCURACY_DROP:
             reasons.append(

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.exporters.parity import MAX_ACCURACY_DROP, THRESHOLDS, ModelOutputs, check_parity, tolerance
+from allweather.exporters.parity import (
+    MAX_ACCURACY_DROP,
+    THRESHOLDS,
+    ModelOutputs,
+    check_parity,
+    images_note,
+    tolerance,
+)
 from allweather.runtimes.bundle.manifest import Precision
 from allweather.runtimes.types import Floats
 
@@ -45,6 +52,30 @@ def test_lost_accuracy_is_rejected_on_clean_and_on_corrupted_images(kind: str) -
     outputs = ModelOutputs(bad, reference) if kind == "clean" else ModelOutputs(reference, bad)
     reason = check_parity(outputs, ModelOutputs(reference, reference), labels, "int8").reason
     assert reason == f"it loses 2.0 points of accuracy on {kind} images; 0.5 are allowed"
+
+
+@pytest.mark.parametrize("kind", ["bright", "dark"])
+def test_lost_accuracy_is_rejected_on_bright_and_on_dark_images(kind: str) -> None:
+    labels = np.arange(COUNT) % 4
+    reference = logits_of(labels)
+    parts = {"bright": reference[::2], "dark": reference[1::2]}
+    theirs = ModelOutputs(reference, reference, **parts)
+    worse = parts[kind].copy()
+    worse[:40] = worse[:40, ::-1]  # 8 points, all on images that clean and corrupted ones say nothing about
+    ours = ModelOutputs(reference, reference, **{**parts, kind: worse})
+    result = check_parity(ours, theirs, labels, "int8")
+    assert result.reason == f"it loses 8.0 points of accuracy on {kind} images; 0.5 are allowed"
+    assert (result.parity.accuracy, result.parity.corrupted_accuracy, result.parity.agreement) == (1, 1, 1)
+    assert check_parity(theirs, theirs, labels, "int8").reason == ""
+
+
+def test_the_gate_says_what_it_cannot_see_with_few_images() -> None:
+    note = images_note(15)
+    assert "has 15 validation images, which decide nothing" in note
+    assert "may still differ on up to 18 % of others" in note
+    assert "can be seen with about 598" in note
+    assert "decide little" in images_note(200)
+    assert images_note(600) == images_note(1000) == ""
 
 
 @given(gained=st.integers(0, 60), lost=st.integers(0, 60))
