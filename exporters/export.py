@@ -75,7 +75,7 @@ def export_checkpoint(
         OutputError: The bundle cannot be written.
     """
     check_bundle_path(out)
-    _check_dataset(checkpoint, dataset)
+    dataset = _adapted(checkpoint, dataset)
     plan = _plan(options)
     watch("reference outputs from torch")
     kept: list[ExportCandidate] = []
@@ -173,10 +173,11 @@ def _manifest(
     )
 
 
-def _check_dataset(checkpoint: Checkpoint, dataset: Dataset) -> None:
+def _adapted(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:
+    """Returns the data set with its labels in the order of the checkpoint's classes, after its size was checked."""
     size = dataset.test.images.shape[1]
-    checkpoint.check_classes(dataset.classes)
     if (size, size) != (checkpoint.input.height, checkpoint.input.width):
         raise UsageError(
             f"the checkpoint takes images of {checkpoint.input.height} px, but {dataset.name} was opened at {size} px"
         )
+    return checkpoint.adapt(dataset)

@@ -17,6 +17,7 @@ from allweather.cli.evaluate import evaluate
 from allweather.cli.export import export
 from allweather.cli.finetune import finetune
 from allweather.cli.import_checkpoint import import_checkpoint
+from allweather.cli.inspect import inspect
 from allweather.cli.learn_augmentation import learn_augmentation
 from allweather.cli.lint import lint
 from allweather.cli.run import run
@@ -35,7 +36,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "train-predictor": train_predictor,
         "tune-policy": tune_policy,
     },
-    "Measure": {"evaluate": evaluate, "corrupt": corrupt, "bench": bench},
+    "Measure": {"inspect": inspect, "evaluate": evaluate, "corrupt": corrupt, "bench": bench},
     "Deploy": {"export": export, "lint": lint, "build": build},
     "Run": {"run": run, "doctor": doctor, "demo": demo},
 }

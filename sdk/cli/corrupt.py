@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from allweather.cli.console import handle_errors, print_result, progress_bar, say
+from allweather.cli.inspect import say_inventory
 from allweather.cli.options import AsJson, Data, Download, Seed, Size
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import SetLayout
@@ -50,6 +51,7 @@ def corrupt(
     names = tuple(get_corruption(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
     check_output_is_new(out)
     dataset = open_dataset(data, size, download=download)
+    say_inventory(dataset.inventory)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
     with progress_bar("corrupt") as update:
 
@@ -70,6 +72,6 @@ def corrupt(
         say(note)
     print_result(
         {"folder": str(out), "layout": layout, "corruptions": len(names), "images": len(labels), "seed": seed,
-         "preview": str(out / PREVIEW)},
+         "preview": str(out / PREVIEW), "inventory": dataset.inventory},
         as_json, "corrupted",
     )  # fmt: skip

@@ -127,6 +127,6 @@ def _open_models(
         )
         for path in paths
     ]
-    if len({model.classes for model in opened}) > 1:
+    if len({tuple(sorted(model.classes)) for model in opened}) > 1:
         raise UsageError("the models have different classes; compare models of one data set")
     return opened

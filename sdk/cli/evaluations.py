@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from allweather.cli.console import progress_bar, to_json
+from allweather.cli.inspect import say_inventory
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Evaluations:
         self, models: Sequence[EvaluatedModel], data: str, *, download: bool, seed: int, keep: Path | None
     ) -> None:
         self._models, self._data, self._download, self._seed, self._keep = models, data, download, seed, keep
-        self._opened: tuple[InputSpec, Dataset] | None = None
+        self._opened: tuple[InputSpec, tuple[str, ...], Dataset] | None = None
 
     def evaluate_clean(self, folder: Path | None) -> EvaluationOutput:
         """Evaluates the models on the clean test images."""
@@ -207,11 +209,14 @@ class Evaluations:
         return run
 
     def _dataset(self, model: EvaluatedModel) -> Dataset:
-        """Opens the data set at the input size of a model; the last one is kept for the next model or evaluation."""
-        if self._opened is None or self._opened[0] != model.input:
-            self._opened = None  # so that its memory is free for the next one
-            self._opened = model.input, model.open_data(self._data, download=self._download)
-        return self._opened[1]
+        """Opens the data set for a model and shows its inventory; the last one is kept for the next that it fits."""
+        if self._opened is None or self._opened[:2] != (model.input, model.classes):
+            first, self._opened = self._opened is None, None  # so that its memory is free for the next one
+            dataset = model.open_data(self._data, download=self._download)
+            self._opened = model.input, model.classes, dataset
+            if first and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, the main one
+                say_inventory(dataset.inventory)
+        return self._opened[2]
 
     def _open_corrupted(self, corrupted: str) -> list[Callable[[Dataset], CorruptedSet]]:
         """Returns for each model the function that gives its corrupted images: made from a data set, or read."""

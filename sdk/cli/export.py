@@ -11,6 +11,7 @@ from allweather.cli.checks import check_not_given, parse_names
 from allweather.cli.console import handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.console import out as stdout
 from allweather.cli.export_repository import Layout, export_repository, is_bundle
+from allweather.cli.inspect import say_inventory
 from allweather.cli.options import AsJson, Download
 from allweather.runtimes.choices import EngineName, Precision
 from allweather.runtimes.errors import DataError
@@ -61,7 +62,7 @@ def export(
     from allweather.exporters.export import DEFAULT_ENGINES, ExportOptions, export_checkpoint
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint
     from allweather.trainers.choices import DATASET_FORMS
-    from allweather.trainers.data.registry import open_dataset
+    from allweather.trainers.data.registry import open_dataset_of
 
     trained = load_checkpoint(checkpoint)
     if data is None and trained.data != "signs":
@@ -70,7 +71,8 @@ def export(
             f"add --data {DATASET_FORMS}"
         )
     options = ExportOptions(engines=engines or DEFAULT_ENGINES, precisions=precisions or None, force=force)
-    dataset = open_dataset(data or "signs", trained.input.height, download=download)
+    dataset = open_dataset_of(data or "signs", trained.classes, trained.input, download=download)
+    say_inventory(dataset.inventory)
     with progress_bar("export") as update:
         manifest = export_checkpoint(trained, dataset, out, options, watch=lambda step: update(0, f"export: {step}"))
     for note in dataset.notes:
@@ -78,7 +80,8 @@ def export(
     rows = [_row(model, model.forced and f"forced: {model.forced}") for model in manifest.models]
     rejected = [_row(model, model.reason) for model in manifest.rejected]
     facts = {"bundle": str(out), "machine": manifest.machine}
-    print_result({**facts, "models": to_json(rows), "rejected": to_json(rejected)}, as_json, "exported")
+    facts_and_models = {**facts, "models": to_json(rows), "rejected": to_json(rejected)}
+    print_result({**facts_and_models, "inventory": dataset.inventory}, as_json, "exported")
     if not as_json:
         _print_models(rows, rejected, out)
 
@@ -102,7 +105,7 @@ def _print_models(
         )
     for row in (*rows, *rejected):
         if row["note"]:
-            stdout.print(f"{row['role']} {row['engine']} {row['precision']}: {row['note']}", highlight=False)
+            stdout.print(f"{row['role']} {row['engine']} {row['precision']}: {row['note']}")
 
 
 def _row(model: Model | Rejected, note: str) -> dict[str, float | str | None]:

@@ -17,6 +17,7 @@ from allweather.cli.options import (
     Devices,
     Download,
     Epochs,
+    Hflip,
     OutCheckpoint,
     Seed,
     TrainPrecision,
@@ -74,6 +75,7 @@ def finetune(
     lr: Annotated[
         float | None, typer.Option(help="Highest learning rate; a tenth of the architecture's own if not given.")
     ] = None,
+    hflip: Hflip = None,
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
     seed: Seed = 0,
@@ -97,7 +99,7 @@ def finetune(
     settings = FinetuneSettings(
         method=method, strategy=strategy, gamma=None if gamma == SEARCH else _parse_gamma(gamma), only=only,
         augment=augment, strength_points=strength_points,
-        fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", seed=seed),
+        fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", hflip=hflip, seed=seed),
     )  # fmt: skip
     start = load_checkpoint(checkpoint)
     if start.strengths:

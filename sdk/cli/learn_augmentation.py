@@ -17,6 +17,7 @@ from allweather.cli.options import (
     Devices,
     Download,
     Fraction,
+    Hflip,
     Seed,
     Size,
     TrainPrecision,
@@ -55,6 +56,7 @@ def learn_augmentation(
     epochs: Annotated[int, typer.Option(help="Number of epochs of learning from influence.")] = 10,
     classifier_epochs: Annotated[int, typer.Option(help="Number of epochs of training the classifier.")] = 36,
     batch_size: BatchSize = 128,
+    hflip: Hflip = None,
     fraction: Fraction = 1.0,
     size: Size = None,
     devices: Devices = 1,
@@ -80,7 +82,7 @@ def learn_augmentation(
     get_architecture(arch)
     settings = LearnAugmentationSettings(
         mode=mode, aim=aim, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
-        classifier=FitSettings(epochs=classifier_epochs, batch_size=batch_size, seed=seed),
+        classifier=FitSettings(epochs=classifier_epochs, batch_size=batch_size, hflip=hflip, seed=seed),
     )  # fmt: skip
     with training_run(
         "learn-augmentation",

@@ -29,6 +29,14 @@ Fraction: TypeAlias = Annotated[
     float, typer.Option(help="Fraction of the training images to use, above 0 and at most 1.")
 ]
 
+Hflip: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        help="Flip half of the training images horizontally: right for cars, wrong for arrows and text. If not given, "
+        "it is as in the checkpoint, else as in the data set."
+    ),
+]
+
 # -- files ---------------------------------------------------------------------------------------------------------
 CheckpointFile: TypeAlias = Annotated[Path, typer.Argument(help="Checkpoint of a classifier (.safetensors).")]
 OutCheckpoint: TypeAlias = Annotated[Path, typer.Option("--out", help="Checkpoint to write (.safetensors).")]

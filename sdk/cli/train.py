@@ -17,6 +17,7 @@ from allweather.cli.options import (
     Download,
     Epochs,
     Fraction,
+    Hflip,
     OutCheckpoint,
     Seed,
     Size,
@@ -78,10 +79,7 @@ def train(
     ema: Annotated[
         float, typer.Option(help="Decay per step of the exponential moving average of the weights; 0 turns it off.")
     ] = 0.998,
-    hflip: Annotated[
-        bool | None,
-        typer.Option(help="Flip half of the training images horizontally; the data set decides if not given."),
-    ] = None,
+    hflip: Hflip = None,
     fraction: Fraction = 1.0,
     label_noise: Annotated[
         float, typer.Option(help="Fraction of the training labels that is replaced by random ones, 0 to 1.")
@@ -137,7 +135,13 @@ def train(
     if not run.is_main:
         return
     results = [
-        {"checkpoint": str(path), "arch": checkpoint.arch, "data": data, **checkpoint.metrics}
+        {
+            "checkpoint": str(path),
+            "arch": checkpoint.arch,
+            "data": data,
+            **checkpoint.metrics,
+            "inventory": run.dataset.inventory,
+        }
         for path, checkpoint in zip(checkpoint_paths(out, len(arch)), checkpoints, strict=True)
     ]
     if len(results) == 1 or as_json:

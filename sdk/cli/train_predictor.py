@@ -18,6 +18,7 @@ from allweather.cli.options import (
     Devices,
     Download,
     Epochs,
+    Hflip,
     OutCheckpoint,
     Seed,
     TrainPrecision,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from allweather.trainers.training.progress import EpochReport
 
 TRAINING_OPTIONS = (
-    "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "devices", "precision",
-    "seed", "download",
+    "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "hflip", "devices",
+    "precision", "seed", "download",
 )  # fmt: skip
 
 
@@ -64,6 +65,7 @@ def train_predictor(
     lr: Annotated[
         float | None, typer.Option(help="Highest learning rate; the predictor network's own if not given.")
     ] = None,
+    hflip: Hflip = None,
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
     seed: Seed = 0,
@@ -93,7 +95,7 @@ def train_predictor(
     assert data is not None
     settings = PredictorSettings(
         kind=kind, loss=loss, copy_settings=CopySettings(copies=copies, seed=seed), exclude_family=exclude_family,
-        fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, seed=seed),
+        fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, hflip=hflip, seed=seed),
     )  # fmt: skip
     start = load_checkpoint(checkpoint)
     keep = view_losses or out.with_name(f".{out.name}.view-losses")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from allweather.cli.console import Update, print_result, progress_bar, say
+from allweather.cli.inspect import say_inventory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -80,16 +81,16 @@ class TrainingRun:
         return watch
 
     def print_result(self, values: Mapping[str, Any], as_json: bool, title: str) -> None:
-        """Prints the result of the command on stdout, in the main process; see `console.print_result`."""
+        """Prints the result of the command on stdout, in the main process; in JSON with the inventory of the data."""
         if self.is_main:
-            print_result(values, as_json, title)
+            print_result({**values, "inventory": self.dataset.inventory}, as_json, title)
 
 
 @contextmanager
 def training_run(
     description: str, open_data: Callable[[], Dataset], *, devices: int, precision: Precision
 ) -> Iterator[TrainingRun]:
-    """Launches the processes of a run, opens its data, prints the notes of the data, and shows a progress bar.
+    """Launches the processes of a run, opens its data, prints its inventory and notes, and shows a progress bar.
 
     All arguments of the command should be checked before, as this is where seconds or minutes begin to be spent.
 
@@ -108,8 +109,10 @@ def training_run(
     keep_freed_memory_on_cpu()
     fabric = launch(devices, precision)
     dataset = open_data()
-    for note in dataset.notes if fabric.is_global_zero else ():
-        say(note)
+    if fabric.is_global_zero:
+        say_inventory(dataset.inventory)
+        for note in dataset.notes:
+            say(note)
     with progress_bar(description) as update:
         yield TrainingRun(fabric, dataset, update)
 

@@ -12,6 +12,7 @@ import typer
 
 from allweather.cli.checks import check_checkpoint_path, check_not_given
 from allweather.cli.console import handle_errors, print_result, print_table, progress_bar, say
+from allweather.cli.inspect import say_inventory
 from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed
 from allweather.cli.training import keep_freed_memory_on_cpu
 from allweather.runtimes.errors import UsageError
@@ -64,9 +65,12 @@ def tune_policy(
     from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+    from allweather.trainers.data.registry import dataset_hflip
 
     start = load_checkpoint(checkpoint)
-    requested = [_parse(text, start) for text in policy or tuning.default_policies(start.predictor is not None)]
+    hflip = dataset_hflip(data) if start.hflip is None else start.hflip
+    usual = tuning.default_policies(start.predictor is not None, hflip=hflip)
+    requested = [_parse(text, start) for text in policy or usual]
     fixed = [each for each in requested if not isinstance(each, str)]
     if policy and len(policy) == 1 and fixed:
         check_not_given(context, ("max_views", "copies", "seed"), f"{policy[0]} is stored as it is")
@@ -85,7 +89,8 @@ def tune_policy(
         def watch(done: int, total: int) -> None:
             update(done, f"tune-policy: {done} of {total} batches", total)
 
-        candidates = tuning.CANDIDATES if len(fixed) < len(requested) else ()
+        say_inventory(dataset.inventory)
+        candidates = tuning.candidate_views(hflip=hflip) if len(fixed) < len(requested) else ()
         probabilities = tuning.view_probabilities(
             model, dataset.val, copy_settings, fixed, candidates=candidates, watch=watch
         )
@@ -101,7 +106,8 @@ def tune_policy(
         print_table(_rows(results))
     for line in selection.sentences():
         say(line)
-    print_result(_result(out, selection, results, copies, as_json), as_json, "tuned")
+    values = _result(out, selection, results, copies, as_json)
+    print_result({**values, "inventory": dataset.inventory}, as_json, "tuned")
 
 
 def _result(

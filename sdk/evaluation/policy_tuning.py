@@ -16,7 +16,7 @@ from torch import Tensor
 from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.evaluation.policy_outcomes import CENTER, average_views
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy import FLIP, Policy
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
@@ -82,10 +82,21 @@ class TunedPolicy:
     image_accuracy: Floats
 
 
-def default_policies(has_predictor: bool) -> tuple[str, ...]:
-    """Returns the policies that are compared if none is named, for a model with or without a loss predictor."""
-    predictor_policies = PREDICTOR_POLICIES if has_predictor else ()
-    return (*FIXED_POLICIES, *predictor_policies, *(f"gps:{count}" for count in range(1, 5)), "learned")
+def default_policies(has_predictor: bool, *, hflip: bool = True) -> tuple[str, ...]:
+    """Returns the policies that are compared if none is named.
+
+    Args:
+        has_predictor: Whether the model has a loss predictor.
+        hflip: Whether an image keeps its class when it is flipped horizontally; if not, no policy flips.
+    """
+    fixed = (*FIXED_POLICIES, *(PREDICTOR_POLICIES if has_predictor else ()))
+    allowed = (text for text in fixed if hflip or ("flip" not in text and text != "10crop"))
+    return (*allowed, *(f"gps:{count}" for count in range(1, 5)), "learned")
+
+
+def candidate_views(*, hflip: bool) -> tuple[str, ...]:
+    """Returns the views that tuning chooses from, without the horizontal flip if it changes classes."""
+    return tuple(name for name in CANDIDATES if hflip or name != FLIP)
 
 
 def view_probabilities(
@@ -173,7 +184,7 @@ def search_greedily(results: ViewProbabilities, count: int) -> Policy:
     """Starts without views and adds, `count` times, the view that raises the log-likelihood of the average most."""
     chosen: list[int] = []
     total = torch.zeros_like(results.probabilities[0])
-    for number in range(1, count + 1):
+    for number in range(1, min(count, len(results.names)) + 1):
         others = [index for index in range(len(results.names)) if index not in chosen]
         likelihoods = [
             calibrated_log_likelihood((total + results.probabilities[index]) / number, results.labels)
@@ -182,7 +193,7 @@ def search_greedily(results: ViewProbabilities, count: int) -> Policy:
         best = others[int(np.argmax(likelihoods))]
         chosen.append(best)
         total = total + results.probabilities[best]
-    return Policy(f"gps:{count}", "all", tuple(results.names[index] for index in chosen), count)
+    return Policy(f"gps:{count}", "all", tuple(results.names[index] for index in chosen), len(chosen))
 
 
 def learn_weights(results: ViewProbabilities) -> Policy:

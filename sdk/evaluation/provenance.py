@@ -9,6 +9,7 @@ from pathlib import Path
 from allweather.evaluation.model import EvaluatedModel
 from allweather.runtimes.system.device import this_device
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.inventory import Inventory
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Provenance:
         notes: What a reader should know, one line each, such as how the splits were made.
         machine: Processor, cores and instruction sets of the machine.
         history: One row for each epoch of a checkpoint's training; empty for bundles and imported weights.
+        inventory: What the data held when it was opened; None for data that was made in Python.
     """
 
     model: str
@@ -32,6 +34,7 @@ class Provenance:
     notes: tuple[str, ...]
     machine: str
     history: tuple[Mapping[str, float], ...] = ()
+    inventory: Inventory | None = None
 
     @staticmethod
     def of(
@@ -53,6 +56,7 @@ class Provenance:
             notes=dataset.notes if notes is None else tuple(notes),
             machine=this_device().line(),
             history=evaluated.history,
+            inventory=dataset.inventory,
         )
 
     @property

@@ -24,6 +24,7 @@ from allweather.trainers.checkpoint.predictor_file import (
     load_predictor,
     missing_predictor_error,
 )
+from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.registry import Classifier, build_model
 
 PREDICTOR_PREFIX = "predictor/"  # before the names of the predictor's weights
@@ -98,20 +99,23 @@ class Checkpoint:
         policies = tuple(policy.with_predictor_views(predictor.views) for policy in self.policies)
         return replace(self, predictor=predictor, policies=policies)
 
-    def check_classes(self, classes: tuple[str, ...]) -> None:
-        """Checks that a data set has the classes of this classifier, in the same order.
+    @property
+    def hflip(self) -> bool | None:
+        """Whether an image keeps its class when it is flipped horizontally; None where the training does not say."""
+        value = self.settings.get("hflip")
+        return value if isinstance(value, bool) else None
+
+    def adapt(self, dataset: Dataset) -> Dataset:
+        """Returns a data set with this classifier's order of the classes, flipped only if its training data may be.
 
         Args:
-            classes: Class names of the data set.
+            dataset: Data of the same classes, which are matched by name.
 
         Raises:
-            UsageError: The classes differ; the message names the first ones of both.
+            UsageError: The data set has other classes; the message names those that only one of them has.
         """
-        if self.classes != classes:
-            raise UsageError(
-                f"the classifier knows {len(self.classes)} classes ({', '.join(self.classes[:3])}, ...) and the data "
-                f"has {len(classes)} ({', '.join(classes[:3])}, ...); name the data that it was trained on"
-            )
+        adapted = dataset.with_classes(self.classes)
+        return adapted if self.hflip is None else replace(adapted, hflip=self.hflip)
 
 
 class _Header(BaseModel):

@@ -100,7 +100,7 @@ def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[T
 
 def to_float(images: Tensor) -> Tensor:
     """Converts uint8 [n, h, w, 3] to float32 [n, 3, h, w] in 0..1; the memory order stays: channels-last."""
-    return images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    return images.permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(255)  # a copy, also of what is float32 already
 
 
 def to_uint8(images: Tensor) -> Image:

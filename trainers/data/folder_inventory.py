@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from allweather.runtimes.text import printable
 from allweather.trainers.data.duplicates import shared_images
 from allweather.trainers.data.folder_files import (
     SplitFiles,
@@ -110,6 +111,7 @@ def take_inventory(found: FolderFiles, damaged: Mapping[str, Mapping[Path, str]]
         example = paths[0].relative_to(found.root).as_posix()
         notes.append(duplicate_note(earlier, later, len(paths), len(images[later]), example))
     duplicates = {f"{earlier}/{later}": len(paths) for (earlier, later), paths in shared.items()}
+    notes, problems = [printable(note) for note in notes], [printable(problem) for problem in problems]
     return Inventory(
         found.name, found.classes, tuple(counted.values()), thin, similar, duplicates, tuple(notes), tuple(problems)
     )

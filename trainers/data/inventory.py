@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from allweather.runtimes.text import printable
 from allweather.trainers.data.folder_files import FoundFiles, SplitFiles, list_names, same_name, suffix_counts
 
 THIN_TRAIN_IMAGES = 10  # a class with fewer images in train is learned badly, and its accuracy says little
@@ -66,6 +69,11 @@ class Inventory:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """Returns it as plain values for JSON, with text that any stream can hold."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
+
 
 def count_labels(data: str, classes: Sequence[str], labels: Mapping[str, Iterable[int]]) -> Inventory:
     """Returns the inventory of a data set that is not in folders.
@@ -93,9 +101,9 @@ def count_files(split: str, files: SplitFiles, damaged: Sequence[str]) -> SplitI
     """
     of_class = Counter(path.split("/")[0] for path in damaged)
     found = (*files.classes.values(), files.loose)
-    hidden = [path.name for each in found for path in each.hidden]
+    hidden = [printable(path.name) for each in found for path in each.hidden]
     folders = [path.relative_to(files.folder).as_posix() for each in found for path, _ in each.unreadable]
-    unreadable = [*damaged, *folders]
+    unreadable = [printable(path) for path in (*damaged, *folders)]
     return SplitInventory(
         split=split,
         folder=files.folder.name,

@@ -115,6 +115,11 @@ def dataset_classes(name: str) -> tuple[str, ...]:
     return cifar.CIFAR_CLASSES[kind]
 
 
+def dataset_hflip(name: str) -> bool:
+    """Returns whether images of a data set may be flipped horizontally, where no checkpoint says otherwise."""
+    return _parse(name)[0] != "signs"
+
+
 def _parse(name: str) -> tuple[str, Path]:
     """Returns the format that a name asks for, and its folder ('.' for signs, which has none)."""
     kind, _, root = name.partition(":")

@@ -139,11 +139,12 @@ def finetune(
         `start`.
 
     Raises:
-        UsageError: The data has other classes than `start`, or the network has no ReLU and the method needs one.
+        UsageError: The data has other classes than `start` (their order does not matter), or the network has no ReLU
+            and the method needs one.
         TrainingError: The strength search failed, the run diverged, or its resume file belongs to another run.
         OutputError: A file cannot be written.
     """
-    start.check_classes(dataset.classes)
+    dataset = start.adapt(dataset)
     searched = settings.needs_strengths and not start.strengths
     if searched:
         start = with_strengths(
@@ -156,6 +157,8 @@ def finetune(
         fabric=fabric, objective=objective, resume=resume, watch=watch,
     )  # fmt: skip
     saved_settings = checkpoint_settings(settings, lr, start)
+    saved_settings["hflip"] = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
+    saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     checkpoint = dataclasses.replace(
         start,
         weights={key.removeprefix("network."): value for key, value in averaged.state_dict().items()},

@@ -82,7 +82,7 @@ def search_gamma(
     """
     if settings.method == "at":
         raise UsageError("method at has no gamma to search for; leave out --gamma")
-    start.check_classes(dataset.classes)
+    dataset = start.adapt(dataset)
     start = with_strengths(
         start, dataset, settings.strength_points, keep=strengths_path(out), fabric=fabric, watch=watch_strengths
     )

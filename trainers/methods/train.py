@@ -73,9 +73,11 @@ def train(
     averaged, history = fit(
         model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
-    saved_settings = {**dataclasses.asdict(settings), "lr": lr, "pretrained": pretrained}
+    hflip = dataset.hflip if settings.hflip is None else settings.hflip  # later methods obey it, too
+    saved_settings = {**dataclasses.asdict(settings), "lr": lr, "pretrained": pretrained, "hflip": hflip}
     # the notes say, for example, how many labels have been replaced by random ones
     saved_settings |= {"train_images": len(dataset.train), "notes": list(dataset.notes)}
+    saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     saved_settings |= config.as_dict() | ({"joint_archs": list(archs)} if len(archs) > 1 else {})
     checkpoints = tuple(
         _checkpoint(index, arch, network, dataset, saved_settings, history)

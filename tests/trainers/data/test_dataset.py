@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.trainers.data.dataset import Dataset, check_fraction, check_label_noise, split_off
+from allweather.trainers.data.batches import to_float
+from allweather.trainers.data.dataset import (
+    Dataset,
+    Split,
+    check_fraction,
+    check_label_noise,
+    split_off,
+    split_off_each_class,
+)
 
 
 def test_a_fraction_keeps_classes_even_and_a_seed_repeats_it(dataset: Dataset) -> None:
@@ -56,3 +68,85 @@ def test_splitting_off_divides_and_keeps_the_order(dataset: Dataset) -> None:
     for count in (0, 120, 121):
         with pytest.raises(DataError, match=f"hold out {count} of 120 images"):
             split_off(dataset.train, count, 5)
+
+
+def image_split(count: int = 4, side: int = 8) -> Split:
+    return Split(torch.zeros(count, side, side, 3, dtype=torch.uint8), torch.arange(count) % 2)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (
+            torch.rand(4, 8, 8, 3),
+            torch.arange(4),
+            r"uint8 \[n, h, w, 3\].*got float32 \[4, 8, 8, 3\]; multiply 0..1",
+        ),
+        (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4), r"got uint8 \[4, 3, 8, 8\]"),
+        (torch.zeros(4, 8, 8, dtype=torch.uint8), torch.arange(4), r"got uint8 \[4, 8, 8\]"),
+        (torch.zeros(4, 8, 8, 3, dtype=torch.int64), torch.arange(4), "got int64"),
+        (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.rand(4), r"labels .* int64 \[n\]; got float32"),
+        (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.eye(4).long(), r"labels .* got int64 \[4, 4\]"),
+        (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.arange(5), "a label for each image; got 4 and 5"),
+        (np.zeros((4, 8, 8, 3), np.uint8), torch.arange(4), "images .* torch tensor; got ndarray; torch.from_numpy"),
+        (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), [0, 1, 0, 1], "labels .* torch tensor; got list"),
+    ],
+)
+def test_images_and_labels_of_other_types_are_refused(images: Tensor, labels: Tensor, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Split(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"val": image_split(0)}, "val has no images"),
+        ({"test": image_split(side=16)}, r"test has \[16, 16\] pixels, train \[8, 8\]"),
+        ({"val": Split(image_split().images, torch.tensor([0, 1, 2, 0]))}, "labels are 0 to 1; val has 2"),
+        ({"train": Split(image_split().images, torch.tensor([0, -1, 1, 0]))}, "labels are 0 to 1; train has -1"),
+        ({"val": (1, 2)}, "val is a Split; got tuple"),
+    ],
+)
+def test_splits_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:
+    splits = {"train": image_split(), "val": image_split(), "test": image_split(), **changes}
+    with pytest.raises(DataError, match=message):
+        Dataset("own", ("a", "b"), hflip=True, **splits)
+
+
+def test_no_values_of_a_caller_are_changed() -> None:
+    images = torch.rand(2, 8, 8, 3)
+    kept = images.clone()
+    assert torch.allclose(to_float(images), images.permute(0, 3, 1, 2) / 255)
+    assert torch.equal(images, kept)
+
+
+def test_labels_follow_classes_by_name(dataset: Dataset) -> None:
+    other = dataset.with_classes(("red", "blue", "green"))
+    assert other.classes == ("red", "blue", "green")
+    for split, before in ((other.train, dataset.train), (other.val, dataset.val), (other.test, dataset.test)):
+        names = [other.classes[label] for label in split.labels.tolist()]
+        assert names == [dataset.classes[label] for label in before.labels.tolist()]
+        assert split.images is before.images
+    assert dataset.with_classes(dataset.classes) is dataset
+
+
+def test_fewer_and_more_classes_are_named(dataset: Dataset) -> None:
+    for classes, words in {
+        ("red", "blue"): "it also has green",
+        ("red", "blue", "green", "gray"): "it lacks gray",
+        ("red", "blue", "black"): "it lacks black and it also has green",
+    }.items():
+        with pytest.raises(UsageError, match=words):
+            dataset.with_classes(classes)
+
+
+def test_each_class_is_held_out_in_its_share() -> None:
+    labels = torch.cat([torch.full((count,), label) for label, count in enumerate((200, 25, 6, 2, 1))])
+    images = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 2, 2, 3).contiguous()
+    rest, part = split_off_each_class(Split(images, labels), 0.1, 5)
+    assert part.labels.bincount(minlength=5).tolist() == [20, 2, 1, 1, 0]
+    assert len(rest) + len(part) == len(labels)
+    again = split_off_each_class(Split(images, labels), 0.1, 5)[1]
+    assert torch.equal(again.images, part.images)
+    with pytest.raises(DataError, match="no class has two"):
+        split_off_each_class(Split(images[:2], torch.tensor([0, 1])), 0.1, 5)

@@ -45,21 +45,23 @@ class CopySettings:
 def corrupted_copies(
     images: Image, copy_settings: CopySettings, rng: np.random.Generator
 ) -> tuple[Image, npt.NDArray[np.int64]]:
-    """Corrupts copies of images, in place.
+    """Corrupts each image by a corruption and severity of its own.
 
     Args:
-        images: uint8 [n, h, w, 3], the copies; they are changed.
+        images: uint8 [n, h, w, 3], the copies before corruption; they are not changed.
         copy_settings: Share of the copies that stay clean.
         rng: Source of all random numbers.
 
     Returns:
-        `images`, and for each copy the index of its corruption in `COMMON`, int64 [n]; -1 for a clean copy.
+        (the corrupted copies, and for each of them the index of its corruption in `COMMON`, int64 [n], -1 for a clean
+        one).
     """
     chosen = np.where(rng.random(len(images)) < copy_settings.clean, -1, rng.integers(len(COMMON), size=len(images)))
     severities = rng.choice(SEVERITIES, size=len(images))
+    corrupted: Image = images.copy()
     for index, name in enumerate(COMMON):
         for severity in SEVERITIES:
             selected = (chosen == index) & (severities == severity)
             if selected.any():
-                images[selected] = corrupt(images[selected], name, severity, rng)
-    return images, chosen
+                corrupted[selected] = corrupt(images[selected], name, severity, rng)
+    return corrupted, chosen

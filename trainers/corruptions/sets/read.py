@@ -109,8 +109,7 @@ def open_corrupted_set(folder: Path, classes: Sequence[str], spec: InputSpec) ->
         DataError: The folder has neither layout, or a part of the set is missing, damaged or of other classes.
     """
     if (folder / LABELS_FILE).is_file():
-        _check_classes(folder, classes)
-        return _open_arrays(folder, len(classes), spec)
+        return _open_arrays(folder, _label_order(folder, classes), spec)
     folders = {
         name: candidate
         for name in CORRUPTIONS
@@ -125,10 +124,10 @@ def open_corrupted_set(folder: Path, classes: Sequence[str], spec: InputSpec) ->
     return _open_image_folders(folder, folders, classes, spec)
 
 
-def _check_classes(folder: Path, classes: Sequence[str]) -> None:
-    """Checks the classes of a set that allweather wrote, because with other classes its labels have another meaning."""
+def _label_order(folder: Path, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Returns the classifier's label for each label of a set; one that allweather wrote names its classes."""
     if not (folder / SETTINGS_FILE).is_file():  # a published set
-        return
+        return np.arange(len(classes))
     try:
         settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         data, set_classes = settings["data"], tuple(settings["classes"])
@@ -136,24 +135,25 @@ def _check_classes(folder: Path, classes: Sequence[str]) -> None:
         raise DataError(
             f"{folder / SETTINGS_FILE} does not say what the set was made from; write the set again"
         ) from error
-    if set_classes != tuple(classes):
+    if sorted(set_classes) != sorted(classes):
         raise DataError(
             f"{folder} was made from {data} with {len(set_classes)} classes such as {set_classes[0]!r}, and the "
             f"classifier knows {len(classes)} classes such as {classes[0]!r}: corrupt the data that the "
             "classifier was trained on"
         )
+    return np.array([list(classes).index(name) for name in set_classes])
 
 
-def _open_arrays(folder: Path, num_classes: int, spec: InputSpec) -> ArrayFileSet:
+def _open_arrays(folder: Path, label_order: npt.NDArray[np.int64], spec: InputSpec) -> ArrayFileSet:
     names = tuple(name for name in CORRUPTIONS if (folder / f"{name}.npy").is_file())
     if not names:
         raise DataError(f"{folder} has labels.npy but no corruption such as gaussian_noise.npy beside it")
     labels, rows = _load(folder / LABELS_FILE), len(_load(folder / f"{names[0]}.npy"))
-    _check_labels(folder / LABELS_FILE, labels, f"{names[0]}.npy", rows, num_classes)
+    _check_labels(folder / LABELS_FILE, labels, f"{names[0]}.npy", rows, len(label_order))
     count = rows // len(SEVERITIES)
     for name in names:
         _check_images(folder / f"{name}.npy", _load(folder / f"{name}.npy"), count)
-    return ArrayFileSet(folder, spec, names, labels[:count].astype(np.int64))
+    return ArrayFileSet(folder, spec, names, label_order[labels[:count].astype(np.int64)])
 
 
 def _check_labels(path: Path, labels: npt.NDArray[np.generic], images_file: str, rows: int, num_classes: int) -> None:

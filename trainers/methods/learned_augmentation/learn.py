@@ -165,11 +165,13 @@ def _augmentation(
     settings: LearnAugmentationSettings,
     history: tuple[EpochReport, ...],
 ) -> AugmentationCheckpoint:
+    hflip = dataset.hflip if settings.classifier.hflip is None else settings.classifier.hflip
+    inventory = {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     return AugmentationCheckpoint(
         mode=settings.mode,
         weights=network.state_dict(),
         data=dataset.name,
-        settings={"arch": arch, **dataclasses.asdict(settings)},
+        settings={"arch": arch, **dataclasses.asdict(settings), "hflip": hflip, **inventory},
         metrics={"improved_share": history[-1].val_accuracy, **history[-1].val_metrics},
         history=tuple(report.row() for report in history),
     )

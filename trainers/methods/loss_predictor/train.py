@@ -55,7 +55,7 @@ def add_predictor(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
-    start.check_classes(dataset.classes)
+    dataset = start.adapt(dataset)
     classifier, spec, resume = start.classifier(), predictor_input_spec(start.input), resume_path(out)
     targets = compute_view_losses(
         classifier, dataset.train, spec, settings.copy_settings, losses_folder,
@@ -63,10 +63,12 @@ def add_predictor(
     )  # fmt: skip
     if settings.exclude_family:
         targets = targets.exclude_family(settings.exclude_family)
+    hflip = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
     model, history, accuracy = train_predictor(
-        targets, spec, settings, hflip=dataset.hflip, fabric=fabric, resume=resume, watch=watch
+        targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, watch=watch
     )
-    saved_settings = dataclasses.asdict(settings)
+    saved_settings = {**dataclasses.asdict(settings), "hflip": hflip, "data": dataset.name}
+    saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     del saved_settings["views"]  # the predictor has them
     predictor = TrainedPredictor(
         kind=settings.kind,
@@ -74,7 +76,7 @@ def add_predictor(
         views=targets.views,
         classifier_digest=weights_digest(start.classifier()),
         weights=model.state_dict(),
-        settings={**saved_settings, "data": dataset.name},
+        settings=saved_settings,
         metrics={"val_accuracy": accuracy, **history[-1].val_metrics},
         history=tuple(report.row() for report in history),
     )
@@ -123,8 +125,9 @@ def train_predictor(
     train_rows, val_rows = _labeled_by_row(train), _labeled_by_row(val)
     dataset = RowDataset("view losses", targets.views, train_rows, val_rows, val_rows, hflip=False)
     lr = settings.fit.lr or PREDICTORS[settings.kind].lr * settings.fit.batch_size / 128
+    fit_settings = dataclasses.replace(settings.fit, hflip=False)  # the objective flips images with their losses
     averaged, history = fit(
-        model, dataset, settings.fit, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
+        model, dataset, fit_settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
     )
     assert isinstance(averaged, LossPredictor)
     add_identity_margin(averaged, val)

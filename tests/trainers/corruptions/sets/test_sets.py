@@ -120,7 +120,13 @@ def test_added_files_appear_together_with_the_set(tmp_path: Path) -> None:
     assert files == {"fog.npy", "labels.npy", "corrupted.json", "sheet.png"}
 
 
-@pytest.mark.parametrize("classes", [("bird", "cat", "dog", "eel"), ("cat", "bird", "dog")])
+def test_classes_in_another_order_are_matched_by_name(npy: Path) -> None:
+    ours, others = open_corrupted_set(npy, CLASSES, SPEC), open_corrupted_set(npy, ("cat", "bird", "dog"), SPEC)
+    names = [("cat", "bird", "dog")[label] for label in others.labels.tolist()]
+    assert names == [CLASSES[label] for label in ours.labels.tolist()]
+
+
+@pytest.mark.parametrize("classes", [("bird", "cat", "dog", "eel"), ("bird", "cat", "cow")])
 def test_a_set_of_other_classes_is_refused(npy: Path, classes: tuple[str, ...]) -> None:
     with pytest.raises(DataError, match="made from noise with 3 classes such as 'bird'"):
         open_corrupted_set(npy, classes, SPEC)
