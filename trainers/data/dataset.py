@@ -274,7 +274,7 @@ def split_off_each_class(split: Split, share: float, seed: int) -> tuple[Split, 
     """
     rng = torch.Generator().manual_seed(seed)
     chosen = torch.zeros(len(split), dtype=torch.bool)
-    for label in split.labels.unique():
+    for label in torch.unique(split.labels):
         of_class = (split.labels == label).nonzero()[:, 0]
         count = min(max(1, round(share * len(of_class))), len(of_class) - 1)
         chosen[of_class[torch.randperm(len(of_class), generator=rng)[:count]]] = True

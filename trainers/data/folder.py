@@ -24,6 +24,7 @@ from allweather.trainers.data.inventory import Inventory
 DEFAULT_SIZE = 224  # pixels, as image classifiers are usually trained
 VAL_SHARE = 0.1  # of the training images of each class, which becomes val if there is no val folder
 SPLIT_SEED = 20
+MAX_NAMED = 10  # files that cannot be used are named in each split; the others are counted
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ def read_folder(root: Path, size: int) -> Dataset:
     """
     found = find_files(root)
     _refuse(found.problems)
-    splits, damaged = {}, {}
+    splits: dict[str, Split | None] = {}
+    damaged: dict[str, dict[Path, str]] = {}
     for name in found.splits:
         splits[name], damaged[name] = _read_split(found, name, size)
     inventory = take_inventory(found, damaged)
@@ -76,7 +78,8 @@ def inspect_folder(root: Path, watch: Callable[[int, int], None] = lambda done, 
     Raises:
         DataError: There is no training folder, or a split cannot be told.
     """
-    found, damaged, done = find_files(root), {}, 0
+    found, done = find_files(root), 0
+    damaged: dict[str, dict[Path, str]] = {}
     total = sum(len(found.files(name)) for name in found.splits)
     for name in found.splits:
         damaged[name] = {}
@@ -109,7 +112,8 @@ def _refuse(problems: tuple[str, ...]) -> None:
 
 def _read_split(found: FolderFiles, name: str, size: int) -> tuple[Split | None, dict[Path, str]]:
     """Reads a split; returns None if it holds no image, and what is wrong with each file that cannot be used."""
-    files, damaged = found.files(name), {}
+    files = found.files(name)
+    damaged: dict[Path, str] = {}
     if not files:
         return None, damaged
     images = allocate((len(files), size, size, 3))
@@ -120,11 +124,15 @@ def _read_split(found: FolderFiles, name: str, size: int) -> tuple[Split | None,
 
     for path, reason in _decoded(found.paths(name), store):
         if reason:
-            log.warning("%s cannot be read as an image and is left out: %s", path, reason)
             damaged[path] = reason
-    folder = found.splits[name].folder
+            if len(damaged) <= MAX_NAMED:
+                log.warning("%s cannot be read as an image and is left out: %s", path, reason)
+    if len(damaged) > MAX_NAMED:
+        log.warning("%d more files cannot be read as images; allweather inspect counts them", len(damaged) - MAX_NAMED)
     if len(damaged) == len(files):
-        raise DataError(f"none of the {len(files)} files in {folder} can be read; are they images?")
+        path, reason = next(iter(damaged.items()))
+        folder = found.splits[name].folder
+        raise DataError(f"none of the {len(files)} files in {folder} can be read, such as {path.name}: {reason}")
     split = Split(torch.from_numpy(images), torch.tensor([label for _, label in files]))
     usable = torch.tensor([path not in damaged for path, _ in files])
     return split.take(usable.nonzero()[:, 0]) if damaged else split, damaged

@@ -94,8 +94,7 @@ def take_inventory(found: FolderFiles, damaged: Mapping[str, Mapping[Path, str]]
             notes.append(f"{files.folder.name}: {len(paths)} of {total} images could not be read and are left out")
         if name == "train":
             problems += [
-                f"none of the {len(files.classes[label].images)} images in {files.folder / label} can be used, such as "
-                f"{files.classes[label].images[0].path.name}; replace them, or remove the folder"
+                _none_usable(files.folder / label, files.classes[label].images[0].path, damaged[name])
                 for label, count in counted[name].images.items()
                 if not count and files.classes[label].images
             ]
@@ -107,13 +106,20 @@ def take_inventory(found: FolderFiles, damaged: Mapping[str, Mapping[Path, str]]
     images = {name: [image for each in files.classes.values() for image in each.images]
               for name, files in found.splits.items()}  # fmt: skip
     shared = shared_images(images)
-    for (earlier, later), paths in shared.items():
-        example = paths[0].relative_to(found.root).as_posix()
-        notes.append(duplicate_note(earlier, later, len(paths), len(images[later]), example))
+    for (earlier, later), same in shared.items():
+        example = same[0].relative_to(found.root).as_posix()
+        notes.append(duplicate_note(earlier, later, len(same), len(images[later]), example))
     duplicates = {f"{earlier}/{later}": len(paths) for (earlier, later), paths in shared.items()}
     notes, problems = [printable(note) for note in notes], [printable(problem) for problem in problems]
     return Inventory(
         found.name, found.classes, tuple(counted.values()), thin, similar, duplicates, tuple(notes), tuple(problems)
+    )
+
+
+def _none_usable(folder: Path, example: Path, damaged: Mapping[Path, str]) -> str:
+    return (
+        f"none of the images in {folder} can be used, so its class cannot be learned; {example.name}: "
+        f"{damaged[example]}; or remove the folder"
     )
 
 

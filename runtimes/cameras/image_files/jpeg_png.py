@@ -39,7 +39,8 @@ def complete(data: bytes) -> bytes | None:
 
 
 def _complete_jpeg(data: bytes) -> bytes | None:
-    position, scans, components = 2, [], 0
+    scans: list[bytes] = []
+    position, components = 2, 0
     while True:
         marker = NEXT_MARKER.search(data, position)
         if marker is None:
@@ -49,7 +50,7 @@ def _complete_jpeg(data: bytes) -> bytes | None:
             return data if scans else None
         if code in (START_OF_IMAGE, 0x01):  # these have no length
             continue
-        length = int.from_bytes(data[position : position + 2])
+        length = int.from_bytes(data[position : position + 2], "big")
         segment = data[position + 2 : position + length]
         if length < 2 or len(segment) < length - 2:
             return None
@@ -91,13 +92,13 @@ def _with_end(data: bytes) -> bytes | None:
         )
     except cv2.error:
         return None
-    return data + JPEG_END if image is not None and np.array_equal(image, filled) else None
+    return data + JPEG_END if image is not None and filled is not None and np.array_equal(image, filled) else None
 
 
 def _complete_png(data: bytes) -> bytes | None:
     position, parts = len(PNG_START), []
     while position + 8 <= len(data):
-        length, kind = int.from_bytes(data[position : position + 4]), data[position + 4 : position + 8]
+        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
         if not kind.isalpha():
             break
         end = position + 12 + length

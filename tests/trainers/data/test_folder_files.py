@@ -136,7 +136,7 @@ def damaged(folder: Path) -> None:
         (empty, "no images in .*bb, so its class cannot be learned: it is empty; add images"),
         (other_kind, r"no images in .*bb, .*: it holds 12 files of other kinds \(.heic 12\)"),
         (hidden_only, "no images in .*bb, .*: it holds only hidden files"),
-        (damaged, "none of the 12 images in .*bb can be used, such as 000.png; replace them"),
+        (damaged, "none of the images in .*bb can be used, .*; 000.png: it is damaged, .*remove or replace it"),
     ],
 )
 def test_a_class_without_images_is_refused_and_why(root: Path, spoil: object, message: str) -> None:
@@ -145,6 +145,23 @@ def test_a_class_without_images_is_refused_and_why(root: Path, spoil: object, me
     with pytest.raises(DataError, match=message):
         read(root)
     assert len(inspect_dataset(f"folder:{root}").problems) == 1
+
+
+def test_a_split_without_usable_images_says_why(root: Path) -> None:
+    for path in (root / "test").rglob("*.png"):
+        cv2.imwrite(str(path), np.full((20, 24), 3000, np.uint16))
+    with pytest.raises(
+        DataError, match=r"none of the 8 files in .*test can be read, such as 000.png: it stores 16 bits"
+    ):
+        read(root)
+
+
+def test_of_many_damaged_files_the_first_are_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paint(root / "train/aa/more", 20)
+    damaged(root / "train/aa/more")
+    assert "train: 20 of 44 images could not be read" in notes(root)
+    assert caplog.text.count("is left out") == 10
+    assert "10 more files cannot be read as images" in caplog.text
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder: a folder without permission was not checked")
