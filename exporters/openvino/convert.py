@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.system.isolated_imports import isolated_imports
+from allweather.runtimes.system.leftovers import temporary_folder
 
 with isolated_imports():
     import openvino
@@ -35,7 +35,7 @@ def cpu_supports_bf16() -> bool:
 
 def serialize(model: openvino.Model) -> tuple[bytes, bytes]:
     """Returns the IR of a model: the contents of its .xml file and its .bin file."""
-    with TemporaryDirectory() as folder:  # OpenVINO serializes to files only
+    with temporary_folder() as folder:  # OpenVINO serializes to files only
         xml, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
         openvino.serialize(model, xml, weights)
         return xml.read_bytes(), weights.read_bytes()

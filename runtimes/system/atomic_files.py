@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.runtimes.system.leftovers import MARK, temporary_beside
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`. On success the file there replaces `path`; on failure it is deleted.
 
-    The temporary name keeps the suffix of `path`, as some writers choose their format by it.
+    The temporary name keeps the suffix of `path`, as some writers choose their format by it. What killed processes left
+    behind for the same path is deleted.
 
     Args:
         path: Path of the file. Its folder is created if it is missing.
@@ -30,16 +31,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
             raise OutputError(f"cannot write {path}: it is a folder; name a file")
         if path.exists() and not path.is_file():  # root could replace /dev/null
             raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
+        with temporary_beside(path) as temporary:
             yield temporary
             _sync(temporary)
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; a result has the usual permissions
+            temporary.chmod(0o666 & ~_umask())  # a temporary file is private; a result has the usual permissions
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 class _CheckedError(Exception):
@@ -101,19 +97,17 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
         OutputError: Something else is at the path, it cannot be written, or the disk is full.
     """
     with map_write_errors(path):
+        _restore_old_folder(path)
         if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):
             raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        try:
+        with temporary_beside(path, folder=True) as temporary:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _sync(file)
             temporary.chmod(0o777 & ~_umask())
             _replace_folder(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:
@@ -121,14 +115,31 @@ def _replace_folder(temporary: Path, path: Path) -> None:
     if not path.exists():
         temporary.rename(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+    old = _old_folder(path)
+    shutil.rmtree(old, ignore_errors=True)  # of a process that was killed after it had put the new folder in place
     try:
-        path.rename(old / path.name)
+        path.rename(old)
         temporary.rename(path)
     finally:
-        if not path.exists():  # the second step failed: the old folder is moved back, and stays in `old` if it cannot
-            (old / path.name).rename(path)
+        if not path.exists():  # the second step failed: the old folder is moved back, and stays at `old` if it cannot
+            old.rename(path)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore_old_folder(path: Path) -> None:
+    """Moves the old folder back to `path` if a process was killed after it had moved it away, or deletes it."""
+    old = _old_folder(path)
+    if not old.is_dir():
+        return
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.rename(path)
+
+
+def _old_folder(path: Path) -> Path:
+    """Returns where the old folder is between two steps of a replacement."""
+    return path.with_name(f".{path.name}-old.{MARK}")
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,67 @@
+"""A lock beside an output, so that two processes with one `--out` cannot harm each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from allweather.runtimes.errors import OutputError
+from allweather.runtimes.system.leftovers import is_at, sweep_leftovers, try_lock
+
+
+@contextmanager
+def output_lock(path: Path) -> Iterator[None]:
+    """Keeps other processes from writing `path` while open, by the file `.<name>.lock` beside it.
+
+    The lock of a process that was killed does not count, and its file is used again and deleted. Temporary files that
+    such a process left beside `path` are deleted, too. Where no lock can be made, there is none: whoever writes `path`
+    says why it cannot be written.
+
+    Args:
+        path: The output, a file or a folder. Folders above it are created, and deleted again if they stay empty.
+
+    Raises:
+        OutputError: Another process writes it.
+    """
+    real = Path(os.path.realpath(path))
+    lock_path = real.with_name(f".{real.name}.lock") if real.name else None
+    handle, missing = None, []
+    if lock_path is not None:
+        with suppress(OSError, ValueError):
+            missing = [folder for folder in real.parents if not folder.exists()]
+            real.parent.mkdir(parents=True, exist_ok=True)
+            handle = _open_locked(lock_path, path)
+            sweep_leftovers(real)
+    try:
+        yield
+    finally:
+        if handle is not None and lock_path is not None:
+            with suppress(OSError):
+                lock_path.unlink()  # before it is unlocked: who waits for it sees that it is gone
+            os.close(handle)
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+
+
+def _open_locked(lock_path: Path, path: Path) -> int:
+    """Returns the descriptor of the lock file, locked.
+
+    Raises:
+        OutputError: Another process has locked it.
+        OSError: The file cannot be made.
+    """
+    while True:
+        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        if not try_lock(handle):
+            holder = os.read(handle, 20).decode("ascii", "replace").strip()
+            os.close(handle)
+            process = f"process {holder}" if holder.isdecimal() else "another process"
+            raise OutputError(f"{process} is writing {path}; wait until it has ended, or name another --out")
+        if is_at(handle, lock_path):
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
+            return handle
+        os.close(handle)  # its owner has ended and deleted it meanwhile
