@@ -10,6 +10,7 @@ import typer
 from allweather.cli.console import handle_errors, print_result, progress_bar, say
 from allweather.cli.inspect import say_inventory
 from allweather.cli.options import AsJson, Data, Download, Seed, Size
+from allweather.cli.output_lock import locks_output
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import SetLayout
 
@@ -17,6 +18,7 @@ PREVIEW = "sheet.png"
 
 
 @handle_errors
+@locks_output
 def corrupt(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet, or hold an unfinished run.")],

@@ -11,6 +11,7 @@ import typer
 
 from allweather.cli.console import err, handle_errors, print_result, print_table, say
 from allweather.cli.options import AsJson, Seed
+from allweather.cli.output_lock import locks_output
 from allweather.cli.training import keep_freed_memory_on_cpu
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ MARKS = {"waiting": "", "running": "...", "done": "done", "kept": "kept"}
 
 
 @handle_errors
+@locks_output
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write the report, video and models into.")] = Path("demo"),
     quick: Annotated[

@@ -12,6 +12,7 @@ import typer
 from allweather.cli.checks import check_report_folder, check_required_options, hidden_sibling
 from allweather.cli.console import handle_errors, print_result, print_table, say
 from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed
+from allweather.cli.output_lock import locks_output
 from allweather.cli.training import keep_freed_memory_on_cpu
 from allweather.runtimes.errors import UsageError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @handle_errors
+@locks_output
 def evaluate(
     context: typer.Context,
     models: Annotated[

@@ -13,6 +13,7 @@ from allweather.cli.console import out as stdout
 from allweather.cli.export_repository import Layout, export_repository, is_bundle
 from allweather.cli.inspect import say_inventory
 from allweather.cli.options import AsJson, Download
+from allweather.cli.output_lock import locks_output
 from allweather.runtimes.choices import EngineName, Precision
 from allweather.runtimes.errors import DataError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @handle_errors
+@locks_output
 def export(
     context: typer.Context,
     checkpoint: Annotated[

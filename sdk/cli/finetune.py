@@ -22,6 +22,7 @@ from allweather.cli.options import (
     Seed,
     TrainPrecision,
 )
+from allweather.cli.output_lock import locks_output
 from allweather.cli.training import training_run
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import FinetuneMethod, Strategy
@@ -34,6 +35,7 @@ SEARCH = "search"
 
 
 @handle_errors
+@locks_output
 def finetune(
     context: typer.Context,
     checkpoint: CheckpointFile,

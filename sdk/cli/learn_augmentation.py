@@ -22,6 +22,7 @@ from allweather.cli.options import (
     Size,
     TrainPrecision,
 )
+from allweather.cli.output_lock import locks_output
 from allweather.cli.training import TrainingRun, training_run
 from allweather.trainers.choices import AugmentationAim, AugmentationMode
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 @handle_errors
+@locks_output
 def learn_augmentation(
     data: Data,
     arch: Annotated[

@@ -23,6 +23,7 @@ from allweather.cli.options import (
     Size,
     TrainPrecision,
 )
+from allweather.cli.output_lock import locks_output
 from allweather.cli.training import training_run
 from allweather.trainers.choices import Layer, Metric, Schedule, TrainMethod
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 @handle_errors
+@locks_output
 def train(
     data: Data,
     arch: Annotated[

@@ -23,6 +23,7 @@ from allweather.cli.options import (
     Seed,
     TrainPrecision,
 )
+from allweather.cli.output_lock import locks_output
 from allweather.cli.training import training_run
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import CorruptionFamily, PredictorKind, RankLossName
@@ -38,6 +39,7 @@ TRAINING_OPTIONS = (
 
 
 @handle_errors
+@locks_output
 def train_predictor(
     context: typer.Context,
     checkpoint: CheckpointFile,

@@ -14,6 +14,7 @@ from allweather.cli.checks import check_checkpoint_path, check_not_given
 from allweather.cli.console import handle_errors, print_result, print_table, progress_bar, say
 from allweather.cli.inspect import say_inventory
 from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed
+from allweather.cli.output_lock import locks_output
 from allweather.cli.training import keep_freed_memory_on_cpu
 from allweather.runtimes.errors import UsageError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 @handle_errors
+@locks_output
 def tune_policy(
     context: typer.Context,
     checkpoint: CheckpointFile,
