@@ -12,7 +12,7 @@ import typer
 from allweather.cli.console import err, handle_errors, print_result, print_table, say
 from allweather.cli.options import AsJson, Seed
 from allweather.cli.output_lock import locks_output
-from allweather.cli.training import keep_freed_memory_on_cpu
+from allweather.cli.training import prepare_cpu
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +42,7 @@ def demo(
     from allweather.demo.settings import DemoSettings
 
     settings = DemoSettings(frames=frames, seed=seed)
-    keep_freed_memory_on_cpu()
+    prepare_cpu()
     with _stage_table() as watch:
         summary = run_demo(out, settings, quick=quick, say=say, watch=watch)
     if as_json:

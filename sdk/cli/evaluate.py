@@ -13,7 +13,7 @@ from allweather.cli.checks import check_report_folder, check_required_options, h
 from allweather.cli.console import handle_errors, print_result, print_table, say
 from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed
 from allweather.cli.output_lock import locks_output
-from allweather.cli.training import keep_freed_memory_on_cpu
+from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def evaluate(
     check_required_options(context, {"baseline": "corrupted", "devices": "corrupted"})
     from allweather.cli.evaluations import Evaluations
 
-    keep_freed_memory_on_cpu()
+    prepare_cpu()
     with ExitStack() as stack:
         opened = _open_models(stack, models, engine, precision)
         keep = hidden_sibling(out, ".cells")

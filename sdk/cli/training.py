@@ -106,7 +106,7 @@ def training_run(
     """
     from allweather.trainers.training.launch import launch
 
-    keep_freed_memory_on_cpu()
+    prepare_cpu()
     fabric = launch(devices, precision)
     dataset = open_data()
     if fabric.is_global_zero:
@@ -117,11 +117,13 @@ def training_run(
         yield TrainingRun(fabric, dataset, update)
 
 
-def keep_freed_memory_on_cpu() -> None:
-    """Lets the process keep the memory that it frees, where torch computes on the CPU; see `keep_freed_memory`."""
+def prepare_cpu() -> None:
+    """Where torch computes on the CPU: it keeps the memory that it frees, and uses only cores that it may use."""
     import torch
 
     from allweather.runtimes.system.memory import keep_freed_memory
+    from allweather.trainers.training.launch import limit_threads
 
     if not torch.cuda.is_available():
         keep_freed_memory()
+        limit_threads()

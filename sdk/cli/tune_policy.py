@@ -15,7 +15,7 @@ from allweather.cli.console import handle_errors, print_result, print_table, pro
 from allweather.cli.inspect import say_inventory
 from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed
 from allweather.cli.output_lock import locks_output
-from allweather.cli.training import keep_freed_memory_on_cpu
+from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def tune_policy(
         check_not_given(context, ("max_views",), f"--max-views chooses among policies, and {policy[0]} is the only one")
         max_views = MAX_VIEWS
     copy_settings = CopySettings(copies=copies, seed=seed)
-    keep_freed_memory_on_cpu()
+    prepare_cpu()
     with open_model(checkpoint) as model, progress_bar("tune-policy") as update:
         dataset = model.open_data(data, download=download)
 

@@ -50,13 +50,11 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         raise UsageError(f"--devices must be 1 to {max_devices} on this machine ({kind}); got {devices}")
     bf16 = precision == "bf16" or (precision == "auto" and fast_bf16())
     elastic = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun started this process
-    if not gpus:
-        # otherwise every process starts one thread for each core of the machine, and the threads compete for those
-        # that they may use
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
-        share = max(1, cores // local)
-        if devices > 1 or elastic or torch.get_num_threads() > share:
-            torch.set_num_threads(share)
+    if not gpus and (devices > 1 or elastic):
+        # otherwise every process starts one thread for each core, and the processes compete for the cores
+        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", devices))))
+    elif not gpus:
+        limit_threads()
     with _without_worker_warning(), silence_loggers("lightning_fabric"):
         fabric = Fabric(
             accelerator="gpu" if gpus else "cpu",
@@ -67,6 +65,14 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         )
         fabric.launch()
     return fabric
+
+
+def limit_threads() -> None:
+    """Lets torch use one thread at most for each core that this process may use, instead of each core of the machine.
+
+    In a container with a share of the cores, more threads would wait for one another.
+    """
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 
 def _num_machines() -> int:

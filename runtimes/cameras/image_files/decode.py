@@ -7,6 +7,7 @@ import numpy as np
 
 from allweather.runtimes.cameras.image_files.jpeg_png import complete
 from allweather.runtimes.cameras.image_files.sample_range import SampleRange, sample_range
+from allweather.runtimes.cameras.opencv import opencv_log_silenced
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.types import Image
 
@@ -62,6 +63,7 @@ def _scaled(samples: np.ndarray, maximum: int) -> Image:
 
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with opencv_log_silenced():  # as our own message is enough
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # for an empty file and for sizes beyond its limits
         return None

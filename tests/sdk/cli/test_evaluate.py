@@ -14,6 +14,7 @@ import pytest
 from commands import invoke, json_of, one_line
 
 from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.system.limits import usable_cores
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,7 @@ def test_bad_input(
 
 
 @pytest.mark.end_to_end
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: an evaluation by two processes was not checked")
+@pytest.mark.skipif(usable_cores() < 2, reason="one core: an evaluation by two processes was not checked")
 def test_two_processes_evaluate_as_one_does(plain: Path, folder: Path, corrupted: Path) -> None:
     line = ["-m", "allweather.cli", "evaluate", plain, "--data", f"folder:{folder}", "--corrupted", corrupted]
     line += ["--shifted", "--json"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import re
 import signal
 import subprocess
@@ -120,6 +121,19 @@ def test_a_batch_that_holds_all_images_is_warned_about(dataset: Dataset, caplog:
 def test_more_devices_than_the_machine_has() -> None:
     with pytest.raises(UsageError, match=f"--devices must be 1 to {usable_cores()} .*got 4000"):
         launch(devices=4000)
+
+
+def test_a_container_with_one_core_gets_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(importlib.import_module("allweather.trainers.training.launch"), "usable_cores", lambda: 1)
+    try:
+        torch.set_num_threads(2)
+        launch()
+        assert torch.get_num_threads() == 1
+        with pytest.raises(UsageError, match=r"--devices must be 1 to 1 on this machine \(CPU cores\); got 2"):
+            launch(devices=2)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.end_to_end

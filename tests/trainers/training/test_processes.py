@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from allweather.runtimes.system.limits import usable_cores
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
@@ -24,7 +26,7 @@ def losses(command: list[str], out: Path) -> tuple[int, dict[str, list[float]]]:
 
 
 @pytest.mark.end_to_end
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: training with two processes was not checked")
+@pytest.mark.skipif(usable_cores() < 2, reason="one core: training with two processes was not checked")
 def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "losses.json"
     alone, expected = losses([str(SCRIPT), "1", str(folder), str(out)], out)

@@ -161,3 +161,10 @@ def test_values_without_a_known_range_are_refused(kind: type, name: str) -> None
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     with pytest.raises(DataError, match="damaged, cut off or not an image; remove or replace it"):
         decode_image(data)
+
+
+def test_opencv_adds_nothing_to_the_message(capfd: pytest.CaptureFixture[str]) -> None:
+    for form in ("BMP", "TIFF", "GIF", "PNG"):
+        with pytest.raises(DataError):
+            decode_image(encoded(smooth(), form)[:-300])
+    assert capfd.readouterr().err == ""
