@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from allweather.runtimes.errors import CameraError, DependencyError
+from allweather.runtimes.system.leftovers import temporary_folder
 from allweather.runtimes.types import Image
 
 logger = logging.getLogger(__name__)
@@ -135,11 +136,31 @@ def open_video(path: Path) -> OpenCvCapture:
     """
     if not os.access(path, os.R_OK):
         raise CameraError(f"no permission to read {path}; change its mode or its owner")
-    with opencv_log_silenced():
-        video = _open_capture(str(path), cv2.CAP_FFMPEG if _has(cv2.CAP_FFMPEG) else cv2.CAP_ANY)
+    with opencv_log_silenced(), name_for_opencv(path) as name:
+        video = _open_capture(name, cv2.CAP_FFMPEG if _has(cv2.CAP_FFMPEG) else cv2.CAP_ANY)
     if video is None:
         raise CameraError(f"{path} is not a video that OpenCV can read; copy it again, or convert it to mp4")
     return OpenCvCapture(video, str(path), stored=True)
+
+
+@contextmanager
+def name_for_opencv(path: Path) -> Iterator[str]:
+    """Yields a name of a file that OpenCV and FFMPEG open as that file, whatever it is called.
+
+    FFMPEG takes a relative name with a colon for a protocol ("12:30.mp4"), so that the name is absolute. cv2 crashes
+    on a name that is not UTF-8, which is therefore given as a link in a temporary folder.
+
+    Args:
+        path: The file, whose folder exists.
+    """
+    absolute = str(path.absolute())
+    if _is_utf8(absolute):
+        yield absolute
+        return
+    with temporary_folder() as folder:
+        link = folder / f"video{path.suffix if _is_utf8(path.suffix) else ''}"
+        link.symlink_to(absolute)
+        yield str(link)
 
 
 def check_ffmpeg(name: str) -> None:
@@ -193,7 +214,10 @@ def open_stream(url: str, name: str, timeout: float = STREAM_TIMEOUT_SECONDS) ->
     with opencv_log_silenced():
         video = _open_capture(url, cv2.CAP_FFMPEG, limits)
     if video is None:
-        raise CameraError(f"no video from {name}; check the address, the password and that the camera is on")
+        raise CameraError(
+            f"no video from {name}; check the address, the password and that the camera is on, or its stream is of a "
+            "kind that FFMPEG does not read: try it with ffplay"
+        )
     # An http URL may name a video file, which has an end and states its length; all others are cameras.
     return OpenCvCapture(video, name, endless=not video.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
 
@@ -251,6 +275,14 @@ def _open_capture(source: str | int, backend: int, settings: Sequence[int] = ())
         return video
     video.release()
     return None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _has(backend: int) -> bool:

@@ -42,7 +42,7 @@ def run_cameras(
     limit: int | None,
     on_decision: Callable[[Frame, Decision], None],
 ) -> tuple[list[LoopReport], list[int]]:
-    """Runs the loop of each camera until its frames end, or until SIGINT or SIGTERM is received.
+    """Runs the loop of each camera until its frames end, or until SIGINT, SIGTERM or SIGHUP is received.
 
     Args:
         loops: At least one. Each of several has a thread of its own, and they share the perceiver.

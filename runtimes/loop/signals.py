@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a loop runs: the loop ends normally, and all sinks hold the same decisions."""
+"""Ctrl-C, SIGTERM and a lost terminal (SIGHUP) while a loop runs: it ends normally, and all sinks are complete."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Frame
 
+SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+
 
 class StopOnSignal(Sink):
-    """Handles SIGINT and SIGTERM in a `with` block. It wraps the decider of a loop and is also its last sink.
+    """Handles SIGINT, SIGTERM and SIGHUP in a `with` block. It wraps the decider of a loop and is also its last sink.
 
     A signal interrupts only the wait for a frame. Everything else is finished first: opening the camera and the sinks,
     deciding on a frame and writing the decision to all sinks, and closing the sinks. A second signal raises
-    KeyboardInterrupt at once.
+    KeyboardInterrupt at once. A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Args:
         decider: Decides on frames.
@@ -77,21 +79,26 @@ class StopOnSignal(Sink):
         self._busy = True
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
-        """Handles SIGINT and SIGTERM.
+        """Handles a signal.
 
         Raises:
             Ended: The loop is waiting for a frame.
-            KeyboardInterrupt: It is the second signal.
+            KeyboardInterrupt: It is the second signal. A SIGHUP after another signal counts as the same wish, as a
+                terminal that is closed may send both.
         """
         self.received.append(number)
         if len(self.received) > 1:
+            if number == SIGHUP:
+                return
             raise KeyboardInterrupt
         if not self._busy:
             raise Ended
 
     def __enter__(self) -> StopOnSignal:
         """Installs the signal handlers."""
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if SIGHUP is not None and signal.getsignal(SIGHUP) != signal.SIG_IGN:
+            signals.append(SIGHUP)
         self._previous_handlers = {number: signal.signal(number, self.handle_signal) for number in signals}
         return self
 

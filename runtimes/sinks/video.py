@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from allweather.runtimes.cameras.opencv import MAX_FPS, opencv_log_silenced
+from allweather.runtimes.cameras.opencv import MAX_FPS, name_for_opencv, opencv_log_silenced
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
@@ -97,8 +97,9 @@ class VideoSink(Sink):
         with ExitStack() as stack:
             self._temporary_path = stack.enter_context(atomic_file(self._path))
             codec = CODECS[self._path.suffix.lower()]
+            name = stack.enter_context(name_for_opencv(self._temporary_path))
             with opencv_log_silenced():
-                writer = cv2.VideoWriter(str(self._temporary_path), cv2.VideoWriter.fourcc(*codec), fps, self._size)
+                writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*codec), fps, self._size)
             if not writer.isOpened():
                 raise OutputError(
                     f"cannot write {self._path}: this cv2 cannot encode {codec} at {self._size[0]} x "
@@ -108,8 +109,8 @@ class VideoSink(Sink):
         return writer
 
     def _check_video(self) -> None:
-        with opencv_log_silenced():
-            video = cv2.VideoCapture(str(self._temporary_path))
+        with opencv_log_silenced(), name_for_opencv(self._temporary_path) as name:
+            video = cv2.VideoCapture(name)
             readable = video.isOpened() and video.grab()
             stated = video.get(cv2.CAP_PROP_FRAME_COUNT)
             video.release()

@@ -109,3 +109,25 @@ def test_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     run_ten_frames(SignallingSink(), SignallingSink())
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_lost_terminal_ends_the_loop_and_an_ignored_one_does_not() -> None:
+    decider = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8))
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        for handler, is_handled in ((signal.SIG_DFL, True), (signal.SIG_IGN, False)):
+            signal.signal(signal.SIGHUP, handler)
+            with StopOnSignal(decider, lambda frame, decision: None) as stopper:
+                assert (signal.getsignal(signal.SIGHUP) == stopper.handle_signal) == is_handled
+                stopper.open()
+                if not is_handled:
+                    signal.raise_signal(signal.SIGHUP)
+                else:
+                    with pytest.raises(Ended):
+                        signal.raise_signal(signal.SIGHUP)
+                    signal.raise_signal(signal.SIGHUP)  # a terminal may send it twice
+            assert stopper.received == [signal.SIGHUP] * 2 * is_handled
+            assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
