@@ -62,6 +62,13 @@ def finetune(
     only: Annotated[
         str | None, typer.Option(help="The one augmentation that --strategy ia uses; all seven in turn if not given.")
     ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers whose outputs --method fma compares, separated by commas; the outputs of all activation "
+            "functions if not given."
+        ),
+    ] = None,
     augment: Annotated[
         str | None, typer.Option(help=f"Augmentation of the copies instead of a --strategy: {AUGMENTATIONS_HELP}")
     ] = None,
@@ -100,7 +107,7 @@ def finetune(
         raise UsageError("method at has no gamma to search for; leave out --gamma")
     settings = FinetuneSettings(
         method=method, strategy=strategy, gamma=None if gamma == SEARCH else _parse_gamma(gamma), only=only,
-        augment=augment, strength_points=strength_points,
+        layers=_parse_layers(layers), augment=augment, strength_points=strength_points,
         fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", hflip=hflip, seed=seed),
     )  # fmt: skip
     start = load_checkpoint(checkpoint)
@@ -140,6 +147,13 @@ def _accuracies(report: EpochReport) -> str:
 
     average = epoch_metrics(report).get("average_accuracy")
     return f"clean {report.val_accuracy:.4f}" + (f"  average {average:.4f}" if average else "")
+
+
+def _parse_layers(text: str | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",")) if text is not None else ()
+    if not all(names):
+        raise UsageError(f"--layers is names of layers separated by commas, such as layer1,layer2; got {text!r}")
+    return names
 
 
 def _parse_gamma(text: str | None) -> float | None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import Metric as Metric
 
-DEAD_MEAN = 1e-6  # a feature map whose mean is smaller counts as dead
+DEAD_MEAN = 1e-6  # a feature map whose mean magnitude is smaller counts as dead
 
 
 def kl_divergence(target: Tensor, prediction: Tensor) -> Tensor:
@@ -68,10 +68,12 @@ def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
 def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
     """Returns the FMA loss (Kapoor et al., eq. 6), a scalar: how far feature maps move relative to their mean.
 
-    It is the mean over all layers. A dead map, whose mean is below 1e-6, has no scale to compare with and counts as 0.
+    It is the mean over all layers. The paper's networks have ReLUs, whose maps are never negative; the maps of SiLU,
+    GELU and other functions with negative values are compared with the mean of their magnitudes, which for a ReLU is
+    the same. A dead map, whose mean is below 1e-6, has no scale to compare with and counts as 0.
 
     Args:
-        maps: Output of each ReLU layer, float [2 n, ...], all >= 0: first those of n clean images, then those of their
+        maps: Output of each activation function, float [2 n, ...]: first those of n clean images, then those of their
             augmented copies. See `capture_activations`.
 
     Raises:
@@ -79,15 +81,15 @@ def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
     """
     if not maps:
         raise UsageError(
-            "the feature-map loss needs the output of at least one ReLU, and this classifier has none; "
-            "use method st instead"
+            "the feature-map loss needs the output of at least one activation function, and got none; name layers to "
+            "compare (--layers), or use method st"
         )
     terms: list[Tensor] = [_RelativeDistance.apply(each) for each in maps]  # type: ignore[no-untyped-call]
     return torch.stack(terms).mean()
 
 
 class _RelativeDistance(torch.autograd.Function):
-    """One layer's term of eq. 6: |f(x) - f(x~)|^2 / (entries * mean(f(x))^2), averaged over the images.
+    """One layer's term of eq. 6: |f(x) - f(x~)|^2 / (entries * mean(|f(x)|)^2), averaged over the images.
 
     Memory bandwidth, not arithmetic, limits its speed. It therefore saves nothing for the backward pass but the maps,
     which the network saves anyway, and writes the gradients of both halves once, in place.
@@ -97,7 +99,7 @@ class _RelativeDistance(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor) -> Tensor:
         clean, augmented = _flatten_images(maps).chunk(2)
         dtype = torch.promote_types(maps.dtype, torch.float32)
-        mean = clean.mean(1, dtype=dtype)
+        mean = torch.linalg.vector_norm(clean, 1, dim=1, dtype=dtype) / clean.shape[1]
         distance = torch.linalg.vector_norm(clean - augmented, dim=1, dtype=dtype).square_() / clean.shape[1]
         scale = torch.where(mean > DEAD_MEAN, 1 / mean.clamp(min=DEAD_MEAN), 0.0)
         ctx.save_for_backward(maps, distance, scale)
@@ -114,10 +116,11 @@ class _RelativeDistance(torch.autograd.Function):
         share = 2 * gradient / clean.numel()  # the factor that the derivatives of both terms below have in common
         out = torch.empty_like(maps)
         to_clean, to_augmented = _flatten_images(out).chunk(2)
-        torch.sub(augmented, clean, out=to_augmented)
-        to_augmented *= (share * scale**2)[:, None].to(maps.dtype)
+        torch.sub(clean, augmented, out=to_clean)
+        to_clean *= (share * scale**2)[:, None].to(maps.dtype)
+        torch.neg(to_clean, out=to_augmented)
         through_mean = (share * distance * scale**3)[:, None].to(maps.dtype)
-        torch.add(to_augmented, through_mean, out=to_clean).neg_()
+        to_clean.addcmul_(clean.sign(), through_mean, value=-1)
         return out
 
 

@@ -29,6 +29,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.output_paths import gamma_trials_path, resume_path, strengths_path
 from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, PairObjective, loss_weights
 from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
+from allweather.trainers.models.activation_hooks import check_activations
 from allweather.trainers.models.registry import get_architecture, weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
@@ -51,6 +52,7 @@ class FinetuneSettings:
             Method "at" has no gamma.
         only: Name of the augmentation that strategy "ia" applies to all copies; None means that one of the seven is
             drawn for each image at each step.
+        layers: Names of the layers whose outputs method "fma" compares; those of all activation functions if empty.
         augment: Name of an augmentation that makes the copies instead of a strategy, as `open_augmentation` takes it.
         strength_points: Percentage points of accuracy that each augmentation must cost the classifier, above 0 and
             below 100. Only used for a checkpoint without augmentation strengths, for which they are searched first; 10
@@ -63,6 +65,7 @@ class FinetuneSettings:
     strategy: Strategy | None = None
     gamma: float | None = None
     only: str | None = None
+    layers: tuple[str, ...] = ()
     augment: str | None = None
     strength_points: float = DEFAULT_POINTS
     fit: FitSettings = dataclasses.field(default_factory=lambda: FitSettings(epochs=30, schedule="cosine"))
@@ -83,6 +86,10 @@ class FinetuneSettings:
             raise UsageError("--only goes with --strategy ia")
         if self.only and self.only not in AUGMENTATIONS:
             raise unknown_name("augmentation", self.only, AUGMENTATIONS)
+        if self.layers and self.method != "fma":
+            raise UsageError(
+                f"only method fma compares layers; leave out --layers, or use it in place of {self.method}"
+            )
         if not 0 < self.strength_points < 100:
             raise UsageError(f"strength points must be above 0 and below 100; got {self.strength_points:g}")
 
@@ -181,7 +188,17 @@ def finetune(
 def build_objective(start: Checkpoint, settings: FinetuneSettings) -> PairObjective:
     """Builds the loss of a finetuning."""
     weights = loss_weights(settings.method, settings.gamma_or_default())
-    return PairObjective(weights, settings.augmentation(start.strengths), start.strengths)
+    return PairObjective(weights, settings.augmentation(start.strengths), start.strengths, settings.layers)
+
+
+def check_layers(start: Checkpoint, settings: FinetuneSettings) -> None:
+    """Checks before anything is trained that the network has activations to compare; warns if they are few.
+
+    Raises:
+        UsageError: Method "fma" finds none, or there is no layer of a name in the settings.
+    """
+    if settings.method == "fma":
+        check_activations(start.classifier(), (start.input.height, start.input.width), settings.layers)
 
 
 def finetune_lr(start: Checkpoint, settings: FinetuneSettings) -> float:
@@ -208,6 +225,7 @@ def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint
         "lr": lr,
         "method": settings.method,
         "gamma": None if settings.method == "at" else settings.gamma_or_default(),
+        **({"layers": list(settings.layers)} if settings.layers else {}),
         **{
             key: value
             for key, value in settings.augmentation(start.strengths).resume_key.items()

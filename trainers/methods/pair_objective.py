@@ -70,18 +70,22 @@ class PairObjective:
         augmentation: Makes the augmented copies.
         strengths: Strengths of the photometric augmentations on which each epoch is evaluated, by name; if empty, only
             clean images are evaluated.
+        layers: Names of the layers whose outputs the feature-map loss compares; those of all activation functions if
+            empty.
     """
 
     loss_weights: LossWeights
     augmentation: Augmentation
     strengths: Mapping[str, float] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
 
     shifted = (True,)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """Loss weights and augmentation."""
-        return {**vars(self.loss_weights), **self.augmentation.resume_key}
+        """Loss weights, augmentation, and the layers if some are named."""
+        layers = {"layers": list(self.layers)} if self.layers else {}
+        return {**vars(self.loss_weights), **self.augmentation.resume_key, **layers}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Computes the loss of one batch, a scalar; see `Objective`."""
@@ -90,7 +94,7 @@ class PairObjective:
         maps: list[Tensor] = []
         with ExitStack() as stack:
             if weights.feature_maps:
-                maps = stack.enter_context(capture_activations())
+                maps = stack.enter_context(capture_activations(model, self.layers))
             clean, augmented = model(pair).chunk(2)
         loss = functional.cross_entropy(clean, labels)
         if weights.augmented_labels:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from allweather.trainers.models.activation_hooks import Layer, capture_activations, capture_layer, last_linear
+from allweather.trainers.models.activation_hooks import (
+    Layer,
+    capture_activations,
+    capture_layer,
+    check_activations,
+    last_linear,
+)
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import (
@@ -29,6 +35,7 @@ __all__ = [
     "build_predictor",
     "capture_activations",
     "capture_layer",
+    "check_activations",
     "get_architecture",
     "last_linear",
     "load_pretrained",

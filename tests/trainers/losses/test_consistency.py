@@ -51,6 +51,21 @@ def test_the_gradients_of_the_feature_map_loss_are_those_of_autograd(memory: tor
     assert ours.grad.is_contiguous(memory_format=memory)
 
 
+def test_signed_maps_are_compared_with_their_mean_magnitude() -> None:
+    def reference_loss(layer: Tensor) -> Tensor:
+        clean, augmented = layer.flatten(1).chunk(2)
+        return (((clean - augmented) / clean.abs().mean(1, keepdim=True)) ** 2).mean()
+
+    ours = (maps(6, 4, 5, 3) - 0.5).requires_grad_()  # their mean is about 0, and no scale
+    theirs = ours.detach().clone().requires_grad_()
+    for loss in (-feature_map_loss([ours]), -reference_loss(theirs)):
+        loss.backward()  # type: ignore[no-untyped-call]
+    assert float(feature_map_loss([ours.detach()])) == pytest.approx(float(reference_loss(theirs.detach())), rel=1e-6)
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-5, atol=1e-9)
+
+
 def test_a_layer_that_is_not_contiguous_gets_its_gradient() -> None:
     plain = maps(4, 5, 3).requires_grad_()
     transposed = plain.detach().permute(0, 2, 1).contiguous().permute(0, 2, 1).requires_grad_()
@@ -79,8 +94,8 @@ def test_a_dead_map_counts_as_zero_and_gets_no_gradient() -> None:
     assert layer.grad[[1, 3]].any()
 
 
-def test_a_network_without_relu_is_an_error() -> None:
-    with pytest.raises(UsageError, match="at least one ReLU"):
+def test_a_network_without_activations_is_an_error() -> None:
+    with pytest.raises(UsageError, match="at least one activation function"):
         feature_map_loss([])
 
 

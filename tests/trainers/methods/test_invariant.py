@@ -134,7 +134,7 @@ def test_networks_without_the_compared_layer_are_refused() -> None:
     with pytest.raises(UsageError, match="no linear layer"), capture_layer(nn.Conv2d(3, 4, 3), "feature"):
         pass
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    with capture_layer(flat, "map"), pytest.raises(UsageError, match="no ReLU on feature maps"):
+    with capture_layer(flat, "map"), pytest.raises(UsageError, match="no activation function on feature maps"):
         flat(torch.rand(1, 3, 2, 2))
 
 

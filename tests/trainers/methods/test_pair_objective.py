@@ -78,11 +78,21 @@ def test_a_foreign_network_is_finetuned_with_feature_maps(dataset: Dataset) -> N
     assert list(history[-1].val_metrics) == list(TABLE_ROWS)
 
 
-def test_a_network_without_relu_is_refused(dataset: Dataset) -> None:
+def test_a_network_without_activations_is_refused(dataset: Dataset) -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
     objective = PairObjective(LossWeights(feature_maps=1.0), CombinedAugmentation(PAPER))
-    with pytest.raises(UsageError, match="ReLU"):
+    with pytest.raises(UsageError, match="at least one activation function"):
         fit(linear, dataset, FIT, 0.01, fabric=launch(), objective=objective)
+
+
+def test_the_named_layers_are_compared() -> None:
+    torch.manual_seed(0)
+    model, x, labels = ForeignNetwork().eval(), torch.rand(8, 3, 16, 16), torch.arange(8) % 3
+    pair = torch.cat([x, CombinedAugmentation(PAPER)(x, 0, rng())])
+    expected = functional.cross_entropy(model(x), labels) + feature_map_loss([model.one(pair)])
+    objective = PairObjective(LossWeights(feature_maps=1.0), CombinedAugmentation(PAPER), layers=("one",))
+    assert torch.allclose(objective.loss(model, x, labels, 0, rng()), expected, rtol=1e-5)
+    assert objective.resume_key["layers"] == ["one"]
 
 
 def test_combinations_alternate_every_epoch() -> None:
