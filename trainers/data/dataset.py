@@ -11,7 +11,7 @@ from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system.memory import allocate
-from allweather.trainers.data.folder_files import list_names, same_name
+from allweather.trainers.data.class_names import check_class_names, class_order
 from allweather.trainers.data.inventory import Inventory
 
 FROM_NUMPY = "; torch.from_numpy makes one of an array"
@@ -92,8 +92,10 @@ class Dataset:
         """Checks that the splits fit together.
 
         Raises:
-            DataError: A split is empty, has images of another size, or a label that is no index of a class.
+            DataError: The classes are no different texts; or a split is empty, has images of another size, or a label
+                that is no index of a class.
         """
+        check_class_names(self.classes)
         for name in ("train", "val", "test"):
             split: Split = getattr(self, name)
             if not isinstance(split, Split):
@@ -188,30 +190,6 @@ class RowDataset(Dataset):
     def num_labels(self) -> int:
         """Labels are rows, of which there may be any number."""
         return 1 << 62
-
-
-def class_order(data: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
-    """Returns for each class of a data set its index among a classifier's classes, which are matched by name.
-
-    Args:
-        data: Name of the data set, for the message.
-        found: Its classes.
-        wanted: The classifier's classes, in the order of its outputs.
-
-    Raises:
-        UsageError: One has a class that the other does not have; the message names them.
-    """
-    place = {same_name(name): index for index, name in enumerate(wanted)}
-    missing = [name for name in wanted if same_name(name) not in {same_name(other) for other in found}]
-    extra = [name for name in found if same_name(name) not in place]
-    if missing or extra:
-        parts = [f"it lacks {list_names(missing)}"] if missing else []
-        parts += [f"it also has {list_names(extra)}"] if extra else []
-        raise UsageError(
-            f"the classifier knows {len(wanted)} classes ({', '.join(wanted[:3])}, ...) and {data} has {len(found)} "
-            f"({', '.join(found[:3])}, ...): {' and '.join(parts)}; name the data that it was trained on"
-        )
-    return [place[same_name(name)] for name in found]
 
 
 def _type_name(values: Tensor) -> str:

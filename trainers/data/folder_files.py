@@ -93,8 +93,10 @@ def find_split_folders(root: Path) -> dict[str, Path]:
             folders[split] = root / found[0]
     if "train" not in folders:
         visible = [name for name in names if not is_hidden(name)]
-        there = f"; {root} holds the folders {list_names(visible)}" if visible else ""
-        raise DataError(f"there is no folder {root / 'train'}; {LAYOUT}{there}")
+        inner = [root / name for name in visible if (root / name / "train").is_dir()]
+        there = f"; {root} holds only the folders {list_names(visible)}" if visible else ""
+        cure = f": name {inner[0]} instead" if inner else ""
+        raise DataError(f"there is no folder {root / 'train'}; {LAYOUT}{there}{cure}")
     return folders
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from allweather.runtimes.text import printable
+from allweather.runtimes.text import forbidden_character, printable
 from allweather.trainers.data.duplicates import shared_images
 from allweather.trainers.data.folder_files import (
     SplitFiles,
@@ -74,7 +74,7 @@ def find_files(root: Path) -> FolderFiles:
         DataError: There is no training folder, or a split cannot be told.
     """
     splits = {name: find_split_files(folder) for name, folder in find_split_folders(root).items()}
-    return FolderFiles(root, splits, tuple(_problems(splits)))
+    return FolderFiles(root, splits, tuple(map(printable, _problems(splits))))
 
 
 def take_inventory(found: FolderFiles, damaged: Mapping[str, Mapping[Path, str]]) -> Inventory:
@@ -139,6 +139,11 @@ def _problems(splits: Mapping[str, SplitFiles]) -> list[str]:
     if len(train.classes) < 2:
         return [f"{train.folder} needs a folder for each of at least two classes; it has {len(train.classes)}"]
     problems = [
+        f"the name of the class folder {train.folder / name} holds {letter}, which files cannot store; rename it"
+        for name in train.classes
+        if (letter := forbidden_character(name))
+    ]
+    problems += [
         f"there are no images in {train.folder / name}, so its class cannot be learned: {files.reason_if_empty()}; add "
         "images, or remove the folder"
         for name, files in train.classes.items()

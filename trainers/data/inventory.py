@@ -24,7 +24,8 @@ class SplitInventory:
         folder: Name of its folder; "" for data that is not in folders.
         images: Number of images of each class, by name; unreadable files are not counted.
         kinds: Number of image files by suffix.
-        other_files: Number of files of other kinds in its class folders, by suffix; they are not used.
+        other_files: Number of files of other kinds in its class folders, by suffix, those of the ten most frequent
+            apart; they are not used.
         images_without_class: Number of image files beside the class folders; they are not used.
         hidden: Number of hidden files and folders, which are not looked into.
         hidden_names: Their different names, the first ten.
@@ -109,13 +110,19 @@ def count_files(split: str, files: SplitFiles, damaged: Sequence[str]) -> SplitI
         folder=files.folder.name,
         images={name: len(each.images) - of_class[name] for name, each in files.classes.items()},
         kinds=_kinds(files.classes.values()),
-        other_files=dict(sum((Counter(each.other) for each in files.classes.values()), Counter())),
+        other_files=_most_frequent(sum((Counter(each.other) for each in files.classes.values()), Counter())),
         images_without_class=len(files.loose.images),
         hidden=len(hidden),
         hidden_names=tuple(dict.fromkeys(hidden))[:MAX_EXAMPLES],
         unreadable=len(unreadable),
         unreadable_paths=tuple(unreadable[:MAX_EXAMPLES]),
     )
+
+
+def _most_frequent(files: Counter[str]) -> dict[str, int]:
+    kept = dict(files.most_common(MAX_EXAMPLES))
+    rest = files.total() - sum(kept.values())
+    return {printable(suffix): count for suffix, count in kept.items()} | ({"of more suffixes": rest} if rest else {})
 
 
 def _kinds(found: Iterable[FoundFiles]) -> dict[str, int]:
@@ -147,7 +154,8 @@ def split_notes(split: SplitInventory, files: SplitFiles) -> list[str]:
             f"them into {name}/CLASS"
         )
     if split.other_files:
-        notes.append(f"{name}: {suffix_counts(split.other_files)} are not used")
+        files_text = suffix_counts(split.other_files)
+        notes.append(f"{name}: not used {'are' if sum(split.other_files.values()) > 1 else 'is'} {files_text}")
     if split.hidden:
         names = list_names(split.hidden_names)
         notes.append(f"{name}: hidden files and folders are left out ({names}); none of them is a class")
@@ -162,8 +170,8 @@ def class_notes(thin: Mapping[str, int], similar: Sequence[Sequence[str]]) -> li
         f"the classes {' and '.join(map(repr, group))} differ only by case or spaces; merge them if they are the same"
         for group in similar
     ]
-    if thin:
-        few = list_names([f"{name} ({count})" for name, count in thin.items()])
+    if some := {name: count for name, count in thin.items() if count}:
+        few = list_names([f"{name} ({count})" for name, count in some.items()])
         notes.append(f"train: few images of {few}; a class should have {THIN_TRAIN_IMAGES} or more: add images")
     return notes
 

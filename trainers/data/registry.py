@@ -16,7 +16,8 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.choices import DATASET_FORMS
 from allweather.trainers.data import cifar, folder, signs
-from allweather.trainers.data.dataset import Dataset, Split, class_order
+from allweather.trainers.data.class_names import class_order
+from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.data.inventory import Inventory, count_labels
 
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels

@@ -105,12 +105,16 @@ def test_images_and_labels_of_other_types_are_refused(images: Tensor, labels: Te
         ({"val": Split(image_split().images, torch.tensor([0, 1, 2, 0]))}, "labels are 0 to 1; val has 2"),
         ({"train": Split(image_split().images, torch.tensor([0, -1, 1, 0]))}, "labels are 0 to 1; train has -1"),
         ({"val": (1, 2)}, "val is a Split; got tuple"),
+        ({"classes": ["a", "b"]}, "a tuple of texts; got"),
+        ({"classes": ("a", 1)}, "a tuple of texts; got"),
+        ({"classes": ("a", "a")}, "'a' is there twice"),
+        ({"classes": ("a", "b\x1b[0m")}, r"'b\?\[0m' holds U\+001B"),
     ],
 )
 def test_splits_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:
-    splits = {"train": image_split(), "val": image_split(), "test": image_split(), **changes}
+    splits = {"train": image_split(), "val": image_split(), "test": image_split()}
     with pytest.raises(DataError, match=message):
-        Dataset("own", ("a", "b"), hflip=True, **splits)
+        Dataset("own", hflip=True, **{"classes": ("a", "b"), **splits, **changes})
 
 
 def test_no_values_of_a_caller_are_changed() -> None:

@@ -11,45 +11,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from folder_data import counts, empty, notes, paint, read
 
 from allweather.runtimes.errors import DataError
-from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.registry import dataset_classes, inspect_dataset, open_dataset
-
-
-def paint(folder: Path, count: int, suffix: str = ".png", seed: int = 0) -> None:
-    """Writes images that differ from one another."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([seed, len(folder.as_posix()), *folder.name.encode()])
-    for index in range(count):
-        image = rng.integers(0, 255, (20, 24, 3), np.uint8)
-        data = cv2.imencode(".jpg" if suffix in {".jfif", ".jpe"} else suffix, image)
-        (folder / f"{index:03}{suffix}").write_bytes(data[1].tobytes())
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Two classes of twelve images in train, four in val and in test."""
-    for seed, (split, count) in enumerate({"train": 12, "val": 4, "test": 4}.items()):
-        for name in ("aa", "bb"):
-            paint(tmp_path / "data" / split / name, count, seed=seed)
-    return tmp_path / "data"
-
-
-def read(root: Path) -> Dataset:
-    return open_dataset(f"folder:{root}", 16)
-
-
-def notes(root: Path) -> str:
-    return "\n".join(read(root).notes)
-
-
-def counts(dataset: Dataset) -> list[list[int]]:
-    """Images of each class, by split."""
-    return [
-        split.labels.bincount(minlength=len(dataset.classes)).tolist()
-        for split in (dataset.train, dataset.val, dataset.test)
-    ]
+from allweather.trainers.data.registry import dataset_classes, inspect_dataset
 
 
 def test_a_clean_folder_says_nothing(root: Path) -> None:
@@ -97,8 +62,23 @@ def test_folders_that_were_not_understood_are_named(root: Path) -> None:
     (root / "val").rename(root / "holdout")
     assert "the folders holdout beside train are no split" in notes(root)
     shutil.move(root / "train", root / "learn")
-    with pytest.raises(DataError, match=r"no folder .*train; .* holds the folders holdout, learn, test"):
+    with pytest.raises(DataError, match=r"no folder .*train; .* holds only the folders holdout, learn, test"):
         read(root)
+
+
+def test_the_folder_above_the_data_set_is_said(root: Path) -> None:
+    with pytest.raises(DataError, match=r"holds only the folders data: name .*data instead"):
+        read(root.parent)
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"), [("caf\udce9", "U\\+DCE9"), ("a\x1b[31m", "U\\+001B"), ("two\nlines", "U\\+000A")]
+)
+def test_a_class_whose_name_cannot_be_stored_or_shown_is_refused(root: Path, name: str, letter: str) -> None:
+    (root / "train/bb").rename(root / "train" / name)
+    with pytest.raises(DataError, match=f"class folder .* holds {letter}, .*; rename it"):
+        read(root)
+    assert len(inspect_dataset(f"folder:{root}").problems) == 3  # val and test have the class of the old name
 
 
 def test_images_without_a_class_are_said(root: Path) -> None:
@@ -108,11 +88,6 @@ def test_images_without_a_class_are_said(root: Path) -> None:
     shutil.rmtree(root / "test/bb")
     assert "test: 8 images are not in a folder of a class" in notes(root)
     assert "the folder test holds no image that can be used: val is used instead" in notes(root)
-
-
-def empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
 
 
 def other_kind(folder: Path) -> None:
@@ -211,7 +186,7 @@ def test_less_usual_suffixes_are_images(root: Path, suffix: str) -> None:
 def test_files_of_other_kinds_are_counted(root: Path) -> None:
     (root / "train/aa/notes.txt").touch()
     (root / "train/aa/raw").touch()
-    assert "train: 2 files of other kinds (.txt 1, without a suffix 1) are not used" in notes(root)
+    assert "train: not used are 2 files of other kinds (.txt 1, without a suffix 1)" in notes(root)
 
 
 def test_classes_in_two_forms_of_unicode(root: Path) -> None:
@@ -232,62 +207,3 @@ def test_classes_that_differ_by_case(root: Path) -> None:
     (root / "val/bb").rename(root / "val/BB")
     with pytest.raises(DataError, match="has the class 'BB', which train does not have; train has 'bb': rename it"):
         read(root)
-
-
-def test_a_split_without_some_classes_is_said(root: Path) -> None:
-    shutil.rmtree(root / "val/bb")
-    empty(root / "test/aa")
-    assert "val: no images of bb; nothing is measured for them" in notes(root)
-    assert "test: no images of aa" in notes(root)
-
-
-def test_thin_classes_are_said_and_the_held_out_split_has_all_classes(root: Path) -> None:
-    shutil.rmtree(root / "val")
-    for name, count in {"aa": 200, "bb": 6, "cc": 1}.items():
-        shutil.rmtree(root / "train" / name, ignore_errors=True)
-        paint(root / "train" / name, count, seed=7)
-    dataset = read(root)
-    assert counts(dataset)[:2] == [[180, 5, 1], [20, 1, 0]]
-    assert "train: few images of bb (6), cc (1)" in notes(root)
-    assert "val has no image of cc: train has only one" in notes(root)
-    assert dataset.inventory
-    assert dataset.inventory.thin_classes == {"bb": 6, "cc": 1}
-
-
-def test_images_that_are_in_train_and_test_are_found(root: Path) -> None:
-    shutil.copy(root / "train/aa/003.png", root / "test/bb/copy.png")
-    shutil.copy(root / "train/aa/004.png", root / "val/aa/copy.png")
-    shutil.copy(root / "train/aa/005.png", root / "train/bb/twin.png")  # in one split, which does no harm
-    inventory = read(root).inventory
-    assert inventory
-    assert inventory.duplicates == {"train/val": 1, "train/test": 1}
-    assert "1 of 9 images of test are in train, too, such as test/bb/copy.png" in notes(root)
-
-
-def test_the_inventory_counts_everything(root: Path) -> None:
-    (root / "train/aa/notes.txt").touch()
-    (root / "train/aa/000.png").write_bytes(b"no image")
-    (root / "train/.git").mkdir()
-    paint(root / "train/aa", 0)
-    paint(root / "train/aa/jpegs", 3, ".jpg")
-    found = inspect_dataset(f"folder:{root}")
-    assert found == read(root).inventory
-    train = found.splits[0]
-    assert train.images == {"aa": 14, "bb": 12}
-    assert train.kinds == {".png": 24, ".jpg": 3}
-    assert train.other_files == {".txt": 1}
-    assert (train.hidden, train.hidden_names) == (1, (".git",))
-    assert (train.unreadable, train.unreadable_paths) == (1, ("aa/000.png",))
-
-
-def test_data_that_is_not_in_folders_is_counted_without_drawing_it() -> None:
-    found = inspect_dataset("signs")
-    assert [sum(split.images.values()) for split in found.splits] == [12_000, 2_000, 4_000]
-
-
-@pytest.mark.slow
-def test_what_was_drawn_is_counted_as_well() -> None:
-    drawn = open_dataset("signs", 16, num_train=16).inventory
-    assert drawn
-    assert set(drawn.splits[0].images.values()) == {1}
-    assert drawn.splits[1:] == inspect_dataset("signs").splits[1:]

@@ -1,0 +1,49 @@
+"""The names of classes: which are allowed, and matching those of a data set with those of a classifier."""
+
+from __future__ import annotations
+
+from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.text import forbidden_character, printable
+from allweather.trainers.data.folder_files import list_names, same_name
+
+
+def class_order(data: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Returns for each class of a data set its index among a classifier's classes, which are matched by name.
+
+    Args:
+        data: Name of the data set, for the message.
+        found: Its classes.
+        wanted: The classifier's classes, in the order of its outputs.
+
+    Raises:
+        UsageError: One has a class that the other does not have; the message names them.
+    """
+    place = {same_name(name): index for index, name in enumerate(wanted)}
+    missing = [name for name in wanted if same_name(name) not in {same_name(other) for other in found}]
+    extra = [name for name in found if same_name(name) not in place]
+    if missing or extra:
+        parts = [f"it lacks {list_names(missing)}"] if missing else []
+        parts += [f"it also has {list_names(extra)}"] if extra else []
+        raise UsageError(
+            f"the classifier knows {len(wanted)} classes ({', '.join(wanted[:3])}, ...) and {data} has {len(found)} "
+            f"({', '.join(found[:3])}, ...): {' and '.join(parts)}; name the data that it was trained on"
+        )
+    return [place[same_name(name)] for name in found]
+
+
+def check_class_names(classes: object) -> None:
+    """Checks the classes of a data set: different texts that any file and screen can hold.
+
+    Raises:
+        DataError: They are something else.
+    """
+    if not isinstance(classes, tuple) or not all(isinstance(name, str) for name in classes):
+        raise DataError(f"the classes of a data set are a tuple of texts; got {classes!r:.80}")
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise DataError(f"each class of a data set has a name of its own; {twice!r} is there twice")
+    for name in classes:
+        if letter := forbidden_character(name):
+            raise DataError(
+                f"the class {printable(name)!r} holds {letter}, which files and screens cannot hold; rename it"
+            )
