@@ -97,7 +97,7 @@ def _draw_panel(panel: Image, name: str, reading: Reading, seen: Image | None) -
         cv2.rectangle(panel, (left - 3, top - 3), (left + SIGN_SIDE + 2, top + SIGN_SIDE + 2), color, 2)
         _draw_mark(panel, (left + SIGN_SIDE - 8, top + SIGN_SIDE - 8), reading.correct, color)
         _write(panel, f"{CLASSES[reading.label]}  {100 * reading.confidence:.0f} %", (MARGIN, 130), 0.42, color)
-    _write(panel, f"{100 * reading.wrong_share:.0f} % wrong here   {reading.note}", (MARGIN, 146), 0.36, FAINT)
+    _write(panel, f"misread here so far {100 * reading.wrong_share:.0f} %   {reading.note}", (MARGIN, 146), 0.36, FAINT)
 
 
 def _draw_mark(panel: Image, center: tuple[int, int], correct: bool, color: Color) -> None:
