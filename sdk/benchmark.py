@@ -11,7 +11,8 @@ import numpy as np
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.cameras.base import Camera
-from allweather.runtimes.cameras.open import camera_from, open_camera, redacted
+from allweather.runtimes.cameras.open import camera_from, open_camera
+from allweather.runtimes.cameras.redaction import redacted
 from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.registry import engine_spec, statuses
 from allweather.runtimes.errors import CameraError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -9,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from allweather.runtimes.cameras.base import Camera, Capture, StoredCamera
-from allweather.runtimes.cameras.images import IMAGE_SUFFIXES, FolderCapture, IteratorCapture, image_files
-from allweather.runtimes.cameras.live import LiveCamera
+from allweather.runtimes.cameras.image_files.names import is_image_name
+from allweather.runtimes.cameras.images import FolderCapture, IteratorCapture, image_files
+from allweather.runtimes.cameras.live import LiveCamera, check_wait
 from allweather.runtimes.cameras.opencv import (
     check_ffmpeg,
     check_gstreamer,
@@ -20,27 +22,25 @@ from allweather.runtimes.cameras.opencv import (
 )
 from allweather.runtimes.cameras.playback import PacedCapture
 from allweather.runtimes.cameras.reconnect import StreamConnector
+from allweather.runtimes.cameras.redaction import redacted
+from allweather.runtimes.cameras.source_text import read_source
 from allweather.runtimes.errors import CameraError, UsageError
+from allweather.runtimes.text import printable
 from allweather.runtimes.types import Image
 
 _STREAM = re.compile(r"(rtsps?|https?|udp)://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-# Up to the last @ of a pipeline element, as passwords are often written with an unescaped @, / and other characters. A
-# URL with an @ in its path then loses its host in messages, which is better than showing a password.
-_LOGIN = re.compile(r"(?<=://)(?:(?! ! ).)*@")
-_SECRET = re.compile(
-    r"([?&;/ ](?:u|user|username|user-id|user-pw|usr|login\w*|p|pas\w*|pwd|pw|auth\w*|sig\w*|jwt|"
-    r"[\w-]*(?:token|key|secret|signature|credential))=)"
-    r"(?:\"[^\"]*\"|[^&;\s]+)",
-    re.IGNORECASE,
-)
-
-
 DEFAULT_FPS = 25.0  # of images, and of a video that does not state its frame rate, when they are played live
 
 
-def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> Camera:
+def open_camera(
+    source: str | int | Path,
+    *,
+    live: bool = False,
+    wait_seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Camera:
     """Opens a source of frames, to be used in a `with` block or iterated over.
 
     A thread of the camera connects to a device, stream or pipeline, and does so again whenever it is lost; it is no
@@ -49,9 +49,12 @@ def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable
     Args:
         source: The index of a device (0 or "0") or its path ("/dev/video0"); a video file; a folder of images or one
             image; a network stream (rtsp://, rtsps://, http://, https://, udp://); or a GStreamer pipeline that ends in
-            an appsink (any text with " ! ").
+            an appsink (any text with " ! "). "env:NAME" and "file:PATH" take any of these from an environment variable
+            or from the only line of a file.
         live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
             device. Has no effect on devices, streams and pipelines.
+        wait_seconds: Seconds without a frame after which reading a device, stream or pipeline fails, above 0; None to
+            wait for ever.
         clock: Returns the monotonic seconds by which frames are stamped.
 
     Returns:
@@ -60,22 +63,23 @@ def open_camera(source: str | int | Path, *, live: bool = False, clock: Callable
     Raises:
         CameraError: The file or folder does not exist or holds no frames.
         DependencyError: The installed cv2 cannot read such a source.
-        UsageError: `source` is of another type.
+        UsageError: `source` is of another type, or the variable or file that it names holds no source.
     """
     if isinstance(source, bool) or not isinstance(source, str | int | Path):
         raise UsageError(
             f"a source is text, a number or a path; got {type(source).__name__}: the first argument is the source"
         )
-    source = str(source)
-    name = redacted(source)
-    if " ! " in source:
+    source = read_source(source) if isinstance(source, str) else str(source)
+    name = printable(redacted(source))
+    check_wait(wait_seconds)
+    if " ! " in source and not os.path.lexists(source):
         check_gstreamer(name)
-        return LiveCamera(partial(open_pipeline, source, name), name, clock=clock)
+        return LiveCamera(partial(open_pipeline, source, name), name, clock=clock, wait_seconds=wait_seconds)
     if _STREAM.match(source):
         check_ffmpeg(name)
-        return LiveCamera(StreamConnector(source, name), name, clock=clock)
+        return LiveCamera(StreamConnector(source, name), name, clock=clock, wait_seconds=wait_seconds)
     if source.isdecimal() or source.startswith("/dev/"):
-        return LiveCamera(partial(open_device, source), name, clock=clock)
+        return LiveCamera(partial(open_device, source), name, clock=clock, wait_seconds=wait_seconds)
     if source:  # as a path, "" would be the working folder
         try:
             capture = _open_stored(Path(source), name)
@@ -111,16 +115,11 @@ def camera_from(
     return StoredCamera(capture, "iterator", clock=clock)
 
 
-def redacted(text: str) -> str:
-    """Returns `text` without the passwords and tokens of the URLs in it: rtsp://***@host/path."""
-    return _SECRET.sub(r"\1***", _LOGIN.sub("***@", text))
-
-
 def _open_stored(path: Path, name: str) -> Capture:
     if path.is_dir():
         return FolderCapture(image_files(path))
     if path.is_file():
-        return FolderCapture([path]) if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
+        return FolderCapture([path]) if is_image_name(path.name) else open_video(path)
     if _SCHEME.match(name):
         raise CameraError(f"cannot open {name}: use a rtsp://, rtsps://, http://, https:// or udp:// URL")
     if path.exists():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import logging
-import math
 import signal
 import sys
 import threading
@@ -19,9 +17,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from allweather.optional_dependencies import explain_missing
+from allweather.runtimes.cameras.redaction import redacted_addresses
 from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
+from allweather.runtimes.system.isolated_imports import isolated_imports
+from allweather.runtimes.text import printable
+from allweather.runtimes.text import to_json as to_json
 
 MAX_LABEL_WIDTH = 24  # characters of a row's label that are kept on one line, however narrow the terminal is
 INTERRUPT_RETRY_SECONDS = 0.05
@@ -31,9 +34,24 @@ EXIT_TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h: supervisors know that 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# without emoji, as ":b:" may be a part of an address
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+class PlainConsole(Console):
+    """A console that shows text as it is: no markup, no emoji codes (":b:" may be a part of an address), one line.
+
+    What is to have a style is a `Text`. A text of several lines is several calls.
+    """
+
+    def __init__(self, *, stderr: bool) -> None:
+        """Writes to stdout, or to stderr."""
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Returns the text that is shown for a string, wherever it stands: alone, in a table, in a heading."""
+        return super().render_str(printable(text), **options)
+
+
+out = PlainConsole(stderr=False)
+err = PlainConsole(stderr=True)
 
 
 class Update(Protocol):
@@ -50,7 +68,7 @@ def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         interrupts: list[int] = []
         try:
-            with _record_interrupts(interrupts), _log_to_stderr(), explain_missing():
+            with _record_interrupts(interrupts), _log_to_stderr(), explain_missing(), isolated_imports():
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
             raise _interrupted() from None
@@ -128,23 +146,23 @@ def _interrupted() -> typer.Exit:
 
 
 def _print_error(text: str) -> None:
-    err.print(f"[red]error:[/red] {escape(text)}")
+    err.print(Text("error:", "red"), redacted_addresses(text))
 
 
 def say(text: str) -> None:
     """Prints a line for the user on stderr."""
-    err.print(escape(text))
+    err.print(text)
 
 
 def print_result(values: Mapping[str, Any], as_json: bool, title: str) -> None:
     """Prints the result of a command on stdout: as one JSON object, or as a table of the values that are not nested."""
     if as_json:
-        out.print(json.dumps(to_json(values)), markup=False)
+        out.print(json.dumps(to_json(values)))
         return
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
     for key, value in values.items():
         if isinstance(value, str | int | float | bool):
-            table.add_row(key.replace("_", " "), escape(f"{value:.4g}" if isinstance(value, float) else str(value)))
+            table.add_row(key.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
     out.print(table)
 
 
@@ -153,44 +171,27 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     header, *body = rows
     table = Table()
     for index, name in enumerate(header):
-        width = None if index else min(MAX_LABEL_WIDTH, max(len(escape(row[0])) for row in rows))
-        table.add_column(escape(name), justify="right" if index else "left", min_width=width)
+        width = None if index else min(MAX_LABEL_WIDTH, max(len(row[0]) for row in rows))
+        table.add_column(name, justify="right" if index else "left", min_width=width)
     for row in body:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     out.print(table)
-
-
-def to_json(value: Any) -> Any:
-    """Returns a value as JSON can hold it: dataclasses as objects, tuples as lists, nan and infinity as null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 @contextmanager
 def progress_bar(description: str, total: int | None = None) -> Iterator[Update]:
     """Shows a progress bar on stderr while open, where stderr is a terminal; yields the function that moves it."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        task = bars.add_task(escape(description), total=total)
+        task = bars.add_task(printable(description), total=total)
 
         def update(done: int, description: str, total: int | None = None) -> None:
-            bars.update(task, completed=done, description=escape(description), total=total)
+            bars.update(task, completed=done, description=printable(description), total=total)
 
         yield update
-
-
-def escape(text: str) -> str:
-    """Escapes the brackets of a text, as a file name may hold some and rich would take them for markup."""
-    return text.replace("[", r"\[")
 
 
 class _LineHandler(logging.Handler):
@@ -198,7 +199,7 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
-        err.print(f"{record.levelname:<8} {record.getMessage()}", markup=False)
+        err.print(f"{record.levelname:<8} {redacted_addresses(record.getMessage())}")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allweather.cli.console import escape, handle_errors, out, print_result, to_json
+from allweather.cli.console import handle_errors, out, print_result, to_json
 from allweather.cli.options import AsJson
 
 
@@ -16,9 +16,10 @@ def doctor(as_json: AsJson = False) -> None:
         print_result(to_json(report), True, "doctor")
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=f"allweather on {report.device.line()}", title_justify="left", show_header=False)
     for check in report.checks:
-        mark = "[green]ok[/green]" if check.works else "[yellow]--[/yellow]"
-        table.add_row(mark, check.name, escape(check.text))
+        mark = Text("ok", "green") if check.works else Text("--", "yellow")
+        table.add_row(mark, check.name, check.text)
     out.print(table)

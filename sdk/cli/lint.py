@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from allweather.cli.console import escape, handle_errors, out, print_result, to_json
+from allweather.cli.console import handle_errors, out, print_result, to_json
 from allweather.cli.options import AsJson
 from allweather.runtimes.errors import EngineError
 
@@ -41,9 +41,9 @@ def lint(
             out.print(findings_table(to_json(report.findings)))
         verb = "would run in INT8 without the errors" if report.errors else "run in INT8"
         layers = report.int8_layers + len(report.float_layers)
-        out.print(f"{report.int8_layers} of {layers} Conv, Gemm and MatMul layers {verb}", highlight=False)
+        out.print(f"{report.int8_layers} of {layers} Conv, Gemm and MatMul layers {verb}")
         if report.float_layers:
-            out.print(f"in float: {', '.join(report.float_layers)}", highlight=False, markup=False)
+            out.print(f"in float: {', '.join(report.float_layers)}")
     if not report.qdq_nodes:
         raise EngineError(f"{model} has no Q/DQ nodes, so nothing in it runs in INT8; quantize it: allweather export")
     if report.errors:
@@ -57,12 +57,13 @@ def lint(
 def findings_table(findings: list[dict[str, str]]) -> object:
     """Returns a table with a row for each finding, errors first."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_lines=True)
     for header in ("", "rule", "node", "what", "cure"):
         table.add_column(header, overflow="fold")
     for finding in findings:
         color = "red" if finding["severity"] == "error" else "yellow"
-        cells = (escape(finding[key]) for key in ("rule", "node", "text", "cure"))
-        table.add_row(f"[{color}]{finding['severity']}[/{color}]", *cells)
+        cells = (finding[key] for key in ("rule", "node", "text", "cure"))
+        table.add_row(Text(finding["severity"], color), *cells)
     return table

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from allweather.runtimes.cameras import opencv
-from allweather.runtimes.cameras.open import open_camera, redacted
+from allweather.runtimes.cameras.open import open_camera
 from allweather.runtimes.cameras.opencv import OpenCvCapture, open_device, open_stream
+from allweather.runtimes.cameras.redaction import redacted
 from allweather.runtimes.errors import CameraError, DependencyError
 
 
