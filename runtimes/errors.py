@@ -116,9 +116,12 @@ def map_write_errors(path: Path) -> Iterator[None]:
 
     Raises:
         OutputError: The body of the `with` block raised an `OSError`.
+        BrokenPipeError: It wrote to a pipe or socket whose reader has gone; no advice would help.
     """
     try:
         yield
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise BrokenPipeError(errno.EPIPE, f"the reader of {path} has gone") from error
     except OSError as error:
         reason = {
             errno.ENOSPC: "the disk is full; free some space or choose another path",
@@ -127,6 +130,9 @@ def map_write_errors(path: Path) -> Iterator[None]:
             errno.EROFS: "the file system is read-only; choose another path",
             errno.ENOTDIR: "a part of the path is a file, not a folder",
             errno.EEXIST: "a part of the path is a file, not a folder",
+            errno.EISDIR: "it is a folder; name a file",
+            errno.ENXIO: "nothing reads this pipe or device; start its reader first, or name a file",
+            errno.EAGAIN: "its reader is too slow",
             errno.ENOENT: "no file can be created there; choose another path",
         }.get(error.errno or 0, error.strerror or str(error))
         raise OutputError(f"cannot write {path}: {reason}") from error

@@ -31,11 +31,13 @@ class Frame:
         image: uint8 [H, W, 3], RGB.
         index: Index of the frame in its source, from 0. Missing indices are frames that were dropped.
         captured: Time of the capture, in seconds of the monotonic clock.
+        file: Name of the image file that it was read from; empty for a frame of anything else.
     """
 
     image: Image
     index: int
     captured: float
+    file: str = ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class CameraState:
 class Capture(Protocol):
     """A source of images, with the methods of `cv2.VideoCapture` that a camera needs.
 
+    A source of image files may also have `file_name`, the name of the file that was decoded last.
+
     Attributes:
         fps: Frames per second as stated by the source; None if it states none.
         endless: Whether the source has no regular end, as a device has none; running out of frames is then a fault.
@@ -237,7 +239,7 @@ def read_frames(
         if image is None:
             on_damaged()
         else:
-            yield Frame(image, index, captured)
+            yield Frame(image, index, captured, getattr(capture, "file_name", ""))
         index += 1
 
 

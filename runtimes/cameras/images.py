@@ -31,6 +31,11 @@ class FolderCapture:
         self._files = iter(files)
         self._file = Path()
 
+    @property
+    def file_name(self) -> str:
+        """Name of the present file."""
+        return self._file.name
+
     def grab(self) -> bool:
         """Moves to the next file; returns False after the last one."""
         file = next(self._files, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 
 from allweather.runtimes.cameras.base import Camera, CameraState, Capture, Phase, read_frames
 from allweather.runtimes.cameras.latest_frame import LatestFrame
-from allweather.runtimes.errors import CameraError, StalledError
+from allweather.runtimes.errors import CameraError, StalledError, UsageError
 from allweather.runtimes.types import Drops, Frame
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class LiveCamera(Camera):
         rng: Random generator for the waits between attempts.
         reconnects: Whether a new connection is made when the source stalls. If not, the reader waits for the source, as
             for a slow disk.
+        wait_seconds: How long `read` waits for a frame before it raises a CameraError, above 0; None for no limit.
     """
 
     live = True
@@ -57,8 +59,10 @@ class LiveCamera(Camera):
         clock: Callable[[], float] = time.monotonic,
         rng: np.random.Generator | None = None,
         reconnects: bool = True,
+        wait_seconds: float | None = None,
     ) -> None:
         super().__init__(name, clock=clock)
+        self._wait_seconds = check_wait(wait_seconds)
         self._reconnects = reconnects
         self._connect = connect
         self._rng = rng or np.random.default_rng()
@@ -105,9 +109,10 @@ class LiveCamera(Camera):
         """Waits for the newest frame, through any number of new connections; returns None after the end.
 
         Raises:
-            CameraError: A source that has an end, such as a video, fails.
+            CameraError: A source that has an end, such as a video, fails; or there was no frame for `wait_seconds`.
             StalledError: The source hangs, and so do several new connections to it.
         """
+        started = self.clock()
         while not self._stopping.is_set() and (connection := self._connection):
             frame = connection.latest_frame.take(POLL_SECONDS)
             self.on_wait()
@@ -116,6 +121,9 @@ class LiveCamera(Camera):
                 return frame
             if self._stopping.is_set():  # closed by another thread, which ends the connection too
                 return None
+            if self._wait_seconds is not None and self.clock() - started > self._wait_seconds:
+                error_text = self._state.error or f"the camera {self.name} gives no frame"
+                raise CameraError(f"{error_text} (waited for {self._wait_seconds:g} s)")
             if connection.latest_frame.ended:
                 error = connection.latest_frame.error
                 if error is None and connection.finished:
@@ -181,6 +189,17 @@ class LiveCamera(Camera):
             connection.thread.join(CLOSE_TIMEOUT_SECONDS)
             if connection.thread.is_alive():
                 logger.warning("the camera %s hangs; its thread ends as soon as its driver responds", self.name)
+
+
+def check_wait(seconds: float | None) -> float | None:
+    """Returns the limit of a wait.
+
+    Raises:
+        UsageError: It is not a number of seconds above 0.
+    """
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise UsageError(f"the wait for a frame is a number of seconds above 0; got {seconds:g}")
+    return seconds
 
 
 class _Connection:

@@ -33,6 +33,11 @@ class PacedCapture:
         self._capture, self._interval, self._clock, self._sleep = capture, 1 / fps, clock, sleep
         self._due: float | None = None
 
+    @property
+    def file_name(self) -> str:
+        """Name of the image file that was decoded last; empty if the recording is a video."""
+        return str(getattr(self._capture, "file_name", ""))
+
     def grab(self) -> bool:
         """Waits until the next frame is due and takes hold of it; returns False when there are no more frames."""
         now = self._clock()

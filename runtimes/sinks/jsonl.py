@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
 import math
 import os
+import select
+import stat
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,11 +20,14 @@ from typing import Any
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Sink
+from allweather.runtimes.text import json_line as one_line_of_json
 from allweather.runtimes.types import Decision, Frame
 
 logger = logging.getLogger(__name__)
 
 MAX_WAITING_LINES = 20_000  # kept in memory while the disk is full: ten minutes at 30 frames per second, some 10 MB
+STDOUT = "-"
+CLOSE_SECONDS = 10.0  # that a reader may take for nothing before it is given up at the end
 RETRY_SECONDS = 0.5  # between attempts to write to a full disk
 
 
@@ -34,8 +39,12 @@ class JsonlSink(Sink):
     program that failed; an incomplete line, left by a program that was killed, stays a line of its own. A line that
     cannot be written is kept in memory until there is space again. The loop does not wait for that.
 
+    A pipe is written in the same way: while its reader is slow, lines are kept in memory, and a frame waits half a
+    second at most once there are too many; when its reader has gone, the loop ends.
+
     Args:
-        path: The file; its folder is created if missing.
+        path: The file, whose folder is created if missing; a pipe; or "-" for stdout.
+        source: Name of the source of the frames, without passwords; a part of each line unless it is empty.
         rotate_bytes: When the file has reached this size, it is renamed to `path.1`, replacing an older file of that
             name, and a new file is started; None for a single file.
         fsync: Whether each line must be on the disk itself before the next frame; costs milliseconds per line.
@@ -45,16 +54,20 @@ class JsonlSink(Sink):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         *,
+        source: str = "",
         rotate_bytes: int | None = None,
         fsync: bool = False,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path, self._rotate_bytes, self._fsync = path, rotate_bytes, fsync
+        self._stdout = str(path) == STDOUT
+        self._path = Path("stdout") if self._stdout else Path(path)  # as it is called in messages
+        self._source, self._rotate_bytes, self._fsync = source, rotate_bytes, fsync
         self._clock, self._wall_clock = clock, wall_clock
         self._file: FileIO | None = None
+        self._mode = 0  # of the open file: what kind of file it is
         self._size = 0
         self._waiting: deque[bytes] = deque()
         self._partly_written = False  # whether a part of the first waiting line is in the file
@@ -65,41 +78,45 @@ class JsonlSink(Sink):
         """Opens the log at its end.
 
         Raises:
-            OutputError: The path cannot be written to.
+            OutputError: The path cannot be written to, or is a pipe that nothing reads.
         """
         with map_write_errors(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            torn = _ends_within_line(self._path)
+            if not self._stdout:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            torn = not self._stdout and _ends_within_line(self._path)
             self._open_file()
         if torn:
             self._waiting.append(b"\n")
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Appends one line, or keeps it in memory while the disk is full."""
-        line = json_line(decision, self._wall_clock())
+        """Appends one line, or keeps it in memory while the disk is full or the reader of a pipe is slow.
+
+        Raises:
+            BrokenPipeError: The reader of the pipe has gone.
+        """
+        line = json_line(decision, self._wall_clock(), source=self._source, file=frame.file)
         self._waiting.append(line.encode("utf-8", "replace"))  # a label from JSON may hold lone surrogates
+        if self._clock() >= self._next_attempt:
+            self._try_to_write()
+        if len(self._waiting) > MAX_WAITING_LINES and self._is_pipe:
+            self._wait_for_reader(RETRY_SECONDS)
+            self._try_to_write()
         if len(self._waiting) > MAX_WAITING_LINES:
             del self._waiting[1 if self._partly_written else 0]
             self._lost += 1
-        if self._clock() < self._next_attempt:
-            return
-        try:
-            self._write_waiting()
-            self._next_attempt = -math.inf
-        except OutputError as error:
-            if self._next_attempt == -math.inf:
-                logger.error("%s; decisions are kept in memory until then", error)
-            self._next_attempt = self._clock() + RETRY_SECONDS
 
     def close(self) -> None:
         """Writes the lines that are kept in memory, and closes the log.
 
         Raises:
             OutputError: Some lines could not be written.
+            BrokenPipeError: The reader of the pipe has gone.
         """
         if self._file is None:
             return
         try:
+            while self._is_pipe and self._waiting and self._wait_for_reader(CLOSE_SECONDS):
+                self._try_to_write()
             self._write_waiting()
         except OutputError as error:
             raise OutputError(f"{error}; {len(self._waiting) + self._lost} decisions are missing in it") from error
@@ -108,43 +125,85 @@ class JsonlSink(Sink):
             with map_write_errors(self._path):
                 file.close()
         if self._lost:
-            raise OutputError(f"{self._lost} decisions are missing in {self._path}: its disk was full for too long")
+            cause = "its reader was too slow" if self._is_pipe else "its disk was full for too long"
+            raise OutputError(f"{self._lost} decisions are missing in {self._path}: {cause}")
+
+    @property
+    def _is_pipe(self) -> bool:
+        return stat.S_ISFIFO(self._mode) or stat.S_ISSOCK(self._mode)
+
+    def _try_to_write(self) -> None:
+        """Writes what waits, as far as possible.
+
+        Raises:
+            BrokenPipeError: The reader of the pipe has gone.
+        """
+        try:
+            self._write_waiting()
+            self._next_attempt = -math.inf
+        except BrokenPipeError:
+            self._waiting.clear()  # nobody will read it
+            raise
+        except OutputError as error:
+            if self._is_pipe:  # that its reader is slow for a moment is no fault, and it may read on at any time
+                return
+            if self._next_attempt == -math.inf:
+                logger.error("%s; decisions are kept in memory until then", error)
+            self._next_attempt = self._clock() + RETRY_SECONDS
+
+    def _wait_for_reader(self, seconds: float) -> bool:
+        """Waits until the pipe takes more, for some seconds at most; returns whether it does."""
+        assert self._file is not None, "opened first"
+        return bool(select.select((), (self._file,), (), seconds)[1])
 
     def _open_file(self) -> None:
         # No buffer: a line can be read at once, and a full disk is noticed at the line that did not fit.
-        self._file = FileIO(self._path, "a")
-        self._size = os.fstat(self._file.fileno()).st_size
+        self._file = FileIO(_stdout() if self._stdout else _open(self._path), "a")
+        status = os.fstat(self._file.fileno())
+        self._mode, self._size = status.st_mode, status.st_size
 
     def _write_waiting(self) -> None:
         assert self._file is not None, "opened first"
         with map_write_errors(self._path):
             while self._waiting:
-                if self._rotate_bytes and self._size >= self._rotate_bytes and not self._partly_written:
+                regular = stat.S_ISREG(self._mode) and not self._stdout
+                if regular and self._rotate_bytes and self._size >= self._rotate_bytes and not self._partly_written:
                     self._rotate()
                 data = self._waiting[0]
                 written = self._file.write(data)  # an unbuffered file may take only a part
+                if written is None:
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
                 self._size += written
                 self._partly_written = written < len(data)
                 if self._partly_written:
                     self._waiting[0] = data[written:]
                 else:
                     self._waiting.popleft()
-                if self._fsync:
+                if self._fsync and regular:
                     os.fsync(self._file.fileno())
 
     def _rotate(self) -> None:
         full = self._file
         assert full is not None
+        path = Path(os.path.realpath(self._path))  # not the link to it, such as /dev/stdout
         with suppress(FileNotFoundError):  # somebody removed it, or an earlier attempt failed after this step
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
+            path.replace(path.with_name(path.name + ".1"))
         self._open_file()
         full.close()
 
 
-def json_line(decision: Decision, time: float) -> str:
-    """Returns the decision as one line of JSON with its line end; `time` is in seconds since 1970."""
-    record = {"time": round(time, 3), **decision_record(decision)}
-    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+def json_line(decision: Decision, time: float, *, source: str = "", file: str = "") -> str:
+    """Returns the decision as one line of JSON with its line end.
+
+    Args:
+        decision: The decision.
+        time: Its time in seconds since 1970.
+        source: Name of the source of the frame; left out if empty.
+        file: Name of the image file; left out if empty.
+    """
+    names = {name: text for name, text in (("source", source), ("file", file)) if text}
+    record = {"time": round(time, 3), **names, **decision_record(decision)}
+    return one_line_of_json(record) + "\n"
 
 
 def decision_record(decision: Decision) -> dict[str, Any]:
@@ -178,3 +237,27 @@ def _ends_within_line(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read() != b"\n"
+
+
+def _open(path: Path) -> int:
+    """Opens a file or pipe for appending, without waiting for the reader of a pipe; returns its descriptor.
+
+    Raises:
+        OSError: It cannot be written.
+        OutputError: It is a disk.
+    """
+    if path.is_block_device():
+        raise OutputError(f"cannot write {path}: it is a disk; name a file on it")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    return os.open(path, flags, 0o666)
+
+
+def _stdout() -> int:
+    """Returns a descriptor of stdout, which does not block if stdout is a pipe."""
+    handle = os.dup(1)
+    if stat.S_ISFIFO(os.fstat(handle).st_mode):
+        with suppress(OSError):  # opened again, as the copy would make stdout itself non-blocking, for other programs
+            other = _open(Path(f"/dev/fd/{handle}"))
+            os.close(handle)
+            return other
+    return handle

@@ -26,6 +26,7 @@ DEFAULT_FPS = 25.0  # of the written video, where the source does not tell its f
 MEGABYTE = 10**6
 MAX_PORT = 65535
 MAX_SHOWN_LABELS = 8
+STDOUT = "-"  # as the file of --jsonl
 
 
 @handle_errors
@@ -65,9 +66,19 @@ def run(
         ),
     ] = False,
     limit: Annotated[int | None, typer.Option(help="Stop after this many decisions on each source.")] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            help="Fail if a camera or stream gives no frame within this many seconds, at first or after it was lost; "
+            "without, it is waited for."
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the frames in a window; q closes it.")] = False,
     jsonl: Annotated[
-        Path | None, typer.Option(help="Append each decision to this file as a line of JSON, with times in seconds.")
+        Path | None,
+        typer.Option(
+            help="Append each decision to this file or pipe as a line of JSON, with times in seconds; - for stdout."
+        ),
     ] = None,
     jsonl_mb: Annotated[
         float | None,
@@ -105,6 +116,9 @@ def run(
 
     parsed_region = parse_region(region)
     _check_outputs(source, jsonl, video, jsonl_mb, jsonl_fsync, show)
+    to_stdout = jsonl == Path(STDOUT)
+    if to_stdout and as_json:
+        raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")
     address = _parse_address(serve) if serve else None
     with ExitStack() as stack:
         perceiver = stack.enter_context(
@@ -112,7 +126,7 @@ def run(
         )
         loops, previews = [], []
         for index, name in enumerate(source):
-            camera = open_camera(name, live=live)
+            camera = open_camera(name, live=live, wait_seconds=wait)
             stack.callback(camera.close)  # the loop opens it, so that frames that pass before are counted as well
             stats = LoopStats()
             previews.append(LivePreview(camera, stats, perceiver.budget))
@@ -132,7 +146,8 @@ def run(
             on_decision=partial(_show_decision, update, labels, limit),
         )  # fmt: skip
     followed = {"engine": perceiver.engine_name, "precision": perceiver.precision, "policy": perceiver.policy.name}
-    _print_reports([loop.camera.name for loop in loops], reports, followed, labels, as_json)
+    if not to_stdout:  # where only lines of JSON are expected
+        _print_reports([loop.camera.name for loop in loops], reports, followed, labels, as_json)
     if signals:
         raise typer.Exit(128 + signals[0])
 
@@ -165,8 +180,10 @@ def _parse_address(text: str) -> tuple[str, int]:
 
 
 def _indexed(path: Path | None, index: int, num_sources: int) -> Path | None:
-    """Returns the file of one of several sources: log.jsonl becomes log-0.jsonl."""
-    return path.with_name(f"{path.stem}-{index}{path.suffix}") if path and num_sources > 1 else path
+    """Returns the file of one of several sources: log.jsonl becomes log-0.jsonl. Stdout and pipes stay one."""
+    if path is None or num_sources == 1 or path == Path(STDOUT) or (path.exists() and not path.is_file()):
+        return path
+    return path.with_name(f"{path.stem}-{index}{path.suffix}")
 
 
 def _open_sinks(
@@ -178,7 +195,11 @@ def _open_sinks(
 
     sinks: list[Sink] = []
     if jsonl:
-        sinks.append(JsonlSink(jsonl, rotate_bytes=round(jsonl_mb * MEGABYTE) if jsonl_mb else None, fsync=fsync))
+        sinks.append(
+            JsonlSink(
+                jsonl, source=camera.name, rotate_bytes=round(jsonl_mb * MEGABYTE) if jsonl_mb else None, fsync=fsync
+            )
+        )
     if video:
         sinks.append(VideoSink(video, lambda: camera.fps or DEFAULT_FPS))
     if show:

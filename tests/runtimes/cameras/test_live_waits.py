@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from allweather.runtimes.cameras import live
+from allweather.runtimes.cameras.base import Capture
 from allweather.runtimes.cameras.live import LiveCamera
-from allweather.runtimes.errors import CameraError, StalledError
+from allweather.runtimes.cameras.open import open_camera
+from allweather.runtimes.errors import CameraError, StalledError, UsageError
 from allweather.runtimes.types import Image
 
 
@@ -144,3 +146,20 @@ def test_a_slow_camera_does_not_count_as_hanging_while_its_frames_wait(monkeypat
         assert next(frames) is not None
         assert porch.state.disconnects == 0
     hang.set()
+
+
+def test_a_camera_that_never_gives_a_frame_fails_after_the_wait_that_was_asked_for() -> None:
+    def connect() -> Capture:
+        raise CameraError("there is no camera there")
+
+    with LiveCamera(connect, "door", wait_seconds=0.3) as camera:
+        started = time.monotonic()
+        with pytest.raises(CameraError, match=r"there is no camera there \(waited for 0.3 s\)"):
+            camera.read()
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_wait_is_a_number_of_seconds(seconds: float) -> None:
+    with pytest.raises(UsageError, match="seconds above 0"):
+        open_camera("rtsp://192.0.2.1/door", wait_seconds=seconds)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import select
+import socket
+import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ from hypothesis import strategies as st
 from allweather.runtimes.errors import OutputError
 from allweather.runtimes.sinks import jsonl
 from allweather.runtimes.sinks.jsonl import JsonlSink
+from allweather.runtimes.types import Frame
 
 LINUX = sys.platform.startswith("linux")
 
@@ -97,8 +103,8 @@ class Disk:
 
     free = 10**9
 
-    def __init__(self, path: Path, mode: str) -> None:
-        self._file = path.open(mode + "b", buffering=0)
+    def __init__(self, handle: int, mode: str) -> None:
+        self._file = os.fdopen(handle, mode + "b", buffering=0)
 
     def write(self, data: bytes) -> int:
         if not Disk.free:
@@ -169,3 +175,124 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "file" / "log.jsonl", tmp_path):
         with pytest.raises(OutputError, match="cannot write"):
             JsonlSink(path).open()
+
+
+def test_source_and_file_are_in_each_line(tmp_path: Path) -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    with opened(JsonlSink(tmp_path / "log", source="pictures")) as sink:
+        sink.write(Frame(image, 0, 0.0, file="a.png"), decision(0), None)
+        sink.write(Frame(image, 1, 0.0), decision(1), None)
+    first, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert (first["source"], first["file"]) == ("pictures", "a.png")
+    assert "file" not in second
+
+
+@pytest.mark.skipif(not LINUX, reason="needs pipes with names")
+def test_a_pipe_without_a_reader_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="nothing reads this pipe or device; start its reader first"):
+        JsonlSink(tmp_path / "pipe").open()
+
+
+@pytest.mark.skipif(not LINUX, reason="needs pipes with names")
+def test_a_reader_that_has_gone_ends_the_loop_without_a_complaint(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    sink = JsonlSink(tmp_path / "pipe")
+    sink.open()
+    sink.write(frame(0), decision(0), None)
+    assert json.loads(os.read(reader, 9999))["index"] == 0
+    os.close(reader)
+    with pytest.raises(BrokenPipeError, match="has gone"):
+        sink.write(frame(1), decision(1), None)
+    sink.close()
+    assert not caplog.text
+
+
+@pytest.mark.skipif(not LINUX, reason="needs pipes with names")
+def test_a_slow_reader_does_not_hold_up_the_loop_and_gets_every_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 1000  # more than a pipe holds
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    sink = JsonlSink(tmp_path / "pipe")
+    sink.open()
+    for index in range(count):
+        sink.write(frame(index), decision(index), None)
+    closer = threading.Thread(target=sink.close)
+    closer.start()
+    received = b""
+    while select.select([reader], [], [], 5)[0] and (data := os.read(reader, 65536)):
+        received += data
+    closer.join()
+    os.close(reader)
+    assert [json.loads(line)["index"] for line in received.splitlines()] == list(range(count))
+
+
+@pytest.mark.skipif(not LINUX, reason="needs pipes with names")
+def test_lines_that_a_reader_never_takes_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "MAX_WAITING_LINES", 10)
+    monkeypatch.setattr(jsonl, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(jsonl, "CLOSE_SECONDS", 0.0)
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    sink = JsonlSink(tmp_path / "pipe")
+    sink.open()
+    for index in range(1000):
+        sink.write(frame(index), decision(index), None)
+    with pytest.raises(OutputError, match=r"too slow; (\d+) decisions are missing") as caught:
+        sink.close()
+    missing = int(str(caught.value).split("; ")[-1].split()[0])
+    whole = os.read(reader, 10**6).count(b"\n")
+    os.close(reader)
+    assert whole + missing == 1000
+
+
+@pytest.mark.skipif(not LINUX, reason="needs the devices of Linux")
+@pytest.mark.parametrize(
+    ("place", "said"), [("/proc", "it is a folder; name a file"), ("socket", "nothing reads this"), ("/dev/null", "")]
+)
+def test_other_kinds_of_files(place: str, said: str, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        sink = JsonlSink(tmp_path / place)
+        if said:
+            with pytest.raises(OutputError, match=said):
+                sink.open()
+        else:
+            with opened(sink):
+                sink.write(frame(0), decision(0), None)
+
+
+@pytest.mark.skipif(not LINUX, reason="needs the devices of Linux")
+def test_a_link_is_rotated_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    with opened(JsonlSink(tmp_path / "link", rotate_bytes=1)) as sink:
+        for index in range(2):
+            sink.write(frame(index), decision(index), None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "log", "log.1"]
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.skipif(not LINUX, reason="needs pipes with names")
+@pytest.mark.parametrize("to_pipe", [True, False])
+def test_a_dash_is_stdout(to_pipe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = (
+        "from allweather.runtimes.sinks.jsonl import JsonlSink\n"
+        "from decisions import decision, frame, opened\n"
+        "with opened(JsonlSink('-')) as sink:\n"
+        "    [sink.write(frame(index), decision(index), None) for index in range(500)]\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with tempfile.TemporaryFile() as file:
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE if to_pipe else file
+        )
+        file.seek(0)
+        lines = (done.stdout if to_pipe else file.read()).splitlines()
+    assert [json.loads(line)["index"] for line in lines] == list(range(500))
+    assert list(tmp_path.iterdir()) == []
