@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from allweather.runtimes.errors import DependencyError
+from allweather.runtimes.system.shortage import is_shortage, with_cure
 
 EXTRAS = {  # extra that installs each library, by the name that it is imported under
     "cuda": "tensorrt",
@@ -27,10 +28,11 @@ EXTRAS = {  # extra that installs each library, by the name that it is imported 
 
 @contextmanager
 def explain_missing() -> Iterator[None]:
-    """Explains a missing optional library that is imported in the `with` block by the command that installs it.
+    """Explains why a library that is imported in the `with` block is missing or cannot be loaded, and what to do.
 
     Raises:
-        DependencyError: An import in the block failed because a library that an extra installs is missing.
+        DependencyError: An import in the block failed because a library that an extra installs is missing, or because
+            the system cannot load the library's own parts.
     """
     try:
         yield
@@ -42,3 +44,14 @@ def explain_missing() -> Iterator[None]:
         raise DependencyError(
             f"this needs {library}, which is not installed: pip install 'allweather[{EXTRAS[library]}]'{jetson}"
         ) from error
+    except ImportError as error:
+        if not _is_of_the_loader(error):  # a fault in the code of whoever imports
+            raise
+        library = (error.name or "a library").partition(".")[0]
+        cure = f"install it again, or what it needs: pip install --force-reinstall {library}"
+        raise DependencyError(f"{library} cannot be loaded: {with_cure(error, cure)}") from error
+
+
+def _is_of_the_loader(error: ImportError) -> bool:
+    """Returns whether the system could not load a shared object, which is a part of a library in another language."""
+    return ".so" in str(error) or is_shortage(error)

@@ -10,6 +10,7 @@ from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError, first_line
 from allweather.runtimes.system.isolated_imports import isolated_imports
+from allweather.runtimes.system.shortage import with_cure
 from allweather.runtimes.types import Floats, Image
 
 SEVERITY_FATAL = 4  # log level of ONNX Runtime that prints nothing
@@ -30,7 +31,7 @@ def probe(device: str) -> str:
         with isolated_imports():
             import onnxruntime
     except ImportError as error:
-        raise DependencyError(f"onnx: {error}; {install_command('onnx')}") from error
+        raise DependencyError(f"onnx: {with_cure(error, install_command('onnx'))}") from error
     return str(onnxruntime.__version__)
 
 
@@ -73,7 +74,7 @@ class OnnxEngine:
         try:
             self._session = onnxruntime.InferenceSession(model.graph, options, providers=["CPUExecutionProvider"])
         except _onnxruntime_errors() as error:
-            raise EngineError(f"onnx cannot load the model: {first_line(error)}; export it again") from error
+            raise EngineError(f"onnx cannot load the model: {with_cure(error, 'export it again')}") from error
         if len(self._session.get_inputs()) != 1 or len(self._session.get_outputs()) != 1:
             raise EngineError("onnx: the model must have one input and one output; export it again")
         self._input = self._session.get_inputs()[0].name
@@ -102,4 +103,4 @@ def _onnxruntime_errors() -> tuple[type[Exception], ...]:
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     kinds = (kind for kind in vars(state).values() if isinstance(kind, type))
-    return (*(kind for kind in kinds if issubclass(kind, Exception)), RuntimeError, ValueError)
+    return (*(kind for kind in kinds if issubclass(kind, Exception)), RuntimeError, ValueError, MemoryError)

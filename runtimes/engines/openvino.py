@@ -15,6 +15,7 @@ from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.isolated_imports import isolated_imports
+from allweather.runtimes.system.shortage import with_cure
 from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 
@@ -44,9 +45,12 @@ def probe(device: str) -> str:
         with isolated_imports():
             import openvino
     except ImportError as error:
-        raise DependencyError(f"{name}: {error}; {install_command(name)}") from error
+        raise DependencyError(f"{name}: {with_cure(error, install_command(name))}") from error
     if device != "CPU":
-        available = openvino.Core().available_devices
+        try:
+            available = openvino.Core().available_devices
+        except (RuntimeError, MemoryError) as error:
+            raise DependencyError(f"{name}: {with_cure(error, DRIVERS[device], _last_line(error))}") from error
         if not any(each.split(".")[0] == device for each in available):
             raise DependencyError(f"{name}: OpenVINO finds only {', '.join(available)} here; {DRIVERS[device]}")
     return str(openvino.__version__).split("-")[0]
@@ -88,13 +92,18 @@ class OpenvinoEngine:
 
         if not model.graph.startswith(b"<?xml"):  # OpenVINO also reads ONNX, and with it any file that ONNX names
             raise EngineError("openvino cannot load the model: it is not OpenVINO IR; export it again")
-        self._core = openvino.Core()
         self._model, self._device, self._openvino = model, device, openvino
         self._streams = STREAMS if (model.threads or this_device().cores) > 1 else 1
-        self._request = self._compile("LATENCY").create_infer_request()
-        # The request's own memory, of a fixed shape: passing a new array with each call costs 0.3 ms.
-        self._image = self._request.get_input_tensor().data
-        self._logits = self._request.get_output_tensor().data
+        try:
+            self._core = openvino.Core()
+            self._request = self._compile("LATENCY").create_infer_request()
+            # The request's own memory, of a fixed shape: passing a new array with each call costs 0.3 ms.
+            self._image = self._request.get_input_tensor().data
+            self._logits = self._request.get_output_tensor().data
+        except (RuntimeError, MemoryError) as error:
+            raise EngineError(
+                f"openvino cannot load the model: {with_cure(error, 'export it again', _last_line(error))}"
+            ) from error
         self._queue: openvino.AsyncInferQueue | None = None
 
     def infer(self, images: Image) -> Floats:
@@ -113,7 +122,7 @@ class OpenvinoEngine:
                 self._image[0] = images[index]
                 self._request.infer()
                 logits[index] = self._logits[0]
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, MemoryError) as error:
             self._queue = None  # a request that failed never becomes free again, and the next call would wait for it
             raise EngineError(
                 f"openvino failed on a batch of shape {list(images.shape)}: {_last_line(error)}"
@@ -174,15 +183,12 @@ class OpenvinoEngine:
         content = hashlib.sha256(model.graph + model.weights).hexdigest()
         name = self._core.get_property(self._device, "FULL_DEVICE_NAME")
         parts = (content, sorted(options.items()), self._openvino.__version__, self._device, name, this_device().line())
-        try:
-            blob = cached_blob(parts, compile_now)
-            if not compiled:
-                with suppress(RuntimeError):  # the device rejects an undamaged blob if its driver has changed
-                    return self._core.import_model(io.BytesIO(blob), self._device, options)
-                cached_blob(parts, compile_now, replace=True)
-            return compiled[0]
-        except RuntimeError as error:
-            raise EngineError(f"openvino cannot load the model: {_last_line(error)}; export it again") from error
+        blob = cached_blob(parts, compile_now)
+        if not compiled:
+            with suppress(RuntimeError):  # the device rejects an undamaged blob if its driver has changed
+                return self._core.import_model(io.BytesIO(blob), self._device, options)
+            cached_blob(parts, compile_now, replace=True)
+        return compiled[0]
 
 
 def _last_line(error: Exception) -> str:

@@ -18,3 +18,9 @@ def main() -> None:
         app()
     except KeyboardInterrupt:  # before or after a command; during one, `handle_errors` reports it
         sys.exit(130)
+    except (ImportError, MemoryError) as error:  # before a command
+        from allweather.runtimes.system.shortage import is_shortage, with_cure
+
+        if not is_shortage(error):
+            raise
+        sys.exit(f"error: {with_cure(error, '')}")

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from allweather.runtimes.engines.registry import install_command
-from allweather.runtimes.errors import DependencyError, first_line
+from allweather.runtimes.errors import DependencyError
+from allweather.runtimes.system.shortage import with_cure
 from allweather.runtimes.text import printable
 
 INSTALL_HINTS = {
@@ -63,7 +64,7 @@ def open_library(variant: str) -> Library:
     try:
         trt = importlib.import_module(variant)
     except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
-        raise DependencyError(f"{variant}: {first_line(error)}; {INSTALL_HINTS[variant]}") from error
+        raise DependencyError(f"{variant}: {with_cure(error, INSTALL_HINTS[variant])}") from error
     version = str(trt.__version__)
     parts = version.split(".")
     if not all(part.isdecimal() for part in parts) or tuple(map(int, parts))[:2] < MIN_VERSIONS[variant]:
