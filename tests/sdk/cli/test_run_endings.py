@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from commands import invoke, one_line, start
+from commands import invoke, start
 
 from allweather.runtimes.bundle.manifest import Manifest
 
@@ -39,7 +39,7 @@ def test_a_lost_terminal_ends_in_good_order_unless_it_is_ignored(
     arguments = [str(exported[0]), "--source", str(video), "--live", "--jsonl", str(log), "--video", str(film)]
     if with_nohup:
         running = subprocess.Popen(
-            ["nohup", *RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ["/usr/bin/nohup", *RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     else:
         running = start("run", *arguments)
@@ -108,7 +108,8 @@ def test_the_log_on_stdout_is_all_that_is_there(exported: tuple[Path, Manifest],
 
 def test_two_outputs_on_stdout_are_refused(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
     result = invoke("run", exported[0], "--source", tmp_path, "--jsonl", "-", "--json")
-    assert one_line(result, 2) == "error: --json and --jsonl - both write to stdout; leave one of them out"
+    assert result.exit_code == 2
+    assert "error: --json and --jsonl - both write to stdout; leave one of them out" in result.stderr
 
 
 @pytest.mark.slow
