@@ -25,10 +25,12 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 from allweather.runtimes.text import printable
 
 MAX_LINE_CHARACTERS = 200  # quoted at most of the first line of another library's error
+MAX_NAME_CHARACTERS = 64  # quoted at most of a name that a file or user gives
 
 
 class AllweatherError(Exception):
@@ -100,10 +102,25 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         name: The unknown name.
         known: All names that exist.
     """
-    known = list(known)
+    known, name = list(known), printable(name[:MAX_NAME_CHARACTERS])
     similar = difflib.get_close_matches(name, known, 1, 0.4)
     suggestion = f"; did you mean {similar[0]}?" if similar else "."
     return UsageError(f"no {kind} is called {name!r}{suggestion} There are: {', '.join(known)}")
+
+
+def check_choice(kind: str, value: object, choices: object) -> None:
+    """Checks that a setting is one of its names.
+
+    Args:
+        kind: The kind of thing that the name stands for, such as "schedule".
+        value: The setting.
+        choices: A `Literal` of all names.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if value not in get_args(choices):
+        raise unknown_name(kind, str(value), get_args(choices))
 
 
 @contextmanager

@@ -17,6 +17,9 @@ Layer = Literal["logits", "feature", "map"]  # outputs that are compared
 FinetuneMethod = Literal["at", "st", "fma", "ait", "robust"]
 Strategy = Literal["ia", "ca", "mixed"]  # how the augmentations of a copy are chosen
 
+StrengthName = Literal[
+    "brightness+", "brightness-", "saturation+", "saturation-", "gaussian_blur", "gaussian_noise", "salt_and_pepper"
+]  # photometric augmentations, whose strengths a checkpoint keeps
 AugmentationMode = Literal["parallel", "serial", "spatial", "appearance"]
 AugmentationAim = Literal["clean", "combined", "corrupted"]  # images whose loss a learned augmentation lowers
 

@@ -18,7 +18,7 @@ CIFAR10 = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 
 @handle_errors
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="State dict (.safetensors).")],
+    file: Annotated[Path, typer.Argument(help="State dict (.safetensors or .pth).")],
     arch: Annotated[
         str, typer.Option(help="Architecture of the weights, such as resnet20; an unknown name gets the list of all.")
     ],

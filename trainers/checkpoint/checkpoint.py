@@ -18,12 +18,15 @@ from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
 from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.checkpoint.foreign import plain_names, read_state_dict
 from allweather.trainers.checkpoint.predictor_file import (
     PredictorHeader,
     TrainedPredictor,
     load_predictor,
     missing_predictor_error,
 )
+from allweather.trainers.checkpoint.weights import check_finite, load_weights, path_text
+from allweather.trainers.choices import StrengthName
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.models.registry import Classifier, build_model
 
@@ -35,7 +38,6 @@ OTHER_FILES = {
     tensor_file.AUGMENTATION: "a learned augmentation; 'allweather train --augment learned:FILE' trains with it",
 }
 STATE_DICT = "weights but no allweather checkpoint; 'allweather import' makes one from a state dict"
-WRAPPER_PREFIXES = ("module.", "model.", "network.")  # that wrapper modules add to every name of a state dict
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class _Header(BaseModel):
     settings: dict[str, Any]
     metrics: dict[str, float]
     history: tuple[dict[str, float], ...]
-    strengths: dict[str, float] = {}
+    strengths: dict[StrengthName, Annotated[float, Field(allow_inf_nan=False)]] = {}
     predictor: PredictorHeader | None = None
     policies: tuple[Policy, ...] = ()
     versions: dict[str, str]
@@ -153,7 +155,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         settings=dict(checkpoint.settings),
         metrics=dict(checkpoint.metrics),
         history=tuple(dict(row) for row in checkpoint.history),
-        strengths=dict(checkpoint.strengths),
+        strengths=dict(checkpoint.strengths),  # type: ignore[arg-type] # validated here
         predictor=PredictorHeader.from_predictor(checkpoint.predictor) if checkpoint.predictor else None,
         policies=checkpoint.policies,
         versions=dict(checkpoint.versions),
@@ -198,6 +200,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} is damaged: {first_validation_error(error)}; train or import it again"
         ) from error
+    check_finite(weights, path_text(path))
     predictor_weights = {
         key.removeprefix(PREDICTOR_PREFIX): weights.pop(key)
         for key in list(weights)
@@ -221,13 +224,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
-    """Makes a checkpoint from a safetensors state dict that was trained elsewhere.
+    """Makes a checkpoint from a state dict that was trained elsewhere, in a .safetensors or .pth file.
 
-    Prefixes that wrapper modules add to every name ("module.", "model.", "network.") are removed, and a last layer
-    called `fc` or `linear` gets the name that the architecture has for it.
+    Prefixes that wrapper modules add to every name are removed (`WRAPPER_PREFIXES`), and a last layer called `fc` or
+    `linear` gets the name that the architecture has for it.
 
     Args:
-        path: The safetensors file.
+        path: The file.
         arch: Name of the architecture, one of `ARCHITECTURES`.
         classes: Names of the classes, in the order of the logits.
         spec: Input of the network: size in pixels, and the mean and std that it was trained with.
@@ -235,10 +238,7 @@ def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], 
     Raises:
         CheckpointError: The file cannot be read, or a weight is missing, left over, or of another shape.
     """
-    weights, _ = tensor_file.read(path)
-    for prefix in WRAPPER_PREFIXES:
-        if weights and all(key.startswith(prefix) for key in weights):
-            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    weights = plain_names(read_state_dict(path))
     model = build_model(arch, len(classes), spec)
     own = model.network.state_dict()
     for theirs, ours in (("fc", "linear"), ("linear", "fc")):
@@ -252,32 +252,8 @@ def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], 
     try:
         load_weights(model, weights)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path_text(path)}: {error}") from error
     return Checkpoint(arch, classes, spec, model.network.state_dict(), "imported", 0)
-
-
-def load_weights(model: Classifier, weights: Mapping[str, Tensor]) -> None:
-    """Copies a state dict into `model.network`; every name and shape must fit.
-
-    Raises:
-        CheckpointError: A weight does not fit; the message names the first one.
-    """
-    own = model.network.state_dict()
-    missing, extra = [key for key in own if key not in weights], [key for key in weights if key not in own]
-    misshapen = [key for key in own if key in weights and own[key].shape != weights[key].shape]
-    if misshapen:
-        key = misshapen[0]
-        raise CheckpointError(
-            f"{key} has the shape {list(weights[key].shape)} where this architecture with this number of classes "
-            f"and input size has {list(own[key].shape)}; name the architecture, classes and size of its training"
-        )
-    if missing or extra:
-        reason = f"{missing[0]} is missing" if missing else f"{extra[0]} is not part of it"
-        raise CheckpointError(
-            f"the weights do not fit the architecture: {reason} ({len(missing)} missing, {len(extra)} left over); "
-            "name the --arch that they were trained with"
-        )
-    model.network.load_state_dict(dict(weights))
 
 
 def library_versions(libraries: tuple[str, ...]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import view
 from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.checkpoint.weights import check_finite, path_text
 from allweather.trainers.models.loss_predictor import LossPredictor, build_predictor
 from allweather.trainers.models.registry import weights_digest
 
@@ -155,8 +156,10 @@ def load_predictor(path: Path) -> TrainedPredictor:
         raise missing_predictor_error(path)
     tensor_file.check_schema(path, raw, "train the predictor again")
     try:
-        return _FileHeader.model_validate(raw).with_weights(weights)
+        header = _FileHeader.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(
             f"{path} is damaged: {first_validation_error(error)}; train the predictor again"
         ) from error
+    check_finite(weights, path_text(path))
+    return header.with_weights(weights)

@@ -5,6 +5,7 @@ import json
 import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS
+from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import (
     Checkpoint,
     checkpoint_from_state_dict,
@@ -23,6 +26,7 @@ from allweather.trainers.checkpoint.checkpoint import (
     save_checkpoint,
 )
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.choices import StrengthName
 from allweather.trainers.models.loss_predictor import build_predictor
 from allweather.trainers.models.registry import build_model
 
@@ -221,3 +225,31 @@ def test_import_names_the_weight_that_does_not_fit(tmp_path: Path, trained: Chec
     )
     with pytest.raises(CheckpointError, match=r"linear.bias is missing"):
         checkpoint_from_state_dict(path, "resnet20", CLASSES, InputSpec(32, 32))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1j, 1])
+def test_a_checkpoint_whose_weights_are_no_real_numbers_is_refused(tmp_path: Path, value: complex) -> None:
+    dtype = {int: torch.int32, complex: torch.complex64}.get(type(value), torch.float32)
+    good = Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), {"w": torch.zeros(2)}, "signs", 0)
+    save_checkpoint(tmp_path / "c.safetensors", good)
+    load_checkpoint(tmp_path / "c.safetensors")
+    save_checkpoint(
+        tmp_path / "c.safetensors", dataclasses.replace(good, weights={"w": torch.full((2,), value, dtype=dtype)})
+    )
+    with pytest.raises(CheckpointError, match=r"the weight w (holds NaN or infinity|is of type)"):
+        load_checkpoint(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("strengths", [{"brightness+": float("inf")}, {"fog": 1.0}, {"gaussian_blur": float("nan")}])
+def test_strengths_that_are_infinite_or_unknown_are_refused(tmp_path: Path, strengths: dict[str, float]) -> None:
+    good = Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), {"w": torch.zeros(2)}, "signs", 0)
+    save_checkpoint(tmp_path / "c.safetensors", good)
+    weights, header = tensor_file.read(tmp_path / "c.safetensors")
+    assert header is not None
+    tensor_file.write(tmp_path / "c.safetensors", weights, header | {"strengths": strengths})
+    with pytest.raises(CheckpointError, match="is damaged: strengths"):
+        load_checkpoint(tmp_path / "c.safetensors")
+
+
+def test_strengths_are_those_of_the_photometric_augmentations() -> None:
+    assert get_args(StrengthName) == tuple(AUGMENTATIONS)
