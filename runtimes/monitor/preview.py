@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
+import numpy as np
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.loop.stats import LoopStats
@@ -15,69 +18,75 @@ from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.jsonl import decision_record, finite_or_none
-from allweather.runtimes.types import Budget, Decision, Frame
+from allweather.runtimes.types import Budget, Decision, Frame, Image
 
 MAX_SIDE_PIXELS = 960  # of the JPEG; encoding it takes some 3 ms of a core
 JPEG_QUALITY = 80
+MAX_FRAMES_PER_SECOND = 15.0  # encoded of one camera
 HISTOGRAM_BOUNDS = tuple(0.0005 * 2 ** (step / 2) for step in range(25))  # seconds: 0.5 ms to 2 s
 
 
+@dataclass(frozen=True)
+class EncodedFrame:
+    """A frame with its decision drawn on it.
+
+    Attributes:
+        version: Number of decisions on this camera up to this one; it identifies the image.
+        decision: The decision on the frame.
+        jpeg: The image as JPEG.
+    """
+
+    version: int
+    decision: Decision
+    jpeg: bytes
+
+
 class LivePreview(Sink):
-    """A sink that keeps the newest frame and decision for any number of viewers. It costs the loop two assignments.
+    """A sink that keeps the newest frame and decision for any number of viewers. It costs the loop one assignment.
 
     Args:
         camera: The camera of the loop.
         stats: The statistics of the loop.
         budget: The latency budget of its decisions.
+        clock: Returns monotonic seconds.
     """
 
-    def __init__(self, camera: Camera, stats: LoopStats, budget: Budget) -> None:
+    def __init__(
+        self, camera: Camera, stats: LoopStats, budget: Budget, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.camera, self.stats = camera, stats
-        self._budget = budget
-        self._newest: tuple[Frame, Decision, Region | None] | None = None
-        self._version = 0  # number of decisions so far
-        self._changed = threading.Condition()
+        self._budget, self._clock = budget, clock
+        self._newest: tuple[int, Frame, Decision, Region | None] | None = None  # the version first
         self._encoding = threading.Lock()
-        self._encoded = (0, b"")  # version and JPEG
+        self._encoded: EncodedFrame | None = None
+        self._last_encoded = -math.inf  # monotonic seconds
 
     def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
         """Keeps one frame and its decision instead of the previous ones."""
-        with self._changed:
-            self._newest = (frame, decision, region)
-            self._version += 1
-            self._changed.notify_all()
+        self._newest = (self._newest[0] + 1 if self._newest else 1, frame, decision, region)
 
-    def wait(self, version: int, timeout: float) -> int:
-        """Waits until there is a newer decision than `version`, for at most `timeout` seconds.
+    def encode(self) -> EncodedFrame | None:
+        """Returns the newest frame with its decision as JPEG; None before the first.
 
-        Returns:
-            The version of the newest decision: the number of decisions so far.
+        An image serves all viewers, and is made at most `MAX_FRAMES_PER_SECOND` times a second, however many they are.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._version > version, timeout)
-            return self._version
-
-    def jpeg(self) -> bytes:
-        """Returns the newest frame with its decision as JPEG, encoded once for all viewers; empty before the first."""
         with self._encoding:
-            with self._changed:
-                version, newest = self._version, self._newest
-            if newest and version != self._encoded[0]:
-                frame, decision, region = newest
-                image = annotate(frame.image, decision, region)
-                scale = MAX_SIDE_PIXELS / max(image.shape[:2])
-                if scale < 1:
-                    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-                    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-                _, data = cv2.imencode(
-                    ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-                )
-                self._encoded = (version, data.tobytes())
-            return self._encoded[1]
+            newest, now = self._newest, self._clock()
+            is_new = newest is not None and (self._encoded is None or newest[0] != self._encoded.version)
+            if newest and is_new and now - self._last_encoded >= 1 / MAX_FRAMES_PER_SECOND:
+                version, frame, decision, region = newest
+                self._encoded = EncodedFrame(version, decision, _jpeg(annotate(frame.image, decision, region)))
+                self._last_encoded = now
+            return self._encoded
 
-    def snapshot(self) -> Mapping[str, Any]:
-        """Returns what the page shows besides the image, as JSON values; None replaces nan and infinity."""
+    def snapshot(self, decision: Decision | None = None) -> Mapping[str, Any]:
+        """Returns what the page shows besides the image, as JSON values; None replaces nan and infinity.
+
+        Args:
+            decision: The decision to show: that of the image beside it. The newest one if None.
+        """
         report, newest = self.stats.report(), self._newest
+        decision = decision or (newest[2] if newest else None)
         decision_time_counts, frame_age_counts = self.stats.cumulative_counts(HISTOGRAM_BOUNDS)
         return {
             "camera": asdict(self.camera.state),
@@ -91,5 +100,15 @@ class LivePreview(Sink):
             "decision_time_counts": decision_time_counts,
             "frame_age_counts": frame_age_counts,
             "frame_age": asdict(report.frame_age) if report.frame_age else None,
-            "decision": decision_record(newest[1]) if newest else None,
+            "decision": decision_record(decision) if decision else None,
         }
+
+
+def _jpeg(image: Image) -> bytes:
+    """Returns an image, uint8 [H, W, 3] RGB, as JPEG with sides of at most `MAX_SIDE_PIXELS`."""
+    scale = MAX_SIDE_PIXELS / max(image.shape[:2])
+    if scale < 1:
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

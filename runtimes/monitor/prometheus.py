@@ -13,6 +13,7 @@ from prometheus_client.core import (
 )
 
 from allweather.runtimes.monitor.preview import HISTOGRAM_BOUNDS, LivePreview
+from allweather.runtimes.text import printable
 
 BUCKET_NAMES = tuple(f"{bound:.6g}" for bound in HISTOGRAM_BOUNDS)  # seconds
 
@@ -46,11 +47,9 @@ class LoopCollector:
             "Age of a frame when it was decided on, from its capture.",
             labels=["camera"],
         )
-        cameras = [preview.camera.name for preview in self._previews]
+        cameras = _distinct([printable(preview.camera.name) for preview in self._previews])
         for index, preview in enumerate(self._previews):
             camera, report = cameras[index], preview.stats.report()
-            if cameras.count(camera) > 1:  # the labels must differ, even if the same source is used twice
-                camera = f"{camera} #{index}"
             decisions.add_metric([camera], report.decided)
             late.add_metric([camera], report.late)
             views_run.add_metric([camera], report.views_run)
@@ -64,6 +63,12 @@ class LoopCollector:
                 buckets = [(name, float(count)) for name, count in zip(BUCKET_NAMES, counts, strict=True)]
                 family.add_metric([camera], [*buckets, ("+Inf", total)], summary.mean * total if summary else 0.0)
         yield from (decisions, late, drops, views_run, up, times, ages)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Returns the names with a number where one occurs twice, as labels must differ; a source may be used twice."""
+    numbered = [f"{name} #{index}" if names.count(name) > 1 else name for index, name in enumerate(names)]
+    return numbered if len(set(numbered)) == len(names) else [f"{name} #{index}" for index, name in enumerate(names)]
 
 
 def metrics_text(previews: Sequence[LivePreview]) -> bytes:

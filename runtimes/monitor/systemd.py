@@ -10,7 +10,9 @@ from types import TracebackType
 
 from allweather.runtimes.monitor.health import check_health
 from allweather.runtimes.monitor.preview import LivePreview
+from allweather.runtimes.text import printable, shortened
 
+MAX_STATUS_CHARACTERS = 1000  # a datagram that is too long would not be sent, nor that the program is alive
 NOTIFICATIONS_PER_TIMEOUT = 3  # of the watchdog; systemd recommends two
 
 
@@ -57,7 +59,8 @@ class SystemdNotifier:
         while not self._stopping.wait(self._interval):
             health = check_health(self._previews)
             if health.alive:
-                self._notify(f"WATCHDOG=1\nSTATUS={'; '.join(health.problems) or 'deciding'}")
+                status = shortened(printable("; ".join(health.problems) or "deciding"), MAX_STATUS_CHARACTERS)
+                self._notify(f"WATCHDOG=1\nSTATUS={status}")
 
     def _notify(self, text: str) -> None:
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address

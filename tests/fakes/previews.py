@@ -41,6 +41,24 @@ def connect(server: MonitorServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port(server)), timeout=10)
 
 
+def exchange(server: MonitorServer, request: bytes, *, close_half: bool = False) -> bytes:
+    """Sends the bytes of a request, and returns all bytes of the response."""
+    with connect(server) as connection:
+        connection.sendall(request)
+        if close_half:
+            connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+    return received
+
+
+def status(response: bytes) -> int:
+    """Returns the status of a response; 0 if it is none."""
+    version, _, rest = response.partition(b" ")
+    return int(rest[:3]) if version == b"HTTP/1.1" else 0
+
+
 def get(server: MonitorServer, path: str, **headers: str) -> tuple[int, bytes]:
     """Returns the status and the body; of a stream, its first bytes."""
     connection = http.client.HTTPConnection("127.0.0.1", port(server), timeout=5)

@@ -19,8 +19,10 @@ from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopStats
+from allweather.runtimes.monitor.connection_loop import MAX_CONNECTIONS, MAX_STREAMS
 from allweather.runtimes.monitor.preview import LivePreview
-from allweather.runtimes.monitor.server import MAX_CONNECTIONS, MAX_STREAMS, MonitorServer, is_loopback
+from allweather.runtimes.monitor.routes import is_loopback
+from allweather.runtimes.monitor.server import MonitorServer
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Budget, Image
@@ -61,6 +63,23 @@ def test_events_hold_the_state_of_all_cameras_and_no_nan() -> None:
     assert (second["decided"], second["decision"]) == (0, None)
 
 
+def test_a_token_that_no_browser_sends_unchanged_is_refused_and_one_of_signs_works() -> None:
+    for token in ("sch\u00f6n", "two words", "line\n", "\udce9"):
+        with pytest.raises(UsageError, match="ASCII without spaces"):
+            MonitorServer([], LOCALHOST, token)
+    with MonitorServer([preview()], LOCALHOST, "a+b/c%=&") as server:
+        for path in ("/?token=a+b/c%25=%26", "/?token=a%2Bb%2Fc%25%3D%26"):
+            assert get(server, path)[0] == 200
+        assert get(server, "/", Authorization="bearer a+b/c%=&")[0] == 200
+        assert get(server, "/?token=a%20b/c%25=%26")[0] == 401
+
+
+def test_a_token_allows_any_host_name_as_a_proxy_may_send_its_own() -> None:
+    with MonitorServer([preview()], LOCALHOST, "s3cret") as server:
+        assert get(server, "/?token=s3cret", Host="cams.example")[0] == 200
+        assert get(server, "/", Host="cams.example")[0] == 401
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
@@ -75,7 +94,10 @@ def test_a_token_is_required(path: str, headers: dict[str, str], status: int) ->
 
 def test_a_foreign_name_that_resolves_to_this_machine_is_refused() -> None:
     with MonitorServer([preview()], LOCALHOST) as server:
-        assert get(server, "/", Host="evil.example:80")[0] == 403
+        status, body = get(server, "/", Host="evil.example:80")
+        assert status == 403
+        assert b"'evil.example'" in body
+        assert b"proxy_set_header Host localhost" in body
         assert get(server, "/", Host="localhost:1234")[0] == 200
         assert get(server, "/", Host="[::1]:1234")[0] == 200
 
@@ -109,7 +131,7 @@ def test_viewers_that_never_read_stop_nothing_and_surplus_ones_are_disconnected(
         for _ in range(MAX_STREAMS):
             connection = connections.enter_context(connect(server))
             connection.sendall(b"GET /frames/0 HTTP/1.0\r\n\r\n")
-        while server._server.streams._value:  # the thread of a viewer has not started its stream yet
+        while server._loop.num_streams < MAX_STREAMS:  # the server has not read the last requests yet
             time.sleep(0.01)
         assert get(server, "/healthz")[0] in (200, 503)  # is served however many viewers there are
         status, body = get(server, "/events")
@@ -120,7 +142,7 @@ def test_viewers_that_never_read_stop_nothing_and_surplus_ones_are_disconnected(
         with Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8)) as perceiver:
             report = run(camera, perceiver, [live_preview], stats=stats)
         assert report.decided == 300
-        assert len(server._server._connections) <= MAX_CONNECTIONS
+        assert server._loop.num_connections <= MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize("decisions", [0, 1])
@@ -132,6 +154,6 @@ def test_a_viewer_that_has_left_is_noticed_while_there_is_nothing_new_to_send(de
             assert connection.recv(8)
             connection.close()
         deadline = time.monotonic() + 10
-        while server._server._connections and time.monotonic() < deadline:
+        while server._loop.num_connections and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not server._server._connections
+        assert not server._loop.num_connections
