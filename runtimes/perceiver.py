@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -107,7 +107,7 @@ class Perceiver:
         with self._lock:
             return self.decide(Frame(_swap_red_and_blue(image) if bgr else image, self._decided, captured))
 
-    def batch(self, images: Sequence[Image], *, bgr: bool = False) -> list[Decision]:
+    def batch(self, images: Iterable[Image], *, bgr: bool = False) -> list[Decision]:
         """Decides on many images, faster than one by one, without a deadline and with the same predictions.
 
         The stage times of a decision are its share of the times of the whole batch; its age is the time of the whole
@@ -118,9 +118,12 @@ class Perceiver:
             bgr: Whether the channels are in the order blue, green, red.
 
         Raises:
-            UsageError: One of the images is not uint8 [H, W, 3].
+            UsageError: One of the images is not uint8 [H, W, 3], or `images` is not iterable.
             EngineError: The engine failed.
         """
+        if isinstance(images, str) or not isinstance(images, Iterable):
+            raise UsageError(f"batch takes a sequence of images; got {type(images).__name__}")
+        images = images if isinstance(images, Sequence | np.ndarray) else list(images)
         if not len(images):
             return []
         with self._lock:
@@ -245,6 +248,12 @@ class Perceiver:
         """Returns the predicted loss of each view that the policy ranks, float32 [1, V]."""
         assert self._loss_predictor is not None
         return self._loss_predictor.engine.infer(self._loss_predictor.spec.prepare(prepared)[None])
+
+    def __repr__(self) -> str:
+        """Returns engine, number of classes, input size and policy: all that fits on a line."""
+        engine = " ".join(part for part in (self.engine_name, self.precision) if part) or "own engine"
+        size = f"{self.spec.width} x {self.spec.height} px"
+        return f"<Perceiver: {engine}, {len(self.classes)} classes, {size}, policy {self.policy.name}>"
 
     def close(self) -> None:
         """Closes the engines."""

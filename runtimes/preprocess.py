@@ -42,8 +42,13 @@ class Region:
         """Checks that the region is not empty and that its left and top edges are not negative.
 
         Raises:
-            UsageError: It is empty, or an edge is negative.
+            UsageError: It is empty, or an edge is negative or no whole number.
         """
+        if not all(isinstance(edge, int | np.integer) for edge in (self.x, self.y, self.width, self.height)):
+            raise UsageError(
+                f"the edges and sides of a region are whole numbers of pixels; "
+                f"got {self.x!r:.20}, {self.y!r:.20}, {self.width!r:.20}, {self.height!r:.20}"
+            )
         if min(self.x, self.y) < 0 or min(self.width, self.height) < 1:
             raise UsageError(
                 f"a region is x,y,width,height with x, y >= 0 and width, height >= 1; "

@@ -57,7 +57,7 @@ class Bundle:
     """
 
     path: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)  # several kilobytes
     _source: Source = field(repr=False, compare=False)
 
     @staticmethod

@@ -251,3 +251,17 @@ def test_leaving_and_closing_close_the_engine() -> None:
 def test_closing_inside_a_with_block_does_no_harm(real_bundle: Bundle, engine: str) -> None:
     with load(real_bundle.path, engine=engine) as perceiver:
         perceiver.close()
+
+
+def test_a_perceiver_and_a_bundle_are_shown_on_one_short_line(real_bundle: Bundle) -> None:
+    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8), engine_name="onnx", precision="fp32")
+    assert repr(perceiver) == "<Perceiver: onnx fp32, 2 classes, 8 x 8 px, policy center>"
+    assert len(repr(real_bundle)) < 300
+
+
+def test_a_batch_may_come_from_a_generator() -> None:
+    perceiver = Perceiver(FakeEngine(2), ("dark", "light"), InputSpec(8, 8))
+    assert [each.label for each in perceiver.batch(gray(value) for value in (0, 255))] == ["dark", "light"]
+    for wrong in (7, "dark", None):
+        with pytest.raises(UsageError, match="batch takes a sequence of images; got"):
+            perceiver.batch(wrong)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -139,3 +140,9 @@ def test_a_region_crops_its_part_of_the_frame_or_is_refused(x: int, y: int, widt
 def test_an_empty_region_is_refused(region: tuple[int, int, int, int]) -> None:
     with pytest.raises(UsageError, match="a region is x,y,width,height"):
         Region(*region)
+
+
+@pytest.mark.parametrize("edges", [(1.5, 0, 2, 2), (0, 0, math.nan, 2), ("0", 0, 2, 2), (0, None, 2, 2)])
+def test_a_region_is_of_whole_pixels(edges: Any) -> None:
+    with pytest.raises(UsageError, match="whole numbers of pixels"):
+        Region(*edges)

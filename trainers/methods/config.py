@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.variants import Variant, parse_variants
 from allweather.trainers.choices import TrainMethod
@@ -47,6 +47,11 @@ class TrainConfig:
         Raises:
             UsageError: A value is out of range or does not go with the method; the message says what does.
         """
+        check_choice("method", self.method, TrainMethod)
+        if self.metric is not None:
+            check_choice("metric", self.metric, Metric)
+        if self.layer is not None:
+            check_choice("layer", self.layer, Layer)
         if self.loss_weight is not None and not 0 <= self.loss_weight < float("inf"):
             raise UsageError(f"the loss weight must be a finite number, at least 0; got {self.loss_weight:g}")
         if self.loss_weight is not None and self.method == "plain":

@@ -14,7 +14,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.errors import UsageError, check_choice, unknown_name
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.pairing import (
     Augmentation,
@@ -76,6 +76,9 @@ class FinetuneSettings:
         Raises:
             UsageError: A value is out of range or does not go with the others; the message says what does.
         """
+        check_choice("method", self.method, FinetuneMethod)
+        if self.strategy is not None:
+            check_choice("strategy", self.strategy, Strategy)
         if self.gamma is not None and not 0 <= self.gamma < float("inf"):
             raise UsageError(f"gamma must be a finite number, at least 0; got {self.gamma:g}")
         if self.gamma is not None and self.method == "at":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.training.schedules import Schedule
 
 
@@ -47,14 +47,22 @@ class FitSettings:
         Raises:
             UsageError: A value is out of range; the message names the setting, the range and the value.
         """
+        check_choice("schedule", self.schedule, Schedule)
         requirements = {
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "batch_size": (self.batch_size >= 2, "at least 2"),
+            "epochs": (_is_whole(self.epochs) and self.epochs >= 1, "a whole number, at least 1"),
+            "batch_size": (_is_whole(self.batch_size) and self.batch_size >= 2, "a whole number, at least 2"),
             "lr": (self.lr is None or 0 < self.lr <= 10, "above 0, at most 10"),
+            "momentum": (0 < self.momentum < 1, "above 0 and below 1"),
+            "weight_decay": (0 <= self.weight_decay < 1, "from 0 to below 1"),
+            "shift": (_is_whole(self.shift) and 0 <= self.shift < 32, "a whole number of pixels from 0 to 31"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 to below 1"),
             "ema": (0 <= self.ema < 1, "from 0 (off) to below 1"),
-            "seed": (0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
+            "seed": (_is_whole(self.seed) and 0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
         }
         for name, (valid, requirement) in requirements.items():
             if not valid:
                 raise UsageError(f"{name.replace('_', ' ')} must be {requirement}; got {getattr(self, name)}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -48,7 +48,7 @@ class LearnAugmentationSettings:
             raise UsageError(f"aim must be one of {', '.join(get_args(AugmentationAim))}; got {self.aim!r}")
         if not 0 < self.damping < float("inf"):
             raise UsageError(f"damping must be a finite number above 0; got {self.damping:g}")
-        if self.epochs < 1:
-            raise UsageError(f"epochs must be at least 1; got {self.epochs}")
-        if self.gan_epochs < 0:
-            raise UsageError(f"GAN epochs must be at least 0; got {self.gan_epochs}")
+        if not (isinstance(self.epochs, int) and self.epochs >= 1):
+            raise UsageError(f"epochs must be a whole number, at least 1; got {self.epochs}")
+        if not (isinstance(self.gan_epochs, int) and self.gan_epochs >= 0):
+            raise UsageError(f"GAN epochs must be a whole number, at least 0; got {self.gan_epochs}")
