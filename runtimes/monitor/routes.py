@@ -111,7 +111,9 @@ class Routes:
         images: list[tuple[str, bytes]] = []
         for index, preview in enumerate(self._previews):
             frame = preview.encode()
-            states.append({**preview.snapshot(frame and frame.decision), "version": frame.version if frame else 0})
+            states.append(
+                {**preview.snapshot(frame.decision if frame else None), "version": frame.version if frame else 0}
+            )
             if frame and str(frame.version) != (seen[index] if index < len(seen) else ""):
                 disposition = f'name="frame-{index}"; filename="frame-{index}.jpg"'
                 images.append((f"{disposition}\r\nContent-Type: image/jpeg", frame.jpeg))
