@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allweather.cli.checks import check_checkpoint_path, check_not_given
-from allweather.cli.console import handle_errors, print_result
+from allweather.cli.console import handle_errors, print_result, say
 from allweather.cli.options import (
     DATA_HELP,
     AsJson,
@@ -92,6 +92,7 @@ def train_predictor(
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor
+    from allweather.trainers.methods.loss_predictor.quality import quality_sentences
     from allweather.trainers.training.settings import FitSettings
 
     assert data is not None
@@ -115,6 +116,8 @@ def train_predictor(
     if run.is_main and view_losses is None:
         shutil.rmtree(keep, ignore_errors=True)
     assert done.predictor is not None
+    for line in quality_sentences(done.predictor.metrics):
+        run.say(line)
     facts = {"checkpoint": str(out), "kind": kind, "data": data}
     run.print_result({**facts, **done.predictor.metrics}, as_json, "trained")
 
@@ -127,9 +130,12 @@ def _metrics(report: EpochReport) -> str:
 def _add_trained(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
     """Writes the checkpoint with a predictor of another file, which must have been trained for its classifier."""
     from allweather.trainers.checkpoint.checkpoint import extract_predictor, save_checkpoint
+    from allweather.trainers.methods.loss_predictor.quality import quality_sentences
 
     predictor = extract_predictor(use)
     predictor.check_classifier(start.classifier())
     predictor.model()  # raises an error if its network cannot be built
     save_checkpoint(out, start.with_predictor(predictor))
+    for line in quality_sentences(predictor.metrics):
+        say(line)
     print_result({"checkpoint": str(out), "kind": predictor.kind, **predictor.metrics}, as_json, "added")

@@ -25,6 +25,7 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
 }
 DOTS_PER_INCH = 130
+PADDING = 0.1  # inches around all that is drawn
 
 
 @contextmanager
@@ -43,4 +44,5 @@ def png_figure(width: float, height: float) -> Iterator[tuple[Figure, io.BytesIO
         figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, png
-        figure.savefig(png, format="png")
+        # the layout reckons with the axes as they are before their aspect shrinks them, and can cut labels off
+        figure.savefig(png, format="png", bbox_inches="tight", pad_inches=PADDING)

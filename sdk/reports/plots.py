@@ -13,6 +13,8 @@ with isolated_imports():
     import matplotlib as mpl
     from matplotlib.ticker import MaxNLocator
 
+MAX_NAME_INCHES = 3.5  # beside the cells of a confusion matrix
+MAX_NAME_LENGTH = 40  # characters of a class name that a plot shows
 MAX_LABELED_CLASSES = 30  # a confusion matrix of more classes has neither their names nor numbers in its cells
 STAGE_COLORS = ("#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b")
 
@@ -30,12 +32,16 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
     values = np.asarray(counts, float)
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     side = max(5.0, min(12.0, 0.42 * len(classes) + 2))
-    with png_figure(side + 0.6, side) as (figure, png):
+    names = 0.0  # inches that the longest name takes; slanted names need less height than names take width
+    if len(classes) <= MAX_LABELED_CLASSES:
+        names = min(MAX_NAME_INCHES, 0.085 * max(len(name) for name in classes))
+    with png_figure(side + 0.6 + names, side + names) as (figure, png):
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         if len(classes) <= MAX_LABELED_CLASSES:
-            axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right", rotation_mode="anchor")
-            axes.set_yticks(range(len(classes)), classes)
+            shown = [_shortened(name) for name in classes]
+            axes.set_xticks(range(len(classes)), shown, rotation=60, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(len(classes)), shown)
             for row, column in np.argwhere(shares >= 0.005):
                 color = "white" if shares[row, column] > 0.5 else "#334155"
                 axes.text(
@@ -45,6 +51,12 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
         axes.set(xlabel="predicted class", ylabel="true class", title="Confusion matrix, % of each true class")
         figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
     return png.getvalue()
+
+
+def _shortened(name: str) -> str:
+    """Returns a class name without its middle if it is longer than a plot has place for."""
+    half = MAX_NAME_LENGTH // 2
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def reliability_diagram(bins: Sequence[tuple[int, float, float]], calibration_error: float) -> bytes:
@@ -160,7 +172,7 @@ def view_heatmap(shares: Mapping[str, Sequence[float]], views: Sequence[str], ti
             if value >= 0.5:
                 color = "white" if value > 60 else DARK
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", size=8, color=color)
-        axes.set_xticks(range(len(views)), views, rotation=45, ha="right")
+        axes.set_xticks(range(len(views)), [_shortened(view) for view in views], rotation=45, ha="right")
         axes.set_yticks(range(len(shares)), [name.replace("_", " ") for name in shares])
         axes.grid(visible=False)
         axes.set(title=title)

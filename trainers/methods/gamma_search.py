@@ -19,7 +19,13 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.methods.finetune import FinetuneSettings, build_objective, epoch_metrics, finetune_lr
+from allweather.trainers.methods.finetune import (
+    FinetuneSettings,
+    build_objective,
+    check_layers,
+    epoch_metrics,
+    finetune_lr,
+)
 from allweather.trainers.methods.output_paths import gamma_trials_path, strengths_path
 from allweather.trainers.methods.strength_search import with_strengths
 from allweather.trainers.models.registry import weights_digest
@@ -83,6 +89,7 @@ def search_gamma(
     if settings.method == "at":
         raise UsageError("method at has no gamma to search for; leave out --gamma")
     dataset = start.adapt(dataset)
+    check_layers(start, settings)
     start = with_strengths(
         start, dataset, settings.strength_points, keep=strengths_path(out), fabric=fabric, watch=watch_strengths
     )

@@ -28,3 +28,14 @@ def test_every_plot_is_a_png_with_something_on_it(name: str) -> None:
     image = cv2.imdecode(np.frombuffer(PLOTS[name](), np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert np.ptp(image) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "length"), [(3, 1), (12, 40), (12, 300), (30, 25)])
+def test_nothing_of_a_confusion_matrix_is_cut_off(count: int, length: int) -> None:
+    png = plots.confusion_matrix(np.eye(count, dtype=int).tolist(), ["w" * length] * count)
+    ink = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) < 250
+    border = [ink[:2], ink[-2:], ink[:, :2], ink[:, -2:]]
+    assert not any(edge.any() for edge in border)
+    first = ink.any(0).nonzero()[0][0]  # the label "true class" is leftmost, and there in full: about 75 pixels long
+    assert np.ptp(ink[:, first : first + 18].any(1).nonzero()[0]) > 60

@@ -14,6 +14,7 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoin
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, RowDataset, Split
 from allweather.trainers.methods.loss_predictor.identity_margin import add_identity_margin
+from allweather.trainers.methods.loss_predictor.quality import predictor_quality
 from allweather.trainers.methods.loss_predictor.rank_objective import RankObjective
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, compute_view_losses
@@ -77,7 +78,7 @@ def add_predictor(
         classifier_digest=weights_digest(start.classifier()),
         weights=model.state_dict(),
         settings=saved_settings,
-        metrics={"val_accuracy": accuracy, **history[-1].val_metrics},
+        metrics={"val_accuracy": accuracy, **predictor_quality(model, targets.split_fold()[1])},
         history=tuple(report.row() for report in history),
     )
     checkpoint = start.with_predictor(predictor)
