@@ -68,7 +68,8 @@ def test_the_source_distribution_builds_the_wheel_and_holds_the_documents(built:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as files:
         names = {name.partition("/")[2] for name in files.getnames()}
-    assert {"LICENSE", "README.md", "pyproject.toml", "sdk/__init__.py", "runtimes/monitor/page.html"} <= names
+    assert {"LICENSE", "README.md", "pyproject.toml", "sdk/__init__.py"} <= names
+    assert {f"runtimes/monitor/page.{kind}" for kind in ("html", "css", "js")} <= names
 
 
 def interpreter(version: str) -> str | None:
