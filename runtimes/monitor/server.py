@@ -54,7 +54,7 @@ class MonitorServer:
             )
         try:
             listener = _listen(host, port)
-        except (OSError, OverflowError, ValueError) as error:
+        except (OSError, OverflowError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"cannot serve a page on {host}:{port}: {reason}; choose another port") from error
         url_host = socket.gethostname() if host in ALL_ADDRESSES else f"[{host}]" if ":" in host else host
@@ -82,7 +82,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(MAX_WAITING_CONNECTIONS)
-    except (OSError, OverflowError, ValueError):
+    except (OSError, OverflowError, TypeError, ValueError):
         listener.close()
         raise
     return listener

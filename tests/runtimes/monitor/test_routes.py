@@ -120,6 +120,14 @@ def test_a_camera_without_a_frame_is_said_to_have_none_yet() -> None:
     assert (code, b"no frame" in body) == (503, True)
 
 
+def test_a_camera_of_any_name_is_answered_about() -> None:
+    live = preview(1)
+    live.camera.name = "caf\udce9\n\x1b[31m</script>\u202e"
+    with MonitorServer([live], LOCALHOST) as server:
+        for path in (*PATHS[:-1], "/events", "/frames/0"):
+            assert get(server, path)[0] in (200, 503)
+
+
 def test_a_response_that_cannot_be_made_is_said_to_and_the_server_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     broken = cast("LivePreview", SimpleNamespace())
     with MonitorServer([broken], LOCALHOST) as server:

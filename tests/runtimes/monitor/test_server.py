@@ -119,6 +119,12 @@ def test_a_port_in_use_is_an_output_error() -> None:
         MonitorServer([], ("127.0.0.1", port(server)))
 
 
+def test_a_host_that_no_machine_has_is_an_output_error() -> None:
+    for host in ("\u00fc" * 70, "a\0b", "256.1.1.1", "::g"):
+        with pytest.raises(OutputError, match="cannot serve"):
+            MonitorServer([], (host, 0), "s3cret")
+
+
 @pytest.mark.slow
 def test_viewers_that_never_read_stop_nothing_and_surplus_ones_are_disconnected() -> None:
     def images() -> Iterator[Image]:
