@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from allweather.runtimes.bundle.bundle import Bundle as Bundle
+    from allweather.runtimes.bundle.bundle import ReplacedError as ReplacedError
     from allweather.runtimes.cameras.base import Camera as Camera
+    from allweather.runtimes.cameras.base import CameraState as CameraState
     from allweather.runtimes.cameras.open import open_camera as open_camera
     from allweather.runtimes.connect import connect as connect
     from allweather.runtimes.engines.base import CompiledModel as CompiledModel
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.types import Drops as Drops
     from allweather.runtimes.types import Frame as Frame
     from allweather.runtimes.types import Plan as Plan
+    from allweather.runtimes.types import StageTimes as StageTimes
 
 __version__ = "0.1.0"
 
@@ -59,6 +62,7 @@ _MODULES = {
     "BundleError": "allweather.runtimes.errors",
     "Camera": "allweather.runtimes.cameras.base",
     "CameraError": "allweather.runtimes.errors",
+    "CameraState": "allweather.runtimes.cameras.base",
     "CheckpointError": "allweather.runtimes.errors",
     "CompiledModel": "allweather.runtimes.engines.base",
     "DataError": "allweather.runtimes.errors",
@@ -79,7 +83,9 @@ _MODULES = {
     "Plan": "allweather.runtimes.types",
     "Policy": "allweather.runtimes.tta.policy",
     "Region": "allweather.runtimes.preprocess",
+    "ReplacedError": "allweather.runtimes.bundle.bundle",
     "Sink": "allweather.runtimes.sinks.base",
+    "StageTimes": "allweather.runtimes.types",
     "StalledError": "allweather.runtimes.errors",
     "TrainingError": "allweather.runtimes.errors",
     "UsageError": "allweather.runtimes.errors",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from allweather.cli.checks import check_not_given, parse_names
-from allweather.cli.console import handle_errors, print_result, progress_bar, say, to_json
+from allweather.cli.console import err, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.console import out as stdout
 from allweather.cli.export_repository import Layout, export_repository, is_bundle
 from allweather.cli.inspect import say_inventory
@@ -76,7 +76,13 @@ def export(
     dataset = open_dataset_of(data or "signs", trained.classes, trained.input, download=download)
     say_inventory(dataset.inventory)
     with progress_bar("export") as update:
-        manifest = export_checkpoint(trained, dataset, out, options, watch=lambda step: update(0, f"export: {step}"))
+
+        def watch(step: str) -> None:
+            update(0, f"export: {step}")
+            if not err.is_terminal:  # where no progress bar is shown, and the steps take minutes
+                say(f"export: {step}")
+
+        manifest = export_checkpoint(trained, dataset, out, options, watch=watch)
     for note in dataset.notes:
         say(note)
     rows = [_row(model, model.forced and f"forced: {model.forced}") for model in manifest.models]

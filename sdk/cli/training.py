@@ -114,7 +114,12 @@ def training_run(
         for note in dataset.notes:
             say(note)
     with progress_bar(description) as update:
-        yield TrainingRun(fabric, dataset, update)
+        try:
+            yield TrainingRun(fabric, dataset, update)
+        except KeyboardInterrupt:
+            if fabric.is_global_zero:
+                say("stopped; the same command goes on where it was last saved")
+            raise
 
 
 def prepare_cpu() -> None:
