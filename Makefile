@@ -2,6 +2,7 @@
 # make demo-quick  the drive of the demo with the models of samples/bundles, without training
 # make test        every test, lint, types and the rules of the architecture
 # make test-fast   the tests that a developer runs all day: no slow and no end-to-end ones
+# make fuzz        parsers with very many damaged inputs; an hour. Fewer: make fuzz EXAMPLES=1000
 # make lint        ruff, as in the tests
 # make types       mypy, over a link tree that editors use, too
 # make release     builds and checks the source distribution and the wheel in ./dist
@@ -13,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # one thread for each of the processes: torch's threads would wait for one another on the same cores, busily
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo demo-quick test test-fast lint types release clean
+.PHONY: demo demo-quick test test-fast fuzz lint types release clean
 
 demo: .venv/.export
 	$(BIN)/allweather demo --out demo
@@ -26,6 +27,10 @@ test: .venv/.dev
 
 test-fast: .venv/.dev
 	$(PYTEST) -m "not slow and not end_to_end"
+
+EXAMPLES := 100000
+fuzz: .venv/.dev
+	ALLWEATHER_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) tests/fuzz
 
 lint: .venv/.dev
 	$(BIN)/python -m ruff check .

@@ -46,9 +46,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if head.startswith(magic):
             raise CheckpointError(f"{where} is {kind}; {cure}")
     if head.startswith(b"PK\x03\x04"):
-        return _read_torch(path, where, _names_in_zip(path, where))
+        _check_zip(path, where)
+        return _read_torch(path, where)
     if head.startswith(b"\x80") and head[1:2] <= b"\x05" and path.suffix != ".safetensors":
-        return _read_torch(path, where, [])
+        raise CheckpointError(  # torch would take as much memory as a damaged one asks for
+            f"{where} is a pickle, as torch before version 1.6 saved; in the program that made it, or in Python: "
+            "torch.save(torch.load(FILE, weights_only=True), 'weights.pth')"
+        )
     if path.suffix == ".onnx" or (
         head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in (b"\x12", b"\x1a", b":")
     ):
@@ -66,7 +70,8 @@ def plain_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def _names_in_zip(path: Path, where: str) -> list[str]:
+def _check_zip(path: Path, where: str) -> None:
+    """Checks by the names in a .zip file that it is one of torch.save."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -84,13 +89,12 @@ def _names_in_zip(path: Path, where: str) -> list[str]:
         raise CheckpointError(f"{where} is a bundle, which is compiled; name the checkpoint that it was exported from")
     if "data.pkl" not in parts:
         raise CheckpointError(f"{where} is a .zip file without weights; name a .safetensors or .pth file")
-    return names
 
 
-def _read_torch(path: Path, where: str, names: list[str]) -> dict[str, Tensor]:
+def _read_torch(path: Path, where: str) -> dict[str, Tensor]:
     """Reads a file of torch.save without running what it holds."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True if names else None)
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error):
             raise CheckpointError(

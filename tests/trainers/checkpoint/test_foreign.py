@@ -52,14 +52,13 @@ def test_prefixes_of_wrappers_are_known_in_any_nesting(
 
 
 @pytest.mark.parametrize("keys", [("state_dict",), ("model",), ("model_state_dict",), ("ema",), ("ema", "state_dict")])
-@pytest.mark.parametrize("as_zip", [True, False])
 def test_state_dicts_in_other_dicts_are_found(
-    weights: dict[str, Tensor], tmp_path: Path, keys: tuple[str, ...], as_zip: bool
+    weights: dict[str, Tensor], tmp_path: Path, keys: tuple[str, ...]
 ) -> None:
     wrapped: Any = weights
     for key in reversed(keys):
         wrapped = {"epoch": 3, key: wrapped}
-    torch.save(wrapped, tmp_path / "w.pth", _use_new_zipfile_serialization=as_zip)
+    torch.save(wrapped, tmp_path / "w.pth")
     assert all(torch.equal(value, weights[key]) for key, value in imported(tmp_path / "w.pth").items())
 
 
@@ -77,6 +76,10 @@ def write_script(path: Path) -> None:
 
 OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "whole model": (lambda path: torch.save(nn.Linear(2, 2), path), "holds a whole model .* torch.save"),
+    "old pickle": (
+        lambda path: torch.save({"w": torch.zeros(1)}, path, _use_new_zipfile_serialization=False),
+        "is a pickle, as torch before version 1.6 saved",
+    ),
     "list": (lambda path: torch.save([1, 2], path), "holds no state dict, but a list"),
     "TorchScript": (write_script, "is a TorchScript program"),
     "ONNX": (lambda path: path.write_bytes(b"\x08\x09\x12\x07pytorch" + bytes(90)), "is an ONNX graph"),
