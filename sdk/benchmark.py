@@ -12,7 +12,6 @@ import numpy as np
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.cameras.open import camera_from, open_camera
-from allweather.runtimes.cameras.redaction import redacted
 from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.registry import engine_spec, statuses
 from allweather.runtimes.errors import CameraError
@@ -20,6 +19,7 @@ from allweather.runtimes.load import load
 from allweather.runtimes.loop.latency import LatencySummary
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopReport
+from allweather.runtimes.redaction import redacted
 from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.system.device import power_mode, this_device
 from allweather.runtimes.tta.policy import FLIP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.choices import EngineName as EngineName
@@ -13,12 +13,14 @@ from allweather.runtimes.choices import Precision as Precision
 from allweather.runtimes.choices import Role as Role
 from allweather.runtimes.errors import BundleError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.text import forbidden_character
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 16 << 20  # a thousand classes with all parity results take 0.2 MB
 MAX_COMMAS = 150_000  # bounds the number of values; pydantic takes a kilobyte and 15 us to reject each
+MAX_LABEL_CHARACTERS = 256  # the longest class name of ImageNet has 121
 MAX_FILE_BYTES = 4 << 30  # VGG-16 in fp32 takes 0.55 GB
 
 # a plain name, in at most one folder: no "..", no absolute path, no backslash, no hidden file
@@ -27,6 +29,16 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+def _check_label(label: str) -> str:
+    character = forbidden_character(label)
+    if character:
+        raise ValueError(f"a class name holds the character {character}, which no terminal or log should get")
+    return label
+
+
+Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS), AfterValidator(_check_label)]
 
 
 class _Strict(BaseModel):
@@ -180,7 +192,7 @@ class Manifest(_Strict):
     format: Literal["allweather-bundle"] = "allweather-bundle"
     schema_version: Literal[2] = 2
     arch: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=100_000)]
+    classes: Annotated[tuple[Label, ...], Field(min_length=2, max_length=100_000)]
     input: Input
     views: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
     predictor: Input | None = None

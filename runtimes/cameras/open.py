@@ -22,9 +22,9 @@ from allweather.runtimes.cameras.opencv import (
 )
 from allweather.runtimes.cameras.playback import PacedCapture
 from allweather.runtimes.cameras.reconnect import StreamConnector
-from allweather.runtimes.cameras.redaction import redacted
 from allweather.runtimes.cameras.source_text import read_source
 from allweather.runtimes.errors import CameraError, UsageError
+from allweather.runtimes.redaction import redacted
 from allweather.runtimes.text import printable
 from allweather.runtimes.types import Image
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from allweather.runtimes.preprocess import Region
+from allweather.runtimes.text import printable
 from allweather.runtimes.types import Decision, Image
 
 Color = tuple[int, int, int]  # RGB
@@ -27,6 +29,7 @@ DESIGN_PIXELS = 360.0  # short side of the frame for which the sizes below are g
 FONT = cv2.FONT_HERSHEY_DUPLEX
 CAPITAL_PIXELS = 22.0  # height of a capital letter of FONT at scale 1
 OUTLINE_FONTS = hasattr(cv2, "FontFace")  # OpenCV 5 draws outline fonts, whose lines thicken as they grow
+MAX_CHARACTERS = 256  # of a text, before it is cut to its width: as many as a class name of a bundle has
 MIN_SIDE_PIXELS = 240  # frames with a shorter side are enlarged, or the text on them could not be read
 MAX_SIDE_PIXELS = 1280  # frames are not enlarged beyond this
 
@@ -67,15 +70,18 @@ class _Text:
     def fit(cls, text: str, height: float, max_width: float) -> _Text:
         """Makes capital letters `height` pixels high and shortens the text until it is `max_width` pixels wide."""
         encoding = "utf-8" if OUTLINE_FONTS else "ascii"  # FONT of OpenCV 4 has no other letters
-        text = text.encode(encoding, "replace").decode(encoding)
+        text = printable(text[:MAX_CHARACTERS]).encode(encoding, "replace").decode(encoding)
         font_scale = height / CAPITAL_PIXELS
         thickness = 1 if OUTLINE_FONTS else max(1, round(height / 13))
-        full_text = text
-        kept = len(text)
-        while kept and cv2.getTextSize(text, FONT, font_scale, thickness)[0][0] > max_width:
-            kept -= 1
-            text = full_text[:kept].rstrip() + "..."
-        return cls(text, font_scale, int(cv2.getTextSize(text, FONT, font_scale, thickness)[0][0]), thickness)
+
+        def width(shown: str) -> int:
+            return int(cv2.getTextSize(shown, FONT, font_scale, thickness)[0][0])
+
+        if width(text) > max_width:
+            candidates = [f"{text[:kept].rstrip()}..." for kept in range(len(text))]
+            fitting = bisect_right(candidates, max_width, key=width)  # the longest one that fits
+            text = candidates[max(0, fitting - 1)]
+        return cls(text, font_scale, width(text), thickness)
 
     def draw(self, canvas: Image, left: float, baseline: float, color: Color) -> None:
         """Draws the text, antialiased, from the left end of its baseline."""

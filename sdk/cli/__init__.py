@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -12,6 +13,9 @@ def main() -> None:
     """Runs the command line; exits with 0, 1 (failed), 2 (bad usage), 75 (try again) or 130 (Ctrl-C)."""
     # FFmpeg itself writes to stderr for each damaged frame; cv2 reads this once, when it opens the first video
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # "?" for letters that the terminal or pipe does not know
+            stream.reconfigure(errors="replace")
     try:
         from allweather.cli.app import app
 

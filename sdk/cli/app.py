@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from allweather import __version__
 from allweather.cli.bench import bench
@@ -25,6 +27,8 @@ from allweather.cli.show_augmentation import show_augmentation
 from allweather.cli.train import train
 from allweather.cli.train_predictor import train_predictor
 from allweather.cli.tune_policy import tune_policy
+from allweather.runtimes.redaction import redacted_arguments
+from allweather.runtimes.text import printable
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Make a model": {
@@ -41,7 +45,37 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Run": {"run": run, "doctor": doctor, "demo": demo},
 }
 
-app = typer.Typer(name="allweather", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]  # click's, which typer brings or has a copy of
+
+
+class _Group(TyperGroup):
+    """The commands. What a usage error quotes of the command line is shown without passwords and control characters."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """See `click.Command.make_context`."""
+        with _printable_usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """See `click.Group.invoke`."""
+        with _printable_usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except UsageProblem as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # whose message is the help itself
+            vars(error)["message"] = printable(redacted_arguments(str(vars(error)["message"])))
+        raise
+
+
+app = typer.Typer(
+    name="allweather", cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 for group, commands in GROUPS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=group)(command)

@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from allweather.optional_dependencies import explain_missing
-from allweather.runtimes.cameras.redaction import redacted_addresses
 from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
+from allweather.runtimes.redaction import redacted_addresses
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.text import printable
 from allweather.runtimes.text import to_json as to_json

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from allweather.evaluation.augmented import AugmentedEvaluation
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown_table, page, write_files
+from allweather.reports.html import Section, markdown, markdown_table, page, write_files
+from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, TABLE_ROWS
 
@@ -40,7 +40,7 @@ def write_augmented_report(
     ]
     files: dict[str, bytes | str] = {
         "augmentations.png": image_grids.image_columns({row_title(row): images for row, images in examples.items()}),
-        "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
+        "result.json": json.dumps({"results": to_json(results)}, indent=1),
     }
     for number, result in enumerate(results, 1):
         history = result.provenance.history
@@ -51,7 +51,16 @@ def write_augmented_report(
     heading = f"Accuracy on augmented images of {provenance.data}"
     lead = f"{provenance.images} test images in each row; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    lines = [f"# {heading}", "", lead, "", *markdown_table(accuracies), "", *markdown_table(strengths), ""]
+    lines = [
+        f"# {markdown(heading)}",
+        "",
+        markdown(lead),
+        "",
+        *markdown_table(accuracies),
+        "",
+        *markdown_table(strengths),
+        "",
+    ]
     files["report.md"] = "\n".join([*lines, "![Augmentations](augmentations.png)", ""])
     write_files(folder, files)
 

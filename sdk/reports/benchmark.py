@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from allweather.benchmark import Benchmark, Run
 from allweather.reports import plots
 from allweather.reports.html import Section, markdown_table, page, write_files
+from allweather.runtimes.text import to_json
 
 NOTE = (
     "Medians of the stages and quantiles of the whole decision, in milliseconds. The age of a frame is the time from "
@@ -41,7 +41,7 @@ def write_benchmark_report(benchmark: Benchmark, folder: Path) -> None:
                 [{stage: 1000 * times.p50 for stage, times in run.report.stages.items()} for run in benchmark.runs],
                 [(1000 * run.decision.p90, 1000 * run.decision.p99) for run in benchmark.runs],
             ),
-            "result.json": json.dumps(asdict(benchmark), indent=1),
+            "result.json": json.dumps(to_json(benchmark), indent=1),
             "report.md": "\n".join([f"# {title}", "", lead, "", NOTE, "", *markdown_table(rows), ""]),
             "report.html": page(title, lead, sections),
         },

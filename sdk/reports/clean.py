@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from allweather.evaluation.clean import CleanEvaluation
 from allweather.reports import plots
 from allweather.reports.html import Section, page, write_files
+from allweather.runtimes.text import to_json
 
 
 def write_clean_report(evaluation: CleanEvaluation, folder: Path) -> None:
@@ -42,7 +42,7 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path) -> None:
     files: dict[str, bytes | str] = {
         "confusion.png": plots.confusion_matrix(evaluation.confusion, evaluation.classes),
         "reliability.png": plots.reliability_diagram(evaluation.reliability, evaluation.calibration_error),
-        "result.json": json.dumps(asdict(evaluation), indent=1),
+        "result.json": json.dumps(to_json(evaluation), indent=1),
     }
     if provenance.history:
         sections.append(Section("Training", image="training.png"))

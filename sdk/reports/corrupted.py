@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from allweather.evaluation.metrics import calibration_error
 from allweather.evaluation.robustness import GroupMean, Robustness
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown_table, page, write_files
+from allweather.reports.html import Section, markdown, markdown_table, page, write_files
+from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 
@@ -47,7 +47,7 @@ def write_corrupted_report(
     by_severity = [result.errors_by_severity() for result in results]
     files: dict[str, bytes | str] = {
         "errors.png": plots.error_heatmap(by_severity, titles, (COMMON, EXTRA)),
-        "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
+        "result.json": json.dumps({"results": to_json(results)}, indent=1),
     }
     for number, (result, images) in enumerate(zip(results, mistakes, strict=True), 1):
         model_files, model_sections = _model_sections(result, images, number)
@@ -57,9 +57,21 @@ def write_corrupted_report(
     heading = f"Robustness on {provenance.data}"
     lead = f"{provenance.images} images in each cell, {results[0].corrupted}; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    notes = [f"- {note}" for note in provenance.notes]
+    notes = [f"- {markdown(note)}" for note in provenance.notes]
     image = "![Error by corruption and severity](errors.png)\n"
-    lines = [f"# {heading}", "", lead, "", *notes, "", *markdown_table(summary), "", *markdown_table(errors), "", image]
+    lines = [
+        f"# {markdown(heading)}",
+        "",
+        markdown(lead),
+        "",
+        *notes,
+        "",
+        *markdown_table(summary),
+        "",
+        *markdown_table(errors),
+        "",
+        image,
+    ]
     files["report.md"] = "\n".join(lines)
     write_files(folder, files)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from allweather.runtimes.system.isolated_imports import isolated_imports
+from allweather.runtimes.text import printable, shortened
 
 with isolated_imports():
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
     from matplotlib.figure import Figure
 
 BLUE, GREEN, RED, GRAY = "#2563eb", "#16a34a", "#dc2626", "#64748b"
@@ -23,9 +25,41 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.color": "#e2e8f0",
     "axes.axisbelow": True,
+    "text.parse_math": False,  # names are no mathematics, nor TeX
+    "text.usetex": False,
 }
 DOTS_PER_INCH = 130
 PADDING = 0.1  # inches around all that is drawn
+MAX_TEXT_CHARACTERS = 120  # of one line of text
+
+
+class _Renderer(RendererAgg):
+    """Draws each text as one that fonts can hold: the one way out for the text of a plot."""
+
+    def draw_text(self, gc: Any, x: Any, y: Any, s: str, *args: Any, **kwargs: Any) -> None:
+        super().draw_text(gc, x, y, _shown(s), *args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> tuple[float, float, float]:
+        size: tuple[float, float, float] = super().get_text_width_height_descent(  # type: ignore[no-untyped-call]
+            _shown(s), prop, ismath
+        )
+        return size
+
+
+class _Canvas(FigureCanvasAgg):
+    """A canvas whose texts pass through `_Renderer`."""
+
+    def get_renderer(self) -> RendererAgg:
+        renderer: RendererAgg = super().get_renderer()  # type: ignore[no-untyped-call]
+        if not isinstance(renderer, _Renderer):
+            self.renderer = renderer = _Renderer(  # type: ignore[no-untyped-call]
+                renderer.width, renderer.height, renderer.dpi
+            )
+        return renderer
+
+
+def _shown(text: str) -> str:
+    return shortened(printable(text), MAX_TEXT_CHARACTERS)
 
 
 @contextmanager
@@ -42,7 +76,9 @@ def png_figure(width: float, height: float) -> Iterator[tuple[Figure, io.BytesIO
     png = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
-        FigureCanvasAgg(figure)
+        _Canvas(figure)
         yield figure, png
-        # the layout reckons with the axes as they are before their aspect shrinks them, and can cut labels off
+        with warnings.catch_warnings():  # letters that the font lacks are drawn as boxes
+            warnings.filterwarnings("ignore", "Glyph .* missing from font|Matplotlib currently does not support")
+            # the layout reckons with the axes as they are before their aspect shrinks them, and can cut labels off
         figure.savefig(png, format="png", bbox_inches="tight", pad_inches=PADDING)

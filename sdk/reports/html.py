@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.text import printable
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -62,33 +64,42 @@ def page(title: str, lead: str, sections: Sequence[Section], figures: Sequence[t
         sections: Sections of the page.
         figures: The numbers that matter most, each with what it is; shown large above the sections.
     """
-    cards = [f"<div><b>{html.escape(value)}</b>{html.escape(name)}</div>" for value, name in figures]
+    cards = [f"<div><b>{_escaped(value)}</b>{_escaped(name)}</div>" for value, name in figures]
     large = f'<div class="figures">{"".join(cards)}</div>\n' if cards else ""
     body = "\n".join(_section(section) for section in sections)
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{_escaped(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n'
-        f'<main><h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p>\n{large}{body}\n</main></html>\n'
+        f'<main><h1>{_escaped(title)}</h1><p class="lead">{_escaped(lead)}</p>\n{large}{body}\n</main></html>\n'
     )
 
 
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
+
+
 def _section(section: Section) -> str:
-    parts = [f"<h2>{html.escape(section.heading)}</h2>"]
+    parts = [f"<h2>{_escaped(section.heading)}</h2>"]
     if section.text:
-        parts.append(f"<p>{html.escape(section.text)}</p>")
+        parts.append(f"<p>{_escaped(section.text)}</p>")
     if section.table:
         head, *rows = section.table
-        parts.append("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>")
-        parts += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+        parts.append("<table><tr>" + "".join(f"<th>{_escaped(cell)}</th>" for cell in head) + "</tr>")
+        parts += ["<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows]
         parts.append("</table>")
     if section.image:
-        parts.append(f'<img src="{html.escape(section.image)}" alt="{html.escape(section.alt or section.heading)}">')
+        parts.append(f'<img src="{_escaped(section.image)}" alt="{_escaped(section.alt or section.heading)}">')
     return "\n".join(parts)
+
+
+def markdown(text: str) -> str:
+    """Returns a text as Markdown shows it: its markup is escaped."""
+    return re.sub(r"([\\`*\[\]<>|$&~#])", r"\\\1", printable(text))
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Returns the lines of a Markdown table; the first of the rows is its header."""
-    head, *body = rows
+    head, *body = [[markdown(cell) for cell in row] for row in rows]
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     return lines + [f"| {' | '.join(row)} |" for row in body]
 
@@ -105,4 +116,4 @@ def write_files(folder: Path, files: Mapping[str, bytes | str]) -> None:
     """
     for name, content in files.items():
         with atomic_file(folder / name) as temporary:
-            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+            temporary.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)

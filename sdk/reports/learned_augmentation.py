@@ -9,6 +9,7 @@ from pathlib import Path
 
 from allweather.reports.html import Section, page, write_files
 from allweather.reports.image_grids import image_columns, image_rows
+from allweather.runtimes.text import to_json
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint
 from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, Head
 from allweather.trainers.data.dataset import Dataset
@@ -57,7 +58,7 @@ def write_augmentation_report(augmentation: AugmentationCheckpoint, dataset: Dat
     files: dict[str, bytes | str] = {
         "samples.png": image_columns(sample_augmentations(network, dataset.val)),
         "latent-traversal.png": image_rows(latent_traversal(network, dataset.val)),
-        "result.json": json.dumps(facts, indent=1),
+        "result.json": json.dumps(to_json(facts), indent=1),
         "report.html": page("Learned augmentation", lead, sections),
     }
     write_files(folder, files)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from allweather.evaluation.policies import ErrorRate, PolicyEvaluation
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown_table, page, write_files
+from allweather.reports.html import Section, markdown, markdown_table, page, write_files
+from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 
@@ -42,7 +42,7 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
     summary, errors = summary_table(result), error_table(result)
     notes = [*provenance.notes, *correlations(result)]
     sections = [Section("Result", "; ".join(notes), summary), Section("How to read the table", TABLE_NOTE)]
-    files: dict[str, bytes | str] = {"result.json": json.dumps(asdict(result), indent=1)}
+    files: dict[str, bytes | str] = {"result.json": json.dumps(to_json(result), indent=1)}
     for each in result.results:
         if each.policy.startswith(("top", "oracle")):
             name = f"views-{each.policy.translate(str.maketrans(':+@', '---'))}.png"
@@ -62,7 +62,15 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
     heading = f"Test-time augmentation policies: {Path(provenance.model).name} on {provenance.data}"
     lead = f"{provenance.backend}; {provenance.images} images in each cell, {result.corrupted}; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    lines = [f"# {heading}", "", lead, "", *(f"- {note}" for note in notes), "", *markdown_table(summary)]
+    lines = [
+        f"# {markdown(heading)}",
+        "",
+        markdown(lead),
+        "",
+        *(f"- {markdown(note)}" for note in notes),
+        "",
+        *markdown_table(summary),
+    ]
     files["report.md"] = "\n".join([*lines, "", TABLE_NOTE, "", *markdown_table(errors), ""])
     write_files(folder, files)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from allweather.evaluation.shifted import TEST_SETS, ShiftRobustness
 from allweather.reports.figure import GRAY, png_figure
 from allweather.reports.html import Section, page, write_files
+from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Floats
 
 COLORS = ("#64748b", "#2563eb", "#16a34a", "#dc2626", "#d97706", "#7c3aed")
@@ -32,7 +32,7 @@ def write_shifted_report(results: Sequence[ShiftRobustness], embedded: Sequence[
     provenance = results[0].provenance
     files: dict[str, bytes | str] = {
         "variation.png": variation_bars(results),
-        "result.json": json.dumps({"results": [asdict(result) for result in results]}, indent=1),
+        "result.json": json.dumps({"results": to_json(results)}, indent=1),
     }
     sections = [
         Section("Accuracy, %", "; ".join(provenance.notes), accuracy_table(results)),

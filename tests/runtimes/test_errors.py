@@ -1,16 +1,12 @@
-"""The tree of errors is the one in the docstring, and texts are safe to print."""
+"""The tree of errors is the one in the docstring; similar names are suggested."""
 
 from __future__ import annotations
 
 import inspect
 import re
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from allweather.runtimes import errors
 from allweather.runtimes.errors import AllweatherError, unknown_name
-from allweather.runtimes.text import printable
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
@@ -18,13 +14,6 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
     kinds = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
     assert set(kinds) == drawn
     assert all(issubclass(kind, AllweatherError) for kind in kinds.values())
-
-
-@given(text=st.text())
-def test_any_text_becomes_one_printable_line(text: str) -> None:
-    assert printable(text).isprintable()
-    assert len(printable(text)) == len(text)
-    assert printable(text) == text or not text.isprintable()
 
 
 def test_a_similar_name_is_suggested_and_a_different_one_is_not() -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from allweather.runtimes.bundle.manifest import MANIFEST, Manifest, parse_manifest
+from allweather.runtimes.bundle.manifest import MANIFEST, Label, Manifest, parse_manifest
 from allweather.runtimes.errors import BundleError
 
 HOSTILE = [
@@ -182,3 +183,14 @@ def test_a_flipped_or_cut_text_is_read_or_refused(raw: Any, data: st.DataObject)
         assert isinstance(parse_manifest(bytes(text[:cut]), "here"), Manifest)
     except BundleError as error:
         assert str(error).isprintable()  # noqa: PT017 - both outcomes are fine
+
+
+@pytest.mark.parametrize("label", ["\x1b[31m", "a\nb", "\x9b", "\u202ea", "\u2028", "a" * 257, "a" * 1_000_000])
+def test_a_class_name_that_a_terminal_obeys_or_that_is_long_is_refused(label: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Label).validate_python(label)
+
+
+@pytest.mark.parametrize("label", ["\u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f680", "$5", "a" * 256])
+def test_a_class_name_of_any_script_is_taken(label: str) -> None:
+    assert TypeAdapter(Label).validate_python(label) == label

@@ -16,8 +16,8 @@ import pytest
 from allweather.runtimes.cameras import opencv
 from allweather.runtimes.cameras.open import open_camera
 from allweather.runtimes.cameras.opencv import OpenCvCapture, open_device, open_stream
-from allweather.runtimes.cameras.redaction import redacted
 from allweather.runtimes.errors import CameraError, DependencyError
+from allweather.runtimes.redaction import redacted
 
 
 def test_a_missing_device_is_named_without_output_of_opencv(capfd: pytest.CaptureFixture[str]) -> None:

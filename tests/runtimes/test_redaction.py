@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.runtimes.cameras.redaction import redacted, redacted_addresses, redacted_arguments
+from allweather.runtimes.redaction import redacted, redacted_addresses, redacted_arguments
 
 # Each holds at least one secret, all of them written with "hunter".
 ADDRESSES = (
