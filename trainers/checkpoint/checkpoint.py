@@ -216,7 +216,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         settings=header.settings,
         metrics=header.metrics,
         history=header.history,
-        strengths=header.strengths,
+        strengths={str(name): value for name, value in header.strengths.items()},
         predictor=header.predictor.with_weights(predictor_weights) if header.predictor else None,
         policies=header.policies,
         versions=header.versions,
