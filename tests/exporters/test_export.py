@@ -111,7 +111,7 @@ def test_int8_with_too_few_calibration_images_is_an_error(
 def test_data_of_other_classes_or_size_is_refused(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
     pets = Split(torch.zeros(4, 32, 32, 3, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
     other = Dataset("pets", ("cat", "dog"), pets, pets, pets, hflip=True)
-    with pytest.raises(UsageError, match="pets has 2 .*: it lacks blue, green, red and it also has cat, dog"):
+    with pytest.raises(UsageError, match=r"pets has 2 .*: it lacks blue, green, red and it also has cat, dog"):
         export_checkpoint(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
     large = Split(torch.zeros(4, 48, 48, 3, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
     other = Dataset("large", dataset.classes, large, large, large, hflip=True)
