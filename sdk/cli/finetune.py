@@ -128,7 +128,7 @@ def finetune(
 
             def watch_trial(trial: GammaTrial) -> None:
                 accuracies = f"clean {trial.clean_accuracy:.4f}, average {trial.average_accuracy:.4f}"
-                run.say(f"gamma {trial.gamma:g}: {accuracies}")
+                run.say(f"gamma {trial.gamma:g}: {accuracies}, of {len(run.dataset.val)} validation images")
 
             best, _ = search_gamma(
                 start, run.dataset, settings, out, fabric=run.fabric, watch=watch_trial, watch_strengths=watch_strengths
@@ -139,6 +139,7 @@ def finetune(
             watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": data}
+    facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them
     run.print_result({**facts, **done.metrics, "strengths": done.strengths}, as_json, "finetuned")
 
 

@@ -78,7 +78,7 @@ def unseen_share(count: int) -> float:
     Such as the share of changed predictions after none has changed on `count` images: 18 % with 15 images, 0.3 % with
     1000.
     """
-    return 1 - (1 - LEVEL) ** (1 / max(count, 1))
+    return float(1 - (1 - LEVEL) ** (1 / max(count, 1)))
 
 
 def accuracy_interval(accuracy: float, count: int) -> Interval:
