@@ -6,7 +6,8 @@ A camera on loopback, in this process, is disconnected, freezes, sends garbage, 
 its images, is off and comes back. Meanwhile the loop decides with an engine that fails and hangs now and then, logs
 into a file, and serves a web page to a viewer that never reads it. The script prints the longest time from the end of
 each fault to the next decision, the threads and files that are left over, and the slope of memory over a hundred
-thousand frames of an undisturbed loop, with the standard error of that trend.
+thousand frames, with the standard error of that trend: of an undisturbed loop, and of one that decides with a real
+bundle within a budget while its camera is disconnected and sends garbage every two seconds, with viewers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import socket
 import tempfile
 import threading
 import time
+import urllib.request
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.watchdog import WatchdogEngine
 from allweather.runtimes.errors import EngineError
+from allweather.runtimes.load import load
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.monitor.preview import LivePreview
@@ -38,6 +42,8 @@ from allweather.runtimes.preprocess import InputSpec, Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.types import Decision, Floats, Frame, Image
+
+BUNDLE = Path(__file__).parents[2] / "samples" / "bundles" / "signs-robust"
 
 
 class DecisionWatcher(Sink):
@@ -131,11 +137,64 @@ def memory_slope(frames: int) -> str:
         engine = WatchdogEngine(FakeEngine(2), lambda: FakeEngine(2), "fake")
         with Perceiver(engine, ("a", "b"), InputSpec(8, 8)) as perceiver:
             report = run(camera, perceiver, [log, preview, Sampling()], stats=stats)
-    steady = samples[len(samples) // 5 :]  # without the beginning, where libraries are loaded on first use
+    return f"{report.decided} frames: {trend(samples, frames)}"
+
+
+def memory_slope_of_faults(decisions: int, protocol: str) -> str:
+    """Runs a loop whose camera fails all the time; returns a line with its memory, threads and files."""
+    samples, left = np.zeros((100, 3)), threading.Event()
+    port, stats = free_port(), LoopStats()
+    with tempfile.TemporaryDirectory() as folder, serving(protocol, port) as behavior:
+        behavior.frame_seconds = 0.001
+
+        class Sampling(Sink):
+            count = 0
+
+            def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+                if self.count % (decisions // 100) == 0 and self.count // (decisions // 100) < len(samples):
+                    samples[self.count // (decisions // 100)] = memory(), threading.active_count(), open_files()
+                self.count += 1
+                if self.count >= decisions:
+                    raise Ended
+
+        def disturb() -> None:
+            while not left.wait(2.0):
+                behavior.mode = "garbage"
+                left.wait(0.02)
+                behavior.mode = "normal"
+                behavior.disconnects += 1
+
+        def view(url: str) -> None:
+            while not left.wait(0.05):
+                for path in ("", "frames/0.jpg", "metrics", "healthz"):
+                    with suppress(OSError), urllib.request.urlopen(url + path, timeout=5) as response:  # noqa: S310
+                        response.read()
+
+        camera = open_camera(f"{protocol}://127.0.0.1:{port}/cam")
+        with load(BUNDLE, budget_ms=20) as perceiver:
+            preview = LivePreview(camera, stats, perceiver.budget)
+            log = JsonlSink(Path(folder, "d.jsonl"), rotate_bytes=10**6)
+            with MonitorServer([preview], ("127.0.0.1", 0)) as server:
+                helpers = [threading.Thread(target=disturb), threading.Thread(target=view, args=(server.url,))]
+                for helper in helpers:
+                    helper.start()
+                run(camera, perceiver, [log, preview, Sampling()], stats=stats)
+                left.set()
+                for helper in helpers:
+                    helper.join()
+    state = f"threads {samples[20:, 1].min():.0f} to {samples[20:, 1].max():.0f}, "
+    state += f"files {samples[20:, 2].min():.0f} to {samples[20:, 2].max():.0f}"
+    growth = trend(samples[:, 0], decisions)
+    return f"{decisions} decisions, {behavior.disconnects} faults of the camera: {growth}; {state}"
+
+
+def trend(samples: Floats, frames: int) -> str:
+    """Returns the level of memory and how fast it grows, without the first fifth, where libraries are still loaded."""
+    steady = samples[len(samples) // 5 :]
     position = np.arange(len(steady)) * frames / 100 / 1e5
     (slope, level), covariance = np.polyfit(position, steady, 1, cov=True)
     error = float(np.sqrt(covariance[0, 0]))
-    return f"{report.decided} frames: {level:.1f} MB, {slope:+.3f} MB per 100,000 frames (standard error {error:.3f})"
+    return f"{level:.1f} MB, {slope:+.3f} MB per 100,000 frames (standard error {error:.3f})"
 
 
 def main() -> None:
@@ -172,7 +231,8 @@ def main() -> None:
         time.sleep(0.05)
     gc.collect()
     print(f"left over: {threading.active_count() - threads} threads, {open_files() - files} files")
-    print(memory_slope(arguments.frames))
+    print(memory_slope(arguments.frames), flush=True)
+    print(memory_slope_of_faults(arguments.frames, arguments.protocol))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-FRAME_SECONDS = 1 / 60
 PACKET_BYTES = 1200  # largest part of an image in one RTP packet
 RTP_TICKS = 90_000  # per second, of RTP's clock for video
 
@@ -30,12 +29,14 @@ class Behavior:
         side: Height and width of its images in pixels, a multiple of 16.
         disconnects: How often all viewers have been disconnected.
         sent: Number of RTP packets sent.
+        frame_seconds: Seconds from one image to the next.
     """
 
     mode: str = "normal"
     side: int = 64
     disconnects: int = 0
     sent: int = 0
+    frame_seconds: float = 1 / 60
 
 
 def jpeg(side: int) -> bytes:
@@ -53,7 +54,7 @@ def send_images(behavior: Behavior, send: Callable[[bytes], None], write: Callab
     """
     disconnects = behavior.disconnects
     while behavior.disconnects == disconnects:
-        time.sleep(FRAME_SECONDS)
+        time.sleep(behavior.frame_seconds)
         if behavior.mode == "frozen":
             continue
         if behavior.mode == "trickle":
