@@ -11,8 +11,7 @@ import numpy as np
 
 from allweather.evaluation.metrics import bootstrap_intervals
 from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_latency import latency_ratios
-from allweather.evaluation.policy_outcomes import CENTER, CellOutcome, best_single_view, run_policies
+from allweather.evaluation.policy_outcomes import CENTER, CellOutcome, best_single_view, latency_ratios, run_policies
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Image

@@ -11,8 +11,7 @@ import pytest
 
 from allweather.evaluation import policy_outcomes
 from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_latency import latency_ratios
-from allweather.evaluation.policy_outcomes import average_views, run_policies
+from allweather.evaluation.policy_outcomes import average_views, latency_ratios, run_policies
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
