@@ -11,7 +11,7 @@ import numpy as np
 from allweather.runtimes.cameras.image_files.decode import decode_image
 from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_hidden, is_image_name
 from allweather.runtimes.errors import CameraError, DataError
-from allweather.runtimes.types import Image
+from allweather.runtimes.types import Frame, Image
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +112,8 @@ class IteratorCapture:
             came = type(image).__name__
             if isinstance(image, str):
                 came += "; to watch several sources, call watch once for each, in a thread of its own"
+            if isinstance(image, Frame):
+                came += "; to keep its time of capture, call perceiver.decide(frame), or derive from allweather.Camera"
         elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             came = f"{image.dtype} {list(image.shape)}"
         else:

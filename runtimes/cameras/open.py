@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from allweather.runtimes.cameras.base import Camera, Capture, StoredCamera
 from allweather.runtimes.cameras.image_files.names import is_image_name
 from allweather.runtimes.cameras.images import FolderCapture, IteratorCapture, image_files
@@ -105,13 +107,20 @@ def camera_from(
         clock: Returns the monotonic seconds by which frames are stamped.
 
     Raises:
-        UsageError: `images` is not iterable.
+        UsageError: `images` is not iterable, or a single image.
     """
+    if isinstance(images, np.ndarray) and images.ndim < 4:
+        raise UsageError(
+            f"expected many images; got one array {list(images.shape)}: for one image call perceiver(image)"
+        )
     try:
         capture = IteratorCapture(images, bgr=bgr)
     except TypeError:
         came = type(images).__name__
-        raise UsageError(f"expected an iterable of images, uint8 [H, W, 3] each; got {came}") from None
+        raise UsageError(
+            f"expected an iterable of images, uint8 [H, W, 3] each; got {came}. Give a camera by its number or "
+            "path, or derive from allweather.Camera"
+        ) from None
     return StoredCamera(capture, "iterator", clock=clock)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.errors import CameraError, UsageError
-from allweather.runtimes.types import Drops, Image
+from allweather.runtimes.types import Drops, Frame, Image
 
 
 def solid_image(value: int = 0, height: int = 48, width: int = 64) -> Image:
@@ -238,3 +238,21 @@ def test_a_closed_camera_cannot_be_read() -> None:
     with pytest.raises(CameraError, match="has been closed"):
         list(camera)
     camera.close()
+
+
+@pytest.mark.parametrize(
+    ("images", "cure"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), r"call perceiver\(image\)"),
+        (object(), "derive from allweather.Camera"),
+    ],
+)
+def test_what_is_no_iterable_of_images_is_told_the_way_that_works(images: Any, cure: str) -> None:
+    with pytest.raises(UsageError, match=cure):
+        camera_from(images)
+
+
+def test_a_frame_in_an_iterable_is_told_where_frames_go() -> None:
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0.0)
+    with camera_from([frame]) as camera, pytest.raises(CameraError, match=r"perceiver.decide\(frame\)"):  # type: ignore[list-item]
+        next(iter(camera))
