@@ -53,7 +53,8 @@ class ViewProbabilities:
         """Index of the image, 0 to the number of images - 1, that each row belongs to, int64 [n]."""
         if self.source is None:
             return torch.arange(len(self.labels))
-        return torch.unique(self.source, return_inverse=True)[1]
+        _, index = torch.unique(self.source, return_inverse=True)
+        return torch.as_tensor(index)
 
     def take(self, rows: Tensor) -> ViewProbabilities:
         """Returns the probabilities and labels of some rows (int64 [m])."""
