@@ -58,7 +58,7 @@ class ConnectionLoop:
     def stop(self) -> None:
         """Ends `run`; for another thread."""
         self._stopping.set()
-        self._wake_sender.send(b"\0")
+        self._wake_sender.close()  # wakes the other end of the pair; the loop may have ended already
 
     def run(self) -> None:
         """Serves until `stop` is called, and then closes all connections and the listening socket."""
@@ -72,7 +72,7 @@ class ConnectionLoop:
             for connection in tuple(self._connections):
                 self._close(connection)
             self._selector.close()
-            for each in (self._listener, self._wake_receiver, self._wake_sender):
+            for each in (self._listener, self._wake_receiver):
                 each.close()
 
     def _serve_once(self) -> None:

@@ -55,3 +55,9 @@ def test_a_second_request_on_a_connection_is_not_answered() -> None:
         response = exchange(server, 3 * request)
     assert response.count(b"HTTP/1.1") == 1
     assert b"Connection: close" in response
+
+
+def test_it_stops_at_any_moment() -> None:
+    for _ in range(200):
+        with MonitorServer([], LOCALHOST) as server, connect(server) as viewer:
+            viewer.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
