@@ -24,6 +24,7 @@ _LOCATIONS = frozenset({"location", "uri"})  # properties that hold a URL or the
 
 _AT = re.compile(r"[@\uff20\ufe6b]|%(?:25)*40")  # as typed, as look-alikes, and percent-encoded once or several times
 _COLON = re.compile(r"[:\uff1a]|%(?:25)*3[aA]")
+_QUERY_OR_FRAGMENT = re.compile("[?#]")
 _SCHEME = re.compile(r"(?<![\w+.-])[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _NEXT_ADDRESS = re.compile(r"(?<=[\s,;|])(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 _END_IN_MESSAGE = re.compile(r"[)\]'\"`>,;:.]{0,8}(?:\s|$)")
@@ -96,6 +97,9 @@ def _redacted_urls(text: str, *, to_end: bool) -> str:
         if not to_end and (word_end := _END_IN_MESSAGE.search(part, start)):
             end = word_end.start()
         address = part[start : max(start, end)]
+        if _QUERY_OR_FRAGMENT.search(part, found.end(), start):  # the last @ may be in a secret after the host
+            shown += [found[0], HIDDEN, part[max(start, end) :]]
+            continue
         login = f"{HIDDEN}@" if start > found.end() else ""
         is_rtmp = found[0].lower().startswith("rtmp")
         shown += [found[0], login, _redacted_location(address, key_in_path=is_rtmp), part[start + len(address) :]]
@@ -150,7 +154,7 @@ def _redacted_parameters(query: str) -> str:
 
 def _redacted_parameter(part: str) -> str:
     name, mark, value = part.partition("=")
-    if not mark:
+    if not value.strip("="):  # no value: a token by itself, perhaps one of Base64 with its padding
         return HIDDEN if part else ""
     if not re.fullmatch(r"[\w.:\[\]-]{1,40}", name):
         return HIDDEN
@@ -234,6 +238,9 @@ def _redacted_words(text: str) -> str:
     if _LOCAL_PATH.match(text):
         return text
     end = _end_of_login(text)
+    question = _QUERY_OR_FRAGMENT.search(text, 0, end)
+    if question:
+        return f"{text[: question.start()]}{question[0]}{HIDDEN}" if not _COLON.search(text, 0, end) else HIDDEN
     colon = _COLON.search(text, 0, end)
     if colon or (end and _HOST_AND_PATH.match(text, end)):  # user:password@host, or token@host/path
         first, marks = (colon.start(), " \t\n('\"") if colon else (end - 1, " \t\n('\"/\\")
