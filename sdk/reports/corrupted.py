@@ -10,7 +10,7 @@ from allweather.evaluation.metrics import calibration_error
 from allweather.evaluation.robustness import GroupMean, Robustness
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, markdown, markdown_table, page, write_files
-from allweather.runtimes.text import to_json
+from allweather.runtimes.text import printable, to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 
@@ -87,8 +87,8 @@ def _model_sections(
     ]
     if result.mistakes:
         captions = [
-            f"{each.corruption}, severity {each.severity}\ntrue: {each.label}\n"
-            f"predicted: {each.predicted} ({each.confidence:.0%})"
+            f"{each.corruption}, severity {each.severity}\ntrue: {printable(each.label)}\n"
+            f"predicted: {printable(each.predicted)} ({each.confidence:.0%})"
             for each in result.mistakes
         ]
         mistakes = f"mistakes-{number}.png"

@@ -81,4 +81,4 @@ def png_figure(width: float, height: float) -> Iterator[tuple[Figure, io.BytesIO
         with warnings.catch_warnings():  # letters that the font lacks are drawn as boxes
             warnings.filterwarnings("ignore", "Glyph .* missing from font|Matplotlib currently does not support")
             # the layout reckons with the axes as they are before their aspect shrinks them, and can cut labels off
-        figure.savefig(png, format="png", bbox_inches="tight", pad_inches=PADDING)
+            figure.savefig(png, format="png", bbox_inches="tight", pad_inches=PADDING)

@@ -9,7 +9,7 @@ from pathlib import Path
 from allweather.evaluation.policies import ErrorRate, PolicyEvaluation
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, markdown, markdown_table, page, write_files
-from allweather.runtimes.text import to_json
+from allweather.runtimes.text import printable, to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 
@@ -50,7 +50,7 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
             sections.append(Section(f"Views that {each.policy} ranks first", image=name))
     if changed:
         captions = [
-            f"{each.corruption}, severity {each.severity}\n{each.label}: now "
+            f"{each.corruption}, severity {each.severity}\n{printable(each.label)}: now "
             f"{'correct' if each.improved else 'incorrect'}\n{each.view}"
             for each in result.changed_predictions
         ]
