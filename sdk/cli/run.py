@@ -35,8 +35,9 @@ def run(
     source: Annotated[
         list[str],
         typer.Option(
-            help="Camera index, video file, folder of images, URL or GStreamer pipeline; may be repeated, and all "
-            "sources share one engine."
+            help="Camera index, video file, folder of images, URL or GStreamer pipeline; env:NAME or file:PATH takes "
+            "it from an environment variable or a file, as other users of the machine can read a command line. May be "
+            "repeated; all sources share one engine."
         ),
     ],
     engine: Engine = None,
