@@ -140,7 +140,8 @@ def finetune(
         )  # fmt: skip
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": data}
     facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them
-    run.print_result({**facts, **done.metrics, "strengths": done.strengths}, as_json, "finetuned")
+    values = {**facts, **done.metrics, "seconds": run.seconds, "strengths": done.strengths}
+    run.print_result(values, as_json, "finetuned")
 
 
 def _accuracies(report: EpochReport) -> str:

@@ -142,6 +142,7 @@ def train(
             "arch": checkpoint.arch,
             "data": data,
             **checkpoint.metrics,
+            "seconds": run.seconds,
             "inventory": run.dataset.inventory,
         }
         for path, checkpoint in zip(checkpoint_paths(out, len(arch)), checkpoints, strict=True)

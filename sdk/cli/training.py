@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,16 +29,23 @@ class TrainingRun:
         fabric: Launched Fabric of this process.
         dataset: The data set, opened in this process.
         update: Moves the progress bar.
+        started: Monotonic time in seconds at which the processes were launched.
     """
 
     fabric: Fabric
     dataset: Dataset
     update: Update
+    started: float
 
     @property
     def is_main(self) -> bool:
         """Whether this is the process that prints and writes files."""
         return bool(self.fabric.is_global_zero)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the processes were launched; what was trained before an interruption does not count."""
+        return time.monotonic() - self.started
 
     def say(self, text: str) -> None:
         """Prints a line on stderr, in the main process."""
@@ -107,6 +115,7 @@ def training_run(
     from allweather.trainers.training.launch import launch
 
     prepare_cpu()
+    started = time.monotonic()
     fabric = launch(devices, precision)
     dataset = open_data()
     if fabric.is_global_zero:
@@ -115,7 +124,7 @@ def training_run(
             say(note)
     with progress_bar(description) as update:
         try:
-            yield TrainingRun(fabric, dataset, update)
+            yield TrainingRun(fabric, dataset, update, started)
         except KeyboardInterrupt:
             if fabric.is_global_zero:
                 say("stopped; the same command goes on where it was last saved")

@@ -175,7 +175,7 @@ def finetune(
         data=dataset.name,
         seed=settings.fit.seed,
         settings=saved_settings | ({"strength_points": settings.strength_points} if searched else {}),
-        metrics={**epoch_metrics(history[-1]), "seconds": sum(row.seconds for row in history)},
+        metrics=epoch_metrics(history[-1]),
         history=tuple(row.row() for row in history),
         predictor=None,
         policies=(),

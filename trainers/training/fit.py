@@ -215,7 +215,7 @@ class _Run:
             "resume_key": self.resume_key,
             "epoch": self.epoch,
             "step": self.step,
-            "history": [report.row() for report in self.history],
+            "history": [report.timed_row() for report in self.history],
         }
         tensor_file.write(self.resume, {**tensors, "loss_sum": self.loss_sum}, header)
 
@@ -251,7 +251,7 @@ class _Run:
                 self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
-        self.history = [EpochReport.from_row(row) for row in header["history"]]
+        self.history = [EpochReport.from_timed_row(row) for row in header["history"]]
 
 
 def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.SGD:

@@ -29,18 +29,26 @@ class EpochReport:
     val_metrics: Mapping[str, float] = field(default_factory=dict)
 
     def row(self) -> dict[str, float]:
-        """Returns all metrics as one row of a checkpoint's history."""
+        """Returns one row of a checkpoint's history: all metrics but the measured times.
+
+        Without them, the same run makes the same file.
+        """
+        return {name: value for name, value in self.timed_row().items() if name not in TIMES}
+
+    def timed_row(self) -> dict[str, float]:
+        """Returns all metrics and the measured times, for the file of an unfinished run."""
         own = {name: float(getattr(self, name)) for name in COLUMNS}
         return {**own, "epoch": self.epoch, **self.val_metrics}
 
     @staticmethod
-    def from_row(row: Mapping[str, float]) -> EpochReport:
-        """Rebuilds the report from a row that `row()` returned."""
+    def from_timed_row(row: Mapping[str, float]) -> EpochReport:
+        """Rebuilds the report from what `timed_row()` returned."""
         own = {name: value for name, value in row.items() if name in COLUMNS}
         return EpochReport(**own, val_metrics={name: value for name, value in row.items() if name not in COLUMNS})  # type: ignore[arg-type]
 
 
 COLUMNS = tuple(column.name for column in fields(EpochReport) if column.name != "val_metrics")
+TIMES = ("seconds", "images_per_second")
 
 
 @dataclass(frozen=True)

@@ -47,14 +47,14 @@ def test_a_resumed_finetuning_ends_like_an_uninterrupted_one(
 ) -> None:
     monkeypatch.setattr(strength_search, "find_strengths", refuse_search)
     settings = FinetuneSettings("robust", gamma=0.5, fit=FIT)
-    expected = finetune(with_strengths, dataset, settings, tmp_path / "expected.safetensors", fabric=launch())
-    out = tmp_path / "stopped.safetensors"
+    undisturbed, out = tmp_path / "expected.safetensors", tmp_path / "stopped.safetensors"
+    finetune(with_strengths, dataset, settings, undisturbed, fabric=launch())
     with pytest.raises(StoppedError):
         finetune(with_strengths, dataset, settings, out, fabric=launch(), watch=stop_after_an_epoch)
-    resumed = finetune(with_strengths, dataset, settings, out, fabric=launch())
-    assert all(torch.equal(resumed.weights[key], value) for key, value in expected.weights.items())
+    finetune(with_strengths, dataset, settings, out, fabric=launch())
+    assert out.read_bytes() == undisturbed.read_bytes()
     stored = load_checkpoint(out)
-    assert [row["combined+"] for row in stored.history] == [row["combined+"] for row in expected.history]
+    assert all(0 <= row["combined+"] <= 1 for row in stored.history)
     assert stored.strengths == PAPER
     assert stored.settings["method"] == "robust"
     assert stored.settings["gamma"] == 0.5
@@ -108,7 +108,7 @@ def test_augmentations_of_torchvision_need_no_strengths(
     settings = FinetuneSettings("at", augment="trivial", fit=dataclasses.replace(FIT, epochs=1))
     made = finetune(checkpoint, dataset, settings, tmp_path / "x.safetensors", fabric=launch())
     assert made.strengths == {}
-    assert set(made.metrics) == {"val_accuracy", "seconds"}
+    assert set(made.metrics) == {"val_accuracy"}
 
 
 @pytest.mark.parametrize(
