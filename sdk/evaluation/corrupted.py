@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -70,7 +69,6 @@ def evaluate_corrupted(
         UsageError: The baseline has no error for one of the 15 common corruptions of the set.
         OutputError: `keep` cannot be written.
     """
-    started = time.perf_counter()
     expected = {name: 1.0 for name in corrupted.corruptions if name in COMMON}
     if baseline is not None and expected:  # a missing error is reported now rather than after hours
         mean_corruption_error(expected, baseline.errors)
@@ -100,7 +98,6 @@ def evaluate_corrupted(
             np.concatenate([each.confidence for each in metrics]), np.concatenate([each.correct for each in metrics])
         ),
         mistakes=_worst_mistakes(keys, metrics, corrupted.labels, evaluated.classes),
-        seconds=time.perf_counter() - started,
     )
     if baseline and common and not common.missing:
         errors = result.mean_errors()

@@ -93,7 +93,6 @@ class Robustness:
         baseline: Name of the baseline; None without one.
         reliability: For each bin of confidence (number of images, mean confidence, accuracy), over all cells.
         mistakes: The incorrect prediction with the highest confidence for each corruption that has one.
-        seconds: Seconds that the evaluation took.
     """
 
     provenance: Provenance
@@ -107,7 +106,6 @@ class Robustness:
     baseline: str | None
     reliability: tuple[tuple[int, float, float], ...]
     mistakes: tuple[Mistake, ...]
-    seconds: float
 
     def errors_by_severity(self) -> dict[str, list[float]]:
         """Returns the errors (0..1) at severity 1 to 5 of each corruption."""
