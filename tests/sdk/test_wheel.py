@@ -49,7 +49,7 @@ def packaged() -> set[str]:
     files = set()
     for folder in ("sdk", "exporters", "trainers", "runtimes"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".html") or path.name == "py.typed":
+            if path.suffix in (".py", ".html", ".css", ".js") or path.name == "py.typed":
                 inside = path.relative_to(ROOT / "sdk" if folder == "sdk" else ROOT)
                 files.add(f"allweather/{inside.as_posix()}")
     return files

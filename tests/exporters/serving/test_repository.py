@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import runpy
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +82,7 @@ def bundle(sample_bundle: Path) -> Bundle:
 def resized(bundle: Bundle) -> list[models.ServedModel]:
     """The models of the bundle, as if the predictor took another image size."""
     classifier, predictor = models.models_to_serve(bundle, ("onnx",), None, None, "a test")
-    return [classifier, dataclasses.replace(predictor, input=InputSpec(16, 24))]
+    return [classifier, replace(predictor, input=InputSpec(16, 24))]
 
 
 def test_tensors_are_named_as_the_graphs_name_them() -> None:
@@ -219,7 +219,8 @@ def test_writing_again_adds_a_version(layout: ServerLayout, bundle: Bundle, tmp_
 
 
 def test_a_folder_that_holds_something_else_is_not_changed(bundle: Bundle, tmp_path: Path) -> None:
-    renamed = Bundle(bundle.path, bundle.manifest.model_copy(update={"classes": bundle.classes[::-1]}))
+    manifest = bundle.manifest.model_copy(update={"classes": bundle.classes[::-1]})
+    renamed = replace(bundle, manifest=manifest)
     out = tmp_path / "repo"
     write_repository(bundle, "triton", out)
     before = sorted(path for path in tmp_path.rglob("*"))
@@ -274,6 +275,7 @@ def test_a_bundle_without_a_predictor_serves_only_the_classifier(
 def test_a_class_with_a_line_break_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     classes = ("air\nplane", *bundle.classes[1:])
     shutil.copytree(bundle.path, tmp_path / "bundle")
-    odd = Bundle(tmp_path / "bundle", bundle.manifest.model_copy(update={"classes": classes}))
+    manifest = bundle.manifest.model_copy(update={"classes": classes})
+    odd = replace(bundle, path=tmp_path / "bundle", manifest=manifest)
     with pytest.raises(BundleError, match=r"one label a line; rename the class 'air\?plane'"):
         write_repository(odd, "triton", tmp_path / "repo")
