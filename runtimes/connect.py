@@ -14,7 +14,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Role
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.remote import RemoteEngine
-from allweather.runtimes.errors import EngineTimeoutError, ParityError
+from allweather.runtimes.errors import EngineTimeoutError, ParityError, UsageError
 from allweather.runtimes.load import budget_from_ms, resolve_policy
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
@@ -45,6 +45,8 @@ def connect(
         ParityError: The outputs of the server are not the golden outputs of any of the bundle's models.
         UsageError: The address is malformed, the budget is not above 0, or the bundle cannot follow the policy.
     """
+    if not isinstance(address, str):
+        raise UsageError(f"a server's address is a text, http://HOST:PORT; got {type(address).__name__}")
     budget, bundle = budget_from_ms(budget_ms), Bundle.open(path)
     chosen, deadline = resolve_policy(bundle, policy), Deadline()
     with ExitStack() as undo:

@@ -8,18 +8,22 @@ from contextlib import ExitStack, closing
 from numbers import Real
 from pathlib import Path
 
+import numpy as np
+
 from allweather.runtimes.bundle.bundle import Bundle, ReplacedError
-from allweather.runtimes.bundle.manifest import Model
+from allweather.runtimes.bundle.manifest import Model, Precision
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECONDS, STALL_FACTOR, WatchdogEngine
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
 from allweather.runtimes.tta.planner import batch_sizes
 from allweather.runtimes.tta.policy import Policy, check_ranked_views, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
 from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
+
+MAX_THREADS = 2**31 - 1  # that the engines' libraries can be given
 
 
 def load(
@@ -49,11 +53,13 @@ def load(
             of allweather does not know.
         EngineError: No engine here can run it.
         ParityError: The outputs on this device differ from the golden outputs in the bundle by more than its tolerance.
-        UsageError: The budget is not above 0, there is no such engine, or the bundle cannot follow the policy.
+        UsageError: An argument has the wrong type, the budget or the number of threads is out of range, there is no
+            such engine or precision, or the bundle cannot follow the policy.
     """
     budget = budget_from_ms(budget_ms)
-    if threads is not None and threads < 1:
-        raise UsageError(f"the number of threads is at least 1; got {threads}")
+    _check_threads(threads)
+    if precision is not None:
+        check_choice("precision", precision, Precision)
     arguments = (budget, engine, precision, policy, threads)
     try:
         return _load(Bundle.open(path), *arguments)
@@ -102,6 +108,19 @@ def _load(
         )
         undo.pop_all()
         return perceiver
+
+
+def _check_threads(threads: int | None) -> None:
+    """Checks a number of threads.
+
+    Raises:
+        UsageError: It is not a whole number within the range that engines take.
+    """
+    if threads is None:
+        return
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= MAX_THREADS:
+        limit = "at least 1" if isinstance(threads, int) and threads < 1 else f"a whole number from 1 to {MAX_THREADS}"
+        raise UsageError(f"the number of threads is {limit}; got {threads!r:.40}")
 
 
 def budget_from_ms(milliseconds: float | None) -> Budget:

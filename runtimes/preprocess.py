@@ -8,7 +8,9 @@ inside the model.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import cv2
 import numpy as np
@@ -96,14 +98,19 @@ class InputSpec:
         """Checks the size, the means and the standard deviations.
 
         Raises:
-            UsageError: One of them is out of range, or `mean` or `std` is not three numbers.
+            UsageError: One of them is out of range, a side is no whole number, or `mean` or `std` is not three numbers.
         """
+        if not all(isinstance(side, int | np.integer) for side in (self.height, self.width)):
+            width, height = f"{self.width!r:.20}", f"{self.height!r:.20}"
+            raise UsageError(f"the sides of a model's input are whole numbers of pixels; got {width} x {height}")
         if not (1 <= self.height <= MAX_SIDE_PIXELS and 1 <= self.width <= MAX_SIDE_PIXELS):
             raise UsageError(
                 f"the sides of a model's input are 1..{MAX_SIDE_PIXELS} pixels; got {self.width} x {self.height}"
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(0 < std < math.inf for std in self.std):
-            raise UsageError(f"mean and std are three numbers each, std > 0; got {self.mean} and {self.std}")
+        if not (_are_three_numbers(self.mean) and _are_three_numbers(self.std) and min(self.std) > 0):
+            raise UsageError(
+                f"mean and std are three numbers each, std > 0; got {self.mean!r:.80} and {self.std!r:.80}"
+            )
 
     def prepare(self, image: Image) -> Image:
         """Brings an image to the model's input size: the largest centered crop of its aspect ratio, then a resize.
@@ -145,6 +152,15 @@ class InputSpec:
         if crop.shape[:2] == (self.height, self.width):
             return np.ascontiguousarray(crop)
         return np.asarray(cv2.resize(crop, (self.width, self.height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _are_three_numbers(values: object) -> bool:
+    """Returns whether these are three finite numbers."""
+    return (
+        isinstance(values, Sequence)
+        and len(values) == 3
+        and all(isinstance(value, Real) and math.isfinite(value) for value in values)
+    )
 
 
 def _advice_for_invalid(image: np.ndarray) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from numbers import Real
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from allweather.runtimes.errors import UsageError
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """One image [H, W, 3] or a batch of images [n, h, w, 3]; RGB, 0..255."""
@@ -52,6 +55,20 @@ class Budget:
 
     seconds: float = float("inf")
     reserve: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks both.
+
+        Raises:
+            UsageError: `seconds` is not a number above 0, or `reserve` is not one from 0 to below `seconds`.
+        """
+        if not (isinstance(self.seconds, Real) and self.seconds > 0):
+            raise UsageError(f"a budget is a number of seconds above 0; got {self.seconds!r:.40}")
+        if not (isinstance(self.reserve, Real) and 0 <= self.reserve < self.seconds):
+            raise UsageError(
+                f"the reserve of a budget is a number of seconds from 0 to below the budget, {self.seconds:g} s; "
+                f"got {self.reserve!r:.40}"
+            )
 
     def deadline(self, frame: Frame) -> float:
         """Returns the time at which the decision on `frame` is due, in seconds of the monotonic clock."""

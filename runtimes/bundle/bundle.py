@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import io
+import os
 import time
 import zipfile
 import zlib
@@ -69,7 +70,10 @@ class Bundle:
         Raises:
             BundleError: It is missing, damaged, hostile, or of another schema; the message says which.
             ReplacedError: It was replaced twice while it was opened.
+            UsageError: `path` is neither text nor a path.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"a bundle is named by its path, as text or a Path; got {type(path).__name__}")
         path = Path(path)
         try:
             return _open_and_verify(path)

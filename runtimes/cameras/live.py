@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from numbers import Real
 
 import numpy as np
 
@@ -197,8 +198,8 @@ def check_wait(seconds: float | None) -> float | None:
     Raises:
         UsageError: It is not a number of seconds above 0.
     """
-    if seconds is not None and not 0 < seconds < math.inf:
-        raise UsageError(f"the wait for a frame is a number of seconds above 0; got {seconds:g}")
+    if seconds is not None and not (isinstance(seconds, Real) and 0 < seconds < math.inf):
+        raise UsageError(f"the wait for a frame is a number of seconds above 0; got {seconds!r:.40}")
     return seconds
 
 

@@ -61,6 +61,8 @@ def engine_spec(name: str) -> EngineSpec:
     Raises:
         UsageError: There is no such engine, or the package that adds it is broken. The message lists the known ones.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"an engine is named by a text such as 'openvino'; got {type(name).__name__}")
     spec = _BUILT_IN.get(name) or _third_party().specs.get(name)
     if spec is None:
         fault = _third_party().faults.get(name)

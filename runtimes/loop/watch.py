@@ -65,6 +65,8 @@ def watch(
         raise UsageError(f"region is an allweather.Region(x=, y=, width=, height=) or None; got {region!r:.60}")
     if isinstance(sinks, Sink):
         raise UsageError(f"sinks is a list of sinks; got one sink: write sinks=[{type(sinks).__name__}(...)]")
+    if not isinstance(sinks, Sequence):  # an iterator would be used up by the check
+        raise UsageError(f"sinks is a list of sinks; got {type(sinks).__name__}: write sinks=[]")
     for sink in sinks:
         if not isinstance(sink, Sink):
             raise UsageError(f"a sink is an object of a class derived from allweather.Sink; got {type(sink).__name__}")
