@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class FolderCapture:
-    """Reads image files one after the other. A file that cannot be decoded is named in a warning."""
+    """Reads image files one after the other. A file that cannot be decoded is named in a warning.
+
+    If that is so of all files, the end is an error: a result without any decision would look like a success.
+    """
 
     fps: float | None = None
     endless = False
@@ -30,6 +33,7 @@ class FolderCapture:
         """
         self._files = iter(files)
         self._file = Path()
+        self._skipped, self._has_decoded = 0, False
 
     @property
     def file_name(self) -> str:
@@ -37,9 +41,18 @@ class FolderCapture:
         return self._file.name
 
     def grab(self) -> bool:
-        """Moves to the next file; returns False after the last one."""
+        """Moves to the next file; returns False after the last one.
+
+        Raises:
+            CameraError: It was the last one, and none could be read.
+        """
         file = next(self._files, None)
         if file is None:
+            if self._skipped and not self._has_decoded:
+                folder = self._file.parent
+                raise CameraError(
+                    f"none of the images in {folder} could be read (see the warnings); {self._skipped} skipped"
+                )
             return False
         self._file = file
         return True
@@ -47,12 +60,14 @@ class FolderCapture:
     def retrieve(self) -> Image | None:
         """Decodes the file: uint8 [H, W, 3] RGB, or None if it is damaged or cannot be read."""
         try:
-            return decode_image(self._file.read_bytes())
-        except OSError as error:
-            logger.warning("skipped %s: %s", self._file, error.strerror or error)
-        except DataError as error:
-            logger.warning("skipped %s: %s", self._file, error)
-        return None
+            image = decode_image(self._file.read_bytes())
+        except (OSError, DataError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            logger.warning("skipped %s: %s", self._file, reason)
+            self._skipped += 1
+            return None
+        self._has_decoded = True
+        return image
 
     def close(self) -> None:
         """Ends reading."""

@@ -158,15 +158,18 @@ def _decide(
     Of a live camera, the newest frame is taken once the decider is free. One that is too old for its deadline is
     dropped, but never two in a row, as a loop that only drops frames would be useless. A frame on which the engine
     fails is dropped too; the tenth in a row (`MAX_CONSECUTIVE_FAILURES`) raises the error, except with a live camera
-    whose server does not respond in time.
+    whose server does not respond in time. If the frames end and it has failed on all of them, the error is raised, too.
     """
     next_index: int | None = None  # no frame counts as skipped before the first one of this loop
     failures, dropped_late = 0, False
+    failure: EngineError | None = None
     with closing(iter(camera)) as frames:
         while True:
             started = stats.clock()
             read = next(frames, None)
             if read is None:
+                if failure and next_index is None:  # a result without any decision would look like that of no frames
+                    raise failure
                 return
             if not camera.live:
                 stats.add_stage_time("capture", stats.clock() - started)
@@ -180,7 +183,7 @@ def _decide(
                 try:
                     decision = decider.decide(cropped, 0 if next_index is None else frame.index - next_index)
                 except EngineError as error:
-                    failures += 1
+                    failures, failure = failures + 1, error
                     # A server may come back while a live camera goes on; a file would end without any further decision.
                     is_tolerable = isinstance(error, EngineTimeoutError) and camera.live
                     if failures >= MAX_CONSECUTIVE_FAILURES and not is_tolerable:

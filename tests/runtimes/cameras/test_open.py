@@ -166,6 +166,18 @@ def test_an_image_that_vanishes_is_skipped(tmp_path: Path, caplog: pytest.LogCap
     assert "b.png" in caplog.text
 
 
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_images_of_which_none_can_be_read_are_an_error(count: int, live: bool, tmp_path: Path) -> None:
+    for index in range(count):
+        (tmp_path / f"{index}.jpg").write_bytes(b"no image")
+    with (
+        open_camera(tmp_path, live=live) as camera,
+        pytest.raises(CameraError, match=f"none of the images in {tmp_path} could be read.*{count} skipped"),
+    ):
+        list(camera)
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not an image")
     with pytest.raises(CameraError, match="holds no images"):

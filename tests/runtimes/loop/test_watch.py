@@ -14,7 +14,7 @@ import pytest
 import allweather
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.engines.fake import FakeEngine
-from allweather.runtimes.errors import CameraError, OutputError, UsageError
+from allweather.runtimes.errors import CameraError, EngineError, OutputError, UsageError
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec, Region
 from allweather.runtimes.sinks.base import Ended, Sink
@@ -245,8 +245,17 @@ def test_what_a_user_forgets_is_told_in_a_line(perceiver: Perceiver) -> None:
     for arguments, message in (
         ({"region": (1, 2, 3, 4)}, r"allweather.Region\(x=.*got \(1, 2, 3, 4\)"),
         ({"sinks": MySink()}, r"sinks=\[MySink"),
+        ({"sinks": None}, "sinks is a list of sinks; got NoneType"),
     ):
         with pytest.raises(UsageError, match=message):
             next(allweather.watch([], perceiver, **arguments))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"Unprepared.__init__ must call super\(\).__init__\(\)"):
         next(allweather.watch(Unprepared(), perceiver))
+
+
+def test_a_perceiver_that_has_failed_on_all_frames_is_told(perceiver: Perceiver, sample_bundle: Path) -> None:
+    with allweather.load(sample_bundle, engine="onnx", policy="center") as closed:
+        images = [np.zeros((8, 8, 3), np.uint8)] * 2
+        assert len(list(allweather.watch(images, closed))) == 2
+    with pytest.raises(EngineError, match="has been closed"):
+        list(allweather.watch(images, closed))
