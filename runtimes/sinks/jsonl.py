@@ -8,6 +8,7 @@ import math
 import os
 import select
 import stat
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -186,8 +187,10 @@ class JsonlSink(Sink):
         full = self._file
         assert full is not None
         path = Path(os.path.realpath(self._path))  # not the link to it, such as /dev/stdout
-        with suppress(FileNotFoundError):  # somebody removed it, or an earlier attempt failed after this step
-            path.replace(path.with_name(path.name + ".1"))
+        kept = path.with_name(path.name + ".1")
+        # a missing file was removed by somebody, or an earlier attempt failed after this step
+        with map_write_errors(kept), suppress(FileNotFoundError):
+            path.replace(kept)
         self._open_file()
         full.close()
 
@@ -253,7 +256,13 @@ def _open(path: Path) -> int:
 
 
 def _stdout() -> int:
-    """Returns a descriptor of stdout, which does not block if stdout is a pipe."""
+    """Returns a descriptor of stdout, which does not block if stdout is a pipe.
+
+    Raises:
+        OutputError: Stdout was closed when the program started.
+    """
+    if sys.__stdout__ is None:
+        raise OutputError("cannot write stdout: it is closed; name a file")
     handle = os.dup(1)
     if stat.S_ISFIFO(os.fstat(handle).st_mode):
         with suppress(OSError):  # opened again, as the copy would make stdout itself non-blocking, for other programs

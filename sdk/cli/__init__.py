@@ -11,6 +11,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command line; exits with 0, 1 (failed), 2 (bad usage), 75 (try again) or 130 (Ctrl-C)."""
+    _fill_closed_streams()
     # FFmpeg itself writes to stderr for each damaged frame; cv2 reads this once, when it opens the first video
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     for stream in (sys.stdout, sys.stderr):
@@ -28,3 +29,16 @@ def main() -> None:
         if not is_shortage(error):
             raise
         sys.exit(f"error: {with_cure(error, '')}")
+
+
+def _fill_closed_streams() -> None:
+    """Opens /dev/null in the place of each standard stream that is closed.
+
+    Else the next file that is opened takes its number: a log, the bundle or a socket, into which every library that
+    writes to stdout or stderr would then write.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,7 +16,8 @@ import typer
 from allweather.cli.checks import parse_region
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.options import AsJson, BundleFile, Engine, Precision, Threads
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, map_write_errors
+from allweather.runtimes.redaction import redacted
 
 if TYPE_CHECKING:
     from allweather.runtimes.cameras.base import Camera
@@ -27,6 +30,7 @@ MEGABYTE = 10**6
 MAX_PORT = 65535
 MAX_SHOWN_LABELS = 8
 STDOUT = "-"  # as the file of --jsonl
+_HOST = re.compile(r"[\w.-]*|\[?[0-9a-fA-F.]*:[0-9a-fA-F:.]*(?:%\w+)?\]?")
 
 
 @handle_errors
@@ -116,11 +120,11 @@ def run(
     from allweather.runtimes.monitor.systemd import SystemdNotifier
 
     parsed_region = parse_region(region)
-    _check_outputs(source, jsonl, video, jsonl_mb, jsonl_fsync, show)
+    _check_outputs(bundle, source, jsonl, video, jsonl_mb, jsonl_fsync, show)
     to_stdout = jsonl == Path(STDOUT)
     if to_stdout and as_json:
         raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")
-    address = _parse_address(serve) if serve else None
+    address = None if serve is None else _parse_address(serve)
     with ExitStack() as stack:
         perceiver = stack.enter_context(
             load(bundle, engine=engine, precision=precision, budget_ms=budget_ms, policy=policy, threads=threads)
@@ -154,14 +158,20 @@ def run(
 
 
 def _check_outputs(
-    sources: Sequence[str], jsonl: Path | None, video: Path | None, jsonl_mb: float | None, fsync: bool, show: bool
+    bundle: Path,
+    sources: Sequence[str],
+    jsonl: Path | None,
+    video: Path | None,
+    jsonl_mb: float | None,
+    fsync: bool,
+    show: bool,
 ) -> None:
     """Checks the options about what is written and shown, before anything is opened."""
-    written = [_indexed(path, index, len(sources)) for path in (jsonl, video) for index in range(len(sources))]
-    for path in written:
-        for source in sources:
-            if path and path.exists() and Path(source).exists() and path.samefile(source):
-                raise UsageError(f"{path} is a source itself; name another file to write")
+    for path in (path for path in (jsonl, video) if path and path != Path(STDOUT)):
+        for index in range(len(sources)):
+            _check_not_read(path, index, bundle, sources)
+    if jsonl and video and os.path.realpath(jsonl) == os.path.realpath(video):
+        raise UsageError(f"--jsonl and --video both write {video}; name another file for one of them")
     if jsonl is None and (jsonl_mb is not None or fsync):
         raise UsageError(
             "--jsonl-mb and --jsonl-fsync are about the file of --jsonl; name one, such as --jsonl log.jsonl"
@@ -172,11 +182,33 @@ def _check_outputs(
         raise UsageError("--show opens one window, for one source; use --serve for several")
 
 
+def _check_not_read(path: Path, index: int, bundle: Path, sources: Sequence[str]) -> None:
+    """Checks that what is written for one of the sources is neither a source nor a part of the bundle."""
+    from allweather.runtimes.cameras.image_files.names import is_image_name
+
+    with map_write_errors(path):  # such as a name that is too long
+        written = _indexed(path, index, len(sources))
+        assert written is not None, "there is a path"
+        target = Path(os.path.realpath(written))  # Path.resolve() fails for a link to itself
+        if target.is_relative_to(os.path.realpath(bundle)):
+            raise UsageError(f"{written} is in the bundle, which would be damaged; name another file to write")
+        for source in sources:
+            # Path.exists() fails for a name that is too long, as a pipeline may be
+            if not target.exists() or not os.path.exists(source):  # noqa: PTH110
+                continue
+            if target.samefile(source) or (is_image_name(target.name) and target.parent.samefile(source)):
+                raise UsageError(f"{written} is a source itself; name another file to write")
+
+
 def _parse_address(text: str) -> tuple[str, int]:
     """Returns the host and port of [HOST:]PORT."""
     host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdecimal() or int(port) > MAX_PORT:
-        raise UsageError(f"--serve is [HOST:]PORT with a port up to {MAX_PORT}, such as 8080; got {text}")
+        raise UsageError(f"--serve is [HOST:]PORT with a port up to {MAX_PORT}, such as 8080; got {redacted(text)}")
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"--serve is [HOST:]PORT, and HOST a name or address of this machine, such as 0.0.0.0; got {redacted(text)}"
+        )
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -196,11 +228,8 @@ def _open_sinks(
 
     sinks: list[Sink] = []
     if jsonl:
-        sinks.append(
-            JsonlSink(
-                jsonl, source=camera.name, rotate_bytes=round(jsonl_mb * MEGABYTE) if jsonl_mb else None, fsync=fsync
-            )
-        )
+        rotate_bytes = max(1, round(jsonl_mb * MEGABYTE)) if jsonl_mb else None
+        sinks.append(JsonlSink(jsonl, source=camera.name, rotate_bytes=rotate_bytes, fsync=fsync))
     if video:
         sinks.append(VideoSink(video, lambda: camera.fps or DEFAULT_FPS))
     if show:

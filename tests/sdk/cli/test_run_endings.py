@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,3 +119,31 @@ def test_a_camera_that_never_comes_ends_the_run_where_a_wait_is_given(exported: 
     assert result.exit_code == 1
     assert "there is no camera /dev/video99" in result.stderr
     assert "(waited for 0.5 s)" in result.stderr
+
+
+@pytest.mark.end_to_end
+def test_no_file_takes_the_place_of_a_closed_stream(exported: tuple[Path, Manifest], video: Path) -> None:
+    line = [*RUN, str(exported[0]), "--source", str(video), "--limit", "2", "--jsonl", "-"]
+    done = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *line], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: cannot write stdout: it is closed; name a file\n")
+
+
+def test_neither_the_bundle_nor_a_source_is_written(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
+    bundle = shutil.copytree(exported[0], tmp_path / "copy.aw")
+    manifest, folder = (bundle / "manifest.json").read_bytes(), tmp_path / "images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    for written, said in (
+        (bundle / "manifest.json", "is in the bundle"),
+        (bundle / "log.jsonl", "is in the bundle"),
+        (folder / "a.png", "is a source itself"),
+    ):
+        result = invoke("run", bundle, "--source", folder, "--jsonl", written)
+        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+    assert (bundle / "manifest.json").read_bytes() == manifest
+    assert invoke("run", bundle, "--source", folder, "--jsonl", folder / "log.jsonl").exit_code == 0
+
+
+def test_an_empty_address_of_the_page_is_refused(exported: tuple[Path, Manifest], video: Path) -> None:
+    result = invoke("run", exported[0], "--source", video, "--limit", 1, "--serve", "")
+    assert (result.exit_code, "--serve is [HOST:]PORT" in result.stderr) == (2, True)
