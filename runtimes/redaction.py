@@ -26,6 +26,9 @@ _AT = re.compile(r"[@\uff20\ufe6b]|%(?:25)*40")  # as typed, as look-alikes, and
 _COLON = re.compile(r"[:\uff1a]|%(?:25)*3[aA]")
 _QUERY_OR_FRAGMENT = re.compile("[?#]")
 _SCHEME = re.compile(r"(?<![\w+.-])[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_URL_AS_PATH = re.compile(  # a URL that was taken for a path has lost a slash: http:/user:password@host
+    r"(?<![\w+.-])(https?|rtsps?|rtmps?|rtp|udp|tcp|srt|s?ftps?|wss?|mqtts?|s3|gs):/(?=[^/\s])", re.IGNORECASE
+)
 _NEXT_ADDRESS = re.compile(r"(?<=[\s,;|])(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 _END_IN_MESSAGE = re.compile(r"[)\]'\"`>,;:.]{0,8}(?:\s|$)")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.%]+\])?(?::(?:\d{1,5}|PORT))?")
@@ -67,7 +70,7 @@ def redacted(source: str) -> str:
 
 def redacted_addresses(message: str) -> str:
     """Returns a message of any origin without the passwords in the URLs that it quotes. The other words stay."""
-    return _redacted_urls(message, to_end=False)
+    return _redacted_urls(_URL_AS_PATH.sub(r"\1://", message), to_end=False)
 
 
 def redacted_arguments(message: str) -> str:

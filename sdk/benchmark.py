@@ -14,7 +14,7 @@ from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.registry import engine_spec, statuses
-from allweather.runtimes.errors import CameraError
+from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.loop.latency import LatencySummary
 from allweather.runtimes.loop.loop import run
@@ -109,6 +109,7 @@ def run_benchmark(
         BundleError: The bundle cannot be read.
         CameraError: The source gives no frames.
         EngineError: No model of the bundle has this engine and precision, or none runs on this device.
+        UsageError: The source is a camera or stream.
     """
     bundle = Bundle.open(path)
     has_predictor = bundle.manifest.predictor is not None
@@ -143,7 +144,13 @@ def run_benchmark(
 
 def _open_source(source: str | None) -> Camera:
     if source is not None:
-        return open_camera(source)
+        camera = open_camera(source)
+        if camera.live:
+            raise UsageError(
+                f"bench measures on a video file or a folder of images, which each run reads from its start; "
+                f"{camera.name} is a camera or stream: use allweather run --json"
+            )
+        return camera
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(NUM_RANDOM_FRAMES)]
     return camera_from(cycle(images))

@@ -51,6 +51,13 @@ BAD = [  # command, exit code, words of the message
     (f"{RUN} --engine tensorflow", 2, "tensorflow ... openvino"),
     (f"{RUN} --serve x", 2, "--serve is [HOST:]PORT ... 65535 ... got x"),
     (f"{RUN} --serve 0.0.0.0:0", 2, "0.0.0.0 ... token"),
+    (f"{RUN} --serve me:hunter2@host:0", 2, "--serve is [HOST:]PORT, and HOST a name or address ... ***@host:0"),
+    (f"{RUN} --serve http://127.0.0.1:0", 2, "--serve is [HOST:]PORT, and HOST a name or address"),
+    (f"{RUN} --threads {10**20}", 2, "threads ... from 1 to 2147483647"),
+    (f"{RUN} --jsonl {{tmp}}/x.mp4 --video {{tmp}}/x.mp4", 2, "--jsonl and --video both write {tmp}/x.mp4"),
+    (f"{RUN} --jsonl {{tmp}}/{'x' * 300}", 1, "cannot write {tmp}/x ... too long"),
+    ("run http://me:hunter2@host/x.aw --source 0", 1, "no bundle at http://***@host/x.aw"),
+    ("lint http://me:hunter2@host/x.onnx", 1, "no file http://***@host/x.onnx"),
     (f"{RUN} --threads 0", 2, "threads ... 1; got 0"),
     (f"{RUN} --jsonl {{tmp}}/x.jsonl --jsonl-mb 0", 2, "--jsonl-mb ... above 0"),
     (f"{RUN} --jsonl-mb 5", 2, "--jsonl-mb ... --jsonl; name one"),
@@ -64,6 +71,8 @@ BAD = [  # command, exit code, words of the message
     ("bench {bundle} --max-views 0", 2, "--max-views ... 1 to 12 ... '0'"),
     ("bench {bundle} --frames 0", 2, "--frames ... at least 1; got 0"),
     ("bench {bundle} --source {tmp}", 1, "{tmp}"),
+    ("bench {bundle} --source 0", 2, "video file or a folder ... 0 is a camera"),
+    ("bench {bundle} --source rtsp://me:hunter2@host/x", 2, "rtsp://***@host/x is a camera or stream"),
     ("bench {bundle} --out {text}", 2, "--out is a folder"),
     ("bench {tmp}/none.aw", 1, "no bundle at"),
     ("demo --frames 0 --out {tmp}/demo", 2, "frames ... at least 1"),
@@ -90,6 +99,7 @@ def test_bad_input_gets_one_clear_line(
     for part in words.format(**paths).split(" ... "):
         assert part in message
     assert "Traceback" not in message
+    assert "hunter2" not in message
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
 
