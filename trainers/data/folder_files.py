@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ SPLIT_FOLDERS: Mapping[str, tuple[str, ...]] = {
 }
 LAYOUT = "a data set has its images in ROOT/train/CLASS, and in ROOT/val and ROOT/test"
 NO_SUFFIX = "without a suffix"
+SPECIAL = "pipes, sockets or devices"
 UNKNOWN_BYTES = -1
 
 
@@ -42,7 +44,7 @@ class FoundFiles:
 
     Attributes:
         images: Image files, sorted by path.
-        other: Number of files of other kinds, by suffix in lower case.
+        other: Number of files of other kinds, by suffix in lower case; pipes, sockets and devices are counted together.
         hidden: Files and folders of systems and programs, such as .git, @eaDir and Thumbs.db; they are not looked into.
         unreadable: Folders that cannot be read, each with the system's reason.
     """
@@ -178,12 +180,22 @@ def _find(folder: Path, leave_out: frozenset[str] = frozenset()) -> FoundFiles:
                 hidden.append(path)
             elif entry.is_dir():
                 waiting.append(path)
+            elif _is_special(entry):
+                other[SPECIAL] += 1
             elif is_image_name(entry.name):
                 images.append(ImageFile(path, _size(entry)))
             else:
                 other[path.suffix.lower() or NO_SUFFIX] += 1
     images.sort(key=lambda image: image.path)
     return FoundFiles(tuple(images), dict(other), tuple(hidden), tuple(unreadable))
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Returns whether an entry that is no folder is a pipe, socket or device; reading it could wait for ever."""
+    try:
+        return not stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return False  # such as a broken link, which is told when it is read
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -207,3 +207,12 @@ def test_classes_that_differ_by_case(root: Path) -> None:
     (root / "val/bb").rename(root / "val/BB")
     with pytest.raises(DataError, match="has the class 'BB', which train does not have; train has 'bb': rename it"):
         read(root)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes with names")
+def test_a_pipe_or_device_is_not_read(root: Path) -> None:
+    os.mkfifo(root / "train/aa/pipe.png")
+    (root / "train/bb/zero.png").symlink_to("/dev/zero")
+    dataset = read(root)
+    assert counts(dataset) == [[12, 12], [4, 4], [4, 4]]
+    assert "2 files of other kinds (pipes, sockets or devices 2)" in "\n".join(dataset.notes)
