@@ -5,8 +5,13 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
+from contextlib import suppress
+from typing import NoReturn
 
 __all__ = ["main"]
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
 
 
 def main() -> None:
@@ -22,7 +27,11 @@ def main() -> None:
 
         app()
     except KeyboardInterrupt:  # before or after a command; during one, `handle_errors` reports it
-        sys.exit(130)
+        _end_interrupted()
+    except SystemExit as ending:
+        if ending.code == EXIT_INTERRUPTED:
+            _end_interrupted()
+        raise
     except (ImportError, MemoryError) as error:  # before a command
         from allweather.runtimes.system.shortage import is_shortage, with_cure
 
@@ -42,3 +51,18 @@ def _fill_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+
+
+def _end_interrupted() -> NoReturn:
+    """Ends the process after a Ctrl-C.
+
+    A thread that is still in a library, which starts an engine, would crash it when the library's own end runs: then
+    the process ends without that.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                if stream is not None:
+                    stream.flush()
+        os._exit(EXIT_INTERRUPTED)
+    sys.exit(EXIT_INTERRUPTED)

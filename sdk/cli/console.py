@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from allweather.cli import EXIT_INTERRUPTED
 from allweather.optional_dependencies import explain_missing
 from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
 from allweather.runtimes.redaction import redacted_addresses
@@ -28,7 +29,6 @@ from allweather.runtimes.text import to_json as to_json
 
 MAX_LABEL_WIDTH = 24  # characters of a row's label that are kept on one line, however narrow the terminal is
 INTERRUPT_RETRY_SECONDS = 0.05
-EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h: supervisors know that a new process may help
 
 P = ParamSpec("P")

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from commands import start
+from commands import run_python, start
 
 from allweather.runtimes.bundle.manifest import Manifest
 
@@ -71,3 +71,19 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
     if command == "run":
         rows = (out / "x.jsonl").read_text().splitlines()
         assert cv2.VideoCapture(str(out / "x.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == len(rows)
+
+
+def test_a_thread_that_is_still_in_a_library_does_not_crash_the_end() -> None:
+    code = (
+        "import atexit, os, sys, threading, time\n"
+        "import allweather.cli.app\n"
+        "def interrupted():\n"
+        "    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "    print('a result')\n"
+        "    sys.exit(130)\n"
+        "allweather.cli.app.app = interrupted\n"
+        "atexit.register(os.abort)\n"  # as OpenVINO does while it compiles
+        "allweather.cli.main()\n"
+    )
+    done = run_python(code)
+    assert (done.returncode, done.stdout) == (130, "a result\n"), done.stderr
