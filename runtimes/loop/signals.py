@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import FrameType
@@ -12,6 +14,7 @@ from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Frame
 
+BURST_SECONDS = 1.0  # in which further signals are the same wish: a closed session sends SIGHUP and SIGTERM together
 SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
@@ -19,19 +22,27 @@ class StopOnSignal(Sink):
     """Handles SIGINT, SIGTERM and SIGHUP in a `with` block. It wraps the decider of a loop and is also its last sink.
 
     A signal interrupts only the wait for a frame. Everything else is finished first: opening the camera and the sinks,
-    deciding on a frame and writing the decision to all sinks, and closing the sinks. A second signal raises
-    KeyboardInterrupt at once. A SIGHUP that is ignored, as under nohup, stays ignored.
+    deciding on a frame and writing the decision to all sinks, and closing the sinks. A second signal, a second or more
+    after the first, raises KeyboardInterrupt at once. A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Args:
         decider: Decides on frames.
         on_decision: Called with each frame and decision after the sinks before this one have written it.
+        clock: Returns monotonic seconds.
 
     Attributes:
         received: Numbers of the signals that were received, in order.
     """
 
-    def __init__(self, decider: Decider, on_decision: Callable[[Frame, Decision], None]) -> None:
-        self._decider, self._on_decision = decider, on_decision
+    def __init__(
+        self,
+        decider: Decider,
+        on_decision: Callable[[Frame, Decision], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._decider, self._on_decision, self._clock = decider, on_decision, clock
+        self._burst_end = math.inf  # monotonic seconds
         self._busy = True  # whether a signal has to wait
         self.received: list[int] = []
 
@@ -83,14 +94,14 @@ class StopOnSignal(Sink):
 
         Raises:
             Ended: The loop is waiting for a frame.
-            KeyboardInterrupt: It is the second signal. A SIGHUP after another signal counts as the same wish, as a
-                terminal that is closed may send both.
+            KeyboardInterrupt: It is a further signal, and no SIGHUP, a second or more after the first.
         """
         self.received.append(number)
         if len(self.received) > 1:
-            if number == SIGHUP:
+            if number == SIGHUP or self._clock() < self._burst_end:
                 return
             raise KeyboardInterrupt
+        self._burst_end = self._clock() + BURST_SECONDS
         if not self._busy:
             raise Ended
 

@@ -105,6 +105,21 @@ def test_a_signal_that_comes_while_something_is_logged_is_not_lost() -> None:
         logger.warning("the camera is gone")
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.9, 1.1, 60.0])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_come_together_are_one_wish_and_a_later_one_interrupts(second: int, seconds: float) -> None:
+    times = iter([5.0, 5.0 + seconds])
+    decider = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8))
+    stopper = StopOnSignal(decider, lambda frame, decision: None, clock=lambda: next(times))
+    stopper.handle_signal(signal.SIGTERM, None)
+    if seconds < 1:
+        stopper.handle_signal(second, None)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            stopper.handle_signal(second, None)
+    assert stopper.received == [signal.SIGTERM, second]
+
+
 def test_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     run_ten_frames(SignallingSink(), SignallingSink())
