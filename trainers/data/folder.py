@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from allweather.runtimes.cameras.image_files.decode import decode_image
+from allweather.runtimes.cameras.image_files.decode import read_image
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.limits import usable_cores
@@ -143,7 +143,7 @@ def _decoded(paths: list[Path], use: Callable[[int, Image], None]) -> Iterator[t
 
     def decode(index: int) -> str:
         try:
-            use(index, decode_image(paths[index].read_bytes()))
+            use(index, read_image(paths[index]))
         except OSError as error:  # a broken link, or no permission
             return error.strerror or str(error)
         except DataError as error:

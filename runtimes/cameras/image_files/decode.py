@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -12,7 +16,24 @@ from allweather.runtimes.errors import DataError
 from allweather.runtimes.types import Image
 
 MIN_USED_BITS = 15  # of a 16-bit image: with fewer it would have a quarter of the brightness, or less
+MAX_IMAGE_BYTES = 1 << 30  # of a file; what is larger is a mistake, and would fill the memory
 DAMAGED = "it is damaged, cut off or not an image; remove or replace it"
+
+
+def read_image(path: Path) -> Image:
+    """Reads and decodes an image file; see `decode_image`. It never waits for a pipe, nor reads an endless device.
+
+    Raises:
+        DataError: The path is that of a pipe, a device or a huge file, or `decode_image` refuses what is in it.
+        OSError: The file cannot be read.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise DataError("it is a pipe or a device, and not a file; remove it")
+        if state.st_size > MAX_IMAGE_BYTES:
+            raise DataError(f"it has {state.st_size} bytes, and an image file at most {MAX_IMAGE_BYTES}; remove it")
+        return decode_image(file.read())
 
 
 def decode_image(data: bytes) -> Image:

@@ -20,7 +20,7 @@ def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("images were made before the arguments were checked")
 
     monkeypatch.setattr(signs, "render_split", fail)
-    monkeypatch.setattr(folder, "decode_image", fail)
+    monkeypatch.setattr(folder, "read_image", fail)
     monkeypatch.setattr(cifar, "import_torchvision", fail)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from allweather.runtimes.cameras.image_files import decode_image
+from allweather.runtimes.cameras.image_files.decode import read_image
 from allweather.runtimes.cameras.image_files.jpeg_png import complete
 from allweather.runtimes.errors import DataError
 
@@ -168,3 +171,14 @@ def test_opencv_adds_nothing_to_the_message(capfd: pytest.CaptureFixture[str]) -
         with pytest.raises(DataError):
             decode_image(encoded(smooth(), form)[:-300])
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "odd.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="a pipe or a device"):
+        read_image(path)
