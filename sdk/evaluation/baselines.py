@@ -54,7 +54,7 @@ def read_baseline(text: str) -> Baseline:
         if "results" in content:
             return Baseline(text, _mean_errors(content))
         errors = {str(name): float(error) / 100 for name, error in content.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         raise UsageError(
             f'{text} is not a baseline: expected JSON such as {{"fog": 12.1, ...}} in percent, or the result.json of '
             "one model, written by evaluate --corrupted"

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allweather.evaluation.baselines import Baseline
+from allweather.evaluation.baselines import Baseline, read_baseline
 from allweather.evaluation.corrupted import evaluate_corrupted, resume_key_of
 from allweather.evaluation.metrics import compute_metrics
 from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.runtimes.bundle.manifest import Manifest
-from allweather.runtimes.errors import EngineError, UsageError
+from allweather.runtimes.errors import DataError, EngineError, UsageError
+from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -143,3 +144,18 @@ def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(evaluated: Evalu
     assert everything.common is not None
     assert everything.mce == pytest.approx(100 * everything.common.error / 0.5)
     assert everything.extra is None
+
+
+def test_a_baseline_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match="is not a baseline"):
+        read_baseline(str(tmp_path / "deep.json"))
+
+
+def test_settings_of_a_set_that_are_nested_too_deep_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    images, labels = dataset.test.images.numpy()[:2], dataset.test.labels.numpy()[:2]
+    write_corrupted_set(images, labels, dataset.classes, out, data="x", layout="npy", corruptions=("contrast",), seed=0)
+    (out / "corrupted.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="does not say what the set was made from"):
+        open_corrupted_set(out, dataset.classes, InputSpec(32, 32))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.cameras.image_files.decode import decode_image
+from allweather.runtimes.cameras.image_files.decode import read_image
 from allweather.runtimes.cameras.image_files.names import is_hidden, is_image_name
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
@@ -131,7 +131,7 @@ def _label_order(folder: Path, classes: Sequence[str]) -> npt.NDArray[np.int64]:
     try:
         settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         data, set_classes = settings["data"], tuple(settings["classes"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise DataError(
             f"{folder / SETTINGS_FILE} does not say what the set was made from; write the set again"
         ) from error
@@ -227,7 +227,7 @@ def _image_files(cell: Path, classes: Sequence[str]) -> tuple[str, ...]:
 
 def _read_image(path: Path) -> Image:
     try:
-        return decode_image(path.read_bytes())
+        return read_image(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except DataError as error:
