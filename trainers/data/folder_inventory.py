@@ -18,6 +18,7 @@ from allweather.trainers.data.folder_files import (
 )
 from allweather.trainers.data.inventory import (
     Inventory,
+    SplitInventory,
     class_notes,
     count_files,
     duplicate_note,
@@ -100,7 +101,7 @@ def take_inventory(found: FolderFiles, damaged: Mapping[str, Mapping[Path, str]]
             ]
     if unused := unused_folders(found.root, {name: files.folder for name, files in found.splits.items()}):
         notes.append(f"the folders {list_names(unused)} beside train are no split that is known, and are not used")
-    notes += _missing_notes(found)
+    notes += _missing_notes(found, counted)
     thin, similar = thin_classes(counted.values()), similar_names(found.classes)
     notes += class_notes(thin, [group for group in similar if len({*map(same_name, group)}) == len(group)])
     images = {name: [image for each in files.classes.values() for image in each.images]
@@ -123,11 +124,11 @@ def _none_usable(folder: Path, example: Path, damaged: Mapping[Path, str]) -> st
     )
 
 
-def _missing_notes(found: FolderFiles) -> list[str]:
-    """Returns notes on the classes that a split other than train lacks."""
+def _missing_notes(found: FolderFiles, counted: Mapping[str, SplitInventory]) -> list[str]:
+    """Returns notes on the classes of which a split other than train has no image that can be read."""
     notes = []
     for name, files in found.splits.items():
-        present = {same_name(label) for label, each in files.classes.items() if each.images}
+        present = {same_name(label) for label, count in counted[name].images.items() if count}
         missing = [label for label in found.classes if same_name(label) not in present]
         if name != "train" and missing and present:
             notes.append(f"{files.folder.name}: no images of {list_names(missing)}; nothing is measured for them")

@@ -14,6 +14,7 @@ import torch
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.home_path import home_path
 from allweather.trainers.choices import DATASET_FORMS
 from allweather.trainers.data import cifar, folder, signs
 from allweather.trainers.data.class_names import class_order
@@ -127,7 +128,7 @@ def _parse(name: str) -> tuple[str, Path]:
     if kind == "signs" and not root:
         return kind, Path()
     if kind in ("cifar10", "cifar100", "folder") and root:
-        return kind, Path(root).expanduser()
+        return kind, home_path(root)
     raise UsageError(f"unknown data set {name!r}; write {DATASET_FORMS}, where ROOT is a folder")
 
 

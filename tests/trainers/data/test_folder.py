@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.runtimes.errors import DataError
+from allweather.runtimes.cameras.image_files.decode import MAX_IMAGE_BYTES
+from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system import memory
 from allweather.trainers.data.registry import open_dataset
 
@@ -84,3 +86,34 @@ def test_a_folder_of_nothing_but_damaged_images(tmp_path: Path) -> None:
         (tmp_path / "train" / name / "0.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"none of the 2 files in .* can be read"):
         open_dataset(f"folder:{tmp_path}", 16)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
+def test_what_is_no_image_file_is_left_out_and_never_waited_for(
+    folder: Path, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    path = tmp_path / "data/train/red/odd.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(MAX_IMAGE_BYTES + 1)
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert len(data.train) == 120
+    assert kind != "huge" or f"an image file at most {MAX_IMAGE_BYTES}" in caplog.text
+
+
+def test_a_class_of_which_val_has_only_damaged_images_is_named(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    for path in (tmp_path / "data/val/red").iterdir():
+        path.write_bytes(b"damaged")
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert "val: no images of red; nothing is measured for them" in data.notes
+
+
+def test_an_unknown_home_folder_is_refused() -> None:
+    with pytest.raises(UsageError, match="does not know"):
+        open_dataset("folder:~no-such-user/images")

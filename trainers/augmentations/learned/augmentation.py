@@ -13,6 +13,7 @@ from torch import Tensor
 
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.system.home_path import home_path
 from allweather.trainers.augmentations.learned.networks import AugmentationMode, AugmentationNetwork
 from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, TorchvisionAugmentation
 from allweather.trainers.checkpoint import tensor_file
@@ -148,7 +149,7 @@ def open_augmentation(name: str, share: float = 1.0) -> Augmentation:
     if name.startswith(PREFIX):
         if name == PREFIX:
             raise UsageError(f"{PREFIX} needs the file that 'allweather learn-augmentation' made: {PREFIX}FILE")
-        network = load_augmentation(Path(name.removeprefix(PREFIX)).expanduser()).network()
+        network = load_augmentation(home_path(name.removeprefix(PREFIX))).network()
         return LearnedAugmentation(network, weights_digest(network), share)
     if name not in TRANSFORMS:
         raise UsageError(f"an augmentation is {', '.join(TRANSFORMS)} or {PREFIX}FILE; got {name!r}")
