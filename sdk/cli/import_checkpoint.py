@@ -10,7 +10,7 @@ import typer
 from allweather.cli.checks import check_checkpoint_path, parse_numbers
 from allweather.cli.console import handle_errors, print_result
 from allweather.cli.options import AsJson, OutCheckpoint
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import DataError, UsageError
 
 IMAGENET_MEAN, IMAGENET_STD = "0.485,0.456,0.406", "0.229,0.224,0.225"
 CIFAR10 = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
@@ -43,9 +43,18 @@ def import_checkpoint(
         raise UsageError(f"--classes is cifar10 or class names separated by commas; got {classes!r}")
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict, save_checkpoint
+    from allweather.trainers.data.class_names import check_class_names
 
+    try:
+        check_class_names(names)
+    except DataError as error:
+        raise UsageError(f"--classes: {error}") from error
     means = parse_numbers(mean, 3, float, "--mean is three numbers R,G,B on a scale from 0 to 1")
     stds = parse_numbers(std, 3, float, "--std is three numbers R,G,B on a scale from 0 to 1")
+    if not all(0 <= value <= 1 for value in means) or not all(value <= 1 for value in stds):
+        raise UsageError(
+            f"--mean and --std are on a scale from 0 to 1; got {mean} and {std}: divide those of a scale to 255 by 255"
+        )
     spec = InputSpec(size, size, (means[0], means[1], means[2]), (stds[0], stds[1], stds[2]))
     save_checkpoint(out, checkpoint_from_state_dict(file, arch, names, spec))
     print_result({"checkpoint": str(out), "arch": arch, "classes": len(names)}, as_json, "imported")

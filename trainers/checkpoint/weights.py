@@ -25,9 +25,14 @@ def check_finite(weights: Mapping[str, Tensor], where: str = "") -> None:
         where: Name of the file, for the message; "" where the caller adds it.
 
     Raises:
-        CheckpointError: One of them is complex, an integer, NaN or infinite; the message names it.
+        CheckpointError: One of them is complex, an integer, sparse, NaN, infinite or not in the file; the message names
+            it.
     """
     for key, value in weights.items():
+        if value.layout != torch.strided or value.is_meta:
+            source = f"{where}: " if where else ""
+            kind = "stored without its values (meta)" if value.is_meta else "a sparse tensor"
+            raise CheckpointError(f"{source}the weight {_name(key)} is {kind}; save it as a plain tensor")
         if key.endswith(COUNTER) and value.dtype == torch.int64:
             continue
         if value.dtype not in FLOATS:

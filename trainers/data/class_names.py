@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allweather.runtimes.bundle.manifest import MAX_LABEL_CHARACTERS
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.text import forbidden_character, printable
 from allweather.trainers.data.folder_files import list_names, same_name
@@ -32,17 +33,23 @@ def class_order(data: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> l
 
 
 def check_class_names(classes: object) -> None:
-    """Checks the classes of a data set: different texts that any file and screen can hold.
+    """Checks the classes of a data set or classifier: different texts that any file and screen can hold.
 
     Raises:
         DataError: They are something else.
     """
     if not isinstance(classes, tuple) or not all(isinstance(name, str) for name in classes):
         raise DataError(f"the classes of a data set are a tuple of texts; got {classes!r:.80}")
-    if len(set(classes)) < len(classes):
-        twice = next(name for name in classes if classes.count(name) > 1)
-        raise DataError(f"each class of a data set has a name of its own; {twice!r} is there twice")
+    forms = [same_name(name) for name in classes]
+    if len(set(forms)) < len(forms):
+        twice = printable(next(name for name in forms if forms.count(name) > 1))
+        raise DataError(f"each class has a name of its own; {twice!r} is there twice")
     for name in classes:
+        if len(name) > MAX_LABEL_CHARACTERS:
+            raise DataError(
+                f"the class {printable(name[:20])!r}... has {len(name)} characters; at most {MAX_LABEL_CHARACTERS} are "
+                "possible: rename it"
+            )
         if letter := forbidden_character(name):
             raise DataError(
                 f"the class {printable(name)!r} holds {letter}, which files and screens cannot hold; rename it"

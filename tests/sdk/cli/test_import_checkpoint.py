@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from commands import invoke, json_of
+from safetensors.torch import save_file
 
+from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.models.registry import build_model
 
 
 def test_import(published: Path, tmp_path: Path) -> None:
@@ -20,3 +24,27 @@ def test_import(published: Path, tmp_path: Path) -> None:
     assert few.exit_code == 1
     assert "linear.weight has the shape [10, 64]" in few.stderr
     assert not (tmp_path / "x.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--classes", ",".join(["cat"] * 10), "'cat' is there twice"),
+        ("--classes", "\u00e9t,e\u0301t,c,d,e,f,g,h,i,j", "is there twice"),
+        ("--classes", "\x1b[31mred,b,c,d,e,f,g,h,i,j", "U+001B"),
+        ("--classes", "caf\udce9,b,c,d,e,f,g,h,i,j", "U+DCE9"),
+        ("--classes", "a" * 5000 + ",b,c,d,e,f,g,h,i,j", "5000 characters"),
+        ("--mean", "123.7,116.3,103.5", "divide"),
+        ("--std", "58.4,57.1,57.4", "divide"),
+    ],
+)
+def test_values_that_would_be_wrong_later_are_refused(tmp_path: Path, option: str, value: str, words: str) -> None:
+    out, weights = tmp_path / "x.safetensors", tmp_path / "weights.safetensors"
+    save_file(build_model("resnet20", 10, InputSpec(32, 32)).network.state_dict(), weights)
+    line = ["import", weights, "--arch", "resnet20", "--out", out]
+    classes = [] if option == "--classes" else ["--classes", "cifar10"]
+    done = invoke(*line, *classes, option, value)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not out.exists()

@@ -132,3 +132,11 @@ def test_a_stem_for_larger_images_gets_the_right_cure(tmp_path: Path) -> None:
 def test_long_names_are_not_repeated(weights: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save(weights | {"\x1b" + "9" * 5000: torch.zeros(1)}, tmp_path / "w.pth")
     assert "is not part of it" in refused(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("form", ["sparse", "meta"])
+def test_weights_without_plain_values_are_refused(weights: dict[str, Tensor], tmp_path: Path, form: str) -> None:
+    last = weights["linear.weight"]
+    changed = last.to_sparse() if form == "sparse" else last.to("meta")
+    torch.save({**weights, "linear.weight": changed}, tmp_path / "w.pth")
+    assert form in refused(tmp_path / "w.pth")
