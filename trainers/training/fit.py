@@ -23,7 +23,7 @@ from allweather.trainers.training.inference import all_reduced
 from allweather.trainers.training.objective import CrossEntropy, Objective
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.schedules import lr_factor
-from allweather.trainers.training.settings import FitSettings
+from allweather.trainers.training.settings import MIN_BATCH_SIZE, FitSettings
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class _Run:
         if self.batch_size < settings.batch_size:
             log.warning(
                 "a batch of %d holds all %d training images, so that an epoch is one step; try --batch-size %d",
-                settings.batch_size, count, max(processes, count // 10 // processes * processes),
+                settings.batch_size, count, max(MIN_BATCH_SIZE, processes, count // 10 // processes * processes),
             )  # fmt: skip
         self.settings, self.lr, self.objective = settings, lr, objective
         self.fabric, self.clock = fabric, clock

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.training.schedules import Schedule
 
+MIN_BATCH_SIZE = 2  # BatchNorm needs two images
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -50,7 +52,10 @@ class FitSettings:
         check_choice("schedule", self.schedule, Schedule)
         requirements = {
             "epochs": (_is_whole(self.epochs) and self.epochs >= 1, "a whole number, at least 1"),
-            "batch_size": (_is_whole(self.batch_size) and self.batch_size >= 2, "a whole number, at least 2"),
+            "batch_size": (
+                _is_whole(self.batch_size) and self.batch_size >= MIN_BATCH_SIZE,
+                f"a whole number, at least {MIN_BATCH_SIZE}",
+            ),
             "lr": (self.lr is None or 0 < self.lr <= 10, "above 0, at most 10"),
             "momentum": (0 < self.momentum < 1, "above 0 and below 1"),
             "weight_decay": (0 <= self.weight_decay < 1, "from 0 to below 1"),

@@ -118,6 +118,14 @@ def test_a_batch_that_holds_all_images_is_warned_about(dataset: Dataset, caplog:
     assert re.search(rf"batch of 1000 holds all {count} .*--batch-size {count // 10}", caplog.text)
 
 
+def test_the_batch_size_that_is_advised_is_allowed(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    few = dataset.subset(8 / len(dataset.train), 0)
+    fit(small_model(), few, FitSettings(epochs=1, batch_size=1000), 0.05, fabric=launch())
+    advised = re.search(r"try --batch-size (\d+)", caplog.text)
+    assert advised
+    assert FitSettings(batch_size=int(advised[1])).batch_size == 2
+
+
 def test_more_devices_than_the_machine_has() -> None:
     with pytest.raises(UsageError, match=f"--devices must be 1 to {usable_cores()} .*got 4000"):
         launch(devices=4000)
