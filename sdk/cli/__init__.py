@@ -23,6 +23,15 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # "?" for letters that the terminal or pipe does not know
             stream.reconfigure(errors="replace")
     try:
+        _run()
+    except SystemExit as ending:
+        if not _flush_streams() and not ending.code:
+            raise SystemExit(1) from None
+        raise
+
+
+def _run() -> None:
+    try:
         from allweather.cli.app import app
 
         app()
@@ -38,6 +47,25 @@ def main() -> None:
         if not is_shortage(error):
             raise
         sys.exit(f"error: {with_cure(error, '')}")
+    except OSError as error:  # of the help or the version; a command reports its own
+        sys.exit(f"error: cannot write to stdout: {error.strerror or error}; free some space or choose another file")
+
+
+def _flush_streams() -> bool:
+    """Writes what is left of both streams; returns whether stdout took it.
+
+    A stream that cannot be written, as on a full disk, is dropped: else Python complains and exits with 120.
+    """
+    written = True
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            setattr(sys, name, None)
+            written = written and name != "stdout"
+    return written
 
 
 def _fill_closed_streams() -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from allweather.cli import EXIT_INTERRUPTED
 from allweather.optional_dependencies import explain_missing
-from allweather.runtimes.errors import AllweatherError, StalledError, UsageError
+from allweather.runtimes.errors import AllweatherError, OutputError, StalledError, UsageError
 from allweather.runtimes.redaction import redacted_addresses
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.text import printable
@@ -44,6 +44,26 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool) -> None:
         """Writes to stdout, or to stderr."""
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints; a line on stderr that a full disk does not take is left out, as it is no reason to end a training.
+
+        Raises:
+            OutputError: Stdout cannot be written, and the result would be lost.
+            BrokenPipeError: Whoever read the output has left.
+        """
+        try:
+            super().print(*objects, **options)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            with suppress(OSError):  # else the next line would be printed together with this one
+                self.begin_capture()
+                self.end_capture()
+            if not self.stderr:
+                raise OutputError(
+                    f"cannot write to stdout: {error.strerror or error}; free some space or choose another file"
+                ) from error
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Returns the text that is shown for a string, wherever it stands: alone, in a table, in a heading."""

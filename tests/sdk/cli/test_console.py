@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +134,45 @@ def test_exit_codes_tell_a_supervisor_what_to_do(error: Exception, code: int) ->
 def test_json_holds_no_numbers_that_json_lacks() -> None:
     values = {"a": (1.0, float("nan")), "b": {"c": float("inf")}, "d": Path("x")}
     assert console.to_json(values) == {"a": [1.0, None], "b": {"c": None}, "d": "x"}
+
+
+MESSAGES = """
+import logging, sys
+import allweather.cli
+from allweather.cli.console import handle_errors, print_result, say
+
+@handle_errors
+def command() -> None:
+    for epoch in range(1000):
+        say(f"epoch {epoch}")
+    logging.getLogger("allweather").warning("few images")
+    print_result({"val_accuracy": 0.5}, True, "trained")
+
+def run() -> None:
+    command()
+    sys.exit(0)
+
+allweather.cli._run = run
+allweather.cli.main()
+"""
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full exists only on Linux")
+@pytest.mark.parametrize("words", ["--help", "--version", "doctor --json"])
+def test_a_stdout_that_is_full_gets_one_line(words: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        line = [sys.executable, "-m", "allweather.cli", *words.split()]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    (error,) = done.stderr.splitlines()
+    assert "cannot write to stdout" in error
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full exists only on Linux")
+def test_a_stderr_that_is_full_does_not_end_a_command() -> None:
+    with Path("/dev/full").open("w") as full:
+        line = [sys.executable, "-c", MESSAGES]
+        done = subprocess.run(line, stdout=subprocess.PIPE, stderr=full, text=True, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"val_accuracy": 0.5})
