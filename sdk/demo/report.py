@@ -23,7 +23,7 @@ EXPLANATION = (
     "augmentation): the robust network on several altered copies of the frame, called views, such as a sharper or a "
     "zoomed one, whose outputs are averaged; a tiny network chooses them for each frame among twelve. The road, the "
     "signs and the weather are drawn, and drives differ much: over three other drives plain misread 29.5 % on average, "
-    "robust 11.9 % and robust + TTA 11.1 % (docs/results/drive.md). Measure on your own images: allweather evaluate."
+    "robust 11.9 % and robust + TTA 11.0 % (docs/results/drive.md). Measure on your own images: allweather evaluate."
 )
 CLEAN_NOTE = (
     "These accuracies differ from the drive's: they are of validation images, each of another sign, while the drive "
