@@ -7,4 +7,5 @@ from typing import Literal
 EngineName = Literal["openvino", "onnx", "tensorrt"]  # the engines that a bundle's models are made for
 Precision = Literal["fp32", "bf16", "fp16", "int8"]  # arithmetic of an exported model
 Role = Literal["classifier", "predictor"]
+STDOUT = "-"  # as the name of a file to write
 TensorRTVariant = Literal["tensorrt", "tensorrt_rtx"]  # libraries that build engines on the device

@@ -33,11 +33,6 @@ def printable(text: str) -> str:
     return "".join(letter if _is_shown(letter) else "?" for letter in text)
 
 
-def is_printable(text: str) -> bool:
-    """Returns whether `printable` leaves `text` as it is."""
-    return text.isprintable() or all(map(_is_shown, text))
-
-
 def _is_shown(letter: str) -> bool:
     return letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) == "Zs"
 

@@ -129,7 +129,7 @@ class ConnectionLoop:
         try:
             return self._routes.respond(request)
         except Exception as error:  # noqa: BLE001 -- whatever fails, the viewer is told and the server goes on
-            self._log_failure(f"the monitor server cannot answer a request for {request.path!a}: {error!r}")
+            self._log_failure(f"the monitor server cannot respond to a request for {request.path!a}: {error!r}")
             return text_response(HTTPStatus.INTERNAL_SERVER_ERROR, "the response could not be made; the log says why")
 
     def _log_failure(self, text: str) -> None:
@@ -179,7 +179,7 @@ class ConnectionLoop:
             self._watch(connection)
 
     def _give_way(self) -> None:
-        """Closes the oldest connection that is no stream: one that was answered, or has sent no complete request."""
+        """Closes the oldest connection that is no stream and has its response or has sent no complete request."""
         order = {"draining": 0, "head": 1, "sending": 2}
         others = [each for each in self._connections if each.stream is None]
         if others:

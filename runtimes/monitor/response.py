@@ -1,4 +1,4 @@
-"""`Response`: what the monitor server answers, with the headers that every answer has."""
+"""`Response`: what the monitor server sends, with the headers that every response has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTHING_MAY_LOAD = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 @dataclass(frozen=True)
 class Response:
-    """An answer to a request.
+    """The response to a request.
 
     Attributes:
         status: Status of HTTP.

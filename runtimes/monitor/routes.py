@@ -1,4 +1,4 @@
-"""`Routes`: decides how each request is answered, and who may see what."""
+"""`Routes`: the response to each request, and who may see what."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class Routes:
         return self._refuse(request) or self._respond(request)
 
     def _refuse(self, request: Request) -> Response | None:
-        """Returns the refusal of a request that may not be answered; None if it may."""
+        """Returns the refusal of a request that is not allowed; None if it is."""
         if request.method not in METHODS:
             allowed = ", ".join(METHODS)
             return text_response(
-                HTTPStatus.METHOD_NOT_ALLOWED, f"this server answers to {allowed} only", [f"Allow: {allowed}"]
+                HTTPStatus.METHOD_NOT_ALLOWED, f"this server takes {allowed} only", [f"Allow: {allowed}"]
             )
         if request.path == "/healthz":
             return None
         if self._local_only and not is_loopback(request.host if request.host is not None else "localhost"):
             return text_response(
                 HTTPStatus.FORBIDDEN,
-                f"this page answers to local names only, such as localhost; the request named {request.host!a}. "
+                f"this page is served under local names only, such as localhost; the request named {request.host!a}. "
                 "Open http://localhost:PORT/. A reverse proxy must send `Host: localhost` (nginx: `proxy_set_header "
                 "Host localhost;`, Caddy: `header_up Host localhost`), or set a token with --token",
             )

@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from allweather.runtimes.choices import STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Sink
@@ -27,7 +28,6 @@ from allweather.runtimes.types import Decision, Frame
 logger = logging.getLogger(__name__)
 
 MAX_WAITING_LINES = 20_000  # kept in memory while the disk is full: ten minutes at 30 frames per second, some 10 MB
-STDOUT = "-"
 CLOSE_SECONDS = 10.0  # that a reader may take for nothing before it is given up at the end
 RETRY_SECONDS = 0.5  # between attempts to write to a full disk
 

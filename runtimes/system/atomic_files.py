@@ -48,7 +48,7 @@ def check_file(path: Path) -> None:
     Raises:
         OutputError: As `atomic_file`.
     """
-    with _without_new_folders(path), suppress(_CheckedError), atomic_file(path):
+    with without_new_folders(path), suppress(_CheckedError), atomic_file(path):
         raise _CheckedError
 
 
@@ -62,15 +62,18 @@ def check_folder(path: Path, marker: str) -> None:
     Raises:
         OutputError: As `atomic_folder`.
     """
-    with _without_new_folders(path), suppress(_CheckedError), atomic_folder(path, marker):
+    with without_new_folders(path), suppress(_CheckedError), atomic_folder(path, marker):
         raise _CheckedError
 
 
 @contextmanager
-def _without_new_folders(path: Path) -> Iterator[None]:
+def without_new_folders(path: Path) -> Iterator[None]:
     """Removes the folders above `path` that were created in the `with` block and are empty.
 
-    A command may check its output path first, and then fail for another reason.
+    A command may check or lock its output path first, and then fail for another reason.
+
+    Raises:
+        OutputError: The path cannot be looked at, as it is too long or a folder above it is not accessible.
     """
     with map_write_errors(path):
         missing = [folder for folder in path.parents if not folder.exists()]

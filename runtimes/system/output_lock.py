@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from allweather.runtimes.errors import OutputError
+from allweather.runtimes.system.atomic_files import without_new_folders
 from allweather.runtimes.system.leftovers import is_at, sweep_leftovers, try_lock
 
 
@@ -23,27 +24,24 @@ def output_lock(path: Path) -> Iterator[None]:
         path: The output, a file or a folder. Folders above it are created, and deleted again if they stay empty.
 
     Raises:
-        OutputError: Another process writes it.
+        OutputError: Another process writes it, or it cannot be looked at.
     """
     real = Path(os.path.realpath(path))
     lock_path = real.with_name(f".{real.name}.lock") if real.name else None
-    handle, missing = None, []
-    if lock_path is not None:
-        with suppress(OSError, ValueError):
-            missing = [folder for folder in real.parents if not folder.exists()]
-            real.parent.mkdir(parents=True, exist_ok=True)
-            handle = _open_locked(lock_path, path)
-            sweep_leftovers(real)
-    try:
-        yield
-    finally:
-        if handle is not None and lock_path is not None:
-            with suppress(OSError):
-                lock_path.unlink()  # before it is unlocked: who waits for it sees that it is gone
-            os.close(handle)
-        with suppress(OSError):
-            for folder in missing:
-                folder.rmdir()
+    handle = None
+    with without_new_folders(real):
+        if lock_path is not None:
+            with suppress(OSError, ValueError):
+                real.parent.mkdir(parents=True, exist_ok=True)
+                handle = _open_locked(lock_path, path)
+                sweep_leftovers(real)
+        try:
+            yield
+        finally:
+            if handle is not None and lock_path is not None:
+                with suppress(OSError):
+                    lock_path.unlink()  # before it is unlocked: who waits for it sees that it is gone
+                os.close(handle)
 
 
 def _open_locked(lock_path: Path, path: Path) -> int:

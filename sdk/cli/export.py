@@ -87,9 +87,8 @@ def export(
         say(note)
     rows = [_row(model, model.forced and f"forced: {model.forced}") for model in manifest.models]
     rejected = [_row(model, model.reason) for model in manifest.rejected]
-    facts = {"bundle": str(out), "machine": manifest.machine}
-    facts_and_models = {**facts, "models": to_json(rows), "rejected": to_json(rejected)}
-    print_result({**facts_and_models, "inventory": dataset.inventory}, as_json, "exported")
+    values = {"bundle": str(out), "machine": manifest.machine, "models": to_json(rows), "rejected": to_json(rejected)}
+    print_result({**values, "inventory": dataset.inventory}, as_json, "exported")
     if not as_json:
         _print_models(rows, rejected, out)
 

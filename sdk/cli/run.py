@@ -16,6 +16,7 @@ import typer
 from allweather.cli.checks import parse_region
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.options import AsJson, BundleFile, Engine, Precision, Threads
+from allweather.runtimes.choices import STDOUT
 from allweather.runtimes.errors import UsageError, map_write_errors
 from allweather.runtimes.redaction import redacted
 
@@ -29,7 +30,6 @@ DEFAULT_FPS = 25.0  # of the written video, where the source does not tell its f
 MEGABYTE = 10**6
 MAX_PORT = 65535
 MAX_SHOWN_LABELS = 8
-STDOUT = "-"  # as the file of --jsonl
 _HOST = re.compile(r"[\w.-]*|\[?[0-9a-fA-F.]*:[0-9a-fA-F:.]*(?:%\w+)?\]?")
 
 

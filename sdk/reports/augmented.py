@@ -8,7 +8,7 @@ from pathlib import Path
 
 from allweather.evaluation.augmented import AugmentedEvaluation
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown, markdown_table, page, write_files
+from allweather.reports.html import Section, markdown_page, markdown_table, page, write_files
 from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, TABLE_ROWS
@@ -51,17 +51,8 @@ def write_augmented_report(
     heading = f"Accuracy on augmented images of {provenance.data}"
     lead = f"{provenance.images} test images in each row; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    lines = [
-        f"# {markdown(heading)}",
-        "",
-        markdown(lead),
-        "",
-        *markdown_table(accuracies),
-        "",
-        *markdown_table(strengths),
-        "",
-    ]
-    files["report.md"] = "\n".join([*lines, "![Augmentations](augmentations.png)", ""])
+    tables = (markdown_table(accuracies), markdown_table(strengths))
+    files["report.md"] = markdown_page(heading, lead, *tables, ["![Augmentations](augmentations.png)"])
     write_files(folder, files)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from allweather.benchmark import Benchmark, Run
 from allweather.reports import plots
-from allweather.reports.html import Section, markdown_table, page, write_files
+from allweather.reports.html import Section, markdown_page, markdown_table, page, write_files
 from allweather.runtimes.text import to_json
 
 NOTE = (
@@ -42,7 +42,7 @@ def write_benchmark_report(benchmark: Benchmark, folder: Path) -> None:
                 [(1000 * run.decision.p90, 1000 * run.decision.p99) for run in benchmark.runs],
             ),
             "result.json": json.dumps(to_json(benchmark), indent=1),
-            "report.md": "\n".join([f"# {title}", "", lead, "", NOTE, "", *markdown_table(rows), ""]),
+            "report.md": markdown_page(title, lead, [NOTE], markdown_table(rows)),
             "report.html": page(title, lead, sections),
         },
     )

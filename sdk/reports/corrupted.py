@@ -9,7 +9,7 @@ from pathlib import Path
 from allweather.evaluation.metrics import calibration_error
 from allweather.evaluation.robustness import GroupMean, Robustness
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown, markdown_table, page, write_files
+from allweather.reports.html import Section, markdown, markdown_page, markdown_table, page, write_files
 from allweather.runtimes.text import printable, to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -58,21 +58,8 @@ def write_corrupted_report(
     lead = f"{provenance.images} images in each cell, {results[0].corrupted}; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
     notes = [f"- {markdown(note)}" for note in provenance.notes]
-    image = "![Error by corruption and severity](errors.png)\n"
-    lines = [
-        f"# {markdown(heading)}",
-        "",
-        markdown(lead),
-        "",
-        *notes,
-        "",
-        *markdown_table(summary),
-        "",
-        *markdown_table(errors),
-        "",
-        image,
-    ]
-    files["report.md"] = "\n".join(lines)
+    image = ["![Error by corruption and severity](errors.png)"]
+    files["report.md"] = markdown_page(heading, lead, notes, markdown_table(summary), markdown_table(errors), image)
     write_files(folder, files)
 
 

@@ -97,6 +97,20 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*\[\]<>|$&~#])", r"\\\1", printable(text))
 
 
+def markdown_page(title: str, lead: str, *blocks: Sequence[str]) -> str:
+    """Returns a page in Markdown.
+
+    Args:
+        title: Title of the page.
+        lead: The sentence below it.
+        blocks: Lines of Markdown, such as those of a table; blocks are separated by an empty line.
+    """
+    lines = [f"# {markdown(title)}", "", markdown(lead), ""]
+    for block in blocks:
+        lines += [*block, ""]
+    return "\n".join(lines)
+
+
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Returns the lines of a Markdown table; the first of the rows is its header."""
     head, *body = [[markdown(cell) for cell in row] for row in rows]

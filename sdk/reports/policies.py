@@ -8,7 +8,7 @@ from pathlib import Path
 
 from allweather.evaluation.policies import ErrorRate, PolicyEvaluation
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown, markdown_table, page, write_files
+from allweather.reports.html import Section, markdown, markdown_page, markdown_table, page, write_files
 from allweather.runtimes.text import printable, to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -62,16 +62,9 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
     heading = f"Test-time augmentation policies: {Path(provenance.model).name} on {provenance.data}"
     lead = f"{provenance.backend}; {provenance.images} images in each cell, {result.corrupted}; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
-    lines = [
-        f"# {markdown(heading)}",
-        "",
-        markdown(lead),
-        "",
-        *(f"- {markdown(note)}" for note in notes),
-        "",
-        *markdown_table(summary),
-    ]
-    files["report.md"] = "\n".join([*lines, "", TABLE_NOTE, "", *markdown_table(errors), ""])
+    lines = [f"- {markdown(note)}" for note in notes]
+    tables = (markdown_table(summary), [TABLE_NOTE], markdown_table(errors))
+    files["report.md"] = markdown_page(heading, lead, lines, *tables)
     write_files(folder, files)
 
 

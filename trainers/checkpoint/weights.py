@@ -28,9 +28,9 @@ def check_finite(weights: Mapping[str, Tensor], where: str = "") -> None:
         CheckpointError: One of them is complex, an integer, sparse, NaN, infinite or not in the file; the message names
             it.
     """
+    source = f"{where}: " if where else ""
     for key, value in weights.items():
         if value.layout != torch.strided or value.is_meta:
-            source = f"{where}: " if where else ""
             kind = "stored without its values (meta)" if value.is_meta else "a sparse tensor"
             raise CheckpointError(f"{source}the weight {_name(key)} is {kind}; save it as a plain tensor")
         if key.endswith(COUNTER) and value.dtype == torch.int64:
@@ -41,7 +41,6 @@ def check_finite(weights: Mapping[str, Tensor], where: str = "") -> None:
             fault = "holds NaN or infinity, as after a training that diverged"
         else:
             continue
-        source = f"{where}: " if where else ""
         raise CheckpointError(f"{source}the weight {_name(key)} {fault}; name a file of a training that succeeded")
 
 

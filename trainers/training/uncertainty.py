@@ -79,11 +79,3 @@ def unseen_share(count: int) -> float:
     1000.
     """
     return float(1 - (1 - LEVEL) ** (1 / max(count, 1)))
-
-
-def accuracy_interval(accuracy: float, count: int) -> Interval:
-    """Returns an accuracy, 0..1, on `count` images with its 95 % interval (Wilson 1927)."""
-    z = 1.959964
-    middle = (accuracy + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(accuracy * (1 - accuracy) / count + z**2 / (4 * count**2))
-    return Interval(accuracy, max(0.0, float(middle - half)), min(1.0, float(middle + half)))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from allweather.trainers.training.uncertainty import (
-    accuracy_interval,
     lower_bounds,
     mean_interval,
     resampled_means,
@@ -46,6 +45,3 @@ def test_bounds_of_gains_without_any_spread() -> None:
 def test_what_few_images_cannot_show() -> None:
     assert unseen_share(15) == pytest.approx(0.181, abs=0.001)
     assert unseen_share(1000) == pytest.approx(0.003, abs=0.0001)
-    interval = accuracy_interval(1.0, 15)
-    assert (round(interval.low, 2), interval.high) == (0.8, 1.0)
-    assert accuracy_interval(0.5, 10_000).high - 0.5 == pytest.approx(0.0098, abs=0.0001)
