@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -140,3 +141,13 @@ def test_weights_without_plain_values_are_refused(weights: dict[str, Tensor], tm
     changed = last.to_sparse() if form == "sparse" else last.to("meta")
     torch.save({**weights, "linear.weight": changed}, tmp_path / "w.pth")
     assert form in refused(tmp_path / "w.pth")
+
+
+@pytest.mark.filterwarnings("error")
+def test_torch_prints_no_warning_of_its_own_beside_the_line(tmp_path: Path) -> None:
+    """Found by fuzzing: torch warns of its old storages, which quantized tensors have as well."""
+    path = tmp_path / "quantized.pth"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save({"conv1.weight": torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.qint8)}, path)
+    refused(path)
