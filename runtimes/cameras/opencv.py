@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 STREAM_TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2's own limit is 30 s
 SILENT = 0  # level of OpenCV's own log
 APPSINK = "`videoconvert ! video/x-raw,format=BGR ! appsink`"  # how a GStreamer pipeline must end
+MOTION_JPEG_CURE = (  # FFMPEG refuses one that does not begin with a boundary, as some ESP32 cameras send; browsers do not
+    "; motion JPEG that only a browser shows is read with the environment variable "
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS='input_format;mjpeg'"
+)
 MAX_FPS = 1000.0  # a stream that does not know its frame rate may state its time base instead, often 90000
 MIN_SHARE_READ = 0.95  # of the number of frames that a file states; in some formats it is an estimate
 _log_level_lock = threading.Lock()
@@ -216,7 +220,7 @@ def open_stream(url: str, name: str, timeout: float = STREAM_TIMEOUT_SECONDS) ->
     if video is None:
         raise CameraError(
             f"no video from {name}; check the address, the password and that the camera is on, or its stream is of a "
-            "kind that FFMPEG does not read: try it with ffplay"
+            f"kind that FFMPEG does not read: try it with ffplay{MOTION_JPEG_CURE if url[:4].lower() == 'http' else ''}"
         )
     # An http URL may name a video file, which has an end and states its length; all others are cameras.
     return OpenCvCapture(video, name, endless=not video.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
