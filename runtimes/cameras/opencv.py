@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 STREAM_TIMEOUT_SECONDS = 5.0  # to open a stream, and between two of its frames; cv2's own limit is 30 s
 SILENT = 0  # level of OpenCV's own log
 APPSINK = "`videoconvert ! video/x-raw,format=BGR ! appsink`"  # how a GStreamer pipeline must end
-MOTION_JPEG_CURE = (  # FFMPEG refuses one that does not begin with a boundary, as some ESP32 cameras send; browsers do not
+MOTION_JPEG_CURE = (  # FFMPEG refuses one that does not begin with a boundary, as that of some ESP32 cameras
     "; motion JPEG that only a browser shows is read with the environment variable "
     "OPENCV_FFMPEG_CAPTURE_OPTIONS='input_format;mjpeg'"
 )
