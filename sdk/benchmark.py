@@ -22,6 +22,7 @@ from allweather.runtimes.loop.stats import LoopReport
 from allweather.runtimes.redaction import redacted
 from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.system.device import power_mode, this_device
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import FLIP
 from allweather.runtimes.tta.views import VIEWS
 
@@ -79,7 +80,7 @@ class Benchmark:
 
 
 def run_benchmark(
-    path: Path,
+    path: Path | str,
     *,
     frames: int,
     num_views: Sequence[int],
@@ -111,6 +112,7 @@ def run_benchmark(
         EngineError: No model of the bundle has this engine and precision, or none runs on this device.
         UsageError: The source is a camera or stream.
     """
+    path = as_path(path)
     bundle = Bundle.open(path)
     has_predictor = bundle.manifest.predictor is not None
     available = {status.name for status in statuses() if status.version}

@@ -13,6 +13,7 @@ from allweather.exporters.lint import layer_rules, qdq_rules
 from allweather.exporters.lint.finding import Finding
 from allweather.exporters.lint.qdq_graph import Layer, all_graphs, display_name
 from allweather.runtimes.errors import EngineError, first_line
+from allweather.runtimes.system.path_argument import as_path
 
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's limit
 RULES = (
@@ -81,12 +82,13 @@ def lint(model: ModelProto) -> LintReport:
     )
 
 
-def load_onnx(path: Path) -> ModelProto:
+def load_onnx(path: Path | str) -> ModelProto:
     """Reads an .onnx file; tensors that are stored in other files are not read.
 
     Raises:
         EngineError: The file is missing, too large, or no ONNX file.
     """
+    path = as_path(path)
     if path.is_dir():
         inside = sorted(str(file.relative_to(path)) for file in path.glob("onnx/*.onnx"))
         instead = f"this bundle has {', '.join(inside)}" if inside else "name the .onnx file"

@@ -18,6 +18,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Precision, Role
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_folder
+from allweather.runtimes.system.path_argument import as_path
 
 LAYOUTS = {"triton": triton, "ovms": ovms}
 MARKER = "allweather.json"  # for us only: the servers read the folders of models and config.json
@@ -83,7 +84,7 @@ class Repository(_Strict):
 
 
 def write_repository(
-    bundle: Bundle, layout: ServerLayout, out: Path, *, engine: str | None = None, precision: str | None = None
+    bundle: Bundle, layout: ServerLayout, out: Path | str, *, engine: str | None = None, precision: str | None = None
 ) -> Repository:
     """Writes a bundle as a model repository, completely or not at all.
 
@@ -102,6 +103,7 @@ def write_repository(
         BundleError: A label cannot be written, or the bundle was changed meanwhile.
         OutputError: `out` holds something else, or other models, or cannot be written.
     """
+    out = as_path(out)
     module = LAYOUTS[layout]
     served = models_to_serve(bundle, module.ENGINES, engine, precision, layout)
     shapes = tuple(

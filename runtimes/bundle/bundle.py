@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import io
-import os
 import time
 import zipfile
 import zlib
@@ -37,6 +36,7 @@ from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder, check_file, check_folder
 from allweather.runtimes.system.limits import usable_memory
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats
@@ -72,9 +72,7 @@ class Bundle:
             ReplacedError: It was replaced twice while it was opened.
             UsageError: `path` is neither text nor a path.
         """
-        if not isinstance(path, str | os.PathLike):
-            raise UsageError(f"a bundle is named by its path, as text or a Path; got {type(path).__name__}")
-        path = Path(path)
+        path = as_path(path, "a bundle")
         try:
             return _open_and_verify(path)
         except ReplacedError:
@@ -165,19 +163,20 @@ class Bundle:
         return np.frombuffer(data, np.dtype(dtype), offset=len(header)).reshape(shape)
 
 
-def check_bundle_path(path: Path) -> None:
+def check_bundle_path(path: Path | str) -> None:
     """Checks that a bundle can be written to a path, before minutes are spent on its content.
 
     Raises:
         OutputError: Something else is at the path, or it cannot be written.
     """
+    path = as_path(path)
     if path.suffix == ".zip":
         check_file(path)
     else:
         check_folder(path, MANIFEST)
 
 
-def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+def write_bundle(path: Path | str, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
     """Writes a bundle, completely or not at all; a path that ends in .zip makes one file.
 
     Args:
@@ -189,6 +188,7 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         OutputError: Something else is at the path, or it cannot be written.
         BundleError: The manifest contradicts itself or the contents.
     """
+    path = as_path(path)
     files = {
         name: StoredFile(size=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in contents.items()
     }

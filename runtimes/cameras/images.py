@@ -11,6 +11,7 @@ import numpy as np
 from allweather.runtimes.cameras.image_files.decode import decode_image
 from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_hidden, is_image_name
 from allweather.runtimes.errors import CameraError, DataError
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Frame, Image
 
 logger = logging.getLogger(__name__)
@@ -74,12 +75,13 @@ class FolderCapture:
         self._files = iter(())
 
 
-def image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path | str) -> list[Path]:
     """Returns the image files of a folder, sorted by name, without hidden files.
 
     Raises:
         CameraError: The folder holds no images or cannot be read.
     """
+    folder = as_path(folder)
     try:
         images = [file for file in folder.iterdir() if is_image_name(file.name) and file.is_file()]
     except OSError as error:

@@ -17,6 +17,7 @@ import numpy as np
 
 from allweather.runtimes.errors import CameraError, DependencyError
 from allweather.runtimes.system.leftovers import temporary_folder
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 
 logger = logging.getLogger(__name__)
@@ -132,12 +133,13 @@ def open_device(source: str) -> OpenCvCapture:
     return OpenCvCapture(video, str(path), endless=True)
 
 
-def open_video(path: Path) -> OpenCvCapture:
+def open_video(path: Path | str) -> OpenCvCapture:
     """Opens a video file.
 
     Raises:
         CameraError: It may not be read, is not a video, or has a format that the installed cv2 does not read.
     """
+    path = as_path(path)
     if not os.access(path, os.R_OK):
         raise CameraError(f"no permission to read {path}; change its mode or its owner")
     with opencv_log_silenced(), name_for_opencv(path) as name:

@@ -22,6 +22,7 @@ from allweather.runtimes.choices import STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Sink
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import json_line as one_line_of_json
 from allweather.runtimes.types import Decision, Frame
 
@@ -64,7 +65,7 @@ class JsonlSink(Sink):
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._stdout = str(path) == STDOUT
-        self._path = Path("stdout") if self._stdout else Path(path)  # as it is called in messages
+        self._path = Path("stdout") if self._stdout else as_path(path)  # as it is called in messages
         self._source, self._rotate_bytes, self._fsync = source, rotate_bytes, fsync
         self._clock, self._wall_clock = clock, wall_clock
         self._file: FileIO | None = None

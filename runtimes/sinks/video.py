@@ -17,6 +17,7 @@ from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Decision, Frame, Image
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class VideoSink(Sink):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         fps: float | Callable[[], float],
         draw: Callable[[Frame, Decision, Region | None], Image] = lambda frame, decision, region: annotate(
             frame.image, decision, region
@@ -51,6 +52,7 @@ class VideoSink(Sink):
         Raises:
             UsageError: The suffix or the frame rate is not supported.
         """
+        path = as_path(path)
         if path.suffix.lower() not in CODECS:
             raise UsageError(f"a video is written as {', '.join(CODECS)}; got {path.name!r}")
         self._path, self._draw = path, draw

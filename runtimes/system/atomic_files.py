@@ -10,10 +10,11 @@ from pathlib import Path
 
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.leftovers import MARK, temporary_beside
+from allweather.runtimes.system.path_argument import as_path
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path | str) -> Iterator[Path]:
     """Yields a temporary path beside `path`. On success the file there replaces `path`; on failure it is deleted.
 
     The temporary name keeps the suffix of `path`, as some writers choose their format by it. What killed processes left
@@ -25,6 +26,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The path cannot be written, or the disk is full.
     """
+    path = as_path(path)
     with map_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
@@ -42,17 +44,18 @@ class _CheckedError(Exception):
     """Ends a check before anything is written."""
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path | str) -> None:
     """Checks that a file can be written, before minutes are spent on its content. Leaves nothing behind.
 
     Raises:
         OutputError: As `atomic_file`.
     """
+    path = as_path(path)
     with without_new_folders(path), suppress(_CheckedError), atomic_file(path):
         raise _CheckedError
 
 
-def check_folder(path: Path, marker: str) -> None:
+def check_folder(path: Path | str, marker: str) -> None:
     """Checks that a folder can be written, before minutes are spent on its content. Leaves nothing behind.
 
     Args:
@@ -62,6 +65,7 @@ def check_folder(path: Path, marker: str) -> None:
     Raises:
         OutputError: As `atomic_folder`.
     """
+    path = as_path(path)
     with without_new_folders(path), suppress(_CheckedError), atomic_folder(path, marker):
         raise _CheckedError
 
@@ -86,7 +90,7 @@ def without_new_folders(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
+def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
     """Yields a temporary folder beside `path`. On success it replaces `path`; on failure it is deleted.
 
     A folder that exists already is replaced only if it is empty or holds `marker`, so that a mistyped name cannot
@@ -99,6 +103,7 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
     Raises:
         OutputError: Something else is at the path, it cannot be written, or the disk is full.
     """
+    path = as_path(path)
     with map_write_errors(path):
         _restore_old_folder(path)
         if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):

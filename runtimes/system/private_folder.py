@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from allweather.runtimes.errors import EngineError
+from allweather.runtimes.system.path_argument import as_path
 
 
 def cache_folder(name: str) -> Path:
@@ -29,13 +30,14 @@ def cache_folder(name: str) -> Path:
         ) from error
 
 
-def make_private(folder: Path) -> None:
+def make_private(folder: Path | str) -> None:
     """Creates a cache folder that other users cannot open.
 
     Raises:
         EngineError: The folder is a link, belongs to another user, or can be written by others.
         OSError: It cannot be created.
     """
+    folder = as_path(folder)
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
     for path in (folder.parent, folder):
         path.mkdir(mode=0o700, exist_ok=True)

@@ -19,6 +19,7 @@ from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.path_argument import as_path
 
 PLAIN, ROBUST, FULL = "plain", "robust", "robust + TTA"
 QUICK_BUNDLES = ("signs-plain", "signs-robust")  # in samples/bundles
@@ -36,7 +37,7 @@ DRIVE_STAGES = {"drive through the weather": 30.0, "write the report": 2.0}
 
 
 def run_demo(
-    out: Path,
+    out: Path | str,
     settings: DemoSettings,
     *,
     quick: bool = False,
@@ -58,6 +59,7 @@ def run_demo(
     Raises:
         AllweatherError: The committed models are not there, or `out` cannot be written to.
     """
+    out = as_path(out)
     journey = Journey(DRIVE_STAGES if quick else {**TRAINING_STAGES, **DRIVE_STAGES}, watch)
     plain, robust = _committed() if quick else _trained(out, settings, journey, say)
     precision = _int8_or_best(Bundle.open(robust))

@@ -9,6 +9,7 @@ from pathlib import Path
 from allweather.evaluation.augmented import AugmentedEvaluation
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, markdown_page, markdown_table, page, write_files
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, TABLE_ROWS
@@ -17,7 +18,7 @@ Row = Sequence[str]
 
 
 def write_augmented_report(
-    results: Sequence[AugmentedEvaluation], examples: Mapping[str, Sequence[Image]], folder: Path
+    results: Sequence[AugmentedEvaluation], examples: Mapping[str, Sequence[Image]], folder: Path | str
 ) -> None:
     """Writes report.html, report.md, result.json and augmentations.png, and a plot for each finetuned model.
 
@@ -31,6 +32,7 @@ def write_augmented_report(
     Raises:
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     provenance = results[0].provenance
     accuracies, strengths = accuracy_table(results), strength_table(results[0].strengths)
     sections = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from allweather.benchmark import Benchmark, Run
 from allweather.reports import plots
 from allweather.reports.html import Section, markdown_page, markdown_table, page, write_files
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 
 NOTE = (
@@ -17,7 +18,7 @@ NOTE = (
 )
 
 
-def write_benchmark_report(benchmark: Benchmark, folder: Path) -> None:
+def write_benchmark_report(benchmark: Benchmark, folder: Path | str) -> None:
     """Writes report.html, report.md, result.json and stages.png.
 
     Args:
@@ -27,6 +28,7 @@ def write_benchmark_report(benchmark: Benchmark, folder: Path) -> None:
     Raises:
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     rows = latency_table(benchmark)
     threads = f"threads: {benchmark.threads or 'all cores'}"
     frames = f"{benchmark.frames} frames, {benchmark.source}"

@@ -8,10 +8,11 @@ from pathlib import Path
 from allweather.evaluation.clean import CleanEvaluation
 from allweather.reports import plots
 from allweather.reports.html import Section, page, write_files
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 
 
-def write_clean_report(evaluation: CleanEvaluation, folder: Path) -> None:
+def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     """Writes report.html, result.json, confusion.png and reliability.png, and training.png for a trained checkpoint.
 
     Args:
@@ -21,6 +22,7 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path) -> None:
     Raises:
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     provenance = evaluation.provenance
     facts = [
         ("", provenance.backend),

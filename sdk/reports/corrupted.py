@@ -10,6 +10,7 @@ from allweather.evaluation.metrics import calibration_error
 from allweather.evaluation.robustness import GroupMean, Robustness
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, markdown, markdown_page, markdown_table, page, write_files
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable, to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -22,7 +23,7 @@ RELIABILITY_NOTE = (
 
 
 def write_corrupted_report(
-    results: Sequence[Robustness], mistakes: Sequence[Mapping[str, Image]], folder: Path
+    results: Sequence[Robustness], mistakes: Sequence[Mapping[str, Image]], folder: Path | str
 ) -> None:
     """Writes report.html, report.md, result.json and errors.png, and two plots for each model.
 
@@ -36,6 +37,7 @@ def write_corrupted_report(
     Raises:
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     names = [name for name in (*COMMON, *EXTRA) if name in results[0].mean_errors()]
     titles = [result.provenance.title for result in results]
     summary, errors = summary_table(results), error_table(results, names)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 
 STYLE = """
@@ -118,7 +119,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     return lines + [f"| {' | '.join(row)} |" for row in body]
 
 
-def write_files(folder: Path, files: Mapping[str, bytes | str]) -> None:
+def write_files(folder: Path | str, files: Mapping[str, bytes | str]) -> None:
     """Writes files into a folder, each of them whole or not at all.
 
     Args:
@@ -128,6 +129,7 @@ def write_files(folder: Path, files: Mapping[str, bytes | str]) -> None:
     Raises:
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     for name, content in files.items():
         with atomic_file(folder / name) as temporary:
             temporary.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from allweather.reports.html import Section, page, write_files
 from allweather.reports.image_grids import image_columns, image_rows
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint
 from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, Head
@@ -22,7 +23,7 @@ ROW_NOTES: Mapping[Head, str] = {
 }
 
 
-def write_augmentation_report(augmentation: AugmentationCheckpoint, dataset: Dataset, folder: Path) -> None:
+def write_augmentation_report(augmentation: AugmentationCheckpoint, dataset: Dataset, folder: Path | str) -> None:
     """Writes report.html, result.json, samples.png and latent-traversal.png.
 
     Args:
@@ -34,6 +35,7 @@ def write_augmentation_report(augmentation: AugmentationCheckpoint, dataset: Dat
         CheckpointError: The augmentation network cannot be built.
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     network, heads = augmentation.network(), {head for part in STAGE_HEADS[augmentation.mode] for head in part}
     facts = asdict(augmentation)
     facts.pop("weights")

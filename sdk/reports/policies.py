@@ -9,6 +9,7 @@ from pathlib import Path
 from allweather.evaluation.policies import ErrorRate, PolicyEvaluation
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, markdown, markdown_page, markdown_table, page, write_files
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable, to_json
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
@@ -25,7 +26,7 @@ CHANGED_NOTE = (
 )
 
 
-def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], folder: Path) -> None:
+def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], folder: Path | str) -> None:
     """Writes report.html, report.md, result.json and plots.
 
     The plots are views-POLICY.png for each policy that ranks views, and changed-predictions.png.
@@ -38,6 +39,7 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
     Raises:
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     provenance = result.provenance
     summary, errors = summary_table(result), error_table(result)
     notes = [*provenance.notes, *correlations(result)]

@@ -12,13 +12,16 @@ import numpy as np
 from allweather.evaluation.shifted import TEST_SETS, ShiftRobustness
 from allweather.reports.figure import GRAY, png_figure
 from allweather.reports.html import Section, page, write_files
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Floats
 
 COLORS = ("#64748b", "#2563eb", "#16a34a", "#dc2626", "#d97706", "#7c3aed")
 
 
-def write_shifted_report(results: Sequence[ShiftRobustness], embedded: Sequence[Floats | None], folder: Path) -> None:
+def write_shifted_report(
+    results: Sequence[ShiftRobustness], embedded: Sequence[Floats | None], folder: Path | str
+) -> None:
     """Writes report.html, result.json and variation.png, and for checkpoints tsne.png.
 
     Args:
@@ -29,6 +32,7 @@ def write_shifted_report(results: Sequence[ShiftRobustness], embedded: Sequence[
     Raises:
         OutputError: The folder cannot be written to.
     """
+    folder = as_path(folder)
     provenance = results[0].provenance
     files: dict[str, bytes | str] = {
         "variation.png": variation_bars(results),

@@ -16,6 +16,7 @@ from allweather.runtimes.bundle.manifest import Input
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.foreign import plain_names, read_state_dict
@@ -140,12 +141,13 @@ class _Header(BaseModel):
     versions: dict[str, str]
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint to a file, completely or not at all.
 
     Raises:
         OutputError: The file cannot be written.
     """
+    path = as_path(path)
     header = _Header(
         arch=checkpoint.arch,
         classes=checkpoint.classes,
@@ -166,12 +168,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensor_file.write(path, weights, header.model_dump(mode="json"))
 
 
-def extract_predictor(path: Path) -> TrainedPredictor:
+def extract_predictor(path: Path | str) -> TrainedPredictor:
     """Reads a loss predictor from a checkpoint, or from a file that holds only a loss predictor.
 
     Raises:
         CheckpointError: The file is missing or damaged, or it holds no loss predictor.
     """
+    path = as_path(path)
     _, raw = tensor_file.read(path)
     if not raw or raw.get("format") != tensor_file.CHECKPOINT:
         return load_predictor(path)
@@ -181,12 +184,13 @@ def extract_predictor(path: Path) -> TrainedPredictor:
     return predictor
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path | str) -> Checkpoint:
     """Reads a checkpoint from its file.
 
     Raises:
         CheckpointError: The file is missing, damaged, of another schema version, or not a checkpoint.
     """
+    path = as_path(path)
     weights, raw = tensor_file.read(path)
     file_format = raw.get("format") if raw else None
     if raw is None or file_format != tensor_file.CHECKPOINT:
@@ -223,7 +227,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+def checkpoint_from_state_dict(path: Path | str, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
     """Makes a checkpoint from a state dict that was trained elsewhere, in a .safetensors or .pth file.
 
     Prefixes that wrapper modules add to every name are removed (`WRAPPER_PREFIXES`), and a last layer called `fc` or
@@ -238,6 +242,7 @@ def checkpoint_from_state_dict(path: Path, arch: str, classes: tuple[str, ...], 
     Raises:
         CheckpointError: The file cannot be read, or a weight is missing, left over, or of another shape.
     """
+    path = as_path(path)
     weights = plain_names(read_state_dict(path))
     model = build_model(arch, len(classes), spec)
     own = model.network.state_dict()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, first_line
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.weights import path_text
 
@@ -32,12 +33,13 @@ KINDS: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     """Reads the state dict in a .safetensors or .pth file; nothing in the file is run.
 
     Raises:
         CheckpointError: The file is missing, or something else than a state dict; the message says what to do.
     """
+    path = as_path(path)
     if path.is_dir() or not path.is_file():
         return tensor_file.read(path)[0]  # which says that it is missing, or a folder
     where = path_text(path)

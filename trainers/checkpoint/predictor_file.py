@@ -14,6 +14,7 @@ from allweather.runtimes.bundle.manifest import Input
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.views import view
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.weights import check_finite, path_text
@@ -130,12 +131,13 @@ class _FileHeader(PredictorHeader):
     schema_version: Literal[2] = 2
 
 
-def save_predictor(path: Path, trained: TrainedPredictor) -> None:
+def save_predictor(path: Path | str, trained: TrainedPredictor) -> None:
     """Writes a predictor to a file of its own, completely or not at all.
 
     Raises:
         OutputError: The file cannot be written.
     """
+    path = as_path(path)
     header = _FileHeader(**PredictorHeader.from_predictor(trained).model_dump())
     tensor_file.write(path, trained.weights, header.model_dump(mode="json"))
 
@@ -145,12 +147,13 @@ def missing_predictor_error(path: Path) -> CheckpointError:
     return CheckpointError(f"{path} holds no loss predictor; 'allweather train-predictor' trains one")
 
 
-def load_predictor(path: Path) -> TrainedPredictor:
+def load_predictor(path: Path | str) -> TrainedPredictor:
     """Reads a predictor from a file of its own.
 
     Raises:
         CheckpointError: The file is missing, damaged, of another schema version, or not a predictor.
     """
+    path = as_path(path)
     weights, raw = tensor_file.read(path)
     if raw is None or raw.get("format") != tensor_file.PREDICTOR:
         raise missing_predictor_error(path)

@@ -11,6 +11,7 @@ import torch
 
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.data.dataset import Dataset, Split, split_off
 from allweather.trainers.torchvision_import import import_torchvision
@@ -37,7 +38,7 @@ CIFAR_CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 
 
-def read_cifar(name: str, root: Path, size: int, *, download: bool) -> Dataset:
+def read_cifar(name: str, root: Path | str, size: int, *, download: bool) -> Dataset:
     """Reads CIFAR and holds 5,000 of the 50,000 training images out as val.
 
     Args:
@@ -49,6 +50,7 @@ def read_cifar(name: str, root: Path, size: int, *, download: bool) -> Dataset:
     Raises:
         DataError: The batches are missing, damaged or cannot be read.
     """
+    root = as_path(root)
     read = getattr(import_torchvision("datasets"), name.upper())
     try:
         parts = [read(root, train=train, download=download) for train in (True, False)]

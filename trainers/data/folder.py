@@ -15,6 +15,7 @@ from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.system.memory import allocate
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.data.dataset import Dataset, Split, split_off_each_class
 from allweather.trainers.data.folder_files import class_folders, find_split_folders, list_names
@@ -29,7 +30,7 @@ MAX_NAMED = 10  # files that cannot be used are named in each split; the others 
 log = logging.getLogger(__name__)
 
 
-def read_folder(root: Path, size: int) -> Dataset:
+def read_folder(root: Path | str, size: int) -> Dataset:
     """Reads the splits of a folder, each with one folder per class, and resizes all images.
 
     `valid`, `validation` and `dev` are read as val, `training` as train and `testing` as test. If val is missing, a
@@ -43,6 +44,7 @@ def read_folder(root: Path, size: int) -> Dataset:
     Raises:
         DataError: The data set cannot be used as it is; the message names the first problem and its cure.
     """
+    root = as_path(root)
     found = find_files(root)
     _refuse(found.problems)
     splits: dict[str, Split | None] = {}
@@ -65,7 +67,7 @@ def read_folder(root: Path, size: int) -> Dataset:
     return Dataset(found.name, found.classes, train, val, test, hflip=True, notes=inventory.notes, inventory=inventory)
 
 
-def inspect_folder(root: Path, watch: Callable[[int, int], None] = lambda done, total: None) -> Inventory:
+def inspect_folder(root: Path | str, watch: Callable[[int, int], None] = lambda done, total: None) -> Inventory:
     """Takes the inventory of a folder data set; decodes each image to see that it can be used, and keeps none.
 
     Args:
@@ -78,6 +80,7 @@ def inspect_folder(root: Path, watch: Callable[[int, int], None] = lambda done, 
     Raises:
         DataError: There is no training folder, or a split cannot be told.
     """
+    root = as_path(root)
     found, done = find_files(root), 0
     damaged: dict[str, dict[Path, str]] = {}
     total = sum(len(found.files(name)) for name in found.splits)
@@ -91,12 +94,13 @@ def inspect_folder(root: Path, watch: Callable[[int, int], None] = lambda done, 
     return take_inventory(found, damaged)
 
 
-def folder_classes(root: Path) -> tuple[str, ...]:
+def folder_classes(root: Path | str) -> tuple[str, ...]:
     """Returns the names of the classes, which are the folders in ROOT/train, sorted; decodes no image.
 
     Raises:
         DataError: There is no ROOT/train, or it has fewer than two folders.
     """
+    root = as_path(root)
     train = find_split_folders(root)["train"]
     classes = class_folders(train)
     if len(classes) < 2:

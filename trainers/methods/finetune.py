@@ -15,6 +15,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.pairing import (
     Augmentation,
@@ -123,7 +124,7 @@ def finetune(
     start: Checkpoint,
     dataset: Dataset,
     settings: FinetuneSettings,
-    out: Path,
+    out: Path | str,
     *,
     fabric: Fabric,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -154,6 +155,7 @@ def finetune(
         TrainingError: The strength search failed, the run diverged, or its resume file belongs to another run.
         OutputError: A file cannot be written.
     """
+    out = as_path(out)
     dataset = start.adapt(dataset)
     searched = settings.needs_strengths and not start.strengths
     if searched:

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
@@ -56,7 +57,7 @@ def search_gamma(
     start: Checkpoint,
     dataset: Dataset,
     settings: FinetuneSettings,
-    out: Path,
+    out: Path | str,
     *,
     fabric: Fabric,
     watch: Callable[[GammaTrial], None] = lambda trial: None,
@@ -86,6 +87,7 @@ def search_gamma(
         TrainingError: The strength search failed, or a trial diverged.
         OutputError: A file cannot be written.
     """
+    out = as_path(out)
     if settings.method == "at":
         raise UsageError("method at has no gamma to search for; leave out --gamma")
     dataset = start.adapt(dataset)

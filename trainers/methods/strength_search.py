@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 
 from allweather.runtimes.errors import AllweatherError
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.strengths import find_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
@@ -29,7 +30,7 @@ def with_strengths(
     dataset: Dataset,
     points: float,
     *,
-    keep: Path | None = None,
+    keep: Path | str | None = None,
     fabric: Fabric,
     watch: Callable[[str], None] = lambda name: None,
 ) -> Checkpoint:
@@ -49,6 +50,7 @@ def with_strengths(
         TrainingError: The classifier cannot lose that much accuracy, or no augmentation costs that much.
         OutputError: `keep` cannot be written.
     """
+    keep = None if keep is None else as_path(keep)
     if start.strengths:
         return start
     result: Mapping[str, float] | AllweatherError = {}

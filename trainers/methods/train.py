@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
@@ -27,7 +28,7 @@ def train(
     archs: Sequence[str],
     dataset: Dataset,
     settings: FitSettings,
-    out: Path,
+    out: Path | str,
     *,
     fabric: Fabric,
     pretrained: bool = False,
@@ -57,6 +58,7 @@ def train(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: A checkpoint cannot be written.
     """
+    out = as_path(out)
     objective = config.objective(len(archs), settings.label_smoothing)
     side = dataset.train.images.shape[1]
     spec = InputSpec(side, side)

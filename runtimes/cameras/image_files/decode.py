@@ -13,6 +13,7 @@ from allweather.runtimes.cameras.image_files.jpeg_png import complete
 from allweather.runtimes.cameras.image_files.sample_range import SampleRange, sample_range
 from allweather.runtimes.cameras.opencv import opencv_log_silenced
 from allweather.runtimes.errors import DataError
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 
 MIN_USED_BITS = 15  # of a 16-bit image: with fewer it would have a quarter of the brightness, or less
@@ -20,13 +21,14 @@ MAX_IMAGE_BYTES = 1 << 30  # of a file; what is larger is a mistake, and would f
 DAMAGED = "it is damaged, cut off or not an image; remove or replace it"
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path | str) -> Image:
     """Reads and decodes an image file; see `decode_image`. It never waits for a pipe, nor reads an endless device.
 
     Raises:
         DataError: The path is that of a pipe, a device or a huge file, or `decode_image` refuses what is in it.
         OSError: The file cannot be read.
     """
+    path = as_path(path)
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):

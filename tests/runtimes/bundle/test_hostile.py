@@ -166,7 +166,7 @@ def test_what_is_not_there_is_said(tmp_path: Path, refusal: Refusal, name: str) 
     assert "no bundle at" in refusal(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "a\nb", "file/inside"])
+@pytest.mark.parametrize("name", ["x" * 5000, "a\nb", "file/inside"])
 def test_a_path_that_cannot_be_is_no_bundle(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="no bundle at") as caught:

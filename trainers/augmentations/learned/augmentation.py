@@ -14,6 +14,7 @@ from torch import Tensor
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.system.home_path import home_path
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.learned.networks import AugmentationMode, AugmentationNetwork
 from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, TorchvisionAugmentation
 from allweather.trainers.checkpoint import tensor_file
@@ -71,12 +72,13 @@ class _Header(BaseModel):
     history: tuple[dict[str, float], ...]
 
 
-def save_augmentation(path: Path, augmentation: AugmentationCheckpoint) -> None:
+def save_augmentation(path: Path | str, augmentation: AugmentationCheckpoint) -> None:
     """Writes a learned augmentation to a file, completely or not at all.
 
     Raises:
         OutputError: The file cannot be written.
     """
+    path = as_path(path)
     header = _Header(
         mode=augmentation.mode,
         data=augmentation.data,
@@ -87,12 +89,13 @@ def save_augmentation(path: Path, augmentation: AugmentationCheckpoint) -> None:
     tensor_file.write(path, augmentation.weights, header.model_dump(mode="json"))
 
 
-def load_augmentation(path: Path) -> AugmentationCheckpoint:
+def load_augmentation(path: Path | str) -> AugmentationCheckpoint:
     """Reads a learned augmentation from its file.
 
     Raises:
         CheckpointError: The file is missing, damaged, of another schema version, or not a learned augmentation.
     """
+    path = as_path(path)
     weights, raw = tensor_file.read(path)
     if raw is None or raw.get("format") != tensor_file.AUGMENTATION:
         raise CheckpointError(f"{path} holds no learned augmentation; 'allweather learn-augmentation' makes one")

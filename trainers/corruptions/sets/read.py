@@ -14,6 +14,7 @@ from allweather.runtimes.cameras.image_files.decode import read_image
 from allweather.runtimes.cameras.image_files.names import is_hidden, is_image_name
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import FAMILIES, SEVERITIES
@@ -37,6 +38,14 @@ class ArrayFileSet:
     spec: InputSpec
     corruptions: tuple[str, ...]
     labels: Labels
+
+    def __post_init__(self) -> None:
+        """Takes a folder that is given as text.
+
+        Raises:
+            UsageError: It is neither text nor a path.
+        """
+        object.__setattr__(self, "folder", as_path(self.folder))
 
     @property
     def source(self) -> str:
@@ -75,6 +84,14 @@ class ImageFileSet:
     files: tuple[str, ...]
     labels: Labels
 
+    def __post_init__(self) -> None:
+        """Takes a folder that is given as text.
+
+        Raises:
+            UsageError: It is neither text nor a path.
+        """
+        object.__setattr__(self, "folder", as_path(self.folder))
+
     @property
     def corruptions(self) -> tuple[str, ...]:
         """Names of the corruptions."""
@@ -97,7 +114,7 @@ class ImageFileSet:
         return self.spec.prepare(_read_image(self.folders[name] / str(severity) / self.files[index]))
 
 
-def open_corrupted_set(folder: Path, classes: Sequence[str], spec: InputSpec) -> CorruptedSet:
+def open_corrupted_set(folder: Path | str, classes: Sequence[str], spec: InputSpec) -> CorruptedSet:
     """Opens a corrupted set on disk, in either layout. A set may lack some of the corruptions.
 
     Args:
@@ -108,6 +125,7 @@ def open_corrupted_set(folder: Path, classes: Sequence[str], spec: InputSpec) ->
     Raises:
         DataError: The folder has neither layout, or a part of the set is missing, damaged or of other classes.
     """
+    folder = as_path(folder)
     if (folder / LABELS_FILE).is_file():
         return _open_arrays(folder, _label_order(folder, classes), spec)
     folders = {

@@ -22,6 +22,7 @@ import numpy as np
 
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.limits import usable_cores
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.choices import SetLayout
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
@@ -74,7 +75,7 @@ def write_corrupted_set(
     images: Image,
     labels: Labels,
     classes: Sequence[str],
-    out: Path,
+    out: Path | str,
     *,
     data: str,
     layout: SetLayout = "npy",
@@ -112,6 +113,7 @@ def write_corrupted_set(
         DataError: The images cannot be corrupted.
         OutputError: `out` exists or cannot be written, or an unfinished set with other settings is in the way.
     """
+    out = as_path(out)
     validate_images(images)
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(labels.tobytes())
@@ -130,12 +132,13 @@ def write_corrupted_set(
     return settings
 
 
-def check_output_is_new(out: Path) -> None:
+def check_output_is_new(out: Path | str) -> None:
     """Checks that nothing exists at the path of a new set.
 
     Raises:
         OutputError: Something does.
     """
+    out = as_path(out)
     if out.exists():
         raise OutputError(f"{out} is there already; name a new folder, or remove it")
 

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from allweather.runtimes.errors import DataError, TrainingError, UsageError
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.checkpoint import tensor_file
@@ -55,7 +56,7 @@ def learn_augmentation(
     arch: str,
     dataset: Dataset,
     settings: LearnAugmentationSettings,
-    out: Path,
+    out: Path | str,
     *,
     fabric: Fabric,
     watch: Callable[[Stage, Progress], None] = lambda stage, progress: None,
@@ -79,6 +80,7 @@ def learn_augmentation(
         TrainingError: A stage diverged, or the folder belongs to another run.
         OutputError: A file cannot be written.
     """
+    out = as_path(out)
     if len(dataset.train) < MIN_TRAIN_IMAGES:
         raise DataError(
             f"learning an augmentation takes at least {MIN_TRAIN_IMAGES} training images, because a fifth of them is "

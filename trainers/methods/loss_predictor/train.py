@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, RowDataset, Split
@@ -29,9 +30,9 @@ def add_predictor(
     start: Checkpoint,
     dataset: Dataset,
     settings: PredictorSettings,
-    out: Path,
+    out: Path | str,
     *,
-    losses_folder: Path,
+    losses_folder: Path | str,
     fabric: Fabric,
     watch_losses: Callable[[int, int], None] = lambda done, total: None,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -56,6 +57,8 @@ def add_predictor(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
+    out = as_path(out)
+    losses_folder = as_path(losses_folder)
     dataset = start.adapt(dataset)
     classifier, spec, resume = start.classifier(), predictor_input_spec(start.input), resume_path(out)
     targets = compute_view_losses(
@@ -95,7 +98,7 @@ def train_predictor(
     *,
     hflip: bool,
     fabric: Fabric,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[LossPredictor, tuple[EpochReport, ...], float]:
     """Trains a loss predictor on four fifths of the images and evaluates it on the rest.
@@ -119,6 +122,7 @@ def train_predictor(
     Raises:
         TrainingError: The run diverged, or its resume file belongs to another run.
     """
+    resume = None if resume is None else as_path(resume)
     torch.manual_seed(settings.fit.seed)
     model = build_predictor(settings.kind, spec, len(targets.views))
     train, val = targets.split_fold()

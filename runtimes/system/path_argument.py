@@ -1,0 +1,27 @@
+"""Paths as the Python API takes them: text or a `Path`, checked and converted where they come in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from allweather.runtimes.errors import UsageError
+
+
+def as_path(path: Path | str, what: str = "a file or folder") -> Path:
+    """Returns a path that may be given as text.
+
+    Args:
+        path: Text, a Path, or another `os.PathLike` of text.
+        what: What the path names, for the message.
+
+    Raises:
+        UsageError: It is something else, or text that names nothing: empty, or with a null character.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise UsageError(f"{what} is named by its path, as text or a Path; got {type(path).__name__}")
+    if not text or "\0" in text:
+        fault = "text with a null character" if text else "an empty text"
+        raise UsageError(f"{what} is named by its path; got {fault}")
+    return Path(text)

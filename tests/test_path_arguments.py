@@ -1,0 +1,86 @@
+"""Every public function that takes a path takes text, too, and tells anything else in one line."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allweather.runtimes.errors import UsageError
+
+ROOT = Path(__file__).parent.parent
+OTHER_MEANING = {"check_private"}  # takes any number of folders
+FILLERS = {"address": "http://127.0.0.1:9", "out": "x.safetensors"}  # of what is looked at before the path
+FIELDS = {"ArrayFileSet.__init__", "ImageFileSet.__init__"}  # take text, and their field is a Path
+MADE_BY = {"Bundle.__init__": "Bundle.open", "EvaluatedModel.__init__": "open_model"}  # nobody else makes one
+
+
+def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    """Yields the functions and methods that a package lists as public, with their names."""
+    for folder in ("runtimes", "trainers", "exporters", "sdk"):
+        for init in sorted(ROOT.glob(f"{folder}/**/__init__.py")):
+            parts = init.parent.relative_to(ROOT).parts
+            module = importlib.import_module(".".join(("allweather", *parts[folder == "sdk" :])))
+            for name in getattr(module, "__all__", ()):
+                yield from functions_of(name, getattr(module, name))
+
+
+def functions_of(name: str, public: object) -> Iterator[tuple[str, Callable[..., object]]]:
+    """Yields a function, or a class as what makes an instance, and its static and class methods."""
+    if inspect.isfunction(public):
+        yield name, public
+    elif inspect.isclass(public):
+        for method, value in vars(public).items():
+            if method == "__init__" and inspect.isfunction(value):
+                yield f"{name}.{method}", public
+            elif isinstance(value, staticmethod | classmethod) and not method.startswith("_"):
+                yield f"{name}.{method}", getattr(public, method)
+
+
+def path_parameters() -> dict[str, tuple[Callable[..., object], str]]:
+    """Returns each parameter that is annotated as a path: the function that takes it, and its name."""
+    found = {}
+    for name, function in public_functions():
+        for parameter in inspect.signature(function).parameters.values():
+            annotation = str(parameter.annotation)
+            words = annotation.replace("|", " ").split()
+            if "Path" in words and "int" not in words and name not in OTHER_MEANING | set(MADE_BY):
+                found[f"{name}({parameter.name}: {annotation})"] = function, parameter.name
+    return found
+
+
+PARAMETERS = path_parameters()
+
+
+def call(function: Callable[..., object], parameter: str, value: object) -> None:
+    """Calls a function with a path and no other argument that means anything."""
+    needed = [each for each in inspect.signature(function).parameters.values() if each.default is each.empty]
+    arguments: dict[str, Any] = {each.name: FILLERS.get(each.name) for each in needed} | {parameter: value}
+    result = function(**arguments)
+    if isinstance(result, AbstractContextManager):
+        with result:
+            pass
+
+
+def test_there_are_such_functions() -> None:
+    assert len(PARAMETERS) >= 45
+    assert {"load(path: Path | str)", "save_checkpoint(path: Path | str)"} <= set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize(
+    ("value", "said"), [(5, "got int"), (b"x.aw", "got bytes"), ("", "an empty text"), ("a\0b", "null")]
+)
+def test_a_path_is_checked_where_it_comes_in(name: str, value: object, said: str) -> None:
+    with pytest.raises(UsageError, match=f"is named by its path.*{said}"):
+        call(*PARAMETERS[name], value)
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name.split("(")[0] not in FIELDS])
+def test_its_type_says_that_text_is_taken(name: str) -> None:
+    assert "str" in name.rstrip(")").split(": ", 1)[1].split(" | ")
