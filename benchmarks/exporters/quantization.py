@@ -32,7 +32,7 @@ from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.training.inference import logits
+from allweather.trainers.inference.forward import logits
 
 with isolated_imports():
     import openvino

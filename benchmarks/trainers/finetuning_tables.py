@@ -22,7 +22,6 @@ from lightning_fabric import Fabric
 from studies import errors_in_one_line, mean_and_deviation, open_study_folder
 
 from allweather.evaluation.augmented import AugmentedEvaluation, evaluate_augmented
-from allweather.evaluation.model import open_model
 from allweather.reports.augmented import row_title
 from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -31,6 +30,7 @@ from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_R
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
 from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
 from allweather.trainers.training.launch import launch

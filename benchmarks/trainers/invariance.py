@@ -21,7 +21,6 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
-from allweather.evaluation.model import open_model
 from allweather.evaluation.shifted import TEST_SETS, evaluate_shifted
 from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.errors import unknown_name
@@ -29,6 +28,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.train import train
 from allweather.trainers.training.launch import launch

@@ -20,7 +20,6 @@ from pathlib import Path
 from studies import dot_plot, errors_in_one_line, open_study_folder
 
 from allweather.evaluation.augmented import evaluate_augmented
-from allweather.evaluation.model import open_model
 from allweather.evaluation.policies import evaluate_policies
 from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -32,6 +31,7 @@ from allweather.trainers.corruptions.sets import CorruptedSet, open_corrupted_se
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor
 from allweather.trainers.training.launch import launch

@@ -22,7 +22,6 @@ from lightning_fabric import Fabric
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
 from allweather.evaluation.clean import evaluate_clean
-from allweather.evaluation.model import open_model
 from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
@@ -31,6 +30,7 @@ from allweather.trainers.augmentations.learned.networks import AugmentationNetwo
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.learned_augmentation.learn import (
     LearnAugmentationSettings,

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policy_outcomes import run_policies
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
@@ -26,8 +25,9 @@ from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.inference.forward import logits
+from allweather.trainers.inference.open_model import EvaluatedModel
 from allweather.trainers.training.fit import fit
-from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 

@@ -24,7 +24,6 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from allweather.evaluation.policy_outcomes import average_views
 from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
@@ -34,7 +33,8 @@ from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.registry import open_dataset_of
-from allweather.trainers.training.inference import logits
+from allweather.trainers.inference.forward import logits
+from allweather.trainers.policies.average import average_views
 
 FULL = "top:2+flip"
 FIXED_POLICIES = ("center", "hflip", "all", "top:1", "top:1+flip", "top:2+flip")

@@ -25,6 +25,7 @@ from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.inference.forward import count_correct, logits
 from allweather.trainers.methods.loss_predictor import (
     PredictorSettings,
     ViewLosses,
@@ -33,7 +34,6 @@ from allweather.trainers.methods.loss_predictor import (
 )
 from allweather.trainers.models.registry import ARCHITECTURES, build_model
 from allweather.trainers.training.fit import fit
-from allweather.trainers.training.inference import count_correct, logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 

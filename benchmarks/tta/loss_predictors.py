@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.policy_outcomes import average_views
 from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
@@ -36,6 +35,7 @@ from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.methods.loss_predictor import (
     PredictorSettings,
@@ -45,7 +45,7 @@ from allweather.trainers.methods.loss_predictor import (
 )
 from allweather.trainers.models.loss_predictor import predictor_input_spec
 from allweather.trainers.models.registry import weights_digest
-from allweather.trainers.training.inference import logits
+from allweather.trainers.policies.average import average_views
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 

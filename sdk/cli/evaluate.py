@@ -17,7 +17,7 @@ from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.evaluation.model import EvaluatedModel
+    from allweather.trainers.inference.open_model import EvaluatedModel
 
 
 @handle_errors
@@ -118,7 +118,7 @@ def _open_models(
     stack: ExitStack, paths: list[Path], engine: str | None, precision: str | None
 ) -> list[EvaluatedModel]:
     """Opens the models. Bundles get the engine; checkpoints beside them run in torch, and alone they refuse one."""
-    from allweather.evaluation.model import open_model
+    from allweather.trainers.inference.open_model import open_model
 
     only_checkpoints = all(path.suffix == ".safetensors" for path in paths)
     opened = [

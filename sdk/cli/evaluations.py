@@ -14,10 +14,10 @@ from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     from allweather.evaluation.clean import CleanEvaluation
-    from allweather.evaluation.model import EvaluatedModel
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.corruptions.sets import CorruptedSet
     from allweather.trainers.data.dataset import Dataset
+    from allweather.trainers.inference.open_model import EvaluatedModel
 
 GENERATE = "generate"
 

@@ -19,10 +19,10 @@ from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.evaluation.policy_selection import PolicyGain, PolicySelection
-    from allweather.evaluation.policy_tuning import TunedPolicy
     from allweather.runtimes.tta.policy import Policy
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
+    from allweather.trainers.policies.selection import PolicyGain, PolicySelection
+    from allweather.trainers.policies.tuning import TunedPolicy
 
 
 @handle_errors
@@ -61,13 +61,13 @@ def tune_policy(
     check_checkpoint_path(out)
     if max_views < 1:
         raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
-    from allweather.evaluation import policy_tuning as tuning
-    from allweather.evaluation.model import open_model
-    from allweather.evaluation.policy_selection import select_policy
     from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
     from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.registry import dataset_hflip
+    from allweather.trainers.inference.open_model import open_model
+    from allweather.trainers.policies import tuning
+    from allweather.trainers.policies.selection import select_policy
 
     start = load_checkpoint(checkpoint)
     hflip = dataset_hflip(data) if start.hflip is None else start.hflip
@@ -143,10 +143,10 @@ def _parse(text: str, start: Checkpoint) -> Policy | str:
     Raises:
         UsageError: It is neither.
     """
-    from allweather.evaluation import policy_tuning as tuning
     from allweather.runtimes.perceiver import check_runnable
     from allweather.runtimes.tta.policy import TUNED, parse_policy
     from allweather.runtimes.tta.views import VIEWS
+    from allweather.trainers.policies import tuning
 
     if "@" not in text and text.partition(":")[0] in TUNED:
         tuning.parse_tuning(text)

@@ -12,9 +12,6 @@ import torch
 
 from allweather.demo.journey import Journey
 from allweather.demo.settings import DemoSettings
-from allweather.evaluation import policy_tuning as tuning
-from allweather.evaluation.model import open_model
-from allweather.evaluation.policy_selection import select_policy
 from allweather.exporters.export import ExportOptions, export_checkpoint
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
@@ -24,10 +21,13 @@ from allweather.runtimes.tta.policy import MAX_VIEWS, parse_policy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.train import add_predictor
 from allweather.trainers.methods.train import train
+from allweather.trainers.policies import tuning
+from allweather.trainers.policies.selection import select_policy
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings

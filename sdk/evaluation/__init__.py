@@ -15,11 +15,8 @@ from allweather.evaluation.metrics import (
     mean_error,
     reliability_bins,
 )
-from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.evaluation.policies import PolicyEvaluation, evaluate_policies
-from allweather.evaluation.policy_outcomes import average_views, run_policies
-from allweather.evaluation.policy_selection import PolicyGain, PolicySelection, select_policy
-from allweather.evaluation.policy_tuning import TunedPolicy, tune, view_probabilities
+from allweather.evaluation.policy_outcomes import run_policies
 from allweather.evaluation.provenance import Provenance
 from allweather.evaluation.robustness import Robustness
 from allweather.evaluation.shifted import ShiftRobustness, evaluate_shifted
@@ -28,16 +25,11 @@ __all__ = [
     "AugmentedEvaluation",
     "Baseline",
     "CleanEvaluation",
-    "EvaluatedModel",
     "Metrics",
     "PolicyEvaluation",
-    "PolicyGain",
-    "PolicySelection",
     "Provenance",
     "Robustness",
     "ShiftRobustness",
-    "TunedPolicy",
-    "average_views",
     "bootstrap_intervals",
     "calibration_error",
     "compute_metrics",
@@ -50,11 +42,7 @@ __all__ = [
     "evaluate_shifted",
     "mean_corruption_error",
     "mean_error",
-    "open_model",
     "read_baseline",
     "reliability_bins",
     "run_policies",
-    "select_policy",
-    "tune",
-    "view_probabilities",
 ]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import TABLE_ROWS, augment, row_augmentations
 from allweather.trainers.data.batches import to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
 SEED = 40
 

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.evaluation.metrics import calibration_error, compute_metrics, reliability_bins
-from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.evaluation.provenance import Provenance
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 
 WARM_UP_IMAGES = 8  # run before the clock starts, because the first call also sets up the backend
 
@@ -47,7 +48,7 @@ class CleanEvaluation:
 
 
 def evaluate_file(
-    path: Path, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
+    path: Path | str, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
 ) -> CleanEvaluation:
     """Evaluates a checkpoint (with torch) or a bundle (with an engine) on the test split of a data set.
 
@@ -62,6 +63,7 @@ def evaluate_file(
         UsageError: The data set has other classes, or an engine is given for a checkpoint.
         AllweatherError: The model or the data set cannot be read; see `open_model` and `open_dataset`.
     """
+    path = as_path(path)
     with open_model(path, engine=engine, precision=precision) as evaluated:
         return evaluate_clean(evaluated, evaluated.open_data(data, download=download))
 

@@ -23,16 +23,17 @@ from allweather.evaluation.metrics import (
     mean_corruption_error,
     reliability_bins,
 )
-from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.evaluation.provenance import Provenance
 from allweather.evaluation.robustness import Cell, GroupMean, Mistake, Robustness
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, Labels
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.training.inference import all_reduced
+from allweather.trainers.inference.forward import all_reduced
+from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
 FINGERPRINT_IMAGES = 16  # images and predictions that the resume key is made from
 CellKey = tuple[str, int]  # corruption, severity
@@ -45,7 +46,7 @@ def evaluate_corrupted(
     *,
     baseline: Baseline | None = None,
     fabric: Fabric | None = None,
-    keep: Path | None = None,
+    keep: Path | str | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Robustness, dict[str, Image]]:
     """Evaluates an open model on the clean test images of a data set and on a corrupted test set.
@@ -69,6 +70,7 @@ def evaluate_corrupted(
         UsageError: The baseline has no error for one of the 15 common corruptions of the set.
         OutputError: `keep` cannot be written.
     """
+    keep = None if keep is None else as_path(keep)
     expected = {name: 1.0 for name in corrupted.corruptions if name in COMMON}
     if baseline is not None and expected:  # a missing error is reported now rather than after hours
         mean_corruption_error(expected, baseline.errors)

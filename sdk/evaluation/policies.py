@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from allweather.evaluation.metrics import bootstrap_intervals
-from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_outcomes import CENTER, CellOutcome, best_single_view, latency_ratios, run_policies
+from allweather.evaluation.policy_outcomes import CellOutcome, best_single_view, latency_ratios, run_policies
 from allweather.evaluation.provenance import Provenance
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.sets import CorruptedSet
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import EvaluatedModel
+from allweather.trainers.policies.average import CENTER
 
 TIMED_IMAGES = 20  # images on which latency is measured
 MEDIUM_SEVERITY = 3  # of the corrupted images that are timed; changed predictions are looked for there first
@@ -120,7 +122,7 @@ def evaluate_policies(
     requested: Sequence[Policy],
     *,
     seed: int = 0,
-    keep: Path | None = None,
+    keep: Path | str | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[PolicyEvaluation, list[Image]]:
     """Evaluates policies on the clean test images of a data set and on a corrupted set.
@@ -141,6 +143,7 @@ def evaluate_policies(
         UsageError: A policy ranks views and the model has no loss predictor.
         OutputError: `keep` cannot be written.
     """
+    keep = None if keep is None else as_path(keep)
     started = time.perf_counter()
     always = [CENTER, best_single_view(evaluated)]
     policies = [*always, *(each for each in requested if each.name not in [policy.name for policy in always])]

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from allweather.evaluation.corrupted import resume_key_of
-from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
@@ -25,10 +25,11 @@ from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets import CorruptedSet, Labels
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.losses.soft_ranks import correlation, ranks
+from allweather.trainers.policies.average import CENTER, average_views
 
 ARRAY_FIELDS = ("correct", "first_view", "views_run", "rank_correlation")  # of an outcome, as they are saved
-CENTER = parse_policy("center")
 
 
 def best_single_view(evaluated: EvaluatedModel) -> Policy:
@@ -65,7 +66,7 @@ def run_policies(
     policies: Sequence[Policy],
     *,
     seed: int = 0,
-    keep: Path | None = None,
+    keep: Path | str | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CellOutcome]:
     """Runs each policy on the clean test images, then on each cell of a corrupted set.
@@ -89,6 +90,7 @@ def run_policies(
         UsageError: A policy ranks views and the model has no loss predictor.
         OutputError: `keep` cannot be written.
     """
+    keep = None if keep is None else as_path(keep)
     for policy in policies:
         if policy.needs_predictor and evaluated.predict_losses is None:
             raise UsageError(
@@ -170,35 +172,6 @@ def _run_cell(
         views_run=np.concatenate(views_run, 1),
         rank_correlation=np.concatenate(rank_correlation),
     )
-
-
-def average_views(
-    policy: Policy, chosen: npt.NDArray[np.int64], by_view: dict[str, npt.NDArray[np.float64]]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Averages the probabilities of the views that a policy runs, until its early exit.
-
-    Args:
-        policy: The policy, with its weights and its early-exit threshold.
-        chosen: int [n, policy.num_views], the indices of the views that it chose for each image, in order.
-        by_view: Probabilities, float64 [n, C], of every view that it may run, by name.
-
-    Returns:
-        (weighted mean of the probabilities, float64 [n, C]; number of views run, int64 [n]).
-    """
-    total, weights = np.zeros_like(next(iter(by_view.values()))), np.zeros((len(chosen), 1))
-    views_run, active = np.zeros(len(chosen), np.int64), np.ones(len(chosen), np.bool_)
-    for column in chosen.T:
-        for part in range(policy.images_per_view):
-            for index in np.unique(column[active]):
-                rows = np.flatnonzero(active & (column == index))
-                names, view_weights = policy.views_for([index])
-                total[rows] += view_weights[part] * by_view[names[part]][rows]
-                weights[rows] += view_weights[part]
-            views_run += active
-            if policy.exits_early:
-                active &= total.max(1) <= policy.early_exit_threshold * weights[:, 0]
-    average: npt.NDArray[np.float64] = total / np.where(weights > 0, weights, 1)
-    return average, views_run
 
 
 def _losses(by_view: dict[str, npt.NDArray[np.float64]], labels: Labels, names: Sequence[str]) -> Floats:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from allweather.evaluation.model import EvaluatedModel
 from allweather.runtimes.system.device import this_device
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.inventory import Inventory
+from allweather.trainers.inference.open_model import EvaluatedModel
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.augmentations.variants import grayscale, random_color_jitter
 from allweather.trainers.data.batches import gather, to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
 TEST_SETS = ("original", "random crop", "grayscale", "random color")
 SEED = 41

@@ -25,8 +25,8 @@ from allweather.runtimes.errors import DataError, EngineError, ParityError, Usag
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.registry import build_model
-from allweather.trainers.training.inference import logits
 
 pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
 

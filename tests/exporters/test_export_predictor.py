@@ -24,9 +24,9 @@ from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import weights_digest
-from allweather.trainers.training.inference import logits
 
 pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from allweather.exporters.calibration import brighten, calibration_set, darken
-from allweather.exporters.job import ExportJob, export_jobs
+from allweather.exporters.checkpoint_jobs import TorchSource, export_jobs
+from allweather.exporters.job import ExportJob
 from allweather.exporters.parity import ModelOutputs, check_parity
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.training.inference import logits
+from allweather.trainers.inference.forward import logits
 
 
 class LeftOrRight(nn.Module):
@@ -50,7 +51,9 @@ def test_an_engine_that_clips_only_bright_or_only_dark_images_is_rejected(low: i
         clean[labels == half, :, 4 * half : 4 * half + 4] += 30
     kinds = (clean, clean, brighten(clean[::2]), darken(clean[1::2]))
     right = ModelOutputs(*(ClippedEngine(0, 255).infer(images) for images in kinds))
-    job = ExportJob("classifier", LeftOrRight(), InputSpec(8, 8), *kinds, labels, right, None)
+    job = ExportJob(
+        "classifier", TorchSource(LeftOrRight(), InputSpec(8, 8)), InputSpec(8, 8), *kinds, labels, right, None
+    )
     reason = check_parity(job.run(ClippedEngine(low, high)), job.reference, job.labels, "int8").reason
     assert (f"points of accuracy on {kind} images" in reason) if kind else reason == ""
 

@@ -24,8 +24,8 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.registry import build_model
-from allweather.trainers.training.inference import logits
 
 pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
 

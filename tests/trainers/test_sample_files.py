@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from allweather import load
-from allweather.evaluation.model import open_model
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
@@ -17,6 +16,7 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import load_predictor
 from allweather.trainers.corruptions.sets.read import open_corrupted_set
+from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.models.registry import build_model
 
 SAMPLES = Path(__file__).parents[2] / "samples"

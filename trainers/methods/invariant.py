@@ -25,9 +25,9 @@ from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import Variant
 from allweather.trainers.choices import InvariantMethod
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.inference.forward import count_correct
 from allweather.trainers.losses.consistency import Metric, ai_loss, kl_divergence
 from allweather.trainers.models.activation_hooks import Layer, capture_layer
-from allweather.trainers.training.inference import count_correct
 
 # lambda in section 4.3 of Chen et al.
 DEFAULT_LOSS_WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-ait": 3.0, "dml": 1.0})

@@ -18,9 +18,9 @@ from allweather.trainers.augmentations.photometric import TABLE_ROWS, row_augmen
 from allweather.trainers.augmentations.strengths import augmented_accuracy
 from allweather.trainers.choices import FinetuneMethod
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.inference.forward import all_reduced, count_correct
 from allweather.trainers.losses.consistency import ai_loss, feature_map_loss, stability_loss
 from allweather.trainers.models.activation_hooks import capture_activations
-from allweather.trainers.training.inference import all_reduced, count_correct
 
 DEFAULT_GAMMAS: Mapping[FinetuneMethod, float] = MappingProxyType(
     {"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from allweather.trainers.training.fit import fit
-from allweather.trainers.training.inference import all_reduced, count_correct, logits
 from allweather.trainers.training.launch import Precision, launch
 from allweather.trainers.training.objective import CrossEntropy, Objective
 from allweather.trainers.training.progress import EpochReport, Progress
@@ -18,9 +17,6 @@ __all__ = [
     "Precision",
     "Progress",
     "Schedule",
-    "all_reduced",
-    "count_correct",
     "fit",
     "launch",
-    "logits",
 ]

@@ -14,12 +14,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.registry import weights_digest
-from allweather.trainers.training.inference import all_reduced
 from allweather.trainers.training.objective import CrossEntropy, Objective
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.schedules import lr_factor
@@ -38,7 +39,7 @@ def fit(
     *,
     fabric: Fabric,
     objective: Objective | None = None,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[nn.Module, tuple[EpochReport, ...]]:
@@ -66,6 +67,7 @@ def fit(
         UsageError: The batch size does not fit the data or the number of processes.
         TrainingError: The loss is no longer finite, or `resume` belongs to another run or is damaged.
     """
+    resume = None if resume is None else as_path(resume)
     objective = objective or CrossEntropy(settings.label_smoothing)
     run = _Run(model, dataset, settings, lr, objective, fabric, resume, clock)
     run.load()

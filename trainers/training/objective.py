@@ -14,7 +14,7 @@ from torch.nn import functional
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import CROP, Variant
 from allweather.trainers.data.dataset import Split
-from allweather.trainers.training.inference import count_correct
+from allweather.trainers.inference.forward import count_correct
 
 
 class Objective(Protocol):

@@ -11,7 +11,6 @@ import pytest
 from allweather.evaluation.baselines import Baseline, read_baseline
 from allweather.evaluation.corrupted import evaluate_corrupted, resume_key_of
 from allweather.evaluation.metrics import compute_metrics
-from allweather.evaluation.model import EvaluatedModel, open_model
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import DataError, EngineError, UsageError
 from allweather.runtimes.preprocess import InputSpec
@@ -21,6 +20,7 @@ from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set
 from allweather.trainers.corruptions.sets.write import write_corrupted_set
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 
 SOME = ("impulse_noise", "contrast", "saturate")
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from allweather.evaluation import policy_outcomes
-from allweather.evaluation.model import EvaluatedModel
-from allweather.evaluation.policy_outcomes import average_views, latency_ratios, run_policies
+from allweather.evaluation.policy_outcomes import latency_ratios, run_policies
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
@@ -20,6 +19,8 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions.sets import GeneratedSet
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import EvaluatedModel
+from allweather.trainers.policies.average import average_views
 
 TEXTS = ("center", "hflip", "all", "top:1", "top:2+flip", "random:3", "oracle:1", "oracle:12", "set:identity,zoom1.2:5")
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.evaluation.model import EvaluatedModel
 from allweather.evaluation.policies import evaluate_policies
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.inference.open_model import EvaluatedModel
 
 VIEWS = ("crop-center", "zoom1.2/hflip", "identity")
 CLASSES = ("dark", "bright")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.evaluation.model import open_model
 from allweather.evaluation.shifted import TEST_SETS, embed_variants, evaluate_shifted, shifted_images
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.open_model import open_model
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict
 from allweather.trainers.corruptions import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets.random_streams import image_rngs
-from allweather.trainers.training.inference import logits
+from allweather.trainers.inference.forward import logits
 
 MAX_MEAN_DIFFERENCE = {  # of 255, of a deterministic corruption; measured differences are at most half of it
     "defocus_blur": 0.05,

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from allweather.evaluation.policy_tuning import candidate_views, default_policies
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -23,6 +22,7 @@ from allweather.trainers.methods.learned_augmentation.learn import learn_augment
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor
 from allweather.trainers.methods.train import train
+from allweather.trainers.policies.tuning import candidate_views, default_policies
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 

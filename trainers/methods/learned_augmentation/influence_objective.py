@@ -14,9 +14,9 @@ from torch.nn import functional
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, TransformStage, code_dropout
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.methods.learned_augmentation import influence
 from allweather.trainers.models.activation_hooks import capture_layer, last_linear
-from allweather.trainers.training.inference import all_reduced
 
 BATCH_SIZE = 500
 MAX_VAL_IMAGES = 2000  # images on which each epoch is evaluated

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from allweather.runtimes.tta.views import IDENTITY
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 from allweather.trainers.models.loss_predictor import LossPredictor
-from allweather.trainers.training.inference import logits
 
 MAX_CLEAN_DROP = 0.001  # how much of the classifier's accuracy on clean images the choice of views may cost
 EPSILON = 1e-6  # added to the margin, which must exceed a gap between predicted losses

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.tta.views import IDENTITY
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 from allweather.trainers.models.loss_predictor import LossPredictor
-from allweather.trainers.training.inference import logits
 from allweather.trainers.training.uncertainty import LEVEL, MIN_IMAGES, mean_interval, unseen_share
 
 

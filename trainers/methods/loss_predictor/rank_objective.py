@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.inference.forward import all_reduced, logits
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
-from allweather.trainers.training.inference import all_reduced, logits
 
 FLIPPED_VIEWS = {"rotate-20": "rotate+20", "rotate+20": "rotate-20"}
 

@@ -21,14 +21,15 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import CheckpointError, UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
 from allweather.trainers.corruptions.corruption import FAMILIES
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.registry import weights_digest
-from allweather.trainers.training.inference import logits
 
 SHARD_IMAGES = 500  # clean images whose corrupted copies make one shard
 
@@ -86,7 +87,7 @@ def compute_view_losses(
     split: Split,
     spec: InputSpec,
     copy_settings: CopySettings,
-    folder: Path,
+    folder: Path | str,
     *,
     fabric: Fabric,
     views: Sequence[str] = tuple(VIEWS),
@@ -110,6 +111,7 @@ def compute_view_losses(
             unknown.
         OutputError: The folder cannot be written.
     """
+    folder = as_path(folder)
     resume_key = _resume_key(model, split, spec, copy_settings, views)
     paths = [folder / f"{index:05}.safetensors" for index in range(-(-len(split) // SHARD_IMAGES))]
     model = model.to(fabric.device)

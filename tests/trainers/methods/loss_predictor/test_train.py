@@ -13,13 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.methods.loss_predictor.rank_objective import flipped_columns
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.train import train_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import build_model
-from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings

@@ -16,9 +16,9 @@ from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
 from allweather.trainers.corruptions.corruption import FAMILIES
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.methods.loss_predictor import view_losses as module
 from allweather.trainers.methods.loss_predictor.view_losses import compute_view_losses
-from allweather.trainers.training.inference import logits
 from allweather.trainers.training.launch import launch
 
 SPEC = InputSpec(16, 16)

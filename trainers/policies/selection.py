@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allweather.evaluation.policy_tuning import TunedPolicy
 from allweather.runtimes.errors import UsageError
+from allweather.trainers.policies.tuning import TunedPolicy
 from allweather.trainers.training.uncertainty import LEVEL, MIN_IMAGES, lower_bounds
 
 MAX_NAMED = 6  # policies that a sentence lists

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from allweather.evaluation.policy_selection import select_policy
-from allweather.evaluation.policy_tuning import TunedPolicy
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.policy import parse_policy
+from allweather.trainers.policies.selection import select_policy
+from allweather.trainers.policies.tuning import TunedPolicy
 
 
 def tuned(name: str, correct: npt.NDArray[np.bool_], mean_views: float) -> TunedPolicy:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.evaluation.policy_tuning import (
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.policies.tuning import (
     CANDIDATES,
     ViewProbabilities,
     calibrated_log_likelihood,
@@ -17,9 +20,6 @@ from allweather.evaluation.policy_tuning import (
     put_first,
     tune,
 )
-from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.policy import Policy, parse_policy
-from allweather.runtimes.tta.views import VIEWS
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.evaluation.model import BATCH_SIZE, EvaluatedModel
-from allweather.evaluation.policy_outcomes import CENTER, average_views
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.policy import FLIP, Policy
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
+from allweather.trainers.policies.average import CENTER, average_views
 
 CANDIDATES = (*VIEWS, *CLASSIC_VIEWS)  # views that tuning chooses from
 FIXED_POLICIES = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")

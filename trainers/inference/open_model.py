@@ -17,6 +17,7 @@ from allweather.runtimes.engines.open import infer_all, open_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.load import open_loss_predictor
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
@@ -24,8 +25,8 @@ from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.activation_hooks import capture_layer
-from allweather.trainers.training.inference import logits
 
 BATCH_SIZE = 500  # images that evaluations generate or read, and run, at a time; random draws are made batch by batch
 
@@ -80,7 +81,9 @@ class EvaluatedModel:
 
 
 @contextmanager
-def open_model(path: Path, *, engine: str | None = None, precision: str | None = None) -> Iterator[EvaluatedModel]:
+def open_model(
+    path: Path | str, *, engine: str | None = None, precision: str | None = None
+) -> Iterator[EvaluatedModel]:
     """Opens a checkpoint or a bundle for evaluation, for as long as the `with` block lasts.
 
     Args:
@@ -92,6 +95,7 @@ def open_model(path: Path, *, engine: str | None = None, precision: str | None =
         UsageError: An engine or a precision is given for a checkpoint.
         AllweatherError: The file cannot be read; see `load_checkpoint` and `Bundle.open`.
     """
+    path = as_path(path)
     if path.suffix != ".safetensors":
         with _open_bundle(path, engine, precision) as evaluated:
             yield evaluated
