@@ -11,7 +11,7 @@ import torch
 from allweather.runtimes.bundle.manifest import Calibration
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.types import Image
-from allweather.trainers.corruptions.catalogue import COMMON, corrupt
+from allweather.trainers.corruptions.catalogue import COMMON, corrupt_images
 from allweather.trainers.data.dataset import Dataset
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def corrupt_all(images: Image) -> Image:
     for index, name in enumerate(COMMON):
         every_15th = slice(index, None, len(COMMON))
         if len(out[every_15th]):
-            out[every_15th] = corrupt(out[every_15th], name, SEVERITY, np.random.default_rng(index))
+            out[every_15th] = corrupt_images(out[every_15th], name, SEVERITY, np.random.default_rng(index))
     return out
 
 

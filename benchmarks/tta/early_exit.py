@@ -30,7 +30,7 @@ from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import view
 from allweather.trainers.checkpoint.checkpoint import load_checkpoint
-from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt
+from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.inference.forward import logits
@@ -84,7 +84,7 @@ def view_probabilities(path: Path, data: str, count: int) -> ViewProbabilities:
         rows = rng.choice(len(val), count, replace=False) if kind else np.arange(min(len(val), 5 * count))
         images = val.images[torch.from_numpy(rows)].numpy()
         if kind:
-            images = corrupt(images, kind, severity, rng)
+            images = corrupt_images(images, kind, severity, rng)
         viewed = (torch.from_numpy(np.stack([view(name).apply(image) for image in images])) for name in names)
         found.append(probabilities(torch.stack([logits(model, each) for each in viewed]).numpy()))
         prepared = np.stack([spec.prepare(image) for image in images])

@@ -9,7 +9,7 @@ from allweather.trainers.corruptions.catalogue import (
     COMMON,
     CORRUPTIONS,
     EXTRA,
-    corrupt,
+    corrupt_images,
     get_corruption,
     validate_images,
 )
@@ -22,7 +22,7 @@ __all__ = [
     "FAMILIES",
     "SEVERITIES",
     "Corruption",
-    "corrupt",
+    "corrupt_images",
     "get_corruption",
     "validate_images",
 ]

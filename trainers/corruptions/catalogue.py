@@ -51,7 +51,7 @@ def get_corruption(name: str) -> Corruption:
     return CORRUPTIONS[name]
 
 
-def corrupt(images: Image, name: str, severity: int, rng: Rng) -> Image:
+def corrupt_images(images: Image, name: str, severity: int, rng: Rng) -> Image:
     """Corrupts images as Hendrycks and Dietterich do (2019, arXiv:1903.12261).
 
     Args:

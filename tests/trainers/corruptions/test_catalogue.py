@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from allweather.runtimes.errors import AllweatherError, DataError, UsageError
-from allweather.trainers.corruptions import COMMON, CORRUPTIONS, EXTRA, corrupt
+from allweather.trainers.corruptions import COMMON, CORRUPTIONS, EXTRA, corrupt_images
 
 GOOD = np.full((2, 20, 24, 3), 100, np.uint8)
 
@@ -38,15 +38,15 @@ def test_the_published_names() -> None:
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_one_image_is_a_batch_of_one(name: str) -> None:
-    image = corrupt(GOOD[0], name, 3, rng())
+    image = corrupt_images(GOOD[0], name, 3, rng())
     assert image.shape == GOOD[0].shape
-    np.testing.assert_array_equal(image, corrupt(GOOD[:1], name, 3, rng())[0])
+    np.testing.assert_array_equal(image, corrupt_images(GOOD[:1], name, 3, rng())[0])
 
 
 def test_images_draw_one_after_the_other_from_one_generator() -> None:
     generator = rng()
-    single = [corrupt(image, "shot_noise", 2, generator) for image in GOOD]
-    np.testing.assert_array_equal(np.stack(single), corrupt(GOOD, "shot_noise", 2, rng()))
+    single = [corrupt_images(image, "shot_noise", 2, generator) for image in GOOD]
+    np.testing.assert_array_equal(np.stack(single), corrupt_images(GOOD, "shot_noise", 2, rng()))
     assert (single[0] != single[1]).any()
 
 
@@ -66,7 +66,7 @@ def test_images_draw_one_after_the_other_from_one_generator() -> None:
 )
 def test_images_that_cannot_be_corrupted(images: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        corrupt(images, "fog", 1, rng())
+        corrupt_images(images, "fog", 1, rng())
     assert "\n" not in str(caught.value)
 
 
@@ -82,17 +82,17 @@ def test_images_that_cannot_be_corrupted(images: np.ndarray, message: str) -> No
 )
 def test_the_most_similar_name_is_suggested(name: str, nearest: str) -> None:
     with pytest.raises(UsageError, match=f"no corruption is called '{name}'; did you mean {nearest}[?]") as caught:
-        corrupt(GOOD, name, 1, rng())
+        corrupt_images(GOOD, name, 1, rng())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "?"])
 def test_a_name_similar_to_none_is_an_error_too(name: str) -> None:
     with pytest.raises(AllweatherError, match="no corruption is called"):
-        corrupt(GOOD, name, 1, rng())
+        corrupt_images(GOOD, name, 1, rng())
 
 
 @pytest.mark.parametrize("severity", [0, 6, -1])
 def test_severities_are_one_to_five(severity: int) -> None:
     with pytest.raises(UsageError, match=f"a severity is 1 to 5; got {severity}$"):
-        corrupt(GOOD, "fog", severity, rng())
+        corrupt_images(GOOD, "fog", severity, rng())

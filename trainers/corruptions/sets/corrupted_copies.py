@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.types import Image
-from allweather.trainers.corruptions.catalogue import COMMON, corrupt
+from allweather.trainers.corruptions.catalogue import COMMON, corrupt_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
 
 MAX_COPIES = 100
@@ -36,10 +37,13 @@ class CopySettings:
         Raises:
             UsageError: A setting is out of range; the message names it.
         """
+        check_types(self)
         if not 1 <= self.copies <= MAX_COPIES:
             raise UsageError(f"the number of copies of an image is 1 to {MAX_COPIES}; got {self.copies}")
         if not 0 <= self.clean <= 1:
             raise UsageError(f"the share of clean copies is 0 to 1; got {self.clean:g}")
+        if self.seed < 0:
+            raise UsageError(f"the seed of the copies is at least 0; got {self.seed}")
 
 
 def corrupted_copies(
@@ -63,5 +67,5 @@ def corrupted_copies(
         for severity in SEVERITIES:
             selected = (chosen == index) & (severities == severity)
             if selected.any():
-                corrupted[selected] = corrupt(images[selected], name, severity, rng)
+                corrupted[selected] = corrupt_images(images[selected], name, severity, rng)
     return corrupted, chosen

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, augment
 from allweather.trainers.choices import AugmentationAim
-from allweather.trainers.corruptions import EXTRA, corrupt
+from allweather.trainers.corruptions import EXTRA, corrupt_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
@@ -40,7 +40,7 @@ def _corrupted(images: Tensor, seed: int) -> Tensor:
         for index, severity in enumerate(SEVERITIES):
             rows = (corruptions == corruption) & (severities == index)
             if rows.any():
-                result[rows] = corrupt(result[rows], name, severity, rng)
+                result[rows] = corrupt_images(result[rows], name, severity, rng)
     return torch.from_numpy(result)
 
 
