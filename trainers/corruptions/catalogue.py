@@ -92,6 +92,8 @@ def validate_images(images: Image) -> Image:
         raise DataError(f"{expected}; got {images.dtype}: scale 16-bit values down, and values of 0..1 up to 0..255")
     if images.ndim not in (3, 4) or images.shape[-1] != 3:
         hint = "repeat a gray channel three times, drop an alpha channel"
+        if images.ndim in (3, 4) and images.shape[-3] == 3:
+            hint = "channels come last: np.moveaxis(images, -3, -1)"
         raise DataError(f"{expected}; got the shape {list(images.shape)}: {hint}")
     height, width = images.shape[-3:-1]
     if min(height, width) < MIN_SIDE:
