@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allweather.runtimes.errors import UsageError, check_choice
+from allweather.runtimes.setting_types import check_types
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.variants import Variant, parse_variants
 from allweather.trainers.choices import TrainMethod
@@ -47,7 +48,9 @@ class TrainConfig:
         Raises:
             UsageError: A value is out of range or does not go with the method; the message says what does.
         """
+        check_types(self)
         check_choice("method", self.method, TrainMethod)
+        parse_variants(self.variants)
         if self.metric is not None:
             check_choice("metric", self.metric, Metric)
         if self.layer is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
@@ -77,6 +78,7 @@ class FinetuneSettings:
         Raises:
             UsageError: A value is out of range or does not go with the others; the message says what does.
         """
+        check_types(self)
         check_choice("method", self.method, FinetuneMethod)
         if self.strategy is not None:
             check_choice("strategy", self.strategy, Strategy)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.choices import Layer as Layer
 
 ACTIVATION_FUNCTIONS = frozenset(
@@ -57,13 +57,14 @@ def capture_activations(model: nn.Module | None = None, layers: Sequence[str] = 
         A list that grows with every call, in call order: float [n, channels, h, w] or [n, ..., features].
 
     Raises:
-        UsageError: There is no layer of such a name, or its output is not a tensor.
+        UsageError: There is no layer of such a name, its output is not a tensor, or the network is not given.
     """
     if not layers:
         with _Collector() as collector:
             yield collector.outputs
         return
-    assert model is not None
+    if model is None:
+        raise UsageError(f"the layers {', '.join(layers)} are those of a network; name it as well (model=...)")
     outputs: list[Tensor] = []
     with ExitStack() as stack:
         for name, module in find_layers(model, layers).items():
@@ -77,6 +78,8 @@ def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]
     Raises:
         UsageError: There is no module of such a name; the message lists those that there are.
     """
+    if isinstance(layers, str):
+        raise UsageError(f"layers are a list of names; got the text {layers!r}: write [{layers!r}]")
     known = {_own_name(name): module for name, module in model.named_modules() if _own_name(name)}
     for layer in layers:
         if layer not in known:
@@ -155,9 +158,10 @@ def capture_layer(model: nn.Module, layer: Literal["feature", "map"]) -> Iterato
         A list that grows by one tensor with every forward pass.
 
     Raises:
-        UsageError: The network has no linear layer, or "map" is asked for and no activation function acts on
-            feature maps.
+        UsageError: The network has no linear layer, the layer is another one, or "map" is asked for and no activation
+            function acts on feature maps.
     """
+    check_choice("layer", layer, Literal["feature", "map"])
     linear = last_linear(model)
     captured: list[Tensor] = []
 

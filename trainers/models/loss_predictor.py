@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import unknown_name
+from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.models.registry import Normalize
@@ -137,10 +137,12 @@ def build_predictor(name: str, spec: InputSpec, num_views: int = len(VIEWS)) -> 
         num_views: Number of views, at least 1. All views of `VIEWS` by default.
 
     Raises:
-        UsageError: There is no predictor of that name.
+        UsageError: There is no predictor of that name, or it would predict for no view.
     """
     if name not in PREDICTORS:
-        raise unknown_name("loss predictor", name, PREDICTORS)
+        raise unknown_name("loss predictor", str(name), PREDICTORS)
+    if not isinstance(num_views, int) or isinstance(num_views, bool) or num_views < 1:
+        raise UsageError(f"a loss predictor has a whole number of views, at least 1; got {num_views!r:.40}")
     return PREDICTORS[name].build(spec, num_views)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.training.schedules import Schedule
 
@@ -49,6 +50,7 @@ class FitSettings:
         Raises:
             UsageError: A value is out of range; the message names the setting, the range and the value.
         """
+        check_types(self)
         check_choice("schedule", self.schedule, Schedule)
         requirements = {
             "epochs": (_is_whole(self.epochs) and self.epochs >= 1, "a whole number, at least 1"),

@@ -11,7 +11,12 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.models.activation_hooks import capture_activations, check_activations, find_layers
+from allweather.trainers.models.activation_hooks import (
+    capture_activations,
+    capture_layer,
+    check_activations,
+    find_layers,
+)
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.torchvision_import import import_torchvision
 
@@ -148,3 +153,15 @@ def test_outputs_come_in_call_order_and_none_after_the_context_is_closed() -> No
         Foreign()(X)
     Foreign()(X)
     assert [float(value.max()) for value in maps] == [8.0, 7.0]
+
+
+def test_layers_are_names_of_a_given_network() -> None:
+    with pytest.raises(UsageError, match=r"a list of names; got the text 'layer1': write \['layer1'\]"):
+        find_layers(nn.Sequential(), "layer1")
+    with pytest.raises(UsageError, match="those of a network; name it"), capture_activations(layers=["layer1"]):
+        pass
+
+
+def test_another_layer_to_capture_is_refused() -> None:
+    with pytest.raises(UsageError, match="no layer is called 'logits'"), capture_layer(nn.Sequential(), "logits"):  # type: ignore[arg-type]
+        pass

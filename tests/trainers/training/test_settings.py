@@ -58,7 +58,7 @@ def test_values_out_of_range_are_refused_by_name(name: str, value: float) -> Non
         (lambda: TrainConfig(method="ait", metric="cosine"), "no metric is called 'cosine'"),
         (lambda: TrainConfig(method="ait", layer="last"), "no layer is called 'last'"),
         (lambda: LearnAugmentationSettings(epochs=float("nan")), "epochs must be"),
-        (lambda: LearnAugmentationSettings(gan_epochs=1.5), "GAN epochs must be"),
+        (lambda: LearnAugmentationSettings(gan_epochs=1.5), "gan epochs must be"),
     ],
 )
 def test_unknown_names_are_refused_where_the_settings_are_made(make: Callable[[], object], said: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import check_types
 from allweather.trainers.augmentations.learned.networks import STAGE_HEADS
 from allweather.trainers.choices import AugmentationAim, AugmentationMode
 from allweather.trainers.training.settings import FitSettings
@@ -42,13 +43,14 @@ class LearnAugmentationSettings:
         Raises:
             UsageError: A value is out of range; the message names the setting, the range and the value.
         """
+        check_types(self)
         if self.mode not in STAGE_HEADS:
             raise UsageError(f"mode must be one of {', '.join(STAGE_HEADS)}; got {self.mode!r}")
         if self.aim not in get_args(AugmentationAim):
             raise UsageError(f"aim must be one of {', '.join(get_args(AugmentationAim))}; got {self.aim!r}")
         if not 0 < self.damping < float("inf"):
             raise UsageError(f"damping must be a finite number above 0; got {self.damping:g}")
-        if not (isinstance(self.epochs, int) and self.epochs >= 1):
+        if self.epochs < 1:
             raise UsageError(f"epochs must be a whole number, at least 1; got {self.epochs}")
-        if not (isinstance(self.gan_epochs, int) and self.gan_epochs >= 0):
+        if self.gan_epochs < 0:
             raise UsageError(f"GAN epochs must be a whole number, at least 0; got {self.gan_epochs}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.tta.views import IDENTITY, VIEWS, view
 from allweather.trainers.corruptions.corruption import FAMILIES
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
@@ -40,6 +41,7 @@ class PredictorSettings:
         Raises:
             UsageError: A name is unknown, or the views cannot be those of a predictor.
         """
+        check_types(self)
         if self.kind not in PREDICTORS:
             raise unknown_name("loss predictor network", self.kind, PREDICTORS)
         if self.loss not in RANK_LOSSES:

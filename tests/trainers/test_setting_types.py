@@ -1,0 +1,82 @@
+"""Settings are checked where they are made: a value of any other type is told in one line that names the field."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+from allweather.trainers.methods.config import TrainConfig
+from allweather.trainers.methods.finetune import FinetuneSettings
+from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
+from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
+from allweather.trainers.models.loss_predictor import build_predictor
+from allweather.trainers.training.settings import FitSettings
+
+REQUIRED: Mapping[type, Mapping[str, Any]] = {
+    FitSettings: {},
+    TrainConfig: {},
+    FinetuneSettings: {"method": "fma"},
+    PredictorSettings: {},
+    LearnAugmentationSettings: {},
+    CopySettings: {},
+}
+FIELDS = [(kind, field.name) for kind in REQUIRED for field in dataclasses.fields(kind)]
+OTHER_TYPES = [b"x", {}, object(), 1j, [None], (object(),)]  # no setting is any of these
+ODD_VALUES = ["x", "", 5, -1, 2.5, math.nan, -math.inf, True, None, 2**70]  # some settings may be one of these
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_a_value_of_a_type_that_no_setting_has_is_refused(kind: type, name: str) -> None:
+    for value in OTHER_TYPES:
+        with pytest.raises(UsageError) as caught:
+            kind(**{**REQUIRED[kind], name: value})
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_an_odd_value_is_taken_as_it_is_or_refused(kind: type, name: str) -> None:
+    for value in ODD_VALUES:
+        try:
+            made = kind(**{**REQUIRED[kind], name: value})
+        except UsageError:
+            continue
+        assert type(getattr(made, name)) is type(value)
+        assert not (isinstance(value, float) and not math.isfinite(value)), f"{name} = {value}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        (FitSettings, {"lr": "0.1"}, "lr must be a number or None; got '0.1'"),
+        (FitSettings, {"hflip": "no"}, "hflip must be True or False or None; got 'no'"),
+        (FitSettings, {"epochs": True}, "epochs must be a whole number; got True"),
+        (TrainConfig, {"variants": "rx"}, "variants are names such as rh.*got 'rx'"),
+        (FinetuneSettings, {"layers": "layer1"}, "layers must be a tuple, each item text; got 'layer1'"),
+        (FinetuneSettings, {"fit": {"epochs": 3}}, "fit must be a FitSettings; got dict"),
+        (PredictorSettings, {"copy_settings": 3}, "copy settings must be a CopySettings; got 3"),
+        (PredictorSettings, {"kind": 5}, "kind must be text; got 5"),
+        (CopySettings, {"copies": 2.5}, "copies must be a whole number; got 2.5"),
+        (CopySettings, {"seed": -1}, "seed of the copies is at least 0; got -1"),
+    ],
+)
+def test_the_message_names_the_field_and_what_it_takes(kind: type, values: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        kind(**REQUIRED[kind] | values)
+
+
+def test_a_list_stands_for_a_tuple() -> None:
+    assert PredictorSettings(views=["identity", "hflip"]).views == ("identity", "hflip")  # type: ignore[arg-type]
+    assert FinetuneSettings("fma", layers=["layer1"]).layers == ("layer1",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("num_views", [0, -1, True, 2.5, "2", None])
+def test_a_loss_predictor_has_a_view_to_predict_for(num_views: Any) -> None:
+    with pytest.raises(UsageError, match="a whole number of views, at least 1"):
+        build_predictor("tiny", InputSpec(32, 32), num_views)
