@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from allweather.exporters.calibration import CalibrationSet as CalibrationSet
     from allweather.exporters.calibration import calibration_set as calibration_set
+    from allweather.exporters.checkpoint_jobs import export_jobs as export_jobs
     from allweather.exporters.export import ExportOptions as ExportOptions
     from allweather.exporters.export import export_checkpoint as export_checkpoint
     from allweather.exporters.job import ExportJob as ExportJob
-    from allweather.exporters.job import export_jobs as export_jobs
     from allweather.exporters.parity import ModelOutputs as ModelOutputs
     from allweather.exporters.parity import ParityResult as ParityResult
     from allweather.exporters.parity import check_parity as check_parity
@@ -29,7 +29,7 @@ _MODULES = {
     "calibration_set": "calibration",
     "check_parity": "parity",
     "export_checkpoint": "export",
-    "export_jobs": "job",
+    "export_jobs": "checkpoint_jobs",
 }
 
 __all__ = [*sorted(_MODULES)]

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.job import ExportJob
 from allweather.exporters.latency import measure_latency
-from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.onnx.quantize import quantize_onnx
-from allweather.exporters.openvino.convert import cpu_supports_bf16, read_onnx, serialize
+from allweather.exporters.openvino.convert import cpu_supports_bf16, serialize
 from allweather.exporters.openvino.quantize import quantize_openvino, quantize_with_accuracy
 from allweather.exporters.parity import MAX_ACCURACY_DROP, check_parity, tolerance
 from allweather.runtimes.bundle.bundle import npy_bytes
@@ -24,7 +22,6 @@ from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.registry import precisions, start_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
-from allweather.trainers.training.inference import logits
 
 
 @dataclass(frozen=True)
@@ -104,16 +101,8 @@ class CandidateBuilder:
         return candidate
 
     @cached_property
-    def _fp32(self) -> bytes:
-        return to_onnx(self._job.model, self._job.spec)
-
-    @cached_property
-    def _fp16(self) -> bytes:
-        return to_onnx(self._job.model, self._job.spec, torch.float16)
-
-    @cached_property
     def _int8(self) -> bytes:
-        return quantize_onnx(self._fp32, self._calibration)
+        return quantize_onnx(self._job.source.fp32, self._calibration)
 
     @property
     def _calibration(self) -> CalibrationSet:
@@ -123,11 +112,11 @@ class CandidateBuilder:
     def _compile(self, engine: EngineName, precision: Precision) -> tuple[bytes, bytes]:
         """Returns graph and weights as `CompiledModel` takes them."""
         if engine == "openvino":
-            model = read_onnx(self._fp32)
+            model = self._job.source.openvino()
             return serialize(quantize_openvino(model, self._calibration) if precision == "int8" else model)
         if precision == "int8":
             return self._int8, b""
-        return self._fp16 if precision == "fp16" else self._fp32, b""
+        return self._job.source.fp16 if precision == "fp16" else self._job.source.fp32, b""
 
     def _compile_with_accuracy_control(self) -> tuple[bytes, bytes]:
         """Returns an INT8 model for OpenVINO in which layers stay in float until the accuracy drop is allowed."""
@@ -139,7 +128,7 @@ class CandidateBuilder:
         images = np.concatenate([job.clean, job.corrupted, job.bright, job.dark])
         labels = np.concatenate([job.labels, job.labels, job.labels[::2], job.labels[1::2]])
         return serialize(
-            quantize_with_accuracy(read_onnx(self._fp32), self._calibration, images, labels, MAX_ACCURACY_DROP)
+            quantize_with_accuracy(job.source.openvino(), self._calibration, images, labels, MAX_ACCURACY_DROP)
         )
 
     def _evaluate(
@@ -150,7 +139,8 @@ class CandidateBuilder:
         prepared = np.stack([job.spec.prepare(image) for image in golden_frames])
         running = _open(engine, CompiledModel(graph, weights, precision, job.spec, job.num_outputs))
         try:
-            result = check_parity(job.run(running), job.reference, job.labels, precision)
+            threshold = job.source.precision if precision == "fp32" else precision  # an fp16 original is rounded itself
+            result = check_parity(job.run(running), job.reference, job.labels, threshold, job.source.name)
             golden = np.concatenate([running.infer(image[None]) for image in prepared])
             seconds = () if engine == "tensorrt" else measure_latency(running, job.clean[0])
         finally:
@@ -168,7 +158,7 @@ class CandidateBuilder:
             file=file,
             weights=bin_file,
             golden=golden_file,
-            tolerance=tolerance(precision, golden, logits(job.model, torch.from_numpy(prepared)).numpy()),
+            tolerance=tolerance(precision, golden, job.source.run(prepared)),
             seconds=seconds,
             parity=result.parity,
         )

@@ -1,33 +1,33 @@
-"""Export jobs: the classifier, and the loss predictor beside it, each with the images that the parity gate uses."""
+"""Export jobs: a model to compile, with the images that the parity gate uses and the outputs that they should give."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from allweather.exporters.calibration import (
     CalibrationSet,
     brighten,
-    calibration_set,
     corrupt_all,
     corrupt_every_second,
     darken,
 )
 from allweather.exporters.parity import ModelOutputs, images_note
-from allweather.runtimes.bundle.manifest import Role
+from allweather.runtimes.bundle.manifest import Precision, Role
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import infer_all
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.training.inference import logits
+from allweather.trainers.data.dataset import Split
+
+if TYPE_CHECKING:
+    import openvino
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +36,73 @@ log = logging.getLogger(__name__)
 MAX_PARITY_IMAGES = 1000
 
 
+class ModelSource(Protocol):
+    """A model in the form that it was made in, from which all candidates are compiled: of torch, an ONNX file, or IR.
+
+    Each graph takes uint8 NHWC RGB images and gives float32 [n, outputs]; see `DeployedModel`. Graphs are made once.
+    """
+
+    @property
+    def name(self) -> str:
+        """What runs the model as it was made, for messages: "torch", or "the original" for a file."""
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the model as it was made. Candidates of a higher one differ from it by its rounding."""
+
+    @property
+    def fp32(self) -> bytes:
+        """ONNX graph in float32.
+
+        Raises:
+            EngineError: The model has an operation that ONNX does not have, or there is no ONNX graph of it.
+        """
+
+    @property
+    def fp16(self) -> bytes:
+        """ONNX graph in which every tensor is float16, as a strongly typed TensorRT network wants it.
+
+        Raises:
+            EngineError: As for `fp32`.
+        """
+
+    def openvino(self) -> openvino.Model:
+        """Returns a new float model for OpenVINO.
+
+        Raises:
+            EngineError: OpenVINO does not have one of its operations.
+        """
+
+    def run(self, images: Image) -> Floats:
+        """Runs the model as it was made, independently of the graphs above.
+
+        Args:
+            images: uint8 [n, h, w, 3], RGB.
+
+        Returns:
+            float32 [n, outputs]: logits, or predicted losses.
+        """
+
+
 @dataclass(frozen=True)
 class ExportJob:
     """One model to export, with everything that compiling it and checking its parity needs.
 
     Attributes:
         role: "classifier" or "predictor".
-        model: Module in eval mode; float [n, 3, h, w] in 0..1 -> float [n, outputs].
+        source: The model.
         spec: Input size of the model.
         clean: Images of the parity gate, uint8 [n, h, w, 3]. For a predictor every second one is corrupted.
         corrupted: The same images, all corrupted; None for a predictor.
         bright: Every second image from index 0 on, brightened; None for a predictor.
         dark: Every second image from index 1 on, darkened; None for a predictor.
         labels: Class indices of the images, int64 [n]; None for a predictor.
-        reference: Outputs of the torch model for these images.
+        reference: Outputs of the source for these images.
         calibration: Images for INT8 calibration; None if no INT8 model is exported.
     """
 
     role: Role
-    model: nn.Module
+    source: ModelSource
     spec: InputSpec
     clean: Image
     corrupted: Image | None
@@ -74,37 +122,37 @@ class ExportJob:
         return _outputs(lambda images: infer_all(engine, images), self.clean, self.corrupted, self.bright, self.dark)
 
 
-def export_jobs(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterator[ExportJob]:
-    """Yields the job of the classifier, then that of the loss predictor if the checkpoint has one.
+def classifier_job(
+    source: ModelSource, spec: InputSpec, images: Split, calibration: CalibrationSet | None
+) -> ExportJob:
+    """Returns the job of a classifier.
 
     Args:
-        checkpoint: Classifier, with or without a loss predictor.
-        dataset: The train split calibrates INT8; the validation split is used by the parity gate.
-        int8: Whether calibration images are needed.
-
-    Raises:
-        DataError: There are too few images for calibration.
-        CheckpointError: The weights do not fit the architecture.
+        source: The classifier.
+        spec: Its input.
+        images: Images of the parity gate, see `parity_images`.
+        calibration: Images for INT8 calibration; None if no INT8 model is exported.
     """
-    calibration = calibration_set(dataset) if int8 else None
-    count = min(MAX_PARITY_IMAGES, len(dataset.val))
-    chosen = dataset.val.take(torch.linspace(0, len(dataset.val) - 1, count).long())
-    clean, labels = chosen.images.numpy(), chosen.labels.numpy()
-    note = images_note(count)
-    if note:
-        log.warning("%s", note)
-    classifier = checkpoint.classifier()
+    clean, labels = images.images.numpy(), images.labels.numpy()
     kinds = (clean, corrupt_all(clean), brighten(clean[::2]), darken(clean[1::2]))
-    reference = _outputs(lambda images: _torch_outputs(classifier, images), *kinds)
-    yield ExportJob("classifier", classifier, checkpoint.input, *kinds, labels, reference, calibration)
-    if checkpoint.predictor is None:
-        return
-    predictor, spec = checkpoint.predictor.model(), checkpoint.predictor.input
+    return ExportJob("classifier", source, spec, *kinds, labels, _outputs(source.run, *kinds), calibration)
+
+
+def predictor_job(source: ModelSource, spec: InputSpec, images: Split, calibration: CalibrationSet | None) -> ExportJob:
+    """Returns the job of a loss predictor; arguments as in `classifier_job`, with the images of its classifier."""
     if calibration:
         calibration = CalibrationSet(_prepare_all(calibration.images, spec), calibration.provenance)
-    mixed = _prepare_all(corrupt_every_second(clean), spec)
-    reference = ModelOutputs(_torch_outputs(predictor, mixed), None)
-    yield ExportJob("predictor", predictor, spec, mixed, None, None, None, None, reference, calibration)
+    mixed = _prepare_all(corrupt_every_second(images.images.numpy()), spec)
+    reference = ModelOutputs(source.run(mixed), None)
+    return ExportJob("predictor", source, spec, mixed, None, None, None, None, reference, calibration)
+
+
+def parity_images(validation: Split) -> Split:
+    """Returns the validation images that the parity gate uses; a warning says so if they are few."""
+    count = min(MAX_PARITY_IMAGES, len(validation))
+    if note := images_note(count):
+        log.warning("%s", note)
+    return validation.take(torch.linspace(0, len(validation) - 1, count).long())
 
 
 def _outputs(
@@ -113,11 +161,6 @@ def _outputs(
     """Runs a model on each kind of images that there is."""
     others = [run(images) if images is not None and len(images) else None for images in (corrupted, bright, dark)]
     return ModelOutputs(run(clean), *others)
-
-
-def _torch_outputs(model: nn.Module, images: Image) -> Floats:
-    outputs: Floats = logits(model, torch.from_numpy(images)).numpy()
-    return outputs
 
 
 def _prepare_all(images: Image, spec: InputSpec) -> Image:

@@ -1,4 +1,6 @@
-"""The parity gate: checks that a compiled model predicts what its torch model predicts, before it goes into a bundle.
+"""The parity gate: checks that a compiled model predicts what its original predicts, before it goes into a bundle.
+
+The original is the torch model, or the file of another program as its own library runs it.
 
 The gate uses validation images, because it selects models: clean ones, the same ones corrupted, every second one
 brightened and the others darkened, because INT8 ranges clip what they have not seen. A model is rejected for lost
@@ -84,7 +86,7 @@ class ParityResult:
     """Result of the parity gate for one model.
 
     Attributes:
-        parity: Agreement with torch and accuracy, as the manifest records them.
+        parity: Agreement with the original and accuracy, as the manifest records them.
         reason: Why the model is rejected; "" if it passes.
     """
 
@@ -93,15 +95,20 @@ class ParityResult:
 
 
 def check_parity(
-    outputs: ModelOutputs, reference: ModelOutputs, labels: npt.NDArray[np.int64] | None, precision: Precision
+    outputs: ModelOutputs,
+    reference: ModelOutputs,
+    labels: npt.NDArray[np.int64] | None,
+    precision: Precision,
+    original: str = "torch",
 ) -> ParityResult:
-    """Compares one model with torch, and decides whether it may go into a bundle.
+    """Compares one model with its original, and decides whether it may go into a bundle.
 
     Args:
         outputs: Outputs of the engine.
-        reference: Outputs of the torch model for the same images.
+        reference: Outputs of the original for the same images.
         labels: Class indices, int64 [n]; None for a loss predictor, whose best view is the one of the lowest loss.
         precision: Precision of the model.
+        original: What runs the original, for the reasons.
     """
     references, differences, correct, agreeing = reference.by_kind(labels), [], {}, []
     for kind, (ours, true) in outputs.by_kind(labels).items():
@@ -126,7 +133,7 @@ def check_parity(
         corrupted_accuracy=accuracies_or_none[2],
         reference_corrupted_accuracy=accuracies_or_none[3],
     )
-    return ParityResult(parity, "; ".join(_reasons(parity, correct, precision)))
+    return ParityResult(parity, "; ".join(_reasons(parity, correct, precision, original)))
 
 
 def images_note(count: int) -> str:
@@ -156,7 +163,7 @@ def tolerance(precision: Precision, golden: Floats, reference: Floats) -> float:
     Args:
         precision: Precision of the model.
         golden: Its outputs for the golden frames, float32 [n, C or V].
-        reference: Outputs of torch for the same frames, float32 [n, C or V].
+        reference: Outputs of the original for the same frames, float32 [n, C or V].
     """
     if precision == "fp32":
         return THRESHOLDS["fp32"].max_logit_difference
@@ -173,21 +180,25 @@ def _best(outputs: Floats, labels: npt.NDArray[np.int64] | None) -> npt.NDArray[
 
 
 def _reasons(
-    parity: Parity, correct: Mapping[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]], precision: Precision
+    parity: Parity,
+    correct: Mapping[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]],
+    precision: Precision,
+    original: str,
 ) -> list[str]:
     """Returns a sentence for each requirement that the model does not meet."""
     threshold, reasons = THRESHOLDS[precision], []
     if parity.largest_logit_difference >= OVERFLOW:
-        reasons.append(f"its logits are not finite, or differ from torch's by {OVERFLOW:g} or more")
+        reasons.append(f"its logits are not finite, or differ from those of {original} by {OVERFLOW:g} or more")
     elif parity.largest_logit_difference > threshold.max_logit_difference:
         reasons.append(
-            f"its logits differ from torch's by up to {parity.largest_logit_difference:.3g}; "
+            f"its logits differ from those of {original} by up to {parity.largest_logit_difference:.3g}; "
             f"{threshold.max_logit_difference:g} is allowed"
         )
     min_agreement = threshold.min_agreement if correct else MIN_PREDICTOR_AGREEMENT
     if not parity.agreement >= min_agreement:
         reasons.append(
-            f"it agrees with torch on {100 * parity.agreement:.1f} % of images; {100 * min_agreement:g} % are needed"
+            f"it agrees with {original} on {100 * parity.agreement:.1f} % of images; "
+            f"{100 * min_agreement:g} % are needed"
         )
     for kind, (ours, theirs) in correct.items():
         drop, standard_error = theirs.mean() - ours.mean(), np.sqrt((ours != theirs).sum()) / len(ours)

@@ -96,7 +96,7 @@ def test_logits_of_fp32_must_be_torchs() -> None:
     _, reference, labels = incorrect_on(0)
     outputs, both = ModelOutputs(reference + np.float32(0.5), reference), ModelOutputs(reference, reference)
     reason = check_parity(outputs, both, labels, "fp32").reason
-    assert reason == "its logits differ from torch's by up to 0.5; 0.01 is allowed"
+    assert reason == "its logits differ from those of torch by up to 0.5; 0.01 is allowed"
     assert check_parity(outputs, both, labels, "int8").reason == ""
 
 

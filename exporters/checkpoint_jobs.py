@@ -1,0 +1,78 @@
+"""The export jobs of a checkpoint: its classifier and its loss predictor, which are modules of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import openvino
+import torch
+from torch import nn
+
+from allweather.exporters.calibration import calibration_set
+from allweather.exporters.job import ExportJob, classifier_job, parity_images, predictor_job
+from allweather.exporters.onnx.convert import to_onnx
+from allweather.exporters.openvino.convert import read_onnx
+from allweather.runtimes.bundle.manifest import Precision
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.forward import logits
+
+
+@dataclass(frozen=True)
+class TorchSource:
+    """A module of torch as a `ModelSource`.
+
+    Attributes:
+        model: Module in eval mode; float [n, 3, h, w] in 0..1 -> float [n, outputs].
+        spec: Input size of the model.
+        name: See `ModelSource`.
+        precision: See `ModelSource`.
+    """
+
+    model: nn.Module
+    spec: InputSpec
+    name: str = "torch"
+    precision: Precision = "fp32"
+
+    @cached_property
+    def fp32(self) -> bytes:
+        """See `ModelSource`."""
+        return to_onnx(self.model, self.spec)
+
+    @cached_property
+    def fp16(self) -> bytes:
+        """See `ModelSource`."""
+        return to_onnx(self.model, self.spec, torch.float16)
+
+    def openvino(self) -> openvino.Model:
+        """See `ModelSource`."""
+        return read_onnx(self.fp32)
+
+    def run(self, images: Image) -> Floats:
+        """See `ModelSource`."""
+        outputs: Floats = logits(self.model, torch.from_numpy(images)).numpy()
+        return outputs
+
+
+def export_jobs(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterator[ExportJob]:
+    """Yields the job of the classifier, then that of the loss predictor if the checkpoint has one.
+
+    Args:
+        checkpoint: Classifier, with or without a loss predictor.
+        dataset: The train split calibrates INT8; the validation split is used by the parity gate.
+        int8: Whether calibration images are needed.
+
+    Raises:
+        DataError: There are too few images for calibration.
+        CheckpointError: The weights do not fit the architecture.
+    """
+    calibration = calibration_set(dataset) if int8 else None
+    images = parity_images(dataset.val)
+    yield classifier_job(TorchSource(checkpoint.classifier(), checkpoint.input), checkpoint.input, images, calibration)
+    if checkpoint.predictor is not None:
+        spec = checkpoint.predictor.input
+        yield predictor_job(TorchSource(checkpoint.predictor.model(), spec), spec, images, calibration)
