@@ -7,7 +7,8 @@ from typing import Literal
 DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"  # names of data sets
 
 Precision = Literal["auto", "bf16", "fp32"]  # arithmetic of a training
-Schedule = Literal["onecycle", "cosine"]  # of the learning rate
+Schedule = Literal["onecycle", "cosine", "step"]  # of the learning rate
+OptimizerName = Literal["sgd", "adamw"]
 
 InvariantMethod = Literal["ait", "multi-ait", "dml"]
 TrainMethod = Literal["plain", InvariantMethod]

@@ -10,17 +10,23 @@ from allweather.cli.checks import check_checkpoint_path, check_not_given
 from allweather.cli.console import handle_errors
 from allweather.cli.options import (
     AUGMENTATIONS_HELP,
+    OPTIMIZER_PANEL,
     AsJson,
     BatchSize,
     CheckpointFile,
+    ClipNorm,
     Data,
     Devices,
     Download,
     Epochs,
     Hflip,
+    Optimizer,
     OutCheckpoint,
+    Schedule,
     Seed,
     TrainPrecision,
+    Warmup,
+    WeightDecay,
 )
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import training_run
@@ -82,8 +88,17 @@ def finetune(
     epochs: Epochs = 30,
     batch_size: BatchSize = 128,
     lr: Annotated[
-        float | None, typer.Option(help="Highest learning rate; a tenth of the architecture's own if not given.")
+        float | None,
+        typer.Option(
+            help="Highest learning rate; a tenth of what train takes if not given.",
+            rich_help_panel=OPTIMIZER_PANEL,
+        ),
     ] = None,
+    schedule: Schedule = "cosine",
+    warmup: Warmup = None,
+    optimizer: Optimizer = None,
+    weight_decay: WeightDecay = None,
+    clip_norm: ClipNorm = None,
     hflip: Hflip = None,
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
@@ -108,7 +123,10 @@ def finetune(
     settings = FinetuneSettings(
         method=method, strategy=strategy, gamma=None if gamma == SEARCH else _parse_gamma(gamma), only=only,
         layers=_parse_layers(layers), augment=augment, strength_points=strength_points,
-        fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", hflip=hflip, seed=seed),
+        fit=FitSettings(
+            epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, warmup=warmup,
+            clip_norm=clip_norm, weight_decay=weight_decay, hflip=hflip, seed=seed,
+        ),
     )  # fmt: skip
     start = load_checkpoint(checkpoint)
     if start.strengths:

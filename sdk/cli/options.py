@@ -54,6 +54,43 @@ TrainPrecision: TypeAlias = Annotated[
     train_choices.Precision,
     typer.Option("--precision", help="Precision of the training; auto is bf16 where the device is faster with it."),
 ]
+
+# -- optimizer, of the commands that train a classifier ------------------------------------------------------------
+OPTIMIZER_PANEL = "Optimizer and learning rate"
+Schedule: TypeAlias = Annotated[
+    train_choices.Schedule,
+    typer.Option(
+        help="Schedule of the learning rate; step divides it by ten after a half and three quarters of the run.",
+        rich_help_panel=OPTIMIZER_PANEL,
+    ),
+]
+Warmup: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        help="Fraction of the run in which the learning rate rises; the schedule's own if not given: 0.2 for onecycle, "
+        "0.02 for cosine, 0 for step.",
+        rich_help_panel=OPTIMIZER_PANEL,
+    ),
+]
+Optimizer: TypeAlias = Annotated[
+    train_choices.OptimizerName | None,
+    typer.Option(
+        help="Optimizer; if not given, adamw for networks with LayerNorm and no BatchNorm, as ViT and ConvNeXt, and "
+        "sgd for all others.",
+        rich_help_panel=OPTIMIZER_PANEL,
+    ),
+]
+WeightDecay: TypeAlias = Annotated[
+    float | None,
+    typer.Option(help="Weight decay; 0.0005 for sgd and 0.05 for adamw if not given.", rich_help_panel=OPTIMIZER_PANEL),
+]
+ClipNorm: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        help="Scale the gradients of a step down to this norm where it is larger; not done if not given.",
+        rich_help_panel=OPTIMIZER_PANEL,
+    ),
+]
 AUGMENTATIONS_HELP = (
     "augmix, randaugment or trivial of torchvision, or learned:FILE with a file of allweather learn-augmentation."
 )

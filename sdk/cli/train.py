@@ -10,22 +10,28 @@ from allweather.cli.checks import check_checkpoint_path
 from allweather.cli.console import handle_errors, print_result, print_table
 from allweather.cli.options import (
     AUGMENTATIONS_HELP,
+    OPTIMIZER_PANEL,
     AsJson,
     BatchSize,
+    ClipNorm,
     Data,
     Devices,
     Download,
     Epochs,
     Fraction,
     Hflip,
+    Optimizer,
     OutCheckpoint,
+    Schedule,
     Seed,
     Size,
     TrainPrecision,
+    Warmup,
+    WeightDecay,
 )
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import training_run
-from allweather.trainers.choices import Layer, Metric, Schedule, TrainMethod
+from allweather.trainers.choices import Layer, Metric, TrainMethod
 
 if TYPE_CHECKING:
     from allweather.trainers.data.dataset import Dataset
@@ -72,9 +78,18 @@ def train(
     epochs: Epochs = 36,
     batch_size: BatchSize = 128,
     lr: Annotated[
-        float | None, typer.Option(help="Highest learning rate; the architecture's own if not given.")
+        float | None,
+        typer.Option(
+            help="Highest learning rate; if not given, the architecture's own for sgd, 0.001 at a batch size of 128 "
+            "for adamw.",
+            rich_help_panel=OPTIMIZER_PANEL,
+        ),
     ] = None,
-    schedule: Annotated[Schedule, typer.Option(help="Schedule of the learning rate.")] = "onecycle",
+    schedule: Schedule = "onecycle",
+    warmup: Warmup = None,
+    optimizer: Optimizer = None,
+    weight_decay: WeightDecay = None,
+    clip_norm: ClipNorm = None,
     label_smoothing: Annotated[
         float, typer.Option(help="Fraction of each training target that is spread over all classes.")
     ] = 0.0,
@@ -114,8 +129,9 @@ def train(
     from allweather.trainers.training.settings import FitSettings
 
     settings = FitSettings(
-        epochs=epochs, batch_size=batch_size, lr=lr, schedule=schedule, label_smoothing=label_smoothing,
-        ema=ema, hflip=hflip, seed=seed,
+        epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, warmup=warmup,
+        clip_norm=clip_norm, weight_decay=weight_decay, label_smoothing=label_smoothing, ema=ema, hflip=hflip,
+        seed=seed,
     )  # fmt: skip
     config = TrainConfig(
         method=method, variants=variants, loss_weight=loss_weight, metric=metric, layer=layer, augment=augment

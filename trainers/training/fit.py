@@ -19,9 +19,10 @@ from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import all_reduced
-from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.training.objective import CrossEntropy, Objective
+from allweather.trainers.training.optimizer import build_optimizer, fill_defaults, restore_state, state_by_name
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.schedules import lr_factor
 from allweather.trainers.training.settings import MIN_BATCH_SIZE, FitSettings
@@ -43,7 +44,7 @@ def fit(
     watch: Callable[[Progress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[nn.Module, tuple[EpochReport, ...]]:
-    """Trains `model` on `dataset.train` by SGD; images are augmented by random shifts and horizontal flips.
+    """Trains `model` on `dataset.train`; images are augmented by random shifts and horizontal flips.
 
     Torch's global random generator is seeded anew at each step, because dropout draws from it. A resumed run therefore
     gets the same dropout as one that was never interrupted.
@@ -105,7 +106,7 @@ class _Run:
                 "a batch of %d holds all %d training images, so that an epoch is one step; try --batch-size %d",
                 settings.batch_size, count, max(MIN_BATCH_SIZE, processes, count // 10 // processes * processes),
             )  # fmt: skip
-        self.settings, self.lr, self.objective = settings, lr, objective
+        self.settings, self.lr, self.objective = fill_defaults(settings, model), lr, objective
         self.fabric, self.clock = fabric, clock
         self.steps = count // self.batch_size
         self.total_steps = self.steps * settings.epochs
@@ -117,7 +118,7 @@ class _Run:
         self.train = dataset.train.to(fabric.device)
         self.val = self.train if dataset.val is dataset.train else dataset.val.to(fabric.device)
         self.average = MovingAverage(self.plain, settings.ema)
-        self.model, self.optimizer = fabric.setup(self.plain, _optimizer(self.plain, settings))
+        self.model, self.optimizer = fabric.setup(self.plain, build_optimizer(self.plain, self.settings))
         self.epoch, self.step = 0, 0
         self.loss_sum = torch.zeros((), device=fabric.device)
         self.history: list[EpochReport] = []
@@ -147,6 +148,12 @@ class _Run:
             group["lr"] = self._lr(total_step + 1)
         loss = self.objective.loss(self.model, images, labels, self.epoch, rng)
         self.fabric.backward(loss)
+        if (
+            self.settings.clip_norm is not None
+        ):  # a norm that is not finite shows in the loss, which finish_epoch() checks
+            self.fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(total_step)
@@ -179,7 +186,8 @@ class _Run:
         return report
 
     def _lr(self, step: int) -> float:
-        return self.lr * lr_factor(self.settings.schedule, step / (self.total_steps + 1))
+        settings, progress = self.settings, step / (self.total_steps + 1)
+        return self.lr * lr_factor(settings.schedule, progress, settings.warmup, settings.milestones)
 
     def _plan(self) -> EpochPlan:
         return plan_epoch(
@@ -195,7 +203,7 @@ class _Run:
     def _resume_key(self, dataset: Dataset) -> dict[str, Any]:
         """Returns the plain values that two runs must share for one to continue the other."""
         return {
-            "settings": dataclasses.asdict(self.settings),
+            "settings": {**dataclasses.asdict(self.settings), "milestones": list(self.settings.milestones)},
             "lr": self.lr,
             "objective": dict(self.objective.resume_key),
             "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
@@ -210,9 +218,7 @@ class _Run:
             return
         tensors = {f"model.{key}": value for key, value in self.plain.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
-        for name, parameter in self.plain.named_parameters():
-            if "momentum_buffer" in self.optimizer.state[parameter]:  # frozen parameters have none
-                tensors[f"momentum.{name}"] = self.optimizer.state[parameter]["momentum_buffer"]
+        tensors |= {f"optimizer.{key}": value for key, value in state_by_name(self.optimizer, self.plain).items()}
         header = {
             "resume_key": self.resume_key,
             "epoch": self.epoch,
@@ -248,22 +254,10 @@ class _Run:
             )
         self.plain.load_state_dict(_without_prefix(tensors, "model."))
         self.average.model.load_state_dict(_without_prefix(tensors, "average."))
-        for name, parameter in self.plain.named_parameters():
-            if (momentum := tensors.get(f"momentum.{name}")) is not None:
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
+        restore_state(self.optimizer, self.plain, _without_prefix(tensors, "optimizer."))
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_timed_row(row) for row in header["history"]]
-
-
-def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.SGD:
-    undecayed = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": undecayed, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=1.0, momentum=settings.momentum, nesterov=True)
 
 
 def _without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

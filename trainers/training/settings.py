@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.errors import UsageError, check_choice
+from allweather.runtimes.setting_types import check_types
+from allweather.trainers.choices import OptimizerName
 from allweather.trainers.training.schedules import Schedule
 
 MIN_BATCH_SIZE = 2  # BatchNorm needs two images
@@ -18,10 +20,20 @@ class FitSettings:
     Attributes:
         epochs: Passes over the training split.
         batch_size: Images per step over all processes; 128 as in the ResNet paper.
-        lr: Highest learning rate of SGD; None means the architecture's default.
-        schedule: "onecycle" reaches a given accuracy in the fewest epochs; "cosine" suits long runs.
+        lr: Highest learning rate; None means the architecture's default for SGD, and 0.001 at a batch size of 128 for
+            AdamW.
+        optimizer: "sgd" or "adamw"; None means SGD unless the network has LayerNorm and no BatchNorm, as ViT and
+            ConvNeXt have, which SGD trains badly. AdamW has torch's betas, 0.9 and 0.999.
+        schedule: "onecycle" reaches a given accuracy in the fewest epochs; "cosine" suits long runs; "step" divides the
+            learning rate by ten at each milestone, as in the ResNet paper.
+        milestones: Fractions of the run at which schedule "step" lowers the learning rate; as in the ResNet paper.
+        warmup: Fraction of the run in which the learning rate rises; None means the schedule's own: 0.2 for "onecycle",
+            0.02 for "cosine" and none for "step". Transformers that are trained from scratch need 0.05 or more.
+        clip_norm: Norm of all gradients together above which they are scaled down to it; None means that they are not.
+            1 is usual for transformers.
         momentum: Momentum of SGD, in Nesterov's form.
-        weight_decay: Weight decay of parameters with two or more dimensions; biases and BatchNorm have none.
+        weight_decay: Weight decay of the weights of layers; biases, norms and embeddings of positions and tokens have
+            none. None means the optimizer's usual one: 0.0005 for SGD, 0.05 for AdamW.
         label_smoothing: Fraction of the target that is spread over all classes. 0 by default, because ResNet-20 does
             not overfit, and because smoothing blurs the probabilities. Averaging over views and predicted losses depend
             on them.
@@ -35,9 +47,13 @@ class FitSettings:
     epochs: int = 36
     batch_size: int = 128
     lr: float | None = None
+    optimizer: OptimizerName | None = None
     schedule: Schedule = "onecycle"
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    warmup: float | None = None
+    clip_norm: float | None = None
     momentum: float = 0.9
-    weight_decay: float = 5e-4
+    weight_decay: float | None = None
     label_smoothing: float = 0.0
     ema: float = 0.998
     shift: int = 4
@@ -52,6 +68,8 @@ class FitSettings:
         """
         check_types(self)
         check_choice("schedule", self.schedule, Schedule)
+        if self.optimizer is not None:
+            check_choice("optimizer", self.optimizer, OptimizerName)
         requirements = {
             "epochs": (_is_whole(self.epochs) and self.epochs >= 1, "a whole number, at least 1"),
             "batch_size": (
@@ -60,7 +78,10 @@ class FitSettings:
             ),
             "lr": (self.lr is None or 0 < self.lr <= 10, "above 0, at most 10"),
             "momentum": (0 < self.momentum < 1, "above 0 and below 1"),
-            "weight_decay": (0 <= self.weight_decay < 1, "from 0 to below 1"),
+            "weight_decay": (self.weight_decay is None or 0 <= self.weight_decay < 1, "from 0 to below 1"),
+            "milestones": (_is_rising(self.milestones), "fractions of the run, above 0 and below 1, in rising order"),
+            "warmup": (self.warmup is None or 0 <= self.warmup < 1, "a fraction of the run, from 0 to below 1"),
+            "clip_norm": (self.clip_norm is None or 0 < self.clip_norm < float("inf"), "above 0 and finite"),
             "shift": (_is_whole(self.shift) and 0 <= self.shift < 32, "a whole number of pixels from 0 to 31"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 to below 1"),
             "ema": (0 <= self.ema < 1, "from 0 (off) to below 1"),
@@ -73,3 +94,7 @@ class FitSettings:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_rising(milestones: tuple[float, ...]) -> bool:
+    return all(low < high for low, high in pairwise((0.0, *milestones, 1.0)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import signal
@@ -20,12 +21,15 @@ from allweather.trainers.checkpoint.checkpoint import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.models.registry import Classifier
+from allweather.trainers.torchvision_import import import_torchvision
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
 SETTINGS = FitSettings(epochs=3, batch_size=24, seed=4)
+ADAMW = FitSettings(epochs=3, batch_size=24, seed=4, optimizer="adamw", schedule="step", warmup=0.2, clip_norm=0.5)
+SETTINGS_TO_RESUME = [dataclasses.replace(SETTINGS, optimizer="sgd"), ADAMW]
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +38,10 @@ def dataset(folder: Path) -> Dataset:
 
 
 def small_model() -> nn.Module:
-    """Returns a network with what makes resuming hard: the statistics of BatchNorm and the random draws of dropout."""
+    """Returns a network with what is hard to resume: BatchNorm's statistics, draws of dropout and of DropPath."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(8 * 225, 3)]
+    layers = [nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3)]
+    layers += [import_torchvision("ops").StochasticDepth(0.2, "row"), nn.Flatten(), nn.Linear(8 * 225, 3)]
     return Classifier(nn.Sequential(*layers), InputSpec(32, 32))
 
 
@@ -60,18 +65,21 @@ def racing_clock() -> Iterator[float]:
         yield now
 
 
+@pytest.mark.parametrize("settings", SETTINGS_TO_RESUME, ids=lambda settings: settings.optimizer)
 @pytest.mark.parametrize("step", [2, 5, 6, 13])
-def test_a_resumed_run_ends_like_an_uninterrupted_one(dataset: Dataset, tmp_path: Path, step: int) -> None:
+def test_a_resumed_run_ends_like_an_uninterrupted_one(
+    dataset: Dataset, tmp_path: Path, step: int, settings: FitSettings
+) -> None:
     fabric, resume = launch(), tmp_path / "run.resume"
-    expected, expected_history = fit(small_model(), dataset, SETTINGS, 0.05, fabric=fabric)
+    expected, expected_history = fit(small_model(), dataset, settings, 0.05, fabric=fabric)
     clock = racing_clock()
     with pytest.raises(StoppedError):
         fit(
-            small_model(), dataset, SETTINGS, 0.05, fabric=fabric, resume=resume, watch=stop_at(step),
+            small_model(), dataset, settings, 0.05, fabric=fabric, resume=resume, watch=stop_at(step),
             clock=lambda: next(clock),
         )  # fmt: skip
     assert resume.exists()
-    resumed, history = fit(small_model(), dataset, SETTINGS, 0.05, fabric=fabric, resume=resume)
+    resumed, history = fit(small_model(), dataset, settings, 0.05, fabric=fabric, resume=resume)
     for key, value in expected.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
     assert [row.row() for row in history] == [row.row() for row in expected_history]
@@ -97,6 +105,23 @@ def test_it_learns(dataset: Dataset) -> None:
     assert history[-1].val_accuracy > 0.8
 
 
+def test_clipping_shortens_a_step_to_the_norm(dataset: Dataset) -> None:
+    def step_length(clip_norm: float | None) -> float:
+        model = small_model()
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        settings = FitSettings(
+            epochs=1, batch_size=len(dataset.train), weight_decay=0.0, ema=0.0, momentum=1e-9, schedule="step",
+            milestones=(0.9,), clip_norm=clip_norm,
+        )  # fmt: skip
+        fit(model, dataset, settings, 0.1, fabric=launch(precision="fp32"))
+        changes = [(now.detach() - then).square().sum() for now, then in zip(model.parameters(), before, strict=True)]
+        return float(torch.stack(changes).sum().sqrt())
+
+    free = step_length(None)
+    assert step_length(free / 0.1 / 4) == pytest.approx(free / 4, rel=1e-3)
+    assert step_length(free / 0.1 * 4) == pytest.approx(free, rel=1e-6)
+
+
 def test_a_resume_file_of_another_run_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     resume = tmp_path / "run.resume"
     fit(small_model(), dataset, SETTINGS, 0.05, fabric=launch(), resume=resume)
@@ -108,8 +133,10 @@ def test_a_resume_file_of_another_run_is_refused(dataset: Dataset, tmp_path: Pat
 
 
 def test_a_diverging_run_says_what_to_do(dataset: Dataset) -> None:
-    with pytest.raises(TrainingError, match="lower the learning rate"):
-        fit(small_model(), dataset, FitSettings(epochs=4, batch_size=24), 1e30, fabric=launch())
+    for clip_norm in (None, 1.0):
+        settings = FitSettings(epochs=4, batch_size=24, clip_norm=clip_norm)
+        with pytest.raises(TrainingError, match="lower the learning rate"):
+            fit(small_model(), dataset, settings, 1e30, fabric=launch())
 
 
 def test_a_batch_that_holds_all_images_is_warned_about(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -8,18 +9,27 @@ from allweather.runtimes.errors import UsageError
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
-from allweather.trainers.training.schedules import lr_factor
+from allweather.trainers.training.schedules import WARMUPS, lr_factor
 from allweather.trainers.training.settings import FitSettings
 
 
+@pytest.mark.parametrize("warmup", [None, 0.0, 0.1, 0.9])
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
-def test_the_learning_rate_rises_once_and_falls_to_zero(schedule: str) -> None:
-    factors = [lr_factor(schedule, step / 1000) for step in range(1001)]
+def test_the_learning_rate_rises_once_and_falls_to_zero(schedule: str, warmup: float | None) -> None:
+    factors = [lr_factor(schedule, step / 1000, warmup) for step in range(1001)]
     top = factors.index(max(factors))
     assert max(factors) == pytest.approx(1, abs=1e-3)
     assert factors[: top + 1] == sorted(factors[: top + 1])
     assert factors[top:] == sorted(factors[top:], reverse=True)
     assert factors[-1] == pytest.approx(0, abs=1e-9)
+    assert top / 1000 == pytest.approx(WARMUPS[schedule] if warmup is None else warmup, abs=1e-3)
+
+
+def test_the_step_schedule_divides_the_learning_rate_by_ten_at_each_milestone() -> None:
+    milestones = FitSettings().milestones
+    factors = [lr_factor("step", progress, None, milestones) for progress in (0, 0.49, 0.5, 0.74, 0.75, 1)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert lr_factor("step", 0.05, 0.1, milestones) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -38,19 +48,30 @@ def test_the_learning_rate_rises_once_and_falls_to_zero(schedule: str) -> None:
         ("momentum", 0.0),
         ("weight_decay", float("nan")),
         ("weight_decay", -1.0),
+        ("milestones", (0.5, 0.5)),
+        ("milestones", (0.0, 0.5)),
+        ("milestones", (0.5, 1.0)),
+        ("milestones", (float("nan"),)),
+        ("warmup", 1.0),
+        ("warmup", -0.1),
+        ("warmup", float("nan")),
+        ("clip_norm", 0.0),
+        ("clip_norm", float("inf")),
+        ("clip_norm", float("nan")),
         ("shift", -1),
         ("shift", 99),
         ("seed", 0.5),
     ],
 )
-def test_values_out_of_range_are_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(UsageError, match=f"{name.replace('_', ' ')} must be .*; got {value}"):
+def test_values_out_of_range_are_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"{name.replace('_', ' ')} must be .*; got {re.escape(str(value))}"):
         FitSettings(**{name: value})
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (lambda: FitSettings(optimizer="lamb"), "no optimizer is called 'lamb'"),
         (lambda: FitSettings(schedule="linear"), "no schedule is called 'linear'"),
         (lambda: FinetuneSettings(method="focal"), "no method is called 'focal'"),
         (lambda: FinetuneSettings(method="fma", strategy="combined"), "no strategy is called 'combined'"),
