@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from allweather.trainers.losses.consistency import Metric, ai_loss, feature_map_loss, kl_divergence, stability_loss
+from allweather.trainers.losses.pairs import PairOutputs, run_pair
 from allweather.trainers.losses.ranking import RANK_LOSSES, RankLoss
 
 __all__ = [
     "RANK_LOSSES",
     "Metric",
+    "PairOutputs",
     "RankLoss",
     "ai_loss",
     "feature_map_loss",
     "kl_divergence",
+    "run_pair",
     "stability_loss",
 ]

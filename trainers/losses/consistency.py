@@ -6,14 +6,14 @@ Every loss is a mean over the pairs of views.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.trainers.choices import Metric as Metric
 
 DEAD_MEAN = 1e-6  # a feature map whose mean magnitude is smaller counts as dead
@@ -25,21 +25,32 @@ def kl_divergence(target: Tensor, prediction: Tensor) -> Tensor:
     Args:
         target: Logits, float [n, C]. Gradients reach them; detach them if they should not.
         prediction: Logits, float [n, C].
+
+    Raises:
+        UsageError: They are not logits of the same shape.
     """
-    log_target = functional.log_softmax(target.float(), 1)
-    log_prediction = functional.log_softmax(prediction.float(), 1)
+    _check_pair(target, prediction)
+    if target.dim() != 2:
+        raise UsageError(f"logits are [n, C], with a row for each image; got {list(target.shape)}")
+    log_target = functional.log_softmax(_at_least_float32(target), 1)
+    log_prediction = functional.log_softmax(_at_least_float32(prediction), 1)
     return functional.kl_div(log_prediction, log_target, reduction="batchmean", log_target=True)
 
 
 def stability_loss(clean: Tensor, augmented: Tensor) -> Tensor:
     """Returns the loss of stability training (ST, Zheng et al. 2016, arXiv:1604.04326, eq. 6), in nats, a scalar.
 
-    It is KL(clean || augmented) of the softmax outputs; the paper's cross-entropy differs from it by the entropy of
-    the clean outputs. Gradients reach both arguments.
+        L = 1/n sum_i sum_j P(j | x_i) (log P(j | x_i) - log P(j | x~_i))
+
+    with P the softmax of the logits, x_i a clean image and x~_i its augmented copy: KL(clean || augmented). The paper's
+    cross-entropy differs from it by the entropy of the clean outputs. Gradients reach both arguments.
 
     Args:
         clean: Logits for the clean images, float [n, C].
         augmented: Logits for the augmented copies, float [n, C].
+
+    Raises:
+        UsageError: They are not logits of the same shape.
     """
     return kl_divergence(clean, augmented)
 
@@ -47,16 +58,25 @@ def stability_loss(clean: Tensor, augmented: Tensor) -> Tensor:
 def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
     """Returns the AiLoss of augmentation-invariant training (Chen et al., ICCVW 2019, eq. 1 and 2), a scalar.
 
-    It is symmetric in its arguments. The paper trains with "kl" on logits; the other metrics, and features instead of
-    logits, are the alternatives of section 4.2.1.
+        L = 1/n sum_i KL(P(x'_i) || P(x"_i)) + KL(P(x"_i) || P(x'_i))
+
+    with P the softmax of the outputs, and x'_i and x"_i two variants of an image. It is symmetric in its arguments. The
+    paper trains with "kl" on logits; the other metrics, and features instead of logits, are the alternatives of
+    section 4.2.1.
 
     Args:
         first: Outputs for one variant of each image: logits, or the output of another layer; float [n, ...].
         second: Outputs for another variant of the same images, of the same shape.
         metric: "kl": symmetric Kullback-Leibler divergence of the softmax over all entries, in nats. "euclidean":
             Euclidean distance. "both": The sum of the two.
+
+    Raises:
+        UsageError: The outputs differ in shape, or there is no such metric.
     """
-    first, second = first.flatten(1).float(), second.flatten(1).float()
+    _check_pair(first, second)
+    if metric not in get_args(Metric):
+        raise unknown_name("metric", metric, get_args(Metric))
+    first, second = _at_least_float32(first).flatten(1), _at_least_float32(second).flatten(1)
     terms = []
     if metric != "euclidean":
         terms.append(kl_divergence(first, second) + kl_divergence(second, first))
@@ -68,24 +88,52 @@ def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
 def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
     """Returns the FMA loss (Kapoor et al., eq. 6), a scalar: how far feature maps move relative to their mean.
 
-    It is the mean over all layers. The paper's networks have ReLUs, whose maps are never negative; the maps of SiLU,
-    GELU and other functions with negative values are compared with the mean of their magnitudes, which for a ReLU is
-    the same. A dead map, whose mean is below 1e-6, has no scale to compare with and counts as 0.
+        L = 1/m sum_l 1/n sum_i |(f_l(x_i) - f_l(x~_i)) / mean(f_l(x_i))|^2 / N_l
+
+    over the m layers, with f_l(x_i) the N_l entries of layer l for a clean image x_i, and x~_i its augmented copy. The
+    paper's networks have ReLUs, whose maps are never negative; the maps of SiLU, GELU and other functions with negative
+    values are compared with the mean of their magnitudes, which for a ReLU is the same. A dead map, whose mean is below
+    1e-6, has no scale to compare with and counts as 0.
 
     Args:
         maps: Output of each activation function, float [2 n, ...]: first those of n clean images, then those of their
-            augmented copies. See `capture_activations`.
+            augmented copies. See `run_pair` and `capture_activations`.
 
     Raises:
-        UsageError: There are no maps.
+        UsageError: There are no maps, or not as many of clean images as of copies.
     """
+    if isinstance(maps, Tensor):
+        raise UsageError(f"the feature-map loss takes a list of maps; got one tensor {list(maps.shape)}: write [maps]")
     if not maps:
         raise UsageError(
             "the feature-map loss needs the output of at least one activation function, and got none; name layers to "
             "compare (--layers), or use method st"
         )
+    for each in maps:
+        if not each.dim() or not len(each) or len(each) % 2:
+            raise UsageError(
+                f"a map holds the outputs for n clean images, then those for their n copies: [2 n, ...]; got "
+                f"{list(each.shape)}"
+            )
     terms: list[Tensor] = [_RelativeDistance.apply(each) for each in maps]  # type: ignore[no-untyped-call]
     return torch.stack(terms).mean()
+
+
+def _check_pair(first: Tensor, second: Tensor) -> None:
+    """Checks that two outputs can be compared; torch would stretch a batch of one to the size of the other."""
+    for each in (first, second):
+        if not isinstance(each, Tensor) or not each.is_floating_point():
+            came = str(each.dtype).removeprefix("torch.") if isinstance(each, Tensor) else type(each).__name__
+            raise UsageError(f"the outputs to compare are tensors of floating-point numbers; got {came}")
+    if first.shape != second.shape or first.dim() < 2 or 0 in first.shape:
+        raise UsageError(
+            f"the outputs to compare have one shape, [n, ...]; got {list(first.shape)} and {list(second.shape)}"
+        )
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Returns half precision as float32; other types stay as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class _RelativeDistance(torch.autograd.Function):
