@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from allweather.exporters.addition import add_to_bundle as add_to_bundle
     from allweather.exporters.calibration import CalibrationSet as CalibrationSet
     from allweather.exporters.calibration import calibration_set as calibration_set
     from allweather.exporters.checkpoint_jobs import export_jobs as export_jobs
@@ -26,6 +27,7 @@ _MODULES = {
     "ExportOptions": "export",
     "ModelOutputs": "parity",
     "ParityResult": "parity",
+    "add_to_bundle": "addition",
     "calibration_set": "calibration",
     "check_parity": "parity",
     "export_checkpoint": "export",

@@ -1,0 +1,109 @@
+"""A loss predictor and policies are added to a bundle whose classifier stays as it is, byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from allweather.exporters.addition import add_to_bundle
+from allweather.exporters.calibration import corrupt_every_second
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.load import load
+from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.inference.forward import logits
+from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
+
+pytestmark = pytest.mark.slow  # a classifier is trained and compiled
+
+VIEWS = ("identity", "hflip", "sharpness3")
+HFLIP = Policy("set:identity,hflip", "all", ("identity", "hflip"), 2)
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint: Checkpoint) -> TrainedPredictor:
+    torch.manual_seed(1)
+    spec = predictor_input_spec(checkpoint.input)
+    model = build_predictor("tiny", spec, len(VIEWS)).train()
+    with torch.no_grad():
+        for _ in range(30):  # statistics for BatchNorm
+            model(torch.rand(32, 3, spec.height, spec.width))
+    return TrainedPredictor("tiny", spec, VIEWS, "0" * 16, model.state_dict())
+
+
+@pytest.fixture(scope="module")
+def extended(
+    exported: tuple[Path, Manifest], predictor: TrainedPredictor, dataset: Dataset,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:  # fmt: skip
+    out = tmp_path_factory.mktemp("extended") / "extended.zip"
+    add_to_bundle(exported[0], predictor, [parse_policy("top:1"), HFLIP], dataset, out)
+    return out
+
+
+def test_the_classifier_stays_as_it_is(exported: tuple[Path, Manifest], extended: Path) -> None:
+    before, after = Bundle.open(exported[0]), Bundle.open(extended)
+    for name, stored in before.manifest.files.items():
+        assert after.manifest.files[name] == stored
+    assert [model for model in after.manifest.models if model.role == "classifier"] == list(before.manifest.models)
+    engines = {model.engine for model in after.manifest.models if model.role == "predictor"}
+    assert engines == {"onnx", "openvino"}
+    assert after.manifest.views == VIEWS
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_the_perceiver_follows_the_predictor(
+    engine: str, extended: Path, predictor: TrainedPredictor, dataset: Dataset
+) -> None:
+    model = predictor.model()
+    agreeing = []
+    with load(extended, engine=engine) as perceiver:
+        assert perceiver.policy.name == "top:1"
+        assert perceiver.policy.views == VIEWS
+        for image in corrupt_every_second(dataset.test.images.numpy()[:20]):
+            losses = logits(model, torch.from_numpy(image[None]))[0]
+            agreeing.append(perceiver(image).views == (VIEWS[int(losses.argmin())],))
+    assert np.mean(agreeing) >= 0.9
+
+
+def test_policies_alone_need_no_data(extended: Path, tmp_path: Path) -> None:
+    manifest = add_to_bundle(Bundle.open(extended), None, [HFLIP], None, tmp_path / "x.aw")
+    assert manifest.policies == (HFLIP,)
+    before, after = Bundle.open(extended).manifest, Bundle.open(tmp_path / "x.aw").manifest
+    assert (after.models, after.files, after.views) == (before.models, before.files, before.views)
+
+
+def test_another_predictor_replaces_the_first(
+    extended: Path, predictor: TrainedPredictor, dataset: Dataset, tmp_path: Path
+) -> None:
+    two = dataclasses.replace(
+        predictor, views=VIEWS[:2], weights=build_predictor("tiny", predictor.input, 2).state_dict()
+    )
+    manifest = add_to_bundle(extended, two, None, dataset, tmp_path / "two.aw")
+    assert manifest.views == VIEWS[:2]
+    assert manifest.policies[0].views == VIEWS[:2]
+    names = [(model.role, model.engine, model.precision) for model in Bundle.open(tmp_path / "two.aw").manifest.models]
+    assert len(names) == len(set(names))
+
+
+def test_what_cannot_work_is_refused_and_nothing_written(
+    exported: tuple[Path, Manifest], predictor: TrainedPredictor, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"cannot replace .* from which it is made; name another --out"):
+        add_to_bundle(exported[0], None, [HFLIP], None, exported[0].parent / "." / exported[0].name)
+    with pytest.raises(UsageError, match="give a data set"):
+        add_to_bundle(exported[0], predictor, None, None, tmp_path / "x.aw")
+    pets = dataclasses.replace(dataset, classes=("cat", "cow", "dog"))
+    with pytest.raises(UsageError, match="it also has cat, cow, dog"):
+        add_to_bundle(exported[0], predictor, None, pets, tmp_path / "x.aw")
+    with pytest.raises(UsageError, match=r"the number of views is 1 to 3; got 9"):
+        add_to_bundle(exported[0], predictor, [parse_policy("top:9")], dataset, tmp_path / "x.aw")
+    assert list(tmp_path.iterdir()) == []
