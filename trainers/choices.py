@@ -9,6 +9,8 @@ DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"  # names of 
 Precision = Literal["auto", "bf16", "fp32"]  # arithmetic of a training
 Schedule = Literal["onecycle", "cosine", "step"]  # of the learning rate
 OptimizerName = Literal["sgd", "adamw"]
+ClassWeights = Literal["none", "balanced"]  # of the cross-entropy
+Sampling = Literal["uniform", "balanced"]  # of the training images of an epoch
 
 InvariantMethod = Literal["ait", "multi-ait", "dml"]
 TrainMethod = Literal["plain", InvariantMethod]

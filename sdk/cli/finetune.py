@@ -14,6 +14,7 @@ from allweather.cli.options import (
     AsJson,
     BatchSize,
     CheckpointFile,
+    ClassWeights,
     ClipNorm,
     Data,
     Devices,
@@ -22,6 +23,7 @@ from allweather.cli.options import (
     Hflip,
     Optimizer,
     OutCheckpoint,
+    Sampling,
     Schedule,
     Seed,
     TrainPrecision,
@@ -99,6 +101,8 @@ def finetune(
     optimizer: Optimizer = None,
     weight_decay: WeightDecay = None,
     clip_norm: ClipNorm = None,
+    class_weights: ClassWeights = "none",
+    sampling: Sampling = "uniform",
     hflip: Hflip = None,
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
@@ -125,7 +129,8 @@ def finetune(
         layers=_parse_layers(layers), augment=augment, strength_points=strength_points,
         fit=FitSettings(
             epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, warmup=warmup,
-            clip_norm=clip_norm, weight_decay=weight_decay, hflip=hflip, seed=seed,
+            clip_norm=clip_norm, weight_decay=weight_decay, class_weights=class_weights, sampling=sampling, hflip=hflip,
+            seed=seed,
         ),
     )  # fmt: skip
     start = load_checkpoint(checkpoint)

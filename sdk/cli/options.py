@@ -91,6 +91,16 @@ ClipNorm: TypeAlias = Annotated[
         rich_help_panel=OPTIMIZER_PANEL,
     ),
 ]
+
+# -- rare classes, of the commands that train a classifier ---------------------------------------------------------
+ClassWeights: TypeAlias = Annotated[
+    train_choices.ClassWeights,
+    typer.Option(help="Weights of the classes in the loss; balanced lets rare classes count as much as frequent ones."),
+]
+Sampling: TypeAlias = Annotated[
+    train_choices.Sampling,
+    typer.Option(help="Training images of an epoch; balanced draws each class equally often, rare ones repeatedly."),
+]
 AUGMENTATIONS_HELP = (
     "augmix, randaugment or trivial of torchvision, or learned:FILE with a file of allweather learn-augmentation."
 )

@@ -13,6 +13,7 @@ from allweather.cli.options import (
     OPTIMIZER_PANEL,
     AsJson,
     BatchSize,
+    ClassWeights,
     ClipNorm,
     Data,
     Devices,
@@ -22,6 +23,7 @@ from allweather.cli.options import (
     Hflip,
     Optimizer,
     OutCheckpoint,
+    Sampling,
     Schedule,
     Seed,
     Size,
@@ -96,6 +98,8 @@ def train(
     ema: Annotated[
         float, typer.Option(help="Decay per step of the exponential moving average of the weights; 0 turns it off.")
     ] = 0.998,
+    class_weights: ClassWeights = "none",
+    sampling: Sampling = "uniform",
     hflip: Hflip = None,
     fraction: Fraction = 1.0,
     label_noise: Annotated[
@@ -131,7 +135,7 @@ def train(
     settings = FitSettings(
         epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, warmup=warmup,
         clip_norm=clip_norm, weight_decay=weight_decay, label_smoothing=label_smoothing, ema=ema, hflip=hflip,
-        seed=seed,
+        class_weights=class_weights, sampling=sampling, seed=seed,
     )  # fmt: skip
     config = TrainConfig(
         method=method, variants=variants, loss_weight=loss_weight, metric=metric, layer=layer, augment=augment

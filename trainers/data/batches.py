@@ -56,6 +56,7 @@ def plan_epoch(
     seed: int,
     epoch: int,
     shifted: Sequence[bool] = (True,),
+    balanced: Tensor | None = None,
 ) -> EpochPlan:
     """Draws the random numbers of an epoch.
 
@@ -67,13 +68,35 @@ def plan_epoch(
         seed: Random seed of the run.
         epoch: Index of the epoch, from 0.
         shifted: For each copy of an image, whether it is shifted. The draws of the copies are independent.
+        balanced: int64 [num_images], labels by which each class is drawn equally often; None means that each image is
+            drawn once.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     steps = num_images // batch_size
-    order = torch.randperm(num_images, generator=generator)[: steps * batch_size].reshape(steps, batch_size)
+    if balanced is None:
+        order = torch.randperm(num_images, generator=generator)[: steps * batch_size]
+    else:
+        order = _balanced_order(balanced, steps * batch_size, generator)
     shifts = torch.randint(-shift, shift + 1, (steps, batch_size, len(shifted), 2), generator=generator)
     flips = torch.rand(steps, batch_size, len(shifted), generator=generator) < (0.5 if hflip else 0.0)
-    return EpochPlan(order, shifts * torch.tensor(shifted)[:, None], flips)
+    return EpochPlan(order.reshape(steps, batch_size), shifts * torch.tensor(shifted)[:, None], flips)
+
+
+def _balanced_order(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draws `count` images, of each class that occurs equally many (or one more), in random order.
+
+    The images of a class are drawn again only after all of them have been drawn.
+    """
+    counts = labels.bincount()
+    rows_of_classes = [rows for rows in labels.argsort(stable=True).split(counts.tolist()) if len(rows)]
+    share, rest = divmod(count, len(rows_of_classes))
+    places = torch.randperm(len(rows_of_classes), generator=generator)  # the first `rest` classes get one image more
+    drawn = []
+    for place, rows in zip(places.tolist(), rows_of_classes, strict=True):
+        number = share + (place < rest)
+        rounds = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(-(-number // len(rows)))]
+        drawn.append(torch.cat([rows[:0], *rounds])[:number])
+    return torch.cat(drawn)[torch.randperm(count, generator=generator)]
 
 
 def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,12 +62,13 @@ class TrainConfig:
         if (self.metric or self.layer) and self.method != "ait":
             raise UsageError(f"metric and layer go with method ait only; method {self.method} compares logits")
 
-    def objective(self, num_networks: int, label_smoothing: float) -> Objective:
+    def objective(self, num_networks: int, label_smoothing: float, class_weights: tuple[float, ...] = ()) -> Objective:
         """Builds the loss for jointly trained networks, or for one network.
 
         Args:
             num_networks: Number of networks.
             label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
+            class_weights: Weight of each class in the cross-entropy; none means 1 for each.
 
         Raises:
             UsageError: The method cannot train that number of networks, or the number of variants does not fit.
@@ -79,10 +80,10 @@ class TrainConfig:
         augmentation = open_augmentation(self.augment, LEARNED_SHARE) if self.augment else None
         variants = self._variants(num_networks)
         if self.method == "plain":
-            return CrossEntropy(label_smoothing, augmentation, variants[0])
+            return CrossEntropy(label_smoothing, augmentation, variants[0], class_weights)
         return InvariantObjective(
             self.method, variants, self._loss_weight(),
-            self.metric or "kl", self.layer or "logits", label_smoothing, augmentation,
+            self.metric or "kl", self.layer or "logits", label_smoothing, augmentation, class_weights,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:

@@ -34,10 +34,12 @@ from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_str
 from allweather.trainers.models.activation_hooks import check_activations
 from allweather.trainers.models.registry import get_architecture, weights_digest
 from allweather.trainers.training.fit import fit
+from allweather.trainers.training.objective import class_weights_of
+from allweather.trainers.training.optimizer import fill_defaults, highest_lr
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
-# Share of the architecture's learning rate, because finetuning adjusts trained weights and does not start from scratch.
+# Share of the usual learning rate, because finetuning adjusts trained weights and does not start from scratch.
 LR_FACTOR = 0.1
 
 
@@ -165,7 +167,7 @@ def finetune(
             start, dataset, settings.strength_points,
             keep=strengths_path(out), fabric=fabric, watch=watch_strengths,
         )  # fmt: skip
-    lr, objective, resume = finetune_lr(start, settings), build_objective(start, settings), resume_path(out)
+    lr, objective, resume = finetune_lr(start, settings), build_objective(start, settings, dataset), resume_path(out)
     averaged, history = fit(
         start.classifier(), dataset, settings.fit, lr,
         fabric=fabric, objective=objective, resume=resume, watch=watch,
@@ -192,10 +194,11 @@ def finetune(
     return checkpoint
 
 
-def build_objective(start: Checkpoint, settings: FinetuneSettings) -> PairObjective:
-    """Builds the loss of a finetuning."""
+def build_objective(start: Checkpoint, settings: FinetuneSettings, dataset: Dataset) -> PairObjective:
+    """Builds the loss of a finetuning on a data set."""
     weights = loss_weights(settings.method, settings.gamma_or_default())
-    return PairObjective(weights, settings.augmentation(start.strengths), start.strengths, settings.layers)
+    augmentation, class_weights = settings.augmentation(start.strengths), class_weights_of(settings.fit, dataset)
+    return PairObjective(weights, augmentation, start.strengths, settings.layers, class_weights)
 
 
 def check_layers(start: Checkpoint, settings: FinetuneSettings) -> None:
@@ -209,9 +212,8 @@ def check_layers(start: Checkpoint, settings: FinetuneSettings) -> None:
 
 
 def finetune_lr(start: Checkpoint, settings: FinetuneSettings) -> float:
-    """Returns the highest learning rate: the setting, or a tenth of the architecture's, scaled by the batch size."""
-    default = LR_FACTOR * get_architecture(start.arch).lr * settings.fit.batch_size / 128
-    return settings.fit.lr or default
+    """Returns the highest learning rate: the setting, or a tenth of the usual one, scaled by the batch size."""
+    return highest_lr(settings.fit, start.classifier(), get_architecture(start.arch).lr, LR_FACTOR)
 
 
 def epoch_metrics(report: EpochReport) -> dict[str, float]:
@@ -228,7 +230,7 @@ def epoch_metrics(report: EpochReport) -> dict[str, float]:
 def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
     """Returns all settings as plain values, with defaults filled in, and a digest of the initial classifier."""
     return {
-        **dataclasses.asdict(settings.fit),
+        **dataclasses.asdict(fill_defaults(settings.fit, start.classifier())),
         "lr": lr,
         "method": settings.method,
         "gamma": None if settings.method == "at" else settings.gamma_or_default(),

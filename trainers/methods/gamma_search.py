@@ -112,7 +112,7 @@ def search_gamma(
         trial_settings = dataclasses.replace(settings.with_gamma(gamma), fit=fit_settings)
         _, history = fit(
             start.classifier(), subset, fit_settings, finetune_lr(start, trial_settings),
-            fabric=fabric, objective=build_objective(start, trial_settings),
+            fabric=fabric, objective=build_objective(start, trial_settings, subset),
         )  # fmt: skip
         metrics = epoch_metrics(history[-1])
         trials = (*trials, GammaTrial(gamma, metrics["val_accuracy"], metrics["average_accuracy"]))

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional
 
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import Variant
@@ -28,6 +27,7 @@ from allweather.trainers.data.dataset import Split
 from allweather.trainers.inference.forward import count_correct
 from allweather.trainers.losses.consistency import Metric, ai_loss, kl_divergence
 from allweather.trainers.models.activation_hooks import Layer, capture_layer
+from allweather.trainers.training.objective import cross_entropy
 
 # lambda in section 4.3 of Chen et al.
 DEFAULT_LOSS_WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-ait": 3.0, "dml": 1.0})
@@ -69,6 +69,7 @@ class InvariantObjective:
         layer: Layer whose outputs "ait" compares.
         label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
         augmentation: A further augmentation of each variant; None for none.
+        class_weights: Weight of each class in the cross-entropy; none means 1 for each.
     """
 
     method: InvariantMethod
@@ -78,6 +79,7 @@ class InvariantObjective:
     layer: Layer = "logits"
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
+    class_weights: tuple[float, ...] = ()
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
@@ -104,7 +106,7 @@ class InvariantObjective:
             logits: Tensor = model(images)
         num_predictions = len(self.variants) * len(logits) // len(images)  # per image
         labels = labels[: len(logits) // num_predictions].repeat(num_predictions)
-        loss = num_predictions * functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss = num_predictions * cross_entropy(logits, labels, self.label_smoothing, self.class_weights)
         compared = captured[-1] if captured else logits
         return loss + self.loss_weight * self._dissimilarity(compared.chunk(num_predictions))
 

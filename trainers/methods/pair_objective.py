@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional
 
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.photometric import TABLE_ROWS, row_augmentations
@@ -21,6 +20,7 @@ from allweather.trainers.data.dataset import Split
 from allweather.trainers.inference.forward import all_reduced, count_correct
 from allweather.trainers.losses.consistency import ai_loss, feature_map_loss, stability_loss
 from allweather.trainers.models.activation_hooks import capture_activations
+from allweather.trainers.training.objective import cross_entropy
 
 DEFAULT_GAMMAS: Mapping[FinetuneMethod, float] = MappingProxyType(
     {"at": 1.0, "st": 0.3, "fma": 0.3, "ait": 1.0, "robust": 1.0}
@@ -72,12 +72,14 @@ class PairObjective:
             clean images are evaluated.
         layers: Names of the layers whose outputs the feature-map loss compares; those of all activation functions if
             empty.
+        class_weights: Weight of each class in the cross-entropy; none means 1 for each.
     """
 
     loss_weights: LossWeights
     augmentation: Augmentation
     strengths: Mapping[str, float] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] = ()
 
     shifted = (True,)
 
@@ -96,9 +98,10 @@ class PairObjective:
             if weights.feature_maps:
                 maps = stack.enter_context(capture_activations(model, self.layers))
             clean, augmented = model(pair).chunk(2)
-        loss = functional.cross_entropy(clean, labels)
+        loss = cross_entropy(clean, labels, class_weights=self.class_weights)
         if weights.augmented_labels:
-            loss = loss + weights.augmented_labels * functional.cross_entropy(augmented, labels)
+            augmented_loss = cross_entropy(augmented, labels, class_weights=self.class_weights)
+            loss = loss + weights.augmented_labels * augmented_loss
         if weights.stability:
             loss = loss + weights.stability * stability_loss(clean, augmented)
         if weights.ai:

@@ -20,6 +20,8 @@ from allweather.trainers.methods.invariant import JointNetworks, accuracy_name, 
 from allweather.trainers.methods.output_paths import checkpoint_paths, resume_path
 from allweather.trainers.models.registry import build_model, get_architecture, load_pretrained
 from allweather.trainers.training.fit import fit
+from allweather.trainers.training.objective import class_weights_of
+from allweather.trainers.training.optimizer import ADAMW_PRETRAINED_SHARE, fill_defaults, highest_lr
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
@@ -59,7 +61,7 @@ def train(
         OutputError: A checkpoint cannot be written.
     """
     out = as_path(out)
-    objective = config.objective(len(archs), settings.label_smoothing)
+    objective = config.objective(len(archs), settings.label_smoothing, class_weights_of(settings, dataset))
     side = dataset.train.images.shape[1]
     spec = InputSpec(side, side)
     torch.manual_seed(settings.seed)
@@ -67,11 +69,13 @@ def train(
     for model, arch in zip(models, archs, strict=True):
         if pretrained:
             load_pretrained(model, arch)
-    # the lowest of the architectures' learning rates, because with a higher one a network may diverge
-    default_lr = min(get_architecture(arch).lr for arch in archs)
-    lr = settings.lr or default_lr * settings.batch_size / 128
     resume = resume_path(out)
     model_to_fit = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
+    settings = fill_defaults(settings, model_to_fit)
+    # the lowest of the architectures' learning rates, because with a higher one a network may diverge
+    sgd_lr = min(get_architecture(arch).lr for arch in archs)
+    share = ADAMW_PRETRAINED_SHARE if pretrained and settings.optimizer == "adamw" else 1.0
+    lr = highest_lr(settings, model_to_fit, sgd_lr, share)
     averaged, history = fit(
         model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
     )

@@ -21,7 +21,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.models.ema import MovingAverage
-from allweather.trainers.training.objective import CrossEntropy, Objective
+from allweather.trainers.training.objective import CrossEntropy, Objective, class_weights_of
 from allweather.trainers.training.optimizer import build_optimizer, fill_defaults, restore_state, state_by_name
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.schedules import lr_factor
@@ -55,7 +55,7 @@ def fit(
         settings: Settings of the loop.
         lr: Highest learning rate.
         fabric: A launched Fabric; its processes share each batch.
-        objective: The loss to minimize; None means cross-entropy.
+        objective: The loss to minimize, which has the class weights of the settings; None means cross-entropy.
         resume: File to save the unfinished run in and to resume it from; the caller removes it once the result is
             stored. None means that the run cannot be resumed.
         watch: Called in every process with the progress after each step and each epoch.
@@ -69,7 +69,8 @@ def fit(
         TrainingError: The loss is no longer finite, or `resume` belongs to another run or is damaged.
     """
     resume = None if resume is None else as_path(resume)
-    objective = objective or CrossEntropy(settings.label_smoothing)
+    if objective is None:
+        objective = CrossEntropy(settings.label_smoothing, class_weights=class_weights_of(settings, dataset))
     run = _Run(model, dataset, settings, lr, objective, fabric, resume, clock)
     run.load()
     while run.epoch < settings.epochs:
@@ -115,6 +116,7 @@ class _Run:
         # the model without Fabric's wrapper
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.resume, self.resume_key = resume, self._resume_key(dataset)
+        self.balanced_labels = dataset.train.labels.cpu() if settings.sampling == "balanced" else None
         self.train = dataset.train.to(fabric.device)
         self.val = self.train if dataset.val is dataset.train else dataset.val.to(fabric.device)
         self.average = MovingAverage(self.plain, settings.ema)
@@ -191,14 +193,9 @@ class _Run:
 
     def _plan(self) -> EpochPlan:
         return plan_epoch(
-            len(self.train),
-            self.batch_size,
-            shift=self.shift,
-            hflip=self.hflip,
-            seed=self.settings.seed,
-            epoch=self.epoch,
-            shifted=self.objective.shifted,
-        )
+            len(self.train), self.batch_size, shift=self.shift, hflip=self.hflip, seed=self.settings.seed,
+            epoch=self.epoch, shifted=self.objective.shifted, balanced=self.balanced_labels,
+        )  # fmt: skip
 
     def _resume_key(self, dataset: Dataset) -> dict[str, Any]:
         """Returns the plain values that two runs must share for one to continue the other."""

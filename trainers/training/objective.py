@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import CROP, Variant
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.inference.forward import count_correct
+from allweather.trainers.training.settings import FitSettings
 
 
 class Objective(Protocol):
@@ -58,6 +59,38 @@ class Objective(Protocol):
         ...
 
 
+def cross_entropy(
+    logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, class_weights: Sequence[float] = ()
+) -> Tensor:
+    """Computes the mean over images of their cross-entropy, each times the weight of its class.
+
+    It is not divided by the sum of the batch's weights, as torch's is, because several processes would then weight
+    their parts of a batch differently.
+
+    Args:
+        logits: float [n, C].
+        labels: int64 [n].
+        label_smoothing: Fraction of the target that is spread over all classes.
+        class_weights: C weights; none means 1 for each.
+    """
+    if not class_weights:
+        return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    losses = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+    return (torch.tensor(class_weights, device=labels.device)[labels] * losses).mean()
+
+
+def class_weights_of(settings: FitSettings, dataset: Dataset) -> tuple[float, ...]:
+    """Returns the class weights for a data set: inverse frequencies whose mean over the training images is 1.
+
+    A class without training images has the weight 0. Without balanced weights in the settings the result is empty.
+    """
+    if settings.class_weights == "none":
+        return ()
+    counts = torch.bincount(dataset.train.labels, minlength=len(dataset.classes)).double()
+    weights = counts.sum() / (counts.count_nonzero() * counts)
+    return tuple(torch.where(counts > 0, weights, 0.0).tolist())
+
+
 @dataclass(frozen=True)
 class CrossEntropy:
     """Plain supervised training: the mean cross-entropy of the images.
@@ -66,11 +99,13 @@ class CrossEntropy:
         label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
         augmentation: Augmentation of every image after its variant; None for none.
         variant: Random augmentation of every image: crop, grayscale, color jitter.
+        class_weights: Weight of each class; none means 1 for each.
     """
 
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
     variant: Variant = CROP
+    class_weights: tuple[float, ...] = ()
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
@@ -88,7 +123,7 @@ class CrossEntropy:
         images = self.variant(images, rng)
         if self.augmentation:
             images = self.augmentation(images, epoch, rng)
-        return functional.cross_entropy(model(images), labels, label_smoothing=self.label_smoothing)
+        return cross_entropy(model(images), labels, self.label_smoothing, self.class_weights)
 
     def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
         """Computes the share of images that are classified correctly."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
-from allweather.trainers.choices import OptimizerName
+from allweather.trainers.choices import ClassWeights, OptimizerName, Sampling
 from allweather.trainers.training.schedules import Schedule
 
 MIN_BATCH_SIZE = 2  # BatchNorm needs two images
@@ -37,6 +37,10 @@ class FitSettings:
         label_smoothing: Fraction of the target that is spread over all classes. 0 by default, because ResNet-20 does
             not overfit, and because smoothing blurs the probabilities. Averaging over views and predicted losses depend
             on them.
+        class_weights: "balanced" weights the cross-entropy of an image by the inverse frequency of its class, so that
+            all classes count the same; the mean weight is 1. For data in which some classes are rare.
+        sampling: "balanced" draws each class equally often in an epoch: images of rare classes several times, and of
+            frequent ones only a part. For data in which some classes are rare, instead of class weights.
         ema: Decay per step of the exponential moving average of the weights; the averaged weights are evaluated and
             saved. 0.998 averages over about one epoch of 350 steps; the decay is lower at the start of a run.
         shift: Largest random shift of an image in pixels at 32 px; it scales with the image size.
@@ -55,6 +59,8 @@ class FitSettings:
     momentum: float = 0.9
     weight_decay: float | None = None
     label_smoothing: float = 0.0
+    class_weights: ClassWeights = "none"
+    sampling: Sampling = "uniform"
     ema: float = 0.998
     shift: int = 4
     hflip: bool | None = None
@@ -68,6 +74,10 @@ class FitSettings:
         """
         check_types(self)
         check_choice("schedule", self.schedule, Schedule)
+        check_choice("class weighting", self.class_weights, ClassWeights)
+        check_choice("sampling", self.sampling, Sampling)
+        if self.class_weights == self.sampling == "balanced":
+            raise UsageError("class weights and sampling both balance the classes; leave one of them out")
         if self.optimizer is not None:
             check_choice("optimizer", self.optimizer, OptimizerName)
         requirements = {

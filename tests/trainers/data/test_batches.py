@@ -38,6 +38,28 @@ def test_a_plan_depends_on_seed_and_epoch_alone() -> None:
     assert sorted(order(1, 2)) == list(range(100))
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=6).filter(lambda counts: sum(counts) >= 8), st.integers(0, 9))
+def test_a_balanced_plan_draws_each_class_equally_often(counts: list[int], epoch: int) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(epoch))]
+
+    def order() -> torch.Tensor:
+        plan = plan_epoch(len(labels), 8, shift=4, hflip=True, seed=1, epoch=epoch, balanced=labels)
+        assert plan.order.shape == (len(labels) // 8, 8)
+        return plan.order.flatten()
+
+    drawn = order()
+    assert torch.equal(drawn, order())
+    per_class = labels[drawn].bincount(minlength=len(counts))
+    present = [int(number) for number, count in zip(per_class, counts, strict=True) if count]
+    assert sum(present) == len(drawn)
+    assert max(present) - min(present) <= 1
+    for label, count in enumerate(counts):  # each image of a class is drawn as often as any other of it, or once more
+        times = drawn.bincount(minlength=len(labels))[labels == label]
+        assert not count or times.max() - times.min() <= 1
+
+
 def test_nothing_is_flipped_if_classes_would_change() -> None:
     assert not plan_epoch(64, 8, shift=2, hflip=False, seed=0, epoch=0).hflip.any()
     share = plan_epoch(6400, 64, shift=2, hflip=True, seed=0, epoch=0).hflip.float().mean()

@@ -55,6 +55,8 @@ def test_ait_is_equation_3(weight: float) -> None:
     one, other = model(images[:6]), model(images[6:])
     expected = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
     torch.testing.assert_close(loss, expected + weight * symmetric_kl(one, other))
+    doubled = InvariantObjective("ait", (CROP, CROP), weight, class_weights=(2.0,) * 4)
+    torch.testing.assert_close(doubled.loss(model, images, labels, 0, rng()), loss + expected)
 
 
 def test_multi_ait_gives_each_network_its_variant() -> None:
@@ -151,6 +153,9 @@ def test_every_augmentation_goes_with_every_method(method: TrainMethod, name: st
 def test_the_config_fills_in_defaults() -> None:
     assert TrainConfig().objective(1, 0.1) == CrossEntropy(0.1)
     assert TrainConfig("ait").objective(1, 0.0) == InvariantObjective("ait", (CROP, CROP), 1.0)
+    assert TrainConfig().objective(1, 0.0, (1.0, 2.0)) == CrossEntropy(class_weights=(1.0, 2.0))
+    expected = InvariantObjective("ait", (CROP, CROP), 1.0, class_weights=(1.0, 2.0))
+    assert TrainConfig("ait").objective(1, 0.0, (1.0, 2.0)) == expected
     assert TrainConfig("multi-ait", "rg").objective(3, 0.0).shifted == (False,) * 3
     two = TrainConfig("ait", "rp,rgc", augment="augmix").objective(1, 0.0)
     assert two == InvariantObjective(

@@ -68,6 +68,9 @@ def test_losses_are_those_of_the_paper() -> None:
     for loss_weights, value in expected.items():
         loss = PairObjective(loss_weights, CombinedAugmentation(PAPER)).loss(model, x, labels, 0, rng())
         assert torch.allclose(loss, value, rtol=1e-5), loss_weights
+        weighted = PairObjective(loss_weights, CombinedAugmentation(PAPER), class_weights=(2.0, 2.0, 2.0))
+        labeled = plain + loss_weights.augmented_labels * functional.cross_entropy(other, labels)
+        assert torch.allclose(weighted.loss(model, x, labels, 0, rng()), value + labeled, rtol=1e-5), loss_weights
 
 
 def test_a_foreign_network_is_finetuned_with_feature_maps(dataset: Dataset) -> None:

@@ -9,6 +9,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
+from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.training.schedules import WARMUPS, lr_factor
 from allweather.trainers.training.settings import FitSettings
 
@@ -71,6 +72,10 @@ def test_values_out_of_range_are_refused_by_name(name: str, value: object) -> No
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (lambda: FitSettings(class_weights="inverse"), "no class weighting is called 'inverse'"),
+        (lambda: FitSettings(sampling="even"), "no sampling is called 'even'"),
+        (lambda: FitSettings(class_weights="balanced", sampling="balanced"), "both balance the classes; leave one"),
+        (lambda: PredictorSettings(fit=FitSettings(sampling="balanced")), "learns losses and not classes"),
         (lambda: FitSettings(optimizer="lamb"), "no optimizer is called 'lamb'"),
         (lambda: FitSettings(schedule="linear"), "no schedule is called 'linear'"),
         (lambda: FinetuneSettings(method="focal"), "no method is called 'focal'"),

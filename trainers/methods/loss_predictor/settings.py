@@ -48,6 +48,11 @@ class PredictorSettings:
             raise unknown_name("rank loss", self.loss, RANK_LOSSES)
         if self.exclude_family is not None and self.exclude_family not in FAMILIES:
             raise unknown_name("corruption family", self.exclude_family, FAMILIES)
+        if self.fit.class_weights != "none" or self.fit.sampling != "uniform":
+            raise UsageError(
+                "a loss predictor learns losses and not classes, so that there is nothing to balance; leave class "
+                "weights and sampling as they are"
+            )
         for name in self.views:
             view(name)
         if IDENTITY.name not in self.views or len(self.views) < 2 or len(set(self.views)) < len(self.views):

@@ -23,6 +23,7 @@ from allweather.trainers.methods.output_paths import resume_path
 from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
+from allweather.trainers.training.optimizer import fill_defaults, highest_lr
 from allweather.trainers.training.progress import EpochReport, Progress
 
 
@@ -71,7 +72,8 @@ def add_predictor(
     model, history, accuracy = train_predictor(
         targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, watch=watch
     )
-    saved_settings = {**dataclasses.asdict(settings), "hflip": hflip, "data": dataset.name}
+    filled = dataclasses.replace(settings, fit=fill_defaults(settings.fit, model))
+    saved_settings = {**dataclasses.asdict(filled), "hflip": hflip, "data": dataset.name}
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     del saved_settings["views"]  # the predictor has them
     predictor = TrainedPredictor(
@@ -129,7 +131,7 @@ def train_predictor(
     objective = RankObjective(settings.loss, train, val, hflip)
     train_rows, val_rows = _labeled_by_row(train), _labeled_by_row(val)
     dataset = RowDataset("view losses", targets.views, train_rows, val_rows, val_rows, hflip=False)
-    lr = settings.fit.lr or PREDICTORS[settings.kind].lr * settings.fit.batch_size / 128
+    lr = highest_lr(settings.fit, model, PREDICTORS[settings.kind].lr)
     fit_settings = dataclasses.replace(settings.fit, hflip=False)  # the objective flips images with their losses
     averaged, history = fit(
         model, dataset, fit_settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
