@@ -4,28 +4,47 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from allweather.runtimes.cameras.image_files.deep import to_8_bits
 from allweather.runtimes.cameras.image_files.jpeg_png import complete
-from allweather.runtimes.cameras.image_files.sample_range import SampleRange, sample_range
+from allweather.runtimes.cameras.image_files.sample_range import sample_range
 from allweather.runtimes.cameras.opencv import opencv_log_silenced
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 
-MIN_USED_BITS = 15  # of a 16-bit image: with fewer it would have a quarter of the brightness, or less
 MAX_IMAGE_BYTES = 1 << 30  # of a file; what is larger is a mistake, and would fill the memory
 DAMAGED = "it is damaged, cut off or not an image; remove or replace it"
 
 
+@dataclass(frozen=True)
+class DecodedImage:
+    """A decoded image, and the values that it had in its file.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], RGB.
+        maximum: Value in the file that stands for full brightness: 255 for 8 bits a channel, at most 65535.
+    """
+
+    pixels: Image
+    maximum: int
+
+
 def read_image(path: Path | str) -> Image:
-    """Reads and decodes an image file; see `decode_image`. It never waits for a pipe, nor reads an endless device.
+    """Reads and decodes an image file; see `read_and_decode`."""
+    return read_and_decode(path).pixels
+
+
+def read_and_decode(path: Path | str) -> DecodedImage:
+    """Reads and decodes an image file; see `decode`. It never waits for a pipe, nor reads an endless device.
 
     Raises:
-        DataError: The path is that of a pipe, a device or a huge file, or `decode_image` refuses what is in it.
+        DataError: The path is that of a pipe, a device or a huge file, or `decode` refuses what is in it.
         OSError: The file cannot be read.
     """
     path = as_path(path)
@@ -35,14 +54,20 @@ def read_image(path: Path | str) -> Image:
             raise DataError("it is a pipe or a device, and not a file; remove it")
         if state.st_size > MAX_IMAGE_BYTES:
             raise DataError(f"it has {state.st_size} bytes, and an image file at most {MAX_IMAGE_BYTES}; remove it")
-        return decode_image(file.read())
+        return decode(file.read())
 
 
 def decode_image(data: bytes) -> Image:
-    """Decodes the bytes of an image file to uint8 [H, W, 3] RGB, turned as its EXIF orientation says.
+    """Decodes the bytes of an image file to uint8 [H, W, 3] RGB; see `decode`."""
+    return decode(data).pixels
+
+
+def decode(data: bytes) -> DecodedImage:
+    """Decodes the bytes of an image file, turned as its EXIF orientation says.
 
     What is whole up to its own end is an image; what follows the end does not matter, such as the film of a phone's
-    motion photo. Images of other than 8 bits a channel are scaled by what the file says about its range.
+    motion photo. Gray becomes three equal channels. Images of other than 8 bits a channel are scaled by what the file
+    says about its range; see `to_8_bits`.
 
     Args:
         data: Content of the file.
@@ -58,30 +83,14 @@ def decode_image(data: bytes) -> Image:
     if values.problem:
         raise DataError(values.problem)
     if values.samples is not None:
-        return _scaled(values.samples, values.maximum)
-    image = _imdecode(whole, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if values.maximum > 255 else 0))
+        return DecodedImage(to_8_bits(values.samples, values), values.maximum)
+    image = _imdecode(whole, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if values.stated or values.maximum > 255 else 0))
     if image is None:
         raise DataError(DAMAGED)
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return np.asarray(rgb, np.uint8) if image.dtype == np.uint8 else _from_deep(rgb, values)
-
-
-def _from_deep(rgb: np.ndarray, values: SampleRange) -> Image:
-    """Brings an image of 16 bits a channel to uint8 by the largest value that its file names, else by all 16 bits."""
-    used = int(rgb.max(initial=0))
-    if not values.stated and 0 < used < 1 << (MIN_USED_BITS - 1):
-        raise DataError(
-            f"it stores 16 bits a channel and uses only the lowest {used.bit_length()}, so it would be nearly black; "
-            "scale its values to all 16 bits, or save it with 8"
-        )
-    return _scaled(rgb, values.maximum)
-
-
-def _scaled(samples: np.ndarray, maximum: int) -> Image:
-    """Brings values 0..maximum to uint8 0..255."""
-    if maximum == 65535:
-        return (samples >> 8).astype(np.uint8)  # as OpenCV and other programs do it
-    return np.rint(samples.clip(0, maximum) * (255 / maximum)).astype(np.uint8)
+    if rgb.dtype == np.uint8:
+        return DecodedImage(np.asarray(rgb, np.uint8), 255)
+    return DecodedImage(to_8_bits(rgb, values), values.maximum)
 
 
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:

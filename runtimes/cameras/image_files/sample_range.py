@@ -12,7 +12,8 @@ from allweather.runtimes.cameras.image_files.jpeg_png import PNG_START
 
 # comments may stand between the parts of a header
 PNM_HEADER = re.compile(rb"P([2356])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s")
-TIFF_TYPES = {1: "B", 3: "H", 4: "I"}  # byte, short and long; others do not state what is read here
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
+TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # byte, short, long and long8; others do not state what is read here
 BITS_PER_SAMPLE, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 258, 281, 339
 UNSIGNED = 1
 CURE = "save it as PNG or TIFF with 8 bits a channel"
@@ -39,7 +40,7 @@ def sample_range(data: bytes) -> SampleRange:
     """Returns the range of an image file's values, without decoding it."""
     if data.startswith(PNG_START):
         return SampleRange(65535 if data[24:25] == b"\x10" else 255)
-    if data[:4] in (b"II*\0", b"MM\0*"):
+    if data[:4] in TIFF_STARTS:
         return _of_tiff(data)
     if header := PNM_HEADER.match(data):
         return _of_pnm(data, header)
@@ -62,20 +63,22 @@ def _of_tiff(data: bytes) -> SampleRange:
 
 def _tiff_tags(data: bytes) -> dict[int, int]:
     """Returns the first value of each whole-number tag of a TIFF's first image."""
-    order = "<" if data.startswith(b"II") else ">"
+    order, big = "<" if data.startswith(b"II") else ">", b"+" in data[:4]
+    number, count_form = ("Q", "Q") if big else ("I", "H")  # of a place in the file; of the number of tags
+    room = struct.calcsize(number)
     tags: dict[int, int] = {}
     try:
-        (start,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, start)
+        (start,) = struct.unpack_from(f"{order}{number}", data, room)  # behind 4 bytes, and in BigTIFF 4 more
+        (count,) = struct.unpack_from(f"{order}{count_form}", data, start)
         for index in range(count):
-            entry = start + 2 + 12 * index
-            tag, kind, values = struct.unpack_from(f"{order}HHI", data, entry)
+            entry = start + struct.calcsize(count_form) + (4 + 2 * room) * index
+            tag, kind, values = struct.unpack_from(f"{order}HH{number}", data, entry)
             if kind not in TIFF_TYPES or not values:
                 continue
             letter = TIFF_TYPES[kind]
-            place = entry + 8
-            if values * struct.calcsize(letter) > 4:  # the entry holds the place of the values
-                (place,) = struct.unpack_from(f"{order}I", data, place)
+            place = entry + 4 + room
+            if values * struct.calcsize(letter) > room:  # the entry holds the place of the values
+                (place,) = struct.unpack_from(f"{order}{number}", data, place)
             (tags[tag],) = struct.unpack_from(f"{order}{letter}", data, place)
     except struct.error:  # cut off; the decoder says so
         return tags

@@ -8,6 +8,7 @@ import random
 import struct
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from allweather.runtimes.cameras.image_files import decode_image
-from allweather.runtimes.cameras.image_files.decode import read_image
+from allweather.runtimes.cameras.image_files.decode import decode, read_image
+from allweather.runtimes.cameras.image_files.deep import to_8_bits
 from allweather.runtimes.cameras.image_files.jpeg_png import complete
 from allweather.runtimes.errors import DataError
 
@@ -151,6 +153,39 @@ def test_tiff_is_scaled_by_the_maximum_that_it_states() -> None:
     gray = smooth()[..., 0]
     data = encoded(Pillow.fromarray(gray.astype(np.uint16) * 16), "TIFF", tiffinfo={281: 255 * 16})
     assert np.array_equal(decode_image(data)[..., 0], gray)
+
+
+def test_tiff_of_16_bits_that_states_a_small_maximum_is_not_black() -> None:
+    gray = np.minimum(smooth()[..., 0], 100)
+    data = encoded(Pillow.fromarray(gray.astype(np.uint16)), "TIFF", tiffinfo={281: 100})
+    assert np.array_equal(decode_image(data)[..., 0], np.rint(gray * 2.55))
+
+
+def big_tiff(samples: npt.NDArray[Any], sample_format: int) -> bytes:
+    """A BigTIFF of one gray image, as other programs write it beyond 4 GB."""
+    tags = {256: samples.shape[1], 257: samples.shape[0], 258: samples.itemsize * 8, 259: 1, 262: 1, 277: 1,
+            278: samples.shape[0], 273: 0, 279: samples.nbytes, 339: sample_format}  # fmt: skip
+    tags[273] = 16 + 8 + 20 * len(tags) + 8
+    entries = b"".join(struct.pack("<HHQQ", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(tags)) + entries + bytes(8) + samples.tobytes()
+
+
+def test_big_tiff_is_scaled_and_refused_as_tiff_is() -> None:
+    gray = smooth()[..., 0]
+    assert np.array_equal(decode_image(big_tiff(gray.astype("<u2") * 257, 1))[..., 0], gray)
+    with pytest.raises(DataError, match="uses only the lowest 12"):
+        decode_image(big_tiff(gray.astype("<u2") * 16, 1))
+    with pytest.raises(DataError, match="TIFF of 32-bit floating-point values"):
+        decode_image(big_tiff((gray / 255).astype("<f4"), 3))
+
+
+def test_16_bits_become_8_by_rounding_and_whole_gray_levels_stay() -> None:
+    samples = np.arange(1 << 16, dtype=np.uint16)
+    assert np.array_equal(to_8_bits(samples), np.rint(samples / 257))
+    file = cv2.imencode(".png", samples.reshape(256, 256))[1].tobytes()
+    assert np.array_equal(decode_image(file)[..., 1], np.rint(samples / 257).reshape(256, 256))
+    assert decode(file).maximum == 65535
+    assert decode(encoded(smooth(), "PNG")).maximum == 255
 
 
 @pytest.mark.parametrize(("kind", "name"), [(np.float32, "32-bit floating-point"), (np.int16, "16-bit signed")])
