@@ -39,7 +39,8 @@ class JsonlSink(Sink):
     Unlike results, which appear completely or not at all, the log is written under its own name, and each line is in
     the file as soon as the decision is made (`tail -f`). An existing file is continued, as a supervisor restarts a
     program that failed; an incomplete line, left by a program that was killed, stays a line of its own. A line that
-    cannot be written is kept in memory until there is space again. The loop does not wait for that.
+    cannot be written is kept in memory until there is space again. The loop does not wait for that. A file that is
+    removed or renamed meanwhile, as logrotate does, is followed by a new one under the same name.
 
     A pipe is written in the same way: while its reader is slow, lines are kept in memory, and a frame waits half a
     second at most once there are too many; when its reader has gone, the loop ends.
@@ -72,7 +73,7 @@ class JsonlSink(Sink):
         self._mode = 0  # of the open file: what kind of file it is
         self._size = 0
         self._waiting: deque[bytes] = deque()
-        self._partly_written = False  # whether a part of the first waiting line is in the file
+        self._written = 0  # bytes of the first waiting line that are in the file
         self._lost = 0
         self._next_attempt = -math.inf  # monotonic seconds; -inf while the disk works
 
@@ -104,7 +105,7 @@ class JsonlSink(Sink):
             self._wait_for_reader(RETRY_SECONDS)
             self._try_to_write()
         if len(self._waiting) > MAX_WAITING_LINES:
-            del self._waiting[1 if self._partly_written else 0]
+            del self._waiting[1 if self._written else 0]
             self._lost += 1
 
     def close(self) -> None:
@@ -133,6 +134,10 @@ class JsonlSink(Sink):
     @property
     def _is_pipe(self) -> bool:
         return stat.S_ISFIFO(self._mode) or stat.S_ISSOCK(self._mode)
+
+    @property
+    def _is_file(self) -> bool:
+        return stat.S_ISREG(self._mode) and not self._stdout
 
     def _try_to_write(self) -> None:
         """Writes what waits, as far as possible.
@@ -167,22 +172,36 @@ class JsonlSink(Sink):
     def _write_waiting(self) -> None:
         assert self._file is not None, "opened first"
         with map_write_errors(self._path):
+            self._follow_path()
             while self._waiting:
-                regular = stat.S_ISREG(self._mode) and not self._stdout
-                if regular and self._rotate_bytes and self._size >= self._rotate_bytes and not self._partly_written:
+                if self._is_file and self._rotate_bytes and self._size >= self._rotate_bytes and not self._written:
                     self._rotate()
                 data = self._waiting[0]
-                written = self._file.write(data)  # an unbuffered file may take only a part
+                written = self._file.write(data[self._written :])  # an unbuffered file may take only a part
                 if written is None:
                     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
                 self._size += written
-                self._partly_written = written < len(data)
-                if self._partly_written:
-                    self._waiting[0] = data[written:]
-                else:
+                self._written += written
+                if self._written == len(data):
                     self._waiting.popleft()
-                if self._fsync and regular:
+                    self._written = 0
+                if self._fsync and self._is_file:
                     os.fsync(self._file.fileno())
+
+    def _follow_path(self) -> None:
+        """Begins a new file if the open one is no longer at the path: what is written into it would be lost."""
+        if not self._is_file or not self._waiting:
+            return
+        assert self._file is not None, "opened first"
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+                return
+        left = self._file
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._open_file()
+        left.close()
+        self._written = 0  # the whole line goes into the new file
+        logger.warning("the log %s was removed or renamed; a new one is begun", self._path)
 
     def _rotate(self) -> None:
         full = self._file

@@ -160,16 +160,6 @@ def test_a_log_is_rotated(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
 
 
-def test_a_log_that_was_removed_is_started_again_at_the_next_rotation(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    with opened(JsonlSink(path, rotate_bytes=1000)) as sink:
-        for index in range(50):
-            sink.write(frame(index), decision(index), None)
-            if index in (2, 20):
-                path.unlink()
-    assert json.loads(path.read_text().splitlines()[-1])["index"] == 49
-
-
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "log.jsonl", tmp_path):
