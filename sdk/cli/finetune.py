@@ -36,7 +36,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import FinetuneMethod, Strategy
 
 if TYPE_CHECKING:
-    from allweather.trainers.methods.gamma_search import GammaTrial
+    from allweather.trainers.methods.gamma_selection import GammaSelection, GammaTrial
     from allweather.trainers.training.progress import EpochReport
 
 SEARCH = "search"
@@ -147,16 +147,19 @@ def finetune(
         def watch_strengths(name: str) -> None:
             run.show(f"strength of {name}")
 
+        selection: GammaSelection | None = None
         if gamma == SEARCH:
 
             def watch_trial(trial: GammaTrial) -> None:
                 accuracies = f"clean {trial.clean_accuracy:.4f}, average {trial.average_accuracy:.4f}"
-                run.say(f"gamma {trial.gamma:g}: {accuracies}, of {len(run.dataset.val)} validation images")
+                run.say(f"gamma {trial.gamma:g}: {accuracies}, of {trial.images} validation images")
 
-            best, _ = search_gamma(
+            selection = search_gamma(
                 start, run.dataset, settings, out, fabric=run.fabric, watch=watch_trial, watch_strengths=watch_strengths
             )
-            settings = settings.with_gamma(best)
+            for sentence in selection.sentences():
+                run.say(sentence)
+            settings = settings.with_gamma(selection.gamma)
         done = finetune_classifier(
             start, run.dataset, settings, out, fabric=run.fabric, watch_strengths=watch_strengths,
             watch=run.watch_epochs(description, epochs, _accuracies),
@@ -164,6 +167,8 @@ def finetune(
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": data}
     facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them
     values = {**facts, **done.metrics, "seconds": run.seconds, "strengths": done.strengths}
+    if selection:
+        values["judgement"] = selection.sentences()  # of the search for gamma
     run.print_result(values, as_json, "finetuned")
 
 

@@ -21,6 +21,7 @@ from allweather.trainers.augmentations.strengths import (
     AugmentationStrengths,
     Strength,
     augmented_accuracy,
+    augmented_correct,
     find_strengths,
 )
 from allweather.trainers.augmentations.variants import Variant, parse_variants
@@ -40,6 +41,7 @@ __all__ = [
     "Variant",
     "augment",
     "augmented_accuracy",
+    "augmented_correct",
     "find_strengths",
     "parse_variants",
     "row_augmentations",

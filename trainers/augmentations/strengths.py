@@ -168,11 +168,25 @@ def _find_strength(
     return Strength(augmentation.name, parameter_at(best), best_accuracy, reached=True)
 
 
-@torch.no_grad()
 def augmented_accuracy(
     model: nn.Module, split: Split, names: Sequence[str] = (), parameters: Mapping[str, float] | None = None
 ) -> float:
     """Returns the accuracy on augmented images, 0..1; every call uses the same random numbers.
+
+    Args:
+        model: As for `augmented_correct`.
+        split: Images and labels on the device of the model.
+        names: Augmentations to apply in turn; empty for clean images.
+        parameters: Parameter of each augmentation, by name.
+    """
+    return int(augmented_correct(model, split, names, parameters).sum()) / len(split)
+
+
+@torch.no_grad()
+def augmented_correct(
+    model: nn.Module, split: Split, names: Sequence[str] = (), parameters: Mapping[str, float] | None = None
+) -> Tensor:
+    """Returns whether each augmented image is classified correctly, bool [n]; every call uses the same random numbers.
 
     Args:
         model: Maps float [n, 3, h, w] in 0..1 to logits, float [n, C]. It is put into eval mode.
@@ -187,5 +201,5 @@ def augmented_accuracy(
         torch.split(split.images, BATCH_SIZE), torch.split(split.labels, BATCH_SIZE), strict=True
     ):
         augmented = augment(to_float(images), names, parameters or {}, rng)
-        correct.append((model(augmented).argmax(1) == labels).sum())
-    return int(torch.stack(correct).sum()) / len(split)
+        correct.append(model(augmented).argmax(1) == labels)
+    return torch.cat(correct)

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.path_argument import as_path
-from allweather.trainers.augmentations.strengths import augmented_accuracy
+from allweather.trainers.augmentations.strengths import augmented_correct
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.methods.finetune import (
     FinetuneSettings,
     build_objective,
     check_layers,
-    epoch_metrics,
     finetune_lr,
 )
+from allweather.trainers.methods.gamma_selection import GammaSelection, GammaTrial, select_gamma
 from allweather.trainers.methods.output_paths import gamma_trials_path, strengths_path
+from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, compared_images, rows_correct
 from allweather.trainers.methods.strength_search import with_strengths
 from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
@@ -35,22 +36,6 @@ from allweather.trainers.training.fit import fit
 GAMMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 MAX_TRAIN_IMAGES = 10_000  # images of the training split that a trial uses
 EPOCHS = 2  # in strategy "ca", one with Combined+ and one with Combined-
-MAX_CLEAN_DROP = 0.005  # accuracy on clean images that a gamma may cost
-
-
-@dataclass(frozen=True)
-class GammaTrial:
-    """Result of a short run with one gamma.
-
-    Attributes:
-        gamma: The gamma of the run.
-        clean_accuracy: Accuracy on clean validation images, 0..1.
-        average_accuracy: Average accuracy over the ten rows of table 3, 0..1.
-    """
-
-    gamma: float
-    clean_accuracy: float
-    average_accuracy: float
 
 
 def search_gamma(
@@ -62,13 +47,13 @@ def search_gamma(
     fabric: Fabric,
     watch: Callable[[GammaTrial], None] = lambda trial: None,
     watch_strengths: Callable[[str], None] = lambda name: None,
-) -> tuple[float, tuple[GammaTrial, ...]]:
+) -> GammaSelection:
     """Tries each gamma of a grid in a short run.
 
-    The trials are compared by their accuracy under augmentations. If the checkpoint has no augmentation strengths, they
-    are therefore searched first. Hidden files beside `out` keep the strengths and the finished trials; a later call
-    with the same arguments continues from them. `finetune` with the same `out` uses the strengths and removes
-    the files.
+    The trials are compared by their accuracy on clean and augmented images; see `select_gamma`. If the checkpoint has
+    no augmentation strengths, they are therefore searched first. Hidden files beside `out` keep the strengths and the
+    finished trials; a later call with the same arguments continues from them. `finetune` with the same `out` uses the
+    strengths and removes the files.
 
     Args:
         start: A classifier of the classes and image size of the data.
@@ -80,7 +65,7 @@ def search_gamma(
         watch_strengths: Called in the first process with the name of each augmentation before its strength is searched.
 
     Returns:
-        (the best gamma, see `best_gamma`; the results of all trials).
+        The chosen gamma, and what the validation images could not tell.
 
     Raises:
         UsageError: The method has no gamma, or the data has other classes.
@@ -100,47 +85,43 @@ def search_gamma(
         dataset, train=dataset.train.take(torch.linspace(0, len(dataset.train) - 1, count).long())
     )
     model = start.classifier().to(fabric.device)
-    clean_accuracy = augmented_accuracy(model, dataset.val.to(fabric.device))
+    images = compared_images(dataset.val.to(fabric.device))
+    before = augmented_correct(model, images)
     resume_key = [
         weights_digest(model), dataset.fingerprint(), repr(dataclasses.replace(settings, gamma=None)),
         str(settings.augmentation(start.strengths).resume_key),  # the file of a learned augmentation may have changed
-        str(sorted(start.strengths.items())), str(fabric.world_size), str(clean_accuracy),
+        str(sorted(start.strengths.items())), str(fabric.world_size), str(int(before.sum())),
     ]  # fmt: skip
     path = gamma_trials_path(out)
     trials, fit_settings = _read(path, resume_key), dataclasses.replace(settings.fit, epochs=EPOCHS)
     for gamma in GAMMAS[len(trials) :]:
         trial_settings = dataclasses.replace(settings.with_gamma(gamma), fit=fit_settings)
-        _, history = fit(
+        trained, _ = fit(
             start.classifier(), subset, fit_settings, finetune_lr(start, trial_settings),
             fabric=fabric, objective=build_objective(start, trial_settings, subset),
         )  # fmt: skip
-        metrics = epoch_metrics(history[-1])
-        trials = (*trials, GammaTrial(gamma, metrics["val_accuracy"], metrics["average_accuracy"]))
+        trials = (*trials, _evaluated(gamma, trained, images, start.strengths, fabric))
         watch(trials[-1])
         if fabric.is_global_zero:
-            content = {"resume_key": resume_key, "trials": [dataclasses.asdict(trial) for trial in trials]}
+            content = {"resume_key": resume_key, "trials": [trial.as_dict() for trial in trials]}
             with atomic_file(path) as temporary:
                 temporary.write_text(json.dumps(content))
-    return best_gamma(trials, clean_accuracy), trials
+    return select_gamma(trials, before.double().cpu().numpy(), DEFAULT_GAMMAS[settings.method])
 
 
-def best_gamma(trials: tuple[GammaTrial, ...], clean_accuracy: float) -> float:
-    """Returns the gamma with the best average accuracy among trials that cost at most half a point of clean accuracy.
-
-    If every trial costs more, which can happen because the runs are short, all trials are compared.
-
-    Args:
-        trials: Finished trials.
-        clean_accuracy: Accuracy on clean validation images before finetuning, 0..1.
-    """
-    acceptable = [trial for trial in trials if trial.clean_accuracy >= clean_accuracy - MAX_CLEAN_DROP]
-    return max(acceptable or trials, key=lambda trial: trial.average_accuracy).gamma
+def _evaluated(
+    gamma: float, model: nn.Module, images: Split, strengths: Mapping[str, float], fabric: Fabric
+) -> GammaTrial:
+    """Returns the result of a short run: which images its classifier gets right."""
+    clean = augmented_correct(model, images).double()
+    rows = rows_correct(model, images, strengths, fabric).sum(0).double()
+    return GammaTrial(gamma, clean.cpu().numpy(), (clean + rows).cpu().numpy())
 
 
 def _read(path: Path, resume_key: list[str]) -> tuple[GammaTrial, ...]:
     """Returns the finished trials of an earlier search with the same resume key; an empty tuple if there are none."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(GammaTrial(**row) for row in kept["trials"]) if kept["resume_key"] == resume_key else ()
+        return tuple(map(GammaTrial.from_dict, kept["trials"])) if kept["resume_key"] == resume_key else ()
     except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: start over
         return ()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.photometric import TABLE_ROWS, row_augmentations
-from allweather.trainers.augmentations.strengths import augmented_accuracy
+from allweather.trainers.augmentations.strengths import augmented_correct
 from allweather.trainers.choices import FinetuneMethod
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.inference.forward import all_reduced, count_correct
@@ -118,10 +118,29 @@ class PairObjective:
         """Computes the accuracy, 0..1, under each augmentation and both combinations; processes share the work."""
         if not self.strengths:
             return {}
-        indices = torch.linspace(0, len(val) - 1, min(MAX_VAL_IMAGES, len(val)), device=val.labels.device).long()
-        images = val.take(indices)
-        accuracies = torch.zeros(len(TABLE_ROWS), device=val.labels.device)
-        for row in range(fabric.global_rank, len(TABLE_ROWS), fabric.world_size):
-            names = row_augmentations(TABLE_ROWS[row])
-            accuracies[row] = augmented_accuracy(model, images, names, self.strengths)
-        return dict(zip(TABLE_ROWS, all_reduced(fabric, accuracies, "sum").tolist(), strict=True))
+        accuracies = rows_correct(model, compared_images(val), self.strengths, fabric).mean(1)
+        return dict(zip(TABLE_ROWS, accuracies.tolist(), strict=True))
+
+
+def compared_images(val: Split) -> Split:
+    """Returns the validation images on which augmentations are evaluated: all, or 2000 at equal distances."""
+    indices = torch.linspace(0, len(val) - 1, min(MAX_VAL_IMAGES, len(val)), device=val.labels.device).long()
+    return val.take(indices)
+
+
+def rows_correct(model: nn.Module, images: Split, strengths: Mapping[str, float], fabric: Fabric) -> Tensor:
+    """Returns whether each image is classified correctly in each augmented row of table 3 (Kapoor et al.).
+
+    Args:
+        model: The classifier.
+        images: Images and labels on the device of the model.
+        strengths: Strengths of the photometric augmentations, by name.
+        fabric: A launched Fabric; its processes share the work.
+
+    Returns:
+        float [9, n] of 0 and 1, in the order of `TABLE_ROWS`.
+    """
+    correct = torch.zeros(len(TABLE_ROWS), len(images), device=images.labels.device)
+    for row in range(fabric.global_rank, len(TABLE_ROWS), fabric.world_size):
+        correct[row] = augmented_correct(model, images, row_augmentations(TABLE_ROWS[row]), strengths).float()
+    return all_reduced(fabric, correct, "sum")
