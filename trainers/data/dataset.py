@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -236,26 +237,42 @@ def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     return split.take(order[count:].sort().values), split.take(order[:count].sort().values)
 
 
-def split_off_each_class(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+def split_off_each_class(
+    split: Split, share: float, seed: int, copies: Sequence[Sequence[int]] = ()
+) -> tuple[Split, Split]:
     """Splits off a random share of the images of each class: at least one of two or more, none of a single one.
 
     Args:
         split: Images to divide.
         share: Share of each class to split off, 0..1.
         seed: Random seed; the same seed gives the same images.
+        copies: Indices of images that show the same, group by group. The images of a group stay together; those of
+            one that has several classes are not split off.
 
     Returns:
         (the other images, the images that were split off), each in the order of `split`.
 
     Raises:
-        DataError: No class has two images.
+        DataError: No class has two different images.
     """
     rng = torch.Generator().manual_seed(seed)
+    group_of = {index: list(group) for group in copies for index in group}
     chosen = torch.zeros(len(split), dtype=torch.bool)
     for label in torch.unique(split.labels):
         of_class = (split.labels == label).nonzero()[:, 0]
-        count = min(max(1, round(share * len(of_class))), len(of_class) - 1)
-        chosen[of_class[torch.randperm(len(of_class), generator=rng)[:count]]] = True
+        order = of_class[torch.randperm(len(of_class), generator=rng)].tolist()
+        groups = {min(group): group for group in (group_of.get(index, [index]) for index in order)}.values()
+        alike = [group for group in groups if bool((split.labels[group] == label).all())]
+        chosen[_fill(alike, min(max(1, round(share * len(order))), len(order) - 1), len(order) - 1)] = True
     if not chosen.any():
-        raise DataError(f"cannot hold out any of {len(split)} images, as no class has two; add images")
+        raise DataError(f"cannot hold out any of {len(split)} images, as no class has two that differ; add images")
     return split.take((~chosen).nonzero()[:, 0]), split.take(chosen.nonzero()[:, 0])
+
+
+def _fill(groups: Sequence[Sequence[int]], wanted: int, most: int) -> list[int]:
+    """Returns the first groups that fit into `wanted` numbers; if none does, the first that fits into `most`."""
+    taken: list[int] = []
+    for group in groups:
+        if len(taken) + len(group) <= wanted:
+            taken += group
+    return taken or list(next((group for group in groups if len(group) <= most), ()))

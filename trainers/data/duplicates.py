@@ -1,55 +1,90 @@
-"""Finds files of the same content in two splits, reading as few bytes as it takes."""
+"""Finds files of the same content, reading as few bytes as it takes."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TypeAlias
 
 from allweather.trainers.data.folder_files import ImageFile
 
-Member: TypeAlias = tuple[str, ImageFile]  # name of the split, file
 PART_BYTES = 4096  # of the middle of a file: nearly all files of one size differ there
 BLOCK_BYTES = 1 << 20  # read at a time
 
 
-def shared_images(splits: Mapping[str, Iterable[ImageFile]]) -> dict[tuple[str, str], list[Path]]:
-    """Returns the files of a split whose content another split has, too.
+@dataclass(frozen=True)
+class Member:
+    """An image file and where it stands in the data set.
 
-    Only files of one size are compared, first by a part of each and then as a whole.
+    Attributes:
+        split: Name of its split.
+        label: Name of its class.
+        file: The file.
+    """
+
+    split: str
+    label: str
+    file: ImageFile
+
+
+def same_content(members: Iterable[Member]) -> list[list[Member]]:
+    """Returns the groups of two or more files that have the same content.
+
+    Only files of one size are compared, first by a part of each and then as a whole. Files that are empty or cannot be
+    read are in no group.
 
     Args:
-        splits: Files by the name of the split; a split is compared with those before it.
-
-    Returns:
-        For each pair of splits (earlier, later) that share content: the files of the later one. Files that cannot be
-        read are left out.
+        members: Files of a data set.
     """
-    groups: list[list[Member]] = [[(split, file) for split, files in splits.items() for file in files if file.size > 0]]
+    groups: list[list[Member]] = [[member for member in members if member.file.size > 0]]
     for key in (_size, _middle, _content):
         groups = [part for group in groups for part in _divide(group, key)]
+    return groups
+
+
+def shared_images(groups: Iterable[Sequence[Member]], splits: Sequence[str]) -> dict[tuple[str, str], list[Path]]:
+    """Returns the files of a split whose content another split has, too.
+
+    Args:
+        groups: Groups of files of the same content.
+        splits: Names of the splits; a split is compared with those before it.
+
+    Returns:
+        For each pair of splits (earlier, later) that share content: the files of the later one.
+    """
     shared: dict[tuple[str, str], list[Path]] = {}
     for group in groups:
-        present = {split for split, _ in group}
+        present = {member.split for member in group}
         for earlier, later in combinations(splits, 2):
             if earlier in present and later in present:
                 paths = shared.setdefault((earlier, later), [])
-                paths += [file.path for split, file in group if split == later]
+                paths += [member.file.path for member in group if member.split == later]
     return shared
 
 
+def contradictions(groups: Iterable[Sequence[Member]], split: str) -> list[tuple[Path, Path]]:
+    """Returns the images that a split has in two classes or more: two files of each, of different classes."""
+    found = []
+    for group in groups:
+        of_label = {member.label: member.file.path for member in group if member.split == split}
+        if len(of_label) > 1:
+            first, second, *_ = sorted(of_label.values())
+            found.append((first, second))
+    return found
+
+
 def _divide(group: list[Member], key: Callable[[ImageFile], Hashable]) -> list[list[Member]]:
-    """Returns the files of a group that have the same key, where files of two splits or more have it."""
+    """Returns the files of a group that have the same key, where two or more have it."""
     parts: dict[Hashable, list[Member]] = defaultdict(list)
     for member in group:
         try:
-            parts[key(member[1])].append(member)
+            parts[key(member.file)].append(member)
         except OSError:
             continue
-    return [part for part in parts.values() if len({split for split, _ in part}) > 1]
+    return [part for part in parts.values() if len(part) > 1]
 
 
 def _size(file: ImageFile) -> int:

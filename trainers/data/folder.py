@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from allweather.runtimes.system.memory import allocate
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.data.dataset import Dataset, Split, split_off_each_class
+from allweather.trainers.data.duplicates import same_content
 from allweather.trainers.data.folder_files import class_folders, find_split_folders, list_names
 from allweather.trainers.data.folder_inventory import FolderFiles, find_files, take_inventory
 from allweather.trainers.data.inventory import Inventory
@@ -57,7 +58,7 @@ def read_folder(root: Path | str, size: int) -> Dataset:
     assert train is not None  # otherwise a class without images would have been refused
     notes = list(inventory.notes)
     if val is None:
-        train, val = split_off_each_class(train, VAL_SHARE, SPLIT_SEED)
+        train, val = split_off_each_class(train, VAL_SHARE, SPLIT_SEED, _copies(found, damaged["train"]))
         notes += _held_out_notes(found, train, val)
     if test is None:
         test = val
@@ -158,13 +159,23 @@ def _decoded(paths: list[Path], use: Callable[[int, Image], None]) -> Iterator[t
         yield from zip(paths, pool.map(decode, range(len(paths))), strict=True)
 
 
+def _copies(found: FolderFiles, damaged: Mapping[Path, str]) -> list[list[int]]:
+    """Returns the training images that are copies of one another, as groups of indices in the training split."""
+    usable = [path for path in found.paths("train") if path not in damaged]
+    index = {path: number for number, path in enumerate(usable)}
+    members = [member for member in found.members() if member.split == "train" and member.file.path in index]
+    return [[index[member.file.path] for member in group] for group in same_content(members)]
+
+
 def _held_out_notes(found: FolderFiles, train: Split, val: Split) -> list[str]:
     missing = _missing(found, "val")
     notes = [f"{missing}: {len(val)} images of train are held out as val, a tenth of each class (seed {SPLIT_SEED})"]
     counts = torch.bincount(val.labels, minlength=len(found.classes))
     alone = [name for name, count in zip(found.classes, counts.tolist(), strict=True) if not count]
     if alone:
-        notes.append(f"val has no image of {list_names(alone)}: train has only one, which is learned from; add images")
+        notes.append(
+            f"val has no image of {list_names(alone)}: train has only one, or copies of one, to learn from; add images"
+        )
     return notes
 
 

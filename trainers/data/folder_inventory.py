@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allweather.runtimes.text import forbidden_character, printable
-from allweather.trainers.data.duplicates import shared_images
+from allweather.trainers.data.duplicates import Member, contradictions, same_content, shared_images
 from allweather.trainers.data.folder_files import (
     SplitFiles,
     find_split_files,
@@ -20,6 +20,7 @@ from allweather.trainers.data.inventory import (
     Inventory,
     SplitInventory,
     class_notes,
+    contradiction_note,
     count_files,
     duplicate_note,
     similar_names,
@@ -67,6 +68,15 @@ class FolderFiles:
         """Returns the paths of `files`."""
         return [path for path, _ in self.files(split)]
 
+    def members(self) -> list[Member]:
+        """Returns the image files of all splits with their splits and classes."""
+        return [
+            Member(split, same_name(label), image)
+            for split, files in self.splits.items()
+            for label, found in files.classes.items()
+            for image in found.images
+        ]
+
 
 def find_files(root: Path) -> FolderFiles:
     """Finds the files of a folder data set, and what cannot be right about them.
@@ -104,17 +114,23 @@ def take_inventory(found: FolderFiles, damaged: Mapping[str, Mapping[Path, str]]
     notes += _missing_notes(found, counted)
     thin, similar = thin_classes(counted.values()), similar_names(found.classes)
     notes += class_notes(thin, [group for group in similar if len({*map(same_name, group)}) == len(group)])
-    images = {name: [image for each in files.classes.values() for image in each.images]
-              for name, files in found.splits.items()}  # fmt: skip
-    shared = shared_images(images)
+    groups = same_content(found.members())
+    for name, files in found.splits.items():
+        if twice := contradictions(groups, name):
+            notes.append(contradiction_note(files.folder.name, len(twice), [_below(path, found) for path in twice[0]]))
+    shared = shared_images(groups, tuple(found.splits))
     for (earlier, later), same in shared.items():
-        example = same[0].relative_to(found.root).as_posix()
-        notes.append(duplicate_note(earlier, later, len(same), len(images[later]), example))
+        total = sum(len(each.images) for each in found.splits[later].classes.values())
+        notes.append(duplicate_note(earlier, later, len(same), total, _below(same[0], found)))
     duplicates = {f"{earlier}/{later}": len(paths) for (earlier, later), paths in shared.items()}
     notes, problems = [printable(note) for note in notes], [printable(problem) for problem in problems]
     return Inventory(
         found.name, found.classes, tuple(counted.values()), thin, similar, duplicates, tuple(notes), tuple(problems)
     )
+
+
+def _below(path: Path, found: FolderFiles) -> str:
+    return path.relative_to(found.root).as_posix()
 
 
 def _none_usable(folder: Path, example: Path, damaged: Mapping[Path, str]) -> str:

@@ -190,3 +190,18 @@ def duplicate_note(earlier: str, later: str, count: int, total: int, example: st
         f"{count} of {total} images of {later} are in {earlier}, too, such as {example}; what is measured on them says "
         "too much: remove them from one of the splits"
     )
+
+
+def contradiction_note(split: str, count: int, example: Sequence[str]) -> str:
+    """Returns what a user should know about images that a split has in two classes or more.
+
+    Args:
+        split: Name of the folder of the split.
+        count: Number of such images.
+        example: Paths of one of them in two classes.
+    """
+    images = "images are" if count > 1 else "image is"
+    return (
+        f"{split}: {count} {images} in two classes or more, such as {' and '.join(example)}; only one of the labels "
+        "can be right: remove the other file"
+    )

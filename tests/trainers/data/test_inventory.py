@@ -34,11 +34,37 @@ def test_thin_classes_are_said_and_the_held_out_split_has_all_classes(root: Path
 def test_images_that_are_in_train_and_test_are_found(root: Path) -> None:
     shutil.copy(root / "train/aa/003.png", root / "test/bb/copy.png")
     shutil.copy(root / "train/aa/004.png", root / "val/aa/copy.png")
-    shutil.copy(root / "train/aa/005.png", root / "train/bb/twin.png")  # in one split, which does no harm
+    shutil.copy(root / "train/aa/005.png", root / "train/aa/twin.png")  # in one class, which does no harm
     inventory = read(root).inventory
     assert inventory
     assert inventory.duplicates == {"train/val": 1, "train/test": 1}
     assert "1 of 9 images of test are in train, too, such as test/bb/copy.png" in notes(root)
+
+
+def test_an_image_in_two_classes_is_said_with_both_paths(root: Path) -> None:
+    assert "two classes" not in notes(root)
+    shutil.copy(root / "train/aa/005.png", root / "train/bb/twin.png")
+    assert (
+        "train: 1 image is in two classes or more, such as train/aa/005.png and train/bb/twin.png; only one "
+        "of the labels can be right: remove the other file" in notes(root)
+    )
+
+
+def test_a_link_to_the_folder_above_brings_wrong_labels_and_is_said(root: Path) -> None:
+    (root / "train/aa/loop").symlink_to("..")
+    assert "train: 12 images are in two classes or more" in notes(root)
+    assert "train/aa/loop/bb/000.png and train/bb/000.png" in notes(root)
+
+
+def test_no_copy_of_a_held_out_image_is_learned_from(root: Path) -> None:
+    shutil.rmtree(root / "val")
+    for path in [*root.glob("train/*/*.png")]:  # all but four images of each class have copies
+        if int(path.stem) > 3:
+            shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    dataset = read(root)
+    learned = {image.numpy().tobytes() for image in dataset.train.images}
+    assert len(dataset.val) == 4
+    assert not learned & {image.numpy().tobytes() for image in dataset.val.images}
 
 
 def test_the_inventory_counts_everything(root: Path) -> None:
