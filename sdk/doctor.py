@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from allweather import __version__
-from allweather.optional_dependencies import EXTRAS
+from allweather.optional_dependencies import EXTRAS, import_cv2
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.system.device import Device, this_device
 
@@ -71,7 +71,10 @@ def _check_system(device: Device) -> Iterator[Check]:
 
 def _check_cv2() -> Iterator[Check]:
     try:
-        import cv2
+        cv2 = import_cv2()
+    except DependencyError as error:
+        yield Check("cv2", False, str(error))
+        return
     except ImportError as error:
         cure = "pip install opencv-python-headless, or on a Jetson use the system's (venv --system-site-packages)"
         yield Check("cv2", False, f"{error}: {cure}")
@@ -97,7 +100,7 @@ def _parse_build_information(text: str) -> dict[str, str]:
 def _check_engines() -> Iterator[Check]:
     try:
         from allweather.runtimes.engines.registry import statuses
-    except ImportError as error:  # cv2 is missing or does not load, which its own check says
+    except (ImportError, AttributeError) as error:  # cv2 is missing or does not load, which its own check says
         yield Check("engines", False, str(error))
         return
     for status in statuses():
@@ -111,7 +114,7 @@ def _check_gpu() -> Iterator[Check]:
         from allweather.runtimes.engines.tensorrt.cache import built_engines
         from allweather.runtimes.engines.tensorrt.cuda import open_cuda
         from allweather.runtimes.engines.tensorrt.library import open_library
-    except ImportError:  # the check of the engines says so
+    except (ImportError, AttributeError):  # the check of the engines says so
         return
     for variant in ("tensorrt", "tensorrt_rtx"):
         try:

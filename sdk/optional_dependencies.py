@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from allweather.runtimes.errors import DependencyError
 from allweather.runtimes.system.shortage import is_shortage, with_cure
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 EXTRAS = {  # extra that installs each library, by the name that it is imported under
     "cuda": "tensorrt",
     "cv2": "openvino",
+    "datasets": "datasets",
     "lightning_fabric": "train",
     "matplotlib": "train",
+    "mlflow": "tracking",
     "nncf": "export",
     "onnx": "export",
     "onnxruntime": "onnx",
     "onnxscript": "export",
     "openvino": "openvino",
     "PIL": "train",
+    "pyarrow": "datasets",
     "safetensors": "train",
+    "tensorboardX": "tracking",
     "tensorrt_rtx": "rtx",
+    "timm": "timm",
     "torch": "train",
+    "torchmetrics": "train",
     "torchvision": "train",
+    "yaml": "train",
 }
 
 
@@ -31,8 +42,8 @@ def explain_missing() -> Iterator[None]:
     """Explains why a library that is imported in the `with` block is missing or cannot be loaded, and what to do.
 
     Raises:
-        DependencyError: An import in the block failed because a library that an extra installs is missing, or because
-            the system cannot load the library's own parts.
+        DependencyError: An import in the block failed because a library that an extra installs is missing or
+            incomplete, or because the system cannot load the library's own parts.
     """
     try:
         yield
@@ -50,6 +61,28 @@ def explain_missing() -> Iterator[None]:
         library = (error.name or "a library").partition(".")[0]
         cure = f"install it again, or what it needs: pip install --force-reinstall {library}"
         raise DependencyError(f"{library} cannot be loaded: {with_cure(error, cure)}") from error
+    except AttributeError:
+        import_cv2()  # our own modules use its constants when they are imported
+        raise
+
+
+def import_cv2() -> ModuleType:
+    """Imports OpenCV.
+
+    Raises:
+        ImportError: It is not installed, or the system cannot load it.
+        DependencyError: It is incomplete, or made for another NumPy.
+    """
+    cure = "install it again: pip install --force-reinstall opencv-python-headless"
+    try:
+        import cv2
+    except ImportError:
+        raise
+    except Exception as error:  # what is half installed, or made for another NumPy, may raise anything
+        raise DependencyError(f"cv2 does not load ({with_cure(error, cure)})") from error
+    if not hasattr(cv2, "imdecode") or not hasattr(cv2, "__version__"):
+        raise DependencyError(f"cv2 is incomplete, as an uninstallation may leave it; {cure}")
+    return cv2
 
 
 def _is_of_the_loader(error: ImportError) -> bool:

@@ -7,8 +7,9 @@ import re
 import numpy as np
 
 from allweather.runtimes.engines.base import CompiledModel, Engine
+from allweather.runtimes.engines.library import import_library
 from allweather.runtimes.engines.registry import install_command
-from allweather.runtimes.errors import DependencyError, EngineError, first_line
+from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.shortage import with_cure
 from allweather.runtimes.types import Floats, Image
@@ -27,11 +28,7 @@ def probe(device: str) -> str:
     Raises:
         DependencyError: It is not installed, or does not load.
     """
-    try:
-        with isolated_imports():
-            import onnxruntime
-    except ImportError as error:
-        raise DependencyError(f"onnx: {with_cure(error, install_command('onnx'))}") from error
+    onnxruntime = import_library("onnxruntime", "onnx", install_command("onnx"), needed="InferenceSession")
     return str(onnxruntime.__version__)
 
 
@@ -73,7 +70,7 @@ class OnnxEngine:
             raise EngineError("onnx: the model keeps weights in another file, outside its bundle; export it again")
         try:
             self._session = onnxruntime.InferenceSession(model.graph, options, providers=["CPUExecutionProvider"])
-        except _onnxruntime_errors() as error:
+        except onnxruntime_errors() as error:
             raise EngineError(f"onnx cannot load the model: {with_cure(error, 'export it again')}") from error
         if len(self._session.get_inputs()) != 1 or len(self._session.get_outputs()) != 1:
             raise EngineError("onnx: the model must have one input and one output; export it again")
@@ -86,7 +83,7 @@ class OnnxEngine:
         try:
             (logits,) = self._session.run(None, {self._input: np.ascontiguousarray(images)}, self._run_options)
             return np.asarray(logits, np.float32)
-        except _onnxruntime_errors() as error:
+        except onnxruntime_errors() as error:
             raise EngineError(f"onnx failed on a batch of shape {list(images.shape)}: {first_line(error)}") from error
 
     def interrupt(self) -> None:
@@ -98,7 +95,7 @@ class OnnxEngine:
         self._session = None
 
 
-def _onnxruntime_errors() -> tuple[type[Exception], ...]:
+def onnxruntime_errors() -> tuple[type[Exception], ...]:
     """Returns the classes of ONNX Runtime's errors, from its module: they share no base class but Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

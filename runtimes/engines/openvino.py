@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from allweather.runtimes.engines.base import CompiledModel, Engine
+from allweather.runtimes.engines.library import import_library
 from allweather.runtimes.engines.openvino_cache import cached_blob
 from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError
@@ -41,11 +42,7 @@ def probe(device: str) -> str:
         DependencyError: OpenVINO is not installed, does not load, or finds no such device.
     """
     name = "openvino" if device == "CPU" else f"openvino_{device.lower()}"
-    try:
-        with isolated_imports():
-            import openvino
-    except ImportError as error:
-        raise DependencyError(f"{name}: {with_cure(error, install_command(name))}") from error
+    openvino = import_library("openvino", name, install_command(name), needed="Core")
     if device != "CPU":
         try:
             available = openvino.Core().available_devices

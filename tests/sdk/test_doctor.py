@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from allweather.doctor import diagnose
+from allweather.optional_dependencies import explain_missing
+from allweather.runtimes.errors import DependencyError
 
 
 def checks() -> dict[str, tuple[bool, str]]:
@@ -54,6 +57,8 @@ class Broken:
             raise ImportError("libGL.so.1: cannot open shared object file")
 sys.meta_path.insert(0, Broken())
 from allweather.doctor import diagnose
+from allweather.optional_dependencies import explain_missing
+from allweather.runtimes.errors import DependencyError
 print({each.name: each.text for each in diagnose().checks})
 """
 
@@ -70,3 +75,18 @@ def test_a_machine_without_a_gpu_says_so(jetson: Any) -> None:
     works, text = checks()["gpu"]
     assert not works
     assert "nvidia-smi" in text
+
+
+def test_a_cv2_that_is_half_uninstalled_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", ModuleType("cv2"))
+    works, text = checks()["cv2"]
+    assert not works
+    assert "cv2 is incomplete" in text
+    assert "pip install --force-reinstall opencv-python-headless" in text
+    with pytest.raises(DependencyError, match="cv2 is incomplete"), explain_missing():
+        raise AttributeError("module 'cv2' has no attribute 'FONT_HERSHEY_DUPLEX'")  # as our modules raise it
+
+
+def test_a_fault_of_our_own_is_not_blamed_on_cv2() -> None:
+    with pytest.raises(AttributeError, match="ours"), explain_missing():
+        raise AttributeError("ours")

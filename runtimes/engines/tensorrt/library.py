@@ -5,15 +5,14 @@ A library keeps the first logger that a process gives it, so there is one logger
 
 from __future__ import annotations
 
-import importlib
 import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from allweather.runtimes.engines.library import import_library
 from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError
-from allweather.runtimes.system.shortage import with_cure
 from allweather.runtimes.text import printable
 
 INSTALL_HINTS = {
@@ -61,10 +60,7 @@ def open_library(variant: str) -> Library:
     Raises:
         DependencyError: The library is not installed, does not load, or is too old.
     """
-    try:
-        trt = importlib.import_module(variant)
-    except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
-        raise DependencyError(f"{variant}: {with_cure(error, INSTALL_HINTS[variant])}") from error
+    trt: Any = import_library(variant, variant, INSTALL_HINTS[variant], needed="ILogger")
     version = str(trt.__version__)
     parts = version.split(".")
     if not all(part.isdecimal() for part in parts) or tuple(map(int, parts))[:2] < MIN_VERSIONS[variant]:
