@@ -30,7 +30,7 @@ from allweather.runtimes.engines.registry import start_engine
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.inference.forward import logits
 

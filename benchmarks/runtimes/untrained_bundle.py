@@ -14,8 +14,9 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
-from allweather.trainers.models.registry import build_model, weights_digest
+from allweather.trainers.models.registry import build_model
 
 IMAGES = 40
 CLASSES = tuple(f"class{index}" for index in range(10))

@@ -27,7 +27,7 @@ from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.inference.open_model import open_model

@@ -24,7 +24,7 @@ from torch.autograd.functional import hessian
 from allweather.reports.figure import BLUE, GRAY, png_figure
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.device import this_device
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.batches import gather, plan_epoch, to_float
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.data.registry import open_dataset_of

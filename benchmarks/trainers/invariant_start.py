@@ -26,7 +26,8 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.augmentations.strengths import find_strengths
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, open_corrupted_set
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset

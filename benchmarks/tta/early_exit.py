@@ -29,7 +29,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import view
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.registry import open_dataset_of

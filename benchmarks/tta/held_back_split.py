@@ -32,7 +32,8 @@ from allweather.trainers.methods.loss_predictor import (
     compute_view_losses,
     train_predictor,
 )
-from allweather.trainers.models.registry import ARCHITECTURES, build_model
+from allweather.trainers.models.architectures import ARCHITECTURES
+from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings

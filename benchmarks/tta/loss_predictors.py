@@ -27,7 +27,8 @@ from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
 from allweather.trainers.corruptions.corruption import FAMILIES, SEVERITIES
@@ -43,8 +44,8 @@ from allweather.trainers.methods.loss_predictor import (
     compute_view_losses,
     train_predictor,
 )
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import predictor_input_spec
-from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.policies.average import average_views
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings

@@ -62,7 +62,7 @@ def export(
         export_repository(checkpoint, layout, out, engines=engines, precisions=precisions, as_json=as_json)
         return
     from allweather.exporters.export import DEFAULT_ENGINES, ExportOptions, export_checkpoint
-    from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.choices import DATASET_FORMS
     from allweather.trainers.data.registry import open_dataset_of
 

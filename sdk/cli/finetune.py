@@ -115,7 +115,7 @@ def finetune(
     If it is stopped, the same command resumes it.
     """
     check_checkpoint_path(out)
-    from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.methods.finetune import FinetuneSettings
     from allweather.trainers.methods.finetune import finetune as finetune_classifier

@@ -42,7 +42,8 @@ def import_checkpoint(
     if len(names) < 2 or not all(names):
         raise UsageError(f"--classes is cifar10 or class names separated by commas; got {classes!r}")
     from allweather.runtimes.preprocess import InputSpec
-    from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict, save_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
+    from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
     from allweather.trainers.data.class_names import check_class_names
 
     try:

@@ -83,7 +83,7 @@ def train_predictor(
         raise UsageError(
             "give either --data, to train a predictor, or --use FILE, to add one that has been trained already"
         )
-    from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 
     if use is not None:
         check_not_given(context, TRAINING_OPTIONS, "--use adds a predictor as it was trained")
@@ -129,7 +129,7 @@ def _metrics(report: EpochReport) -> str:
 
 def _add_trained(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
     """Writes the checkpoint with a predictor of another file, which must have been trained for its classifier."""
-    from allweather.trainers.checkpoint.checkpoint import extract_predictor, save_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import extract_predictor, save_checkpoint
     from allweather.trainers.methods.loss_predictor.quality import quality_sentences
 
     predictor = extract_predictor(use)

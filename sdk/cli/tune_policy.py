@@ -62,7 +62,7 @@ def tune_policy(
     if max_views < 1:
         raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
     from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
-    from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.registry import dataset_hflip
     from allweather.trainers.inference.open_model import open_model

@@ -18,7 +18,8 @@ from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import BundleError
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.policy import MAX_VIEWS, parse_policy
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import open_model

@@ -25,8 +25,8 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import logits
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
-from allweather.trainers.models.registry import weights_digest
 
 pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
 

@@ -16,7 +16,7 @@ from mutations import fuzz, mutated, opened_or_refused
 from safetensors.torch import save_file
 
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.foreign import plain_names, read_state_dict
 
 SMALL = ("conv1.weight", "bn1.weight", "bn1.num_batches_tracked", "linear.bias")  # of the many weights

@@ -13,8 +13,9 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import load_predictor
+from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
 from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.models.registry import build_model

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from allweather.trainers.checkpoint.checkpoint import (
-    Checkpoint,
-    checkpoint_from_state_dict,
-    extract_predictor,
-    load_checkpoint,
-    save_checkpoint,
-)
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import extract_predictor, load_checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
+from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
 
 __all__ = [
     "Checkpoint",

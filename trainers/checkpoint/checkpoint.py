@@ -1,44 +1,29 @@
-"""The checkpoint: a trained classifier and a record of its training, in one safetensors file with a JSON header."""
+"""The checkpoint: a trained classifier and a record of its training."""
 
 from __future__ import annotations
 
+import copy
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from allweather.runtimes.bundle.manifest import Input
-from allweather.runtimes.bundle.validation import first_validation_error
-from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.errors import CheckpointError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.system.path_argument import as_path
-from allweather.runtimes.tta.policy import Policy, check_ranked_views
-from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.foreign import plain_names, read_state_dict
-from allweather.trainers.checkpoint.predictor_file import (
-    PredictorHeader,
-    TrainedPredictor,
-    load_predictor,
-    missing_predictor_error,
-)
-from allweather.trainers.checkpoint.weights import check_finite, load_weights, path_text
-from allweather.trainers.choices import StrengthName
+from allweather.runtimes.tta.policy import Policy
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.checkpoint.weights import check_finite, load_weights
+from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.models.registry import Classifier, build_model
+from allweather.trainers.models.classifier import Classifier
+from allweather.trainers.models.own_model import OWN, check_network, import_own_model
+from allweather.trainers.models.registry import build_model
 
-PREDICTOR_PREFIX = "predictor/"  # before the names of the predictor's weights
 RECORDED_LIBRARIES = ("allweather", "torch", "torchvision", "lightning-fabric", "numpy", "safetensors")
-# What a file may hold instead of a classifier, and what to do with it; for error messages.
-OTHER_FILES = {
-    tensor_file.PREDICTOR: "only a loss predictor; 'allweather train-predictor CHECKPOINT --use' adds it",
-    tensor_file.AUGMENTATION: "a learned augmentation; 'allweather train --augment learned:FILE' trains with it",
-}
-STATE_DICT = "weights but no allweather checkpoint; 'allweather import' makes one from a state dict"
 
 
 @dataclass(frozen=True)
@@ -46,7 +31,8 @@ class Checkpoint:
     """A trained classifier and a record of its training.
 
     Attributes:
-        arch: Name of the architecture, one of `ARCHITECTURES`.
+        arch: Name of the architecture: one of `ARCHITECTURES`, timm:NAME, torchvision:NAME, or own:NAME for a network
+            of the user's own, which only the user can name again.
         classes: Names of the classes, in the order of the logits.
         input: Input of the network: size in pixels, and the mean and std of the normalization.
         weights: State dict of the network, without the normalization, which is in `input`.
@@ -60,6 +46,8 @@ class Checkpoint:
         predictor: Loss predictor for this classifier; None before one was trained.
         policies: Tuned test-time augmentation policies, the chosen one first.
         versions: Versions of Python and of the libraries that made the checkpoint, by name.
+        module: The network of the user's own, whose copies get the weights; None where `arch` says how it is built. It
+            is not in the file.
     """
 
     arch: str
@@ -75,18 +63,84 @@ class Checkpoint:
     predictor: TrainedPredictor | None = None
     policies: tuple[Policy, ...] = ()
     versions: Mapping[str, str] = field(default_factory=lambda: library_versions(RECORDED_LIBRARIES))
+    module: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    @staticmethod
+    def of(
+        module: nn.Module,
+        classes: Sequence[str],
+        input: InputSpec | int,  # noqa: A002 # the name of the attribute
+        *,
+        data: str = "imported",
+        hflip: bool | None = None,
+    ) -> Checkpoint:
+        """Makes a checkpoint of any classifier in torch.
+
+        Args:
+            module: Maps normalized RGB images, float [n, 3, h, w], to logits, float [n, C]. It is not changed.
+            classes: Names of the C classes, in the order of the logits.
+            input: Size of the images, and mean and std that they are normalized with. One that normalizes them itself
+                gets mean 0 and std 1. A number is the side in pixels, with ImageNet's mean and std.
+            data: Name of the data set that it was trained on.
+            hflip: Whether an image keeps its class when it is flipped horizontally; None for what the data says.
+
+        Raises:
+            UsageError: It is no classifier of these classes and this size; the message says what it does instead.
+            DataError: The class names are no different texts.
+            CheckpointError: A weight is NaN or infinite.
+        """
+        classes = tuple(classes)
+        check_class_names(classes)
+        spec = input if isinstance(input, InputSpec) else InputSpec(input, input)
+        if any(is_lazy(value) for value in module.state_dict().values()):
+            raise UsageError("the network has layers without weights (lazy ones); run it once on an image of its size")
+        settings = {} if hflip is None else {"hflip": hflip}
+        weights = {
+            key: (value.float() if value.is_floating_point() else value).detach().cpu().clone()
+            for key, value in module.state_dict().items()
+        }
+        check_finite(weights)
+        made = Checkpoint(f"{OWN}{type(module).__name__}", classes, spec, weights, data, 0, settings)
+        return made.with_module(module)
+
+    def with_module(self, model: nn.Module | str) -> Checkpoint:
+        """Returns the checkpoint with the network that gets its weights.
+
+        Args:
+            model: A network, or package.module:function of one, which is imported.
+
+        Raises:
+            UsageError: It cannot be imported, or is no classifier of these classes and this size.
+            CheckpointError: The weights do not fit it.
+        """
+        if isinstance(model, str):
+            arch, module = f"{OWN}{model}", import_own_model(model, len(self.classes))
+        else:
+            arch, module = self.arch, model
+        result = replace(self, arch=arch if self.arch.startswith(OWN) else self.arch, module=module)
+        size = self.input.height, self.input.width
+        check_network(result.classifier(), len(self.classes), size, arch.removeprefix(OWN))
+        return result
 
     def classifier(self) -> Classifier:
         """Builds the classifier with these weights, in eval mode.
 
         Raises:
-            CheckpointError: The architecture is not in `ARCHITECTURES`, or weights do not fit it; the message names the
-                first of them.
+            CheckpointError: There is no such architecture, or weights do not fit it; the message names the first of
+                them. Or it is of a network of the user's own that was not given.
         """
-        try:
-            model = build_model(self.arch, len(self.classes), self.input)
-        except UsageError as error:
-            raise CheckpointError(f"the checkpoint cannot be built: {error}") from error
+        if self.module is not None:
+            model = Classifier(_copy(self.module), self.input)
+        elif self.arch.startswith(OWN):
+            raise CheckpointError(
+                f"the checkpoint holds weights of a network of your own, {self.arch.removeprefix(OWN)}; name it: "
+                "--model package.module:function, or load_checkpoint(path, model=...)"
+            )
+        else:
+            try:
+                model = build_model(self.arch, len(self.classes), self.input)
+            except UsageError as error:
+                raise CheckpointError(f"the checkpoint cannot be built: {error}") from error
         load_weights(model, self.weights)
         return model.eval()
 
@@ -121,144 +175,16 @@ class Checkpoint:
         return adapted if self.hflip is None else replace(adapted, hflip=self.hflip)
 
 
-class _Header(BaseModel):
-    """The JSON header of the file, with the fields of `Checkpoint`; unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-    format: Literal["allweather-checkpoint"] = tensor_file.CHECKPOINT  # type: ignore[assignment]
-    schema_version: Literal[2] = 2
-    arch: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    input: Input
-    data: str
-    seed: int
-    settings: dict[str, Any]
-    metrics: dict[str, float]
-    history: tuple[dict[str, float], ...]
-    strengths: dict[StrengthName, Annotated[float, Field(allow_inf_nan=False)]] = {}
-    predictor: PredictorHeader | None = None
-    policies: tuple[Policy, ...] = ()
-    versions: dict[str, str]
-
-
-def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint to a file, completely or not at all.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    path = as_path(path)
-    header = _Header(
-        arch=checkpoint.arch,
-        classes=checkpoint.classes,
-        input=Input.from_spec(checkpoint.input),
-        data=checkpoint.data,
-        seed=checkpoint.seed,
-        settings=dict(checkpoint.settings),
-        metrics=dict(checkpoint.metrics),
-        history=tuple(dict(row) for row in checkpoint.history),
-        strengths=dict(checkpoint.strengths),  # type: ignore[arg-type] # validated here
-        predictor=PredictorHeader.from_predictor(checkpoint.predictor) if checkpoint.predictor else None,
-        policies=checkpoint.policies,
-        versions=dict(checkpoint.versions),
-    )
-    weights = dict(checkpoint.weights)
-    if checkpoint.predictor:
-        weights |= {PREDICTOR_PREFIX + key: value for key, value in checkpoint.predictor.weights.items()}
-    tensor_file.write(path, weights, header.model_dump(mode="json"))
-
-
-def extract_predictor(path: Path | str) -> TrainedPredictor:
-    """Reads a loss predictor from a checkpoint, or from a file that holds only a loss predictor.
-
-    Raises:
-        CheckpointError: The file is missing or damaged, or it holds no loss predictor.
-    """
-    path = as_path(path)
-    _, raw = tensor_file.read(path)
-    if not raw or raw.get("format") != tensor_file.CHECKPOINT:
-        return load_predictor(path)
-    predictor = load_checkpoint(path).predictor
-    if predictor is None:
-        raise missing_predictor_error(path)
-    return predictor
-
-
-def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Reads a checkpoint from its file.
-
-    Raises:
-        CheckpointError: The file is missing, damaged, of another schema version, or not a checkpoint.
-    """
-    path = as_path(path)
-    weights, raw = tensor_file.read(path)
-    file_format = raw.get("format") if raw else None
-    if raw is None or file_format != tensor_file.CHECKPOINT:
-        raise CheckpointError(f"{path} holds {OTHER_FILES.get(str(file_format), STATE_DICT)}")
-    tensor_file.check_schema(path, raw, "train or import it again")
+def _copy(module: nn.Module) -> nn.Module:
+    """Returns a copy of a network for 32-bit arithmetic on the CPU, all of whose weights may be trained."""
     try:
-        header = _Header.model_validate(raw)
-        if header.predictor:
-            check_ranked_views(header.policies, header.predictor.views)
-    except (ValidationError, UsageError) as error:
-        raise CheckpointError(
-            f"{path} is damaged: {first_validation_error(error)}; train or import it again"
+        copied = copy.deepcopy(module)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(
+            f"the network cannot be copied ({first_line(error)}); name a function that makes it, as in "
+            "load_checkpoint(path, model='package.module:function')"
         ) from error
-    check_finite(weights, path_text(path))
-    predictor_weights = {
-        key.removeprefix(PREDICTOR_PREFIX): weights.pop(key)
-        for key in list(weights)
-        if key.startswith(PREDICTOR_PREFIX)
-    }
-    return Checkpoint(
-        arch=header.arch,
-        classes=header.classes,
-        input=header.input.spec(),
-        weights=weights,
-        data=header.data,
-        seed=header.seed,
-        settings=header.settings,
-        metrics=header.metrics,
-        history=header.history,
-        strengths={str(name): value for name, value in header.strengths.items()},
-        predictor=header.predictor.with_weights(predictor_weights) if header.predictor else None,
-        policies=header.policies,
-        versions=header.versions,
-    )
-
-
-def checkpoint_from_state_dict(path: Path | str, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
-    """Makes a checkpoint from a state dict that was trained elsewhere, in a .safetensors or .pth file.
-
-    Prefixes that wrapper modules add to every name are removed (`WRAPPER_PREFIXES`), and a last layer called `fc` or
-    `linear` gets the name that the architecture has for it.
-
-    Args:
-        path: The file.
-        arch: Name of the architecture, one of `ARCHITECTURES`.
-        classes: Names of the classes, in the order of the logits.
-        spec: Input of the network: size in pixels, and the mean and std that it was trained with.
-
-    Raises:
-        CheckpointError: The file cannot be read, or a weight is missing, left over, or of another shape.
-    """
-    path = as_path(path)
-    weights = plain_names(read_state_dict(path))
-    model = build_model(arch, len(classes), spec)
-    own = model.network.state_dict()
-    for theirs, ours in (("fc", "linear"), ("linear", "fc")):
-        if f"{ours}.weight" in own and f"{theirs}.weight" in weights:
-            for part in ("weight", "bias"):
-                if f"{theirs}.{part}" in weights:
-                    weights[f"{ours}.{part}"] = weights.pop(f"{theirs}.{part}")
-    for key in own:  # counters of BatchNorm, which do not affect the output and are missing in older files
-        if key.endswith("num_batches_tracked") and key not in weights:
-            weights[key] = own[key]
-    try:
-        load_weights(model, weights)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path_text(path)}: {error}") from error
-    return Checkpoint(arch, classes, spec, model.network.state_dict(), "imported", 0)
+    return copied.float().cpu()
 
 
 def library_versions(libraries: tuple[str, ...]) -> dict[str, str]:

@@ -18,8 +18,8 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.views import view
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.weights import check_finite, path_text
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import LossPredictor, build_predictor
-from allweather.trainers.models.registry import weights_digest
 
 
 @dataclass(frozen=True)

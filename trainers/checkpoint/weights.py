@@ -10,10 +10,10 @@ from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.text import printable
-from allweather.trainers.models.registry import Classifier
+from allweather.trainers.models.classifier import Classifier
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-COUNTER = "num_batches_tracked"  # of BatchNorm: the only integer in a state dict
+INDICES = (torch.int64, torch.int32, torch.bool)  # of buffers that are no weights, such as positions and counters
 STEM = "conv1.weight"
 
 
@@ -25,15 +25,15 @@ def check_finite(weights: Mapping[str, Tensor], where: str = "") -> None:
         where: Name of the file, for the message; "" where the caller adds it.
 
     Raises:
-        CheckpointError: One of them is complex, an integer, sparse, NaN, infinite or not in the file; the message names
-            it.
+        CheckpointError: One of them is complex, a small integer, sparse, NaN, infinite or not in the file; the message
+            names it.
     """
     source = f"{where}: " if where else ""
     for key, value in weights.items():
         if value.layout != torch.strided or value.is_meta:
             kind = "stored without its values (meta)" if value.is_meta else "a sparse tensor"
             raise CheckpointError(f"{source}the weight {_name(key)} is {kind}; save it as a plain tensor")
-        if key.endswith(COUNTER) and value.dtype == torch.int64:
+        if value.dtype in INDICES:
             continue
         if value.dtype not in FLOATS:
             fault = f"is of type {str(value.dtype).removeprefix('torch.')}, not fp32, fp16, bf16 or fp64"
@@ -66,6 +66,13 @@ def load_weights(model: Classifier, weights: Mapping[str, Tensor]) -> None:
             "name the --arch that they were trained with"
         )
     check_finite(weights)
+    for key, value in own.items():
+        if value.is_floating_point() != weights[key].is_floating_point():
+            kinds = (str(each.dtype).removeprefix("torch.") for each in (weights[key], value))
+            raise CheckpointError(
+                "the weight {} is of type {} where this architecture has {}; name a file of weights that are not "
+                "quantized".format(_name(key), *kinds)
+            )
     model.network.load_state_dict(dict(weights))
 
 

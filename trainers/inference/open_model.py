@@ -21,7 +21,7 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of

@@ -14,8 +14,8 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
+from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.pairing import (
@@ -25,14 +25,16 @@ from allweather.trainers.augmentations.pairing import (
     MixedAugmentation,
 )
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
-from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES, Checkpoint, library_versions
+from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.choices import FinetuneMethod, Strategy
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.output_paths import gamma_trials_path, resume_path, strengths_path
 from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, PairObjective, loss_weights
 from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
 from allweather.trainers.models.activation_hooks import check_activations
-from allweather.trainers.models.registry import get_architecture, weights_digest
+from allweather.trainers.models.classifier import weights_digest
+from allweather.trainers.models.registry import default_lr
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.objective import class_weights_of
 from allweather.trainers.training.optimizer import fill_defaults, highest_lr
@@ -213,7 +215,7 @@ def check_layers(start: Checkpoint, settings: FinetuneSettings) -> None:
 
 def finetune_lr(start: Checkpoint, settings: FinetuneSettings) -> float:
     """Returns the highest learning rate: the setting, or a tenth of the usual one, scaled by the batch size."""
-    return highest_lr(settings.fit, start.classifier(), get_architecture(start.arch).lr, LR_FACTOR)
+    return highest_lr(settings.fit, start.classifier(), default_lr(start.arch), LR_FACTOR)
 
 
 def epoch_metrics(report: EpochReport) -> dict[str, float]:

@@ -30,7 +30,7 @@ from allweather.trainers.methods.gamma_selection import GammaSelection, GammaTri
 from allweather.trainers.methods.output_paths import gamma_trials_path, strengths_path
 from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, compared_images, rows_correct
 from allweather.trainers.methods.strength_search import with_strengths
-from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.training.fit import fit
 
 GAMMAS = (0.1, 0.3, 1.0, 3.0, 10.0)

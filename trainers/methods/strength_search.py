@@ -18,7 +18,7 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.strengths import find_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.classifier import weights_digest
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.path_argument import as_path
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.invariant import JointNetworks, accuracy_name, networks_in
+from allweather.trainers.methods.new_network import NewNetwork, new_network
 from allweather.trainers.methods.output_paths import checkpoint_paths, resume_path
-from allweather.trainers.models.registry import build_model, get_architecture, load_pretrained
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.objective import class_weights_of
 from allweather.trainers.training.optimizer import ADAMW_PRETRAINED_SHARE, fill_defaults, highest_lr
@@ -27,7 +28,7 @@ from allweather.trainers.training.settings import FitSettings
 
 
 def train(
-    archs: Sequence[str],
+    networks: Sequence[str | nn.Module | Checkpoint],
     dataset: Dataset,
     settings: FitSettings,
     out: Path | str,
@@ -43,12 +44,13 @@ def train(
     from there.
 
     Args:
-        archs: Names of `models.ARCHITECTURES`, one for each network.
+        networks: For each network the name of an architecture, a module of the user's own, or a checkpoint with one;
+            see `new_network`. The last two start from the weights that they have, and are not changed.
         dataset: Its train and val splits are used.
         settings: Settings of the training loop.
         out: The checkpoint to write; the checkpoints of the second and further networks are named with "-2", "-3", ...
         fabric: A launched Fabric.
-        pretrained: Whether to start from torchvision's ImageNet weights.
+        pretrained: Whether networks that are built by name start from pretrained weights.
         config: Method and augmentation.
         watch: Called in every process with the progress after each step and each epoch.
 
@@ -61,19 +63,15 @@ def train(
         OutputError: A checkpoint cannot be written.
     """
     out = as_path(out)
-    objective = config.objective(len(archs), settings.label_smoothing, class_weights_of(settings, dataset))
-    side = dataset.train.images.shape[1]
-    spec = InputSpec(side, side)
+    objective = config.objective(len(networks), settings.label_smoothing, class_weights_of(settings, dataset))
     torch.manual_seed(settings.seed)
-    models = [build_model(arch, len(dataset.classes), spec) for arch in archs]
-    for model, arch in zip(models, archs, strict=True):
-        if pretrained:
-            load_pretrained(model, arch)
+    started = [new_network(each, dataset, pretrained) for each in networks]
+    dataset, models = _in_order_of(started, dataset), [each.model for each in started]
     resume = resume_path(out)
     model_to_fit = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
     settings = fill_defaults(settings, model_to_fit)
     # the lowest of the architectures' learning rates, because with a higher one a network may diverge
-    sgd_lr = min(get_architecture(arch).lr for arch in archs)
+    sgd_lr = min(each.sgd_lr for each in started)
     share = ADAMW_PRETRAINED_SHARE if pretrained and settings.optimizer == "adamw" else 1.0
     lr = highest_lr(settings, model_to_fit, sgd_lr, share)
     averaged, history = fit(
@@ -84,40 +82,49 @@ def train(
     # the notes say, for example, how many labels have been replaced by random ones
     saved_settings |= {"train_images": len(dataset.train), "notes": list(dataset.notes)}
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
-    saved_settings |= config.as_dict() | ({"joint_archs": list(archs)} if len(archs) > 1 else {})
+    saved_settings |= config.as_dict() | ({"joint_archs": [each.arch for each in started]} if len(started) > 1 else {})
     checkpoints = tuple(
-        _checkpoint(index, arch, network, dataset, saved_settings, history)
-        for index, (arch, network) in enumerate(zip(archs, networks_in(averaged), strict=True), 1)
+        _checkpoint(index, each, network, dataset, saved_settings, history)
+        for index, (each, network) in enumerate(zip(started, networks_in(averaged), strict=True), 1)
     )
     if fabric.is_global_zero:
-        for path, checkpoint in zip(checkpoint_paths(out, len(archs)), checkpoints, strict=True):
+        for path, checkpoint in zip(checkpoint_paths(out, len(started)), checkpoints, strict=True):
             save_checkpoint(path, checkpoint)
         resume.unlink(missing_ok=True)
     return checkpoints
 
 
+def _in_order_of(started: Sequence[NewNetwork], dataset: Dataset) -> Dataset:
+    """Returns the data with its labels in the order of a network that has its own order of the classes."""
+    orders = {each.classes for each in started if each.classes}
+    if len(orders) > 1:
+        raise UsageError("networks that are trained jointly have their classes in the same order")
+    return dataset.with_classes(*orders) if orders else dataset
+
+
 def _checkpoint(
     index: int,
-    arch: str,
+    started: NewNetwork,
     network: nn.Module,
     dataset: Dataset,
     settings: dict[str, Any],
     history: Sequence[EpochReport],
 ) -> Checkpoint:
     """Makes the checkpoint of one network; the first has index 1."""
-    side, name = dataset.train.images.shape[1], accuracy_name(index)
+    name = accuracy_name(index)
     reports = [
         dataclasses.replace(report, val_accuracy=report.val_metrics.get(name, report.val_accuracy))
         for report in history
     ]
     return Checkpoint(
-        arch=arch,
+        arch=started.arch,
         classes=dataset.classes,
-        input=InputSpec(side, side),
+        input=started.input,
         weights={key.removeprefix("network."): value for key, value in network.state_dict().items()},
         data=dataset.name,
         seed=settings["seed"],
         settings=settings,
         metrics={"val_accuracy": reports[-1].val_accuracy},
         history=tuple(report.row() for report in reports),
+        module=started.module,
     )

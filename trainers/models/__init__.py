@@ -9,18 +9,13 @@ from allweather.trainers.models.activation_hooks import (
     check_activations,
     last_linear,
 )
+from allweather.trainers.models.architecture import Architecture
+from allweather.trainers.models.architectures import ARCHITECTURES
+from allweather.trainers.models.classifier import Classifier, Normalize, weights_digest
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input_spec
-from allweather.trainers.models.registry import (
-    ARCHITECTURES,
-    Architecture,
-    Classifier,
-    Normalize,
-    build_model,
-    get_architecture,
-    load_pretrained,
-    weights_digest,
-)
+from allweather.trainers.models.own_model import check_network, import_own_model
+from allweather.trainers.models.registry import build_model, default_lr, get_architecture, load_pretrained
 
 __all__ = [
     "ARCHITECTURES",
@@ -36,7 +31,10 @@ __all__ = [
     "capture_activations",
     "capture_layer",
     "check_activations",
+    "check_network",
+    "default_lr",
     "get_architecture",
+    "import_own_model",
     "last_linear",
     "load_pretrained",
     "predictor_input_spec",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.models.registry import Normalize
+from allweather.trainers.models.classifier import Normalize
 from allweather.trainers.torchvision_import import import_torchvision
 
 MAX_SIDE = 64  # largest side in pixels of a predictor's input; the paper's for ImageNet

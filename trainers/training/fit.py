@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
@@ -19,8 +21,9 @@ from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import all_reduced
-from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.ema import MovingAverage
+from allweather.trainers.training.experiment_log import ExperimentLog
 from allweather.trainers.training.objective import CrossEntropy, Objective, class_weights_of
 from allweather.trainers.training.optimizer import build_optimizer, fill_defaults, restore_state, state_by_name
 from allweather.trainers.training.progress import EpochReport, Progress
@@ -41,6 +44,8 @@ def fit(
     fabric: Fabric,
     objective: Objective | None = None,
     resume: Path | str | None = None,
+    loggers: Sequence[Logger] = (),
+    hyperparameters: Mapping[str, Any] = MappingProxyType({}),
     watch: Callable[[Progress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[nn.Module, tuple[EpochReport, ...]]:
@@ -58,6 +63,9 @@ def fit(
         objective: The loss to minimize, which has the class weights of the settings; None means cross-entropy.
         resume: File to save the unfinished run in and to resume it from; the caller removes it once the result is
             stored. None means that the run cannot be resumed.
+        loggers: Loggers of Lightning Fabric; the main process gives them the settings, the metrics of each epoch with
+            its number as the step, and how the run ended. A run that is resumed first logs its earlier epochs again.
+        hyperparameters: Further plain values for the loggers, such as the name of the architecture.
         watch: Called in every process with the progress after each step and each epoch.
         clock: Returns monotonic time in seconds.
 
@@ -67,17 +75,21 @@ def fit(
     Raises:
         UsageError: The batch size does not fit the data or the number of processes.
         TrainingError: The loss is no longer finite, or `resume` belongs to another run or is damaged.
+        OutputError: A logger cannot be written when the run starts; one that fails later is left out with a warning.
     """
     resume = None if resume is None else as_path(resume)
     if objective is None:
         objective = CrossEntropy(settings.label_smoothing, class_weights=class_weights_of(settings, dataset))
     run = _Run(model, dataset, settings, lr, objective, fabric, resume, clock)
     run.load()
-    while run.epoch < settings.epochs:
-        for step in run.train_epoch():
-            watch(Progress(step, run.total_steps))
-        report = run.finish_epoch()
-        watch(Progress(run.epoch * run.steps, run.total_steps, report))
+    experiment = ExperimentLog(loggers if fabric.is_global_zero else ())
+    with experiment.open({**run.hyperparameters(), **hyperparameters}, run.history):
+        while run.epoch < settings.epochs:
+            for step in run.train_epoch():
+                watch(Progress(step, run.total_steps))
+            report = run.finish_epoch()
+            experiment.epoch(report)
+            watch(Progress(run.epoch * run.steps, run.total_steps, report))
     return run.average.model, tuple(run.history)
 
 
@@ -208,6 +220,13 @@ class _Run:
             "processes": self.fabric.world_size,
             "precision": str(self.fabric._precision.precision),
         }
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Returns the settings of the run for its loggers."""
+        key = self.resume_key
+        name, images, _ = key["data"]
+        own = {each: key[each] for each in ("lr", "processes", "precision")}
+        return {**key["settings"], **own, "data": name, "train_images": images, **key["objective"]}
 
     def save(self) -> None:
         """Writes everything that the rest of the run depends on to the resume file."""

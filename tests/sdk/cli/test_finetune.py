@@ -9,7 +9,7 @@ from commands import invoke, json_of, one_line
 
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 
 
 @pytest.fixture(scope="module")

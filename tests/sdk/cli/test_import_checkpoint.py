@@ -7,7 +7,7 @@ from commands import invoke, json_of
 from safetensors.torch import save_file
 
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.models.registry import build_model
 
 

@@ -10,7 +10,8 @@ import pytest
 from commands import invoke, json_of, one_line
 
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 
 SPLITS = ["train", "val", "test"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from commands import invoke, json_of
 
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 
 
 @pytest.mark.slow

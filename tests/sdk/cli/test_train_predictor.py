@@ -10,9 +10,9 @@ import torch
 from commands import invoke, json_of, one_line
 
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import save_predictor
-from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.classifier import weights_digest
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from commands import invoke, json_of, one_line
 
 from allweather.runtimes.load import load
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 
 
 @pytest.mark.slow

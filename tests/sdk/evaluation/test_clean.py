@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from allweather.evaluation.clean import confusion_matrix, evaluate_file
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, checkpoint_from_state_dict, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
+from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

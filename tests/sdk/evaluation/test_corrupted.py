@@ -15,7 +15,8 @@ from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import DataError, EngineError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set
 from allweather.trainers.corruptions.sets.write import write_corrupted_set

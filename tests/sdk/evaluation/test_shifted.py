@@ -10,7 +10,8 @@ import torch
 
 from allweather.evaluation.shifted import TEST_SETS, embed_variants, evaluate_shifted, shifted_images
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import open_model
 

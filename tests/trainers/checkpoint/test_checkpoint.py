@@ -19,13 +19,10 @@ from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import (
-    Checkpoint,
-    checkpoint_from_state_dict,
-    load_checkpoint,
-    save_checkpoint,
-)
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
 from allweather.trainers.choices import StrengthName
 from allweather.trainers.models.loss_predictor import build_predictor
 from allweather.trainers.models.registry import build_model
@@ -229,7 +226,7 @@ def test_import_names_the_weight_that_does_not_fit(tmp_path: Path, trained: Chec
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1j, 1])
 def test_a_checkpoint_whose_weights_are_no_real_numbers_is_refused(tmp_path: Path, value: complex) -> None:
-    dtype = {int: torch.int32, complex: torch.complex64}.get(type(value), torch.float32)
+    dtype = {int: torch.int8, complex: torch.complex64}.get(type(value), torch.float32)
     good = Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), {"w": torch.zeros(2)}, "signs", 0)
     save_checkpoint(tmp_path / "c.safetensors", good)
     load_checkpoint(tmp_path / "c.safetensors")

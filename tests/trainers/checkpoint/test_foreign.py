@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict
+from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
 from allweather.trainers.models.registry import build_model
 
 CLASSES = ("blue", "green", "red")

@@ -15,8 +15,9 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import build_predictor
-from allweather.trainers.models.registry import build_model, weights_digest
+from allweather.trainers.models.registry import build_model
 
 SPEC = InputSpec(16, 16)
 

@@ -19,7 +19,8 @@ from allweather.trainers.augmentations.learned.augmentation import (
     save_augmentation,
 )
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor, load_predictor, save_predictor
 
 SPEC = InputSpec(32, 32)

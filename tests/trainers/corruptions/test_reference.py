@@ -15,7 +15,7 @@ import torch
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Image
-from allweather.trainers.checkpoint.checkpoint import checkpoint_from_state_dict
+from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
 from allweather.trainers.corruptions import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets.random_streams import image_rngs

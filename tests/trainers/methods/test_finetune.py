@@ -11,7 +11,8 @@ import torch
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.augmentations.strengths import find_strengths
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import strength_search
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune

@@ -12,7 +12,8 @@ import torch
 
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import gamma_search

@@ -7,7 +7,9 @@ from torch import nn
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.models.activation_hooks import capture_activations
-from allweather.trainers.models.registry import ARCHITECTURES, Classifier, build_model, load_pretrained
+from allweather.trainers.models.architectures import ARCHITECTURES
+from allweather.trainers.models.classifier import Classifier
+from allweather.trainers.models.registry import build_model, load_pretrained
 
 # He et al. 2016, table 6; Zagoruyko and Komodakis 2016, table 4 (36.5 and 2.7 million)
 PARAMETERS = {
@@ -54,7 +56,7 @@ def test_what_cannot_be_built_is_an_error() -> None:
     with pytest.raises(UsageError, match="at least two classes; got 1"):
         build_model("resnet20", 1, InputSpec(32, 32))
     with pytest.raises(UsageError, match="no pretrained weights for resnet20"):
-        load_pretrained(build_model("resnet20", 10, InputSpec(32, 32)), "resnet20")
+        load_pretrained(build_model("resnet20", 10, InputSpec(32, 32)), "resnet20", 10, InputSpec(32, 32))
 
 
 def test_pretrained_weights_replace_all_but_stem_and_head(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +66,7 @@ def test_pretrained_weights_replace_all_but_stem_and_head(monkeypatch: pytest.Mo
     state = import_torchvision("models").resnet18().state_dict()
     monkeypatch.setattr(weights, "get_state_dict", lambda self, **options: state)
     model = build_model("resnet18", 5, InputSpec(32, 32))
-    load_pretrained(model, "resnet18")
+    load_pretrained(model, "resnet18", 5, InputSpec(32, 32))
     own = model.network.state_dict()
     kept = {key for key in own if own[key].shape != state[key].shape}
     assert kept == {"conv1.weight", "fc.weight", "fc.bias"}

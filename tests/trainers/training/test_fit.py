@@ -17,10 +17,10 @@ from torch import nn
 from allweather.runtimes.errors import TrainingError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.limits import usable_cores
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.models.registry import Classifier
+from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.torchvision_import import import_torchvision
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch

@@ -12,7 +12,7 @@ from torch.nn import functional
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.models.registry import Classifier
+from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.objective import class_weights_of, cross_entropy

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.models.registry import ARCHITECTURES
-from allweather.trainers.models.registry import Classifier
+from allweather.trainers.models.architectures import ARCHITECTURES
+from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.torchvision_import import import_torchvision
 from allweather.trainers.training.optimizer import ADAMW_LR, build_optimizer, fill_defaults, highest_lr

@@ -11,7 +11,8 @@ from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.models.registry import Classifier, build_model
+from allweather.trainers.models.classifier import Classifier
+from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings

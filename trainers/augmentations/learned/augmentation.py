@@ -18,7 +18,7 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.learned.networks import AugmentationMode, AugmentationNetwork
 from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, TorchvisionAugmentation
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.classifier import weights_digest
 
 PREFIX = "learned:"  # an augmentation of this name is read from the file whose path follows
 

@@ -20,7 +20,7 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import load_checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset, split_off
 from allweather.trainers.methods.learned_augmentation.adversarial import AdversarialObjective, GanModel
 from allweather.trainers.methods.learned_augmentation.influence_objective import (
@@ -42,7 +42,7 @@ from allweather.trainers.methods.learned_augmentation.validation_images import v
 from allweather.trainers.methods.output_paths import resume_path
 from allweather.trainers.methods.train import train
 from allweather.trainers.models.activation_hooks import last_linear
-from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings

@@ -11,7 +11,8 @@ from lightning_fabric import Fabric
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, RowDataset, Split
 from allweather.trainers.methods.loss_predictor.identity_margin import add_identity_margin
@@ -20,8 +21,8 @@ from allweather.trainers.methods.loss_predictor.rank_objective import RankObject
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, compute_view_losses
 from allweather.trainers.methods.output_paths import resume_path
+from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input_spec
-from allweather.trainers.models.registry import weights_digest
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.optimizer import fill_defaults, highest_lr
 from allweather.trainers.training.progress import EpochReport, Progress

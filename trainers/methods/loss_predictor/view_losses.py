@@ -29,7 +29,7 @@ from allweather.trainers.corruptions.corruption import FAMILIES
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.inference.forward import logits
-from allweather.trainers.models.registry import weights_digest
+from allweather.trainers.models.classifier import weights_digest
 
 SHARD_IMAGES = 500  # clean images whose corrupted copies make one shard
 

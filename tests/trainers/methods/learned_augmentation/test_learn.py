@@ -20,7 +20,8 @@ from allweather.trainers.augmentations.learned.augmentation import (
 )
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import gamma_search

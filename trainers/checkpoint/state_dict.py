@@ -1,0 +1,47 @@
+"""A checkpoint of a state dict that was trained with another program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from allweather.runtimes.errors import CheckpointError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.foreign import plain_names, read_state_dict
+from allweather.trainers.checkpoint.weights import load_weights, path_text
+from allweather.trainers.models.registry import build_model
+
+
+def checkpoint_from_state_dict(path: Path | str, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+    """Makes a checkpoint from a state dict that was trained elsewhere, in a .safetensors or .pth file.
+
+    Prefixes that wrapper modules add to every name are removed (`WRAPPER_PREFIXES`), and a last layer called `fc` or
+    `linear` gets the name that the architecture has for it.
+
+    Args:
+        path: The file.
+        arch: Name of the architecture, one of `ARCHITECTURES`.
+        classes: Names of the classes, in the order of the logits.
+        spec: Input of the network: size in pixels, and the mean and std that it was trained with.
+
+    Raises:
+        CheckpointError: The file cannot be read, or a weight is missing, left over, or of another shape.
+    """
+    path = as_path(path)
+    weights = plain_names(read_state_dict(path))
+    model = build_model(arch, len(classes), spec)
+    own = model.network.state_dict()
+    for theirs, ours in (("fc", "linear"), ("linear", "fc")):
+        if f"{ours}.weight" in own and f"{theirs}.weight" in weights:
+            for part in ("weight", "bias"):
+                if f"{theirs}.{part}" in weights:
+                    weights[f"{ours}.{part}"] = weights.pop(f"{theirs}.{part}")
+    for key in own:  # counters of BatchNorm, which do not affect the output and are missing in older files
+        if key.endswith("num_batches_tracked") and key not in weights:
+            weights[key] = own[key]
+    try:
+        load_weights(model, weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path_text(path)}: {error}") from error
+    return Checkpoint(arch, classes, spec, model.network.state_dict(), "imported", 0)
