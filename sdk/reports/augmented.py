@@ -46,7 +46,7 @@ def write_augmented_report(
     }
     for number, result in enumerate(results, 1):
         history = result.provenance.history
-        if history and TABLE_ROWS[0] in history[0]:
+        if plots.has_columns(history, ("epoch", "val_accuracy", *TABLE_ROWS)):
             name = f"finetuning-{number}.png"
             files[name] = plots.finetuning_curves(history, TABLE_ROWS)
             sections.append(Section(f"{result.provenance.title}: validation accuracy in finetuning", image=name))

@@ -46,7 +46,7 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
         "reliability.png": plots.reliability_diagram(evaluation.reliability, evaluation.calibration_error),
         "result.json": json.dumps(to_json(evaluation), indent=1),
     }
-    if provenance.history:
+    if plots.has_columns(provenance.history, plots.TRAINING_COLUMNS):
         sections.append(Section("Training", image="training.png"))
         files["training.png"] = plots.training_curves(provenance.history)
     title = f"{Path(provenance.model).name} on {provenance.data}"

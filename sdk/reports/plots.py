@@ -16,6 +16,7 @@ with isolated_imports():
 MAX_NAME_INCHES = 3.5  # beside the cells of a confusion matrix
 MAX_NAME_LENGTH = 40  # characters of a class name that a plot shows
 MAX_LABELED_CLASSES = 30  # a confusion matrix of more classes has neither their names nor numbers in its cells
+TRAINING_COLUMNS = ("epoch", "loss", "val_accuracy")  # of a history, which training_curves draws
 STAGE_COLORS = ("#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b")
 
 
@@ -180,12 +181,17 @@ def view_heatmap(shares: Mapping[str, Sequence[float]], views: Sequence[str], ti
     return png.getvalue()
 
 
+def has_columns(history: Sequence[Mapping[str, float]], columns: Sequence[str]) -> bool:
+    """Returns whether a history has rows, and all of them these columns; that of another program may not."""
+    return bool(history) and all(row.keys() >= set(columns) for row in history)
+
+
 def finetuning_curves(history: Sequence[Mapping[str, float]], rows: Sequence[str]) -> bytes:
     """Draws validation accuracy over the epochs of finetuning: clean, under each augmentation and combination.
 
     Args:
-        history: One row of metrics for each epoch.
-        rows: Names of the augmentations and combinations, which are columns of the history.
+        history: One row of metrics for each epoch, with the columns "epoch", "val_accuracy" and `rows`.
+        rows: Names of the augmentations and combinations.
 
     Returns:
         A PNG.
@@ -210,7 +216,7 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> bytes:
     """Draws training loss and validation accuracy over the epochs.
 
     Args:
-        history: One row of metrics for each epoch.
+        history: One row of metrics for each epoch, with the columns of `TRAINING_COLUMNS`.
 
     Returns:
         A PNG.

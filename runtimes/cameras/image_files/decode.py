@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,15 @@ import numpy as np
 
 from allweather.runtimes.cameras.image_files.deep import to_8_bits
 from allweather.runtimes.cameras.image_files.jpeg_png import complete
-from allweather.runtimes.cameras.image_files.sample_range import sample_range
+from allweather.runtimes.cameras.image_files.sample_range import CURE, sample_range
 from allweather.runtimes.cameras.opencv import opencv_log_silenced
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 
 MAX_IMAGE_BYTES = 1 << 30  # of a file; what is larger is a mistake, and would fill the memory
+# properties of the images of a file: rotation by 1 to 3 quarters, and mirroring; OpenCV ignores them
+TURNED_AVIF = re.compile(rb"\0\0\0\x09(irot[\x01-\x03]|imir)")
 DAMAGED = "it is damaged, cut off or not an image; remove or replace it"
 
 
@@ -79,6 +82,8 @@ def decode(data: bytes) -> DecodedImage:
     whole = complete(data)
     if not whole:
         raise DataError(DAMAGED)
+    if TURNED_AVIF.search(whole[: whole.find(b"mdat")]) and whole[4:8] == b"ftyp":
+        raise DataError("it is an AVIF that is to be turned or mirrored to be seen, which is not done here; " + CURE)
     values = sample_range(whole)
     if values.problem:
         raise DataError(values.problem)

@@ -13,6 +13,8 @@ from allweather.runtimes.cameras.image_files.jpeg_png import PNG_START
 # comments may stand between the parts of a header
 PNM_HEADER = re.compile(rb"P([2356])((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)((?:\s+|#[^\n]*\n)+)(\d+)\s")
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
+# PFM, Radiance and OpenEXR, which OpenCV recognizes by their content in a file of any name
+FLOAT_IMAGE = re.compile(rb"P[Ff]\s|#\?(RADIANCE|RGBE)|\x76\x2f\x31\x01")
 TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # byte, short, long and long8; others do not state what is read here
 BITS_PER_SAMPLE, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 258, 281, 339
 UNSIGNED = 1
@@ -44,6 +46,10 @@ def sample_range(data: bytes) -> SampleRange:
         return _of_tiff(data)
     if header := PNM_HEADER.match(data):
         return _of_pnm(data, header)
+    if FLOAT_IMAGE.match(data):
+        return SampleRange(
+            problem=f"it holds floating-point values, whose range for full brightness is not known; {CURE}"
+        )
     return SampleRange()
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image as Pillow
-from PIL import ImageOps
+from PIL import ImageOps, features
 
 from allweather.runtimes.cameras.image_files import decode_image
 from allweather.runtimes.cameras.image_files.decode import decode, read_image
@@ -121,6 +121,19 @@ def test_images_are_turned_as_their_orientation_says(orientation: int, form: str
     assert np.array_equal(decode_image(data), as_pillow(data))
 
 
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_that_is_to_be_turned_is_refused_and_never_seen_sideways(orientation: int) -> None:
+    exif = Pillow.Exif()
+    exif[0x112] = orientation
+    data = encoded(smooth(), "AVIF", exif=exif, quality=95)
+    if orientation == 1:
+        assert np.abs(decode_image(data).astype(int) - as_pillow(data)).mean() < 3
+        return
+    with pytest.raises(DataError, match="AVIF that is to be turned or mirrored"):
+        decode_image(data)
+
+
 def deep(extension: str, factor: int) -> bytes:
     return cv2.imencode(extension, smooth()[..., ::-1].astype(np.uint16) * factor)[1].tobytes()
 
@@ -159,6 +172,13 @@ def test_tiff_of_16_bits_that_states_a_small_maximum_is_not_black() -> None:
     gray = np.minimum(smooth()[..., 0], 100)
     data = encoded(Pillow.fromarray(gray.astype(np.uint16)), "TIFF", tiffinfo={281: 100})
     assert np.array_equal(decode_image(data)[..., 0], np.rint(gray * 2.55))
+
+
+@pytest.mark.parametrize("extension", [".pfm", ".hdr"])
+def test_floating_point_images_of_any_name_are_refused_instead_of_black(extension: str) -> None:
+    data = cv2.imencode(extension, smooth().astype(np.float32) / 255)[1].tobytes()
+    with pytest.raises(DataError, match="floating-point values"):
+        decode_image(data)
 
 
 def big_tiff(samples: npt.NDArray[Any], sample_format: int) -> bytes:
