@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch, to_float, to_uint8
-from allweather.trainers.data.dataset import Dataset, Split, check_fraction, check_label_noise, split_off
+from allweather.trainers.data.dataset import Dataset, check_fraction, check_label_noise
 from allweather.trainers.data.registry import dataset_classes, open_dataset, open_dataset_of
+from allweather.trainers.data.split import Split, split_off
 
 __all__ = [
     "Dataset",

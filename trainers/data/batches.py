@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.types import Image
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.split import Split
 
 
 @dataclass(frozen=True)

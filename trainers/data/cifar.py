@@ -13,7 +13,8 @@ from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
-from allweather.trainers.data.dataset import Dataset, Split, split_off
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.split import Split, split_off
 from allweather.trainers.torchvision_import import import_torchvision
 
 OWN_SIZE = 32  # pixels, the side of the stored images

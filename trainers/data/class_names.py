@@ -5,7 +5,7 @@ from __future__ import annotations
 from allweather.runtimes.bundle.manifest import MAX_LABEL_CHARACTERS
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.text import forbidden_character, printable
-from allweather.trainers.data.folder_files import list_names, same_name
+from allweather.trainers.data.files.names import list_names, same_name
 
 
 def class_order(data: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:

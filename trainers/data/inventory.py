@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from allweather.runtimes.text import printable
-from allweather.trainers.data.folder_files import FoundFiles, SplitFiles, list_names, same_name, suffix_counts
+from allweather.trainers.data.files.labeled_files import FoundFiles, SplitFiles
+from allweather.trainers.data.files.names import list_names, suffix_counts
 
 THIN_TRAIN_IMAGES = 10  # a class with fewer images in train is learned badly, and its accuracy says little
 MAX_EXAMPLES = 10  # paths that are kept of each kind; the counts are of all
@@ -21,7 +23,7 @@ class SplitInventory:
 
     Attributes:
         split: "train", "val" or "test".
-        folder: Name of its folder; "" for data that is not in folders.
+        folder: Name of its folder; "" if it has none of its own.
         images: Number of images of each class, by name; unreadable files are not counted.
         kinds: Number of image files by suffix.
         other_files: Number of files of other kinds in its class folders, by suffix, those of the ten most frequent
@@ -56,7 +58,7 @@ class Inventory:
         thin_classes: Classes with fewer than ten images in train, with that number.
         similar_classes: Groups of classes whose names differ only by case, spaces at the ends or the form of Unicode.
         duplicates: Number of files of the second split whose content is in the first one, too, by "train/test" and so
-            on; None for data that is not in folders.
+            on; None for data that is not in files.
         notes: What a user should know, one line each.
         problems: What keeps the data set from being used, each with its cure, one line each.
     """
@@ -77,7 +79,7 @@ class Inventory:
 
 
 def count_labels(data: str, classes: Sequence[str], labels: Mapping[str, Iterable[int]]) -> Inventory:
-    """Returns the inventory of a data set that is not in folders.
+    """Returns the inventory of a data set that is not in files.
 
     Args:
         data: Its name.
@@ -92,23 +94,21 @@ def count_labels(data: str, classes: Sequence[str], labels: Mapping[str, Iterabl
     return Inventory(data, tuple(classes), splits, thin_classes(splits))
 
 
-def count_files(split: str, files: SplitFiles, damaged: Sequence[str]) -> SplitInventory:
+def count_files(files: SplitFiles, damaged: Collection[Path]) -> SplitInventory:
     """Returns what a split of files holds.
 
     Args:
-        split: Name of the split.
         files: Its files.
-        damaged: Paths of the image files that cannot be decoded, relative to the split.
+        damaged: Paths of the image files that cannot be decoded.
     """
-    of_class = Counter(path.split("/")[0] for path in damaged)
     found = (*files.classes.values(), files.loose)
     hidden = [printable(path.name) for each in found for path in each.hidden]
-    folders = [path.relative_to(files.folder).as_posix() for each in found for path, _ in each.unreadable]
-    unreadable = [printable(path) for path in (*damaged, *folders)]
+    folders = [path for each in found for path, _ in each.unreadable]
+    unreadable = [printable(files.shown(path)) for path in (*damaged, *folders)]
     return SplitInventory(
-        split=split,
-        folder=files.folder.name,
-        images={name: len(each.images) - of_class[name] for name, each in files.classes.items()},
+        split=files.split,
+        folder=files.folder_name,
+        images={name: sum(image.path not in damaged for image in each.images) for name, each in files.classes.items()},
         kinds=_kinds(files.classes.values()),
         other_files=_most_frequent(sum((Counter(each.other) for each in files.classes.values()), Counter())),
         images_without_class=len(files.loose.images),
@@ -135,23 +135,15 @@ def thin_classes(splits: Iterable[SplitInventory]) -> dict[str, int]:
     return {name: count for name, count in images.items() if count < THIN_TRAIN_IMAGES}
 
 
-def similar_names(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Returns the groups of names that differ only by case, spaces at their ends or the form of Unicode."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(same_name(same_name(name).strip().casefold()), []).append(name)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-
 def split_notes(split: SplitInventory, files: SplitFiles) -> list[str]:
     """Returns what a user should know about one split."""
-    name, notes = files.folder.name, []
-    if name != split.split:
+    name, notes = files.label, []
+    if files.folder_name not in ("", split.split):
         notes.append(f"the folder {name} is used as {split.split}")
     if split.images_without_class:
         notes.append(
             f"{name}: {split.images_without_class} images are not in a folder of a class, so they are not used; put "
-            f"them into {name}/CLASS"
+            f"them into {files.folder.name}/CLASS"
         )
     if split.other_files:
         files_text = suffix_counts(split.other_files)
@@ -196,7 +188,7 @@ def contradiction_note(split: str, count: int, example: Sequence[str]) -> str:
     """Returns what a user should know about images that a split has in two classes or more.
 
     Args:
-        split: Name of the folder of the split.
+        split: Name of the split, or of its folder.
         count: Number of such images.
         example: Paths of one of them in two classes.
     """
@@ -204,4 +196,18 @@ def contradiction_note(split: str, count: int, example: Sequence[str]) -> str:
     return (
         f"{split}: {count} {images} in two classes or more, such as {' and '.join(example)}; only one of the labels "
         "can be right: remove the other file"
+    )
+
+
+def deep_note(split: str, count: int, total: int) -> str:
+    """Returns what a user should know about images of more than 8 bits a channel.
+
+    Args:
+        split: Name of the split, or of its folder.
+        count: Number of such images.
+        total: Number of images of the split that can be used.
+    """
+    return (
+        f"{split}: {count} of {total} images have more than 8 bits a channel; their values are scaled to 0..255, where "
+        "255 is the largest value that a file states, else 65535 (a value of 16 bits is divided by 257 and rounded)"
     )

@@ -16,10 +16,13 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.home_path import home_path
 from allweather.trainers.choices import DATASET_FORMS
-from allweather.trainers.data import cifar, folder, signs
+from allweather.trainers.data import cifar, signs
 from allweather.trainers.data.class_names import class_order
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.files.folders import find_folder, folder_classes
 from allweather.trainers.data.inventory import Inventory, count_labels
+from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
+from allweather.trainers.data.split import Split
 
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 
@@ -44,7 +47,7 @@ def open_dataset(
         raise UsageError(f"--size is a side of {MIN_SIZE} to {MAX_SIZE} pixels; got {size}")
     kind, root = _parse(name)
     if kind == "folder":
-        return folder.read_folder(root, size or folder.DEFAULT_SIZE)
+        return read_files(find_folder(root), size or DEFAULT_SIZE)
     if kind == "signs":
         dataset = _draw_signs(size or 32, num_train)
     else:
@@ -69,7 +72,7 @@ def inspect_dataset(
     """
     kind, root = _parse(name)
     if kind == "folder":
-        return folder.inspect_folder(root, watch)
+        return inspect_files(find_folder(root), watch)
     if kind == "signs":  # image i has a class by its place in a run of 16, so none has to be drawn
         return count_labels(name, signs.CLASSES, {split: _sign_labels(n) for split, n in signs.SPLITS.items()})
     inventory = open_dataset(name, download=download).inventory
@@ -113,7 +116,7 @@ def dataset_classes(name: str) -> tuple[str, ...]:
     if kind == "signs":
         return signs.CLASSES
     if kind == "folder":
-        return folder.folder_classes(root)
+        return folder_classes(root)
     return cifar.CIFAR_CLASSES[kind]
 
 

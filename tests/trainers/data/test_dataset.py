@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
@@ -16,8 +14,6 @@ from allweather.trainers.data.dataset import (
     Split,
     check_fraction,
     check_label_noise,
-    split_off,
-    split_off_each_class,
 )
 
 
@@ -59,17 +55,6 @@ def test_the_limits_of_both_shares() -> None:
     check_label_noise(1.0)
     with pytest.raises(UsageError, match=r"above 0 .* got 0"):
         check_fraction(0.0)
-
-
-def test_splitting_off_divides_and_keeps_the_order(dataset: Dataset) -> None:
-    rest, part = split_off(dataset.train, 20, 5)
-    assert (len(rest), len(part)) == (100, 20)
-    together = {image.numpy().tobytes() for split in (rest, part) for image in split.images}
-    assert together == {image.numpy().tobytes() for image in dataset.train.images}
-    assert torch.equal(rest.labels, rest.labels.sort().values)  # as in the folder, class by class
-    for count in (0, 120, 121):
-        with pytest.raises(DataError, match=f"hold out {count} of 120 images"):
-            split_off(dataset.train, count, 5)
 
 
 def image_split(count: int = 4, side: int = 8) -> Split:
@@ -144,42 +129,3 @@ def test_fewer_and_more_classes_are_named(dataset: Dataset) -> None:
     }.items():
         with pytest.raises(UsageError, match=words):
             dataset.with_classes(classes)
-
-
-def test_each_class_is_held_out_in_its_share() -> None:
-    labels = torch.cat([torch.full((count,), label) for label, count in enumerate((200, 25, 6, 2, 1))])
-    images = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 2, 2, 3).contiguous()
-    rest, part = split_off_each_class(Split(images, labels), 0.1, 5)
-    assert part.labels.bincount(minlength=5).tolist() == [20, 2, 1, 1, 0]
-    assert len(rest) + len(part) == len(labels)
-    again = split_off_each_class(Split(images, labels), 0.1, 5)[1]
-    assert torch.equal(again.images, part.images)
-    with pytest.raises(DataError, match="no class has two"):
-        split_off_each_class(Split(images[:2], torch.tensor([0, 1])), 0.1, 5)
-
-
-@given(
-    labels=st.lists(st.integers(0, 2), min_size=4, max_size=40),
-    groups=st.lists(st.integers(0, 12), min_size=40, max_size=40),
-    seed=st.integers(0, 9),
-)
-def test_copies_of_one_image_are_never_on_both_sides(labels: list[int], groups: list[int], seed: int) -> None:
-    copies = [[i for i in range(len(labels)) if groups[i] == group] for group in range(10)]
-    copies = [group for group in copies if len(group) > 1]
-    images = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 2, 2, 3)
-    split = Split(images, torch.tensor(labels))
-    try:
-        rest, part = split_off_each_class(split, 0.2, seed, copies)
-    except DataError:  # all images of each class are copies of one another, or have copies in other classes
-        return
-    held_out = set(part.images[:, 0, 0, 0].tolist())
-    assert held_out | set(rest.images[:, 0, 0, 0].tolist()) == set(range(len(labels)))
-    assert all(len(held_out & set(group)) in (0, len(group)) for group in copies)
-    assert set(rest.labels.tolist()) == set(labels)
-
-
-def test_a_class_of_pairs_is_held_out_as_pairs() -> None:
-    images = torch.zeros(10, 2, 2, 3, dtype=torch.uint8)
-    pairs = [[index, index + 1] for index in range(0, 10, 2)]
-    rest, part = split_off_each_class(Split(images, torch.zeros(10, dtype=torch.int64)), 0.1, 0, pairs)
-    assert (len(rest), len(part)) == (8, 2)

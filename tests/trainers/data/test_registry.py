@@ -8,7 +8,7 @@ import torch
 
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.data import cifar, folder, signs
+from allweather.trainers.data import cifar, read_files, signs
 from allweather.trainers.data.registry import dataset_classes, open_dataset, open_dataset_of
 
 
@@ -20,7 +20,7 @@ def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("images were made before the arguments were checked")
 
     monkeypatch.setattr(signs, "render_split", fail)
-    monkeypatch.setattr(folder, "read_image", fail)
+    monkeypatch.setattr(read_files, "read_and_decode", fail)
     monkeypatch.setattr(cifar, "import_torchvision", fail)
 
 

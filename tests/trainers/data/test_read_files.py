@@ -4,14 +4,16 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from folder_data import counts
 
 from allweather.runtimes.cameras.image_files.decode import MAX_IMAGE_BYTES
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system import memory
-from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.registry import inspect_dataset, open_dataset
 
 
 def test_a_folder_becomes_three_splits(folder: Path) -> None:
@@ -25,14 +27,41 @@ def test_a_folder_becomes_three_splits(folder: Path) -> None:
     assert data.notes == ()
 
 
-def test_a_missing_val_is_split_off_and_noted(folder: Path, tmp_path: Path) -> None:
+def test_missing_val_and_test_are_split_off_and_noted(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "train", tmp_path / "train")
     data = open_dataset(f"folder:{tmp_path}", 16)
-    assert (len(data.train), len(data.val)) == (108, 12)
-    assert any("12 images of train are held out as val" in note for note in data.notes)
-    assert any("no test folder" in note for note in data.notes)
+    assert counts(data) == [[32, 32, 32], [4, 4, 4], [4, 4, 4]]
+    assert data.notes == (
+        "there is no val folder: 12 images of train are held out as val, a tenth of each class (seed 20)",
+        "there is no test folder: 12 images of train are held out as test, a tenth of each class (seed 20)",
+    )
     again = open_dataset(f"folder:{tmp_path}", 16)
     assert torch.equal(data.val.images, again.val.images)
+    shutil.copytree(folder / "test", tmp_path / "test")
+    other = open_dataset(f"folder:{tmp_path}", 16)
+    assert counts(other) == [[36, 36, 36], [4, 4, 4], [8, 8, 8]]
+    assert torch.equal(other.val.images, data.val.images)  # whether there is a test split or not
+
+
+def test_a_missing_test_is_val(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/test")
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert data.test is data.val
+    assert any("no test folder: val is used instead" in note for note in data.notes)
+
+
+def test_deep_images_are_scaled_and_said(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    expected = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    for path in (tmp_path / "data/train/red").iterdir():
+        image = cv2.imread(str(path))
+        assert image is not None
+        cv2.imwrite(str(path), image.astype(np.uint16) * 257)
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert torch.equal(data.train.images, expected.train.images)
+    assert [note for note in data.notes if note.startswith("train: 40 of 120 images have more than 8 bits a channel; ")]
+    assert inspect_dataset(f"folder:{tmp_path / 'data'}") == data.inventory
 
 
 def test_a_damaged_image_is_named_left_out_and_counted(

@@ -14,7 +14,7 @@ import torch
 from folder_data import counts, empty, notes, paint, read
 
 from allweather.runtimes.errors import DataError
-from allweather.trainers.data.registry import dataset_classes, inspect_dataset
+from allweather.trainers.data.registry import dataset_classes, inspect_dataset, open_dataset
 
 
 def test_a_clean_folder_says_nothing(root: Path) -> None:
@@ -216,3 +216,47 @@ def test_a_pipe_or_device_is_not_read(root: Path) -> None:
     dataset = read(root)
     assert counts(dataset) == [[12, 12], [4, 4], [4, 4]]
     assert "2 files of other kinds (pipes, sockets or devices 2)" in "\n".join(dataset.notes)
+
+
+def test_a_root_of_class_folders_is_divided_and_that_is_said(root: Path) -> None:
+    (root / "train/loose.png").touch()
+    dataset, plain = read(root), root / "train"
+    named = open_dataset(f"folder:{plain}", 16)
+    assert named.classes == dataset_classes(f"folder:{plain}") == ("aa", "bb")
+    assert counts(named) == [[10, 10], [1, 1], [1, 1]]
+    everything = torch.cat([named.train.images, named.val.images, named.test.images])
+    assert sorted(image.numpy().tobytes() for image in everything) == sorted(
+        image.numpy().tobytes() for image in dataset.train.images
+    )
+    assert named.notes == (
+        "train: 1 images are not in a folder of a class, so they are not used; put them into train/CLASS",
+        "train has folders of classes and none of splits: 2 images of train are held out as val, a tenth of each class "
+        "(seed 20)",
+        "train has folders of classes and none of splits: 2 images of train are held out as test, a tenth of each "
+        "class (seed 20)",
+    )
+    assert inspect_dataset(f"folder:{plain}").splits[0].images == {"aa": 12, "bb": 12}
+
+
+def test_classes_of_a_plain_root_may_have_folders_of_their_own(root: Path) -> None:
+    for name in ("aa", "bb"):
+        shutil.move(root / "train" / name, root / "more" / name / name)  # only folders in the folder of a class
+    assert open_dataset(f"folder:{root / 'more'}", 16).classes == ("aa", "bb")
+
+
+def test_splits_of_unknown_names_are_not_taken_for_classes(root: Path) -> None:
+    shutil.rmtree(root / "val")
+    for split in ("train", "test"):
+        (root / split).rename(root / f"{split}_set")
+    for call in (read, lambda root: dataset_classes(f"folder:{root}")):
+        with pytest.raises(
+            DataError, match=r"test_set and train_set in .* of the same names \(aa, bb\): if .* are splits"
+        ):
+            call(root)
+
+
+def test_a_root_without_images_is_no_root_of_classes(tmp_path: Path) -> None:
+    (tmp_path / "src/one").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
+    with pytest.raises(DataError, match=r"no folder .*train; .*ROOT/CLASS; .* holds only the folders docs, src"):
+        read(tmp_path)

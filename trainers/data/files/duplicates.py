@@ -5,29 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from allweather.trainers.data.folder_files import ImageFile
+from allweather.trainers.data.files.labeled_files import ImageFile, Member
 
 PART_BYTES = 4096  # of the middle of a file: nearly all files of one size differ there
 BLOCK_BYTES = 1 << 20  # read at a time
-
-
-@dataclass(frozen=True)
-class Member:
-    """An image file and where it stands in the data set.
-
-    Attributes:
-        split: Name of its split.
-        label: Name of its class.
-        file: The file.
-    """
-
-    split: str
-    label: str
-    file: ImageFile
 
 
 def same_content(members: Iterable[Member]) -> list[list[Member]]:

@@ -1,0 +1,97 @@
+"""Takes the inventory of image files: what is in a data set, what a user should know, and what cannot be right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from allweather.runtimes.text import printable
+from allweather.trainers.data.files.duplicates import contradictions, same_content, shared_images
+from allweather.trainers.data.files.labeled_files import LabeledFiles, SplitFiles
+from allweather.trainers.data.files.names import list_names, same_name, similar_names
+from allweather.trainers.data.inventory import (
+    Inventory,
+    SplitInventory,
+    class_notes,
+    contradiction_note,
+    count_files,
+    deep_note,
+    duplicate_note,
+    split_notes,
+    thin_classes,
+)
+
+
+@dataclass(frozen=True)
+class DecodedFiles:
+    """What became known about the image files of a split when they were decoded.
+
+    Attributes:
+        damaged: What is wrong with those that cannot be used, by path.
+        deep: Number of those that have more than 8 bits a channel.
+    """
+
+    damaged: Mapping[Path, str]
+    deep: int
+
+
+def take_inventory(found: LabeledFiles, decoded: Mapping[str, DecodedFiles]) -> Inventory:
+    """Counts what a data set of files holds.
+
+    Args:
+        found: Its files.
+        decoded: What became known when those of each split were decoded.
+    """
+    counted, notes, problems = {}, list(found.notes), list(found.problems)
+    for name, files in found.splits.items():
+        damaged, total = decoded[name].damaged, len(found.files(name))
+        counted[name] = count_files(files, damaged)
+        notes += split_notes(counted[name], files)
+        if damaged:
+            notes.append(f"{files.label}: {len(damaged)} of {total} images could not be read and are left out")
+        if decoded[name].deep:
+            notes.append(deep_note(files.label, decoded[name].deep, total - len(damaged)))
+        if name == "train":
+            problems += [
+                _none_usable(files, label, files.classes[label].images[0].path, damaged)
+                for label, count in counted[name].images.items()
+                if not count and files.classes[label].images
+            ]
+    notes += _missing_notes(found, counted)
+    thin, similar = thin_classes(counted.values()), similar_names(found.classes)
+    notes += class_notes(thin, [group for group in similar if len({*map(same_name, group)}) == len(group)])
+    groups = same_content(found.members())
+    for name, files in found.splits.items():
+        if twice := contradictions(groups, name):
+            notes.append(contradiction_note(files.label, len(twice), [found.shown(path) for path in twice[0]]))
+    shared = shared_images(groups, tuple(found.splits))
+    for (earlier, later), same in shared.items():
+        total = sum(len(each.images) for each in found.splits[later].classes.values())
+        notes.append(duplicate_note(earlier, later, len(same), total, found.shown(same[0])))
+    duplicates = {f"{earlier}/{later}": len(paths) for (earlier, later), paths in shared.items()}
+    notes, problems = [printable(note) for note in notes], [printable(problem) for problem in problems]
+    return Inventory(
+        found.name, found.classes, tuple(counted.values()), thin, similar, duplicates, tuple(notes), tuple(problems)
+    )
+
+
+def _none_usable(files: SplitFiles, label: str, example: Path, damaged: Mapping[Path, str]) -> str:
+    where, cure = f"of the class {label!r} in {files.split}", "leave out the class"
+    if (folder := files.folder / label).is_dir():
+        where, cure = f"in {folder}", "remove the folder"
+    return (
+        f"none of the images {where} can be used, so its class cannot be learned; {example.name}: {damaged[example]}; "
+        f"or {cure}"
+    )
+
+
+def _missing_notes(found: LabeledFiles, counted: Mapping[str, SplitInventory]) -> list[str]:
+    """Returns notes on the classes of which a split other than train has no image that can be read."""
+    notes = []
+    for name, files in found.splits.items():
+        present = {same_name(label) for label, count in counted[name].images.items() if count}
+        missing = [label for label in found.classes if same_name(label) not in present]
+        if name != "train" and missing and present:
+            notes.append(f"{files.label}: no images of {list_names(missing)}; nothing is measured for them")
+    return notes

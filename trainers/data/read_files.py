@@ -1,0 +1,155 @@
+"""Reads data sets of image files, in folders or by a list: decodes them on all cores and brings them to one size."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from allweather.runtimes.cameras.image_files.decode import DecodedImage, read_and_decode
+from allweather.runtimes.errors import DataError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.limits import usable_cores
+from allweather.runtimes.system.memory import allocate
+from allweather.trainers.data.class_names import check_class_names
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.file_inventory import DecodedFiles, take_inventory
+from allweather.trainers.data.files.duplicates import same_content
+from allweather.trainers.data.files.labeled_files import LabeledFiles
+from allweather.trainers.data.held_out import complete_splits
+from allweather.trainers.data.inventory import Inventory
+from allweather.trainers.data.split import Split
+
+DEFAULT_SIZE = 224  # pixels, as image classifiers are usually trained
+MAX_NAMED = 10  # files that cannot be used are named in each split; the others are counted
+
+log = logging.getLogger(__name__)
+
+
+def read_files(found: LabeledFiles, size: int) -> Dataset:
+    """Reads the splits of a data set of image files and resizes all images.
+
+    Splits that are missing are made as `complete_splits` says. The notes of the data set say so, and what its inventory
+    found. A file that cannot be used is named in a warning and left out.
+
+    Args:
+        found: The files.
+        size: Side in pixels of the square that every image is brought to.
+
+    Raises:
+        DataError: The data set cannot be used as it is; the message names the first problem and its cure.
+    """
+    _refuse(found.problems)
+    check_class_names(found.classes)
+    splits: dict[str, Split | None] = {}
+    decoded: dict[str, DecodedFiles] = {}
+    for name in found.splits:
+        splits[name], decoded[name] = _read_split(found, name, size)
+    inventory = take_inventory(found, decoded)
+    _refuse(inventory.problems)
+    train, val, test, notes = complete_splits(
+        splits,
+        found.classes,
+        lambda split: _missing(found, split),
+        copies=_copies(found, decoded["train"].damaged) if splits.get("val") is None else (),
+    )
+    inventory = dataclasses.replace(inventory, notes=(*inventory.notes, *notes))
+    return Dataset(found.name, found.classes, train, val, test, hflip=True, notes=inventory.notes, inventory=inventory)
+
+
+def inspect_files(found: LabeledFiles, watch: Callable[[int, int], None] = lambda done, total: None) -> Inventory:
+    """Takes the inventory of a data set of image files; decodes each to see that it can be used, and keeps none.
+
+    Args:
+        found: The files.
+        watch: Called with (images decoded, images in total).
+
+    Returns:
+        The inventory; its `problems` say what `read_files` would refuse.
+    """
+    done, decoded = 0, {}
+    total = sum(len(found.files(name)) for name in found.splits)
+    for name in found.splits:
+        damaged, maxima = {}, [0] * len(found.files(name))
+
+        def note(index: int, image: DecodedImage, maxima: list[int] = maxima) -> None:
+            maxima[index] = image.maximum
+
+        for path, reason in _decoded(found.paths(name), note):
+            done += 1
+            watch(done, total)
+            if reason:
+                damaged[path] = reason
+        decoded[name] = DecodedFiles(damaged, sum(maximum > 255 for maximum in maxima))
+    return take_inventory(found, decoded)
+
+
+def _refuse(problems: tuple[str, ...]) -> None:
+    if problems:
+        more = f" ({len(problems) - 1} more: allweather inspect lists them)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
+
+
+def _read_split(found: LabeledFiles, name: str, size: int) -> tuple[Split | None, DecodedFiles]:
+    """Reads a split; returns None if it holds no image, and what became known about its files."""
+    files = found.files(name)
+    damaged: dict[Path, str] = {}
+    if not files:
+        return None, DecodedFiles(damaged, 0)
+    images, deep = allocate((len(files), size, size, 3)), [False] * len(files)
+    spec = InputSpec(size, size)
+
+    def store(index: int, image: DecodedImage) -> None:
+        images[index] = spec.prepare(image.pixels)
+        deep[index] = image.maximum > 255
+
+    for path, reason in _decoded(found.paths(name), store):
+        if reason:
+            damaged[path] = reason
+            if len(damaged) <= MAX_NAMED:
+                log.warning("%s cannot be read as an image and is left out: %s", path, reason)
+    if len(damaged) > MAX_NAMED:
+        log.warning("%d more files cannot be read as images; allweather inspect counts them", len(damaged) - MAX_NAMED)
+    if len(damaged) == len(files):
+        path, reason = next(iter(damaged.items()))
+        where = found.splits[name].folder if found.splits[name].folder_name else found.name
+        raise DataError(f"none of the {len(files)} files in {where} can be read, such as {path.name}: {reason}")
+    split = Split(torch.from_numpy(images), torch.tensor([label for _, label in files]))
+    usable = torch.tensor([path not in damaged for path, _ in files])
+    return split.take(usable.nonzero()[:, 0]) if damaged else split, DecodedFiles(damaged, sum(deep))
+
+
+def _decoded(paths: list[Path], use: Callable[[int, DecodedImage], None]) -> Iterator[tuple[Path, str]]:
+    """Decodes files on all cores and hands each image to `use`; yields each path with what is wrong, "" for nothing."""
+
+    def decode(index: int) -> str:
+        try:
+            use(index, read_and_decode(paths[index]))
+        except OSError as error:  # a broken link, or no permission
+            return error.strerror or str(error)
+        except DataError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(usable_cores()) as pool:  # cv2 releases the GIL while it decodes
+        yield from zip(paths, pool.map(decode, range(len(paths))), strict=True)
+
+
+def _copies(found: LabeledFiles, damaged: Mapping[Path, str]) -> list[list[int]]:
+    """Returns the training images that are copies of one another, as groups of indices in the training split."""
+    usable = [path for path in found.paths("train") if path not in damaged]
+    index = {path: number for number, path in enumerate(usable)}
+    members = [member for member in found.members() if member.split == "train" and member.file.path in index]
+    return [[index[member.file.path] for member in group] for group in same_content(members)]
+
+
+def _missing(found: LabeledFiles, split: str) -> str:
+    if split not in found.splits:
+        return found.without.format(split=split)
+    files = found.splits[split]
+    where = f"the folder {files.folder_name}" if files.folder_name else files.split
+    return f"{where} holds no image that can be used"
