@@ -26,11 +26,12 @@ from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.inference.forward import count_correct, logits
+from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.methods.loss_predictor import (
     PredictorSettings,
     ViewLosses,
     compute_view_losses,
-    train_predictor,
+    fit_predictor,
 )
 from allweather.trainers.models.architectures import ARCHITECTURES
 from allweather.trainers.models.registry import build_model
@@ -54,7 +55,9 @@ def train_classifier(dataset: Dataset, train: Split, epochs: int) -> nn.Module:
 def losses_of(model: nn.Module, split: Split, copies: int) -> ViewLosses:
     """Computes the losses of a model on every view of corrupted copies of the images."""
     with tempfile.TemporaryDirectory() as folder:
-        return compute_view_losses(model, split, SPEC, CopySettings(copies=copies), Path(folder), fabric=launch())
+        fabric = launch()
+        classifier = FrozenClassifier.of_module(model, fabric.device)
+        return compute_view_losses(classifier, split, SPEC, CopySettings(copies=copies), Path(folder), fabric=fabric)
 
 
 def errors(test: ViewLosses, columns: Tensor) -> str:
@@ -86,7 +89,7 @@ def main() -> None:
     settings = PredictorSettings(fit=FitSettings(epochs=10, shift=0))
     for name, split in (("own images", own), ("held back", others)):
         targets = losses_of(model, split.take(torch.arange(args.images)), 2)
-        predictor, *_ = train_predictor(targets, SPEC, settings, hflip=dataset.hflip, fabric=launch())
+        predictor, *_ = fit_predictor(targets, SPEC, settings, hflip=dataset.hflip, fabric=launch())
         print(f"top:1, {name:12}", errors(test, logits(predictor, test.images).argmin(1)), flush=True)
     print("best single view", errors(test, test.losses.argmin(1)), f"  of {len(test.views)}")
 

@@ -37,12 +37,13 @@ from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.inference.forward import logits
+from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.methods.loss_predictor import (
     PredictorSettings,
     ViewLosses,
     compute_view_losses,
-    train_predictor,
+    fit_predictor,
 )
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import predictor_input_spec
@@ -116,7 +117,7 @@ def train_or_read(trial: Trial, start: Checkpoint, targets: ViewLosses, hflip: b
         started, spec, family = time.monotonic(), predictor_input_spec(start.input), trial.settings.exclude_family
         rows = targets.exclude_family(family) if family else targets
         resume = path.with_suffix(".resume")
-        model, history, accuracy = train_predictor(
+        model, history, accuracy = fit_predictor(
             rows, spec, trial.settings, hflip=hflip, fabric=launch(), resume=resume
         )
         before, seconds = history[-1].val_accuracy, time.monotonic() - started
@@ -187,9 +188,8 @@ def main() -> None:
     dataset = open_dataset_of(args.data, start.classes, start.input)
     args.folder.mkdir(parents=True, exist_ok=True)
     spec = predictor_input_spec(start.input)
-    targets = compute_view_losses(
-        start.classifier(), dataset.train, spec, CopySettings(), args.view_losses, fabric=fabric
-    )
+    classifier = FrozenClassifier.of_module(start.classifier(), fabric.device)
+    targets = compute_view_losses(classifier, dataset.train, spec, CopySettings(), args.view_losses, fabric=fabric)
     predictors = {}
     for trial in plan(args.epochs):
         path = args.folder / f"{trial.name.replace(' ', '-')}.safetensors"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.open import infer_all, open_engine
@@ -21,12 +22,14 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.activation_hooks import capture_layer
+from allweather.trainers.models.classifier import weights_digest
 
 BATCH_SIZE = 500  # images that evaluations generate or read, and run, at a time; random draws are made batch by batch
 
@@ -36,7 +39,7 @@ class EvaluatedModel:
     """A classifier that is open for evaluation.
 
     Attributes:
-        path: Path of the checkpoint or bundle.
+        path: Path of the checkpoint or bundle; the name of the architecture for a checkpoint that is in no file.
         backend: What runs it, such as "torch fp32" or "openvino int8".
         classes: Names of the classes, in the order of the logits.
         input: Size of its input images.
@@ -82,31 +85,40 @@ class EvaluatedModel:
 
 @contextmanager
 def open_model(
-    path: Path | str, *, engine: str | None = None, precision: str | None = None
+    source: Path | str | Checkpoint,
+    *,
+    engine: str | None = None,
+    precision: str | None = None,
+    model: nn.Module | str | None = None,
 ) -> Iterator[EvaluatedModel]:
     """Opens a checkpoint or a bundle for evaluation, for as long as the `with` block lasts.
 
     Args:
-        path: A .safetensors checkpoint, or a bundle.
+        source: Path of a .safetensors checkpoint or of a bundle; or a checkpoint in memory.
         engine: Engine that runs a bundle; the fastest that works on this machine if None.
         precision: Precision that a bundle runs in; INT8 if the bundle has it and None is given.
+        model: Network of a checkpoint of the user's own; see `load_checkpoint`.
 
     Raises:
-        UsageError: An engine or a precision is given for a checkpoint.
+        UsageError: An engine or a precision is given for a checkpoint, or a network for a bundle.
         AllweatherError: The file cannot be read; see `load_checkpoint` and `Bundle.open`.
     """
-    path = as_path(path)
-    if path.suffix != ".safetensors":
+    if not isinstance(source, Checkpoint) and (path := as_path(source)).suffix != ".safetensors":
+        if model is not None:
+            raise UsageError(f"{path} is a bundle, which holds its network; leave out --model")
         with _open_bundle(path, engine, precision) as evaluated:
             yield evaluated
         return
     if engine or precision:
         raise UsageError("a checkpoint runs in torch at fp32; --engine and --precision are for bundles")
-    yield _open_checkpoint(path)
+    if isinstance(source, Checkpoint):
+        yield _opened(source if model is None else source.with_module(model), Path(source.arch), "")
+    else:
+        yield _opened(load_checkpoint(path, model), path, _sha256(path))
 
 
-def _open_checkpoint(path: Path) -> EvaluatedModel:
-    trained = load_checkpoint(path)
+def _opened(trained: Checkpoint, path: Path, fingerprint: str) -> EvaluatedModel:
+    """Opens a checkpoint; one that is in no file has a hash of its weights as its fingerprint."""
     device = torch.device("cpu")
     if torch.cuda.is_available():  # each of several processes uses a GPU of its own
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -126,7 +138,7 @@ def _open_checkpoint(path: Path) -> EvaluatedModel:
         classes=trained.classes,
         input=trained.input,
         logits=infer,
-        fingerprint=_sha256(path),
+        fingerprint=fingerprint or weights_digest(model),
         history=trained.history,
         strengths=trained.strengths,
         predict_losses=_loss_prediction(trained.predictor, device) if trained.predictor else None,

@@ -15,13 +15,13 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, RowDataset, Split
+from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.methods.loss_predictor.identity_margin import add_identity_margin
 from allweather.trainers.methods.loss_predictor.quality import predictor_quality
 from allweather.trainers.methods.loss_predictor.rank_objective import RankObjective
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses, compute_view_losses
 from allweather.trainers.methods.output_paths import resume_path
-from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import PREDICTORS, LossPredictor, build_predictor, predictor_input_spec
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.optimizer import fill_defaults, highest_lr
@@ -60,33 +60,12 @@ def add_predictor(
         OutputError: The checkpoint cannot be written.
     """
     out = as_path(out)
-    losses_folder = as_path(losses_folder)
-    dataset = start.adapt(dataset)
-    classifier, spec, resume = start.classifier(), predictor_input_spec(start.input), resume_path(out)
-    targets = compute_view_losses(
-        classifier, dataset.train, spec, settings.copy_settings, losses_folder,
-        fabric=fabric, views=settings.views, watch=watch_losses,
+    dataset, resume = start.adapt(dataset), resume_path(out)
+    classifier = FrozenClassifier.of_module(start.classifier(), fabric.device)
+    predictor = predictor_for(
+        classifier, start.input, dataset, settings, resume,
+        losses_folder=losses_folder, fabric=fabric, watch_losses=watch_losses, watch=watch,
     )  # fmt: skip
-    if settings.exclude_family:
-        targets = targets.exclude_family(settings.exclude_family)
-    hflip = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
-    model, history, accuracy = train_predictor(
-        targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, watch=watch
-    )
-    filled = dataclasses.replace(settings, fit=fill_defaults(settings.fit, model))
-    saved_settings = {**dataclasses.asdict(filled), "hflip": hflip, "data": dataset.name}
-    saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
-    del saved_settings["views"]  # the predictor has them
-    predictor = TrainedPredictor(
-        kind=settings.kind,
-        input=spec,
-        views=targets.views,
-        classifier_digest=weights_digest(start.classifier()),
-        weights=model.state_dict(),
-        settings=saved_settings,
-        metrics={"val_accuracy": accuracy, **predictor_quality(model, targets.split_fold()[1])},
-        history=tuple(report.row() for report in history),
-    )
     checkpoint = start.with_predictor(predictor)
     if fabric.is_global_zero:
         save_checkpoint(out, checkpoint)
@@ -94,7 +73,63 @@ def add_predictor(
     return checkpoint
 
 
-def train_predictor(
+def predictor_for(
+    classifier: FrozenClassifier,
+    input_spec: InputSpec,
+    dataset: Dataset,
+    settings: PredictorSettings,
+    resume: Path | str,
+    *,
+    losses_folder: Path | str,
+    fabric: Fabric,
+    watch_losses: Callable[[int, int], None] = lambda done, total: None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> TrainedPredictor:
+    """Computes a classifier's losses on the views, and trains a loss predictor on them.
+
+    Args:
+        classifier: The classifier, in torch or in an engine.
+        input_spec: Input of the classifier.
+        dataset: Data of its size, with the labels in the order of its outputs; the train split is used.
+        settings: Settings of the training.
+        resume: File to save the unfinished run in and to resume it from; the caller removes it.
+        losses_folder: Folder in which the view losses are kept; see `compute_view_losses`.
+        fabric: A launched Fabric.
+        watch_losses: Called with (shards of view losses done, shards in total).
+        watch: Called in every process with the progress after each step and each epoch.
+
+    Raises:
+        UsageError: `losses_folder` holds losses of something else.
+        TrainingError: The run diverged, or its resume file belongs to another run.
+    """
+    spec = predictor_input_spec(input_spec)
+    targets = compute_view_losses(
+        classifier, dataset.train, spec, settings.copy_settings, as_path(losses_folder),
+        fabric=fabric, views=settings.views, watch=watch_losses,
+    )  # fmt: skip
+    if settings.exclude_family:
+        targets = targets.exclude_family(settings.exclude_family)
+    hflip = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
+    model, history, accuracy = fit_predictor(
+        targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, watch=watch
+    )
+    filled = dataclasses.replace(settings, fit=fill_defaults(settings.fit, model))
+    saved_settings = {**dataclasses.asdict(filled), "hflip": hflip, "data": dataset.name}
+    saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
+    del saved_settings["views"]  # the predictor has them
+    return TrainedPredictor(
+        kind=settings.kind,
+        input=spec,
+        views=targets.views,
+        classifier_digest=classifier.digest,
+        weights=model.state_dict(),
+        settings=saved_settings,
+        metrics={"val_accuracy": accuracy, **predictor_quality(model, targets.split_fold()[1])},
+        history=tuple(report.row() for report in history),
+    )
+
+
+def fit_predictor(
     targets: ViewLosses,
     spec: InputSpec,
     settings: PredictorSettings,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from allweather.runtimes.errors import CheckpointError, UsageError, unknown_name
@@ -28,8 +28,7 @@ from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
 from allweather.trainers.corruptions.corruption import FAMILIES
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.dataset import Split
-from allweather.trainers.inference.forward import logits
-from allweather.trainers.models.classifier import weights_digest
+from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 
 SHARD_IMAGES = 500  # clean images whose corrupted copies make one shard
 
@@ -83,7 +82,7 @@ TENSORS = tuple(column.name for column in dataclasses.fields(ViewLosses) if colu
 
 
 def compute_view_losses(
-    model: nn.Module,
+    classifier: FrozenClassifier,
     split: Split,
     spec: InputSpec,
     copy_settings: CopySettings,
@@ -96,7 +95,7 @@ def compute_view_losses(
     """Computes the shards that the folder does not hold yet, shared by all processes, and reads all of them.
 
     Args:
-        model: The frozen classifier, float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
+        classifier: The classifier, in torch or in an engine.
         split: Images of the classifier's input size, on the CPU. Images that the classifier was not trained on give
             better targets, because it has memorized its training images.
         spec: Input of the predictor.
@@ -112,13 +111,12 @@ def compute_view_losses(
         OutputError: The folder cannot be written.
     """
     folder = as_path(folder)
-    resume_key = _resume_key(model, split, spec, copy_settings, views)
+    resume_key = _resume_key(classifier, split, spec, copy_settings, views)
     paths = [folder / f"{index:05}.safetensors" for index in range(-(-len(split) // SHARD_IMAGES))]
-    model = model.to(fabric.device)
     for index, path in enumerate(paths):
         watch(index, len(paths))
         if index % fabric.world_size == fabric.global_rank and _read(path, resume_key) is None:
-            shard = _shard(model, split, spec, copy_settings, views, index)
+            shard = _shard(classifier, split, spec, copy_settings, views, index)
             tensor_file.write(path, {name: getattr(shard, name) for name in TENSORS}, resume_key)
     watch(len(paths), len(paths))
     fabric.barrier()
@@ -128,17 +126,21 @@ def compute_view_losses(
 
 
 def _shard(
-    model: nn.Module, split: Split, spec: InputSpec, copy_settings: CopySettings, views: Sequence[str], index: int
+    classifier: FrozenClassifier,
+    split: Split,
+    spec: InputSpec,
+    copy_settings: CopySettings,
+    views: Sequence[str],
+    index: int,
 ) -> ViewLosses:
     rng = np.random.default_rng([copy_settings.seed, index])
     first, last = index * SHARD_IMAGES, min((index + 1) * SHARD_IMAGES, len(split))
     source = torch.arange(first, last).repeat(copy_settings.copies)
     images, corruptions = corrupted_copies(split.images[source].numpy(), copy_settings, rng)
     labels = split.labels[source]
-    losses, correct, device = [], [], next(model.parameters()).device
+    losses, correct = [], []
     for name in views:
-        viewed = torch.from_numpy(np.stack([view(name).apply(image) for image in images]))
-        outputs = logits(model, viewed.to(device)).cpu()
+        outputs = torch.from_numpy(classifier.logits(np.stack([view(name).apply(image) for image in images])))
         losses.append(functional.cross_entropy(outputs, labels, reduction="none"))
         correct.append(outputs.argmax(1) == labels)
     return ViewLosses(
@@ -152,13 +154,13 @@ def _shard(
 
 
 def _resume_key(
-    model: nn.Module, split: Split, spec: InputSpec, copy_settings: CopySettings, views: Sequence[str]
+    classifier: FrozenClassifier, split: Split, spec: InputSpec, copy_settings: CopySettings, views: Sequence[str]
 ) -> dict[str, Any]:
     """Returns the plain values that shards must share to belong together."""
     digest = hashlib.sha256(split.labels.cpu().numpy().data)
     digest.update(np.ascontiguousarray(split.images.cpu().numpy()).data)
     return {
-        "classifier_digest": weights_digest(model),
+        "classifier_digest": classifier.digest,
         "images": [len(split), digest.hexdigest()[:16]],
         "input": [spec.height, spec.width],
         "views": list(views),

@@ -16,7 +16,7 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.methods.loss_predictor.rank_objective import flipped_columns
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
-from allweather.trainers.methods.loss_predictor.train import train_predictor
+from allweather.trainers.methods.loss_predictor.train import fit_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 from allweather.trainers.models.loss_predictor import PREDICTORS, build_predictor, predictor_input_spec
 from allweather.trainers.models.registry import build_model
@@ -76,7 +76,7 @@ def targets() -> ViewLosses:
 @pytest.mark.parametrize("kind", PREDICTORS)
 def test_it_learns_which_view_helps(targets: ViewLosses, kind: str) -> None:
     settings = dataclasses.replace(SETTINGS, kind=kind)
-    _, history, accuracy = train_predictor(targets, SPEC, settings, hflip=True, fabric=launch())
+    _, history, accuracy = fit_predictor(targets, SPEC, settings, hflip=True, fabric=launch())
     assert history[-1].val_accuracy > 0.95
     assert accuracy == history[-1].val_accuracy  # without clean images there is no margin
     assert history[-1].val_metrics["rank_correlation"] > 0.2
@@ -90,7 +90,7 @@ def test_a_flipped_image_is_trained_with_the_losses_of_the_flipped_views() -> No
     best = torch.where(left, names.index("rotate-20"), names.index("rotate+20"))
     losses = torch.full((600, len(VIEWS)), 2.0).scatter(1, best[:, None], 0.1)
     tilted = ViewLosses(images, losses, losses < 1, torch.arange(600), torch.zeros(600, dtype=torch.int64))
-    _, _, accuracy = train_predictor(tilted, SPEC, SETTINGS, hflip=True, fabric=launch())
+    _, _, accuracy = fit_predictor(tilted, SPEC, SETTINGS, hflip=True, fabric=launch())
     assert accuracy > 0.95
 
 
@@ -107,7 +107,7 @@ def test_clean_images_keep_their_correct_predictions(targets: ViewLosses) -> Non
     corruption = torch.where(clean, -1, 0)
     mixed = ViewLosses(images.to(torch.uint8), losses, correct, targets.source, corruption)
     longer = dataclasses.replace(SETTINGS, fit=dataclasses.replace(SETTINGS.fit, epochs=12))
-    model, history, accuracy = train_predictor(mixed, SPEC, longer, hflip=True, fabric=launch())
+    model, history, accuracy = fit_predictor(mixed, SPEC, longer, hflip=True, fabric=launch())
     _, val = mixed.split_fold()
     chosen = logits(model, val.images).argmin(1)
     chosen_correct = val.correct.gather(1, chosen[:, None])[:, 0]
@@ -118,7 +118,7 @@ def test_clean_images_keep_their_correct_predictions(targets: ViewLosses) -> Non
 
 @pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_path: Path) -> None:
-    expected, *_ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch())
+    expected, *_ = fit_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch())
 
     class StoppedError(Exception):
         pass
@@ -129,14 +129,14 @@ def test_a_resumed_training_ends_with_the_same_weights(targets: ViewLosses, tmp_
 
     path = tmp_path / "run.resume"
     with pytest.raises(StoppedError):
-        train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path, watch=stop)
-    resumed, history, _ = train_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path)
+        fit_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path, watch=stop)
+    resumed, history, _ = fit_predictor(targets, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path)
     assert [row.epoch for row in history] == [1, 2, 3, 4]
     for name, value in expected.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     others = dataclasses.replace(targets, losses=targets.losses + 1)
     with pytest.raises(TrainingError, match="other settings, data"):
-        train_predictor(others, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path)
+        fit_predictor(others, SPEC, SETTINGS, hflip=True, fabric=launch(), resume=path)
 
 
 def test_unknown_names_are_refused() -> None:
@@ -161,7 +161,7 @@ def test_a_predictor_can_be_trained_for_some_views(targets: ViewLosses) -> None:
     some = dataclasses.replace(
         targets, losses=targets.losses[:, columns], correct=targets.correct[:, columns], views=views
     )
-    model, history, accuracy = train_predictor(some, SPEC, SETTINGS, hflip=True, fabric=launch())
+    model, history, accuracy = fit_predictor(some, SPEC, SETTINGS, hflip=True, fabric=launch())
     assert model(torch.rand(2, 3, 16, 16)).shape == (2, 4)
     assert history[-1].val_accuracy > 0.95
     assert accuracy == history[-1].val_accuracy

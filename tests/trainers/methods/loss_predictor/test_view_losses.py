@@ -17,6 +17,7 @@ from allweather.trainers.corruptions.corruption import FAMILIES
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.inference.forward import logits
+from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.methods.loss_predictor import view_losses as module
 from allweather.trainers.methods.loss_predictor.view_losses import compute_view_losses
 from allweather.trainers.training.launch import launch
@@ -36,6 +37,10 @@ def classifier(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 3))
 
 
+def frozen(seed: int = 0) -> FrozenClassifier:
+    return FrozenClassifier.of_module(classifier(seed), torch.device("cpu"))
+
+
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARD_IMAGES", 10)
@@ -43,7 +48,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_losses_are_those_of_the_classifier_on_each_view(split: Split, tmp_path: Path) -> None:
     targets = compute_view_losses(
-        classifier(), split, InputSpec(32, 32), CopySettings(copies=3, clean=0.2), tmp_path, fabric=launch()
+        frozen(), split, InputSpec(32, 32), CopySettings(copies=3, clean=0.2), tmp_path, fabric=launch()
     )
     assert targets.losses.shape == (69, 12)
     assert targets.source.bincount().tolist() == [3] * 23
@@ -58,15 +63,13 @@ def test_losses_are_those_of_the_classifier_on_each_view(split: Split, tmp_path:
 
 
 def test_images_have_the_input_size_of_the_predictor(split: Split, tmp_path: Path) -> None:
-    targets = compute_view_losses(
-        classifier(), split, SPEC, CopySettings(copies=1, clean=1.0), tmp_path, fabric=launch()
-    )
+    targets = compute_view_losses(frozen(), split, SPEC, CopySettings(copies=1, clean=1.0), tmp_path, fabric=launch())
     assert targets.images.shape == (23, 16, 16, 3)
     assert np.array_equal(targets.images[5].numpy(), SPEC.prepare(split.images[5].numpy()))
 
 
 def test_shards_are_resumed_and_damaged_ones_are_computed_again(split: Split, tmp_path: Path) -> None:
-    expected = compute_view_losses(classifier(), split, SPEC, CopySettings(), tmp_path / "expected", fabric=launch())
+    expected = compute_view_losses(frozen(), split, SPEC, CopySettings(), tmp_path / "expected", fabric=launch())
 
     class StoppedError(Exception):
         pass
@@ -77,29 +80,25 @@ def test_shards_are_resumed_and_damaged_ones_are_computed_again(split: Split, tm
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        compute_view_losses(
-            classifier(), split, SPEC, CopySettings(), tmp_path / "resumed", fabric=launch(), watch=stop
-        )
+        compute_view_losses(frozen(), split, SPEC, CopySettings(), tmp_path / "resumed", fabric=launch(), watch=stop)
     first, second = sorted((tmp_path / "resumed").iterdir())
     second.write_bytes(second.read_bytes()[:100])
     kept = first.stat().st_mtime_ns
-    resumed = compute_view_losses(classifier(), split, SPEC, CopySettings(), tmp_path / "resumed", fabric=launch())
+    resumed = compute_view_losses(frozen(), split, SPEC, CopySettings(), tmp_path / "resumed", fabric=launch())
     assert first.stat().st_mtime_ns == kept
     assert torch.equal(resumed.losses, expected.losses)
     assert torch.equal(resumed.images, expected.images)
 
 
 def test_folds_share_no_image(split: Split, tmp_path: Path) -> None:
-    others, fold = compute_view_losses(classifier(), split, SPEC, CopySettings(), tmp_path, fabric=launch()).split_fold(
-        1
-    )
+    others, fold = compute_view_losses(frozen(), split, SPEC, CopySettings(), tmp_path, fabric=launch()).split_fold(1)
     assert len(others) + len(fold) == 46
     assert len(fold) == 10
     assert not set(others.source.tolist()) & set(fold.source.tolist())
 
 
 def test_a_corruption_family_can_be_excluded(split: Split, tmp_path: Path) -> None:
-    targets = compute_view_losses(classifier(), split, SPEC, CopySettings(copies=5), tmp_path, fabric=launch())
+    targets = compute_view_losses(frozen(), split, SPEC, CopySettings(copies=5), tmp_path, fabric=launch())
     kept = [targets.exclude_family(family) for family in FAMILIES]
     assert sum(len(targets) - len(others) for others in kept) == int((targets.corruption >= 0).sum()) > 80
     for others, family in zip(kept, FAMILIES, strict=True):
@@ -113,16 +112,16 @@ def test_a_corruption_family_can_be_excluded(split: Split, tmp_path: Path) -> No
 
 
 def test_losses_of_something_else_are_refused(split: Split, tmp_path: Path) -> None:
-    compute_view_losses(classifier(), split, SPEC, CopySettings(), tmp_path, fabric=launch())
+    compute_view_losses(frozen(), split, SPEC, CopySettings(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="another classifier"):
-        compute_view_losses(classifier(1), split, SPEC, CopySettings(), tmp_path, fabric=launch())
+        compute_view_losses(frozen(1), split, SPEC, CopySettings(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="other copy settings"):
-        compute_view_losses(classifier(), split, SPEC, CopySettings(seed=1), tmp_path, fabric=launch())
+        compute_view_losses(frozen(), split, SPEC, CopySettings(seed=1), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="other input"):
-        compute_view_losses(classifier(), split, InputSpec(32, 32), CopySettings(), tmp_path, fabric=launch())
+        compute_view_losses(frozen(), split, InputSpec(32, 32), CopySettings(), tmp_path, fabric=launch())
     with pytest.raises(UsageError, match="other images"):
         compute_view_losses(
-            classifier(), Split(255 - split.images, split.labels), SPEC, CopySettings(), tmp_path, fabric=launch()
+            frozen(), Split(255 - split.images, split.labels), SPEC, CopySettings(), tmp_path, fabric=launch()
         )
 
 
