@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -126,18 +127,27 @@ def mean_error(errors: Mapping[str, float]) -> float:
 def mean_corruption_error(errors: Mapping[str, float], baseline: Mapping[str, float]) -> float:
     """Computes the mean corruption error (mCE) of Hendrycks and Dietterich 2019, section 4.2.
 
-    It is the mean of the ratios between the errors and those of a baseline classifier.
+        mCE = 100 / m sum_c E_c / B_c
+
+    over the m corruptions c of `errors`, with E_c the classifier's error and B_c that of a baseline classifier.
 
     Args:
-        errors: Mean error over the severities of each corruption, in any unit.
+        errors: Mean error over the severities of each corruption, by name, in any unit. The published mCE is over the
+            fifteen of `COMMON`.
         baseline: The same for the baseline, in the same unit; it may have more corruptions.
 
     Returns:
         The mCE in percent; 100 is as good as the baseline.
 
     Raises:
-        UsageError: The baseline has no error, or none above 0, for one of the corruptions; the message names it.
+        UsageError: There are no errors, one is no number from 0 on, or the baseline has no error, or none above 0, for
+            one of the corruptions; the message names it.
     """
+    if not errors:
+        raise UsageError("the mean corruption error is a mean over corruptions; got no errors")
+    wrong = [name for name, error in errors.items() if not 0 <= error < math.inf]
+    if wrong:
+        raise UsageError(f"an error is a number, at least 0; got {errors[wrong[0]]:g} for {', '.join(wrong)}")
     missing = [name for name in errors if name not in baseline]
     if missing:
         raise UsageError(f"the baseline has no error for {', '.join(missing)}; add it, or leave --baseline out")

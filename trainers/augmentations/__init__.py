@@ -20,6 +20,7 @@ from allweather.trainers.augmentations.photometric import (
 from allweather.trainers.augmentations.strengths import (
     AugmentationStrengths,
     Strength,
+    augmentation_strengths,
     augmented_accuracy,
     augmented_correct,
     find_strengths,
@@ -40,6 +41,7 @@ __all__ = [
     "TorchvisionAugmentation",
     "Variant",
     "augment",
+    "augmentation_strengths",
     "augmented_accuracy",
     "augmented_correct",
     "find_strengths",

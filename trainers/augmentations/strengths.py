@@ -21,6 +21,7 @@ from allweather.trainers.augmentations.photometric import (
 )
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.image_tensors import check_image_tensor, to_pixels
 
 SUBSET_IMAGES = 1000  # images on which the bracket for the strength is searched
 BISECTION_STEPS = 7  # on the subset
@@ -65,6 +66,49 @@ class AugmentationStrengths:
     def parameters(self) -> dict[str, float]:
         """The parameter of each augmentation, by name."""
         return {each.name: each.parameter for each in self.strengths if each.parameter is not None}
+
+
+def augmentation_strengths(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    points: float = 10.0,
+    watch: Callable[[str], None] = lambda name: None,
+) -> AugmentationStrengths:
+    """Finds how strong each augmentation must be to cost a classifier some points of accuracy (Kapoor et al., 3.3.2).
+
+    Args:
+        model: Maps float [n, 3, h, w], RGB in 0..1, to logits, float [n, C]. It is put into eval mode. Images are
+            brought to its device.
+        images: Images that the model was not trained on: RGB, [n, 3, h, w], uint8 or float in 0..1.
+        labels: int64 [n], 0..C-1.
+        points: Percentage points of accuracy that each augmentation should cost, above 0 and below 100.
+        watch: Called with the name of each augmentation before its search begins.
+
+    Returns:
+        The strengths; its `parameters` are what `augment` and the augmentations of training take.
+
+    Raises:
+        UsageError: `points` is out of range, or the network gives no logits for the labels.
+        DataError: The images or labels are of another form.
+        TrainingError: The classifier cannot lose that much accuracy, or no augmentation costs that much.
+    """
+    check_image_tensor(images)
+    device = next(iter(model.parameters()), images).device
+    split = Split(to_pixels(images).movedim(-3, -1).contiguous(), labels).to(device)
+    if not isinstance(points, int | float):
+        raise UsageError(f"the points of accuracy to lose are a number, such as 10; got {points!r:.40}")
+    model.eval()
+    with torch.no_grad():
+        outputs = model(to_float(split.images[:2]))
+    if not isinstance(outputs, Tensor) or outputs.dim() != 2:
+        came = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise UsageError(f"the network gives {came} for two images; the search needs logits [2, C]")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= outputs.shape[1]:
+        raise UsageError(f"labels are 0 to {outputs.shape[1] - 1} for these outputs; got {low if low < 0 else high}")
+    return find_strengths(model, split, points / 100, watch=watch)
 
 
 def find_strengths(

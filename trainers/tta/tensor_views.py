@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from allweather.runtimes.preprocess import LUMA_WEIGHTS
+from allweather.runtimes.preprocess import LUMA_WEIGHTS, InputSpec
 from allweather.runtimes.tta.policy import FLIP
 from allweather.runtimes.tta.views import CHAIN, CROP_SHARE, IDENTITY, view
 from allweather.runtimes.types import Image
@@ -94,6 +94,19 @@ class ImageBatch:
             return out
         array = self.array if rows is None else self.array[rows.cpu().numpy()]
         return to_float(torch.from_numpy(np.stack([known.apply(image) for image in array]))).to(self.images.device)
+
+    def prepared(self, spec: InputSpec) -> Tensor:
+        """Brings the images to the input size of a loss predictor, as `InputSpec.prepare` does on the device.
+
+        Returns:
+            float32 [n, 3, spec.height, spec.width] in 0..1.
+        """
+        height, width = self.images.shape[2:]
+        factor = height // spec.height
+        if self.images.device.type == "cpu" or (height, width) != (factor * spec.height, factor * spec.width):
+            prepared = torch.from_numpy(np.stack([spec.prepare(image) for image in self.array]))
+            return to_float(prepared).to(self.images.device)
+        return functional.avg_pool2d((self.images * 255).round(), factor).round() / 255
 
 
 def _in_gray_levels(images: Tensor, apply: Callable[..., Tensor], **arguments: float) -> Tensor:

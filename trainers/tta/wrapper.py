@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
@@ -17,7 +16,6 @@ from allweather.runtimes.tta.policy import Indices, Policy, check_ranked_views, 
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
-from allweather.trainers.data.batches import to_float
 from allweather.trainers.models.loss_predictor import predictor_input_spec
 from allweather.trainers.tta.merge import MERGE_MODES, UNWEIGHTED, MergeMode, merge
 from allweather.trainers.tta.tensor_views import ImageBatch
@@ -121,7 +119,7 @@ class TTAWrapper(nn.Module):
             return None
         spec = self._predictor_input or predictor_input_spec(InputSpec(*batch.images.shape[2:]))
         with torch.no_grad():
-            predicted = self.predictor(_prepare(batch, spec))
+            predicted = self.predictor(batch.prepared(spec))
         if predicted.shape != (len(batch), len(self.policy.views)):
             expected = f"[{len(batch)}, {len(self.policy.views)}]"
             raise UsageError(f"the loss predictor gives {list(predicted.shape)}; policy {self.policy.name} {expected}")
@@ -188,13 +186,3 @@ def _rows(groups: Sequence[Group]) -> Tensor:
 def _weights(groups: Sequence[Group]) -> Tensor:
     """Returns the weight of each view, float32 [m]."""
     return torch.cat([torch.full((len(rows),), weight, device=rows.device) for _, rows, weight in groups])
-
-
-def _prepare(batch: ImageBatch, spec: InputSpec) -> Tensor:
-    """Brings images to the predictor's input size as `InputSpec.prepare` does: float32 [n, 3, h', w'] in 0..1."""
-    height, width = batch.images.shape[2:]
-    factor = height // spec.height
-    if batch.images.device.type == "cpu" or (height, width) != (factor * spec.height, factor * spec.width):
-        prepared = torch.from_numpy(np.stack([spec.prepare(image) for image in batch.array]))
-        return to_float(prepared).to(batch.images.device)
-    return functional.avg_pool2d((batch.images * 255).round(), factor).round() / 255

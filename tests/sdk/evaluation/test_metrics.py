@@ -69,3 +69,8 @@ def test_mean_corruption_error() -> None:
     assert mean_corruption_error(errors, {"fog": 0.4, "snow": 0.3, "frost": 0.1}) == pytest.approx(75)
     with pytest.raises(UsageError, match="no error for snow"):
         mean_corruption_error(errors, {"fog": 0.4})
+    with pytest.raises(UsageError, match="got no errors"):
+        mean_corruption_error({}, {"fog": 0.4})
+    for wrong in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match=r"a number, at least 0; got .* for snow"):
+            mean_corruption_error({"fog": 0.1, "snow": wrong}, {"fog": 0.4, "snow": 0.3})

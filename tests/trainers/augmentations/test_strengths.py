@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import TrainingError, UsageError
+from allweather.runtimes.errors import AllweatherError, DataError, TrainingError, UsageError
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS
-from allweather.trainers.augmentations.strengths import augmented_accuracy, find_strengths
+from allweather.trainers.augmentations.strengths import augmentation_strengths, augmented_accuracy, find_strengths
 from allweather.trainers.data.dataset import Split
 
 
@@ -69,3 +71,36 @@ def test_an_accuracy_drop_that_cannot_be_reached_is_an_error() -> None:
     alternating = Split(data.images, torch.arange(400) % 2)
     with pytest.raises(TrainingError, match="no augmentation costs this classifier 10 points"):
         find_strengths(IgnoresImages(), alternating, 0.1)
+
+
+@pytest.mark.slow
+def test_images_in_torch_s_form_give_the_same_strengths() -> None:
+    split = labelled_images(600)
+    images = split.images.permute(0, 3, 1, 2)
+    expected = find_strengths(BrightnessAndColor(), split, 0.2)
+    assert augmentation_strengths(BrightnessAndColor(), images, split.labels, points=20) == expected
+    assert augmentation_strengths(BrightnessAndColor(), images / 255, split.labels, points=20) == expected
+
+
+IMAGES, LABELS = torch.rand(4, 3, 16, 16), torch.arange(4)
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "labels", "points", "kind", "message"),
+    [
+        (BrightnessAndColor(), IMAGES, LABELS, 0, UsageError, "above 0 and below 100; got 0"),
+        (BrightnessAndColor(), IMAGES, LABELS, "10", UsageError, "are a number, such as 10; got '10'"),
+        (BrightnessAndColor(), 3 * IMAGES, LABELS, 10, DataError, r"in 0\.\.1"),
+        (BrightnessAndColor(), IMAGES, LABELS[:3], 10, DataError, "a label for each image; got 4 and 3"),
+        (BrightnessAndColor(), IMAGES, [0, 1, 2, 3], 10, DataError, "the labels of a split are a torch tensor"),
+        (BrightnessAndColor(), IMAGES, LABELS + 1, 10, UsageError, "labels are 0 to 3 .* got 4"),
+        (BrightnessAndColor(), IMAGES, LABELS - 1, 10, UsageError, "labels are 0 to 3 .* got -1"),
+        (nn.Identity(), IMAGES, LABELS, 10, UsageError, r"gives \[2, 3, 16, 16\] for two images"),
+    ],
+)
+def test_a_search_that_cannot_begin(
+    model: nn.Module, images: Any, labels: Any, points: Any, kind: type[AllweatherError], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        augmentation_strengths(model, images, labels, points=points)
+    assert "\n" not in str(caught.value)

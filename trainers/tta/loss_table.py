@@ -1,0 +1,51 @@
+"""The table that a loss predictor learns from: a classifier's loss on every view of every image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.tta.tensor_views import ImageBatch
+
+BATCH_SIZE = 256  # images that are classified at a time
+
+
+@torch.no_grad()
+def view_losses(module: nn.Module, images: Tensor, labels: Tensor, views: Sequence[str] = tuple(VIEWS)) -> Tensor:
+    """Computes a classifier's cross-entropy on views of images, without gradients.
+
+    Args:
+        module: float [n, 3, h, w], RGB in 0..1 -> logits, float [n, C], on the device of the images, in eval mode.
+        images: RGB, [n, 3, h, w], uint8 or float in 0..1.
+        labels: int64 [n], 0..C-1.
+        views: Names of the views.
+
+    Returns:
+        float32 [n, len(views)], in nats.
+
+    Raises:
+        UsageError: A view is unknown, or the network gives no logits [n, C].
+        DataError: The images are of another form, or there is not one label for each.
+    """
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+        came = f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise DataError(f"labels are a tensor, int64 [{len(images)}], one for each image; got {came}")
+    tables = []
+    for part, targets in zip(torch.split(images, BATCH_SIZE), torch.split(labels, BATCH_SIZE), strict=True):
+        batch = ImageBatch(part)
+        columns = [functional.cross_entropy(_logits(module, batch, name), targets, reduction="none") for name in views]
+        tables.append(torch.stack(columns, 1))
+    return torch.cat(tables)
+
+
+def _logits(module: nn.Module, batch: ImageBatch, name: str) -> Tensor:
+    out = module(batch.view(name))
+    if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != len(batch):
+        came = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise UsageError(f"the network gives {came}; losses need logits [{len(batch)}, C]")
+    return out.float()
