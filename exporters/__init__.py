@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: compiles the models for each engine, checks their parity with torch, and writes them.
+"""From a checkpoint or a foreign ONNX file to a bundle: compiles for each engine, checks the parity, writes the files.
 
 Each public object is imported when it is first used, because `exporters.tensorrt` and `exporters.serving` run on
 devices without torch.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from allweather.exporters.checkpoint_jobs import export_jobs as export_jobs
     from allweather.exporters.export import ExportOptions as ExportOptions
     from allweather.exporters.export import export_checkpoint as export_checkpoint
+    from allweather.exporters.foreign.import_model import export_onnx as export_onnx
     from allweather.exporters.job import ExportJob as ExportJob
     from allweather.exporters.parity import ModelOutputs as ModelOutputs
     from allweather.exporters.parity import ParityResult as ParityResult
@@ -31,6 +32,7 @@ _MODULES = {
     "calibration_set": "calibration",
     "check_parity": "parity",
     "export_checkpoint": "export",
+    "export_onnx": "foreign.import_model",
     "export_jobs": "checkpoint_jobs",
 }
 

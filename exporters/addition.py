@@ -72,7 +72,7 @@ def add_to_bundle(
         compiled = _compile(opened, predictor, _adapted(opened, dataset), watch)
         manifest = _with_predictor(manifest, predictor, compiled)
         referred = {manifest.golden_frames} | {name for model in manifest.models for name in _files(model)}
-        contents = {name: content for name, content in contents.items() if name in referred} | compiled.files
+        contents = {**{name: each for name, each in contents.items() if name in referred}, **compiled.files}
     write_bundle(out, manifest, contents)
     return manifest
 

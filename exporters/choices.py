@@ -5,3 +5,5 @@ from __future__ import annotations
 from typing import Literal
 
 ServerLayout = Literal["triton", "ovms"]  # Triton Inference Server, OpenVINO Model Server
+InputLayout = Literal["nchw", "nhwc"]  # of a model's input: [n, 3, h, w] or [n, h, w, 3]
+ColorOrder = Literal["rgb", "bgr"]

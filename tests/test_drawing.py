@@ -16,7 +16,11 @@ LOOSE = {
         "types": ("types", "errors", "choices", "preprocess", "text", "redaction", "setting_types"),
     },
     "trainers": {"choices": ("choices",), "data": ("torchvision_import",), "training": ("quiet_loggers",)},
-    "exporters": {"export": ("export", "candidates"), "job": ("job", "parity", "calibration", "latency", "choices")},
+    "exporters": {
+        "export": ("export", "addition", "checkpoint_jobs"),
+        "compilation": ("compilation", "candidates"),
+        "job": ("job", "parity", "calibration", "latency", "choices"),
+    },
     "sdk": {"doctor": ("doctor", "optional_dependencies"), "benchmark": ("benchmark",)},
 }
 

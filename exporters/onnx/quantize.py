@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.version_converter
 
 from allweather.exporters.calibration import CalibrationSet
 from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.onnx.qdq_placement import QdqPlacement, choose_placement, insert_pairs
 from allweather.runtimes.engines.onnx import SEVERITY_ERROR
-from allweather.runtimes.errors import EngineError
+from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.types import Floats, Image
 
@@ -18,6 +19,7 @@ with isolated_imports():
 
 PERCENTILE = 99.99  # this percentile of the absolute values becomes 127; docs/results/int8.md compares others
 BATCH_SIZE = 8  # images whose activations are in memory at once: 0.4 GB for a ResNet-50 at 224 px
+MIN_OPSET = 13  # the first in which a DequantizeLinear has one scale per channel
 SAMPLES_PER_IMAGE = 4096  # values drawn from each activation: with 512 images, 200 of them are above the percentile
 
 
@@ -25,15 +27,15 @@ def quantize_onnx(graph: bytes, calibration: CalibrationSet, percentile: float =
     """Quantizes weights and activations to INT8, written as Q/DQ pairs whose zero points are all 0.
 
     Args:
-        graph: Content of an .onnx file made by `to_onnx`.
+        graph: Content of an .onnx file made by `to_onnx`, or with the same input and output.
         calibration: Images that set the ranges of the activations.
         percentile: Percentile of an activation's absolute values that becomes 127, in 0..100; larger values are
             clipped.
 
     Raises:
-        EngineError: The graph has no convolution that can be quantized.
+        EngineError: The graph has no convolution that can be quantized, or cannot be converted to opset 13.
     """
-    model = onnx.load_from_string(graph)
+    model = _with_opset(onnx.load_from_string(graph), MIN_OPSET)
     placement = choose_placement(model)
     if not placement.activations:
         raise EngineError(
@@ -43,6 +45,19 @@ def quantize_onnx(graph: bytes, calibration: CalibrationSet, percentile: float =
     onnx.checker.check_model(quantized, full_check=True)
     content: bytes = quantized.SerializeToString()
     return content
+
+
+def _with_opset(model: onnx.ModelProto, minimum: int) -> onnx.ModelProto:
+    """Returns the model in an opset of at least `minimum`."""
+    if max(each.version for each in model.opset_import if each.domain in ("", "ai.onnx")) >= minimum:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, minimum)
+    except (RuntimeError, ValueError) as error:
+        raise EngineError(
+            f"INT8 needs opset {minimum}, to which the graph cannot be converted ({first_line(error)}); "
+            "export it again with opset 18"
+        ) from error
 
 
 def _max_abs(model: onnx.ModelProto, placement: QdqPlacement, images: Image, percentile: float) -> dict[str, float]:

@@ -1,0 +1,106 @@
+"""Weights that an ONNX file keeps in files beside it: read once, into the graph, and only from its own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import onnx
+from onnx import TensorProto
+
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.text import printable
+
+MAX_FILE_BYTES = 2**31 - 1  # the limit of protobuf, and so of ONNX without external data
+
+
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yields a graph and the graphs inside its nodes, such as the branches of an If."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from all_graphs(inner)
+
+
+def all_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Yields all constants of a model: initializers, and the values of Constant nodes."""
+    for graph in all_graphs(model.graph):
+        yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+
+
+def fold_external_data(model: onnx.ModelProto, path: Path, where: str) -> None:
+    """Reads external data into the model, in place.
+
+    Args:
+        model: The model.
+        path: Its file; external data must lie in the same folder.
+        where: Name of the file, for messages.
+
+    Raises:
+        EngineError: A file of weights is missing, too short, or lies outside of the model's folder, or the weights do
+            not fit into one ONNX file.
+    """
+    total = model.ByteSize()
+    for tensor in all_tensors(model):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        file = _file_of(entries.get("location", ""), path, where)
+        offset, length = _number(entries.get("offset", "0"), where), _number(entries.get("length", "-1"), where)
+        size = file.stat().st_size
+        length = size - offset if length < 0 else length
+        if offset + length > size or length < 0:
+            raise EngineError(
+                f"{where}: its weights are cut off: {printable(file.name)} has {size} bytes, and "
+                f"{printable(tensor.name[:80])} ends at {offset + length}; copy both files again"
+            )
+        total += length
+        if total > MAX_FILE_BYTES:
+            raise EngineError(f"{where}: its weights take more than 2 GB, and one ONNX file holds at most that")
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            tensor.raw_data = stream.read(length)
+        del tensor.external_data[:]
+        tensor.data_location = TensorProto.DEFAULT
+
+
+def _file_of(location: str, path: Path, where: str) -> Path:
+    """Returns the file of external data, which lies in the folder of the model, also behind symbolic links."""
+    folder = path.parent.resolve()
+    parts = PurePosixPath(location.replace("\\", "/"))
+    shown = printable(location[:80])
+    if not location or parts.is_absolute() or ".." in parts.parts or ":" in location:
+        raise EngineError(
+            f"{where}: its weights are to be read from {shown!r}, outside of its folder, which is refused; "
+            "export it again with the weights beside it"
+        )
+    file = folder / parts
+    try:
+        resolved = file.resolve()
+        if not resolved.is_relative_to(folder):
+            raise EngineError(
+                f"{where}: its weights {shown!r} are a link to outside of its folder, which is refused; "
+                "copy the weights beside it"
+            )
+        if not resolved.is_file():
+            raise EngineError(
+                f"{where}: its weights {shown!r} are missing; copy that file into the folder of the model"
+            )
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{where}: its weights {shown!r} cannot be read; copy that file beside it") from error
+    return resolved
+
+
+def _number(text: str, where: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise EngineError(
+            f"{where}: the place of its weights is {printable(text[:40])!r}, no number; export it again"
+        ) from error

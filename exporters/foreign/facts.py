@@ -1,0 +1,187 @@
+"""What a graph tells about its input and output: sizes, layout, batch, pixel values, and what it ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from allweather.exporters.choices import InputLayout
+from allweather.runtimes.errors import EngineError
+from allweather.runtimes.text import printable
+
+Element = Literal["float32", "float16", "uint8"]
+Activation = Literal["softmax", "log_softmax", "sigmoid"]
+ELEMENTS: dict[int, Element] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.UINT8: "uint8",
+}
+IMAGE_CHANNELS = (1, 3)  # gray, color
+ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
+PASSING = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Dropout")  # between the activation and the output
+SMALL_SCALE = 0.1  # a factor below this makes small numbers of 0..255
+
+
+@dataclass(frozen=True)
+class InputFacts:
+    """What a graph tells about its image input.
+
+    Attributes:
+        name: Name of the input.
+        element: Type of its values.
+        layout: Whether channels come before or after the pixels; None if the graph does not tell.
+        channels: 3 for color, 1 for gray; None if the graph does not tell.
+        height: Height in pixels; None if it is dynamic.
+        width: Width in pixels; None if it is dynamic.
+        batch: Number of images in a call; None if it is dynamic.
+        inner_pixels: If the graph begins by normalizing its input: 1 if it expects pixels in 0..1, 255 in 0..255.
+    """
+
+    name: str
+    element: Element
+    layout: InputLayout | None
+    channels: int | None
+    height: int | None
+    width: int | None
+    batch: int | None
+    inner_pixels: int | None
+
+
+@dataclass(frozen=True)
+class OutputFacts:
+    """What a graph tells about its output.
+
+    Attributes:
+        name: Name of the output.
+        logits: Name of the tensor that holds the logits: the input of a final activation, or the output itself.
+        activation: The final activation; None if there is none.
+    """
+
+    name: str
+    logits: str
+    activation: Activation | None
+
+
+def input_facts(model: onnx.ModelProto, where: str) -> InputFacts:
+    """Reads what the graph tells about its only input.
+
+    Raises:
+        EngineError: The input is no image.
+    """
+    value = model.graph.input[0]
+    tensor, name = value.type.tensor_type, value.name
+    element = ELEMENTS.get(tensor.elem_type)
+    sizes = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim]
+    if element is None:
+        kind = TensorProto.DataType.Name(tensor.elem_type) if tensor.elem_type else "no tensor"
+        raise EngineError(
+            f"{where}: its input {printable(name[:40])} is {kind.lower()}, and images are float32, float16 or uint8; "
+            "export it again with such an input"
+        )
+    if len(sizes) != 4:
+        raise EngineError(
+            f"{where}: its input {printable(name[:40])} has the shape {_shape(sizes)}, and images are [n, 3, h, w] or "
+            "[n, h, w, 3]; export it again with such an input"
+        )
+    layout = _layout(model, name, sizes)
+    first, last = sizes[1], sizes[3]
+    if layout is None and first not in (*IMAGE_CHANNELS, None) and last not in (*IMAGE_CHANNELS, None):
+        raise EngineError(
+            f"{where}: its input {printable(name[:40])} has the shape {_shape(sizes)}, without 3 color channels in "
+            "second or last place; name an image classifier"
+        )
+    channels, height, width = (last, *sizes[1:3]) if layout == "nhwc" else (first, *sizes[2:])
+    if layout is None:
+        channels, height, width = None, None, None
+    return InputFacts(name, element, layout, channels, height, width, sizes[0], _inner_pixels(model, name))
+
+
+def output_facts(model: onnx.ModelProto) -> OutputFacts:
+    """Finds the tensor that holds the logits, before a Softmax, LogSoftmax or Sigmoid that ends the graph."""
+    output = model.graph.output[0].name
+    producers = {name: node for node in model.graph.node for name in node.output}
+    name = output
+    while (node := producers.get(name)) is not None and node.op_type in PASSING:
+        name = node.input[0]
+    activation = ACTIVATIONS.get(node.op_type) if node is not None else None
+    if node is None or activation is None:
+        return OutputFacts(output, output, None)
+    return OutputFacts(output, node.input[0], activation)
+
+
+def constants(model: onnx.ModelProto) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns the constants of the main graph by name: initializers, and the outputs of Constant nodes."""
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return found
+
+
+def _layout(model: onnx.ModelProto, name: str, sizes: list[int | None]) -> InputLayout | None:
+    """Returns the layout by the sizes, and where these leave it open by what reads the input first."""
+    first, last = sizes[1] in IMAGE_CHANNELS, sizes[3] in IMAGE_CHANNELS
+    if first != last:
+        return "nchw" if first else "nhwc"
+    for node in _first_readers(model, name):
+        if node.op_type == "Conv":
+            return "nchw"
+        if node.op_type == "Transpose":
+            perm = next((list(each.ints) for each in node.attribute if each.name == "perm"), [])
+            return "nhwc" if perm == [0, 3, 1, 2] else None
+    return None
+
+
+def _first_readers(model: onnx.ModelProto, name: str) -> Iterator[onnx.NodeProto]:
+    """Yields the nodes that compute one value from each pixel, from the input on, and the first one that does more."""
+    while True:
+        readers = [node for node in model.graph.node if name in node.input]
+        if len(readers) != 1:
+            return
+        yield readers[0]
+        if readers[0].op_type not in ("Cast", "Identity", "Sub", "Add", "Mul", "Div"):
+            return
+        name = readers[0].output[0]
+
+
+def _inner_pixels(model: onnx.ModelProto, name: str) -> int | None:
+    """Returns the scale of the pixels that a graph normalizes by its first nodes, 1 or 255; None if it does not.
+
+    The nodes compute a * x + b. The pixel -b / a becomes 0: above 1, it is one of 0..255.
+    """
+    known, scale, offset, found = constants(model), 1.0, 0.0, False
+    for node in _first_readers_and_transposes(model, name):
+        if node.op_type in ("Cast", "Identity", "Transpose"):
+            continue
+        others = [known[each] for each in node.input if each in known]
+        if node.op_type not in ("Sub", "Add", "Mul", "Div") or len(others) != 1:
+            break
+        if node.op_type in ("Sub", "Div") and node.input[0] in known:
+            break
+        value, found = float(np.mean(others[0].astype(np.float64))), True
+        if node.op_type in ("Sub", "Add"):
+            offset += -value if node.op_type == "Sub" else value
+        elif value:
+            factor = 1 / value if node.op_type == "Div" else value
+            scale, offset = scale * factor, offset * factor
+    if not found:
+        return None
+    zero = -offset / scale if scale else 0.0
+    return 255 if abs(zero) > 1.5 or scale < SMALL_SCALE else 1
+
+
+def _first_readers_and_transposes(model: onnx.ModelProto, name: str) -> Iterator[onnx.NodeProto]:
+    for node in _first_readers(model, name):
+        yield node
+        if node.op_type == "Transpose":
+            yield from _first_readers_and_transposes(model, node.output[0])
+
+
+def _shape(sizes: list[int | None]) -> str:
+    return f"[{', '.join('?' if size is None else str(size) for size in sizes)}]"[:80]

@@ -1,0 +1,223 @@
+"""From another program's classifier to a bundle: an ONNX file or OpenVINO IR, without the code that trained it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from allweather.exporters.calibration import calibration_set
+from allweather.exporters.choices import ColorOrder, InputLayout
+from allweather.exporters.compilation import (
+    DEFAULT_ENGINES,
+    DEFAULT_OPTIONS,
+    EXPORT_LIBRARIES,
+    ExportOptions,
+    choose_golden_frames,
+    compile_jobs,
+    precision_plan,
+)
+from allweather.exporters.foreign.ir_source import open_ir
+from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, Three
+from allweather.exporters.foreign.onnx_source import open_onnx
+from allweather.exporters.job import ModelSource, classifier_job, parity_images
+from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
+from allweather.runtimes.bundle.manifest import EngineName, Input, Manifest
+from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.text import printable
+from allweather.trainers.checkpoint.checkpoint import library_versions
+from allweather.trainers.data.class_names import check_class_names
+from allweather.trainers.data.dataset import Dataset, Split
+
+MAX_NAME_CHARACTERS = 64
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A classifier of another program that was read and checked, and can be made into a bundle.
+
+    Attributes:
+        arch: Name for the bundle, made of that of the file, such as "onnx:resnet20".
+        classes: Names of the classes, in the order of the outputs.
+        input: What the file takes.
+        source: The model, for the export.
+        engines: Engines that it can be compiled for.
+    """
+
+    arch: str
+    classes: tuple[str, ...]
+    input: ModelInput
+    source: ModelSource
+    engines: tuple[EngineName, ...]
+
+    @property
+    def side(self) -> int:
+        """Side in pixels at which to open a data set for it."""
+        return max(self.input.spec.height, self.input.spec.width)
+
+
+def open_foreign(path: Path | str, classes: Sequence[str], settings: InputSettings = FROM_GRAPH) -> ForeignModel:
+    """Reads an ONNX file or OpenVINO IR, and rewrites it to take images as all models of a bundle do.
+
+    Args:
+        path: An .onnx file, or the .xml file of OpenVINO IR, with its .bin file beside it.
+        classes: Names of the classes, in the order of the model's outputs.
+        settings: What the graph does not tell about its input.
+
+    Raises:
+        EngineError: The file cannot be read, or is no image classifier.
+        UsageError: The settings or classes contradict the graph, or leave out what it does not tell.
+    """
+    path = as_path(path)
+    names = tuple(classes) if not isinstance(classes, str) else (classes,)
+    try:
+        check_class_names(names)
+    except DataError as error:
+        raise UsageError(f"--classes: {error}") from error
+    if len(names) < 2:
+        raise UsageError(f"a classifier has at least two classes; --classes names {len(names)}")
+    stem = printable(path.stem)[:MAX_NAME_CHARACTERS]
+    if path.suffix == ".xml":
+        ir, taken = open_ir(path, names, settings)
+        return ForeignModel(f"openvino:{stem}", names, taken, ir, ("openvino",))
+    graph, taken = open_onnx(path, names, settings)
+    return ForeignModel(f"onnx:{stem}", names, taken, graph, ("openvino", "onnx", "tensorrt"))
+
+
+def export_onnx(
+    path: Path | str,
+    dataset: Dataset,
+    out: Path | str,
+    *,
+    classes: Sequence[str] | None = None,
+    mean: Three | None = None,
+    std: Three | None = None,
+    pixels: int | None = None,
+    layout: InputLayout | None = None,
+    size: int | None = None,
+    channels: ColorOrder = "rgb",
+    options: ExportOptions = DEFAULT_OPTIONS,
+    watch: Callable[[str], None] = lambda step: None,
+) -> Manifest:
+    """Makes a bundle of an ONNX classifier of any program, without its training code.
+
+    What the graph tells need not be given: layout, size, fixed or dynamic batch, a Softmax or Sigmoid at its end, the
+    type of its input, and a normalization that it begins with. Each compiled model is compared with the file as ONNX
+    Runtime runs it, with images prepared in numpy.
+
+    Args:
+        path: An .onnx file, or the .xml file of OpenVINO IR (for the OpenVINO engine only).
+        dataset: Data of the same classes at the model's image size. Its train split calibrates INT8, its validation
+            split is used by the parity gate.
+        out: Folder or .zip file to write.
+        classes: Names of the classes, in the order of the model's outputs; those of the data set in its order if None.
+        mean: Mean R, G, B of the normalization on a scale from 0 to 1; see `InputSettings`.
+        std: Standard deviation R, G, B of the normalization on that scale; see `InputSettings`.
+        pixels: 1 if the model takes pixels of 0..1, 255 if it takes 0..255; see `InputSettings`.
+        layout: "nchw" or "nhwc", where the graph does not tell.
+        size: Side of the images in pixels, where the graph takes any.
+        channels: "rgb", or "bgr" as models of Caffe and OpenCV take.
+        options: What to compile and keep.
+        watch: Called with the name of each step when it starts.
+
+    Returns:
+        The manifest of the bundle.
+
+    Raises:
+        EngineError: The file cannot be read, is no image classifier, or has an operation that an engine does not have.
+        UsageError: An argument contradicts the graph, or the data set has other classes or another image size.
+        DataError: INT8 is requested and there are too few images for calibration.
+        ParityError: The parity gate rejects every model.
+        OutputError: The bundle cannot be written.
+    """
+    check_bundle_path(as_path(out))
+    settings = InputSettings(mean, std, pixels, layout, size, channels)
+    model = open_foreign(path, dataset.classes if classes is None else classes, settings)
+    return export_foreign(model, dataset, out, options, watch)
+
+
+def export_foreign(
+    model: ForeignModel,
+    dataset: Dataset,
+    out: Path | str,
+    options: ExportOptions = DEFAULT_OPTIONS,
+    watch: Callable[[str], None] = lambda step: None,
+) -> Manifest:
+    """Compiles a classifier of another program, checks the parity of every model, and writes the bundle.
+
+    Args:
+        model: The classifier, from `open_foreign`.
+        dataset: As in `export_onnx`, opened at `model.side`.
+        out: Folder or .zip file to write.
+        options: What to compile and keep.
+        watch: Called with the name of each step when it starts.
+
+    Returns:
+        The manifest of the bundle.
+
+    Raises:
+        AllweatherError: As in `export_onnx`.
+    """
+    out, spec = as_path(out), model.input.spec
+    check_bundle_path(out)
+    options = _for_engines_of(model, options)
+    plan = precision_plan(options)
+    dataset = _prepared(model, dataset.with_classes(model.classes))
+    watch("reference outputs from the original")
+    calibration = calibration_set(dataset) if any("int8" in precisions for precisions in plan.values()) else None
+    golden_frames = choose_golden_frames(dataset.val)
+    job = classifier_job(model.source, spec, parity_images(dataset.val), calibration)
+    compiled = compile_jobs([job], plan, options, golden_frames, watch)
+    compiled.check_classifier()
+    manifest = Manifest(
+        arch=model.arch,
+        classes=model.classes,
+        input=Input.from_spec(spec),
+        views=("identity",),
+        models=compiled.models,
+        rejected=compiled.rejected,
+        golden_frames="golden/frames.npy",
+        golden_count=len(golden_frames),
+        calibration=compiled.calibration,
+        machine=this_device().line(),
+        versions=library_versions(EXPORT_LIBRARIES),
+        files={},
+    )
+    write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames)})
+    return manifest
+
+
+def _for_engines_of(model: ForeignModel, options: ExportOptions) -> ExportOptions:
+    """Returns the options with the engines that the model can be compiled for."""
+    impossible = [engine for engine in options.engines if engine not in model.engines]
+    if impossible and tuple(options.engines) != DEFAULT_ENGINES:
+        raise UsageError(
+            f"{model.arch} is OpenVINO IR, which only openvino runs, not {', '.join(impossible)}; import the ONNX file "
+            "that it was made from"
+        )
+    return dataclasses.replace(options, engines=tuple(each for each in options.engines if each in model.engines))
+
+
+def _prepared(model: ForeignModel, dataset: Dataset) -> Dataset:
+    """Returns the data set at the model's size; its images are squares, and a model's need not be."""
+    spec, side = model.input.spec, model.side
+    height, width = dataset.val.images.shape[1:3]
+    if (height, width) == (spec.height, spec.width):
+        return dataset
+    if (height, width) != (side, side):
+        raise UsageError(
+            f"{model.arch} takes images of {spec.width} x {spec.height} px, but {dataset.name} was opened at "
+            f"{width} x {height} px; open it with size={side}"
+        )
+
+    def prepare(split: Split) -> Split:
+        return Split(torch.from_numpy(np.stack([spec.prepare(image) for image in split.images.numpy()])), split.labels)
+
+    splits = [prepare(split) for split in (dataset.train, dataset.val, dataset.test)]
+    return dataclasses.replace(dataset, train=splits[0], val=splits[1], test=splits[2])
