@@ -30,6 +30,7 @@ from allweather.runtimes.redaction import redacted
 from allweather.runtimes.text import printable
 from allweather.runtimes.types import Image
 
+_INDEX = re.compile(r"[0-9]{1,9}")  # of a camera of this machine
 _STREAM = re.compile(r"(rtsps?|https?|udp)://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -80,7 +81,7 @@ def open_camera(
     if _STREAM.match(source):
         check_ffmpeg(name)
         return LiveCamera(StreamConnector(source, name), name, clock=clock, wait_seconds=wait_seconds)
-    if source.isdecimal() or source.startswith("/dev/"):
+    if _INDEX.fullmatch(source) or source.startswith("/dev/"):
         return LiveCamera(partial(open_device, source), name, clock=clock, wait_seconds=wait_seconds)
     if source:  # as a path, "" would be the working folder
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from allweather.runtimes.text import printable, shortened
 
 MAX_STATUS_CHARACTERS = 1000  # a datagram that is too long would not be sent, nor that the program is alive
 NOTIFICATIONS_PER_TIMEOUT = 3  # of the watchdog; systemd recommends two
+MAX_INTERVAL_SECONDS = 3600.0  # a thread cannot wait for as long as an environment variable can say
 
 
 class SystemdNotifier:
@@ -31,8 +33,8 @@ class SystemdNotifier:
         self._previews = previews
         self._address = environment.get("NOTIFY_SOCKET", "")
         timeout_us = environment.get("WATCHDOG_USEC", "")
-        timeout_seconds = int(timeout_us) / 1e6 if timeout_us.isdecimal() else 0.0
-        self._interval = timeout_seconds / NOTIFICATIONS_PER_TIMEOUT
+        timeout_seconds = int(timeout_us) / 1e6 if re.fullmatch(r"[0-9]{1,20}", timeout_us) else 0.0
+        self._interval = min(timeout_seconds / NOTIFICATIONS_PER_TIMEOUT, MAX_INTERVAL_SECONDS)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 

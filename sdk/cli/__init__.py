@@ -12,11 +12,13 @@ from typing import NoReturn
 __all__ = ["main"]
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
+MAX_SIZE_DIGITS = 5  # of the columns and lines of a terminal
 
 
 def main() -> None:
     """Runs the command line; exits with 0, 1 (failed), 2 (bad usage), 75 (try again) or 130 (Ctrl-C)."""
     _fill_closed_streams()
+    _drop_unusable_sizes()
     # FFmpeg itself writes to stderr for each damaged frame; cv2 reads this once, when it opens the first video
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     for stream in (sys.stdout, sys.stderr):
@@ -79,6 +81,17 @@ def _fill_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+
+
+def _drop_unusable_sizes() -> None:
+    """Removes what the environment says of the terminal's size where that is no size.
+
+    Else rich and typer would end with a traceback, or print nothing at all on a terminal of 0 columns.
+    """
+    for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):
+        value = os.environ.get(name, "1")
+        if not (value.isascii() and value.isdecimal() and len(value) <= MAX_SIZE_DIGITS and int(value)):
+            del os.environ[name]
 
 
 def _end_interrupted() -> NoReturn:

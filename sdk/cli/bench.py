@@ -91,7 +91,7 @@ def _print_benchmark(benchmark: Benchmark) -> None:
 
 def _parse_views(text: str) -> list[int]:
     parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and 1 <= int(part) <= MAX_VIEWS for part in parts):
+    if not all(part in map(str, range(1, MAX_VIEWS + 1)) for part in parts):
         raise UsageError(
             f"--max-views is numbers from 1 to {MAX_VIEWS} separated by commas, such as 1,2,4; got {text!r}"
         )

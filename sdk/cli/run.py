@@ -203,7 +203,7 @@ def _check_not_read(path: Path, index: int, bundle: Path, sources: Sequence[str]
 def _parse_address(text: str) -> tuple[str, int]:
     """Returns the host and port of [HOST:]PORT."""
     host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdecimal() or int(port) > MAX_PORT:
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
         raise UsageError(f"--serve is [HOST:]PORT with a port up to {MAX_PORT}, such as 8080; got {redacted(text)}")
     if not _HOST.fullmatch(host):
         raise UsageError(

@@ -176,7 +176,7 @@ def parse_tuning(text: str) -> int | None:
     if text == "learned":
         return None
     limit = len(CANDIDATES)
-    if kind != "gps" or not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= limit:
+    if kind != "gps" or number not in map(str, range(1, limit + 1)):
         raise UsageError(f"tuning finds gps:K, with K from 1 to {limit}, and learned; got {text!r}")
     return int(number)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
+import pytest
 from previews import preview
 
 from allweather.runtimes.monitor.systemd import SystemdNotifier
@@ -30,3 +32,11 @@ def test_without_systemd_nothing_is_sent() -> None:
 def test_a_supervisor_that_has_gone_does_no_harm(tmp_path: Path) -> None:
     with SystemdNotifier([preview()], {"NOTIFY_SOCKET": str(tmp_path / "gone")}):
         pass
+
+
+@pytest.mark.parametrize("timeout", ["", "abc", "0", "-5", "\u00b2", "\u0663", "9" * 20, "9" * 5000])
+@pytest.mark.parametrize("address", ["relative", "@", "a" * 300])
+def test_what_no_supervisor_would_say_does_no_harm(timeout: str, address: str) -> None:
+    with SystemdNotifier([preview()], {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": timeout}) as notifier:
+        time.sleep(0.01)  # an error in the thread would fail the test
+        assert notifier._thread is None or notifier._thread.is_alive()

@@ -50,6 +50,9 @@ BAD = [  # command, exit code, words of the message
     ("run {bundle} --source {tmp}/a-0.mp4 --source {text} --video {tmp}/a.mp4", 2, "a-0.mp4 is a source itself"),
     (f"{RUN} --engine tensorflow", 2, "tensorflow ... openvino"),
     (f"{RUN} --serve x", 2, "--serve is [HOST:]PORT ... 65535 ... got x"),
+    (f"{RUN} --serve {'9' * 5000}", 2, "--serve is [HOST:]PORT ... 65535"),  # more digits than Python reads
+    (f"run {{bundle}} --source {'9' * 5000}", 1, "File name too long; name another file"),
+    (f"bench {{bundle}} --max-views {'9' * 5000}", 2, "--max-views ... 1 to 12"),
     (f"{RUN} --serve 0.0.0.0:0", 2, "0.0.0.0 ... token"),
     (f"{RUN} --serve me:hunter2@host:0", 2, "--serve is [HOST:]PORT, and HOST a name or address ... ***@host:0"),
     (f"{RUN} --serve http://127.0.0.1:0", 2, "--serve is [HOST:]PORT, and HOST a name or address"),

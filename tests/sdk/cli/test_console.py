@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +177,15 @@ def test_a_stderr_that_is_full_does_not_end_a_command() -> None:
         line = [sys.executable, "-c", MESSAGES]
         done = subprocess.run(line, stdout=subprocess.PIPE, stderr=full, text=True, timeout=60, check=False)
     assert (done.returncode, json.loads(done.stdout)) == (0, {"val_accuracy": 0.5})
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
+@pytest.mark.parametrize("value", ["0", "", "abc", "-5", "\u00b2", "9" * 5000])
+def test_a_size_of_the_terminal_that_is_none_hides_no_result(name: str, value: str) -> None:
+    line = [sys.executable, "-m", "allweather.cli", "lint", "--json", "nothing.onnx"]
+    done = subprocess.run(
+        line, env={**os.environ, name: value}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no file nothing.onnx")

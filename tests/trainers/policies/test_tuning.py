@@ -108,7 +108,7 @@ def test_a_ranking_policy_takes_the_view_with_the_lowest_predicted_loss(results:
     assert tuned.accuracy == pytest.approx(float(zoomed.float().mean()))
 
 
-@pytest.mark.parametrize("text", ["gps:0", "gps:19", "gps:", "gps:x", "gps", "best", "gps:\u0663"])
+@pytest.mark.parametrize("text", ["gps:0", "gps:19", "gps:", "gps:x", "gps", "best", "gps:\u0663", f"gps:{'9' * 5000}"])
 def test_a_text_that_is_not_tuned_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"gps:K.* 1 to 18.* learned; got"):
         parse_tuning(text)
