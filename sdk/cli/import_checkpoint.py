@@ -3,59 +3,144 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
-from allweather.cli.checks import check_checkpoint_path, parse_numbers
+from allweather.cli.checks import check_checkpoint_path, check_not_given, parse_names, parse_numbers
+from allweather.cli.class_list import CLASSES_HELP, parse_classes
 from allweather.cli.console import handle_errors, print_result
-from allweather.cli.options import AsJson, OutCheckpoint
-from allweather.runtimes.errors import DataError, UsageError
+from allweather.cli.export import parse_engines
+from allweather.cli.import_model import MODEL_SUFFIXES, ImportOptions, import_model
+from allweather.cli.options import AsJson, Download
+from allweather.cli.output_lock import locks_output
+from allweather.exporters.choices import ColorOrder, InputLayout
+from allweather.runtimes.choices import Precision
+from allweather.runtimes.errors import UsageError
 
-IMAGENET_MEAN, IMAGENET_STD = "0.485,0.456,0.406", "0.229,0.224,0.225"
-CIFAR10 = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DEFAULT_SIZE = 32  # of a state dict's images
+BUNDLE_OPTIONS = ("data", "layout", "pixels", "channels", "engine", "precision", "force", "download")
+Three = tuple[float, float, float]
 
 
 @handle_errors
+@locks_output
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="State dict (.safetensors or .pth).")],
+    context: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(help="State dict (.safetensors or .pth), ONNX classifier (.onnx), or OpenVINO IR (.xml)."),
+    ],
+    classes: Annotated[str, typer.Option(help=CLASSES_HELP)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Of a state dict the checkpoint to write (.safetensors), else the bundle to write."),
+    ],
     arch: Annotated[
-        str, typer.Option(help="Architecture of the weights, such as resnet20; an unknown name gets the list of all.")
-    ],
-    classes: Annotated[
-        str, typer.Option(help="cifar10, or the class names separated by commas, in the order of the outputs.")
-    ],
-    out: OutCheckpoint,
-    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 32,
+        str | None,
+        typer.Option(
+            help="Architecture of a state dict, such as resnet20; an unknown name gets the list of all. "
+            "Not for .onnx and .xml."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set of the same classes, for INT8 calibration and the parity gate. Only for .onnx and .xml."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the images in pixels: 32 for a state dict; found out from .onnx and .xml."),
+    ] = None,
     mean: Annotated[
-        str, typer.Option(help="Mean R,G,B that the model's inputs were normalized with, on a scale from 0 to 1.")
-    ] = IMAGENET_MEAN,
+        str | None,
+        typer.Option(
+            help="Mean R,G,B that the model's inputs were normalized with, on a scale from 0 to 1; that of ImageNet if "
+            "not given, or none where a graph normalizes."
+        ),
+    ] = None,
     std: Annotated[
-        str,
-        typer.Option(help="Standard deviation R,G,B that the model's inputs were normalized with, on that scale."),
-    ] = IMAGENET_STD,
+        str | None,
+        typer.Option(help="Standard deviation R,G,B that the model's inputs were normalized with; as --mean."),
+    ] = None,
+    pixels: Annotated[
+        Literal["1", "255"] | None,
+        typer.Option(
+            help="255 for a graph that takes pixels of 0..255: the normalized values are multiplied by it; 1 if not "
+            "given, or found out from the graph. Only for .onnx and .xml."
+        ),
+    ] = None,
+    layout: Annotated[
+        InputLayout | None,
+        typer.Option(help="Layout of the input, where the graph does not tell. Only for .onnx and .xml."),
+    ] = None,
+    channels: Annotated[
+        ColorOrder, typer.Option(help="Order of the colors that a graph takes. Only for .onnx and .xml.")
+    ] = "rgb",
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="Engine to export for, as in allweather export. Only for .onnx and .xml."),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="Precision to export in, as in allweather export. Only for .onnx and .xml."),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Keep models that fail the parity gate, too. Only for .onnx and .xml."),
+    ] = False,
+    download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Makes a checkpoint of a state dict that was trained with another program."""
+    """Takes a model of another program: makes a checkpoint of a state dict, or a bundle of an ONNX classifier.
+
+    What an ONNX graph tells need not be given: layout, size, batch, a Softmax at its end, a normalization inside. Each
+    compiled model is compared with the file as ONNX Runtime (of .xml: OpenVINO) runs it.
+    """
+    means, stds = _parse_three("--mean", mean), _parse_three("--std", std)
+    if file.suffix.lower() in MODEL_SUFFIXES:
+        check_not_given(context, ("arch",), f"{file} holds the graph of its network")
+        options = ImportOptions(
+            data, classes, means, stds, size, int(pixels) if pixels else None, layout, channels, parse_engines(engine),
+            parse_names("precision", precision, get_args(Precision)), force, download,
+        )  # fmt: skip
+        import_model(file, out, options, as_json=as_json)
+        return
+    check_not_given(context, BUNDLE_OPTIONS, f"{file} becomes a checkpoint, which is trained or exported later")
     check_checkpoint_path(out)
-    names = tuple(name.strip() for name in (CIFAR10 if classes == "cifar10" else classes).split(","))
-    if len(names) < 2 or not all(names):
-        raise UsageError(f"--classes is cifar10 or class names separated by commas; got {classes!r}")
+    if arch is None:
+        raise UsageError(f"name the architecture of the weights in {file}: --arch resnet20, for example")
+    _import_state_dict(file, arch, parse_classes(classes), out, size or DEFAULT_SIZE, means, stds, as_json)
+
+
+def _import_state_dict(
+    file: Path,
+    arch: str,
+    classes: tuple[str, ...],
+    out: Path,
+    size: int,
+    mean: Three | None,
+    std: Three | None,
+    as_json: bool,
+) -> None:
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
     from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
-    from allweather.trainers.data.class_names import check_class_names
 
-    try:
-        check_class_names(names)
-    except DataError as error:
-        raise UsageError(f"--classes: {error}") from error
-    means = parse_numbers(mean, 3, float, "--mean is three numbers R,G,B on a scale from 0 to 1")
-    stds = parse_numbers(std, 3, float, "--std is three numbers R,G,B on a scale from 0 to 1")
-    if not all(0 <= value <= 1 for value in means) or not all(value <= 1 for value in stds):
+    spec = InputSpec(size, size, mean or IMAGENET_MEAN, std or IMAGENET_STD)
+    save_checkpoint(out, checkpoint_from_state_dict(file, arch, classes, spec))
+    print_result({"checkpoint": str(out), "arch": arch, "classes": len(classes)}, as_json, "imported")
+
+
+def _parse_three(name: str, text: str | None) -> Three | None:
+    """Parses R,G,B on a scale from 0 to 1; None if it is not given."""
+    if text is None:
+        return None
+    red, green, blue = parse_numbers(text, 3, float, f"{name} is three numbers R,G,B on a scale from 0 to 1")
+    if not all(0 <= value <= 1 for value in (red, green, blue)):
         raise UsageError(
-            f"--mean and --std are on a scale from 0 to 1; got {mean} and {std}: divide those of a scale to 255 by 255"
+            f"--mean and --std are on a scale from 0 to 1; got {name} {text}: divide those of a scale to 255 by 255"
         )
-    spec = InputSpec(size, size, (means[0], means[1], means[2]), (stds[0], stds[1], stds[2]))
-    save_checkpoint(out, checkpoint_from_state_dict(file, arch, names, spec))
-    print_result({"checkpoint": str(out), "arch": arch, "classes": len(names)}, as_json, "imported")
+    return red, green, blue
