@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -11,7 +12,11 @@ from typing import Any
 import pytest
 from commands import start
 
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS
+from allweather.trainers.checkpoint import load_checkpoint, save_checkpoint
+
 pytestmark = pytest.mark.end_to_end
+MEASURED = {"seconds", "latency_ratio", "corrupted_latency_ratio"}  # of an evaluation of policies
 
 
 def run(*words: object) -> None:
@@ -45,6 +50,67 @@ def test_a_training_that_was_killed_writes_the_same_bytes(folder: Path, tmp_path
     run(*words, out)
     assert hashes(out.parent) == hashes(undisturbed.parent)
     assert list(hashes(out.parent)) == ["model.safetensors"]
+
+
+def without(values: Any, names: set[str]) -> Any:
+    """Plain values without these fields, wherever they are."""
+    if isinstance(values, dict):
+        return {name: without(value, names) for name, value in values.items() if name not in names}
+    return [without(value, names) for value in values] if isinstance(values, list) else values
+
+
+def test_an_evaluation_of_policies_that_was_killed_differs_in_measured_times_alone(
+    folder: Path, plain: Path, tmp_path: Path
+) -> None:
+    corrupted, policy = tmp_path / "corrupted", "set:identity,zoom1.2"
+    run("corrupt", "--data", f"folder:{folder}", "--size", 32, "--corruption", "fog", "--out", corrupted)
+    words = ["evaluate", plain, "--data", f"folder:{folder}", "--policy", policy, "--corrupted", corrupted, "--out"]
+    undisturbed, out = tmp_path / "a" / "report", tmp_path / "b" / "report"
+    run(*words, undisturbed)
+    killed = start(*words, out)
+    while not any((out.parent / ".report.cells").rglob("[a-z]*.safetensors")):
+        assert killed.poll() is None
+        time.sleep(0.005)
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode < 0
+    run(*words, out)
+    assert [path.name for path in out.parent.iterdir()] == ["report"]
+    first, second = (json_reports(each) for each in (undisturbed, out))
+    assert "policies/result.json" in first
+    assert first == second
+    assert set(hashes(undisturbed)) == set(hashes(out))
+
+
+def json_reports(report: Path) -> dict[str, Any]:
+    """The results in a report, without the fields that docs/guide-evaluation.md calls measurements."""
+    return {
+        str(path.relative_to(report)): without(json.loads(path.read_text()), MEASURED)
+        for path in report.rglob("result.json")
+    }
+
+
+def test_an_evaluation_on_augmented_images_that_was_killed_writes_the_same_bytes(
+    folder: Path, plain: Path, tmp_path: Path
+) -> None:
+    start_from = tmp_path / "with-strengths.safetensors"
+    strengths = {name: each.paper for name, each in AUGMENTATIONS.items()}
+    save_checkpoint(start_from, dataclasses.replace(load_checkpoint(plain), strengths=strengths))
+    words = ["evaluate", start_from, "--data", f"folder:{folder}", "--augmented", "--out"]
+    undisturbed, out = tmp_path / "a" / "report", tmp_path / "b" / "report"
+    run(*words, undisturbed)
+    killed = start(*words, out)
+    assert killed.stderr is not None
+    for line in killed.stderr:
+        if line.startswith("test "):  # the last row of the table of images: the evaluation begins
+            break
+    assert killed.poll() is None
+    killed.kill()
+    killed.communicate()
+    assert not out.exists()
+    run(*words, out)
+    assert [path.name for path in out.parent.iterdir()] == ["report"]
+    assert hashes(out) == hashes(undisturbed)
 
 
 def untimed_manifest(bundle: Path) -> dict[str, Any]:
