@@ -78,6 +78,10 @@ class Bundle:
         except ReplacedError:
             return _open_and_verify(path)
 
+    def __hash__(self) -> int:
+        """Returns the hash of the path; the manifest holds dictionaries, which have none."""
+        return hash(self.path)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the logits."""
@@ -129,7 +133,10 @@ class Bundle:
 
         Raises:
             BundleError: It is not listed, is missing, or differs from the size or hash in the manifest.
+            UsageError: The name is no text.
         """
+        if not isinstance(name, str):
+            raise UsageError(f"a file of a bundle is named by text, such as {MANIFEST}; got {type(name).__name__}")
         listed = self.manifest.files.get(name)
         if listed is None:
             raise BundleError(f"{self._source.where}: {name} is not listed in {MANIFEST}; export it again")

@@ -35,6 +35,8 @@ def _check_label(label: str) -> str:
     character = forbidden_character(label)
     if character:
         raise ValueError(f"a class name holds the character {character}, which no terminal or log should get")
+    if not label.strip():
+        raise ValueError("a class name is empty or blank, so that a decision would name nothing")
     return label
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.cameras.open import open_camera
 from allweather.runtimes.connect import connect
+from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.load import load
+from allweather.runtimes.load import budget_from_ms, load
+from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.types import Budget
+from allweather.runtimes.types import Budget, Frame
 
 
 @pytest.mark.parametrize("path", [None, 5, b"x.aw", ["x.aw"]])
@@ -24,6 +27,12 @@ from allweather.runtimes.types import Budget
 def test_a_bundle_is_named_by_its_path(function: Callable[[Any], object], path: object) -> None:
     with pytest.raises(UsageError, match=f"a bundle is named by its path.*got {type(path).__name__}"):
         function(path)
+
+
+@pytest.mark.parametrize("name", [[], None, 5, b"manifest.json"])
+def test_a_file_of_a_bundle_is_named_by_text(name: Any, sample_bundle: Path) -> None:
+    with pytest.raises(UsageError, match=f"named by text.*got {type(name).__name__}"):
+        Bundle.open(sample_bundle).read(name)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,17 @@ def test_a_reserve_is_within_the_budget(reserve: Any) -> None:
 def test_an_input_is_checked(arguments: tuple[Any, ...], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         InputSpec(*arguments)
+
+
+def test_a_budget_beyond_all_floats_is_no_deadline() -> None:
+    assert budget_from_ms(10**400) == budget_from_ms(None)
+
+
+def test_frames_and_decisions_are_compared_by_identity() -> None:
+    perceiver = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8))
+    frame = Frame(np.zeros((8, 8, 3), np.uint8), 0, 0.0)
+    decision = perceiver.decide(frame)
+    assert decision == decision
+    assert decision != replace(decision, probabilities=decision.probabilities.copy())
+    assert frame != Frame(frame.image.copy(), 0, 0.0)
+    assert len({decision, frame}) == 2

@@ -286,3 +286,10 @@ def test_what_would_not_open_is_not_written(tiny: Any, tmp_path: Path, change: d
     with pytest.raises(BundleError):
         write_bundle(tmp_path / "bundle", tiny.manifest, contents)
     assert listing(tmp_path) == []
+
+
+def test_bundles_can_be_keys_of_a_dictionary(tiny: Any, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b.aw", tiny.manifest, tiny.contents)
+    first, second = Bundle.open(tmp_path / "b.aw"), Bundle.open(str(tmp_path / "b.aw"))
+    assert first == second
+    assert len({first, second}) == 1

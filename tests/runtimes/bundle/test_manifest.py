@@ -194,3 +194,8 @@ def test_a_class_name_that_a_terminal_obeys_or_that_is_long_is_refused(label: st
 @pytest.mark.parametrize("label", ["\u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f680", "$5", "a" * 256])
 def test_a_class_name_of_any_script_is_taken(label: str) -> None:
     assert TypeAdapter(Label).validate_python(label) == label
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u3000", "\u2003 "])
+def test_a_class_name_names_something(raw: Any, name: str) -> None:
+    assert "empty or blank" in refused({**raw, "classes": [name, *raw["classes"][1:]]})
