@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT or folder:ROOT"  # names of data sets
+DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT, folder:ROOT or list:FILE"  # names of data sets
 
 Precision = Literal["auto", "bf16", "fp32"]  # arithmetic of a training
 Schedule = Literal["onecycle", "cosine", "step"]  # of the learning rate
 OptimizerName = Literal["sgd", "adamw"]
+LoggerName = Literal["csv", "tensorboard", "mlflow"]  # of experiment tracking
+LOG_FORMS = "csv:DIR, tensorboard:DIR or mlflow:DIR_OR_URI"
 ClassWeights = Literal["none", "balanced"]  # of the cross-entropy
 Sampling = Literal["uniform", "balanced"]  # of the training images of an epoch
 

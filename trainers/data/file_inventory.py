@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from allweather.runtimes.errors import DataError
 from allweather.runtimes.text import printable
+from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.files.duplicates import contradictions, same_content, shared_images
 from allweather.trainers.data.files.labeled_files import LabeledFiles, SplitFiles
 from allweather.trainers.data.files.names import list_names, same_name, similar_names
@@ -44,6 +46,8 @@ def take_inventory(found: LabeledFiles, decoded: Mapping[str, DecodedFiles]) -> 
         decoded: What became known when those of each split were decoded.
     """
     counted, notes, problems = {}, list(found.notes), list(found.problems)
+    if not problems:
+        problems += _name_problems(found)
     for name, files in found.splits.items():
         damaged, total = decoded[name].damaged, len(found.files(name))
         counted[name] = count_files(files, damaged)
@@ -76,13 +80,18 @@ def take_inventory(found: LabeledFiles, decoded: Mapping[str, DecodedFiles]) -> 
     )
 
 
+def _name_problems(found: LabeledFiles) -> list[str]:
+    try:
+        check_class_names(found.classes)
+    except DataError as error:
+        return [str(error)]
+    return []
+
+
 def _none_usable(files: SplitFiles, label: str, example: Path, damaged: Mapping[Path, str]) -> str:
-    where, cure = f"of the class {label!r} in {files.split}", "leave out the class"
-    if (folder := files.folder / label).is_dir():
-        where, cure = f"in {folder}", "remove the folder"
     return (
-        f"none of the images {where} can be used, so its class cannot be learned; {example.name}: {damaged[example]}; "
-        f"or {cure}"
+        f"none of the images of the class {label!r} in {files.label} can be used, so it cannot be learned; "
+        f"{example.name}: {damaged[example]}; or leave out the class"
     )
 
 

@@ -1,14 +1,15 @@
-"""Data sets by name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`.
+"""Data sets by name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE`.
 
-The text after the colon is a folder. All images are brought to the model's input size once, by the same
+The text after the colon is a folder or a file. All images are brought to the model's input size once, by the same
 `InputSpec.prepare` that runs on the device, and stay in memory as uint8.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -20,11 +21,14 @@ from allweather.trainers.data import cifar, signs
 from allweather.trainers.data.class_names import class_order
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.files.folders import find_folder, folder_classes
+from allweather.trainers.data.files.labeled_files import LabeledFiles
+from allweather.trainers.data.files.lists import find_list, list_classes
 from allweather.trainers.data.inventory import Inventory, count_labels
 from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
 from allweather.trainers.data.split import Split
 
 MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
+FILE_FORMS: Mapping[str, Callable[[Path], LabeledFiles]] = MappingProxyType({"folder": find_folder, "list": find_list})
 
 
 def open_dataset(
@@ -33,9 +37,9 @@ def open_dataset(
     """Opens a data set by name. Invalid arguments are refused before images are drawn or decoded.
 
     Args:
-        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT` or `folder:ROOT`.
+        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT` or `list:FILE`.
         size: Side in pixels of the square that every image is brought to, 16 to 1024; None for the data set's own
-            size (32), or 224 for a folder.
+            size (32), or 224 for files.
         download: Whether torchvision downloads CIFAR into ROOT if it is not there.
         num_train: Number of training images of a data set that is drawn (signs); None for all.
 
@@ -46,8 +50,8 @@ def open_dataset(
     if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"--size is a side of {MIN_SIZE} to {MAX_SIZE} pixels; got {size}")
     kind, root = _parse(name)
-    if kind == "folder":
-        return read_files(find_folder(root), size or DEFAULT_SIZE)
+    if kind in FILE_FORMS:
+        return read_files(FILE_FORMS[kind](root), size or DEFAULT_SIZE)
     if kind == "signs":
         dataset = _draw_signs(size or 32, num_train)
     else:
@@ -59,7 +63,7 @@ def open_dataset(
 def inspect_dataset(
     name: str, *, download: bool = False, watch: Callable[[int, int], None] = lambda done, total: None
 ) -> Inventory:
-    """Takes the inventory of a data set. Of a folder each image is decoded, and what cannot be used is counted.
+    """Takes the inventory of a data set. Of files each image is decoded, and what cannot be used is counted.
 
     Args:
         name: As in `open_dataset`.
@@ -71,8 +75,8 @@ def inspect_dataset(
         DataError: The data is missing, or its splits cannot be told.
     """
     kind, root = _parse(name)
-    if kind == "folder":
-        return inspect_files(find_folder(root), watch)
+    if kind in FILE_FORMS:
+        return inspect_files(FILE_FORMS[kind](root), watch)
     if kind == "signs":  # image i has a class by its place in a run of 16, so none has to be drawn
         return count_labels(name, signs.CLASSES, {split: _sign_labels(n) for split, n in signs.SPLITS.items()})
     inventory = open_dataset(name, download=download).inventory
@@ -106,7 +110,7 @@ def dataset_classes(name: str) -> tuple[str, ...]:
     CIFAR are known without its files, so it does not check whether they exist.
 
     Args:
-        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT` or `folder:ROOT`.
+        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT` or `list:FILE`.
 
     Raises:
         UsageError: The name is not that of a data set.
@@ -115,8 +119,8 @@ def dataset_classes(name: str) -> tuple[str, ...]:
     kind, root = _parse(name)
     if kind == "signs":
         return signs.CLASSES
-    if kind == "folder":
-        return folder_classes(root)
+    if kind in FILE_FORMS:
+        return folder_classes(root) if kind == "folder" else list_classes(root)
     return cifar.CIFAR_CLASSES[kind]
 
 
@@ -130,7 +134,7 @@ def _parse(name: str) -> tuple[str, Path]:
     kind, _, root = name.partition(":")
     if kind == "signs" and not root:
         return kind, Path()
-    if kind in ("cifar10", "cifar100", "folder") and root:
+    if kind in ("cifar10", "cifar100", *FILE_FORMS) and root:
         return kind, home_path(root)
     raise UsageError(f"unknown data set {name!r}; write {DATASET_FORMS}, where ROOT is a folder")
 

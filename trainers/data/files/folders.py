@@ -12,13 +12,19 @@ from allweather.runtimes.cameras.image_files.names import is_hidden, is_image_na
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import forbidden_character, printable
-from allweather.trainers.data.files.labeled_files import FoundFiles, ImageFile, LabeledFiles, SplitFiles
-from allweather.trainers.data.files.names import SPLIT_NAMES, list_names, same_name, similar_names, split_of
+from allweather.trainers.data.files.labeled_files import (
+    UNKNOWN_BYTES,
+    FoundFiles,
+    ImageFile,
+    LabeledFiles,
+    SplitFiles,
+    unknown_classes,
+)
+from allweather.trainers.data.files.names import SPLIT_NAMES, list_names, same_name, split_of
 
 LAYOUT = "a data set has its images in ROOT/train/CLASS, and in ROOT/val and ROOT/test, or all of them in ROOT/CLASS"
 NO_SUFFIX = "without a suffix"
 SPECIAL = "pipes, sockets or devices"
-UNKNOWN_BYTES = -1
 
 
 def find_folder(root: Path | str) -> LabeledFiles:
@@ -215,10 +221,4 @@ def _problems(splits: Mapping[str, SplitFiles]) -> tuple[str, ...]:
                     f"{files.folder} has two folders called {same_name(label)!r}, which differ only by the form of "
                     "Unicode; merge them into one"
                 )
-        known = {same_name(label) for label in train.classes}
-        for label in files.classes:
-            if same_name(label) not in known:
-                alike = [other for other in train.classes if similar_names((label, other))]
-                cure = f"train has {alike[0]!r}: rename it" if alike else "add it there or remove it"
-                problems.append(f"{files.folder} has the class {label!r}, which train does not have; {cure}")
-    return tuple(map(printable, problems))
+    return tuple(map(printable, problems + unknown_classes(splits)))

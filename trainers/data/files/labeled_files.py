@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from allweather.trainers.data.files.names import same_name, suffix_counts
+from allweather.trainers.data.files.names import same_name, similar_names, suffix_counts
+
+UNKNOWN_BYTES = -1
 
 
 @dataclass(frozen=True)
@@ -150,3 +152,17 @@ class LabeledFiles:
 
 def _relative(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def unknown_classes(splits: Mapping[str, SplitFiles]) -> list[str]:
+    """Returns the problem of each class of val and test that train does not have."""
+    train, problems = splits["train"], []
+    known = {same_name(label) for label in train.classes}
+    for files in splits.values():
+        where = files.folder if files.folder_name else files.split
+        for label in files.classes:
+            if same_name(label) not in known:
+                alike = [other for other in train.classes if similar_names((label, other))]
+                cure = f"train has {alike[0]!r}: rename it" if alike else "add it there or remove it"
+                problems.append(f"{where} has the class {label!r}, which train does not have; {cure}")
+    return problems

@@ -111,7 +111,10 @@ def damaged(folder: Path) -> None:
         (empty, "no images in .*bb, so its class cannot be learned: it is empty; add images"),
         (other_kind, r"no images in .*bb, .*: it holds 12 files of other kinds \(.heic 12\)"),
         (hidden_only, "no images in .*bb, .*: it holds only hidden files"),
-        (damaged, "none of the images in .*bb can be used, .*; 000.png: it is damaged, .*remove or replace it"),
+        (
+            damaged,
+            "images of the class 'bb' in train can be used, .*; 000.png: it is damaged, .*remove or replace it",
+        ),
     ],
 )
 def test_a_class_without_images_is_refused_and_why(root: Path, spoil: object, message: str) -> None:
