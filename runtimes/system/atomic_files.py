@@ -105,6 +105,7 @@ def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
     """
     path = as_path(path)
     with map_write_errors(path):
+        check_own_name(path)
         _restore_old_folder(path)
         if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / marker).is_file())):
             raise OutputError(f"cannot write {path}: it exists and holds no {marker}; name a new folder")
@@ -116,6 +117,18 @@ def atomic_folder(path: Path | str, marker: str) -> Iterator[Path]:
                     _sync(file)
             temporary.chmod(0o777 & ~_umask())
             _replace_folder(temporary, path)
+
+
+def check_own_name(path: Path) -> None:
+    """Checks that a new folder has a name of its own, so that it can be made beside its path and then renamed.
+
+    Raises:
+        OutputError: It is "/", or "." or ends with "..".
+    """
+    if path.name in ("", ".."):
+        raise OutputError(
+            f"cannot write {path}: a new folder is made, which needs a name; name one, such as {path}/new"
+        )
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:

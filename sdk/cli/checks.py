@@ -47,8 +47,8 @@ def check_report_folder(folder: Path | None) -> None:
 
 
 def hidden_sibling(path: Path | None, suffix: str) -> Path | None:
-    """Returns the hidden path beside a folder that keeps unfinished results; works for "." and "..", too."""
-    return path.resolve().with_name(f".{path.resolve().name}{suffix}") if path else None
+    """Returns the hidden path beside a folder that keeps unfinished results; of "/" in it. Takes "." and "..", too."""
+    return path.resolve().parent / f".{path.resolve().name}{suffix}" if path else None
 
 
 def check_not_given(context: typer.Context, names: Sequence[str], reason: str) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,17 @@ def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
     with folder(tmp_path / "result") as temporary:
         fill(temporary, "x")
     assert content(tmp_path / "result") == "x"
+
+
+@pytest.mark.parametrize("path", ["", ".", "/", "..", "new/.."])
+@pytest.mark.parametrize("write", [folder, lambda path: check_folder(path, MARKER)])
+def test_a_folder_needs_a_name_of_its_own(
+    path: str, write: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="needs a name"), write(Path(path)) or nullcontext():
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

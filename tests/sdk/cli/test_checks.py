@@ -90,3 +90,4 @@ def test_unfinished_results_are_hidden_beside_the_folder(tmp_path: Path, monkeyp
     assert hidden_sibling(None, ".cells") is None
     assert hidden_sibling(Path("report"), ".cells") == tmp_path / ".report.cells"
     assert hidden_sibling(Path(), ".cells") == tmp_path.parent / f".{tmp_path.name}.cells"
+    assert hidden_sibling(Path("/"), ".cells") == Path("/..cells")

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.runtimes.system.atomic_files import check_own_name
 from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
@@ -136,9 +137,10 @@ def check_output_is_new(out: Path | str) -> None:
     """Checks that nothing exists at the path of a new set.
 
     Raises:
-        OutputError: Something does.
+        OutputError: Something does, or the path ends with "..".
     """
     out = as_path(out)
+    check_own_name(out)
     if out.exists():
         raise OutputError(f"{out} is there already; name a new folder, or remove it")
 
