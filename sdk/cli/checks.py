@@ -30,6 +30,35 @@ def check_checkpoint_path(path: Path) -> None:
     check_file(path)
 
 
+def kind_of(model: Path) -> str:
+    """Returns what a path names: "checkpoint" for a .safetensors file, "bundle" for a folder or a .zip file."""
+    return "bundle" if model.is_dir() or model.suffix == ".zip" else "checkpoint"
+
+
+def check_model_path(model: Path, out: Path) -> None:
+    """Checks that what is made of a checkpoint or a bundle can be written to a path.
+
+    Raises:
+        UsageError: The model is a folder that is no bundle; or a checkpoint would be written as a bundle, or a
+            bundle as a checkpoint.
+        OutputError: No file can be written there.
+    """
+    if kind_of(model) == "checkpoint":
+        check_checkpoint_path(out)
+        return
+    from allweather.runtimes.bundle.bundle import check_bundle_path
+
+    if model.is_dir() and not (model / "manifest.json").is_file():
+        raise UsageError(
+            f"{model} is a folder without a manifest.json, so it is no bundle; name one, or a checkpoint (.safetensors)"
+        )
+    if out.suffix == ".safetensors":
+        raise UsageError(f"{model} is a bundle, and so is what is made of it; write --out {out.stem}.aw")
+    if out.resolve() == model.resolve():
+        raise UsageError(f"the new bundle cannot replace {out}, from which it is made; name another --out")
+    check_bundle_path(out)
+
+
 def check_report_folder(folder: Path | None) -> None:
     """Checks that a report can be written into a folder; does nothing without a folder.
 
@@ -63,7 +92,7 @@ def check_not_given(context: typer.Context, names: Sequence[str], reason: str) -
         UsageError: One of the options is on the command line.
     """
     if given := [name for name in names if _is_given(context, name)]:
-        raise UsageError(f"{reason}; leave out {_options(given)}")
+        raise UsageError(f"{reason}; leave out {_options(context, given)}")
 
 
 def check_required_options(context: typer.Context, required: Mapping[str, str]) -> None:
@@ -80,7 +109,9 @@ def check_required_options(context: typer.Context, required: Mapping[str, str]) 
         given = [name for name, other in required.items() if other == needed and _is_given(context, name)]
         if given and not _is_given(context, needed):
             verb = "work" if len(given) > 1 else "works"
-            raise UsageError(f"{_options(given)} {verb} only together with {_options([needed])}; add it")
+            raise UsageError(
+                f"{_options(context, given)} {verb} only together with {_options(context, [needed])}; add it"
+            )
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -88,8 +119,14 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _options(names: Sequence[str]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+def _options(context: typer.Context, names: Sequence[str]) -> str:
+    """Returns the options of some parameters of a command, as they are written on the command line."""
+    written = {
+        each.name: next(option for option in each.opts if option[:2] == "--")
+        for each in context.command.params
+        if each.param_type_name == "option"
+    }
+    return ", ".join(written[name] for name in names)
 
 
 def parse_names(kind: str, names: Sequence[str] | None, known: Sequence[Name]) -> list[Name]:

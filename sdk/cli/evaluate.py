@@ -11,7 +11,7 @@ import typer
 
 from allweather.cli.checks import check_report_folder, check_required_options, hidden_sibling
 from allweather.cli.console import handle_errors, print_result, print_table, say
-from allweather.cli.options import AsJson, Data, Download, Engine, Precision, Seed
+from allweather.cli.options import AsJson, Data, Download, Engine, OwnModel, Precision, Seed
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
@@ -70,6 +70,7 @@ def evaluate(
     devices: Annotated[
         int, typer.Option(help="Number of processes on this machine that share the corrupted images.")
     ] = 1,
+    own_model: OwnModel = None,
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
@@ -86,7 +87,7 @@ def evaluate(
 
     prepare_cpu()
     with ExitStack() as stack:
-        opened = _open_models(stack, models, engine, precision)
+        opened = _open_models(stack, models, engine, precision, own_model)
         keep = hidden_sibling(out, ".cells")
         evaluations = Evaluations(opened, data, download=download, seed=seed, keep=keep)
         requested = {
@@ -115,17 +116,19 @@ def evaluate(
 
 
 def _open_models(
-    stack: ExitStack, paths: list[Path], engine: str | None, precision: str | None
+    stack: ExitStack, paths: list[Path], engine: str | None, precision: str | None, own_model: str | None
 ) -> list[EvaluatedModel]:
     """Opens the models. Bundles get the engine; checkpoints beside them run in torch, and alone they refuse one."""
     from allweather.trainers.inference.open_model import open_model
 
     only_checkpoints = all(path.suffix == ".safetensors" for path in paths)
+    if own_model and not any(path.suffix == ".safetensors" for path in paths):
+        raise UsageError("--model is the network of a checkpoint, and none is given; leave it out")
     opened = [
         stack.enter_context(
-            open_model(path)
+            open_model(path, model=own_model)
             if path.suffix == ".safetensors" and not only_checkpoints
-            else open_model(path, engine=engine, precision=precision)
+            else open_model(path, engine=engine, precision=precision, model=own_model if only_checkpoints else None)
         )
         for path in paths
     ]

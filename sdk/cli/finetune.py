@@ -21,8 +21,10 @@ from allweather.cli.options import (
     Download,
     Epochs,
     Hflip,
+    Log,
     Optimizer,
     OutCheckpoint,
+    OwnModel,
     Sampling,
     Schedule,
     Seed,
@@ -31,7 +33,7 @@ from allweather.cli.options import (
     WeightDecay,
 )
 from allweather.cli.output_lock import locks_output
-from allweather.cli.training import training_run
+from allweather.cli.training import check_logs, training_run
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import FinetuneMethod, Strategy
 
@@ -107,6 +109,8 @@ def finetune(
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
     seed: Seed = 0,
+    log: Log = None,
+    own_model: OwnModel = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -115,6 +119,7 @@ def finetune(
     If it is stopped, the same command resumes it.
     """
     check_checkpoint_path(out)
+    check_logs(log)
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.methods.finetune import FinetuneSettings
@@ -133,7 +138,7 @@ def finetune(
             seed=seed,
         ),
     )  # fmt: skip
-    start = load_checkpoint(checkpoint)
+    start = load_checkpoint(checkpoint, own_model)
     if start.strengths:
         check_not_given(context, ["strength_points"], f"{checkpoint} has augmentation strengths already")
     description = f"finetune {method}"
@@ -162,7 +167,7 @@ def finetune(
             settings = settings.with_gamma(selection.gamma)
         done = finetune_classifier(
             start, run.dataset, settings, out, fabric=run.fabric, watch_strengths=watch_strengths,
-            watch=run.watch_epochs(description, epochs, _accuracies),
+            loggers=run.loggers(log, out), watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": data}
     facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them

@@ -40,6 +40,20 @@ Hflip: TypeAlias = Annotated[
 # -- files ---------------------------------------------------------------------------------------------------------
 CheckpointFile: TypeAlias = Annotated[Path, typer.Argument(help="Checkpoint of a classifier (.safetensors).")]
 OutCheckpoint: TypeAlias = Annotated[Path, typer.Option("--out", help="Checkpoint to write (.safetensors).")]
+ModelFile: TypeAlias = Annotated[
+    Path, typer.Argument(help="Checkpoint of a classifier (.safetensors), or a bundle: a folder or a .zip file.")
+]
+OutModel: TypeAlias = Annotated[
+    Path, typer.Option("--out", help="Checkpoint to write (.safetensors), or bundle if the model is a bundle.")
+]
+OwnModel: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Your own network in torch, as package.module:function, which is imported and called with the number of "
+        "classes.",
+    ),
+]
 BundleFile: TypeAlias = Annotated[
     Path, typer.Argument(help="Bundle that allweather export wrote: a folder or a .zip file.")
 ]
@@ -53,6 +67,13 @@ Devices: TypeAlias = Annotated[
 TrainPrecision: TypeAlias = Annotated[
     train_choices.Precision,
     typer.Option("--precision", help="Precision of the training; auto is bf16 where the device is faster with it."),
+]
+Log: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"Track settings and epochs: {train_choices.LOG_FORMS}. May be given more than once. Each start of the "
+        "command writes a new log, which when it resumes holds the earlier epochs, too."
+    ),
 ]
 
 # -- optimizer, of the commands that train a classifier ------------------------------------------------------------

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.checks import check_checkpoint_path, check_not_given
+from allweather.cli.checks import check_model_path, check_not_given, kind_of
 from allweather.cli.console import handle_errors, print_result, say
 from allweather.cli.options import (
     DATA_HELP,
     AsJson,
     BatchSize,
-    CheckpointFile,
     Devices,
     Download,
     Epochs,
     Hflip,
-    OutCheckpoint,
+    ModelFile,
+    OutModel,
+    OwnModel,
     Seed,
     TrainPrecision,
 )
 from allweather.cli.output_lock import locks_output
-from allweather.cli.training import training_run
+from allweather.cli.training import TrainingRun, training_run
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import CorruptionFamily, PredictorKind, RankLossName
 
 if TYPE_CHECKING:
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
-    from allweather.trainers.training.progress import EpochReport
+    from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+    from allweather.trainers.inference.open_model import EvaluatedModel
+    from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
+    from allweather.trainers.training.progress import EpochReport, Progress
 
 TRAINING_OPTIONS = (
     "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "hflip", "devices",
@@ -42,8 +48,8 @@ TRAINING_OPTIONS = (
 @locks_output
 def train_predictor(
     context: typer.Context,
-    checkpoint: CheckpointFile,
-    out: OutCheckpoint,
+    model: ModelFile,
+    out: OutModel,
     data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
     use: Annotated[
         Path | None,
@@ -68,6 +74,7 @@ def train_predictor(
         float | None, typer.Option(help="Highest learning rate; the predictor network's own if not given.")
     ] = None,
     hflip: Hflip = None,
+    own_model: OwnModel = None,
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
     seed: Seed = 0,
@@ -76,23 +83,26 @@ def train_predictor(
 ) -> None:
     """Trains a loss predictor, which tells on which views a classifier does best.
 
+    The classifier is a checkpoint, or a bundle that is written anew with the predictor in it.
+
     If it is stopped, the same command resumes it.
     """
-    check_checkpoint_path(out)
+    check_model_path(model, out)
     if (data is None) == (use is None):
         raise UsageError(
             "give either --data, to train a predictor, or --use FILE, to add one that has been trained already"
         )
-    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
-
     if use is not None:
         check_not_given(context, TRAINING_OPTIONS, "--use adds a predictor as it was trained")
-        _add_trained(load_checkpoint(checkpoint), use, out, as_json)
+        _add_trained(model, use, out, own_model, as_json)
         return
+    from allweather.exporters.addition import add_to_bundle
+    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
-    from allweather.trainers.data.registry import open_dataset_of
-    from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor
+    from allweather.trainers.inference.open_model import open_model
+    from allweather.trainers.methods.loss_predictor import PredictorSettings
     from allweather.trainers.methods.loss_predictor.quality import quality_sentences
+    from allweather.trainers.methods.output_paths import resume_path
     from allweather.trainers.training.settings import FitSettings
 
     assert data is not None
@@ -100,26 +110,57 @@ def train_predictor(
         kind=kind, loss=loss, copy_settings=CopySettings(copies=copies, seed=seed), exclude_family=exclude_family,
         fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, hflip=hflip, seed=seed),
     )  # fmt: skip
-    start = load_checkpoint(checkpoint)
     keep = view_losses or out.with_name(f".{out.name}.view-losses")
-    with training_run(
-        "view losses",
-        lambda: open_dataset_of(data, start.classes, start.input, download=download),
-        devices=devices,
-        precision=precision,
-    ) as run:
-        done = add_predictor(
-            start, run.dataset, settings, out, losses_folder=keep, fabric=run.fabric,
-            watch_losses=run.watch_steps("view losses"),
-            watch=run.watch_epochs(f"predictor {kind}", epochs, _metrics),
-        )  # fmt: skip
+    with ExitStack() as stack:
+        start = load_checkpoint(model, own_model) if kind_of(model) == "checkpoint" else None
+        opened = stack.enter_context(open_model(start or model, model=None if start else own_model))
+        run = stack.enter_context(
+            training_run(
+                "view losses",
+                lambda: opened.open_data(data, download=download),
+                devices=devices,
+                precision=precision,
+            )
+        )
+        watchers = run.watch_steps("view losses"), run.watch_epochs(f"predictor {kind}", epochs, _metrics)
+        predictor = _train(opened, start, run, settings, out, keep, watchers)
+        if run.is_main and start is None:
+            run.show("compiling the predictor")
+            add_to_bundle(model, predictor, None, run.dataset, out, watch=run.show)
+            resume_path(out).unlink(missing_ok=True)
     if run.is_main and view_losses is None:
         shutil.rmtree(keep, ignore_errors=True)
-    assert done.predictor is not None
-    for line in quality_sentences(done.predictor.metrics):
+    for line in quality_sentences(predictor.metrics):
         run.say(line)
-    facts = {"checkpoint": str(out), "kind": kind, "data": data}
-    run.print_result({**facts, **done.predictor.metrics}, as_json, "trained")
+    facts = {kind_of(model): str(out), "kind": kind, "data": data}
+    run.print_result({**facts, **predictor.metrics}, as_json, "trained")
+
+
+def _train(
+    opened: EvaluatedModel,
+    start: Checkpoint | None,
+    run: TrainingRun,
+    settings: PredictorSettings,
+    out: Path,
+    keep: Path,
+    watchers: tuple[Callable[[int, int], None], Callable[[Progress], None]],
+) -> TrainedPredictor:
+    """Trains the predictor of a checkpoint, which is saved with it, or of a bundle."""
+    from allweather.trainers.inference.frozen_classifier import FrozenClassifier
+    from allweather.trainers.methods.loss_predictor import add_predictor, predictor_for
+    from allweather.trainers.methods.output_paths import resume_path
+
+    if start is None:
+        return predictor_for(
+            FrozenClassifier.of_bundle(opened), opened.input, run.dataset, settings, resume_path(out),
+            losses_folder=keep, fabric=run.fabric, watch_losses=watchers[0], watch=watchers[1],
+        )  # fmt: skip
+    done = add_predictor(
+        start, run.dataset, settings, out,
+        losses_folder=keep, fabric=run.fabric, watch_losses=watchers[0], watch=watchers[1],
+    )  # fmt: skip
+    assert done.predictor is not None
+    return done.predictor
 
 
 def _metrics(report: EpochReport) -> str:
@@ -127,12 +168,14 @@ def _metrics(report: EpochReport) -> str:
     return f"accuracy at k = 1 {report.val_accuracy:.4f}  rank correlation {correlation:.3f}"
 
 
-def _add_trained(start: Checkpoint, use: Path, out: Path, as_json: bool) -> None:
+def _add_trained(model: Path, use: Path, out: Path, own_model: str | None, as_json: bool) -> None:
     """Writes the checkpoint with a predictor of another file, which must have been trained for its classifier."""
-    from allweather.trainers.checkpoint.checkpoint_file import extract_predictor, save_checkpoint
+    from allweather.trainers.checkpoint.checkpoint_file import extract_predictor, load_checkpoint, save_checkpoint
     from allweather.trainers.methods.loss_predictor.quality import quality_sentences
 
-    predictor = extract_predictor(use)
+    if kind_of(model) == "bundle":
+        raise UsageError("--use adds a predictor to a checkpoint; a bundle gets one that is trained for it: --data")
+    start, predictor = load_checkpoint(model, own_model), extract_predictor(use)
     predictor.check_classifier(start.classifier())
     predictor.model()  # raises an error if its network cannot be built
     save_checkpoint(out, start.with_predictor(predictor))

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.checks import check_checkpoint_path, check_not_given
+from allweather.cli.checks import check_model_path, check_not_given, kind_of
 from allweather.cli.console import handle_errors, print_result, print_table, progress_bar, say
 from allweather.cli.inspect import say_inventory
-from allweather.cli.options import AsJson, CheckpointFile, Data, Download, OutCheckpoint, Seed
+from allweather.cli.options import AsJson, Data, Download, ModelFile, OutModel, OwnModel, Seed
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     from allweather.runtimes.tta.policy import Policy
-    from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.policies.selection import PolicyGain, PolicySelection
     from allweather.trainers.policies.tuning import TunedPolicy
 
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
 @locks_output
 def tune_policy(
     context: typer.Context,
-    checkpoint: CheckpointFile,
+    model: ModelFile,
     data: Data,
-    out: OutCheckpoint,
+    out: OutModel,
     policy: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,6 +42,7 @@ def tune_policy(
         int, typer.Option(help="Largest number of views that the chosen policy runs for an image, on average.")
     ] = 4,
     copies: Annotated[int, typer.Option(help="Number of corrupted copies of each validation image.")] = 1,
+    own_model: OwnModel = None,
     download: Download = False,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -52,73 +52,80 @@ def tune_policy(
     The policies are compared on corrupted validation images. One view is stored unless another policy is more accurate
     than it beyond chance (95 %, paired bootstrap); of policies that are level, the one that runs the fewest views.
 
-    A bundle made of the checkpoint follows the policy by default.
+    A bundle follows its policy by default. The model is a checkpoint, or a bundle that is written anew with the policy.
 
     gps:K is found by greedy search: the K views whose averaged probabilities are best.
 
     learned has a weight for each view. All other policies are compared as they are.
     """
-    check_checkpoint_path(out)
+    check_model_path(model, out)
     if max_views < 1:
         raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
-    from allweather.runtimes.tta.policy import MAX_VIEWS, TUNED
-    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
+    from allweather.runtimes.tta.policy import MAX_VIEWS
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.registry import dataset_hflip
     from allweather.trainers.inference.open_model import open_model
-    from allweather.trainers.policies import tuning
-    from allweather.trainers.policies.selection import select_policy
+    from allweather.trainers.policies.comparison import compare_policies, parse_requested
 
-    start = load_checkpoint(checkpoint)
-    hflip = dataset_hflip(data) if start.hflip is None else start.hflip
-    usual = tuning.default_policies(start.predictor is not None, hflip=hflip)
-    requested = [_parse(text, start) for text in policy or usual]
-    fixed = [each for each in requested if not isinstance(each, str)]
-    if policy and len(policy) == 1 and fixed:
-        check_not_given(context, ("max_views", "copies", "seed"), f"{policy[0]} is stored as it is")
-        save_checkpoint(out, dataclasses.replace(start, policies=tuning.put_first(start.policies, fixed[0])))
-        facts = {"checkpoint": str(out), "policy": policy[0], "views": list(fixed[0].views)}
-        print_result(facts, as_json, "stored")
-        return
-    if policy and len(policy) == 1:
-        check_not_given(context, ("max_views",), f"--max-views chooses among policies, and {policy[0]} is the only one")
-        max_views = MAX_VIEWS
-    copy_settings = CopySettings(copies=copies, seed=seed)
     prepare_cpu()
-    with open_model(checkpoint) as model, progress_bar("tune-policy") as update:
-        dataset = model.open_data(data, download=download)
+    with open_model(model, model=own_model) as opened:
+        hflip = dataset_hflip(data) if opened.hflip is None else opened.hflip
+        requested = parse_requested(policy or (), opened, hflip=hflip)
+        if policy and len(policy) == 1 and not isinstance(requested[0], str):
+            check_not_given(context, ("max_views", "copies", "seed"), f"{policy[0]} is stored as it is")
+            _store(model, out, (requested[0],), own_model, replace=False)
+            facts = {kind_of(model): str(out), "policy": policy[0], "views": list(requested[0].views)}
+            print_result(facts, as_json, "stored")
+            return
+        if policy and len(policy) == 1:
+            reason = f"--max-views chooses among policies, and {policy[0]} is the only one"
+            check_not_given(context, ("max_views",), reason)
+            max_views = MAX_VIEWS
+        with progress_bar("tune-policy") as update:
+            dataset = opened.open_data(data, download=download)
 
-        def watch(done: int, total: int) -> None:
-            update(done, f"tune-policy: {done} of {total} batches", total)
+            def watch(done: int, total: int) -> None:
+                update(done, f"tune-policy: {done} of {total} batches", total)
 
-        say_inventory(dataset.inventory)
-        candidates = tuning.candidate_views(hflip=hflip) if len(fixed) < len(requested) else ()
-        probabilities = tuning.view_probabilities(
-            model, dataset.val, copy_settings, fixed, candidates=candidates, watch=watch
-        )
+            say_inventory(dataset.inventory)
+            comparison = compare_policies(
+                opened, dataset.val, requested,
+                hflip=hflip, max_views=max_views, copy_settings=CopySettings(copies=copies, seed=seed), watch=watch,
+            )  # fmt: skip
     for note in dataset.notes:
         say(note)
-    results = [tuning.tune(probabilities, each) for each in requested]
-    selection = select_policy(results, tuning.evaluate_center(probabilities), max_views)
-    policies = start.policies
-    for each in (*(each for each in results if each.policy.name.partition(":")[0] in TUNED), selection.chosen):
-        policies = tuning.put_first(policies, each.policy)
-    save_checkpoint(out, dataclasses.replace(start, policies=policies))
-    if not as_json and len(results) > 1:
-        print_table(_rows(results))
-    for line in selection.sentences():
+    _store(model, out, comparison.policies, own_model, replace=True)
+    if not as_json and len(comparison.results) > 1:
+        print_table(_rows(comparison.results))
+    for line in comparison.selection.sentences():
         say(line)
-    values = _result(out, selection, results, copies, as_json)
-    print_result({**values, "inventory": dataset.inventory}, as_json, "tuned")
+    values = _result(comparison.selection, comparison.results, copies, as_json)
+    print_result({kind_of(model): str(out), **values, "inventory": dataset.inventory}, as_json, "tuned")
+
+
+def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str | None, *, replace: bool) -> None:
+    """Writes the model with policies: with these alone, or with the first of them before those that it has."""
+    from allweather.exporters.addition import add_to_bundle
+    from allweather.runtimes.bundle.bundle import Bundle
+    from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
+    from allweather.trainers.policies.tuning import put_first
+
+    if kind_of(model) == "checkpoint":
+        start = load_checkpoint(model, own_model)
+        stored = policies if replace else put_first(start.policies, policies[0])
+        save_checkpoint(out, dataclasses.replace(start, policies=stored))
+        return
+    bundle = Bundle.open(model)
+    stored = policies if replace else put_first(bundle.manifest.policies, policies[0])
+    add_to_bundle(bundle, None, stored, None, out)
 
 
 def _result(
-    out: Path, selection: PolicySelection, results: Sequence[TunedPolicy], copies: int, as_json: bool
+    selection: PolicySelection, results: Sequence[TunedPolicy], copies: int, as_json: bool
 ) -> dict[str, object]:
     """Returns what the command prints on stdout."""
     best, center = selection.chosen, selection.center
     values: dict[str, object] = {
-        "checkpoint": str(out),
         "policy": best.policy.name,
         "views": list(best.policy.views),
         "weights": list(best.policy.weights),
@@ -135,26 +142,6 @@ def _result(
         values["judgement"] = selection.sentences()
         values["compared"] = [{**_facts(each), **_gain(gains.get(each.policy.name))} for each in results]
     return values
-
-
-def _parse(text: str, start: Checkpoint) -> Policy | str:
-    """Returns a policy that can be followed as it is, or the text of one that tuning has to find.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    from allweather.runtimes.perceiver import check_runnable
-    from allweather.runtimes.tta.policy import TUNED, parse_policy
-    from allweather.runtimes.tta.views import VIEWS
-    from allweather.trainers.policies import tuning
-
-    if "@" not in text and text.partition(":")[0] in TUNED:
-        tuning.parse_tuning(text)
-        return text
-    predictor_views = start.predictor.views if start.predictor else tuple(VIEWS)
-    policy = parse_policy(text, start.policies, predictor_views)
-    check_runnable(policy, start.predictor is not None)
-    return policy
 
 
 def _facts(result: TunedPolicy) -> dict[str, object]:

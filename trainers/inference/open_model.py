@@ -54,6 +54,7 @@ class EvaluatedModel:
         features: Computes the input of the last linear layer: uint8 [n, h, w, 3] -> float32 [n, F]; None for a bundle.
         predictor_views: Names of the views that `predict_losses` predicts the losses of, in the order of its columns;
             the built-in twelve without a loss predictor.
+        hflip: Whether an image keeps its class when it is flipped horizontally; None where the training does not say.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class EvaluatedModel:
     policies: tuple[Policy, ...] = ()
     features: Callable[[Image], Floats] | None = None
     predictor_views: tuple[str, ...] = tuple(VIEWS)
+    hflip: bool | None = None
 
     def open_data(self, name: str, *, download: bool = False) -> Dataset:
         """Opens a data set at the model's input size.
@@ -145,6 +147,7 @@ def _opened(trained: Checkpoint, path: Path, fingerprint: str) -> EvaluatedModel
         policies=trained.policies,
         features=features,
         predictor_views=trained.predictor.views if trained.predictor else tuple(VIEWS),
+        hflip=trained.hflip,
     )
 
 

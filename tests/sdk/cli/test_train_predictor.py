@@ -57,7 +57,7 @@ def test_bad_input(plain: Path, folder: Path, tmp_path: Path) -> None:
         ([alone, "--data", data], "only a loss predictor ... 'allweather train-predictor CHECKPOINT --use'"),
         ([plain, "--use", plain], "holds no loss predictor"),
         ([plain, "--use", alone, "--epochs", 3, "--lr", 1], "as it was trained; leave out --epochs, --lr"),
-        ([folder, "--use", alone], "a folder, as bundles are"),
+        ([folder, "--use", alone], "a folder without a manifest.json"),
         ([tmp_path / "old.pt", "--use", alone], "old.pt is damaged"),
         (["/dev/null", "--use", alone], "no checkpoint at /dev/null"),
         ([plain, "--data", data, "--copies", 0], "copies ... 1 to 100; got 0"),
