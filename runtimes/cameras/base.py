@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from types import TracebackType
 from typing import Literal, Protocol
 
 from allweather.runtimes.errors import CameraError
 from allweather.runtimes.types import Drops, Frame, Image
+
+MAX_AHEAD_SECONDS = 1.0  # of a frame's time before the clock, as the clocks of cameras are not exact
 
 Phase = Literal["connecting", "live", "waiting", "ended"]
 
@@ -189,8 +193,21 @@ class Camera(ABC):
             if self._closed:  # by another thread, during the read
                 self._release_unless_read()
         if frame is None or isinstance(frame, Frame):
-            return frame
+            return frame and self._with_usable_time(frame)
         raise CameraError(f"the camera {self.name} must return a Frame or None from read(); got {type(frame).__name__}")
+
+    def _with_usable_time(self, frame: Frame) -> Frame:
+        """Returns the frame; one that was stamped a little ahead of the clock is stamped now."""
+        now, captured = self.clock(), frame.captured
+        if isinstance(captured, Real) and isinstance(frame.index, Integral) and frame.index >= 0:
+            if -math.inf < captured <= now:
+                return frame
+            if now < captured <= now + MAX_AHEAD_SECONDS:
+                return replace(frame, captured=now)
+        raise CameraError(
+            f"the camera {self.name} must number its frames from 0 and stamp them by self.clock(), which says "
+            f"{now:.3f}; got a frame with index={frame.index!r:.20} and captured={captured!r:.20}"
+        )
 
     def __enter__(self) -> Camera:
         """Opens the source unless it is open already.

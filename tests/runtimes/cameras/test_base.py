@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,3 +167,33 @@ def test_closing_between_two_reads_releases_it_at_once() -> None:
     closer.join(10)
     assert camera.calls == ["open", "read", "release"]
     assert next(frames, None) is None
+
+
+class Stamped(Camera):
+    """Gives two frames with a time and an index of the test's choice; its clock says 100."""
+
+    def __init__(self, captured: Any, index: Any = 0) -> None:
+        super().__init__("porch", clock=lambda: 100.0)
+        self._frames = iter([Frame(np.zeros((4, 6, 3), np.uint8), index, captured)] * 2)
+
+    def read(self) -> Frame | None:
+        return next(self._frames, None)
+
+
+@pytest.mark.parametrize(
+    ("captured", "index"),
+    [
+        (1795876054.5, 0), (math.nan, 0), (math.inf, 0), (-math.inf, 0), (None, 0), ("now", 0), (101.5, 0),
+        (99.0, "7"), (99.0, None), (99.0, 1.5), (99.0, -1),
+    ],
+)  # fmt: skip
+def test_a_frame_without_a_usable_time_or_index_is_told(captured: Any, index: Any) -> None:
+    with pytest.raises(CameraError, match=r"porch must number .* self\.clock\(\), which says 100\.000; got"):
+        list(Stamped(captured, index))
+
+
+@pytest.mark.parametrize(
+    ("captured", "expected"), [(99.5, 99.5), (100.0, 100.0), (100.001, 100.0), (100.9, 100.0), (np.float32(7), 7.0)]
+)
+def test_a_time_a_little_ahead_of_the_clock_is_now(captured: float, expected: float) -> None:
+    assert [frame.captured for frame in Stamped(captured, np.int64(3))] == [expected] * 2
