@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from types import TracebackType
+
+from allweather.runtimes.errors import UsageError
 
 RESERVED = -1  # not a thread's identifier: the lock is given to a thread that has been woken and has not run yet
 
@@ -16,13 +19,24 @@ class FairLock:
     """
 
     def __init__(self) -> None:
+        self._process = os.getpid()
         self._state = threading.Lock()
         self._waiting: deque[threading.Event] = deque()
         self._holder: int | None = None
         self._depth = 0
 
     def __enter__(self) -> FairLock:
-        """Waits for the lock."""
+        """Waits for the lock.
+
+        Raises:
+            UsageError: This process is a fork of the one that made the lock. A thread that does not exist here may hold
+                it, and the wait would never end.
+        """
+        if os.getpid() != self._process:
+            raise UsageError(
+                "a perceiver cannot be used in a fork of the process that loaded it, as its threads are not there; "
+                "call allweather.load in each process"
+            )
         me = threading.get_ident()
         with self._state:
             if self._holder == me:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 import time
+import warnings
 
 import pytest
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.fair_lock import FairLock
 
 
@@ -58,3 +62,29 @@ def test_an_error_inside_releases_the_lock() -> None:
     other.start()
     other.join(5)
     assert not other.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_fork_is_told_instead_of_waiting_for_a_thread_that_it_has_not(is_held: bool) -> None:
+    holder = FairLock()
+    if is_held:
+        thread = threading.Thread(target=holder.__enter__)
+        thread.start()
+        thread.join()
+    lines = multiprocessing.get_context("fork").SimpleQueue()
+
+    def use() -> None:
+        try:
+            with holder:
+                lines.put("it has the lock")
+        except UsageError as error:
+            lines.put(str(error))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads
+        child = multiprocessing.get_context("fork").Process(target=use)
+        child.start()
+    child.join(20)
+    assert child.exitcode == 0
+    assert "cannot be used in a fork" in lines.get()
