@@ -8,4 +8,5 @@ EngineName = Literal["openvino", "onnx", "tensorrt"]  # the engines that a bundl
 Precision = Literal["fp32", "bf16", "fp16", "int8"]  # arithmetic of an exported model
 Role = Literal["classifier", "predictor"]
 STDOUT = "-"  # as the name of a file to write
+ROTATED = ".1"  # ends the name of a log that is full
 TensorRTVariant = Literal["tensorrt", "tensorrt_rtx"]  # libraries that build engines on the device

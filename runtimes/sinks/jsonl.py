@@ -18,7 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from allweather.runtimes.choices import STDOUT
+from allweather.runtimes.choices import ROTATED, STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Sink
@@ -207,7 +207,7 @@ class JsonlSink(Sink):
         full = self._file
         assert full is not None
         path = Path(os.path.realpath(self._path))  # not the link to it, such as /dev/stdout
-        kept = path.with_name(path.name + ".1")
+        kept = path.with_name(path.name + ROTATED)
         # a missing file was removed by somebody, or an earlier attempt failed after this step
         with map_write_errors(kept), suppress(FileNotFoundError):
             path.replace(kept)

@@ -16,7 +16,7 @@ import typer
 from allweather.cli.checks import parse_region
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.options import AsJson, BundleFile, Engine, Precision, Threads
-from allweather.runtimes.choices import STDOUT
+from allweather.runtimes.choices import ROTATED, STDOUT
 from allweather.runtimes.errors import UsageError, map_write_errors
 from allweather.runtimes.redaction import redacted
 
@@ -170,6 +170,8 @@ def _check_outputs(
     for path in (path for path in (jsonl, video) if path and path != Path(STDOUT)):
         for index in range(len(sources)):
             _check_not_read(path, index, bundle, sources)
+            if path is jsonl and jsonl_mb is not None:
+                _check_not_read(path, index, bundle, sources, suffix=ROTATED)
     if jsonl and video and os.path.realpath(jsonl) == os.path.realpath(video):
         raise UsageError(f"--jsonl and --video both write {video}; name another file for one of them")
     if jsonl is None and (jsonl_mb is not None or fsync):
@@ -182,13 +184,14 @@ def _check_outputs(
         raise UsageError("--show opens one window, for one source; use --serve for several")
 
 
-def _check_not_read(path: Path, index: int, bundle: Path, sources: Sequence[str]) -> None:
+def _check_not_read(path: Path, index: int, bundle: Path, sources: Sequence[str], suffix: str = "") -> None:
     """Checks that what is written for one of the sources is neither a source nor a part of the bundle."""
     from allweather.runtimes.cameras.image_files.names import is_image_name
 
     with map_write_errors(path):  # such as a name that is too long
         written = _indexed(path, index, len(sources))
         assert written is not None, "there is a path"
+        written = written.with_name(written.name + suffix)
         target = Path(os.path.realpath(written))  # Path.resolve() fails for a link to itself
         if target.is_relative_to(os.path.realpath(bundle)):
             raise UsageError(f"{written} is in the bundle, which would be damaged; name another file to write")

@@ -47,6 +47,7 @@ BAD = [  # command, exit code, words of the message
     ("run {bundle} --source {text}", 1, "text.mp4"),
     ("run {bundle} --source {text} --source {text} --show", 2, "--show ... one source ... --serve"),
     ("run {bundle} --source {text} --video {text}", 2, "text.mp4 is a source itself"),
+    ("run {bundle} --source {log}.1 --jsonl {log} --jsonl-mb 1", 2, "log.1 is a source itself"),
     ("run {bundle} --source {tmp}/a-0.mp4 --source {text} --video {tmp}/a.mp4", 2, "a-0.mp4 is a source itself"),
     (f"{RUN} --engine tensorflow", 2, "tensorflow ... openvino"),
     (f"{RUN} --serve x", 2, "--serve is [HOST:]PORT ... 65535 ... got x"),
@@ -89,12 +90,12 @@ def test_bad_input_gets_one_clear_line(
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "holiday.jpg").write_bytes(b"precious")
-    for name in ("text.mp4", "a-0.mp4"):
+    for name in ("text.mp4", "a-0.mp4", "log.1"):
         (tmp_path / name).write_text("no video")
     before = sorted(tmp_path.rglob("*"))
     paths = {
         "tmp": tmp_path, "folder": folder, "bundle": sample_bundle, "taken": taken, "plain": plain,
-        "text": tmp_path / "text.mp4",
+        "text": tmp_path / "text.mp4", "log": tmp_path / "log",
     }  # fmt: skip
     result = invoke(*line.format(**paths).split())
     message = one_line(result)
