@@ -23,7 +23,8 @@ class StopOnSignal(Sink):
 
     A signal interrupts only the wait for a frame. Everything else is finished first: opening the camera and the sinks,
     deciding on a frame and writing the decision to all sinks, and closing the sinks. A second signal, a second or more
-    after the first, raises KeyboardInterrupt at once. A SIGHUP that is ignored, as under nohup, stays ignored.
+    after the first, raises KeyboardInterrupt at once. What is ignored stays ignored: SIGHUP under nohup, and Ctrl-C in
+    the background of a script.
 
     Args:
         decider: Decides on frames.
@@ -107,9 +108,8 @@ class StopOnSignal(Sink):
 
     def __enter__(self) -> StopOnSignal:
         """Installs the signal handlers."""
-        signals = [signal.SIGINT, signal.SIGTERM]
-        if SIGHUP is not None and signal.getsignal(SIGHUP) != signal.SIG_IGN:
-            signals.append(SIGHUP)
+        terminal = [number for number in (signal.SIGINT, SIGHUP) if number is not None]
+        signals = [signal.SIGTERM, *(each for each in terminal if signal.getsignal(each) != signal.SIG_IGN)]
         self._previous_handlers = {number: signal.signal(number, self.handle_signal) for number in signals}
         return self
 

@@ -126,6 +126,21 @@ def test_handlers_are_restored() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_ctrl_c_that_is_ignored_stays_ignored() -> None:  # as in the background of a script
+    decider = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopOnSignal(decider, lambda frame, decision: None) as stopper:
+            stopper.open()
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(Ended):
+                signal.raise_signal(signal.SIGTERM)
+        assert stopper.received == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_a_lost_terminal_ends_the_loop_and_an_ignored_one_does_not() -> None:
     decider = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8))
