@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from numbers import Real
@@ -131,7 +132,8 @@ def budget_from_ms(milliseconds: float | None) -> Budget:
     """
     if milliseconds is not None and not (isinstance(milliseconds, Real) and milliseconds > 0):
         raise UsageError(f"a budget is above 0 milliseconds; got {milliseconds!r}")
-    return Budget() if milliseconds is None else Budget(milliseconds / 1000)
+    # Python's whole numbers may be larger than any float
+    return Budget() if milliseconds is None or milliseconds > sys.float_info.max else Budget(milliseconds / 1000)
 
 
 def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:

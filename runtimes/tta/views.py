@@ -178,7 +178,7 @@ def register_view(view: View) -> None:
         raise UsageError(f"there is a view called {view.name!r} already; choose another name")
     if len(_registered) >= MAX_REGISTERED_VIEWS:
         raise UsageError(f"at most {MAX_REGISTERED_VIEWS} views can be registered; {view.name!r} would be one more")
-    _registered[view.name] = view
+    _registered[view.name] = View(view.name, partial(_apply_checked, view=view))
 
 
 def unregister_view(name: str) -> None:
@@ -212,6 +212,16 @@ def view(name: str) -> View:
             raise unknown_name("view", part, known)
     views = tuple(known[part] for part in parts)
     return views[0] if len(views) == 1 else View(name, partial(_apply_all, views=views))
+
+
+def _apply_checked(image: Image, view: View) -> Image:
+    result = view.apply(image)
+    if isinstance(result, np.ndarray) and result.shape == image.shape and result.dtype == np.uint8:
+        return result
+    came = f"{result.dtype} {list(result.shape)}" if isinstance(result, np.ndarray) else type(result).__name__
+    raise UsageError(
+        f"the view {view.name} must return an image as the one that it was given, uint8 {list(image.shape)}; got {came}"
+    )
 
 
 def _apply_all(image: Image, views: tuple[View, ...]) -> Image:

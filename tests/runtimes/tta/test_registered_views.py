@@ -100,3 +100,20 @@ def test_the_number_of_registered_views_is_bounded() -> None:
         register_view(View(f"negative{index}", negative))
     with pytest.raises(UsageError, match="at most 64 views can be registered"):
         register_view(View("negative", negative))
+
+
+@pytest.mark.parametrize(
+    ("result", "came"),
+    [
+        (lambda image: image[:4], r"got uint8 \[4, 8, 3\]"), (lambda image: image / 2, r"got float64 \[8, 8, 3\]"),
+        (lambda image: None, "got NoneType"), (lambda image: image[..., 0], r"got uint8 \[8, 8\]"),
+        (lambda image: image.tolist(), "got list"),
+    ],
+)  # fmt: skip
+def test_a_view_that_returns_something_else_is_named(result: Any, came: str) -> None:
+    register_view(View("mine", result))
+    perceiver = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8), policy=parse_policy("set:identity,mine"))
+    image = np.zeros((8, 8, 3), np.uint8)
+    for decide in (perceiver, lambda image: perceiver.batch([image, image])):
+        with pytest.raises(UsageError, match=r"the view mine must return an image .* uint8 \[8, 8, 3\]; " + came):
+            decide(image)
