@@ -45,11 +45,13 @@ def test_large_images_of_any_type_are_reduced() -> None:
     images, losses = table(12)
     large = torch.nn.functional.interpolate(images, (70, 80)).mul(255).byte()
     reports: list[float] = []
+    state = torch.get_rng_state()
     predictor = fit_loss_predictor(
         large, losses.double(), views=VIEWS, settings=settings(1), watch=lambda progress: reports.append(progress.step)
     )
-    assert predictor(torch.rand(2, 3, 35, 40)).shape == (2, 3)
     assert reports
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers change"
+    assert predictor(torch.rand(2, 3, 35, 40)).shape == (2, 3)
 
 
 IMAGES, LOSSES = table(12)
