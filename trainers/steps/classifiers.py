@@ -1,0 +1,123 @@
+"""Opening data, training a classifier and finetuning it, each as one call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
+from torch import nn
+
+from allweather.trainers import methods
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.choices import FinetuneMethod, Strategy
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.methods.config import PLAIN, TrainConfig
+from allweather.trainers.methods.finetune import FinetuneSettings
+from allweather.trainers.steps.output import output_file
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.progress import Progress
+from allweather.trainers.training.settings import FitSettings
+
+
+def load_dataset(name: str, size: int | None = None, *, download: bool = False) -> Dataset:
+    """Opens a data set by name; see `Dataset.from_torch` for data that is in Python already.
+
+    Args:
+        name: As the option --data of the command line, such as "signs", "folder:pictures" or "cifar10:ROOT".
+        size: Side in pixels of the square that every image is brought to; None for the data set's own size, or 224.
+        download: Whether torchvision downloads CIFAR into ROOT if it is not there.
+
+    Raises:
+        UsageError: The name is not that of a data set, or the size is out of range.
+        DataError: The data is missing, empty or damaged.
+    """
+    return open_dataset(name, size, download=download)
+
+
+def train(
+    network: str | nn.Module | Checkpoint,
+    data: Dataset,
+    *,
+    epochs: int | None = None,
+    settings: FitSettings | None = None,
+    config: TrainConfig = PLAIN,
+    pretrained: bool = False,
+    out: Path | str | None = None,
+    fabric: Fabric | None = None,
+    loggers: Sequence[Logger] = (),
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Checkpoint:
+    """Trains a classifier.
+
+    Args:
+        network: Name of an architecture, such as "resnet20", "timm:resnet18d" or "torchvision:vit_b_16"; or a network
+            of your own, which starts from its weights and is not changed: an nn.Module that takes images normalized
+            with ImageNet's mean and std, or a `Checkpoint.of` one that takes others.
+        data: Its train and val splits are used.
+        epochs: Passes over the training images; None as in the settings.
+        settings: Settings of the training loop; None for the defaults.
+        config: Method (plain, AIT) and augmentation.
+        pretrained: Whether a network that is built by name starts from pretrained weights.
+        out: Checkpoint to write (.safetensors).
+        fabric: A launched Fabric; one for this process if None.
+        loggers: Loggers of Lightning Fabric.
+        watch: Called with the progress after each step and each epoch.
+
+    Raises:
+        UsageError: An argument has a value that cannot work.
+        TrainingError: The run diverged, or its resume file belongs to another run.
+        OutputError: The checkpoint cannot be written.
+    """
+    with output_file(out) as path:
+        (checkpoint,) = methods.train(
+            [network], data, with_epochs(settings or FitSettings(), epochs), path,
+            fabric=fabric or launch(), pretrained=pretrained, config=config, loggers=loggers, watch=watch,
+        )  # fmt: skip
+    return checkpoint
+
+
+def finetune(
+    start: Checkpoint,
+    data: Dataset,
+    *,
+    method: FinetuneMethod = "fma",
+    strategy: Strategy | None = None,
+    epochs: int | None = None,
+    settings: FinetuneSettings | None = None,
+    out: Path | str | None = None,
+    fabric: Fabric | None = None,
+    loggers: Sequence[Logger] = (),
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Checkpoint:
+    """Finetunes a classifier on augmented copies of its images, so that it stays right in bad conditions.
+
+    Args:
+        start: The classifier, which is not changed.
+        data: Data of its classes, in any order, and its image size; the train and val splits are used.
+        method: Terms of the loss for the copies: "at", "st", "fma", "ait" or "robust"; see `FinetuneSettings`.
+        strategy: How copies are augmented: "ca", "ia" or "mixed"; None for the method's own.
+        epochs: Passes over the training images; None as in the settings.
+        settings: All settings, in place of `method` and `strategy`.
+        out: Checkpoint to write (.safetensors).
+        fabric: A launched Fabric; one for this process if None.
+        loggers: Loggers of Lightning Fabric.
+        watch: Called with the progress after each step and each epoch.
+
+    Raises:
+        UsageError: An argument has a value that cannot work, or the data has other classes.
+        TrainingError: The run diverged, or its resume file belongs to another run.
+        OutputError: The checkpoint cannot be written.
+    """
+    chosen = FinetuneSettings(method, strategy) if settings is None else settings
+    chosen = dataclasses.replace(chosen, fit=with_epochs(chosen.fit, epochs))
+    with output_file(out) as path:
+        return methods.finetune(start, data, chosen, path, fabric=fabric or launch(), loggers=loggers, watch=watch)
+
+
+def with_epochs(settings: FitSettings, epochs: int | None) -> FitSettings:
+    """Returns the settings with another number of epochs; None keeps theirs."""
+    return settings if epochs is None else dataclasses.replace(settings, epochs=epochs)
