@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from allweather import __version__
 from allweather.cli.bench import bench
@@ -44,9 +45,23 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Deploy": {"export": export, "lint": lint, "build": build},
     "Run": {"run": run, "doctor": doctor, "demo": demo},
 }
-
+PATH_OPTIONS = frozenset({"--jsonl", "--out", "--use", "--video", "--view-losses"})  # of all commands
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]  # click's, which typer brings or has a copy of
+
+
+class _Command(TyperCommand):
+    """A command, of which no path may be empty: as a path, "" would be the folder in which the command was started."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `click.Command.parse_args`."""
+        for before, argument in pairwise(["", *args]):
+            if argument == "" and not before.startswith("--"):
+                raise typer.BadParameter("an argument is empty; name a file or folder")
+            option = before if argument == "" else argument.removesuffix("=")
+            if option in PATH_OPTIONS and (argument == "" or argument.endswith("=")):
+                raise typer.BadParameter(f"{option} is empty; name a file or folder")
+        return super().parse_args(ctx, args)
 
 
 class _Group(TyperGroup):
@@ -78,7 +93,7 @@ app = typer.Typer(
 )
 for group, commands in GROUPS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=group)(command)
+        app.command(name, cls=_Command, rich_help_panel=group)(command)
 
 
 def _print_version(requested: bool) -> None:

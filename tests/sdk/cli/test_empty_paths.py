@@ -1,0 +1,59 @@
+"""A path that is given as "" is refused: it would be the folder in which the command was started."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from commands import invoke, one_line
+
+from allweather.cli.app import GROUPS, PATH_OPTIONS
+
+LINES = [
+    ("train", "--arch", "resnet20", "--data", "signs", "--out"),
+    ("finetune", "x.safetensors", "--data", "signs", "--method", "st", "--out"),
+    ("evaluate", "x.aw", "--data", "signs", "--out"),
+    ("corrupt", "--data", "signs", "--out"),
+    ("bench", "x.aw", "--out"),
+    ("export", "x.safetensors", "--data", "signs", "--out"),
+    ("run", "x.aw", "--source", "0", "--video"),
+    ("run", "x.aw", "--source", "0", "--jsonl"),
+    ("demo", "--out"),
+]
+
+
+def test_the_list_of_options_that_are_paths() -> None:
+    found = {
+        f"--{name.replace('_', '-')}"
+        for commands in GROUPS.values()
+        for command in commands.values()
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
+        for annotation in get_args(parameter.annotation)
+        if type(annotation).__name__ == "OptionInfo" and "Path" in str(get_args(parameter.annotation)[0])
+    }
+    assert found == PATH_OPTIONS
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line[0]} {line[-1]}")
+def test_an_empty_path_is_refused(line: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for done in (invoke(*line, ""), invoke(*line[:-1], f"{line[-1]}=")):
+        assert done.exit_code == 2
+        assert f"{line[-1]} is empty; name a file or folder" in one_line(done)
+        assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("line", [("evaluate", "", "--data", "signs"), ("run", "", "--source", "0"), ("lint", "")])
+def test_an_empty_argument_is_refused(line: tuple[str, ...]) -> None:
+    done = invoke(*line)
+    assert done.exit_code == 2
+    assert "an argument is empty; name a file or folder" in one_line(done)
+
+
+def test_other_options_tell_of_empty_text_themselves(exported: tuple[Path, object]) -> None:
+    done = invoke("run", exported[0], "--source", "")
+    assert done.exit_code == 1
+    assert "the source is empty" in one_line(done)
