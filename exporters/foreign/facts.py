@@ -91,10 +91,11 @@ def input_facts(model: onnx.ModelProto, where: str) -> InputFacts:
         )
     layout = _layout(model, name, sizes)
     first, last = sizes[1], sizes[3]
-    if layout is None and first not in (*IMAGE_CHANNELS, None) and last not in (*IMAGE_CHANNELS, None):
+    possible = [size for size, known in ((first, "nchw"), (last, "nhwc")) if layout in (None, known)]
+    if not any(size in (*IMAGE_CHANNELS, None) for size in possible):
         raise EngineError(
             f"{where}: its input {printable(name[:40])} has the shape {_shape(sizes)}, without 3 color channels in "
-            "second or last place; name an image classifier"
+            "the second or last place; name an image classifier"
         )
     channels, height, width = (last, *sizes[1:3]) if layout == "nhwc" else (first, *sizes[2:])
     if layout is None:

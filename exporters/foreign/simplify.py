@@ -31,8 +31,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             onnxruntime.InferenceSession(plain.SerializeToString(), options, providers=["CPUExecutionProvider"])
             simplified = onnx.load(file)
-            onnx.checker.check_model(simplified)
-        except (*onnxruntime_errors(), onnx.checker.ValidationError):
+        except onnxruntime_errors():
             return plain
     if any(node.domain not in ("", "ai.onnx") for node in simplified.graph.node):
         return plain
