@@ -68,7 +68,8 @@ def fit_loss_predictor(
         corruption=torch.zeros(len(batch), dtype=torch.int64),  # which of them are clean is not known
         views=tuple(views),
     )
-    model, _, _ = fit_predictor(targets, spec, settings, hflip=hflip, fabric=launch(), watch=watch)
+    with torch.random.fork_rng():  # the training seeds torch's global generator
+        model, _, _ = fit_predictor(targets, spec, settings, hflip=hflip, fabric=launch(), watch=watch)
     return model.cpu().eval()
 
 
