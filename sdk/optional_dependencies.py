@@ -31,7 +31,6 @@ EXTRAS = {  # extra that installs each library, by the name that it is imported 
     "tensorrt_rtx": "rtx",
     "timm": "timm",
     "torch": "train",
-    "torchmetrics": "train",
     "torchvision": "train",
     "yaml": "train",
 }

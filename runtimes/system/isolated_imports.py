@@ -14,7 +14,13 @@ from allweather.runtimes.system.private_folder import cache_folder
 
 # ONNX Runtime from 1.29 on decides by this at its import, once for the process; else it stores a device id in the
 # user's cache and uploads events from native threads that Python does not see.
-NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+# MLflow decides likewise at its import; from 3.2 on it would send events from a thread. It also prints hints.
+NO_TELEMETRY = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "1",
+    "DO_NOT_TRACK": "true",
+}
 
 # OpenVINO, at its import, and NNCF report by this library, in a forked process, with a client id kept in ~/intel. Both
 # have a stub that they use where it is not installed.

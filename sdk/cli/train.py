@@ -21,6 +21,7 @@ from allweather.cli.options import (
     Epochs,
     Fraction,
     Hflip,
+    Log,
     Optimizer,
     OutCheckpoint,
     Sampling,
@@ -32,7 +33,7 @@ from allweather.cli.options import (
     WeightDecay,
 )
 from allweather.cli.output_lock import locks_output
-from allweather.cli.training import training_run
+from allweather.cli.training import check_logs, training_run
 from allweather.trainers.choices import Layer, Metric, TrainMethod
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def train(
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
     seed: Seed = 0,
+    log: Log = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -121,6 +123,7 @@ def train(
     If it is stopped, the same command resumes it.
     """
     check_checkpoint_path(out)
+    check_logs(log)
     from allweather.trainers.data.dataset import check_fraction, check_label_noise
 
     check_fraction(fraction)
@@ -152,6 +155,7 @@ def train(
     with training_run(description, open_data, devices=devices, precision=precision) as run:
         checkpoints = train_classifiers(
             arch, run.dataset, settings, out, fabric=run.fabric, pretrained=pretrained, config=config,
+            loggers=run.loggers(log, out),
             watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
     if not run.is_main:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allweather.cli.console import Update, print_result, progress_bar, say
@@ -13,6 +14,7 @@ from allweather.cli.inspect import say_inventory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.loggers import Logger
 
     from allweather.trainers.choices import Precision
     from allweather.trainers.data.dataset import Dataset
@@ -88,6 +90,12 @@ class TrainingRun:
 
         return watch
 
+    def loggers(self, texts: Sequence[str] | None, out: Path) -> list[Logger]:
+        """Opens the loggers of --log in the main process; the file to write names their runs."""
+        from allweather.trainers.training.experiment_log import open_logger
+
+        return [open_logger(text, out.stem) for text in texts or ()] if self.is_main else []
+
     def print_result(self, values: Mapping[str, Any], as_json: bool, title: str) -> None:
         """Prints the result of the command on stdout, in the main process; in JSON with the inventory of the data."""
         if self.is_main:
@@ -129,6 +137,20 @@ def training_run(
             if fabric.is_global_zero:
                 say("stopped; the same command goes on where it was last saved")
             raise
+
+
+def check_logs(texts: Sequence[str] | None) -> None:
+    """Checks the texts of --log, and that their libraries are installed; imports nothing without them.
+
+    Raises:
+        UsageError: A text is of another form.
+        OutputError: No file can be written into a folder.
+    """
+    if texts:
+        from allweather.trainers.training.experiment_log import check_log
+
+        for text in texts:
+            check_log(text)
 
 
 def prepare_cpu() -> None:

@@ -7,12 +7,13 @@ Added here are augmentation-invariant training (AIT) and "robust", which adds th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
 from allweather.runtimes.setting_types import check_types
@@ -133,6 +134,7 @@ def finetune(
     out: Path | str,
     *,
     fabric: Fabric,
+    loggers: Sequence[Logger] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
     watch_strengths: Callable[[str], None] = lambda name: None,
 ) -> Checkpoint:
@@ -148,6 +150,7 @@ def finetune(
         settings: Settings of the finetuning.
         out: The checkpoint to write.
         fabric: A launched Fabric.
+        loggers: Loggers of Lightning Fabric, such as of `open_logger`; see `fit`.
         watch: Called in every process with the progress after each step and each epoch.
         watch_strengths: Called in the first process with the name of each augmentation before its strength is searched.
 
@@ -170,11 +173,11 @@ def finetune(
             keep=strengths_path(out), fabric=fabric, watch=watch_strengths,
         )  # fmt: skip
     lr, objective, resume = finetune_lr(start, settings), build_objective(start, settings, dataset), resume_path(out)
-    averaged, history = fit(
-        start.classifier(), dataset, settings.fit, lr,
-        fabric=fabric, objective=objective, resume=resume, watch=watch,
-    )  # fmt: skip
     saved_settings = checkpoint_settings(settings, lr, start)
+    averaged, history = fit(
+        start.classifier(), dataset, settings.fit, lr, fabric=fabric, objective=objective, resume=resume,
+        loggers=loggers, hyperparameters={"arch": start.arch, **saved_settings}, watch=watch,
+    )  # fmt: skip
     saved_settings["hflip"] = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     checkpoint = dataclasses.replace(
@@ -232,7 +235,7 @@ def epoch_metrics(report: EpochReport) -> dict[str, float]:
 def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:
     """Returns all settings as plain values, with defaults filled in, and a digest of the initial classifier."""
     return {
-        **dataclasses.asdict(fill_defaults(settings.fit, start.classifier())),
+        **fill_defaults(settings.fit, start.classifier()).as_dict(),
         "lr": lr,
         "method": settings.method,
         "gamma": None if settings.method == "at" else settings.gamma_or_default(),

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 from torch import nn
 
 from allweather.runtimes.errors import UsageError
@@ -36,6 +37,7 @@ def train(
     fabric: Fabric,
     pretrained: bool = False,
     config: TrainConfig = PLAIN,
+    loggers: Sequence[Logger] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[Checkpoint, ...]:
     """Builds, trains and saves one classifier, or several jointly trained ones.
@@ -52,6 +54,7 @@ def train(
         fabric: A launched Fabric.
         pretrained: Whether networks that are built by name start from pretrained weights.
         config: Method and augmentation.
+        loggers: Loggers of Lightning Fabric, such as of `open_logger`; see `fit`.
         watch: Called in every process with the progress after each step and each epoch.
 
     Returns:
@@ -63,10 +66,10 @@ def train(
         OutputError: A checkpoint cannot be written.
     """
     out = as_path(out)
-    objective = config.objective(len(networks), settings.label_smoothing, class_weights_of(settings, dataset))
     torch.manual_seed(settings.seed)
     started = [new_network(each, dataset, pretrained) for each in networks]
     dataset, models = _in_order_of(started, dataset), [each.model for each in started]
+    objective = config.objective(len(networks), settings.label_smoothing, class_weights_of(settings, dataset))
     resume = resume_path(out)
     model_to_fit = JointNetworks(models, shared=config.method == "dml") if len(models) > 1 else models[0]
     settings = fill_defaults(settings, model_to_fit)
@@ -74,15 +77,16 @@ def train(
     sgd_lr = min(each.sgd_lr for each in started)
     share = ADAMW_PRETRAINED_SHARE if pretrained and settings.optimizer == "adamw" else 1.0
     lr = highest_lr(settings, model_to_fit, sgd_lr, share)
-    averaged, history = fit(
-        model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
-    )
     hflip = dataset.hflip if settings.hflip is None else settings.hflip  # later methods obey it, too
-    saved_settings = {**dataclasses.asdict(settings), "lr": lr, "pretrained": pretrained, "hflip": hflip}
+    saved_settings = {**settings.as_dict(), "lr": lr, "pretrained": pretrained, "hflip": hflip}
     # the notes say, for example, how many labels have been replaced by random ones
     saved_settings |= {"train_images": len(dataset.train), "notes": list(dataset.notes)}
-    saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     saved_settings |= config.as_dict() | ({"joint_archs": [each.arch for each in started]} if len(started) > 1 else {})
+    averaged, history = fit(
+        model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, loggers=loggers,
+        hyperparameters={"arch": ", ".join(each.arch for each in started), **saved_settings}, watch=watch,
+    )  # fmt: skip
+    saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     checkpoints = tuple(
         _checkpoint(index, each, network, dataset, saved_settings, history)
         for index, (each, network) in enumerate(zip(started, networks_in(averaged), strict=True), 1)

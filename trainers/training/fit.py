@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,7 +211,7 @@ class _Run:
     def _resume_key(self, dataset: Dataset) -> dict[str, Any]:
         """Returns the plain values that two runs must share for one to continue the other."""
         return {
-            "settings": {**dataclasses.asdict(self.settings), "milestones": list(self.settings.milestones)},
+            "settings": self.settings.as_dict(),
             "lr": self.lr,
             "objective": dict(self.objective.resume_key),
             "data": [dataset.name, len(dataset.train), dataset.fingerprint()],

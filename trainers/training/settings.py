@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
@@ -100,6 +102,10 @@ class FitSettings:
         for name, (valid, requirement) in requirements.items():
             if not valid:
                 raise UsageError(f"{name.replace('_', ' ')} must be {requirement}; got {getattr(self, name)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the settings as plain values that are the same after they have been written as JSON."""
+        return {**dataclasses.asdict(self), "milestones": list(self.milestones)}
 
 
 def _is_whole(value: object) -> bool:

@@ -24,8 +24,13 @@ LIBRARIES = {
     "onnxruntime": "import allweather.exporters.onnx.quantize",
     "lightning_fabric": "import allweather.trainers.training",
     "matplotlib": "import allweather.reports.plots",
+    "tensorboardX": "from allweather.trainers.training.experiment_log import open_logger\n"
+    "open_logger('tensorboard:logs', 'run').log_metrics({'loss': 1.0}, 1)",
 }
-FONT_LIST = "subprocess.Popen\t'fc-list'"  # matplotlib asks fontconfig once, on this machine, which fonts there are
+LOCAL_PROGRAMS = (
+    "subprocess.Popen\t'fc-list'",  # matplotlib asks fontconfig once, on this machine, which fonts there are
+    "subprocess.Popen\t'uname'",  # MLflow asks Python for the platform, and keeps it to itself
+)
 
 
 class Machine:
@@ -37,15 +42,20 @@ class Machine:
         for folder in (self.home, self.temporary, self.outputs):
             folder.mkdir()
 
-    def run(self, *line: object, **environment: str) -> tuple[int, str]:
-        """Runs a program by this Python; returns its exit code and what it printed on stderr."""
+    def run(self, *line: object, internet_sockets: bool = False, **environment: str) -> tuple[int, str]:
+        """Runs a program by this Python; returns its exit code and what it printed on stderr.
+
+        With `internet_sockets` it may make some, such as to see whether there is IPv6; what Python sends is seen still.
+        """
+        if not internet_sockets:
+            environment["ALLWEATHER_NO_INTERNET"] = "1"
         done = subprocess.run(
             [sys.executable, *map(str, line)], cwd=self.outputs, capture_output=True, text=True, timeout=300,
             check=False,
             env={
                 "PATH": os.environ["PATH"], "HOME": str(self.home), "TMPDIR": str(self.temporary),
                 "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": str(WATCHED), "PYTHONDONTWRITEBYTECODE": "1", "ALLWEATHER_NO_INTERNET": "1",
+                "PYTHONPATH": str(WATCHED), "PYTHONDONTWRITEBYTECODE": "1",
                 "ALLWEATHER_AUDIT_LOG": str(self.log), **environment,
             },
         )  # fmt: skip
@@ -54,9 +64,8 @@ class Machine:
     def events(self) -> Iterator[str]:
         """What was started or sent, with the lines of code that did it."""
         if self.log.exists():
-            yield from (
-                line for line in self.log.read_text().splitlines() if not line.startswith((*FILE_EVENTS, FONT_LIST))
-            )
+            ignored = (*FILE_EVENTS, *LOCAL_PROGRAMS)
+            yield from (line for line in self.log.read_text().splitlines() if not line.startswith(ignored))
 
     def strange_files(self) -> list[Path]:
         """What lies in the home outside of the cache, or was left in the folder for temporary files."""
@@ -126,6 +135,16 @@ def test_training_and_export_send_nothing(machine: Machine, folder: Path) -> Non
         code, errors = machine.run(*command, *words)
         assert code == 0, errors
     assert sorted(path.name for path in machine.outputs.iterdir()) == ["m.aw", "m.safetensors"]
+    assert_quiet(machine)
+
+
+def test_a_tracked_training_sends_nothing(machine: Machine, folder: Path) -> None:
+    line = ("train", "--data", f"folder:{folder}", "--arch", "resnet20", "--size", 32, "--epochs", 1)
+    logs = ("--log", "csv:logs", "--log", "tensorboard:logs", "--log", "mlflow:logs/mlflow")
+    command = ("-m", "allweather.cli", *line, "--out", "m.safetensors", *logs)
+    code, errors = machine.run(*command, internet_sockets=True)  # urllib3, which MLflow imports, makes one
+    assert code == 0, errors
+    assert sorted(path.name for path in machine.outputs.iterdir()) == ["logs", "m.safetensors"]
     assert_quiet(machine)
 
 

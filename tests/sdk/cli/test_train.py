@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import invoke, json_of
+from commands import invoke, json_of, one_line
 
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 
@@ -36,3 +36,39 @@ def test_each_network_is_a_row_of_the_table(folder: Path, tmp_path: Path) -> Non
     done = invoke(*line, "--method", "dml", "--epochs", 1, "--out", tmp_path / "d.safetensors")
     assert done.stdout.count("resnet20") == 2
     assert (tmp_path / "d-2.safetensors").is_file()
+
+
+def test_a_tracked_training_writes_the_logs_of_its_file(folder: Path, tmp_path: Path) -> None:
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--epochs", 2]
+    line += ["--batch-size", 60, "--optimizer", "adamw", "--schedule", "step", "--warmup", 0.1, "--clip-norm", 1]
+    line += ["--weight-decay", 0.1, "--sampling", "balanced", "--log", f"csv:{tmp_path}", "--log", f"csv:{tmp_path}/b"]
+    assert json_of(invoke(*line, "--out", tmp_path / "c.safetensors", "--json"))
+    for logs in (tmp_path, tmp_path / "b"):
+        rows = (logs / "c" / "version_0" / "metrics.csv").read_text().splitlines()
+        assert len(rows) == 3
+        assert "val_accuracy" in rows[0]
+    settings = load_checkpoint(tmp_path / "c.safetensors").settings
+    given = {"optimizer": "adamw", "schedule": "step", "warmup": 0.1, "clip_norm": 1.0, "weight_decay": 0.1}
+    given |= {"sampling": "balanced", "class_weights": "none"}
+    assert {name: settings[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--log", "runs"], "a log is csv:DIR, tensorboard:DIR or mlflow:DIR_OR_URI; got 'runs'"),
+        (["--log", "csv:FILE/logs"], "is a file, not a folder"),
+        (["--clip-norm", 0], "clip norm must be above 0 and finite; got 0"),
+        (["--class-weights", "balanced", "--sampling", "balanced"], "both balance the classes; leave one of them out"),
+    ],
+)
+def test_bad_settings_are_told_before_anything_is_trained(
+    folder: Path, tmp_path: Path, options: list[object], said: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = [str(word).replace("FILE", str(tmp_path / "file")) for word in options]
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20"]
+    done = invoke(*line, "--out", tmp_path / "c.safetensors", *words)
+    assert done.exit_code in (1, 2)
+    assert said in one_line(done)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
