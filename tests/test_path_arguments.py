@@ -15,9 +15,13 @@ from allweather.runtimes.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 OTHER_MEANING = {"check_private"}  # takes any number of folders
-FILLERS = {"address": "http://127.0.0.1:9", "out": "x.safetensors"}  # of what is looked at before the path
 FIELDS = {"ArrayFileSet.__init__", "ImageFileSet.__init__"}  # take text, and their field is a Path
-MADE_BY = {"Bundle.__init__": "Bundle.open", "EvaluatedModel.__init__": "open_model"}  # nobody else makes one
+MADE_BY = {  # nobody else makes one
+    "Bundle.__init__": "Bundle.open",
+    "EvaluatedModel.__init__": "open_model",
+    "LabeledFiles.__init__": "find_files",
+    "SplitFiles.__init__": "find_split_files",
+}
 
 
 def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
@@ -57,10 +61,17 @@ def path_parameters() -> dict[str, tuple[Callable[..., object], str]]:
 PARAMETERS = path_parameters()
 
 
+def filler(parameter: inspect.Parameter) -> str | None:
+    """Returns what stands for an argument that is looked at before the path: another path, or a URL."""
+    if "Path" in str(parameter.annotation):
+        return "x.safetensors"
+    return "http://127.0.0.1:9" if parameter.name == "address" else None
+
+
 def call(function: Callable[..., object], parameter: str, value: object) -> None:
     """Calls a function with a path and no other argument that means anything."""
     needed = [each for each in inspect.signature(function).parameters.values() if each.default is each.empty]
-    arguments: dict[str, Any] = {each.name: FILLERS.get(each.name) for each in needed} | {parameter: value}
+    arguments: dict[str, Any] = {each.name: filler(each) for each in needed} | {parameter: value}
     result = function(**arguments)
     if isinstance(result, AbstractContextManager):
         with result:

@@ -136,7 +136,8 @@ def export_onnx(
         ParityError: The parity gate rejects every model.
         OutputError: The bundle cannot be written.
     """
-    check_bundle_path(as_path(out))
+    path, out = as_path(path), as_path(out)
+    check_bundle_path(out)
     settings = InputSettings(mean, std, pixels, layout, size, channels)
     model = open_foreign(path, dataset.classes if classes is None else classes, settings)
     return export_foreign(model, dataset, out, options, watch)

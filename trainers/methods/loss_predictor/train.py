@@ -59,7 +59,7 @@ def add_predictor(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
-    out = as_path(out)
+    out, losses_folder = as_path(out), as_path(losses_folder)
     dataset, resume = start.adapt(dataset), resume_path(out)
     classifier = FrozenClassifier.of_module(start.classifier(), fabric.device)
     predictor = predictor_for(
@@ -102,9 +102,10 @@ def predictor_for(
         UsageError: `losses_folder` holds losses of something else.
         TrainingError: The run diverged, or its resume file belongs to another run.
     """
+    resume, losses_folder = as_path(resume), as_path(losses_folder)
     spec = predictor_input_spec(input_spec)
     targets = compute_view_losses(
-        classifier, dataset.train, spec, settings.copy_settings, as_path(losses_folder),
+        classifier, dataset.train, spec, settings.copy_settings, losses_folder,
         fabric=fabric, views=settings.views, watch=watch_losses,
     )  # fmt: skip
     if settings.exclude_family:
