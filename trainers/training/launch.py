@@ -40,7 +40,7 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
 
     Raises:
         UsageError: `devices` is below 1 or above the number of GPUs, or without GPUs of the cores that this process may
-            use.
+            use; or a cluster's variables describe a run that cannot be started.
     """
     gpus = torch.cuda.device_count()
     cores = usable_cores()
@@ -55,15 +55,18 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", devices))))
     elif not gpus:
         limit_threads()
-    with _without_worker_warning(), silence_loggers("lightning_fabric"):
-        fabric = Fabric(
-            accelerator="gpu" if gpus else "cpu",
-            devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
-            num_nodes=_num_machines() if elastic else 1,
-            strategy="ddp" if devices > 1 or elastic else "auto",
-            precision="bf16-mixed" if bf16 else "32-true",
-        )
-        fabric.launch()
+    try:
+        with _without_worker_warning(), silence_loggers("lightning_fabric"):
+            fabric = Fabric(
+                accelerator="gpu" if gpus else "cpu",
+                devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
+                num_nodes=_num_machines() if elastic else 1,
+                strategy="ddp" if devices > 1 or elastic else "auto",
+                precision="bf16-mixed" if bf16 else "32-true",
+            )
+            fabric.launch()
+    except RuntimeError as error:  # of Fabric, about the variables of a cluster such as SLURM
+        raise UsageError(f"the processes of the run cannot be started: {' '.join(str(error).split())}") from error
     return fabric
 
 

@@ -21,7 +21,7 @@ from allweather.runtimes.types import Image
 
 MAX_IMAGE_BYTES = 1 << 30  # of a file; what is larger is a mistake, and would fill the memory
 # properties of the images of a file: rotation by 1 to 3 quarters, and mirroring; OpenCV ignores them
-TURNED_AVIF = re.compile(rb"\0\0\0\x09(irot[\x01-\x03]|imir)")
+ORIENTED_AVIF = re.compile(rb"\0\0\0\x09(irot[\x01-\x03]|imir)")
 DAMAGED = "it is damaged, cut off or not an image; remove or replace it"
 
 
@@ -82,7 +82,7 @@ def decode(data: bytes) -> DecodedImage:
     whole = complete(data)
     if not whole:
         raise DataError(DAMAGED)
-    if TURNED_AVIF.search(whole[: whole.find(b"mdat")]) and whole[4:8] == b"ftyp":
+    if ORIENTED_AVIF.search(whole[: whole.find(b"mdat")]) and whole[4:8] == b"ftyp":
         raise DataError("it is an AVIF that is to be turned or mirrored to be seen, which is not done here; " + CURE)
     values = sample_range(whole)
     if values.problem:
