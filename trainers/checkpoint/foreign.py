@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -14,11 +15,17 @@ from torch import Tensor
 from allweather.runtimes.errors import CheckpointError, first_line
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.checkpoint.legacy_pickle import legacy_fault
 from allweather.trainers.checkpoint.weights import path_text
 
 WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "backbone.")  # added by wrappers, in any nesting
 WRAPPERS = ("state_dict", "model_state_dict", "model", "ema", "model_ema", "state_dict_ema", "net", "network")
 SAVE = "save its weights alone: torch.save(model.state_dict(), 'weights.pth')"
+# what torch.load raises for a damaged file
+LOAD_ERRORS = (
+    RuntimeError, ValueError, OSError, EOFError, LookupError, TypeError, AttributeError, AssertionError, OverflowError,
+    struct.error,
+)  # fmt: skip
 MAX_ZIP_ENTRIES = 100_000  # a state dict has one for each weight
 # First bytes of files that are no state dict, what they are, and what to do.
 KINDS: tuple[tuple[bytes, str, str], ...] = (
@@ -52,15 +59,15 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         _check_zip(path, where)
         return _read_torch(path, where)
     if head.startswith(b"\x80") and head[1:2] <= b"\x05" and path.suffix != ".safetensors":
-        raise CheckpointError(  # torch would take as much memory as a damaged one asks for
-            f"{where} is a pickle, as torch before version 1.6 saved; in the program that made it, or in Python: "
-            "torch.save(torch.load(FILE, weights_only=True), 'weights.pth')"
-        )
+        if fault := legacy_fault(path):
+            raise CheckpointError(f"{where} is a pickle, as torch before version 1.6 saved, but {fault}; copy it again")
+        return _read_torch(path, where, mmap=False)
     if path.suffix == ".onnx" or (
         head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in (b"\x12", b"\x1a", b":")
     ):
         raise CheckpointError(
-            f"{where} is an ONNX graph, which allweather does not train; name the PyTorch weights that it was made from"
+            f"{where} is an ONNX graph, which is compiled and not trained: 'allweather import' makes a bundle of a "
+            ".onnx file; to train, name the PyTorch weights that it was made from"
         )
     return tensor_file.read(path)[0]
 
@@ -94,12 +101,12 @@ def _check_zip(path: Path, where: str) -> None:
         raise CheckpointError(f"{where} is a .zip file without weights; name a .safetensors or .pth file")
 
 
-def _read_torch(path: Path, where: str) -> dict[str, Tensor]:
+def _read_torch(path: Path, where: str, *, mmap: bool = True) -> dict[str, Tensor]:
     """Reads a file of torch.save without running what it holds."""
     try:
         with warnings.catch_warnings():  # torch warns of old and quantized tensors, which are refused in one line
             warnings.simplefilter("ignore")
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error):
             raise CheckpointError(
@@ -107,7 +114,7 @@ def _read_torch(path: Path, where: str) -> dict[str, Tensor]:
                 f"in the program that made it, {SAVE}"
             ) from error
         raise CheckpointError(f"{where} is damaged ({first_line(error)}); copy it again") from error
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except LOAD_ERRORS as error:
         raise CheckpointError(f"{where} is damaged or no file of torch.save ({first_line(error)}); {SAVE}") from error
     return _find_state_dict(loaded, where)
 

@@ -77,9 +77,9 @@ def write_script(path: Path) -> None:
 
 OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "whole model": (lambda path: torch.save(nn.Linear(2, 2), path), "holds a whole model .* torch.save"),
-    "old pickle": (
-        lambda path: torch.save({"w": torch.zeros(1)}, path, _use_new_zipfile_serialization=False),
-        "is a pickle, as torch before version 1.6 saved",
+    "old whole model": (
+        lambda path: torch.save(nn.Linear(2, 2), path, _use_new_zipfile_serialization=False),
+        "holds a whole model .* torch.save",
     ),
     "list": (lambda path: torch.save([1, 2], path), "holds no state dict, but a list"),
     "TorchScript": (write_script, "is a TorchScript program"),

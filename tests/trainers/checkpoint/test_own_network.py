@@ -41,7 +41,7 @@ class WithPositions(nn.Module):
 @pytest.mark.parametrize(
     "made", [network, WithPositions, lambda: network().to(torch.bfloat16), lambda: network().half()]
 )
-def test_a_module_comes_back_with_its_weights(made: type[nn.Module], tmp_path: Path) -> None:
+def test_a_module_comes_back_with_its_weights(made: Callable[[], nn.Module], tmp_path: Path) -> None:
     module = made()
     checkpoint = Checkpoint.of(module, CLASSES, InputSpec(16, 16, (0, 0, 0), (1, 1, 1)))
     save_checkpoint(tmp_path / "c.safetensors", checkpoint)
