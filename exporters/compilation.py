@@ -14,6 +14,7 @@ from allweather.exporters.job import ExportJob
 from allweather.runtimes.bundle.manifest import Calibration, EngineName, Model, Precision, Rejected
 from allweather.runtimes.engines.registry import engine_spec, exportable
 from allweather.runtimes.errors import EngineError, ParityError, UsageError
+from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES
 from allweather.trainers.data.dataset import Split
@@ -40,6 +41,14 @@ class ExportOptions:
     engines: Sequence[EngineName] = DEFAULT_ENGINES
     precisions: Sequence[Precision] | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the types of the values.
+
+        Raises:
+            UsageError: One is of another type; the message names the field.
+        """
+        check_types(self)
 
 
 DEFAULT_OPTIONS = ExportOptions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -233,3 +234,9 @@ def test_a_model_that_cannot_be_exported_gets_the_cause(
         to_onnx(Foreign(compute), InputSpec(8, 8))
     assert str(caught.value).isprintable()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("values", [{"engines": "onnx"}, {"engines": 5}, {"precisions": "fp32"}, {"force": "no"}])
+def test_options_of_another_type_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(values))} must be"):
+        ExportOptions(**values)
