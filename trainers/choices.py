@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT, folder:ROOT or list:FILE"  # names of data sets
+DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT, folder:ROOT, list:FILE or hf:ROOT"  # names of data sets
 
 Precision = Literal["auto", "bf16", "fp32"]  # arithmetic of a training
 Schedule = Literal["onecycle", "cosine", "step"]  # of the learning rate

@@ -19,17 +19,27 @@ def class_order(data: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> l
     Raises:
         UsageError: One has a class that the other does not have; the message names them.
     """
-    place = {same_name(name): index for index, name in enumerate(wanted)}
-    missing = [name for name in wanted if same_name(name) not in {same_name(other) for other in found}]
-    extra = [name for name in found if same_name(name) not in place]
-    if missing or extra:
-        parts = [f"it lacks {list_names(missing)}"] if missing else []
-        parts += [f"it also has {list_names(extra)}"] if extra else []
+    if difference := class_difference(found, wanted):
         raise UsageError(
             f"the classifier knows {len(wanted)} classes ({', '.join(wanted[:3])}, ...) and {data} has {len(found)} "
-            f"({', '.join(found[:3])}, ...): {' and '.join(parts)}; name the data that it was trained on"
+            f"({', '.join(found[:3])}, ...): {difference}; name the data that it was trained on"
         )
+    place = {same_name(name): index for index, name in enumerate(wanted)}
     return [place[same_name(name)] for name in found]
+
+
+def class_difference(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    """Returns which classes are missing and which are there beyond those wanted; "" if they are the same.
+
+    Args:
+        found: Classes of a data set.
+        wanted: Classes that it should have, in any order.
+    """
+    there, asked = {same_name(name) for name in found}, {same_name(name) for name in wanted}
+    missing = [name for name in wanted if same_name(name) not in there]
+    extra = [name for name in found if same_name(name) not in asked]
+    parts = [f"it lacks {list_names(missing)}"] if missing else []
+    return " and ".join(parts + ([f"it also has {list_names(extra)}"] if extra else []))
 
 
 def check_class_names(classes: object) -> None:

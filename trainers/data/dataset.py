@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.trainers.data.class_names import check_class_names, class_order
+from allweather.trainers.data.held_out import complete_splits
 from allweather.trainers.data.inventory import Inventory
+from allweather.trainers.data.items.read_splits import read_splits
 from allweather.trainers.data.split import Split as Split  # other modules take it from here, with the data set
+from allweather.trainers.data.split import check_size
 from allweather.trainers.data.split import split_off as split_off
 
 
@@ -59,6 +64,50 @@ class Dataset:
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.num_labels:
                 raise DataError(f"labels are 0 to {self.num_labels - 1}; {name} has {low if low < 0 else high}")
+
+    @classmethod
+    def from_torch(
+        cls,
+        train: Any,
+        val: Any = None,
+        test: Any = None,
+        *,
+        classes: Sequence[str] | None = None,
+        size: int = 224,
+        hflip: bool = True,
+        name: str = "torch",
+        seed: int = 0,
+    ) -> Dataset:
+        """Reads data sets of torch, torchvision or the datasets library; brings all images to one size.
+
+        An item is (image, label). The image is a PIL image, an array or a tensor: [h, w], [h, w, c] or [c, h, w];
+        uint8, uint16 or float in 0..1, neither normalized nor augmented, as training does both. A data set of the
+        datasets library has a column of images and one of class labels, and a `DatasetDict` given as `train` brings its
+        validation and test splits along. Splits that are missing are held out of train, a tenth of each class.
+
+        Args:
+            train: Data set with a length and items by index.
+            val: Another one, or None.
+            test: Another one, or None.
+            classes: Names of the classes, in the order of the labels; None for those that `train` tells.
+            size: Side in pixels of the square that every image is brought to, 16 to 1024.
+            hflip: Whether an image keeps its class when it is flipped horizontally.
+            name: Name of the data set, for messages and reports.
+            seed: Random seed of the splits that are held out; the same seed gives the same splits.
+
+        Raises:
+            UsageError: The size or the seed is out of range.
+            DataError: An item cannot be used; the message names it.
+        """
+        check_size(size, "size")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise UsageError(f"seed is a whole number, 0 or more; got {seed!r:.40}")
+        read = read_splits(name, train, val, test, classes, size)
+        *splits, notes = complete_splits(
+            read.splits, read.classes, lambda split: f"{split} was not given", seed=seed, copies=read.copies
+        )
+        inventory = dataclasses.replace(read.inventory, notes=(*read.inventory.notes, *notes))
+        return Dataset(name, read.classes, *splits, hflip=hflip, notes=inventory.notes, inventory=inventory)
 
     @property
     def num_labels(self) -> int:

@@ -1,4 +1,4 @@
-"""Data sets by name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE`.
+"""Data sets by name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE`, `hf:ROOT`.
 
 The text after the colon is a folder or a file. All images are brought to the model's input size once, by the same
 `InputSpec.prepare` that runs on the device, and stay in memory as uint8.
@@ -23,12 +23,14 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.files.folders import find_folder, folder_classes
 from allweather.trainers.data.files.labeled_files import LabeledFiles
 from allweather.trainers.data.files.lists import find_list, list_classes
+from allweather.trainers.data.held_out import SPLIT_SEED
 from allweather.trainers.data.inventory import Inventory, count_labels
+from allweather.trainers.data.items.hugging_face import hugging_face_classes, load_hugging_face, splits_of
 from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
-from allweather.trainers.data.split import Split
+from allweather.trainers.data.split import Split, check_size
 
-MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 FILE_FORMS: Mapping[str, Callable[[Path], LabeledFiles]] = MappingProxyType({"folder": find_folder, "list": find_list})
+OWN_SIZES = ("signs", "cifar10", "cifar100")  # forms of data whose images have one size
 
 
 def open_dataset(
@@ -37,9 +39,9 @@ def open_dataset(
     """Opens a data set by name. Invalid arguments are refused before images are drawn or decoded.
 
     Args:
-        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT` or `list:FILE`.
+        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE` or `hf:ROOT`.
         size: Side in pixels of the square that every image is brought to, 16 to 1024; None for the data set's own
-            size (32), or 224 for files.
+            size (32), or 224 for files and hf.
         download: Whether torchvision downloads CIFAR into ROOT if it is not there.
         num_train: Number of training images of a data set that is drawn (signs); None for all.
 
@@ -47,11 +49,14 @@ def open_dataset(
         UsageError: The name is not that of a data set, or the size is out of range.
         DataError: The data is missing, empty or damaged.
     """
-    if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
-        raise UsageError(f"--size is a side of {MIN_SIZE} to {MAX_SIZE} pixels; got {size}")
+    if size is not None:
+        check_size(size, "--size")
     kind, root = _parse(name)
     if kind in FILE_FORMS:
         return read_files(FILE_FORMS[kind](root), size or DEFAULT_SIZE)
+    if kind == "hf":
+        saved, name = load_hugging_face(root), f"hf:{root.resolve().name}"
+        return Dataset.from_torch(saved, size=size or DEFAULT_SIZE, name=name, seed=SPLIT_SEED)
     if kind == "signs":
         dataset = _draw_signs(size or 32, num_train)
     else:
@@ -110,7 +115,7 @@ def dataset_classes(name: str) -> tuple[str, ...]:
     CIFAR are known without its files, so it does not check whether they exist.
 
     Args:
-        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT` or `list:FILE`.
+        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE` or `hf:ROOT`.
 
     Raises:
         UsageError: The name is not that of a data set.
@@ -121,7 +126,14 @@ def dataset_classes(name: str) -> tuple[str, ...]:
         return signs.CLASSES
     if kind in FILE_FORMS:
         return folder_classes(root) if kind == "folder" else list_classes(root)
+    if kind == "hf":
+        return hugging_face_classes("train", splits_of(load_hugging_face(root))[0]["train"])
     return cifar.CIFAR_CLASSES[kind]
+
+
+def has_own_size(name: str) -> bool:
+    """Returns whether the images of a data set have a size of their own, to which they are brought if none is given."""
+    return _parse(name)[0] in OWN_SIZES
 
 
 def dataset_hflip(name: str) -> bool:
@@ -134,7 +146,7 @@ def _parse(name: str) -> tuple[str, Path]:
     kind, _, root = name.partition(":")
     if kind == "signs" and not root:
         return kind, Path()
-    if kind in ("cifar10", "cifar100", *FILE_FORMS) and root:
+    if kind in ("cifar10", "cifar100", "hf", *FILE_FORMS) and root:
         return kind, home_path(root)
     raise UsageError(f"unknown data set {name!r}; write {DATASET_FORMS}, where ROOT is a folder")
 

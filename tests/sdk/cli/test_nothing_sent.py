@@ -148,6 +148,21 @@ def test_a_tracked_training_sends_nothing(machine: Machine, folder: Path) -> Non
     assert_quiet(machine)
 
 
+def test_data_of_the_datasets_library_and_lists_are_read_without_the_hub(machine: Machine, folder: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="without it, data of the datasets library was not checked")
+    from pyarrow import parquet, table
+
+    paths = sorted(map(str, folder.glob("train/*/*.png")))
+    labels = [Path(path).parent.name for path in paths]
+    images = datasets.Dataset.from_dict({"image": paths, "label": labels}).class_encode_column("label")
+    images.cast_column("image", datasets.Image()).save_to_disk(machine.outputs / "saved")
+    parquet.write_table(table({"path": paths, "label": labels}), machine.outputs / "list.parquet")
+    for data in ("hf:saved", "list:list.parquet"):
+        code, errors = machine.run("-m", "allweather.cli", "inspect", data)
+        assert code == 0, errors
+    assert_quiet(machine)
+
+
 def test_isolated_imports_restore_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     monkeypatch.delenv("MPLCONFIGDIR", raising=False)
