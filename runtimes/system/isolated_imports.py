@@ -15,11 +15,15 @@ from allweather.runtimes.system.private_folder import cache_folder
 # ONNX Runtime from 1.29 on decides by this at its import, once for the process; else it stores a device id in the
 # user's cache and uploads events from native threads that Python does not see.
 # MLflow decides likewise at its import; from 3.2 on it would send events from a thread. It also prints hints.
+# The libraries of Hugging Face decide likewise. Data never comes from their hub; weights do where a user asks for them,
+# so the hub is not shut off for timm.
 NO_TELEMETRY = {
     "ORT_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "1",
     "DO_NOT_TRACK": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_OFFLINE": "1",
 }
 
 # OpenVINO, at its import, and NNCF report by this library, in a forked process, with a client id kept in ~/intel. Both

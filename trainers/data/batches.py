@@ -88,7 +88,7 @@ def _balanced_order(labels: Tensor, count: int, generator: torch.Generator) -> T
     The images of a class are drawn again only after all of them have been drawn.
     """
     counts = labels.bincount()
-    rows_of_classes = [rows for rows in labels.argsort(stable=True).split(counts.tolist()) if len(rows)]
+    rows_of_classes = [rows for rows in torch.split(labels.argsort(stable=True), counts.tolist()) if len(rows)]
     share, rest = divmod(count, len(rows_of_classes))
     places = torch.randperm(len(rows_of_classes), generator=generator)  # the first `rest` classes get one image more
     drawn = []

@@ -103,11 +103,11 @@ class Dataset:
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise UsageError(f"seed is a whole number, 0 or more; got {seed!r:.40}")
         read = read_splits(name, train, val, test, classes, size)
-        *splits, notes = complete_splits(
+        train, val, test, notes = complete_splits(
             read.splits, read.classes, lambda split: f"{split} was not given", seed=seed, copies=read.copies
         )
         inventory = dataclasses.replace(read.inventory, notes=(*read.inventory.notes, *notes))
-        return Dataset(name, read.classes, *splits, hflip=hflip, notes=inventory.notes, inventory=inventory)
+        return Dataset(name, read.classes, train, val, test, hflip, inventory.notes, inventory)
 
     @property
     def num_labels(self) -> int:

@@ -18,7 +18,7 @@ from allweather.trainers.data.files.labeled_files import (
     SplitFiles,
     unknown_classes,
 )
-from allweather.trainers.data.files.names import list_names, same_name, split_of
+from allweather.trainers.data.files.names import SPLIT_NAMES, list_names, same_name, split_of
 from allweather.trainers.data.files.rows import Row, read_rows
 
 
@@ -48,9 +48,7 @@ def find_list(file: Path | str) -> LabeledFiles:
         splits[split][label][path] = None
     if "train" not in splits:
         raise DataError(problems[0] if problems else f"the list {file} has no image of train, to learn from")
-    found = {
-        split: _split_files(split, file.parent, splits[split]) for split in ("train", "val", "test") if split in splits
-    }
+    found = {split: _split_files(split, file.parent, splits[split]) for split in SPLIT_NAMES if split in splits}
     problems += [*_class_problems(name, found), *unknown_classes(found), *_file_problems(file, found)]
     notes = (f"{name} names {repeated} files again, which are used once",) if repeated else ()
     without = f"{name} lists no image of {{split}}"
