@@ -1,0 +1,151 @@
+"""From another program's file to a bundle in the budgeted loop: ONNX of several forms, and OpenVINO IR."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import openvino
+import pytest
+import torch
+from onnx_graphs import Form, build, normalized, run
+
+from allweather import exporters
+from allweather.exporters.compilation import ExportOptions
+from allweather.exporters.foreign import InputSettings, export_onnx, open_foreign
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.engines.open import infer_all, open_engine
+from allweather.runtimes.errors import EngineError, UsageError
+from allweather.runtimes.load import load
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
+
+BOTH = ExportOptions(("openvino", "onnx"), ("fp32", "int8"))
+FORMS = (
+    Form(opset=11, batch=1, flatten="Reshape"),
+    Form(opset=13, layout="nhwc", batch="unk__1", ending="Softmax", normalizes=True),  # as tf2onnx writes
+    Form(opset=17, element="uint8", constants="nodes", ending="decomposed"),
+    Form(opset=21, batch=4, ending="LogSoftmax"),
+)
+
+
+def write(form: Form, head: npt.NDArray[np.float32], tmp_path: Path) -> Path:
+    path = tmp_path / "their colors.onnx"
+    onnx.save(build(form, head), path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"opset {form.opset}")
+def test_import_int8_predictor_and_loop(
+    form: Form, head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path
+) -> None:
+    expected = run(build(Form(), head), normalized(dataset.test.images.numpy())).argmax(1)
+    path = write(form, head, tmp_path)
+    manifest = export_onnx(str(path), dataset, str(tmp_path / "their.aw"), options=BOTH)
+    assert manifest.arch == "onnx:their colors"
+    assert {(model.engine, model.precision) for model in manifest.models} == {
+        (engine, precision) for engine in BOTH.engines for precision in ("fp32", "int8")
+    }
+    bundle = Bundle.open(tmp_path / "their.aw")
+    for model in bundle.manifest.models:
+        assert model.parity.reference_accuracy is not None
+        assert model.parity.reference_accuracy > 0.9
+        engine, _ = open_engine(bundle, model.engine, model.precision)
+        agreement = (infer_all(engine, dataset.test.images.numpy()).argmax(1) == expected).mean()
+        engine.close()
+        assert agreement >= (1 if model.precision == "fp32" else 0.9)
+    graph = onnx.load_from_string(bundle.read("onnx/classifier-int8.onnx")).graph
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.node) >= 2
+    spec = predictor_input_spec(bundle.input)
+    predictor = TrainedPredictor(
+        "tiny", spec, ("identity", "hflip"), "0" * 16, build_predictor("tiny", spec, 2).state_dict()
+    )
+    exporters.add_to_bundle(bundle, predictor, None, dataset, tmp_path / "seeing.aw")
+    with load(tmp_path / "seeing.aw", policy="top:1", budget_ms=1000) as perceiver:
+        decision = perceiver(dataset.test.images[0].numpy())
+    assert decision.label == dataset.classes[expected[0]]
+    assert len(decision.views) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("ending", [None, "Softmax"])
+def test_openvino_ir(
+    layout: str, ending: str | None, head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path
+) -> None:
+    form = Form(layout=layout, batch=1 if ending else "n", ending=ending, flatten="Reshape" if ending else "Flatten")
+    openvino.save_model(
+        openvino.convert_model(write(form, head, tmp_path)), tmp_path / "their.xml", compress_to_fp16=False
+    )
+    manifest = export_onnx(
+        tmp_path / "their.xml", dataset, tmp_path / "their.aw", options=ExportOptions(precisions=("fp32", "int8"))
+    )
+    assert manifest.arch == "openvino:their"
+    assert [(model.engine, model.precision) for model in manifest.models] == [
+        ("openvino", model.precision) for model in manifest.models
+    ]
+    assert {model.precision for model in manifest.models} == {"fp32", "int8"}
+    expected = run(build(Form(), head), normalized(dataset.test.images.numpy()))
+    engine, _ = open_engine(Bundle.open(tmp_path / "their.aw"), "openvino", "fp32")
+    np.testing.assert_allclose(infer_all(engine, dataset.test.images.numpy()), expected, atol=2e-3)
+    engine.close()
+
+
+def test_bad_ir_is_told(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:
+    model = openvino.convert_model(write(Form(), head, tmp_path))
+    xml, weights = tmp_path / "their.xml", tmp_path / "their.bin"
+    openvino.save_model(model, xml, compress_to_fp16=False)
+    with pytest.raises(UsageError, match="3 outputs for each image, and --classes names 2"):
+        open_foreign(xml, ("a", "b"))
+    with pytest.raises(UsageError, match=r"takes NCHW, and --layout says nhwc"):
+        open_foreign(xml, dataset.classes, InputSettings(layout="nhwc"))
+    with pytest.raises(UsageError, match="OpenVINO IR, which only openvino runs, not onnx"):
+        export_onnx(xml, dataset, tmp_path / "x.aw", options=ExportOptions(("onnx",)))
+    content = xml.read_bytes()
+    xml.write_bytes(content[: len(content) // 2])
+    with pytest.raises(EngineError, match="no OpenVINO IR, or damaged"):
+        open_foreign(xml, dataset.classes)
+    xml.write_bytes(content)
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(EngineError, match="no OpenVINO IR, or damaged"):
+        open_foreign(xml, dataset.classes)
+    weights.unlink()
+    with pytest.raises(EngineError, match=r"their\.bin is missing"):
+        open_foreign(xml, dataset.classes)
+
+
+def test_float16_ir_and_nan_weights(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:
+    openvino.save_model(openvino.convert_model(write(Form(), head, tmp_path)), tmp_path / "half.xml")
+    images = dataset.test.images.numpy()[:4]
+    expected = run(build(Form(), head), normalized(images))
+    np.testing.assert_allclose(
+        open_foreign(tmp_path / "half.xml", dataset.classes).source.run(images), expected, atol=0.05
+    )
+    bad = head.copy()
+    bad[0, 0] = np.nan
+    model = openvino.convert_model(write(Form(), bad, tmp_path))
+    openvino.save_model(model, tmp_path / "nan.xml", compress_to_fp16=False)
+    with pytest.raises(EngineError, match="holds NaN"):
+        open_foreign(tmp_path / "nan.xml", dataset.classes)
+
+
+@pytest.mark.slow
+def test_images_of_another_shape_are_prepared(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:
+    model = build(Form(), head)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 24
+    onnx.save(model, tmp_path / "wide.onnx")
+    options = ExportOptions(("onnx",), ("fp32",))
+    export_onnx(tmp_path / "wide.onnx", dataset, tmp_path / "wide.aw", options=options)
+    assert Bundle.open(tmp_path / "wide.aw").input == InputSpec(24, 32)
+    large = Split(torch.zeros(3, 48, 48, 3, dtype=torch.uint8), torch.arange(3))
+    other = dataclasses.replace(dataset, train=large, val=large, test=large)
+    with pytest.raises(UsageError, match=r"takes images of 32 x 24 px, .* opened at 48 x 48 px; open it with size=32"):
+        export_onnx(tmp_path / "wide.onnx", other, tmp_path / "x.aw", options=options)
+    with pytest.raises(UsageError, match="it also has"):
+        export_onnx(tmp_path / "wide.onnx", dataset, tmp_path / "x.aw", classes=("a", "b", "c"), options=options)
