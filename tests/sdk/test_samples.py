@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,6 +60,42 @@ def test_train(folder: Path, tmp_path: Path) -> None:
     assert "openvino fp32" in output  # and the fastest other model, which on a busy machine may be any
     assert "accuracy 0.333" not in output, "the model learned nothing: it predicts one class for every image"
     assert (tmp_path / "colors.aw" / "manifest.json").is_file()
+
+
+@pytest.mark.slow
+def test_research_losses() -> None:
+    before, after = (
+        dict(re.findall(r"(\w+) (0\.\d+)", line)) for line in run_sample("research_losses.py").splitlines()
+    )
+    assert float(before["clean"]) > 0.3, "the network learned next to nothing before it is finetuned"
+    assert float(after["dark"]) > float(before["dark"]) + 0.03
+    assert float(after["clean"]) > float(before["clean"]) - 0.05
+
+
+@pytest.mark.slow
+def test_research_corruptions() -> None:
+    *rows, last = run_sample("research_corruptions.py").splitlines()
+    errors = {row.split()[0]: [float(each) for each in re.findall(r"0\.\d+", row)] for row in rows}
+    assert errors["fog"][1] < errors["fog"][0], "training in fog did not help in fog"
+    mce = 100 * sum(robust / plain for plain, robust in errors.values()) / len(errors)
+    assert float(last.split()[-2]) == pytest.approx(mce, abs=0.3)
+
+
+@pytest.mark.end_to_end
+def test_research_tta() -> None:
+    names = ("resnet20-fma-ca-0.safetensors", "predictor-published-resnet20.safetensors")
+    first, *others = run_sample("research_tta.py", *(SAMPLES / "checkpoints" / name for name in names)).splitlines()
+    assert float(first.split()[4]) < 1e-5
+    assert [line.split()[1] for line in others[:-1]] == ["mean:", "gmean:", "sum:", "max:", "min:", "tsharpen:"]
+
+
+@pytest.mark.slow
+def test_research_predictor() -> None:
+    contrast, noise = run_sample("research_predictor.py").splitlines()
+    one_view, ranked = (float(each) for each in re.findall(r"0\.\d+", contrast))
+    assert ranked > one_view + 0.05
+    one_view, ranked = (float(each) for each in re.findall(r"0\.\d+", noise))
+    assert ranked > one_view - 0.05
 
 
 @pytest.mark.end_to_end
