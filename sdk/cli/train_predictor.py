@@ -20,6 +20,7 @@ from allweather.cli.options import (
     Download,
     Epochs,
     Hflip,
+    Log,
     ModelFile,
     OutModel,
     OwnModel,
@@ -27,11 +28,13 @@ from allweather.cli.options import (
     TrainPrecision,
 )
 from allweather.cli.output_lock import locks_output
-from allweather.cli.training import TrainingRun, training_run
+from allweather.cli.training import TrainingRun, check_logs, training_run
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import CorruptionFamily, PredictorKind, RankLossName
 
 if TYPE_CHECKING:
+    from lightning_fabric.loggers import Logger
+
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
     from allweather.trainers.inference.open_model import EvaluatedModel
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
 TRAINING_OPTIONS = (
     "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "hflip", "devices",
-    "precision", "seed", "download",
+    "precision", "seed", "log", "download",
 )  # fmt: skip
 
 
@@ -78,6 +81,7 @@ def train_predictor(
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
     seed: Seed = 0,
+    log: Log = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -88,6 +92,7 @@ def train_predictor(
     If it is stopped, the same command resumes it.
     """
     check_model_path(model, out)
+    check_logs(log)
     if (data is None) == (use is None):
         raise UsageError(
             "give either --data, to train a predictor, or --use FILE, to add one that has been trained already"
@@ -123,7 +128,7 @@ def train_predictor(
             )
         )
         watchers = run.watch_steps("view losses"), run.watch_epochs(f"predictor {kind}", epochs, _metrics)
-        predictor = _train(opened, start, run, settings, out, keep, watchers)
+        predictor = _train(opened, start, run, settings, out, keep, run.loggers(log, out), watchers)
         if run.is_main and start is None:
             run.show("compiling the predictor")
             add_to_bundle(model, predictor, None, run.dataset, out, watch=run.show)
@@ -143,6 +148,7 @@ def _train(
     settings: PredictorSettings,
     out: Path,
     keep: Path,
+    loggers: list[Logger],
     watchers: tuple[Callable[[int, int], None], Callable[[Progress], None]],
 ) -> TrainedPredictor:
     """Trains the predictor of a checkpoint, which is saved with it, or of a bundle."""
@@ -153,11 +159,11 @@ def _train(
     if start is None:
         return predictor_for(
             FrozenClassifier.of_bundle(opened), opened.input, run.dataset, settings, resume_path(out),
-            losses_folder=keep, fabric=run.fabric, watch_losses=watchers[0], watch=watchers[1],
+            losses_folder=keep, fabric=run.fabric, watch_losses=watchers[0], loggers=loggers, watch=watchers[1],
         )  # fmt: skip
     done = add_predictor(
         start, run.dataset, settings, out,
-        losses_folder=keep, fabric=run.fabric, watch_losses=watchers[0], watch=watchers[1],
+        losses_folder=keep, fabric=run.fabric, watch_losses=watchers[0], loggers=loggers, watch=watchers[1],
     )  # fmt: skip
     assert done.predictor is not None
     return done.predictor

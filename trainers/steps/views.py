@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
@@ -37,6 +38,7 @@ def train_predictor(
     settings: PredictorSettings | None = None,
     out: Path | str | None = None,
     fabric: Fabric | None = None,
+    loggers: Sequence[Logger] = ...,
     watch: Callable[[Progress], None] = ...,
 ) -> Checkpoint: ...
 
@@ -50,6 +52,7 @@ def train_predictor(
     settings: PredictorSettings | None = None,
     out: None = None,
     fabric: Fabric | None = None,
+    loggers: Sequence[Logger] = ...,
     watch: Callable[[Progress], None] = ...,
 ) -> TrainedPredictor: ...
 
@@ -62,6 +65,7 @@ def train_predictor(
     settings: PredictorSettings | None = None,
     out: Path | str | None = None,
     fabric: Fabric | None = None,
+    loggers: Sequence[Logger] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Checkpoint | TrainedPredictor:
     """Trains a loss predictor, which tells for each image on which views the classifier does best (Kim et al. 2020).
@@ -73,6 +77,7 @@ def train_predictor(
         settings: All settings; None for the defaults.
         out: Checkpoint to write (.safetensors); not for a bundle.
         fabric: A launched Fabric; one for this process if None.
+        loggers: Loggers of Lightning Fabric.
         watch: Called with the progress after each step and each epoch.
 
     Returns:
@@ -89,14 +94,16 @@ def train_predictor(
     with temporary_folder() as folder, output_file(out) as path:
         losses = Path(folder, "view-losses")
         if isinstance(start, Checkpoint):
-            return add_predictor(start, data, chosen, path, losses_folder=losses, fabric=fabric, watch=watch)
+            return add_predictor(
+                start, data, chosen, path, losses_folder=losses, fabric=fabric, loggers=loggers, watch=watch
+            )
         if out is not None:
             raise UsageError("the predictor of a bundle is no checkpoint; add it with exporters.add_to_bundle")
         with open_model(start.path if isinstance(start, Bundle) else start) as opened:
             adapted = _adapted(opened, data)
             return predictor_for(
                 FrozenClassifier.of_bundle(opened), opened.input, adapted, chosen, resume_path(path),
-                losses_folder=losses, fabric=fabric, watch=watch,
+                losses_folder=losses, fabric=fabric, loggers=loggers, watch=watch,
             )  # fmt: skip
 
 

@@ -19,12 +19,15 @@ from allweather.trainers.models.classifier import weights_digest
 def test_a_predictor_is_trained_kept_and_added_to_another_checkpoint(plain: Path, folder: Path, tmp_path: Path) -> None:
     out, kept = tmp_path / "tta.safetensors", tmp_path / "losses"
     line = ["train-predictor", plain, "--data", f"folder:{folder}", "--epochs", 2, "--batch-size", 20]
-    done = invoke(*line, "--view-losses", kept, "--out", out, "--json")
+    done = invoke(*line, "--view-losses", kept, "--out", out, "--log", f"csv:{tmp_path / 'logs'}", "--json")
     assert 0 < json_of(done)["val_accuracy"] <= 1
     assert "accuracy at k = 1" in done.stderr
     assert "epoch 2/2" in done.stderr
     assert list(kept.glob("*.safetensors"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["losses", "tta.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "losses", "tta.safetensors"]
+    header, *rows = (tmp_path / "logs" / "tta" / "version_0" / "metrics.csv").read_text().splitlines()
+    assert "rank_correlation" in header
+    assert len(rows) == 2
     checkpoint = load_checkpoint(out)
     assert checkpoint.predictor is not None
     assert checkpoint.predictor.views == tuple(VIEWS)

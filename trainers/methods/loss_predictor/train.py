@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
@@ -37,6 +38,7 @@ def add_predictor(
     losses_folder: Path | str,
     fabric: Fabric,
     watch_losses: Callable[[int, int], None] = lambda done, total: None,
+    loggers: Sequence[Logger] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> Checkpoint:
     """Trains a loss predictor for a classifier and saves both in one checkpoint.
@@ -52,6 +54,7 @@ def add_predictor(
         losses_folder: Folder in which the view losses are kept; see `compute_view_losses`.
         fabric: A launched Fabric.
         watch_losses: Called with (shards of view losses done, shards in total).
+        loggers: Loggers of Lightning Fabric; see `fit`.
         watch: Called in every process with the progress after each step and each epoch.
 
     Raises:
@@ -64,7 +67,7 @@ def add_predictor(
     classifier = FrozenClassifier.of_module(start.classifier(), fabric.device)
     predictor = predictor_for(
         classifier, start.input, dataset, settings, resume,
-        losses_folder=losses_folder, fabric=fabric, watch_losses=watch_losses, watch=watch,
+        losses_folder=losses_folder, fabric=fabric, watch_losses=watch_losses, loggers=loggers, watch=watch,
     )  # fmt: skip
     checkpoint = start.with_predictor(predictor)
     if fabric.is_global_zero:
@@ -83,6 +86,7 @@ def predictor_for(
     losses_folder: Path | str,
     fabric: Fabric,
     watch_losses: Callable[[int, int], None] = lambda done, total: None,
+    loggers: Sequence[Logger] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> TrainedPredictor:
     """Computes a classifier's losses on the views, and trains a loss predictor on them.
@@ -96,6 +100,7 @@ def predictor_for(
         losses_folder: Folder in which the view losses are kept; see `compute_view_losses`.
         fabric: A launched Fabric.
         watch_losses: Called with (shards of view losses done, shards in total).
+        loggers: Loggers of Lightning Fabric; see `fit`.
         watch: Called in every process with the progress after each step and each epoch.
 
     Raises:
@@ -112,10 +117,10 @@ def predictor_for(
         targets = targets.exclude_family(settings.exclude_family)
     hflip = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
     model, history, accuracy = fit_predictor(
-        targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, watch=watch
+        targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, loggers=loggers, watch=watch
     )
     filled = dataclasses.replace(settings, fit=fill_defaults(settings.fit, model))
-    saved_settings = {**dataclasses.asdict(filled), "hflip": hflip, "data": dataset.name}
+    saved_settings = {**dataclasses.asdict(filled), "fit": filled.fit.as_dict(), "hflip": hflip, "data": dataset.name}
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     del saved_settings["views"]  # the predictor has them
     return TrainedPredictor(
@@ -138,6 +143,7 @@ def fit_predictor(
     hflip: bool,
     fabric: Fabric,
     resume: Path | str | None = None,
+    loggers: Sequence[Logger] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[LossPredictor, tuple[EpochReport, ...], float]:
     """Trains a loss predictor on four fifths of the images and evaluates it on the rest.
@@ -152,6 +158,7 @@ def fit_predictor(
             their losses, unless the losses of a flipped image are unknown; see `flipped_columns`.
         fabric: A launched Fabric.
         resume: File to save the unfinished run in and to resume it from.
+        loggers: Loggers of Lightning Fabric; see `fit`.
         watch: Called in every process with the progress after each step and each epoch.
 
     Returns:
@@ -170,9 +177,11 @@ def fit_predictor(
     dataset = RowDataset("view losses", targets.views, train_rows, val_rows, val_rows, hflip=False)
     lr = highest_lr(settings.fit, model, PREDICTORS[settings.kind].lr)
     fit_settings = dataclasses.replace(settings.fit, hflip=False)  # the objective flips images with their losses
+    own = {name: value for name, value in dataclasses.asdict(settings).items() if name not in ("fit", "views")}
     averaged, history = fit(
-        model, dataset, fit_settings, lr, fabric=fabric, objective=objective, resume=resume, watch=watch
-    )
+        model, dataset, fit_settings, lr, fabric=fabric, objective=objective, resume=resume, loggers=loggers,
+        hyperparameters=own, watch=watch,
+    )  # fmt: skip
     assert isinstance(averaged, LossPredictor)
     add_identity_margin(averaged, val)
     return averaged, history, objective.accuracy(averaged, dataset.val, fabric)
