@@ -21,7 +21,7 @@ LOOSE = {
         "compilation": ("compilation", "candidates"),
         "job": ("job", "parity", "calibration", "latency", "choices"),
     },
-    "sdk": {"doctor": ("doctor", "optional_dependencies"), "benchmark": ("benchmark",)},
+    "sdk": {"doctor": ("doctor", "optional_dependencies"), "benchmark": ("benchmark",), "journey": ("journey",)},
 }
 
 Node = tuple[str, str]  # folder and name

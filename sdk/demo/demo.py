@@ -11,9 +11,9 @@ import numpy as np
 
 import allweather
 from allweather.demo.drive import BUDGET_MS, DriveResult, run_drive
-from allweather.demo.journey import Journey, Stage
 from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR, error_rate
 from allweather.demo.settings import DemoSettings
+from allweather.journey import Journey, Stage
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import UsageError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from allweather.demo.journey import Journey
 from allweather.demo.settings import DemoSettings
 from allweather.exporters.export import ExportOptions, export_checkpoint
+from allweather.journey import Journey
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import BundleError

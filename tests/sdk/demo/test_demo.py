@@ -10,8 +10,8 @@ import cv2
 import pytest
 
 from allweather.demo.demo import FULL, PLAIN, ROBUST, run_demo
-from allweather.demo.journey import Stage
 from allweather.demo.settings import DemoSettings
+from allweather.journey import Stage
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.data.signs.conditions import CONDITIONS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from allweather.demo.journey import Journey, Stage, seconds_left
+from allweather.journey import Journey, Stage, seconds_left
 
 
 def test_a_journey_tells_what_runs_and_what_came_of_it() -> None:

@@ -1,4 +1,4 @@
-"""The stages of the demo: which one runs, how long each takes, and how long the rest will take."""
+"""The stages of a long command: which one runs, how long each takes, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State = Literal["waiting", "running", "done", "kept"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the demo.
+    """One stage of a command that takes minutes.
 
     Attributes:
         name: What is done.
@@ -98,11 +98,17 @@ class StageRun:
 
 
 def seconds_left(stages: Sequence[Stage]) -> float:
-    """Returns how long the stages that are not done will take, at the pace of this machine so far.
+    """Returns how long the stages that are not done will take, at the pace of this machine so far."""
+    return pace(stages) * sum(
+        stage.expected * (1 - stage.share) for stage in stages if stage.state in ("waiting", "running")
+    )
 
-    The pace is that of the stages that are done and of the running one, against what was expected of them.
+
+def pace(stages: Sequence[Stage]) -> float:
+    """Returns the time that stages take here, against what was expected of them; 1 until that can be told.
+
+    It is that of the stages that are done and of the running one.
     """
     taken = sum(stage.seconds for stage in stages if stage.state in ("done", "running"))
     expected = sum(stage.expected * stage.share for stage in stages if stage.state in ("done", "running"))
-    pace = taken / expected if expected > 1 else 1.0
-    return pace * sum(stage.expected * (1 - stage.share) for stage in stages if stage.state in ("waiting", "running"))
+    return taken / expected if expected > 1 else 1.0

@@ -1,0 +1,60 @@
+"""The table of the stages of a command that takes minutes, as they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from allweather.cli.console import err, say
+from allweather.journey import Stage, pace, seconds_left
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MARKS = {"waiting": "", "running": "...", "done": "done", "kept": "kept"}
+
+
+@contextmanager
+def stage_table() -> Iterator[Callable[[Sequence[Stage]], None]]:
+    """Shows a table of the stages on stderr where that is a terminal, and prints a line for each stage elsewhere."""
+    from rich.live import Live
+
+    if not err.is_terminal:
+        yield _StageLines()
+        return
+    with Live(console=err, refresh_per_second=4, transient=False) as live:
+        yield lambda stages: live.update(_table(stages))
+
+
+def _table(stages: Sequence[Stage]) -> Table:
+    from rich.table import Table
+
+    unfinished = any(stage.state in ("waiting", "running") for stage in stages)
+    table = Table(title=f"about {seconds_left(stages):.0f} s left" if unfinished else "finished", title_justify="left")
+    for name, justify in (("stage", "left"), ("", "left"), ("done", "right"), ("s", "right"), ("result", "left")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    here = pace(stages)
+    for stage in stages:
+        seconds = f"{stage.seconds:.0f}" if stage.state != "waiting" else f"about {here * stage.expected:.0f}"
+        table.add_row(stage.name, MARKS[stage.state], f"{100 * stage.share:.0f} %", seconds, stage.result)
+    return table
+
+
+class _StageLines:
+    """Prints a line when a stage starts, and one when it ends."""
+
+    def __init__(self) -> None:
+        self._printed: set[tuple[str, str]] = set()
+
+    def __call__(self, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            if stage.state == "waiting" or (stage.name, stage.state) in self._printed:
+                continue
+            if stage.state == "running":
+                say(f"{stage.name}: about {pace(stages) * stage.expected:.0f} s")
+            elif stage.share == 1:
+                say(f"{stage.name}: {stage.state} in {stage.seconds:.0f} s{': ' if stage.result else ''}{stage.result}")
+            else:
+                continue
+            self._printed.add((stage.name, stage.state))
