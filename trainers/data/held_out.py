@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 
@@ -52,6 +52,19 @@ def complete_splits(
             f"{missing('test')}: val is used instead, so the test images are those that the model was chosen by"
         )
     return train, val, test, notes
+
+
+def planned_splits(splits: Collection[str], missing: Callable[[str], str]) -> list[str]:
+    """Returns what `complete_splits` will do, where nothing is read.
+
+    Args:
+        splits: The splits that there are.
+        missing: Returns what is said of a missing split.
+    """
+    if "val" in splits:
+        return [] if "test" in splits else [f"{missing('test')}: val will be used instead"]
+    absent = [name for name in ("val", "test") if name not in splits]
+    return [f"{missing(name)}: a tenth of each class of train will be held out as {name}" for name in absent]
 
 
 def _held_out_notes(name: str, part: Split, classes: Sequence[str], missing: str, seed: int) -> list[str]:

@@ -20,7 +20,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.file_inventory import DecodedFiles, take_inventory
 from allweather.trainers.data.files.duplicates import same_content
 from allweather.trainers.data.files.labeled_files import LabeledFiles
-from allweather.trainers.data.held_out import complete_splits
+from allweather.trainers.data.held_out import complete_splits, planned_splits
 from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.data.split import Split
 
@@ -85,7 +85,10 @@ def inspect_files(found: LabeledFiles, watch: Callable[[int, int], None] = lambd
             if reason:
                 damaged[path] = reason
         decoded[name] = DecodedFiles(damaged, sum(maximum > 255 for maximum in maxima))
-    return take_inventory(found, decoded)
+    inventory = take_inventory(found, decoded)
+    usable = [split.split for split in inventory.splits if sum(split.images.values())]
+    notes = planned_splits(usable, lambda split: _missing(found, split))
+    return dataclasses.replace(inventory, notes=(*inventory.notes, *notes))
 
 
 def _refuse(problems: tuple[str, ...]) -> None:

@@ -23,9 +23,15 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.files.folders import find_folder, folder_classes
 from allweather.trainers.data.files.labeled_files import LabeledFiles
 from allweather.trainers.data.files.lists import find_list, list_classes
+from allweather.trainers.data.files.rows import SUFFIXES
 from allweather.trainers.data.held_out import SPLIT_SEED
 from allweather.trainers.data.inventory import Inventory, count_labels
-from allweather.trainers.data.items.hugging_face import hugging_face_classes, load_hugging_face, splits_of
+from allweather.trainers.data.items.hugging_face import (
+    hugging_face_classes,
+    is_saved,
+    load_hugging_face,
+    splits_of,
+)
 from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
 from allweather.trainers.data.split import Split, check_size
 
@@ -148,7 +154,25 @@ def _parse(name: str) -> tuple[str, Path]:
         return kind, Path()
     if kind in ("cifar10", "cifar100", "hf", *FILE_FORMS) and root:
         return kind, home_path(root)
-    raise UsageError(f"unknown data set {name!r}; write {DATASET_FORMS}, where ROOT is a folder")
+    raise UsageError(
+        f"unknown data set {name!r}; write {DATASET_FORMS}, where ROOT is a folder and FILE a list (.csv, .tsv or "
+        f".parquet){_meant(name)}"
+    )
+
+
+def _meant(name: str) -> str:
+    """Returns what a path without its form should be, for the end of a message; "" for what is no path."""
+    try:
+        path = home_path(name)
+        if path.is_dir():
+            form = "hf" if is_saved(path) else "folder"
+        elif path.is_file() and path.suffix.lower() in SUFFIXES:
+            form = "list"
+        else:
+            return ""
+    except (OSError, ValueError, UsageError):
+        return ""
+    return f": {form}:{name}"
 
 
 def _draw_signs(size: int, num_train: int | None) -> Dataset:

@@ -110,7 +110,7 @@ def test_classes_in_another_order_than_the_folders(checkpoint: Checkpoint, folde
         save_checkpoint(tmp_path / f"{name}.safetensors", each)
     plain, other = (json_of(invoke("evaluate", tmp_path / f"{name}.safetensors", *data, "--json")) for name in paths)
     assert other["accuracy"] == plain["accuracy"] > 0.9
-    assert other["class_accuracy"] == plain["class_accuracy"]
+    assert other["by_class"] == plain["by_class"]
     both = [tmp_path / f"{name}.safetensors" for name in paths]
     compared = json_of(invoke("evaluate", *both, *data, "--json"))["results"]
     assert compared[0]["accuracy"] == compared[1]["accuracy"]
@@ -123,3 +123,14 @@ def test_classes_in_another_order_than_the_folders(checkpoint: Checkpoint, folde
     invoke("corrupt", *data, "--corruption", "fog", "--size", 32, "--processes", 1, "--out", corrupted)
     first, second = json_of(invoke("evaluate", *both, *data, "--corrupted", corrupted, "--json"))["results"]
     assert [cell["error"] for cell in first["cells"]] == [cell["error"] for cell in second["cells"]]
+
+
+def test_a_list_is_shown_as_folders_are(folder: Path, tmp_path: Path) -> None:
+    lines = [f"{path},{path.parent.name}" for path in sorted(folder.glob("train/*/*.png"))]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines, "none.png,red"]))
+    done = invoke("inspect", f"list:{tmp_path / 'list.csv'}")
+    assert done.exit_code == 0
+    assert "train (121 .png)" in done.stdout
+    text = one_line(done)
+    assert "train: 1 of 121 images could not be read and are left out" in text
+    assert "list.csv lists no image of val: a tenth of each class of train will be held out as val" in text

@@ -35,6 +35,10 @@ def test_missing_val_and_test_are_split_off_and_noted(folder: Path, tmp_path: Pa
         "there is no val folder: 12 images of train are held out as val, a tenth of each class (seed 20)",
         "there is no test folder: 12 images of train are held out as test, a tenth of each class (seed 20)",
     )
+    assert inspect_dataset(f"folder:{tmp_path}").notes == (
+        "there is no val folder: a tenth of each class of train will be held out as val",
+        "there is no test folder: a tenth of each class of train will be held out as test",
+    )
     again = open_dataset(f"folder:{tmp_path}", 16)
     assert torch.equal(data.val.images, again.val.images)
     shutil.copytree(folder / "test", tmp_path / "test")
@@ -49,6 +53,9 @@ def test_a_missing_test_is_val(folder: Path, tmp_path: Path) -> None:
     data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
     assert data.test is data.val
     assert any("no test folder: val is used instead" in note for note in data.notes)
+    assert inspect_dataset(f"folder:{tmp_path / 'data'}").notes == (
+        "there is no test folder: val will be used instead",
+    )
 
 
 def test_deep_images_are_scaled_and_said(folder: Path, tmp_path: Path) -> None:

@@ -40,6 +40,23 @@ def test_what_cannot_be_opened_is_named(name: str, error: type[Exception], messa
         open_dataset(name)
 
 
+def test_a_path_in_another_form_is_told_its_own(folder: Path, tmp_path: Path) -> None:
+    for name in ("saved/state.json", "list.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name, error, message in (
+        (f"{folder}", UsageError, f": folder:{folder}"),
+        (f"{tmp_path}/list.csv", UsageError, f": list:{tmp_path}/list.csv"),
+        (f"{tmp_path}/saved", UsageError, f": hf:{tmp_path}/saved"),
+        (f"folder:{tmp_path}/list.csv", DataError, "list.csv is a file; .* a list of images is list:list.csv"),
+        (f"folder:{tmp_path}/saved", DataError, "saved by the datasets library: write hf: in the place of folder:"),
+        (f"list:{folder}", DataError, ": a folder is folder:ROOT"),
+    ):
+        for call in (open_dataset, dataset_classes):
+            with pytest.raises(error, match=f"{message}$"):
+                call(name)
+
+
 @pytest.mark.usefixtures("no_images")
 @pytest.mark.parametrize("size", [5, 15, 1025])
 def test_a_size_out_of_range_is_refused_before_images_are_made(folder: Path, size: int) -> None:

@@ -20,7 +20,7 @@ from allweather.trainers.data.files.labeled_files import (
     SplitFiles,
     unknown_classes,
 )
-from allweather.trainers.data.files.names import SPLIT_NAMES, list_names, same_name, split_of
+from allweather.trainers.data.files.names import SAVED_MARKS, SPLIT_NAMES, list_names, same_name, split_of
 
 LAYOUT = "a data set has its images in ROOT/train/CLASS, and in ROOT/val and ROOT/test, or all of them in ROOT/CLASS"
 NO_SUFFIX = "without a suffix"
@@ -112,6 +112,10 @@ def _split_folders(root: Path) -> dict[str, Path]:
         inner = [root / name for name in visible if (root / name / "train").is_dir()]
         there = f"; {root} holds only the folders {list_names(visible)}" if visible else ""
         cure = f": name {inner[0]} instead" if inner else ""
+        if root.is_file():
+            raise DataError(f"{root} is a file; {LAYOUT}, and a list of images is list:{root.name}")
+        if any((root / mark).is_file() for mark in SAVED_MARKS):
+            raise DataError(f"{root} was saved by the datasets library: write hf: in the place of folder:")
         raise DataError(f"there is no folder {root / 'train'}; {LAYOUT}{there}{cure}")
     return folders
 

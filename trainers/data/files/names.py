@@ -12,6 +12,11 @@ SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 
+SAVED_MARKS = (
+    "dataset_dict.json",
+    "state.json",
+)  # files that save_to_disk of the datasets library leaves in its folder
+
 
 def split_of(name: str) -> str | None:
     """Returns the split that is meant by a name: "train", "val", "test" or None."""

@@ -52,7 +52,8 @@ def read_rows(file: Path) -> list[Row]:
     """
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError(f"a list of images is a file .csv, .tsv or .parquet; got {file}")
+        cure = ": a folder is folder:ROOT" if file.is_dir() else ""
+        raise DataError(f"a list of images is a file .csv, .tsv or .parquet; got {file}{cure}")
     if not file.is_file():
         raise DataError(f"{file} is no file" if file.exists() else f"there is no list {file}")
     try:

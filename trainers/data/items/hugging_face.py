@@ -21,11 +21,10 @@ from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.system.memory import allocate
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.data.class_names import class_difference, class_order
-from allweather.trainers.data.files.names import list_names, split_of
+from allweather.trainers.data.files.names import SAVED_MARKS, list_names, split_of
 from allweather.trainers.data.items.torch_items import ReadItems
 from allweather.trainers.data.split import Split
 
-MARKS = ("dataset_dict.json", "state.json")  # what save_to_disk leaves in a folder, of several splits and of one
 BATCH = 256  # images whose files are in memory at a time
 MAX_NAMED = 10
 # what the datasets library and Arrow raise for files that are damaged; each of Arrow's own errors is one of these, too
@@ -39,6 +38,11 @@ def is_hugging_face(dataset: object) -> bool:
     return any(base.__module__.split(".")[0] == "datasets" for base in type(dataset).__mro__)
 
 
+def is_saved(folder: Path) -> bool:
+    """Returns whether a folder was written by `save_to_disk`."""
+    return any((folder / mark).is_file() for mark in SAVED_MARKS)
+
+
 def load_hugging_face(folder: Path | str) -> Any:
     """Opens a data set that `save_to_disk` wrote.
 
@@ -50,7 +54,7 @@ def load_hugging_face(folder: Path | str) -> Any:
         DependencyError: The datasets library is not installed.
     """
     folder = as_path(folder)
-    if not any((folder / mark).is_file() for mark in MARKS):
+    if not is_saved(folder):
         there = f"{folder} is no such folder" if folder.exists() else f"there is no folder {folder}"
         raise DataError(
             f"hf: takes a folder that the datasets library wrote, and {there}; nothing is downloaded: save the data "
