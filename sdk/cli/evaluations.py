@@ -245,6 +245,9 @@ def _clean_table(results: Sequence[CleanEvaluation]) -> list[Sequence[str]]:
     return [
         ("", *(each.provenance.title for each in results)),
         ("accuracy, %", *(f"{100 * each.accuracy:.2f}" for each in results)),
+        ("precision, mean over classes, %", *(f"{100 * each.precision:.2f}" for each in results)),
+        ("recall, mean over classes, %", *(f"{100 * each.recall:.2f}" for each in results)),
+        ("F1, mean over classes, %", *(f"{100 * each.f1:.2f}" for each in results)),
         ("calibration error, %", *(f"{100 * each.calibration_error:.2f}" for each in results)),
         ("Brier score, 0 to 2", *(f"{each.brier:.4f}" for each in results)),
         ("NLL, nats", *(f"{each.nll:.4f}" for each in results)),

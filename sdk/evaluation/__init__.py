@@ -7,9 +7,11 @@ from allweather.evaluation.baselines import Baseline, read_baseline
 from allweather.evaluation.clean import CleanEvaluation, confusion_matrix, evaluate_clean, evaluate_file
 from allweather.evaluation.corrupted import evaluate_corrupted
 from allweather.evaluation.metrics import (
+    ClassScores,
     Metrics,
     bootstrap_intervals,
     calibration_error,
+    class_scores,
     compute_metrics,
     mean_corruption_error,
     mean_error,
@@ -24,6 +26,7 @@ from allweather.evaluation.shifted import ShiftRobustness, evaluate_shifted
 __all__ = [
     "AugmentedEvaluation",
     "Baseline",
+    "ClassScores",
     "CleanEvaluation",
     "Metrics",
     "PolicyEvaluation",
@@ -32,6 +35,7 @@ __all__ = [
     "ShiftRobustness",
     "bootstrap_intervals",
     "calibration_error",
+    "class_scores",
     "compute_metrics",
     "confusion_matrix",
     "evaluate_augmented",

@@ -1,4 +1,4 @@
-"""Evaluation on clean test images: accuracy, confidence and confusion matrix of a classifier."""
+"""Evaluation on clean test images: accuracy, confidence, confusion matrix and scores of each class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from allweather.evaluation.metrics import calibration_error, compute_metrics, reliability_bins
+from allweather.evaluation.metrics import (
+    ClassScores,
+    calibration_error,
+    class_scores,
+    compute_metrics,
+    reliability_bins,
+)
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.data.dataset import Dataset
@@ -30,7 +36,10 @@ class CleanEvaluation:
         brier: Brier score: mean squared distance between the probabilities and the one-hot true class, 0..2.
         nll: Mean negative log-likelihood of the true class, in nats.
         images_per_second: Images per second, run in batches.
-        class_accuracy: Share of correct predictions among the images of each class, by name.
+        precision: Mean precision of the classes, 0..1 (macro average; classes without test images do not count).
+        recall: Mean recall of the classes, 0..1, which is their mean accuracy.
+        f1: Mean F1 of the classes, 0..1.
+        by_class: Images, precision, recall and F1 of each class that has test images, by name.
         confusion: Number of images by [true class][predicted class].
         reliability: For each bin of confidence (number of images, mean confidence, accuracy).
     """
@@ -42,7 +51,10 @@ class CleanEvaluation:
     brier: float
     nll: float
     images_per_second: float
-    class_accuracy: dict[str, float]
+    precision: float
+    recall: float
+    f1: float
+    by_class: dict[str, ClassScores]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[tuple[int, float, float], ...]
 
@@ -84,8 +96,8 @@ def evaluate_clean(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvaluati
     logits = evaluated.logits(images)
     seconds = time.perf_counter() - started
     confusion = confusion_matrix(logits.argmax(1), labels, len(dataset.classes))
-    totals = confusion.sum(axis=1)
     metrics = compute_metrics(logits, labels)
+    scores = class_scores(metrics.predicted, labels)
     bins = reliability_bins(metrics.confidence, metrics.correct)
     return CleanEvaluation(
         provenance=Provenance.of(evaluated, dataset),
@@ -95,9 +107,10 @@ def evaluate_clean(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvaluati
         brier=float(metrics.brier.mean()),
         nll=float(metrics.nll.mean()),
         images_per_second=len(labels) / seconds,
-        class_accuracy={
-            name: float(confusion[i, i] / totals[i]) for i, name in enumerate(dataset.classes) if totals[i]
-        },
+        precision=float(np.mean([each.precision for each in scores.values()])),
+        recall=float(np.mean([each.recall for each in scores.values()])),
+        f1=float(np.mean([each.f1 for each in scores.values()])),
+        by_class={dataset.classes[label]: each for label, each in scores.items()},
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         reliability=bins,
     )

@@ -1,4 +1,4 @@
-"""Metrics of predictions: error, calibration error, bootstrap intervals and mean corruption error."""
+"""Metrics of predictions: scores of each class, calibration error, bootstrap intervals and mean corruption error."""
 
 from __future__ import annotations
 
@@ -64,6 +64,46 @@ def compute_metrics(logits: Floats, labels: npt.NDArray[np.int64]) -> Metrics:
         nll=(-log_probabilities[rows, labels]).astype(np.float32),
         brier=((probabilities**2).sum(axis=1) - 2 * of_true_class + 1).astype(np.float32),
     )
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How well one class is recognized.
+
+    Attributes:
+        images: Number of test images of the class.
+        precision: Share of the class among the images that are predicted as it, 0..1; 0 if there are none.
+        recall: Share of the images of the class that are predicted as it, 0..1: its accuracy.
+        f1: Harmonic mean of precision and recall, 0..1.
+    """
+
+    images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def class_scores(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> dict[int, ClassScores]:
+    """Computes the scores of each class that has images.
+
+    They come from scikit-learn. torchmetrics has the same, but where it is installed Lightning Fabric imports it, and
+    with it scipy.signal and matplotlib: the start of a training would take twice as long.
+
+    Args:
+        predicted: int64 [n], indices of the predicted classes.
+        labels: int64 [n], indices of the true classes.
+
+    Returns:
+        The scores by the index of the class, in rising order.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    present = np.unique(labels)
+    columns = precision_recall_fscore_support(labels, predicted, labels=present, zero_division=0.0)
+    return {
+        int(label): ClassScores(int(images), float(precision), float(recall), float(f1))
+        for label, precision, recall, f1, images in zip(present, *columns, strict=True)
+    }
 
 
 def reliability_bins(

@@ -11,6 +11,8 @@ from allweather.reports.html import Section, page, write_files
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 
+MAX_CLASSES = 50  # rows of the table of classes; result.json has all of them
+
 
 def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     """Writes report.html, result.json, confusion.png and reliability.png, and training.png for a trained checkpoint.
@@ -27,19 +29,20 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     facts = [
         ("", provenance.backend),
         ("accuracy", f"{evaluation.accuracy:.4f}"),
+        ("precision, mean over classes", f"{evaluation.precision:.4f}"),
+        ("recall, mean over classes", f"{evaluation.recall:.4f}"),
+        ("F1, mean over classes", f"{evaluation.f1:.4f}"),
         ("expected calibration error", f"{evaluation.calibration_error:.4f}"),
         ("Brier score, 0 to 2", f"{evaluation.brier:.4f}"),
         ("NLL, nats", f"{evaluation.nll:.4f}"),
         ("test images", str(provenance.images)),
         ("images per second, in batches", f"{evaluation.images_per_second:.0f}"),
     ]
-    by_accuracy = sorted(evaluation.class_accuracy.items(), key=lambda item: item[1])
-    class_rows = [("class", "accuracy"), *((name, f"{accuracy:.3f}") for name, accuracy in by_accuracy)]
     sections = [
         Section("Result", "; ".join(provenance.notes), facts),
         Section("Confusion matrix", image="confusion.png"),
         Section("Reliability diagram", image="reliability.png"),
-        Section("Accuracy by class, lowest first", table=class_rows),
+        _class_section(evaluation),
     ]
     files: dict[str, bytes | str] = {
         "confusion.png": plots.confusion_matrix(evaluation.confusion, evaluation.classes),
@@ -52,3 +55,20 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     title = f"{Path(provenance.model).name} on {provenance.data}"
     files["report.html"] = page(title, f"{provenance.backend} on {provenance.machine}", sections)
     write_files(folder, files)
+
+
+def _class_section(evaluation: CleanEvaluation) -> Section:
+    """Makes the table of the classes that are recognized worst."""
+    worst = sorted(evaluation.by_class.items(), key=lambda item: (item[1].f1, item[0]))[:MAX_CLASSES]
+    rows = [
+        (name, str(each.images), f"{each.precision:.3f}", f"{each.recall:.3f}", f"{each.f1:.3f}")
+        for name, each in worst
+    ]
+    number = len(evaluation.by_class)
+    cut = f" The {len(rows)} with the lowest F1 of {number} classes; result.json has all." if len(rows) < number else ""
+    return Section(
+        "Classes, lowest F1 first",
+        "Precision: how many of the images that are predicted as the class are of it. Recall: how many images of the "
+        f"class are predicted as it. F1: their harmonic mean.{cut}",
+        [("class", "images", "precision", "recall", "F1"), *rows],
+    )

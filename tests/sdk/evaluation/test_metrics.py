@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from allweather.evaluation.metrics import (
     bootstrap_intervals,
     calibration_error,
+    class_scores,
     compute_metrics,
     mean_corruption_error,
     mean_error,
@@ -33,6 +34,22 @@ def test_metrics_are_those_of_torch(seed: int, count: int, classes: int) -> None
     assert np.allclose(metrics.confidence, probabilities.max(1).values, atol=1e-6)
     assert np.allclose(metrics.nll, losses, rtol=1e-5, atol=1e-6)
     assert np.allclose(metrics.brier, ((probabilities - one_hot) ** 2).sum(1), atol=1e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
+def test_the_scores_of_classes_are_those_of_their_definitions(pairs: list[tuple[int, int]]) -> None:
+    labels, predicted = (np.array(values) for values in zip(*pairs, strict=True))
+    scores = class_scores(predicted, labels)
+    assert list(scores) == sorted(set(labels.tolist()))
+    for label, each in scores.items():
+        hits = pairs.count((label, label))
+        false_positives = sum(other == label != true for true, other in pairs)
+        misses = sum(true == label != other for true, other in pairs)
+        assert each.images == hits + misses
+        assert each.precision == pytest.approx(hits / max(1, hits + false_positives))
+        assert each.recall == pytest.approx(hits / (hits + misses))
+        assert each.f1 == pytest.approx(2 * hits / (2 * hits + false_positives + misses))
 
 
 def test_predictions_as_accurate_as_confident_have_a_small_calibration_error() -> None:

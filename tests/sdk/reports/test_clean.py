@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from allweather.evaluation.clean import evaluate_file
+from allweather.evaluation import evaluate
+from allweather.evaluation.metrics import ClassScores
 from allweather.reports.clean import write_clean_report
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -34,6 +38,21 @@ def test_a_history_that_cannot_be_drawn_ends_no_report(
     weights = build_model("resnet20", len(classes), spec).network.state_dict()
     path = tmp_path / "x.safetensors"
     save_checkpoint(path, Checkpoint("resnet20", classes, spec, weights, "x", 0, history=history))
-    write_clean_report(evaluate_file(path, f"folder:{folder}"), tmp_path / "report")
+    write_clean_report(evaluate(path, f"folder:{folder}"), tmp_path / "report")
     assert (tmp_path / "report/training.png").exists() == drawn
     assert (tmp_path / "report/report.html").exists()
+
+
+def test_the_table_of_classes_begins_with_the_worst_and_is_cut(plain: Path, folder: Path, tmp_path: Path) -> None:
+    evaluation = evaluate(plain, f"folder:{folder}")
+    assert evaluation.recall == pytest.approx(evaluation.accuracy)  # all classes have as many test images
+    assert evaluation.f1 == pytest.approx(sum(each.f1 for each in evaluation.by_class.values()) / 3)
+    scores = {f"class {index}": ClassScores(8, 0.5, 0.5, (index * 7 % 1000) / 1000) for index in range(1000)}
+    many = dataclasses.replace(evaluation, by_class=scores)
+    write_clean_report(many, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "The 50 with the lowest F1 of 1000 classes" in page
+    shown = re.findall(r"class \d+", page)
+    expected = sorted(scores, key=lambda name: scores[name].f1)
+    assert [name for name in shown if name in scores] == expected[:50]
+    assert len(json.loads((tmp_path / "result.json").read_text())["by_class"]) == 1000
