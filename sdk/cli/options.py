@@ -17,7 +17,10 @@ AsJson: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
 
 # -- data ----------------------------------------------------------------------------------------------------------
-DATA_HELP = f"Data set: {train_choices.DATASET_FORMS}."
+DATA_HELP = (
+    f"Data set: {train_choices.DATASET_FORMS}. ROOT is a folder; of hf, one that the datasets library saved. FILE is a "
+    ".csv, .tsv or .parquet with the columns path and label, and perhaps split."
+)
 Data: TypeAlias = Annotated[str, typer.Option(help=DATA_HELP)]
 Download: TypeAlias = Annotated[
     bool, typer.Option("--download", help="Download CIFAR into ROOT if it is not there yet.")
