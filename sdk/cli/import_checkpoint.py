@@ -12,14 +12,12 @@ from allweather.cli.class_list import CLASSES_HELP, parse_classes
 from allweather.cli.console import handle_errors, print_result
 from allweather.cli.export import parse_engines
 from allweather.cli.import_model import MODEL_SUFFIXES, ImportOptions, import_model
-from allweather.cli.options import AsJson, Download
+from allweather.cli.options import ARCH_FORMS, AsJson, Download, OwnModel
 from allweather.cli.output_lock import locks_output
 from allweather.exporters.choices import ColorOrder, InputLayout
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import UsageError
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-DEFAULT_SIZE = 32  # of a state dict's images
 BUNDLE_OPTIONS = ("data", "layout", "pixels", "channels", "engine", "precision", "force", "download")
 Three = tuple[float, float, float]
 
@@ -39,10 +37,7 @@ def import_checkpoint(
     ],
     arch: Annotated[
         str | None,
-        typer.Option(
-            help="Architecture of a state dict, such as resnet20; an unknown name gets the list of all. "
-            "Not for .onnx and .xml."
-        ),
+        typer.Option(help=f"Architecture of a state dict: {ARCH_FORMS}. Not for .onnx and .xml."),
     ] = None,
     data: Annotated[
         str | None,
@@ -52,13 +47,15 @@ def import_checkpoint(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(help="Side of the images in pixels: 32 for a state dict; found out from .onnx and .xml."),
+        typer.Option(
+            help="Side of the images in pixels: the usual one of the architecture; found out from .onnx and .xml."
+        ),
     ] = None,
     mean: Annotated[
         str | None,
         typer.Option(
-            help="Mean R,G,B that the model's inputs were normalized with, on a scale from 0 to 1; that of ImageNet if "
-            "not given, or none where a graph normalizes."
+            help="Mean R,G,B that the model's inputs were normalized with, on a scale from 0 to 1; if not given, that "
+            "of the architecture's pretrained weights, or none where a graph normalizes."
         ),
     ] = None,
     std: Annotated[
@@ -91,6 +88,7 @@ def import_checkpoint(
         bool,
         typer.Option("--force", help="Keep models that fail the parity gate, too. Only for .onnx and .xml."),
     ] = False,
+    own_model: OwnModel = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +99,7 @@ def import_checkpoint(
     """
     means, stds = _parse_three("--mean", mean), _parse_three("--std", std)
     if file.suffix.lower() in MODEL_SUFFIXES:
-        check_not_given(context, ("arch",), f"{file} holds the graph of its network")
+        check_not_given(context, ("arch", "own_model"), f"{file} holds the graph of its network")
         options = ImportOptions(
             data, classes, means, stds, size, int(pixels) if pixels else None, layout, channels, parse_engines(engine),
             parse_names("precision", precision, get_args(Precision)), force, download,
@@ -110,28 +108,43 @@ def import_checkpoint(
         return
     check_not_given(context, BUNDLE_OPTIONS, f"{file} becomes a checkpoint, which is trained or exported later")
     check_checkpoint_path(out)
-    if arch is None:
-        raise UsageError(f"name the architecture of the weights in {file}: --arch resnet20, for example")
-    _import_state_dict(file, arch, parse_classes(classes), out, size or DEFAULT_SIZE, means, stds, as_json)
+    if (arch is None) == (own_model is None):
+        raise UsageError(
+            f"name the network of the weights in {file}: --arch resnet20, for example, or your own with --model"
+        )
+    _import_state_dict(file, arch, own_model, parse_classes(classes), out, size, means, stds, as_json)
 
 
 def _import_state_dict(
     file: Path,
-    arch: str,
+    arch: str | None,
+    own_model: str | None,
     classes: tuple[str, ...],
     out: Path,
-    size: int,
+    size: int | None,
     mean: Three | None,
     std: Three | None,
     as_json: bool,
 ) -> None:
+    import dataclasses
+
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
     from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
+    from allweather.trainers.models.own_model import OWN, import_own_model
+    from allweather.trainers.models.registry import get_architecture
 
-    spec = InputSpec(size, size, mean or IMAGENET_MEAN, std or IMAGENET_STD)
-    save_checkpoint(out, checkpoint_from_state_dict(file, arch, classes, spec))
-    print_result({"checkpoint": str(out), "arch": arch, "classes": len(classes)}, as_json, "imported")
+    if arch is None and size is None:
+        raise UsageError("name the side of the images of your own network in pixels: --size 224, for example")
+    usual = get_architecture(arch).usual_input if arch else InputSpec(size or 0, size or 0)
+    spec = InputSpec(size or usual.height, size or usual.width, mean or usual.mean, std or usual.std)
+    network = arch or import_own_model(own_model or "", len(classes))
+    checkpoint = checkpoint_from_state_dict(file, network, classes, spec)
+    if own_model:
+        checkpoint = dataclasses.replace(checkpoint, arch=f"{OWN}{own_model}")
+    save_checkpoint(out, checkpoint)
+    facts = {"checkpoint": str(out), "arch": checkpoint.arch, "classes": len(classes), "size": spec.height}
+    print_result(facts, as_json, "imported")
 
 
 def _parse_three(name: str, text: str | None) -> Three | None:

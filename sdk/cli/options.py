@@ -40,6 +40,9 @@ Hflip: TypeAlias = Annotated[
     ),
 ]
 
+# -- network -------------------------------------------------------------------------------------------------------
+ARCH_FORMS = "resnet20 or another name that is listed for an unknown one, torchvision:NAME, or timm:NAME"
+
 # -- files ---------------------------------------------------------------------------------------------------------
 CheckpointFile: TypeAlias = Annotated[Path, typer.Argument(help="Checkpoint of a classifier (.safetensors).")]
 OutCheckpoint: TypeAlias = Annotated[Path, typer.Option("--out", help="Checkpoint to write (.safetensors).")]

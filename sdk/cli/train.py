@@ -9,6 +9,7 @@ import typer
 from allweather.cli.checks import check_checkpoint_path
 from allweather.cli.console import handle_errors, print_result, print_table
 from allweather.cli.options import (
+    ARCH_FORMS,
     AUGMENTATIONS_HELP,
     OPTIMIZER_PANEL,
     AsJson,
@@ -24,6 +25,7 @@ from allweather.cli.options import (
     Log,
     Optimizer,
     OutCheckpoint,
+    OwnModel,
     Sampling,
     Schedule,
     Seed,
@@ -34,9 +36,11 @@ from allweather.cli.options import (
 )
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import check_logs, training_run
+from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import Layer, Metric, TrainMethod
 
 if TYPE_CHECKING:
+    from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.data.dataset import Dataset
     from allweather.trainers.training.progress import EpochReport
 
@@ -45,11 +49,12 @@ if TYPE_CHECKING:
 @locks_output
 def train(
     data: Data,
-    arch: Annotated[
-        list[str],
-        typer.Option(help="Architecture, such as resnet20. Give it more than once to train several networks jointly."),
-    ],
     out: OutCheckpoint,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Architecture: {ARCH_FORMS}. Give it more than once to train several networks jointly."),
+    ] = None,
+    own_model: OwnModel = None,
     method: Annotated[
         TrainMethod,
         typer.Option(
@@ -108,7 +113,7 @@ def train(
     ] = 0.0,
     size: Size = None,
     pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="Start from torchvision's ImageNet weights.")
+        bool, typer.Option("--pretrained", help="Start from pretrained ImageNet weights of the library.")
     ] = False,
     augment: Annotated[str | None, typer.Option(help=f"Further augmentation: {AUGMENTATIONS_HELP}")] = None,
     devices: Devices = 1,
@@ -128,10 +133,11 @@ def train(
 
     check_fraction(fraction)
     check_label_noise(label_noise)
-    from allweather.trainers.data.registry import open_dataset
+    from allweather.trainers.data.registry import has_own_size, open_dataset
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.output_paths import checkpoint_paths
     from allweather.trainers.methods.train import train as train_classifiers
+    from allweather.trainers.models.own_model import OWN
     from allweather.trainers.models.registry import get_architecture
     from allweather.trainers.training.settings import FitSettings
 
@@ -143,18 +149,25 @@ def train(
     config = TrainConfig(
         method=method, variants=variants, loss_weight=loss_weight, metric=metric, layer=layer, augment=augment
     )
-    for name in arch:
-        get_architecture(name)
-    config.objective(len(arch), label_smoothing)
+    if bool(arch) == bool(own_model):
+        raise UsageError("name the network to train: --arch resnet20, for example, or your own with --model")
+    names = arch or [f"{OWN}{own_model}"]
+    architectures = {name: get_architecture(name) for name in arch or ()}
+    # a library's network takes its usual size where the data has none; the small ones of our own take any
+    sizes = [each.usual_input.height for name, each in architectures.items() if ":" in name]
+    config.objective(len(names), label_smoothing)
 
     def open_data() -> Dataset:
-        dataset = open_dataset(data, size, download=download)
+        dataset = open_dataset(
+            data, size or (None if has_own_size(data) else max(sizes, default=None)), download=download
+        )
         return dataset.subset(fraction, seed).with_label_noise(label_noise, seed)
 
-    description = f"train {', '.join(arch)}"
+    description = f"train {', '.join(names)}"
     with training_run(description, open_data, devices=devices, precision=precision) as run:
+        networks = arch or [_own_network(own_model or "", run.dataset)]
         checkpoints = train_classifiers(
-            arch, run.dataset, settings, out, fabric=run.fabric, pretrained=pretrained, config=config,
+            networks, run.dataset, settings, out, fabric=run.fabric, pretrained=pretrained, config=config,
             loggers=run.loggers(log, out),
             watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
@@ -169,13 +182,24 @@ def train(
             "seconds": run.seconds,
             "inventory": run.dataset.inventory,
         }
-        for path, checkpoint in zip(checkpoint_paths(out, len(arch)), checkpoints, strict=True)
+        for path, checkpoint in zip(checkpoint_paths(out, len(names)), checkpoints, strict=True)
     ]
     if len(results) == 1 or as_json:
         print_result(results[0] if len(results) == 1 else {"networks": results}, as_json, "trained")
     else:
         rows = [(str(each["checkpoint"]), str(each["arch"]), f"{each['val_accuracy']:.4f}") for each in results]
         print_table([("trained", "arch", "val accuracy"), *rows])
+
+
+def _own_network(own_model: str, dataset: Dataset) -> Checkpoint:
+    """Makes a network of the user's own for the classes and the size of the data, with ImageNet's normalization."""
+    from allweather.runtimes.preprocess import InputSpec
+    from allweather.trainers.checkpoint.checkpoint import Checkpoint
+    from allweather.trainers.models.own_model import import_own_model
+
+    height, width = dataset.train.images.shape[1:3]
+    network = import_own_model(own_model, len(dataset.classes))
+    return Checkpoint.of(network, dataset.classes, InputSpec(height, width), name=own_model)
 
 
 def _accuracies(report: EpochReport) -> str:

@@ -73,6 +73,7 @@ class Checkpoint:
         *,
         data: str = "imported",
         hflip: bool | None = None,
+        name: str = "",
     ) -> Checkpoint:
         """Makes a checkpoint of any classifier in torch.
 
@@ -83,6 +84,7 @@ class Checkpoint:
                 gets mean 0 and std 1. A number is the side in pixels, with ImageNet's mean and std.
             data: Name of the data set that it was trained on.
             hflip: Whether an image keeps its class when it is flipped horizontally; None for what the data says.
+            name: What to call the network, such as package.module:function; the name of its class if empty.
 
         Raises:
             UsageError: It is no classifier of these classes and this size; the message says what it does instead.
@@ -100,7 +102,7 @@ class Checkpoint:
             for key, value in module.state_dict().items()
         }
         check_finite(weights)
-        made = Checkpoint(f"{OWN}{type(module).__name__}", classes, spec, weights, data, 0, settings)
+        made = Checkpoint(f"{OWN}{name or type(module).__name__}", classes, spec, weights, data, 0, settings)
         return made.with_module(module)
 
     def with_module(self, model: nn.Module | str) -> Checkpoint:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+from torch import nn
 
 from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.preprocess import InputSpec
@@ -13,7 +16,9 @@ from allweather.trainers.checkpoint.weights import load_weights, path_text
 from allweather.trainers.models.registry import build_model
 
 
-def checkpoint_from_state_dict(path: Path | str, arch: str, classes: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+def checkpoint_from_state_dict(
+    path: Path | str, network: str | nn.Module, classes: Sequence[str], spec: InputSpec
+) -> Checkpoint:
     """Makes a checkpoint from a state dict that was trained elsewhere, in a .safetensors or .pth file.
 
     Prefixes that wrapper modules add to every name are removed (`WRAPPER_PREFIXES`), and a last layer called `fc` or
@@ -21,16 +26,22 @@ def checkpoint_from_state_dict(path: Path | str, arch: str, classes: tuple[str, 
 
     Args:
         path: The file.
-        arch: Name of the architecture, one of `ARCHITECTURES`.
+        network: Name of the architecture, as in `get_architecture`; or a network of the user's own, which stays as it
+            is.
         classes: Names of the classes, in the order of the logits.
         spec: Input of the network: size in pixels, and the mean and std that it was trained with.
 
     Raises:
         CheckpointError: The file cannot be read, or a weight is missing, left over, or of another shape.
+        UsageError: There is no such architecture, or the network is no classifier of these classes and this size.
     """
-    path = as_path(path)
+    path, classes = as_path(path), tuple(classes)
     weights = plain_names(read_state_dict(path))
-    model = build_model(arch, len(classes), spec)
+    if isinstance(network, str):
+        arch, module, model = network, None, build_model(network, len(classes), spec)
+    else:
+        empty = Checkpoint.of(network, classes, spec)
+        arch, module, model = empty.arch, network, empty.classifier()
     own = model.network.state_dict()
     for theirs, ours in (("fc", "linear"), ("linear", "fc")):
         if f"{ours}.weight" in own and f"{theirs}.weight" in weights:
@@ -44,4 +55,4 @@ def checkpoint_from_state_dict(path: Path | str, arch: str, classes: tuple[str, 
         load_weights(model, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path_text(path)}: {error}") from error
-    return Checkpoint(arch, classes, spec, model.network.state_dict(), "imported", 0)
+    return Checkpoint(arch, classes, spec, model.network.state_dict(), "imported", 0, module=module)
