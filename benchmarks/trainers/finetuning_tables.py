@@ -21,7 +21,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from studies import errors_in_one_line, mean_and_deviation, open_study_folder
 
-from allweather.evaluation.augmented import AugmentedEvaluation, evaluate_augmented
+from allweather.evaluation.augmented import AugmentedEvaluation, augmented_evaluation
 from allweather.reports.augmented import row_title
 from allweather.reports.html import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -80,7 +80,7 @@ def evaluate_cached(path: Path, cache: Path, dataset: Dataset, parameters: dict[
     """Evaluates a checkpoint on the augmented test images, or reads the result of an earlier evaluation."""
     if not cache.is_file():
         with open_model(path) as target:
-            evaluation = evaluate_augmented(target, dataset, parameters)
+            evaluation = augmented_evaluation(target, dataset, parameters)
         with atomic_file(cache) as temporary:
             temporary.write_text(json.dumps(asdict(evaluation)))
     return AugmentedEvaluation(**json.loads(cache.read_text()))

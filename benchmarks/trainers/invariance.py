@@ -21,7 +21,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
-from allweather.evaluation.shifted import TEST_SETS, evaluate_shifted
+from allweather.evaluation.shifted import TEST_SETS, shifted_evaluation
 from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.errors import unknown_name
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -98,7 +98,7 @@ def shifted_accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
     cache = path.with_suffix(".json")
     if not cache.is_file():
         with open_model(path) as target:
-            accuracies = dict(evaluate_shifted(target, dataset).accuracies)
+            accuracies = dict(shifted_evaluation(target, dataset).accuracies)
         with atomic_file(cache) as temporary:
             temporary.write_text(json.dumps(accuracies))
     accuracies_by_set: dict[str, float] = json.loads(cache.read_text())

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from studies import dot_plot, errors_in_one_line, open_study_folder
 
-from allweather.evaluation.augmented import evaluate_augmented
-from allweather.evaluation.policies import evaluate_policies
+from allweather.evaluation.augmented import augmented_evaluation
+from allweather.evaluation.policies import policy_evaluation
 from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
@@ -77,8 +77,8 @@ def errors(path: Path, dataset: Dataset, corrupted: CorruptedSet, strengths: dic
     cache = path.with_suffix(".json")
     if not cache.is_file():
         with open_model(path) as target:
-            average = evaluate_augmented(target, dataset, strengths).average
-            evaluation, _ = evaluate_policies(target, dataset, corrupted, [parse_policy(POLICY)])
+            average = augmented_evaluation(target, dataset, strengths).average
+            evaluation, _ = policy_evaluation(target, dataset, corrupted, [parse_policy(POLICY)])
         results = {result.policy: result for result in evaluation.results}
         center, chosen = results["center"], results[POLICY]
         corrupted_errors = (center.common, chosen.common, center.extra, chosen.extra)

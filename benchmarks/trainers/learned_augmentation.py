@@ -21,7 +21,7 @@ import torch
 from lightning_fabric import Fabric
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
-from allweather.evaluation.clean import evaluate_clean
+from allweather.evaluation.clean import clean_evaluation
 from allweather.reports.html import markdown_table, write_files
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
@@ -91,7 +91,7 @@ def train_and_test(row: str, seed: int, args: argparse.Namespace, dataset: Datas
             settings = FitSettings(epochs=args.epochs, seed=seed, hflip=False if plain else None)
             train([args.arch], dataset, settings, out, fabric=fabric, config=config)
         with open_model(out) as target:
-            accuracies = {"test": evaluate_clean(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
+            accuracies = {"test": clean_evaluation(target, dataset).accuracy, "val": target.history[-1]["val_accuracy"]}
         with atomic_file(cache) as temporary:
             temporary.write_text(json.dumps(accuracies))
         print(row, seed, accuracies, flush=True)
