@@ -64,12 +64,12 @@ class Evaluations:
 
     def evaluate_clean(self, folder: Path | None) -> EvaluationOutput:
         """Evaluates the models on the clean test images."""
-        from allweather.evaluation.clean import evaluate_clean
+        from allweather.evaluation.clean import clean_evaluation
         from allweather.reports.clean import write_clean_report
 
         results, notes = [], []
         for index, model in enumerate(self._models):
-            results.append(evaluate_clean(model, self._dataset(model)))
+            results.append(clean_evaluation(model, self._dataset(model)))
             if folder:
                 write_clean_report(results[-1], self._folder_of(folder, index))
             if model.policies and model.policies[0].max_views > 1:
@@ -87,7 +87,7 @@ class Evaluations:
     def prepare_corrupted(self, corrupted: str, baseline: str | None, devices: int) -> Run:
         """Returns the evaluation on corrupted images, by several processes; all but the main one get None from it."""
         from allweather.evaluation.baselines import read_baseline
-        from allweather.evaluation.corrupted import evaluate_corrupted
+        from allweather.evaluation.corrupted import corrupted_evaluation
         from allweather.reports.corrupted import error_table, summary_table, write_corrupted_report
         from allweather.trainers.training.launch import launch
 
@@ -104,7 +104,7 @@ class Evaluations:
                     def watch(done: int, total: int, name: str = model.path.name) -> None:
                         update(done, f"{name}: {done} of {total} cells", total)
 
-                    result, images = evaluate_corrupted(
+                    result, images = corrupted_evaluation(
                         model, dataset, source(dataset), baseline=errors, fabric=fabric,
                         keep=self._keep / "corrupted" if self._keep else None, watch=watch,
                     )  # fmt: skip
@@ -125,7 +125,7 @@ class Evaluations:
         Raises:
             UsageError: No model has augmentation strengths.
         """
-        from allweather.evaluation.augmented import evaluate_augmented, example_images
+        from allweather.evaluation.augmented import augmented_evaluation, example_images
         from allweather.reports.augmented import accuracy_table, write_augmented_report
 
         strengths = next((model.strengths for model in self._models if model.strengths), None)
@@ -144,7 +144,7 @@ class Evaluations:
                     def watch(done: int, total: int, name: str = model.path.name) -> None:
                         update(done, f"{name}: {done} of {total} augmentations", total)
 
-                    results.append(evaluate_augmented(model, dataset, strengths, watch=watch))
+                    results.append(augmented_evaluation(model, dataset, strengths, watch=watch))
             if folder:
                 write_augmented_report(results, example_images(dataset, strengths), folder)
             return EvaluationOutput(_all(results), results[0].provenance.notes, [accuracy_table(results)])
@@ -153,7 +153,7 @@ class Evaluations:
 
     def evaluate_shifted(self, folder: Path | None) -> EvaluationOutput:
         """Evaluates the models on shifted, gray and recolored images."""
-        from allweather.evaluation.shifted import embed_variants, evaluate_shifted
+        from allweather.evaluation.shifted import embed_variants, shifted_evaluation
         from allweather.reports.shifted import accuracy_table, write_shifted_report
 
         results, points = [], []
@@ -164,7 +164,7 @@ class Evaluations:
                 def watch(done: int, total: int, name: str = model.path.name) -> None:
                     update(done, f"{name}: {done} of {total} test sets", total)
 
-                results.append(evaluate_shifted(model, dataset, watch=watch))
+                results.append(shifted_evaluation(model, dataset, watch=watch))
                 points.append(embed_variants(model, dataset) if folder and model.features else None)
         if folder:
             write_shifted_report(results, points, folder)
@@ -176,7 +176,7 @@ class Evaluations:
         Raises:
             UsageError: A model has no such policy.
         """
-        from allweather.evaluation.policies import evaluate_policies
+        from allweather.evaluation.policies import policy_evaluation
         from allweather.reports.policies import correlations, summary_table, write_policy_report
         from allweather.runtimes.tta.policy import parse_policy
 
@@ -195,7 +195,7 @@ class Evaluations:
                     def watch(done: int, total: int, name: str = model.path.name) -> None:
                         update(done, f"{name}: {done} of {total} cells", total)
 
-                    result, images = evaluate_policies(
+                    result, images = policy_evaluation(
                         model, dataset, source(dataset) if source else None, policies[index], seed=self._seed,
                         keep=self._keep / f"policies-{index}" if self._keep else None, watch=watch,
                     )  # fmt: skip

@@ -1,52 +1,76 @@
-"""Evaluation: accuracy of models and policies on clean, corrupted, augmented and shifted images."""
+"""Evaluation: accuracy of models and policies on clean, corrupted, augmented and shifted images.
+
+Each public object is imported when it is first used.
+"""
 
 from __future__ import annotations
 
-from allweather.evaluation.augmented import AugmentedEvaluation, evaluate_augmented
-from allweather.evaluation.baselines import Baseline, read_baseline
-from allweather.evaluation.clean import CleanEvaluation, confusion_matrix, evaluate_clean, evaluate_file
-from allweather.evaluation.corrupted import evaluate_corrupted
-from allweather.evaluation.metrics import (
-    ClassScores,
-    Metrics,
-    bootstrap_intervals,
-    calibration_error,
-    class_scores,
-    compute_metrics,
-    mean_corruption_error,
-    mean_error,
-    reliability_bins,
-)
-from allweather.evaluation.policies import PolicyEvaluation, evaluate_policies
-from allweather.evaluation.policy_outcomes import run_policies
-from allweather.evaluation.provenance import Provenance
-from allweather.evaluation.robustness import Robustness
-from allweather.evaluation.shifted import ShiftRobustness, evaluate_shifted
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "AugmentedEvaluation",
-    "Baseline",
-    "ClassScores",
-    "CleanEvaluation",
-    "Metrics",
-    "PolicyEvaluation",
-    "Provenance",
-    "Robustness",
-    "ShiftRobustness",
-    "bootstrap_intervals",
-    "calibration_error",
-    "class_scores",
-    "compute_metrics",
-    "confusion_matrix",
-    "evaluate_augmented",
-    "evaluate_clean",
-    "evaluate_corrupted",
-    "evaluate_file",
-    "evaluate_policies",
-    "evaluate_shifted",
-    "mean_corruption_error",
-    "mean_error",
-    "read_baseline",
-    "reliability_bins",
-    "run_policies",
-]
+if TYPE_CHECKING:
+    from allweather.evaluation.augmented import AugmentedEvaluation as AugmentedEvaluation
+    from allweather.evaluation.baselines import Baseline as Baseline
+    from allweather.evaluation.baselines import read_baseline as read_baseline
+    from allweather.evaluation.clean import CleanEvaluation as CleanEvaluation
+    from allweather.evaluation.clean import confusion_matrix as confusion_matrix
+    from allweather.evaluation.metrics import ClassScores as ClassScores
+    from allweather.evaluation.metrics import Metrics as Metrics
+    from allweather.evaluation.metrics import bootstrap_intervals as bootstrap_intervals
+    from allweather.evaluation.metrics import calibration_error as calibration_error
+    from allweather.evaluation.metrics import class_scores as class_scores
+    from allweather.evaluation.metrics import compute_metrics as compute_metrics
+    from allweather.evaluation.metrics import mean_corruption_error as mean_corruption_error
+    from allweather.evaluation.metrics import mean_error as mean_error
+    from allweather.evaluation.metrics import reliability_bins as reliability_bins
+    from allweather.evaluation.policies import PolicyEvaluation as PolicyEvaluation
+    from allweather.evaluation.provenance import Provenance as Provenance
+    from allweather.evaluation.robustness import Robustness as Robustness
+    from allweather.evaluation.shifted import ShiftRobustness as ShiftRobustness
+    from allweather.evaluation.steps import evaluate as evaluate
+    from allweather.evaluation.steps import evaluate_augmented as evaluate_augmented
+    from allweather.evaluation.steps import evaluate_corrupted as evaluate_corrupted
+    from allweather.evaluation.steps import evaluate_policies as evaluate_policies
+    from allweather.evaluation.steps import evaluate_shifted as evaluate_shifted
+
+_MODULES = {
+    "AugmentedEvaluation": "augmented",
+    "Baseline": "baselines",
+    "ClassScores": "metrics",
+    "CleanEvaluation": "clean",
+    "Metrics": "metrics",
+    "PolicyEvaluation": "policies",
+    "Provenance": "provenance",
+    "Robustness": "robustness",
+    "ShiftRobustness": "shifted",
+    "bootstrap_intervals": "metrics",
+    "calibration_error": "metrics",
+    "class_scores": "metrics",
+    "compute_metrics": "metrics",
+    "confusion_matrix": "clean",
+    "evaluate": "steps",
+    "evaluate_augmented": "steps",
+    "evaluate_corrupted": "steps",
+    "evaluate_policies": "steps",
+    "evaluate_shifted": "steps",
+    "mean_corruption_error": "metrics",
+    "mean_error": "metrics",
+    "read_baseline": "baselines",
+    "reliability_bins": "metrics",
+}
+
+__all__ = [*sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public object on its first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public objects, for completion."""
+    return sorted(_MODULES)

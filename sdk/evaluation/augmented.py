@@ -35,7 +35,7 @@ class AugmentedEvaluation:
     average: float
 
 
-def evaluate_augmented(
+def augmented_evaluation(
     evaluated: EvaluatedModel,
     dataset: Dataset,
     strengths: Mapping[str, float],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,8 @@ from allweather.evaluation.metrics import (
     reliability_bins,
 )
 from allweather.evaluation.provenance import Provenance
-from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.inference.open_model import EvaluatedModel, open_model
+from allweather.trainers.inference.open_model import EvaluatedModel
 
 WARM_UP_IMAGES = 8  # run before the clock starts, because the first call also sets up the backend
 
@@ -59,28 +57,7 @@ class CleanEvaluation:
     reliability: tuple[tuple[int, float, float], ...]
 
 
-def evaluate_file(
-    path: Path | str, data: str, *, engine: str | None = None, precision: str | None = None, download: bool = False
-) -> CleanEvaluation:
-    """Evaluates a checkpoint (with torch) or a bundle (with an engine) on the test split of a data set.
-
-    Args:
-        path: A .safetensors checkpoint, or a bundle.
-        data: Name of the data set.
-        engine: Engine that runs a bundle; the fastest that works on this machine if None.
-        precision: Precision that a bundle runs in; INT8 if the bundle has it and None is given.
-        download: Whether CIFAR may be downloaded.
-
-    Raises:
-        UsageError: The data set has other classes, or an engine is given for a checkpoint.
-        AllweatherError: The model or the data set cannot be read; see `open_model` and `open_dataset`.
-    """
-    path = as_path(path)
-    with open_model(path, engine=engine, precision=precision) as evaluated:
-        return evaluate_clean(evaluated, evaluated.open_data(data, download=download))
-
-
-def evaluate_clean(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvaluation:
+def clean_evaluation(evaluated: EvaluatedModel, dataset: Dataset) -> CleanEvaluation:
     """Evaluates an open model on the test split of a data set.
 
     Args:

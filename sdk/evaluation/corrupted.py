@@ -39,7 +39,7 @@ FINGERPRINT_IMAGES = 16  # images and predictions that the resume key is made fr
 CellKey = tuple[str, int]  # corruption, severity
 
 
-def evaluate_corrupted(
+def corrupted_evaluation(
     evaluated: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet,

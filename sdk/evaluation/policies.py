@@ -115,7 +115,7 @@ class PolicyEvaluation:
     seconds: float
 
 
-def evaluate_policies(
+def policy_evaluation(
     evaluated: EvaluatedModel,
     dataset: Dataset,
     corrupted: CorruptedSet | None,

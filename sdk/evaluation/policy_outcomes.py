@@ -29,7 +29,7 @@ from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.policies.average import CENTER, average_views
 
-ARRAY_FIELDS = ("correct", "first_view", "views_run", "rank_correlation")  # of an outcome, as they are saved
+ARRAY_FIELDS = ("correct", "confidence", "first_view", "views_run", "rank_correlation")  # of an outcome, as they are saved
 
 
 def best_single_view(evaluated: EvaluatedModel) -> Policy:
@@ -45,6 +45,7 @@ class CellOutcome:
         corruption: Name of the corruption, or "clean".
         severity: 1 to 5, or 0 for the clean images.
         correct: bool [policies, n], whether the prediction is correct.
+        confidence: float32 [policies, n], the largest probability, averaged over the views, 0..1.
         first_view: int64 [policies, n], index in the policy's views of the view that it ranks first.
         views_run: int64 [policies, n], number of images that the classifier got.
         rank_correlation: float32 [n], rank correlation of predicted and true losses over the predictor's views; nan
@@ -54,6 +55,7 @@ class CellOutcome:
     corruption: str
     severity: int
     correct: npt.NDArray[np.bool_]
+    confidence: Floats
     first_view: npt.NDArray[np.int64]
     views_run: npt.NDArray[np.int64]
     rank_correlation: Floats
@@ -140,7 +142,7 @@ def _run_cell(
     policies: Sequence[Policy],
     rng: np.random.Generator,
 ) -> CellOutcome:
-    correct, first_view, views_run, rank_correlation, start = [], [], [], [], 0
+    correct, confidence, first_view, views_run, rank_correlation, start = [], [], [], [], [], 0
     names = {each for policy in policies for each in policy.views_for(range(len(policy.views)))[0]}
     if evaluated.predict_losses or any(policy.pick == "oracle" for policy in policies):
         names |= set(evaluated.predictor_views)
@@ -161,6 +163,7 @@ def _run_cell(
             chosen.append(policy.choose(losses, rng, len(images)))
         averages = [average_views(policy, indices, by_view) for policy, indices in zip(policies, chosen, strict=True)]
         correct.append(np.stack([average.argmax(1) == batch_labels for average, _ in averages]))
+        confidence.append(np.stack([average.max(1).astype(np.float32) for average, _ in averages]))
         views_run.append(np.stack([counts for _, counts in averages]))
         first_view.append(np.stack([indices[:, 0] for indices in chosen]))
         rank_correlation.append(_rank_correlations(predicted_losses, true_losses, len(images)))
@@ -168,6 +171,7 @@ def _run_cell(
         corruption=name,
         severity=severity,
         correct=np.concatenate(correct, 1),
+        confidence=np.concatenate(confidence, 1),
         first_view=np.concatenate(first_view, 1),
         views_run=np.concatenate(views_run, 1),
         rank_correlation=np.concatenate(rank_correlation),
@@ -192,7 +196,7 @@ def _read_outcome(file: Path | None, resume_key: dict[str, str], name: str, seve
     if file is None or not file.is_file():
         return None
     tensors, header = tensor_file.read(file)
-    if header != resume_key:
+    if header != resume_key or not tensors.keys() >= set(ARRAY_FIELDS):  # of other images, or an older version
         return None
     return CellOutcome(name, severity, *(tensors[field].numpy() for field in ARRAY_FIELDS))
 

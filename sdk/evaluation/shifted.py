@@ -67,7 +67,7 @@ def shifted_images(split: Split, name: str) -> Image:
     return np.concatenate([to_uint8(change(to_float(batch))) for batch in torch.split(split.images, BATCH_SIZE)])
 
 
-def evaluate_shifted(
+def shifted_evaluation(
     evaluated: EvaluatedModel, dataset: Dataset, *, watch: Callable[[int, int], None] = lambda done, total: None
 ) -> ShiftRobustness:
     """Evaluates an open model on the four test sets.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.evaluation.clean import confusion_matrix, evaluate_file
+from allweather.evaluation import confusion_matrix, evaluate
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -32,7 +32,7 @@ def test_the_published_resnet20_is_as_accurate_as_published(cifar10: Path, publi
     path = tmp_path / "imported.safetensors"
     weights = published / "cifar10_resnet20.safetensors"
     save_checkpoint(path, checkpoint_from_state_dict(weights, "resnet20", CIFAR10, InputSpec(32, 32)))
-    evaluation = evaluate_file(path, f"cifar10:{cifar10}")
+    evaluation = evaluate(path, f"cifar10:{cifar10}")
     assert evaluation.accuracy == 0.9173
     assert evaluation.provenance.images == 10_000
     assert sum(map(sum, evaluation.confusion)) == 10_000
@@ -47,6 +47,6 @@ def test_data_of_other_classes_is_refused(folder: Path, tmp_path: Path) -> None:
     weights = model.network.state_dict()
     save_checkpoint(path, Checkpoint("resnet20", ("a", "b"), InputSpec(32, 32), weights, "x", 0))
     with pytest.raises(UsageError, match=r"knows 2 classes \(a, b, ...\) and folder:.* has 3"):
-        evaluate_file(path, f"folder:{folder}")
+        evaluate(path, f"folder:{folder}")
     with pytest.raises(UsageError, match="--engine and --precision are for bundles"):
-        evaluate_file(path, f"folder:{folder}", engine="onnx")
+        evaluate(path, f"folder:{folder}", engine="onnx")

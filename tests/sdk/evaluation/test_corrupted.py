@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allweather.evaluation.baselines import Baseline, read_baseline
-from allweather.evaluation.corrupted import evaluate_corrupted, resume_key_of
+from allweather.evaluation.corrupted import corrupted_evaluation, resume_key_of
 from allweather.evaluation.metrics import compute_metrics
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import DataError, EngineError, UsageError
@@ -41,7 +41,7 @@ def generated(dataset: Dataset, names: tuple[str, ...] = SOME) -> GeneratedSet:
 @pytest.mark.slow
 def test_errors_are_those_of_the_predictions(evaluated: EvaluatedModel, dataset: Dataset) -> None:
     corrupted = generated(dataset)
-    result, images_of_mistakes = evaluate_corrupted(evaluated, dataset, corrupted)
+    result, images_of_mistakes = corrupted_evaluation(evaluated, dataset, corrupted)
     assert result.provenance.images == 24
     assert [(cell.corruption, cell.severity) for cell in result.cells[:6]] == [
         *(("impulse_noise", severity) for severity in range(1, 6)),
@@ -71,16 +71,16 @@ def test_errors_are_those_of_the_predictions(evaluated: EvaluatedModel, dataset:
 def test_a_bundle_has_the_errors_of_its_checkpoint(
     evaluated: EvaluatedModel, exported: tuple[Path, Manifest], dataset: Dataset
 ) -> None:
-    of_checkpoint, _ = evaluate_corrupted(evaluated, dataset, generated(dataset))
+    of_checkpoint, _ = corrupted_evaluation(evaluated, dataset, generated(dataset))
     with open_model(exported[0], engine="openvino", precision="fp32") as bundle:
-        of_bundle, _ = evaluate_corrupted(bundle, dataset, generated(dataset))
+        of_bundle, _ = corrupted_evaluation(bundle, dataset, generated(dataset))
     assert [cell.error for cell in of_checkpoint.cells] == [cell.error for cell in of_bundle.cells]
     assert of_bundle.provenance.backend == "openvino fp32"
 
 
 @pytest.mark.slow
 def test_an_interrupted_evaluation_resumes(evaluated: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
-    whole, _ = evaluate_corrupted(evaluated, dataset, generated(dataset))
+    whole, _ = corrupted_evaluation(evaluated, dataset, generated(dataset))
     calls = 0
 
     def count_calls(images: Image) -> Floats:
@@ -94,14 +94,14 @@ def test_an_interrupted_evaluation_resumes(evaluated: EvaluatedModel, dataset: D
 
     counted = replace(evaluated, logits=count_calls)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path, watch=interrupt)
+        corrupted_evaluation(counted, dataset, generated(dataset), keep=tmp_path, watch=interrupt)
     calls = 0
-    resumed, _ = evaluate_corrupted(counted, dataset, generated(dataset), keep=tmp_path)
+    resumed, _ = corrupted_evaluation(counted, dataset, generated(dataset), keep=tmp_path)
     assert calls == 2 + 6  # the clean images, those of the resume key, and the cells that were left
     assert asdict(resumed) == asdict(whole)
     calls = 0
     other_set = replace(generated(dataset), seed=8)
-    evaluate_corrupted(counted, dataset, other_set, keep=tmp_path)  # takes none of the finished cells
+    corrupted_evaluation(counted, dataset, other_set, keep=tmp_path)  # takes none of the finished cells
     assert calls == 2 + 15
 
 
@@ -122,7 +122,9 @@ def test_the_resume_key_changes_with_the_images(evaluated: EvaluatedModel, datas
 def test_a_set_without_common_corruptions_needs_no_errors_of_the_baseline(
     evaluated: EvaluatedModel, dataset: Dataset
 ) -> None:
-    result, _ = evaluate_corrupted(evaluated, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {}))
+    result, _ = corrupted_evaluation(
+        evaluated, dataset, generated(dataset, ("spatter",)), baseline=Baseline("half", {})
+    )
     assert (result.common, result.mce) == (None, None)
 
 
@@ -135,11 +137,11 @@ def test_logits_that_are_not_finite_are_refused() -> None:
 def test_mean_corruption_error_needs_all_fifteen_and_a_baseline(evaluated: EvaluatedModel, dataset: Dataset) -> None:
     errors = dict.fromkeys((*COMMON, *EXTRA), 0.5)
     with pytest.raises(UsageError, match="no error for contrast"):
-        evaluate_corrupted(evaluated, dataset, generated(dataset), baseline=Baseline("x", {"impulse_noise": 0.5}))
-    some, _ = evaluate_corrupted(evaluated, dataset, generated(dataset), baseline=Baseline("half", errors))
+        corrupted_evaluation(evaluated, dataset, generated(dataset), baseline=Baseline("x", {"impulse_noise": 0.5}))
+    some, _ = corrupted_evaluation(evaluated, dataset, generated(dataset), baseline=Baseline("half", errors))
     assert (some.mce, some.baseline) == (None, "half")
     assert any("lacks gaussian_noise" in note for note in some.provenance.notes)
-    everything, _ = evaluate_corrupted(
+    everything, _ = corrupted_evaluation(
         evaluated, dataset, generated(dataset, COMMON), baseline=Baseline("half", errors)
     )
     assert everything.common is not None

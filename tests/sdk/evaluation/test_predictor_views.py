@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.evaluation.policies import evaluate_policies
+from allweather.evaluation.policies import policy_evaluation
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
@@ -42,7 +42,7 @@ def test_policies_choose_among_the_views_of_the_predictor() -> None:
         predictor_views=VIEWS,
     )  # fmt: skip
     policies = [parse_policy(text, predictor_views=VIEWS) for text in ("top:1", "oracle:1", "all")]
-    center, oracle, top, every = evaluate_policies(model, dataset, None, policies)[0].results
+    center, oracle, top, every = policy_evaluation(model, dataset, None, policies)[0].results
     assert [each.policy for each in (center, oracle, top, every)] == ["center", "oracle:1", "top:1", "all"]
     assert oracle.views == top.views == VIEWS
     assert top.view_shares["clean"] == tuple(np.bincount(predict_losses(images.numpy()).argmin(1)) / 60)

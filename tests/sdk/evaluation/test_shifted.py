@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from allweather.evaluation.shifted import TEST_SETS, embed_variants, evaluate_shifted, shifted_images
+from allweather.evaluation.shifted import TEST_SETS, embed_variants, shifted_evaluation, shifted_images
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
@@ -49,8 +49,8 @@ def test_images_that_do_not_change_have_no_divergence(saved: Path, dataset: Data
     flat = gray.float().mean((1, 2), keepdim=True).to(torch.uint8).expand_as(gray).contiguous()
     flat_dataset = dataclasses.replace(dataset, test=dataclasses.replace(dataset.test, images=flat))
     with open_model(saved) as evaluated:
-        unchanged = evaluate_shifted(evaluated, flat_dataset)
-        changed = evaluate_shifted(evaluated, dataset)
+        unchanged = shifted_evaluation(evaluated, flat_dataset)
+        changed = shifted_evaluation(evaluated, dataset)
     for values in (unchanged.divergences, unchanged.distances):
         assert values["original, random crop"] == pytest.approx(0, abs=1e-5)
         assert values["original, grayscale"] == pytest.approx(0, abs=1e-5)
@@ -63,7 +63,7 @@ def test_images_that_do_not_change_have_no_divergence(saved: Path, dataset: Data
 @pytest.mark.slow
 def test_a_bundle_gives_no_features(exported: tuple[Path, object], dataset: Dataset) -> None:
     with open_model(exported[0], engine="onnx", precision="fp32") as evaluated:
-        assert evaluate_shifted(evaluated, dataset).distances == {}
+        assert shifted_evaluation(evaluated, dataset).distances == {}
         with pytest.raises(UsageError, match=r"is a bundle.* features.* checkpoint"):
             embed_variants(evaluated, dataset)
 

@@ -1,0 +1,122 @@
+"""The public API of the workstation: the tested lists of names of trainers, exporters and evaluation."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+PUBLIC = {
+    "trainers": [
+        "Checkpoint",
+        "Dataset",
+        "FinetuneSettings",
+        "FitSettings",
+        "PredictorSettings",
+        "Progress",
+        "Split",
+        "TrainConfig",
+        "checkpoint_from_state_dict",
+        "finetune",
+        "launch",
+        "load_checkpoint",
+        "load_dataset",
+        "save_checkpoint",
+        "train",
+        "train_predictor",
+        "tune_policy",
+    ],
+    "exporters": [
+        "CalibrationSet",
+        "ExportJob",
+        "ExportOptions",
+        "ModelOutputs",
+        "ParityResult",
+        "add_to_bundle",
+        "calibration_set",
+        "check_parity",
+        "export_checkpoint",
+        "export_jobs",
+        "export_onnx",
+    ],
+    "evaluation": [
+        "AugmentedEvaluation",
+        "Baseline",
+        "ClassScores",
+        "CleanEvaluation",
+        "Metrics",
+        "PolicyEvaluation",
+        "Provenance",
+        "Robustness",
+        "ShiftRobustness",
+        "bootstrap_intervals",
+        "calibration_error",
+        "class_scores",
+        "compute_metrics",
+        "confusion_matrix",
+        "evaluate",
+        "evaluate_augmented",
+        "evaluate_corrupted",
+        "evaluate_policies",
+        "evaluate_shifted",
+        "mean_corruption_error",
+        "mean_error",
+        "read_baseline",
+        "reliability_bins",
+    ],
+}
+NAMES = [(package, name) for package, names in PUBLIC.items() for name in names]
+
+
+def public(package: str, name: str) -> object:
+    return getattr(importlib.import_module(f"allweather.{package}"), name)
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_the_list_of_public_names(package: str) -> None:
+    module = importlib.import_module(f"allweather.{package}")
+    assert module.__all__ == PUBLIC[package]
+    assert dir(module) == PUBLIC[package]
+    with pytest.raises(AttributeError, match=rf"no attribute 'nothing'; it has {PUBLIC[package][0]}, "):
+        module.nothing  # noqa: B018 -- the access is what is tested
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES)
+def test_every_public_name_has_a_docstring_of_its_own(package: str, name: str) -> None:
+    text = inspect.getdoc(public(package, name))
+    assert text
+    assert text.splitlines()[0].endswith("."), text
+    assert not text.startswith(f"{name}("), "a generated docstring says nothing"
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES)
+def test_every_public_name_is_annotated(package: str, name: str) -> None:
+    found = public(package, name)
+    functions = [found] if inspect.isfunction(found) else [
+        getattr(found, method) for method, value in vars(found).items()
+        if not method.startswith("_") and (inspect.isfunction(value) or isinstance(value, staticmethod | classmethod))
+    ]  # fmt: skip
+    for function in functions:
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not signature.empty, function
+        for parameter in signature.parameters.values():
+            assert parameter.annotation is not parameter.empty or parameter.name == "self", (function, parameter)
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES)
+def test_the_arguments_of_a_function_are_described(package: str, name: str) -> None:
+    function = public(package, name)
+    parameters = inspect.signature(function).parameters if inspect.isfunction(function) else ()
+    if len(parameters) > 2:  # fewer may be in the sentence
+        text = inspect.getdoc(function) or ""
+        assert [each for each in parameters if f"\n    {each}: " not in text] == []
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_the_front_door_loads_nothing_before_a_name_is_used(package: str) -> None:
+    code = f"from allweather import {package}; import sys; print({{'torch', 'cv2', 'onnx'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"
