@@ -7,7 +7,7 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference
 
 from allweather.exporters.foreign.facts import constants
-from allweather.exporters.foreign.simplify import simplify
+from allweather.exporters.onnx.simplify import simplify
 
 
 def with_sizes(model: onnx.ModelProto, batch: int | str, shape: tuple[int, ...]) -> onnx.ModelProto:

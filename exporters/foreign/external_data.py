@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import onnx
 from onnx import TensorProto
 
+from allweather.exporters.onnx.convert import MAX_FILE_BYTES
+from allweather.exporters.onnx.walk import all_tensors
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.text import printable
-
-MAX_FILE_BYTES = 2**31 - 1  # the limit of protobuf, and so of ONNX without external data
-
-
-def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """Yields a graph and the graphs inside its nodes, such as the branches of an If."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from all_graphs(inner)
-
-
-def all_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
-    """Yields all constants of a model: initializers, and the values of Constant nodes."""
-    for graph in all_graphs(model.graph):
-        yield from graph.initializer
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
 
 
 def fold_external_data(model: onnx.ModelProto, path: Path, where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,11 @@ from allweather.exporters.compilation import (
     compile_jobs,
     precision_plan,
 )
-from allweather.exporters.foreign.ir_source import open_ir
+from allweather.exporters.foreign.hint import preparation_hint
+from allweather.exporters.foreign.ir_source import IrSource, open_ir
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, Three
-from allweather.exporters.foreign.onnx_source import open_onnx
-from allweather.exporters.job import ModelSource, classifier_job, parity_images
+from allweather.exporters.foreign.onnx_source import OnnxSource, open_onnx
+from allweather.exporters.job import classifier_job, parity_images
 from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import EngineName, Input, Manifest
 from allweather.runtimes.errors import DataError, UsageError
@@ -34,6 +36,8 @@ from allweather.runtimes.text import printable
 from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.dataset import Dataset, Split
+
+log = logging.getLogger(__name__)
 
 MAX_NAME_CHARACTERS = 64
 
@@ -53,7 +57,7 @@ class ForeignModel:
     arch: str
     classes: tuple[str, ...]
     input: ModelInput
-    source: ModelSource
+    source: OnnxSource | IrSource
     engines: tuple[EngineName, ...]
 
     @property
@@ -173,7 +177,10 @@ def export_foreign(
     watch("reference outputs from the original")
     calibration = calibration_set(dataset) if any("int8" in precisions for precisions in plan.values()) else None
     golden_frames = choose_golden_frames(dataset.val)
-    job = classifier_job(model.source, spec, parity_images(dataset.val), calibration)
+    images = parity_images(dataset.val)
+    if hint := preparation_hint(model.source, model.input, images):
+        log.warning("%s: %s", model.arch, hint)
+    job = classifier_job(model.source, spec, images, calibration)
     compiled = compile_jobs([job], plan, options, golden_frames, watch)
     compiled.check_classifier()
     manifest = Manifest(

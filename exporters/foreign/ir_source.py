@@ -66,9 +66,13 @@ class IrSource:
         return wrap_ir(model, _logits(model), self.taken, self.where)
 
     def run(self, images: Image) -> Floats:
-        """See `ModelSource`; each image alone, prepared in numpy."""
+        """See `ModelSource`."""
+        return self.read(images, self.taken)
+
+    def read(self, images: Image, taken: ModelInput) -> Floats:
+        """Returns the logits of images that are prepared in numpy as `taken` says, each alone; see `Readable`."""
         model = _read(self.xml, self.weights, self.where)
-        logits, taken = _logits(model), self.taken
+        logits = _logits(model)
         with_logits = openvino.Model([openvino.opset8.result(logits)], model.get_parameters(), "original")
         prepared = taken.prepare(images[:1])
         try:

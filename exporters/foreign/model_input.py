@@ -119,6 +119,11 @@ class ModelInput:
             f"{_text(self.spec.mean)}, std {_text(self.spec.std)}"
         )
 
+    def options(self) -> str:
+        """Returns the options that say so."""
+        words = f"--mean {_text(self.spec.mean)} --std {_text(self.spec.std)} --pixels {self.pixels}"
+        return f"{words} --channels {self.channels}" if self.element != "uint8" else f"--channels {self.channels}"
+
 
 def resolve_input(facts: InputFacts, settings: InputSettings, where: str) -> ModelInput:
     """Completes what a graph tells by what the user says.

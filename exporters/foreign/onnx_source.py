@@ -15,10 +15,10 @@ from allweather.exporters.foreign.dynamic_batch import with_dynamic_batch, with_
 from allweather.exporters.foreign.facts import OutputFacts, input_facts, output_facts
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, resolve_input
 from allweather.exporters.foreign.original import OriginalModel
-from allweather.exporters.foreign.precision import has_float16, to_float16, to_float32
 from allweather.exporters.foreign.read import read_onnx_file
-from allweather.exporters.foreign.simplify import simplify
 from allweather.exporters.foreign.wrap import wrap
+from allweather.exporters.onnx.precision import has_float16, to_float16, to_float32
+from allweather.exporters.onnx.simplify import simplify
 from allweather.exporters.openvino.convert import read_onnx
 from allweather.runtimes.bundle.manifest import Precision
 from allweather.runtimes.engines.base import CompiledModel
@@ -71,6 +71,10 @@ class OnnxSource:
     def run(self, images: Image) -> Floats:
         """See `ModelSource`."""
         return self.original.run(images)
+
+    def read(self, images: Image, taken: ModelInput) -> Floats:
+        """Returns the logits of images that are prepared as `taken` says; see `Readable`."""
+        return self.original.read(images, taken)
 
 
 def open_onnx(

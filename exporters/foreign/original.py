@@ -64,23 +64,27 @@ class OriginalModel:
         Raises:
             EngineError: The model fails.
         """
-        logits = self.values(images, self._output.logits)
+        return self.read(images, self._taken)
+
+    def read(self, images: Image, taken: ModelInput) -> Floats:
+        """Returns the logits of images that are prepared as `taken` says; see `run`."""
+        logits = self.values(images, self._output.logits, taken=taken)
         if self.is_probability:
             logits = np.log(logits + np.float32(FLOOR))
         return logits * np.array([[0, 1]], np.float32) if logits.shape[1] == 1 else logits
 
-    def values(self, images: Image, name: str, batch: int | None = None) -> Floats:
+    def values(self, images: Image, name: str, taken: ModelInput | None = None) -> Floats:
         """Returns one of the two tensors that the session gives, as float32 [n, outputs].
 
         Args:
             images: uint8 [n, h, w, 3], RGB.
             name: Name of the output, or of the logits.
-            batch: Number of images in a call, if it is dynamic.
+            taken: How the images are prepared; as the model takes them if None.
 
         Raises:
             EngineError: The model fails, or the tensor has another shape.
         """
-        size = self._batch or batch or BATCH_SIZE
+        size, taken = self._batch or BATCH_SIZE, taken or self._taken
         parts = []
         for start in range(0, len(images), size):
             part = images[start : start + size]
@@ -88,10 +92,10 @@ class OriginalModel:
             if self._batch is not None and count < size:  # the last image is repeated
                 part = np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
             try:
-                (values,) = self._session.run([name], {self._input: self._taken.prepare(part)})
+                (values,) = self._session.run([name], {self._input: taken.prepare(part)})
             except onnxruntime_errors() as error:
                 raise EngineError(
-                    f"{self._where} fails on images {self._taken.sentence()} ({first_line(error)}); "
+                    f"{self._where} fails on images {taken.sentence()} ({first_line(error)}); "
                     "say what it takes with --layout and --size"
                 ) from error
             parts.append(self._rows(np.asarray(values), len(part))[:count])

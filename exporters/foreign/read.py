@@ -9,7 +9,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, inliner, numpy_helper
 
-from allweather.exporters.foreign.external_data import MAX_FILE_BYTES, all_graphs, all_tensors, fold_external_data
+from allweather.exporters.foreign.external_data import fold_external_data
+from allweather.exporters.onnx.convert import MAX_FILE_BYTES
+from allweather.exporters.onnx.walk import all_graphs, all_tensors
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable

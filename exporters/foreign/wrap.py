@@ -7,10 +7,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from allweather.exporters.foreign.external_data import all_graphs
 from allweather.exporters.foreign.facts import OutputFacts
 from allweather.exporters.foreign.model_input import ModelInput
 from allweather.exporters.onnx.convert import INPUT, OUTPUT
+from allweather.exporters.onnx.walk import all_graphs, remove_unused
 from allweather.runtimes.preprocess import LUMA_WEIGHTS
 
 TENSOR_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
@@ -53,20 +53,6 @@ def wrap(
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", max(outputs, 2)]))
     remove_unused(graph)
     return wrapped
-
-
-def remove_unused(graph: onnx.GraphProto) -> None:
-    """Removes the nodes and constants that no output needs, in place."""
-    needed = {each.name for each in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= _read_by(node)
-    stored = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
-    graph.initializer.extend(stored)
 
 
 class _Builder:
@@ -144,13 +130,3 @@ def _rename_everywhere(graph: onnx.GraphProto, new: dict[str, str]) -> None:
             node.output[:] = [new.get(name, name) for name in node.output]
         for each in (*inner.input, *inner.output, *inner.initializer):
             each.name = new.get(each.name, each.name)
-
-
-def _read_by(node: onnx.NodeProto) -> set[str]:
-    """Returns the names of all tensors that a node reads, also in graphs inside it."""
-    names = set(node.input)
-    for attribute in node.attribute:
-        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for each in all_graphs(inner):
-                names |= {name for one in each.node for name in one.input} | {value.name for value in each.output}
-    return names

@@ -61,7 +61,7 @@ def test_import_int8_predictor_and_loop(
         engine.close()
         assert agreement >= (1 if model.precision == "fp32" else 0.9)
     graph = onnx.load_from_string(bundle.read("onnx/classifier-int8.onnx")).graph
-    assert sum(node.op_type == "QuantizeLinear" for node in graph.node) >= 2
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.node) >= 1
     spec = predictor_input_spec(bundle.input)
     predictor = TrainedPredictor(
         "tiny", spec, ("identity", "hflip"), "0" * 16, build_predictor("tiny", spec, 2).state_dict()

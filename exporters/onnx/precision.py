@@ -7,7 +7,7 @@ import warnings
 import onnx
 from onnx import TensorProto, numpy_helper, shape_inference
 
-from allweather.exporters.foreign.external_data import all_graphs, all_tensors
+from allweather.exporters.onnx.walk import all_graphs, all_tensors
 from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.trainers.quiet_loggers import silence_loggers

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper
 
-from allweather.exporters.foreign.wrap import remove_unused
+from allweather.exporters.onnx.walk import remove_unused
 from allweather.runtimes.engines.onnx import SEVERITY_FATAL, onnxruntime_errors
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.leftovers import temporary_folder
