@@ -46,7 +46,7 @@ def corrupt(image: AnyImage, corruption_name: str, severity: int = 1, *, seed: i
             raise DataError(f"corruptions need RGB images; got a PIL image of mode {image.mode}: image.convert('RGB')")
         return PillowImage.fromarray(corrupt_images(np.asarray(image), corruption_name, severity, rng))
     if isinstance(image, Tensor):
-        return cast(AnyImage, _corrupt_tensor(image, corruption_name, severity, rng))
+        return _corrupt_tensor(image, corruption_name, severity, rng)
     if not isinstance(image, np.ndarray):
         came = type(image).__name__
         raise DataError(f"corruptions need a numpy array, a PIL image or a torch tensor; got {came}")

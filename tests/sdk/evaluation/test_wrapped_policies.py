@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from allweather.evaluation import run_policies
+from allweather.evaluation.policy_outcomes import run_policies
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.checkpoint import load_checkpoint, load_predictor
 from allweather.trainers.corruptions.sets import GeneratedSet
@@ -22,6 +23,7 @@ CHECKPOINTS = Path(__file__).parents[3] / "samples" / "checkpoints"
 POLICIES = tuple(map(parse_policy, ("hflip", "set:identity,zoom1.2", "top:2", "top:2+flip@0.9")))
 
 
+@pytest.mark.slow
 def test_every_prediction_is_that_of_the_evaluation() -> None:
     path = CHECKPOINTS / "resnet20-fma-ca-0.safetensors"
     network = load_checkpoint(path).classifier().eval()

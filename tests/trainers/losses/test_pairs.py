@@ -57,7 +57,7 @@ def test_a_loop_of_three_lines_trains_the_network_that_it_is_given(build: Callab
     torch.testing.assert_close(same.clean, model(clean), atol=1e-4, rtol=1e-4)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     before = float(total_loss(model, clean, augmented, labels).detach())
-    for _ in range(8):
+    for _ in range(4):
         loss = total_loss(model, clean, augmented, labels)
         optimizer.zero_grad()
         loss.backward()
