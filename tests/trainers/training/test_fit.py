@@ -29,6 +29,7 @@ from allweather.trainers.training.settings import FitSettings
 
 SETTINGS = FitSettings(epochs=3, batch_size=24, seed=4)
 ADAMW = FitSettings(epochs=3, batch_size=24, seed=4, optimizer="adamw", schedule="step", warmup=0.2, clip_norm=0.5)
+ADAMW = dataclasses.replace(ADAMW, sampling="balanced")
 SETTINGS_TO_RESUME = [dataclasses.replace(SETTINGS, optimizer="sgd"), ADAMW]
 
 

@@ -22,6 +22,7 @@ def losses(command: list[str], out: Path) -> tuple[int, dict[str, list[float]]]:
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=150, env=quiet)
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
+    assert set(result["rows"].values()) == {4}  # of each log: a header and three epochs, written by one process
     return result["processes"], result["losses"]
 
 
@@ -35,6 +36,7 @@ def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path
     elastic, theirs = losses([*torchrun, str(SCRIPT), "2", str(folder), str(out)], out)
     assert (alone, started, elastic) == (1, 2, 2)
     for losses_of_two in (ours, theirs):
-        assert np.allclose(losses_of_two["plain"], expected["plain"], rtol=1e-4)
+        for name in ("plain", "weighted", "balanced"):
+            assert np.allclose(losses_of_two[name], expected[name], rtol=1e-4), name
         # BatchNorm takes its statistics from each process's half of the batch, so these are only close
         assert np.allclose(losses_of_two["resnet20"], expected["resnet20"], rtol=0.1, atol=0.02)

@@ -1,12 +1,15 @@
-"""Trains two small networks and writes their losses; started by test_processes.py: DEVICES FOLDER OUT."""
+"""Trains small networks and writes their losses; started by test_processes.py: DEVICES FOLDER OUT."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from lightning_fabric.loggers import CSVLogger
 from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
@@ -30,13 +33,25 @@ def main() -> None:
     devices, folder, out = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     fabric = launch(devices, "fp32")
     dataset = open_dataset(f"folder:{folder}", 32)
-    losses = {}
-    for name, make in (("plain", plain), ("resnet20", lambda: build_model("resnet20", 3, SPEC))):
+    losses, sgd = {}, FitSettings(epochs=3, batch_size=24, seed=2)
+    runs: dict[str, tuple[Callable[[], nn.Module], FitSettings]] = {
+        "plain": (plain, sgd),
+        "resnet20": (lambda: build_model("resnet20", 3, SPEC), sgd),
+        "weighted": (plain, dataclasses.replace(sgd, class_weights="balanced", clip_norm=0.1)),
+        "balanced": (plain, dataclasses.replace(sgd, sampling="balanced", optimizer="adamw", schedule="step")),
+    }
+    common = dataset.train.labels != 1
+    common[torch.nonzero(~common)[:7, 0]] = True  # one class is rare
+    skewed = dataclasses.replace(dataset, train=dataset.train.take(torch.nonzero(common)[:, 0]))
+    logs = out.parent / f"logs-{fabric.world_size}"
+    for name, (make, settings) in runs.items():
         torch.manual_seed(1)
-        _, history = fit(make(), dataset, FitSettings(epochs=3, batch_size=24, seed=2), 0.02, fabric=fabric)
+        data, loggers = (dataset if settings is sgd else skewed), [CSVLogger(logs, name, version="only")]
+        _, history = fit(make(), data, settings, 0.02, fabric=fabric, loggers=loggers)
         losses[name] = [row.loss for row in history]
     if fabric.is_global_zero:
-        out.write_text(json.dumps({"processes": fabric.world_size, "losses": losses}))
+        rows = {name: len((logs / name / "only" / "metrics.csv").read_text().splitlines()) for name in runs}
+        out.write_text(json.dumps({"processes": fabric.world_size, "losses": losses, "rows": rows}))
 
 
 main()
