@@ -29,7 +29,8 @@ from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.policies.average import CENTER, average_views
 
-ARRAY_FIELDS = ("correct", "confidence", "first_view", "views_run", "rank_correlation")  # of an outcome, as they are saved
+# the arrays of an outcome, as they are saved
+ARRAY_FIELDS = ("correct", "confidence", "first_view", "views_run", "rank_correlation")
 
 
 def best_single_view(evaluated: EvaluatedModel) -> Policy:

@@ -67,7 +67,7 @@ def test_policies_predict_as_the_perceiver_that_follows_them(evaluated: Evaluate
     policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "all", "top:2+flip@0.9999")]
     (clean,) = run_policies(evaluated, dataset, None, policies)
     labels = [dataset.classes[label] for label in dataset.test.labels.tolist()]
-    for policy, correct, views_run in zip(policies, clean.correct, clean.views_run, strict=True):
+    for row, (policy, correct, views_run) in enumerate(zip(policies, clean.correct, clean.views_run, strict=True)):
         loss_predictor = LossPredictor(FunctionEngine(predict_losses), InputSpec(32, 32))
         perceiver = Perceiver(
             FunctionEngine(logits), dataset.classes, InputSpec(32, 32), policy=policy, loss_predictor=loss_predictor
@@ -75,6 +75,7 @@ def test_policies_predict_as_the_perceiver_that_follows_them(evaluated: Evaluate
         decisions = [perceiver(image) for image in dataset.test.images.numpy()]
         assert [each.label == label for each, label in zip(decisions, labels, strict=True)] == correct.tolist()
         assert [len(each.views) for each in decisions] == views_run.tolist(), policy.name
+        assert [each.confidence for each in decisions] == pytest.approx(clean.confidence[row].tolist(), abs=1e-5)
     assert 1 < clean.views_run[-1].mean() < 4  # the last policy exits early on some images
 
 
