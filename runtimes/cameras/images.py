@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allweather.runtimes.cameras.image_files.decode import decode_image
+from allweather.runtimes.cameras.image_files.decode import read_image
 from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_hidden, is_image_name
 from allweather.runtimes.errors import CameraError, DataError
 from allweather.runtimes.system.path_argument import as_path
@@ -61,7 +61,7 @@ class FolderCapture:
     def retrieve(self) -> Image | None:
         """Decodes the file: uint8 [H, W, 3] RGB, or None if it is damaged or cannot be read."""
         try:
-            image = decode_image(self._file.read_bytes())
+            image = read_image(self._file)
         except (OSError, DataError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or error
             logger.warning("skipped %s: %s", self._file, reason)

@@ -15,6 +15,7 @@ from allweather.trainers.data.files.names import list_names, same_name, similar_
 from allweather.trainers.data.inventory import (
     Inventory,
     SplitInventory,
+    animated_note,
     class_notes,
     contradiction_note,
     count_files,
@@ -22,6 +23,7 @@ from allweather.trainers.data.inventory import (
     duplicate_note,
     split_notes,
     thin_classes,
+    unreadable_note,
 )
 
 
@@ -32,10 +34,12 @@ class DecodedFiles:
     Attributes:
         damaged: What is wrong with those that cannot be used, by path.
         deep: Number of those that have more than 8 bits a channel.
+        animated: Number of those that hold more images than the first one.
     """
 
     damaged: Mapping[Path, str]
     deep: int
+    animated: int = 0
 
 
 def take_inventory(found: LabeledFiles, decoded: Mapping[str, DecodedFiles]) -> Inventory:
@@ -53,9 +57,12 @@ def take_inventory(found: LabeledFiles, decoded: Mapping[str, DecodedFiles]) -> 
         counted[name] = count_files(files, damaged)
         notes += split_notes(counted[name], files)
         if damaged:
-            notes.append(f"{files.label}: {len(damaged)} of {total} images could not be read and are left out")
+            path, reason = next(iter(damaged.items()))
+            notes.append(unreadable_note(files.label, len(damaged), total, f"{files.shown(path)}: {reason}"))
         if decoded[name].deep:
             notes.append(deep_note(files.label, decoded[name].deep, total - len(damaged)))
+        if decoded[name].animated:
+            notes.append(animated_note(files.label, decoded[name].animated, total - len(damaged)))
         if name == "train":
             problems += [
                 _none_usable(files, label, files.classes[label].images[0].path, damaged)

@@ -199,6 +199,29 @@ def contradiction_note(split: str, count: int, example: Sequence[str]) -> str:
     )
 
 
+def unreadable_note(split: str, count: int, total: int, example: str) -> str:
+    """Returns what a user should know about images that cannot be used.
+
+    Args:
+        split: Name of the split, or of its folder.
+        count: Number of such images.
+        total: Number of all images of the split.
+        example: One of them, and what is wrong with it.
+    """
+    return f"{split}: {count} of {total} images could not be read and are left out, such as {example}"
+
+
+def animated_note(split: str, count: int, total: int) -> str:
+    """Returns what a user should know about animated images, which hold more images than one.
+
+    Args:
+        split: Name of the split, or of its folder.
+        count: Number of such files.
+        total: Number of images of the split that can be used.
+    """
+    return f"{split}: {count} of {total} images are animated; only the first image of each is used"
+
+
 def deep_note(split: str, count: int, total: int) -> str:
     """Returns what a user should know about images of more than 8 bits a channel.
 

@@ -74,21 +74,31 @@ def inspect_files(found: LabeledFiles, watch: Callable[[int, int], None] = lambd
     done, decoded = 0, {}
     total = sum(len(found.files(name)) for name in found.splits)
     for name in found.splits:
-        damaged, maxima = {}, [0] * len(found.files(name))
+        damaged, seen = {}, _Seen(len(found.files(name)))
 
-        def note(index: int, image: DecodedImage, maxima: list[int] = maxima) -> None:
-            maxima[index] = image.maximum
-
-        for path, reason in _decoded(found.paths(name), note):
+        for path, reason in _decoded(found.paths(name), seen.note):
             done += 1
             watch(done, total)
             if reason:
                 damaged[path] = reason
-        decoded[name] = DecodedFiles(damaged, sum(maximum > 255 for maximum in maxima))
+        decoded[name] = seen.counted(damaged)
     inventory = take_inventory(found, decoded)
     usable = [split.split for split in inventory.splits if sum(split.images.values())]
     notes = planned_splits(usable, lambda split: _missing(found, split))
     return dataclasses.replace(inventory, notes=(*inventory.notes, *notes))
+
+
+class _Seen:
+    """What became known about the images of a split; threads note different images."""
+
+    def __init__(self, count: int) -> None:
+        self._deep, self._animated = [False] * count, [False] * count
+
+    def note(self, index: int, image: DecodedImage) -> None:
+        self._deep[index], self._animated[index] = image.maximum > 255, image.animated
+
+    def counted(self, damaged: Mapping[Path, str]) -> DecodedFiles:
+        return DecodedFiles(damaged, sum(self._deep), sum(self._animated))
 
 
 def _refuse(problems: tuple[str, ...]) -> None:
@@ -103,12 +113,12 @@ def _read_split(found: LabeledFiles, name: str, size: int) -> tuple[Split | None
     damaged: dict[Path, str] = {}
     if not files:
         return None, DecodedFiles(damaged, 0)
-    images, deep = allocate((len(files), size, size, 3)), [False] * len(files)
+    images, seen = allocate((len(files), size, size, 3)), _Seen(len(files))
     spec = InputSpec(size, size)
 
     def store(index: int, image: DecodedImage) -> None:
         images[index] = spec.prepare(image.pixels)
-        deep[index] = image.maximum > 255
+        seen.note(index, image)
 
     for path, reason in _decoded(found.paths(name), store):
         if reason:
@@ -123,7 +133,7 @@ def _read_split(found: LabeledFiles, name: str, size: int) -> tuple[Split | None
         raise DataError(f"none of the {len(files)} files in {where} can be read, such as {path.name}: {reason}")
     split = Split(torch.from_numpy(images), torch.tensor([label for _, label in files]))
     usable = torch.tensor([path not in damaged for path, _ in files])
-    return split.take(usable.nonzero()[:, 0]) if damaged else split, DecodedFiles(damaged, sum(deep))
+    return split.take(usable.nonzero()[:, 0]) if damaged else split, seen.counted(damaged)
 
 
 def _decoded(paths: list[Path], use: Callable[[int, DecodedImage], None]) -> Iterator[tuple[Path, str]]:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from allweather.runtimes.cameras.image_files.deep import to_8_bits
+from allweather.runtimes.cameras.image_files.header import has_more_images, image_size
 from allweather.runtimes.cameras.image_files.jpeg_png import complete
 from allweather.runtimes.cameras.image_files.sample_range import CURE, sample_range
 from allweather.runtimes.cameras.opencv import opencv_log_silenced
@@ -20,6 +21,9 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 
 MAX_IMAGE_BYTES = 1 << 30  # of a file; what is larger is a mistake, and would fill the memory
+# Of an image; a few kilobytes can ask for more. It takes 1.6 GB to decode so many at 8 bits a channel, and no camera
+# and no scan of a page has them.
+MAX_PIXELS = 1 << 28
 # properties of the images of a file: rotation by 1 to 3 quarters, and mirroring; OpenCV ignores them
 ORIENTED_AVIF = re.compile(rb"\0\0\0\x09(irot[\x01-\x03]|imir)")
 DAMAGED = "it is damaged, cut off or not an image; remove or replace it"
@@ -32,10 +36,12 @@ class DecodedImage:
     Attributes:
         pixels: uint8 [H, W, 3], RGB.
         maximum: Value in the file that stands for full brightness: 255 for 8 bits a channel, at most 65535.
+        animated: Whether the file holds more images, of which `pixels` is the first.
     """
 
     pixels: Image
     maximum: int
+    animated: bool = False
 
 
 def read_image(path: Path | str) -> Image:
@@ -76,9 +82,15 @@ def decode(data: bytes) -> DecodedImage:
         data: Content of the file.
 
     Raises:
-        DataError: It is damaged, cut off, no image, or its range of values is not known. The message begins with "it"
-            and names no path.
+        DataError: It is damaged, cut off, no image, has more than `MAX_PIXELS`, or its range of values is not known.
+            The message begins with "it" and names no path.
     """
+    size = image_size(data)
+    if size and size[0] * size[1] > MAX_PIXELS:  # told before anything is decoded, as that would fill the memory
+        raise DataError(
+            f"it has {size[0]} x {size[1]} pixels, and an image at most {MAX_PIXELS}, such as 16384 x 16384; make it "
+            "smaller or remove it"
+        )
     whole = complete(data)
     if not whole:
         raise DataError(DAMAGED)
@@ -87,6 +99,8 @@ def decode(data: bytes) -> DecodedImage:
     values = sample_range(whole)
     if values.problem:
         raise DataError(values.problem)
+    if not size:
+        raise DataError(DAMAGED)
     if values.samples is not None:
         return DecodedImage(to_8_bits(values.samples, values), values.maximum)
     image = _imdecode(whole, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if values.stated or values.maximum > 255 else 0))
@@ -94,8 +108,8 @@ def decode(data: bytes) -> DecodedImage:
         raise DataError(DAMAGED)
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     if rgb.dtype == np.uint8:
-        return DecodedImage(np.asarray(rgb, np.uint8), 255)
-    return DecodedImage(to_8_bits(rgb, values), values.maximum)
+        return DecodedImage(np.asarray(rgb, np.uint8), 255, has_more_images(whole))
+    return DecodedImage(to_8_bits(rgb, values), values.maximum, has_more_images(whole))
 
 
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:

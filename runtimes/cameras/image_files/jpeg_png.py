@@ -19,6 +19,7 @@ START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END_OF_IMAGE, START_OF_IMAGE = 0xDA, 0xD9, 0xD8
 # decoded in place of what is missing: some data, and the same again behind each of the eight restart markers
 FILLER = b"".join(restart + b"\x55\xa3\x1c" * 32 for restart in (b"", *(bytes((0xFF, 0xD0 + n)) for n in range(8))))
+INFLATE_PIECE = 1 << 20  # bytes that are decompressed at a time
 PADDING = b"\0" * 16  # a file whose rest was never written ends like this
 
 
@@ -109,10 +110,20 @@ def _complete_png(data: bytes) -> bytes | None:
         if kind == b"IDAT":
             parts.append(data[position + 8 : position + 8 + length])
         position = end
+    return data[:position] + PNG_END if _is_whole(parts, data[16:24]) else None
+
+
+def _is_whole(parts: list[bytes], size: bytes) -> bool:
+    """Returns whether compressed parts end as they should, after no more than an image of this size can hold."""
+    width, height = int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
+    left = 8 * width * height + 2 * height + 64  # 4 channels of 16 bits, and a byte for each row, interlaced or not
     inflate = zlib.decompressobj()
     try:
         for part in parts:
-            inflate.decompress(part)
+            piece = INFLATE_PIECE
+            while piece == INFLATE_PIECE and left > 0:
+                piece = len(inflate.decompress(part, INFLATE_PIECE))
+                part, left = inflate.unconsumed_tail, left - piece
     except zlib.error:
-        return None
-    return data[:position] + PNG_END if inflate.eof else None
+        return False
+    return inflate.eof and left > 0

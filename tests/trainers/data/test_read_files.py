@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from folder_data import counts
+from PIL import Image as Pillow
 
 from allweather.runtimes.cameras.image_files.decode import MAX_IMAGE_BYTES
 from allweather.runtimes.errors import DataError, UsageError
@@ -81,7 +82,10 @@ def test_a_damaged_image_is_named_left_out_and_counted(
     assert len(data.train) == 118
     assert (data.train.labels == 1).sum() == 38
     assert "train/green/000.png cannot be read" in caplog.text.replace("\\", "/")
-    assert data.notes == ("train: 2 of 120 images could not be read and are left out",)
+    assert data.notes == (
+        "train: 2 of 120 images could not be read and are left out, such as green/000.png: it is damaged, cut off or "
+        "not an image; remove or replace it",
+    )
 
 
 def test_a_broken_link_is_left_out(folder: Path, tmp_path: Path) -> None:
@@ -90,7 +94,9 @@ def test_a_broken_link_is_left_out(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "data/train/green/folder.png").mkdir()
     data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
     assert len(data.train) == 120
-    assert data.notes == ("train: 1 of 121 images could not be read and are left out",)
+    assert data.notes == (
+        "train: 1 of 121 images could not be read and are left out, such as green/link.png: No such file or directory",
+    )
 
 
 def test_large_data_sets_live_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +146,29 @@ def test_what_is_no_image_file_is_left_out_and_never_waited_for(
     data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
     assert len(data.train) == 120
     assert kind != "huge" or f"an image file at most {MAX_IMAGE_BYTES}" in caplog.text
+
+
+def test_an_image_of_too_many_pixels_is_left_out_counted_and_told(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data/train/red/odd.pgm").write_bytes(b"P5 30000 30000 255\n" + bytes(100))
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert len(data.train) == 120
+    assert "odd.pgm cannot be read as an image and is left out: it has 30000 x 30000 pixels" in caplog.text
+    assert data.inventory is not None
+    assert data.inventory.splits[0].unreadable_paths == ("red/odd.pgm",)
+    assert any("such as red/odd.pgm: it has 30000 x 30000 pixels" in note for note in data.notes)
+
+
+def test_animated_images_are_counted(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    first, second = (Pillow.new("RGB", (16, 16), color) for color in ("red", "blue"))
+    for name in ("a.gif", "b.webp"):
+        first.save(tmp_path / "data/train/red" / name, save_all=True, append_images=[second], duration=100)
+    data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    assert "train: 2 of 122 images are animated; only the first image of each is used" in data.notes
+    assert inspect_dataset(f"folder:{tmp_path / 'data'}") == data.inventory
 
 
 def test_a_class_of_which_val_has_only_damaged_images_is_named(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Images are decoded from the bytes of their files as those of folders are, so tha
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -128,7 +129,8 @@ def read_hugging_face(name: str, dataset: Any, classes: tuple[str, ...], size: i
     if not count:
         raise DataError(f"{name} has no images")
     labels = order[_labels(name, files[label_column][:], len(order))]
-    images, maxima, damaged = allocate((count, size, size, 3)), [0] * count, dict[int, str]()
+    images, damaged = allocate((count, size, size, 3)), dict[int, str]()
+    deep, animated = [False] * count, [False] * count
     spec = InputSpec(size, size)
 
     def store(place: tuple[int, dict[str, Any] | None]) -> None:
@@ -140,7 +142,8 @@ def read_hugging_face(name: str, dataset: Any, classes: tuple[str, ...], size: i
         except DataError as error:
             damaged[index] = str(error)
         else:
-            images[index], maxima[index] = spec.prepare(image.pixels), image.maximum
+            images[index] = spec.prepare(image.pixels)
+            deep[index], animated[index] = image.maximum > 255, image.animated
 
     with ThreadPoolExecutor(usable_cores()) as pool:  # cv2 releases the GIL while it decodes
         for start in range(0, count, BATCH):
@@ -149,19 +152,20 @@ def read_hugging_face(name: str, dataset: Any, classes: tuple[str, ...], size: i
             except FAULTS as error:
                 raise DataError(f"{name} is damaged and cannot be read: {first_line(error)}") from error
             list(pool.map(store, enumerate(batch, start)))
-    return _without_damaged(name, Split(torch.from_numpy(images), labels), maxima, dict(sorted(damaged.items())))
+    read = ReadItems(Split(torch.from_numpy(images), labels), sum(deep), sum(animated))
+    return _without_damaged(name, read, dict(sorted(damaged.items())))
 
 
-def _without_damaged(name: str, split: Split, maxima: list[int], damaged: dict[int, str]) -> ReadItems:
-    deep, wrong = sum(maximum > 255 for maximum in maxima), tuple(f"{name}[{i}]: {why}" for i, why in damaged.items())
+def _without_damaged(name: str, read: ReadItems, damaged: dict[int, str]) -> ReadItems:
+    split, wrong = read.split, tuple(f"{name}[{i}]: {why}" for i, why in damaged.items())
     if len(damaged) == len(split):
         raise DataError(f"none of the {len(split)} images of {name} can be used, such as {wrong[0]}")
     for line in wrong[:MAX_NAMED]:
         log.warning("an image is left out, %s", line)
     if not damaged:
-        return ReadItems(split, deep)
+        return read
     usable = [index for index in range(len(split)) if index not in damaged]
-    return ReadItems(split.take(torch.tensor(usable)), deep, wrong)
+    return dataclasses.replace(read, split=split.take(torch.tensor(usable)), damaged=wrong)
 
 
 def _decoded(file: dict[str, Any] | None) -> DecodedImage:

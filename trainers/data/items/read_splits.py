@@ -14,10 +14,12 @@ from allweather.trainers.data.files.names import list_names
 from allweather.trainers.data.inventory import (
     MAX_EXAMPLES,
     Inventory,
+    animated_note,
     class_notes,
     count_labels,
     deep_note,
     duplicate_note,
+    unreadable_note,
 )
 from allweather.trainers.data.items.copies import Copies, find_copies
 from allweather.trainers.data.items.hugging_face import (
@@ -133,9 +135,11 @@ def _inventory(
             notes.append(f"{split}: no images of {list_names(missing)}; {what}")
         if items.damaged:
             total = len(items.damaged) + len(items.split)
-            notes.append(f"{split}: {len(items.damaged)} of {total} images could not be read and are left out")
+            notes.append(unreadable_note(split, len(items.damaged), total, items.damaged[0]))
         if items.deep:
             notes.append(deep_note(split, items.deep, len(items.split)))
+        if items.animated:
+            notes.append(animated_note(split, items.animated, len(items.split)))
         examples = tuple(printable(line) for line in items.damaged[:MAX_EXAMPLES])
         splits.append(dataclasses.replace(counted, unreadable=len(items.damaged), unreadable_paths=examples))
     notes += class_notes(inventory.thin_classes, ())

@@ -25,11 +25,13 @@ class ReadItems:
     Attributes:
         split: Its images and labels.
         deep: Number of images that had more than 8 bits a channel.
+        animated: Number of files that hold more images than the first one.
         damaged: What is wrong with each of those that were left out.
     """
 
     split: Split
     deep: int = 0
+    animated: int = 0
     damaged: tuple[str, ...] = ()
 
 
