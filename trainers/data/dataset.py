@@ -96,15 +96,19 @@ class Dataset:
             seed: Random seed of the splits that are held out; the same seed gives the same splits.
 
         Raises:
-            UsageError: The size or the seed is out of range.
+            UsageError: The size or the seed is out of range, `hflip` is not True or False, or `name` no text.
             DataError: An item cannot be used; the message names it.
         """
         check_size(size, "size")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise UsageError(f"seed is a whole number, 0 or more; got {seed!r:.40}")
+        if not isinstance(hflip, bool):
+            raise UsageError(f"hflip is True or False; got {hflip!r:.40}")
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"name is a text; got {name!r:.40}")
         read = read_splits(name, train, val, test, classes, size)
         train, val, test, notes = complete_splits(
-            read.splits, read.classes, lambda split: f"{split} was not given", seed=seed, copies=read.copies
+            read.splits, read.classes, lambda split: f"there is no {split} split", seed=seed, copies=read.copies
         )
         inventory = dataclasses.replace(read.inventory, notes=(*read.inventory.notes, *notes))
         return Dataset(name, read.classes, train, val, test, hflip, inventory.notes, inventory)

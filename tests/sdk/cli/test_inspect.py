@@ -70,9 +70,23 @@ def test_what_cannot_be_used_is_shown_and_other_commands_refuse_it(faulty: Path,
         assert not out.exists()
 
 
-@pytest.mark.parametrize(("data", "code"), [("folder:/nowhere", 1), ("nothing", 2), ("cifar10:/nowhere", 1)])
-def test_data_that_is_not_there(data: str, code: int) -> None:
-    assert invoke("inspect", data).exit_code == code
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        ("folder:/nowhere", 1, "no folder /nowhere/train"),
+        ("nothing", 2, "unknown data set 'nothing'"),
+        ("cifar10:/nowhere", 1, "no cifar10 in /nowhere"),
+        ("list:/nowhere.csv", 1, "there is no list /nowhere.csv"),
+        ("list:/nowhere", 1, "a list of images is a file .csv, .tsv or .parquet; got /nowhere"),
+        ("hf:some/name", 1, "nothing is downloaded: save the data first with datasets.load_dataset(NAME).save_to_disk"),
+        ("list:", 2, "unknown data set 'list:'"),
+        ("hf:", 2, "unknown data set 'hf:'"),
+    ],
+)
+def test_data_that_is_not_there(data: str, code: int, words: str) -> None:
+    done = invoke("inspect", data)
+    assert done.exit_code == code
+    assert words in one_line(done)
 
 
 def test_other_data_is_counted() -> None:

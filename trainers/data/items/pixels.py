@@ -61,9 +61,9 @@ def _of_pillow(image: PillowImage.Image) -> np.ndarray:
 def _channels_last(values: np.ndarray, *, channels_first: bool) -> np.ndarray:
     """Returns values as [h, w, 1] or [h, w, 3]; where both layouts are possible, `channels_first` tells."""
     shape = values.shape
-    if values.size and values.ndim == 2:
+    if values.ndim == 2:
         return values[..., None]
-    if values.size and values.ndim == 3:
+    if values.ndim == 3:
         first, last = shape[0] in CHANNELS, shape[2] in CHANNELS
         if first and (channels_first or not last):
             values, last = values.transpose(1, 2, 0), True
@@ -77,8 +77,10 @@ def _channels_last(values: np.ndarray, *, channels_first: bool) -> np.ndarray:
 def _to_8_bits(values: np.ndarray) -> DecodedImage:
     """Brings values [h, w, 1 or 3] to uint8 [h, w, 3]."""
     maximum = 255
-    if values.dtype == np.uint16:
-        values, maximum = to_8_bits(values), FULL
+    if not values.size:
+        raise DataError("its image is empty")
+    if values.dtype.newbyteorder("=") == np.uint16:
+        values, maximum = to_8_bits(values.astype(np.uint16)), FULL
     elif np.issubdtype(values.dtype, np.floating):
         values = _of_floats(values)
     elif values.dtype != np.uint8:

@@ -60,14 +60,14 @@ def test_missing_splits_are_held_out_by_class_and_seed() -> None:
     found, again, other = (from_torch(items(), seed=seed) for seed in (1, 1, 2))
     assert counts(found) == [[8, 8, 8], [1, 1, 1], [1, 1, 1]]
     assert found.notes == (
-        "val was not given: 3 images of train are held out as val, a tenth of each class (seed 1)",
-        "test was not given: 3 images of train are held out as test, a tenth of each class (seed 1)",
+        "there is no val split: 3 images of train are held out as val, a tenth of each class (seed 1)",
+        "there is no test split: 3 images of train are held out as test, a tenth of each class (seed 1)",
     )
     assert torch.equal(found.val.images, again.val.images)
     assert not torch.equal(found.val.images, other.val.images)
     given = from_torch(items(), items(6, seed=1))
     assert counts(given) == [[10, 10, 10], [2, 2, 2], [2, 2, 2]]
-    assert "test was not given: val is used instead" in given.notes[-1]
+    assert "there is no test split: val is used instead" in given.notes[-1]
 
 
 def test_copies_are_said_and_never_divided() -> None:
@@ -175,10 +175,11 @@ def test_the_split_of_a_wrong_item_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("size", 8), ("size", "32"), ("size", True), ("seed", -1), ("seed", 0.5)]
+    ("option", "value"),
+    [("size", 8), ("size", "32"), ("size", True), ("seed", -1), ("seed", 0.5), ("hflip", None), ("name", 3)],
 )
-def test_numbers_out_of_range_are_refused(option: str, value: object) -> None:
-    with pytest.raises(UsageError, match=f"{option} is a .*; got "):
+def test_arguments_out_of_range_are_refused(option: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"{option} is .*; got "):
         from_torch(items(), **{option: value})
 
 

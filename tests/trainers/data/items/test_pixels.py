@@ -74,6 +74,7 @@ def test_16_bits_are_the_same_from_an_array_pil_a_file_and_the_camera_loop(
     with PillowImage.open(path) as opened:
         forms: list[object] = [
             deep,
+            deep.astype(">u2"),
             torch.from_numpy(deep)[None],
             opened.copy(),
             PillowImage.fromarray(deep.astype(np.int32)),
@@ -118,7 +119,8 @@ NORMALIZED = (torch.linspace(0, 1, 192).reshape(3, 8, 8) - 0.45) / 0.22
         (np.zeros((4, 4), bool), "values of the type bool"),
         (np.zeros((8, 8, 2), np.uint8), r"shape \[8, 8, 2\]; wanted is \[h, w\]"),
         (np.zeros((2, 4, 4, 3), np.uint8), r"shape \[2, 4, 4, 3\]"),
-        (np.zeros((0, 4, 3), np.uint8), r"shape \[0, 4, 3\]"),
+        (np.zeros((0, 4, 3), np.uint8), "its image is empty"),
+        (PillowImage.new("RGB", (0, 0)), "its image is empty"),
         (np.zeros(12, np.uint8), r"shape \[12\]"),
         ("cat.png", "its image is of the type str; wanted is a PIL image"),
         (None, "its image is of the type NoneType"),
