@@ -15,9 +15,9 @@ import numpy as np
 
 from allweather.demo.drive import region_around
 from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR, FrameOutcome, error_rate
-from allweather.reports.html import markdown_table
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.open import infer_all, open_engine
+from allweather.runtimes.markdown import markdown_table
 from allweather.trainers.data.signs import CLASSES, render_drive
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples/bundles/signs-robust"

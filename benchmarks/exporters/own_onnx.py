@@ -21,9 +21,9 @@ from torch import nn
 from allweather.exporters.compilation import ExportOptions
 from allweather.exporters.export import export_checkpoint
 from allweather.exporters.foreign import export_onnx
-from allweather.reports.html import markdown_table
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.open import infer_all, open_engine
+from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict

@@ -23,7 +23,7 @@ from studies import errors_in_one_line, mean_and_deviation, open_study_folder
 
 from allweather.evaluation.augmented import AugmentedEvaluation, augmented_evaluation
 from allweather.reports.augmented import row_title
-from allweather.reports.html import markdown_table
+from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, TABLE_ROWS

@@ -21,7 +21,8 @@ from studies import dot_plot, errors_in_one_line, open_study_folder
 
 from allweather.evaluation.augmented import augmented_evaluation
 from allweather.evaluation.policies import policy_evaluation
-from allweather.reports.html import markdown_table, write_files
+from allweather.reports.html import write_files
+from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.policy import parse_policy

@@ -22,7 +22,8 @@ from lightning_fabric import Fabric
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
 from allweather.evaluation.clean import clean_evaluation
-from allweather.reports.html import markdown_table, write_files
+from allweather.reports.html import write_files
+from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint, save_augmentation

@@ -15,7 +15,7 @@ from statistics import mean, stdev
 
 from allweather.demo.demo import FULL, PLAIN, ROBUST, run_demo
 from allweather.demo.settings import DemoSettings
-from allweather.reports.html import markdown_table
+from allweather.runtimes.markdown import markdown_table
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from allweather.reports.html import markdown_table
+from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy

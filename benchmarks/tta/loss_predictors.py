@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.reports.html import markdown_table
+from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.runtimes.tta.aggregate import probabilities

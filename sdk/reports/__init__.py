@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from allweather.reports.clean import write_clean_report as write_clean_report
     from allweather.reports.corrupted import write_corrupted_report as write_corrupted_report
     from allweather.reports.html import Section as Section
-    from allweather.reports.html import markdown_table as markdown_table
     from allweather.reports.html import page as page
     from allweather.reports.html import write_files as write_files
     from allweather.reports.learned_augmentation import write_augmentation_report as write_augmentation_report
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Section": "html",
-    "markdown_table": "html",
     "page": "html",
     "write_augmentation_report": "learned_augmentation",
     "write_augmented_report": "augmented",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from allweather.evaluation.augmented import AugmentedEvaluation
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown_page, markdown_table, page, write_files
+from allweather.reports.html import Section, page, write_files
+from allweather.runtimes.markdown import markdown_page, markdown_table
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Image

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,32 +90,6 @@ def _section(section: Section) -> str:
     if section.image:
         parts.append(f'<img src="{_escaped(section.image)}" alt="{_escaped(section.alt or section.heading)}">')
     return "\n".join(parts)
-
-
-def markdown(text: str) -> str:
-    """Returns a text as Markdown shows it: its markup is escaped."""
-    return re.sub(r"([\\`*\[\]<>|$&~#])", r"\\\1", printable(text))
-
-
-def markdown_page(title: str, lead: str, *blocks: Sequence[str]) -> str:
-    """Returns a page in Markdown.
-
-    Args:
-        title: Title of the page.
-        lead: The sentence below it.
-        blocks: Lines of Markdown, such as those of a table; blocks are separated by an empty line.
-    """
-    lines = [f"# {markdown(title)}", "", markdown(lead), ""]
-    for block in blocks:
-        lines += [*block, ""]
-    return "\n".join(lines)
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns the lines of a Markdown table; the first of the rows is its header."""
-    head, *body = [[markdown(cell) for cell in row] for row in rows]
-    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
-    return lines + [f"| {' | '.join(row)} |" for row in body]
 
 
 def write_files(folder: Path | str, files: Mapping[str, bytes | str]) -> None:

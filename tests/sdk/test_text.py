@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from allweather.cli import console
 from allweather.reports import image_grids, plots
-from allweather.reports.html import Section, markdown_table, page
+from allweather.reports.html import Section, page
+from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.monitor.prometheus import _distinct
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.jsonl import json_line

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from allweather.reports.html import Section, markdown_table, page, write_files
+from allweather.reports.html import Section, page, write_files
 from allweather.runtimes.errors import OutputError
 
 
@@ -16,10 +16,6 @@ def test_all_text_of_a_page_is_escaped() -> None:
     assert (
         text.count("&lt;script&gt;") == 9
     )  # title twice, lead; heading, text, two cells, file and alternative text of the image
-
-
-def test_a_markdown_table_has_its_header_first() -> None:
-    assert markdown_table([("", "a"), ("x", "1")]) == ["|  | a |", "|---|---:|", "| x | 1 |"]
 
 
 def test_files_are_written_as_text_or_bytes(tmp_path: Path) -> None:
