@@ -14,9 +14,11 @@ from allweather.runtimes.text import printable
 MARKUP = "\\`*_{}[]()<>|$&~#!+-=.:;'\"/@^%"
 texts = st.text(st.one_of(st.sampled_from(MARKUP + "ab1 \t\n\x1b\u2028é"), st.characters())) | st.sampled_from(
     [
-        "a|b", "`code`", "<script>alert(1)</script>", "<!-- x", "[a](javascript:b)", "![a](b)", "&lt;", "&#124;", "---",
-        "***", "___", "===", "1. a", "12) a", "- a", "+ a", "    a", "\ta", "a  \nb", "# a", "a #", "~~a~~", "~~~", "```",
-        "a_b_c", "_a_", "__a__", "$x$", "\\", "a\\", "\\|", "> a", "| a |", "[a]: b", "*", "**a**b", "<a@b.c>", "a_", "_",
+        "a|b", "`code`", "<script>alert(1)</script>", "<!-- x", "[a](javascript:b)", "![a](b)", "&lt;", "&#124;",
+        "---", "***", "___", "===", "1. a", "12) a", "- a", "+ a", "    a", "\ta", "a  \nb", "# a", "a #",
+        "~~a~~", "~~~",
+        "_", "```", "a_b_c", "_a_", "__a__", "$x$", "\\", "a\\", "\\|", "> a", "| a |", "[a]: b", "*",
+        "**a**b", "<a@b.c>", "a_",
     ]
 )  # fmt: skip
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
