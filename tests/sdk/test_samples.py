@@ -10,13 +10,16 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx_graphs import Form, build, fitted_head
 from typer.main import get_command
 
 from allweather.cli.app import app
 from allweather.exporters.serving.repository import write_repository
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Manifest
+from allweather.trainers.data.dataset import Dataset
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -52,6 +55,15 @@ def test_watch(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
         writer.write(np.full((64, 64, 3), (40, 40, 190), np.uint8))
     writer.release()
     assert len(run_sample("watch.py", exported[0], video).splitlines()) == 5
+
+
+@pytest.mark.end_to_end
+def test_own_onnx(dataset: Dataset, folder: Path, tmp_path: Path) -> None:
+    head = fitted_head(dataset.train.images.numpy(), dataset.train.labels.numpy())
+    onnx.save(build(Form(batch=1, ending="Softmax"), head), tmp_path / "their.onnx")
+    output = run_sample("own_onnx.py", tmp_path / "their.onnx", folder, tmp_path / "out")
+    assert "onnx fp32: as the file on 100.0 % of images" in output
+    assert re.search(r"^blue \d+%, views \S+, \S+; tuned: ", output, re.MULTILINE)
 
 
 @pytest.mark.end_to_end
