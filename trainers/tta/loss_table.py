@@ -44,7 +44,7 @@ def view_losses(module: nn.Module, images: Tensor, labels: Tensor, views: Sequen
 
 
 def _logits(module: nn.Module, batch: ImageBatch, name: str) -> Tensor:
-    out = module(batch.view(name))
+    out = module(batch.view(name).to(batch.dtype))
     if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != len(batch):
         came = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise UsageError(f"the network gives {came}; losses need logits [{len(batch)}, C]")

@@ -66,6 +66,7 @@ class ImageBatch:
         check_image_tensor(images)
         batch = images if images.dim() == 4 else images[None]
         self.images = batch.float() / 255 if images.dtype == torch.uint8 else batch.float()
+        self.dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype  # that a network is given
         self._given = batch
 
     def __len__(self) -> int:

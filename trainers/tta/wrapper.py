@@ -97,7 +97,8 @@ class TTAWrapper(nn.Module):
         """Classifies images.
 
         Args:
-            images: RGB, [n, 3, h, w], uint8 or float in 0..1.
+            images: RGB, [n, 3, h, w], uint8 or float in 0..1. The network gets floats of that type, and
+                float32 for uint8.
 
         Returns:
             Probabilities, float32 [n, C], merged over the views; rows of other modes than "mean" need not sum to 1.
@@ -142,7 +143,8 @@ class TTAWrapper(nn.Module):
             waiting.append(batch.view(name, None if len(rows) == len(batch) else rows))
             following = len(groups[position + 1][1]) if position + 1 < len(groups) else size
             if sum(map(len, waiting)) + following > size:
-                results.append(self._classify(torch.cat(waiting) if len(waiting) > 1 else waiting[0]))
+                views = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+                results.append(self._classify(views.to(batch.dtype)))
                 waiting = []
         return torch.cat(results)
 

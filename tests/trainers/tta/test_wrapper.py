@@ -22,7 +22,7 @@ from allweather.trainers.data.signs.dataset import render_split
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
 from allweather.trainers.policies.average import average_views
-from allweather.trainers.tta import MERGE_MODES, MergeMode, TTAWrapper, apply_view
+from allweather.trainers.tta import MERGE_MODES, MergeMode, TTAWrapper, apply_view, view_losses
 
 CHECKPOINTS = Path(__file__).parents[3] / "samples" / "checkpoints"
 PREDICTOR = load_predictor(CHECKPOINTS / "predictor-published-resnet20.safetensors")
@@ -156,6 +156,17 @@ def test_other_views_of_a_predictor_are_named() -> None:
     torch.testing.assert_close(wrapper(images), images.mean((2, 3)).softmax(1))
     with pytest.raises(UsageError, match=r"the loss predictor gives \[3, 2\]; policy top:1 \[3, 12\]"):
         TTAWrapper(nn.Identity(), "top:1", predictor=predictor)(images)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_network_of_another_precision_gets_the_type_of_the_images(dtype: torch.dtype) -> None:
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)).to(dtype)
+    images = torch.rand(2, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    out = TTAWrapper(network, "set:identity,zoom1.2")(images.to(dtype))
+    expected = TTAWrapper(network.float(), "set:identity,zoom1.2")(images)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, expected, atol=0.02, rtol=0)
+    assert view_losses(network.to(dtype), images.to(dtype), torch.tensor([0, 1])).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
