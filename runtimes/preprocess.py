@@ -23,6 +23,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue in the luma of ITU-R BT.601, as in Pillow and cv2
 MAX_SIDE_PIXELS = 4096  # no model here takes larger images; a hostile manifest could ask for terabytes
 
+# Of the normalization of values in 0..1. A standard deviation of 1/255 is usual; beyond these bounds every value is a
+# huge number or the same one.
+MIN_STD, MAX_STD, MAX_MEAN = 1e-6, 1e6, 1e6
+
 
 @dataclass(frozen=True)
 class Region:
@@ -85,8 +89,8 @@ class InputSpec:
     Attributes:
         height: Height in pixels, 1..4096.
         width: Width in pixels, 1..4096.
-        mean: Mean of each channel (R, G, B) of values in 0..1; subtracted inside the model.
-        std: Standard deviation of each channel, above 0; divided by inside the model.
+        mean: Mean of each channel (R, G, B) of values in 0..1, -1e6 to 1e6; subtracted inside the model.
+        std: Standard deviation of each channel, 1e-6 to 1e6; divided by inside the model.
     """
 
     height: int
@@ -110,6 +114,11 @@ class InputSpec:
         if not (_are_three_numbers(self.mean) and _are_three_numbers(self.std) and min(self.std) > 0):
             raise UsageError(
                 f"mean and std are three numbers each, std > 0; got {self.mean!r:.80} and {self.std!r:.80}"
+            )
+        if min(self.std) < MIN_STD or max(self.std) > MAX_STD or max(map(abs, self.mean)) > MAX_MEAN:
+            raise UsageError(
+                f"the std of a model's input is {MIN_STD:g} to {MAX_STD:g}, and the mean at most {MAX_MEAN:g}; got "
+                f"{self.std!r:.80} and {self.mean!r:.80}"
             )
 
     def prepare(self, image: Image) -> Image:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -12,8 +14,8 @@ from allweather.runtimes.choices import EngineName as EngineName
 from allweather.runtimes.choices import Precision as Precision
 from allweather.runtimes.choices import Role as Role
 from allweather.runtimes.errors import BundleError, UsageError, first_line
-from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.text import forbidden_character
+from allweather.runtimes.preprocess import MAX_MEAN, MAX_STD, MIN_STD, InputSpec
+from allweather.runtimes.text import forbidden_character, printable
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
 
 SCHEMA = 2
@@ -29,6 +31,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=1, le=4096)]
+Mean = Annotated[float, Field(ge=-MAX_MEAN, le=MAX_MEAN)]
+Std = Annotated[float, Field(ge=MIN_STD, le=MAX_STD)]
 
 
 def _check_label(label: str) -> str:
@@ -64,8 +68,8 @@ class Input(_Strict):
 
     height: Side
     width: Side
-    mean: tuple[float, float, float]
-    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    mean: tuple[Mean, Mean, Mean]
+    std: tuple[Std, Std, Std]
 
     @staticmethod
     def from_spec(spec: InputSpec) -> Input:
@@ -247,6 +251,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         raise BundleError(
             f"{where}: {MANIFEST} is damaged: {first_validation_error(error)}; export it again"
         ) from error
+    _check_classes(manifest, where)
     _check_files(manifest, where)
     _check_predictor(manifest, where)
     return manifest
@@ -258,6 +263,15 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(result) != len(pairs):
         raise ValueError("a key occurs twice")
     return result
+
+
+def _check_classes(manifest: Manifest, where: str) -> None:
+    """Checks that no two classes look the same in a log, as a decision holds only the name of its class."""
+    name, count = Counter(unicodedata.normalize("NFC", each) for each in manifest.classes).most_common(1)[0]
+    if count > 1:
+        raise BundleError(
+            f"{where}: {MANIFEST} has {count} classes named {printable(name)!r}; export it again with a name for each"
+        )
 
 
 def _check_files(manifest: Manifest, where: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.text import forbidden_character
 from allweather.runtimes.tta.views import CHAIN, CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 
@@ -24,6 +25,7 @@ FORMS = (
     "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY@SHARE",
 )  # fmt: skip
 TUNED = ("gps", "learned")  # found by `allweather tune-policy`; unlike the other names, these do not define the views
+MAX_NAME_CHARACTERS = 4096  # the name of a policy lists its views, where it is one of set:VIEW,...
 MAX_VIEWS = 64  # for each frame; no average gains from more, and a hostile bundle could ask for millions
 
 
@@ -32,7 +34,7 @@ class Policy:
     """Which views are run on each frame, and how their probabilities are averaged.
 
     Attributes:
-        name: The policy as it is written, such as "top:2+flip".
+        name: The policy as it is written, such as "top:2+flip"; logs and screens show it.
         pick: How the views of a frame are chosen among `views`: "all" of them; "draw" draws `num_views` with
             repetition; "random" draws `num_views` without repetition; "top" takes the `num_views` with the lowest
             predicted losses; "oracle" takes those with the lowest true losses, which only an evaluation knows.
@@ -60,6 +62,10 @@ class Policy:
         Raises:
             UsageError: It cannot; the message names what is wrong.
         """
+        if letter := forbidden_character(self.name):
+            raise UsageError(f"the name of a policy holds {letter}, which no terminal or log should get")
+        if not self.name.strip() or len(self.name) > MAX_NAME_CHARACTERS:
+            raise UsageError(f"the name of a policy has 1 to {MAX_NAME_CHARACTERS} characters; got {len(self.name)}")
         repeats = self.pick == "draw"
         most = MAX_VIEWS if repeats else len(self.views)
         if len(self.views) > MAX_VIEWS:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.text import printable
 
 ALEXNET = {  # percent, on ImageNet-C at 224 px: Hendrycks and Dietterich 2019, table 1 and their published code
     "gaussian_noise": 88.6428, "shot_noise": 89.4468, "impulse_noise": 92.2640, "defocus_blur": 81.9880,
@@ -52,16 +53,28 @@ def read_baseline(text: str) -> Baseline:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "results" in content:
-            return Baseline(text, _mean_errors(content))
+            return Baseline(text, _checked(text, _mean_errors(content)))
         errors = {str(name): float(error) / 100 for name, error in content.items()}
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         raise UsageError(
             f'{text} is not a baseline: expected JSON such as {{"fog": 12.1, ...}} in percent, or the result.json of '
             "one model, written by evaluate --corrupted"
         ) from error
-    if errors and max(errors.values()) <= 0.01:
+    if _checked(text, errors) and max(errors.values()) <= 0.01:
         raise UsageError(f"{text} has no error above 1 %: it seems to hold shares; expected percent, as in 12.1")
     return Baseline(text, errors)
+
+
+def _checked(text: str, errors: dict[str, float]) -> dict[str, float]:
+    """Returns errors, each of which is a share.
+
+    Raises:
+        UsageError: One of them is not in 0..1; the message names it.
+    """
+    if wrong := [name for name, error in errors.items() if not 0 <= error <= 1]:
+        name = printable(wrong[0])
+        raise UsageError(f"{text}: the error of {name!r} is {100 * errors[wrong[0]]:g}; an error is 0 to 100 percent")
+    return errors
 
 
 def _mean_errors(content: Mapping[str, Any]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from allweather.evaluation.provenance import Provenance
 from allweather.evaluation.robustness import Cell, GroupMean, Mistake, Robustness
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -242,6 +243,11 @@ def _notes(
     notes = list(dataset.notes)
     if isinstance(corrupted, GeneratedSet):
         notes.append("the corrupted images were generated; they resemble the published ones, but are not the same")
+    if corrupted.data not in ("", dataset.name):
+        notes.append(
+            f"the corrupted set was made from {printable(corrupted.data)} and the clean error is that of "
+            f"{dataset.name}; compare them only if both have the same images"
+        )
     if len(corrupted.labels) != len(dataset.test):
         notes.append(
             f"each cell has {len(corrupted.labels)} images; the clean error is that of all {len(dataset.test)} test "

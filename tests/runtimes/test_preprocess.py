@@ -146,3 +146,14 @@ def test_an_empty_region_is_refused(region: tuple[int, int, int, int]) -> None:
 def test_a_region_is_of_whole_pixels(edges: Any) -> None:
     with pytest.raises(UsageError, match="whole numbers of pixels"):
         Region(*edges)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 1e-40), (0.5, 1e308), (1e30, 0.5), (-1e30, 0.5), (0.5, 1e-7)])
+def test_a_normalization_that_leaves_nothing_of_the_image_is_refused(mean: float, std: float) -> None:
+    with pytest.raises(UsageError, match=r"std of a model's input is 1e-06 to 1e\+06"):
+        InputSpec(8, 8, (0.5, mean, 0.5), (0.5, std, 0.5))
+
+
+def test_usual_normalizations_are_taken() -> None:
+    InputSpec(8, 8, (0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
+    InputSpec(8, 8, (0.5, 0.5, 0.5), (128 / 255, 1, 255))

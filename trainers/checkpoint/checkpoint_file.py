@@ -10,7 +10,7 @@ from torch import nn
 
 from allweather.runtimes.bundle.manifest import Input
 from allweather.runtimes.bundle.validation import first_validation_error
-from allweather.runtimes.errors import CheckpointError, UsageError
+from allweather.runtimes.errors import CheckpointError, DataError, UsageError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
 from allweather.trainers.checkpoint import tensor_file
@@ -23,6 +23,7 @@ from allweather.trainers.checkpoint.predictor_file import (
 )
 from allweather.trainers.checkpoint.weights import check_finite, path_text
 from allweather.trainers.choices import StrengthName
+from allweather.trainers.data.class_names import check_class_names
 
 PREDICTOR_PREFIX = "predictor/"  # before the names of the predictor's weights
 # What a file may hold instead of a classifier, and what to do with it; for error messages.
@@ -119,7 +120,8 @@ def load_checkpoint(path: Path | str, model: nn.Module | str | None = None) -> C
         header = _Header.model_validate(raw)
         if header.predictor:
             check_ranked_views(header.policies, header.predictor.views)
-    except (ValidationError, UsageError) as error:
+        check_class_names(header.classes)
+    except (ValidationError, UsageError, DataError) as error:
         raise CheckpointError(
             f"{path} is damaged: {first_validation_error(error)}; train or import it again"
         ) from error

@@ -55,6 +55,8 @@ def check_class_names(classes: object) -> None:
         twice = printable(next(name for name in forms if forms.count(name) > 1))
         raise DataError(f"each class has a name of its own; {twice!r} is there twice")
     for name in classes:
+        if not name.strip():
+            raise DataError(f"a class has the name {printable(name)!r}, which names nothing; rename it")
         if len(name) > MAX_LABEL_CHARACTERS:
             raise DataError(
                 f"the class {printable(name[:20])!r}... has {len(name)} characters; at most {MAX_LABEL_CHARACTERS} are "

@@ -199,3 +199,21 @@ def test_a_class_name_of_any_script_is_taken(label: str) -> None:
 @pytest.mark.parametrize("name", ["", " ", "\u3000", "\u2003 "])
 def test_a_class_name_names_something(raw: Any, name: str) -> None:
     assert "empty or blank" in refused({**raw, "classes": [name, *raw["classes"][1:]]})
+
+
+@pytest.mark.parametrize("twin", ["caf\u00e9", "cafe\u0301"])
+def test_two_classes_that_look_the_same_are_refused(raw: Any, twin: str) -> None:
+    classes = [*raw["classes"], "caf\u00e9", twin]
+    assert "has 2 classes named 'caf\u00e9'" in refused(changed(raw, ("classes",), classes))
+
+
+@pytest.mark.parametrize("std", [1e-40, 1e308])
+def test_a_normalization_that_no_model_has_is_refused(raw: Any, std: float) -> None:
+    assert "input.std.1" in refused(changed(raw, ("input", "std", 1), std))
+    assert "input.mean.0" in refused(changed(raw, ("input", "mean", 0), 1e30))
+
+
+@pytest.mark.parametrize("name", ["top:1\nERROR", "\x1b[31mtop:1", "", "  ", "x" * 5000])
+def test_the_name_of_a_policy_fits_a_line_of_a_log(raw: Any, name: str) -> None:
+    policy = {"name": name, "pick": "all", "views": ["identity"], "num_views": 1}
+    assert "the name of a policy" in refused(changed(raw, ("policies",), [policy]))

@@ -36,6 +36,7 @@ def test_import(published: Path, tmp_path: Path) -> None:
         ("--classes", "a" * 5000 + ",b,c,d,e,f,g,h,i,j", "5000 characters"),
         ("--mean", "123.7,116.3,103.5", "divide"),
         ("--std", "58.4,57.1,57.4", "divide"),
+        ("--std", "0.5,1e-40,0.5", "std of a model's input is 1e-06 to 1e+06"),
     ],
 )
 def test_values_that_would_be_wrong_later_are_refused(tmp_path: Path, option: str, value: str, words: str) -> None:

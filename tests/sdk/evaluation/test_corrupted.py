@@ -17,6 +17,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
+from allweather.trainers.choices import SetLayout
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set
 from allweather.trainers.corruptions.sets.write import write_corrupted_set
@@ -153,6 +154,36 @@ def test_a_baseline_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(UsageError, match="is not a baseline"):
         read_baseline(str(tmp_path / "deep.json"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"fog": 120}', '{"fog": -1}', '{"fog": Infinity}', '{"fog": NaN}', '{"fog": 12, "snow": 100.01}',
+        '{"results": [{"cells": [{"corruption": "fog", "error": 1.5}]}]}',
+        '{"results": [{"cells": [{"corruption": "fog", "error": Infinity}]}]}',
+    ],
+)  # fmt: skip
+def test_a_baseline_whose_errors_are_no_shares_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "baseline.json").write_text(content)
+    with pytest.raises(UsageError, match=r"the error of '(fog|snow)' is .*; an error is 0 to 100 percent"):
+        read_baseline(str(tmp_path / "baseline.json"))
+
+
+@pytest.mark.parametrize(("layout", "data"), [("npy", "others"), ("folders", "others"), ("npy", ""), ("folders", "")])
+def test_a_set_of_other_data_is_noted(
+    evaluated: EvaluatedModel, dataset: Dataset, tmp_path: Path, layout: SetLayout, data: str
+) -> None:
+    images, labels, name = dataset.test.images.numpy()[:6], dataset.test.labels.numpy()[:6], data or dataset.name
+    out = tmp_path / "set"
+    write_corrupted_set(
+        images, labels, dataset.classes, out, data=name, layout=layout, corruptions=("contrast",), seed=0
+    )
+    corrupted = open_corrupted_set(out, dataset.classes, InputSpec(32, 32))
+    result, _ = corrupted_evaluation(evaluated, dataset, corrupted)
+    noted = [note for note in result.provenance.notes if "was made from" in note]
+    assert bool(noted) == bool(data)
+    assert all("made from others and the clean error is that of" in note for note in noted)
 
 
 def test_settings_of_a_set_that_are_nested_too_deep_are_refused(dataset: Dataset, tmp_path: Path) -> None:

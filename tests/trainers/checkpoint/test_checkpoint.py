@@ -165,8 +165,18 @@ def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.D
         ),
         (
             {"input": {"height": 32, "width": 32, "mean": [0, 0, 0], "std": [0, 1, 1]}},
-            "input.std.0: Input should be greater than 0",
+            "input.std.0: Input should be greater than",
         ),
+        *(
+            ({"input": {"height": 32, "width": 32, "mean": [0, 0, 0], "std": [1, std, 1]}}, "damaged: input.std.1: ")
+            for std in (1e-40, 1e308)
+        ),
+        ({"classes": ["cat", "cat", "emu"]}, "damaged: .*'cat' is there twice"),
+        ({"classes": ["caf\u00e9", "cafe\u0301", "emu"]}, "damaged: .* is there twice"),
+        ({"classes": ["cat", "", "emu"]}, "damaged: a class has the name '', which names nothing"),
+        ({"classes": ["cat", " ", "emu"]}, "damaged: a class has the name ' ', which names nothing"),
+        ({"classes": ["cat", "a\nb", "emu"]}, r"damaged: .* holds U\+000A"),
+        ({"policies": [{"name": "x\ny", "pick": "all", "views": ["hflip"], "num_views": 1}]}, r"damaged: .* U\+000A"),
         ({"extra": 1}, "damaged: extra"),
         ({"policies": [{"name": "x", "pick": "all", "views": ["fog"], "num_views": 1}]}, "no view is called 'fog'"),
         ({"policies": [{"name": "x", "pick": "some", "views": ["hflip"], "num_views": 1}]}, "damaged: policies.0.pick"),

@@ -29,6 +29,11 @@ class CorruptedSet(Protocol):
         ...
 
     @property
+    def data(self) -> str:
+        """Name of the clean data set that it was made from; "" if it does not say."""
+        ...
+
+    @property
     def corruptions(self) -> tuple[str, ...]:
         """Names of its corruptions."""
         ...

@@ -45,6 +45,11 @@ class GeneratedSet:
         """Says that it was generated, and with which seed."""
         return f"generated with seed {self.seed}"
 
+    @property
+    def data(self) -> str:
+        """Empty: it is made of the images that it was given, whatever they are."""
+        return ""
+
     def batches(self, name: str, severity: int, batch_size: int) -> Iterator[Image]:
         """Generates the images of one cell in batches; see `CorruptedSet`."""
         for first in range(0, len(self.labels), batch_size):

@@ -32,12 +32,14 @@ class ArrayFileSet:
         spec: Input that the images are prepared for.
         corruptions: Names of the corruptions.
         labels: int64 [n], of the images of each cell.
+        data: Name of the clean data set that it was made from; "" for a published set, which does not say.
     """
 
     folder: Path
     spec: InputSpec
     corruptions: tuple[str, ...]
     labels: Labels
+    data: str = ""
 
     def __post_init__(self) -> None:
         """Takes a folder that is given as text.
@@ -76,6 +78,7 @@ class ImageFileSet:
         folders: Folder of each corruption.
         files: CLASS/FILE of the images; the same in every cell.
         labels: int64 [n], of the images of each cell.
+        data: Name of the clean data set that it was made from; "" for a published set, which does not say.
     """
 
     folder: Path
@@ -83,6 +86,7 @@ class ImageFileSet:
     folders: dict[str, Path]
     files: tuple[str, ...]
     labels: Labels
+    data: str = ""
 
     def __post_init__(self) -> None:
         """Takes a folder that is given as text.
@@ -127,7 +131,7 @@ def open_corrupted_set(folder: Path | str, classes: Sequence[str], spec: InputSp
     """
     folder = as_path(folder)
     if (folder / LABELS_FILE).is_file():
-        return _open_arrays(folder, _label_order(folder, classes), spec)
+        return _open_arrays(folder, classes, spec)
     folders = {
         name: candidate
         for name in CORRUPTIONS
@@ -142,17 +146,24 @@ def open_corrupted_set(folder: Path | str, classes: Sequence[str], spec: InputSp
     return _open_image_folders(folder, folders, classes, spec)
 
 
-def _label_order(folder: Path, classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Returns the classifier's label for each label of a set; one that allweather wrote names its classes."""
+def _made_from(folder: Path) -> tuple[str, tuple[str, ...] | None]:
+    """Returns the name of the data and the classes that a set of allweather was made from; "" and None for others."""
     if not (folder / SETTINGS_FILE).is_file():  # a published set
-        return np.arange(len(classes))
+        return "", None
     try:
         settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        data, set_classes = settings["data"], tuple(settings["classes"])
+        return str(settings["data"]), tuple(map(str, settings["classes"]))
     except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise DataError(
             f"{folder / SETTINGS_FILE} does not say what the set was made from; write the set again"
         ) from error
+
+
+def _label_order(folder: Path, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Returns the classifier's label for each label of a set; one that allweather wrote names its classes."""
+    data, set_classes = _made_from(folder)
+    if set_classes is None:
+        return np.arange(len(classes))
     if sorted(set_classes) != sorted(classes):
         raise DataError(
             f"{folder} was made from {data} with {len(set_classes)} classes such as {set_classes[0]!r}, and the "
@@ -162,7 +173,8 @@ def _label_order(folder: Path, classes: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([list(classes).index(name) for name in set_classes])
 
 
-def _open_arrays(folder: Path, label_order: npt.NDArray[np.int64], spec: InputSpec) -> ArrayFileSet:
+def _open_arrays(folder: Path, classes: Sequence[str], spec: InputSpec) -> ArrayFileSet:
+    label_order = _label_order(folder, classes)
     names = tuple(name for name in CORRUPTIONS if (folder / f"{name}.npy").is_file())
     if not names:
         raise DataError(f"{folder} has labels.npy but no corruption such as gaussian_noise.npy beside it")
@@ -171,7 +183,7 @@ def _open_arrays(folder: Path, label_order: npt.NDArray[np.int64], spec: InputSp
     count = rows // len(SEVERITIES)
     for name in names:
         _check_images(folder / f"{name}.npy", _load(folder / f"{name}.npy"), count)
-    return ArrayFileSet(folder, spec, names, label_order[labels[:count].astype(np.int64)])
+    return ArrayFileSet(folder, spec, names, label_order[labels[:count].astype(np.int64)], _made_from(folder)[0])
 
 
 def _check_labels(path: Path, labels: npt.NDArray[np.generic], images_file: str, rows: int, num_classes: int) -> None:
@@ -220,7 +232,7 @@ def _open_image_folders(
                 raise DataError(f"{cell} has other images than {first_cell}, such as {different}; complete the set")
     label = {name: index for index, name in enumerate(classes)}
     labels = np.array([label[file.split("/")[0]] for file in files])
-    return ImageFileSet(folder, spec, folders, files, labels)
+    return ImageFileSet(folder, spec, folders, files, labels, _made_from(folder)[0])
 
 
 def _image_files(cell: Path, classes: Sequence[str]) -> tuple[str, ...]:
