@@ -33,7 +33,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import CorruptionFamily, PredictorKind, RankLossName
 
 if TYPE_CHECKING:
-    from lightning_fabric.loggers import Logger
+    from lightning_fabric.loggers.logger import Logger
 
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.checkpoint.predictor_file import TrainedPredictor

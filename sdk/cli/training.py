@@ -14,7 +14,7 @@ from allweather.cli.inspect import say_inventory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from lightning_fabric.loggers import Logger
+    from lightning_fabric.loggers.logger import Logger
 
     from allweather.trainers.choices import Precision
     from allweather.trainers.data.dataset import Dataset

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import Logger
+from lightning_fabric.loggers.logger import Logger
 
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
 from allweather.runtimes.setting_types import check_types

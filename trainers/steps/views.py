@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import Logger
+from lightning_fabric.loggers.logger import Logger
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import Logger
+from lightning_fabric.loggers.logger import Logger
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
