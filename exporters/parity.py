@@ -148,8 +148,8 @@ def images_note(count: int) -> str:
     verdict = "decide nothing" if count < MIN_IMAGES else "decide little"
     return (
         f"the parity gate has {count} validation images, which {verdict}: even where a model agrees with its original "
-        f"on all of them, it may still differ on up to {100 * hidden:.2g} % of others (at 95 %); the limit, half a point "
-        f"of accuracy, can be seen with about {math.ceil(math.log(1 - LEVEL) / math.log(1 - MAX_ACCURACY_DROP))}"
+        f"on all of them, it may still differ on up to {100 * hidden:.2g} % of others (at 95 %); the limit, half a "
+        f"point of accuracy, can be seen with about {math.ceil(math.log(1 - LEVEL) / math.log(1 - MAX_ACCURACY_DROP))}"
     )
 
 
