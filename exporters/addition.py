@@ -9,6 +9,7 @@ from allweather.exporters.calibration import calibration_set
 from allweather.exporters.checkpoint_jobs import TorchSource
 from allweather.exporters.compilation import EXPORT_LIBRARIES, Compilation, ExportOptions, compile_jobs, precision_plan
 from allweather.exporters.job import parity_images, predictor_job
+from allweather.exporters.model_card import MODEL_CARD, extended_card
 from allweather.runtimes.bundle.bundle import Bundle, check_bundle_path, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest, Model
 from allweather.runtimes.errors import UsageError
@@ -66,6 +67,7 @@ def add_to_bundle(
         followed = tuple(policy.with_predictor_views(predictor.views) for policy in followed)
     manifest = opened.manifest.model_copy(update={"policies": followed})
     contents = {name: opened.read(name) for name in manifest.files}
+    before = contents.pop(MODEL_CARD, None)
     if predictor is not None:
         if dataset is None:
             raise UsageError("a loss predictor is checked on validation images before it is added; give a data set")
@@ -73,6 +75,7 @@ def add_to_bundle(
         manifest = _with_predictor(manifest, predictor, compiled)
         referred = {manifest.golden_frames} | {name for model in manifest.models for name in _files(model)}
         contents = {**{name: each for name, each in contents.items() if name in referred}, **compiled.files}
+    contents[MODEL_CARD] = extended_card(manifest, before, predictor)
     write_bundle(out, manifest, contents)
     return manifest
 

@@ -16,6 +16,7 @@ from allweather.exporters.compilation import (
     precision_plan,
 )
 from allweather.exporters.compilation import ExportOptions as ExportOptions
+from allweather.exporters.model_card import MODEL_CARD, checkpoint_card
 from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest
 from allweather.runtimes.errors import UsageError
@@ -65,7 +66,8 @@ def export_checkpoint(
     compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
     compiled.check_classifier()
     manifest = _manifest(checkpoint, compiled, golden_frames)
-    write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames)})
+    card = {MODEL_CARD: checkpoint_card(manifest, checkpoint)}
+    write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames), **card})
     return manifest
 
 

@@ -27,6 +27,7 @@ from allweather.exporters.foreign.ir_source import IrSource, open_ir
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, Three
 from allweather.exporters.foreign.onnx_source import OnnxSource, open_onnx
 from allweather.exporters.job import classifier_job, parity_images
+from allweather.exporters.model_card import MODEL_CARD, foreign_card
 from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import EngineName, Input, Manifest
 from allweather.runtimes.errors import DataError, UsageError
@@ -197,7 +198,8 @@ def export_foreign(
         versions=library_versions(EXPORT_LIBRARIES),
         files={},
     )
-    write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames)})
+    card = {MODEL_CARD: foreign_card(manifest, dataset)}
+    write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames), **card})
     return manifest
 
 
