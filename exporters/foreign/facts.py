@@ -25,6 +25,7 @@ ELEMENTS: dict[int, Element] = {
 IMAGE_CHANNELS = (1, 3)  # gray, color
 ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 PASSING = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Dropout")  # between the activation and the output
+POINTWISE = ("Cast", "Identity", "Sub", "Add", "Mul", "Div")  # compute one value from each pixel
 SMALL_SCALE = 0.1  # a factor below this makes small numbers of 0..255
 
 
@@ -107,9 +108,11 @@ def output_facts(model: onnx.ModelProto) -> OutputFacts:
     """Finds the tensor that holds the logits, before a Softmax, LogSoftmax or Sigmoid that ends the graph."""
     output = model.graph.output[0].name
     producers = {name: node for node in model.graph.node for name in node.output}
-    name = output
-    while (node := producers.get(name)) is not None and node.op_type in PASSING:
-        name = node.input[0]
+    node = producers.get(output)
+    for _ in model.graph.node:  # a damaged graph may lead in a circle
+        if node is None or node.op_type not in PASSING:
+            break
+        node = producers.get(node.input[0])
     activation = ACTIVATIONS.get(node.op_type) if node is not None else None
     if node is None or activation is None:
         return OutputFacts(output, output, None)
@@ -139,14 +142,14 @@ def _layout(model: onnx.ModelProto, name: str, sizes: list[int | None]) -> Input
     return None
 
 
-def _first_readers(model: onnx.ModelProto, name: str) -> Iterator[onnx.NodeProto]:
-    """Yields the nodes that compute one value from each pixel, from the input on, and the first one that does more."""
-    while True:
+def _first_readers(model: onnx.ModelProto, name: str, passing: tuple[str, ...] = POINTWISE) -> Iterator[onnx.NodeProto]:
+    """Yields the nodes that read the input one after the other, up to the first one that is not `passing`."""
+    for _ in model.graph.node:  # a damaged graph may lead in a circle
         readers = [node for node in model.graph.node if name in node.input]
         if len(readers) != 1:
             return
         yield readers[0]
-        if readers[0].op_type not in ("Cast", "Identity", "Sub", "Add", "Mul", "Div"):
+        if readers[0].op_type not in passing:
             return
         name = readers[0].output[0]
 
@@ -157,7 +160,7 @@ def _inner_pixels(model: onnx.ModelProto, name: str) -> int | None:
     The nodes compute a * x + b. The pixel -b / a becomes 0: above 1, it is one of 0..255.
     """
     known, scale, offset, found = constants(model), 1.0, 0.0, False
-    for node in _first_readers_and_transposes(model, name):
+    for node in _first_readers(model, name, (*POINTWISE, "Transpose")):
         if node.op_type in ("Cast", "Identity", "Transpose"):
             continue
         others = [known[each] for each in node.input if each in known]
@@ -175,13 +178,6 @@ def _inner_pixels(model: onnx.ModelProto, name: str) -> int | None:
         return None
     zero = -offset / scale if scale else 0.0
     return 255 if abs(zero) > 1.5 or scale < SMALL_SCALE else 1
-
-
-def _first_readers_and_transposes(model: onnx.ModelProto, name: str) -> Iterator[onnx.NodeProto]:
-    for node in _first_readers(model, name):
-        yield node
-        if node.op_type == "Transpose":
-            yield from _first_readers_and_transposes(model, node.output[0])
 
 
 def _shape(sizes: list[int | None]) -> str:

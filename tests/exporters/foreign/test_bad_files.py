@@ -107,6 +107,14 @@ def quantized(model: onnx.ModelProto) -> None:
     model.graph.node[2].op_type = "QuantizeLinear"
 
 
+def circle_before(model: onnx.ModelProto) -> None:
+    model.graph.node.insert(0, helper.make_node("Identity", ["input"], ["input"]))
+
+
+def circle_after(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Identity", ["output"], ["output"]))
+
+
 def path_traversal(model: onnx.ModelProto) -> None:
     external(model, "../secret.bin")
 
@@ -148,6 +156,8 @@ def external(model: onnx.ModelProto, location: str) -> None:
         (five_channels, ("[1, 5, 32, 32]", "without 3 color channels")),
         (integers, ("int32", "float32, float16 or uint8")),
         (quantized, ("quantized already",)),
+        (circle_before, ("ONNX Runtime cannot run it",)),
+        (circle_after, ("ONNX Runtime cannot run it",)),
         (path_traversal, ("../secret.bin", "outside of its folder", "refused")),
         (absolute_path, ("/etc/passwd", "refused")),
         (missing_data, ("weights.bin", "missing")),
