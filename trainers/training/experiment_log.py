@@ -16,8 +16,8 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from allweather.runtimes.errors import OutputError, UsageError, map_write_errors, unknown_name
 from allweather.runtimes.redaction import redacted_addresses
 from allweather.runtimes.system.atomic_files import check_file
+from allweather.runtimes.system.home_path import home_path
 from allweather.runtimes.system.isolated_imports import isolated_imports
-from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.choices import LOG_FORMS, LoggerName
 from allweather.trainers.training.progress import EpochReport
 
@@ -122,7 +122,7 @@ def check_log(text: str) -> None:
     if library and importlib.util.find_spec(library) is None:
         raise ModuleNotFoundError(f"No module named {library!r}", name=library)
     if "://" not in place:
-        check_file(as_path(place) / "log")
+        check_file(home_path(place) / "log")
 
 
 def open_logger(text: str, run: str) -> Logger:
@@ -149,8 +149,8 @@ def open_logger(text: str, run: str) -> Logger:
     if name == "tensorboard":
         with isolated_imports():
             importlib.import_module(LIBRARIES[name])  # the logger would import it later
-        return TensorBoardLogger(as_path(place), name=run)
-    return CSVLogger(as_path(place), name=run)
+        return TensorBoardLogger(home_path(place), name=run)
+    return CSVLogger(home_path(place), name=run)
 
 
 def _parse_log(text: str) -> tuple[LoggerName, str]:

@@ -13,8 +13,9 @@ from typing import Any
 from lightning_fabric.loggers.logger import Logger
 
 from allweather.runtimes.errors import OutputError, first_line
+from allweather.runtimes.redaction import redacted_addresses
+from allweather.runtimes.system.home_path import home_path
 from allweather.runtimes.system.isolated_imports import isolated_imports
-from allweather.runtimes.system.path_argument import as_path
 
 with isolated_imports():  # its import decides once for the process that it reports nothing
     from mlflow import MlflowClient
@@ -98,15 +99,17 @@ class MlflowLogger(Logger):
         os.environ.update(given)
         try:
             if self._client is None or self._run is None:
-                uri = self._place if "://" in self._place else as_path(self._place).absolute().as_uri()
+                uri = self._place if "://" in self._place else home_path(self._place).absolute().as_uri()
                 self._client = MlflowClient(tracking_uri=uri)
                 known = self._client.get_experiment_by_name(self._experiment)
                 number = known.experiment_id if known else self._client.create_experiment(self._experiment)
                 self._run = self._client.create_run(number, run_name=self._run_name).info.run_id
             yield self._client, self._run
         except (MlflowException, OSError) as error:
+            reason = redacted_addresses(f"{self._place}: {first_line(error)}")
             raise OutputError(
-                f"MLflow cannot log to {self._place}: {first_line(error)}; is it the right folder or server?"
+                f"MLflow cannot log to {reason}; name a folder or a server (a database needs the package mlflow in "
+                "place of mlflow-skinny)"
             ) from error
         finally:
             for name in given:

@@ -173,9 +173,23 @@ def test_texts_of_another_form_are_refused(text: str, said: str) -> None:
 
 def test_a_tracking_server_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    logger = open_logger("mlflow:http://127.0.0.1:1", "run")
-    with pytest.raises(OutputError, match=r"MLflow cannot log to http://127.0.0.1:1: .*right folder or server"):
+    logger = open_logger("mlflow:http://me:hunter2@127.0.0.1:1", "run")
+    with pytest.raises(
+        OutputError, match=r"MLflow cannot log to http://\S*127.0.0.1:1: .*name a folder or a server"
+    ) as told:
         logger.log_metrics({"loss": 1.0}, 1)
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["csv", "tensorboard", "mlflow"])
+def test_the_home_folder_may_be_written_as_a_tilde(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    logger = open_logger(f"{name}:~/logs", "run")
+    logger.log_metrics({"loss": 1.0}, 1)
+    logger.finalize("success")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert any((tmp_path / "home" / "logs").iterdir())
 
 
 def test_settings_become_flat_and_names_allowed() -> None:
