@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from allweather.exporters.choices import ColorOrder
 from allweather.exporters.foreign.model_input import NO_MEAN, NO_STD, ModelInput, Three
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -69,7 +70,8 @@ def _others(taken: ModelInput) -> list[ModelInput]:
     else:
         normalizations = [(mean, std, pixels) for (mean, std), pixels in product(NORMALIZATIONS, (1, 255))]
     found = []
-    for (mean, std, pixels), channels in product(normalizations, ("rgb",) if taken.gray else ("rgb", "bgr")):
+    orders: tuple[ColorOrder, ...] = ("rgb",) if taken.gray else ("rgb", "bgr")
+    for (mean, std, pixels), channels in product(normalizations, orders):
         spec = dataclasses.replace(taken.spec, mean=mean, std=std)
         other = dataclasses.replace(taken, spec=spec, pixels=pixels, channels=channels)
         if other != taken:
