@@ -19,6 +19,7 @@ START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END_OF_IMAGE, START_OF_IMAGE = 0xDA, 0xD9, 0xD8
 # decoded in place of what is missing: some data, and the same again behind each of the eight restart markers
 FILLER = b"".join(restart + b"\x55\xa3\x1c" * 32 for restart in (b"", *(bytes((0xFF, 0xD0 + n)) for n in range(8))))
+MAX_SCANS = 100  # encoders write about ten; each goes through the whole image, and may be a few bytes
 INFLATE_PIECE = 1 << 20  # bytes that are decompressed at a time
 PADDING = b"\0" * 16  # a file whose rest was never written ends like this
 
@@ -59,6 +60,8 @@ def _complete_jpeg(data: bytes) -> bytes | None:
             components = segment[5] if len(segment) > 5 else 0
         if code == START_OF_SCAN:
             scans.append(segment)
+            if len(scans) > MAX_SCANS:
+                return None
         position += length
     if not components or not _scans_cover(scans, components):
         return None

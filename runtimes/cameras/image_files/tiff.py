@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
-TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # byte, short, long and long8; others do not state what is read here
+# byte, short, long and long8, and the same with a sign; others do not state what is read here
+TYPES = {1: "B", 3: "H", 4: "I", 16: "Q", 6: "b", 8: "h", 9: "i", 17: "q"}
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 BITS_PER_SAMPLE, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 258, 281, 339
 
@@ -28,7 +29,8 @@ def tiff_tags(data: bytes) -> dict[int, int]:
             place = entry + 4 + room
             if values * struct.calcsize(letter) > room:  # the entry holds the place of the values
                 (place,) = struct.unpack_from(f"{order}{number}", data, place)
-            (tags[tag],) = struct.unpack_from(f"{order}{letter}", data, place)
+            (value,) = struct.unpack_from(f"{order}{letter}", data, place)
+            tags.setdefault(tag, value)  # of two, decoders take the first
     except (struct.error, OverflowError):  # cut off, or a place beyond all files; the decoder says so
         return tags
     return tags

@@ -85,6 +85,19 @@ def huge_tiff(order: str) -> bytes:
     return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8) + tags + bytes(4)
 
 
+def test_of_two_sizes_of_a_tiff_the_first_counts_as_in_its_decoder() -> None:
+    tags = [(256, 9, HUGE), (257, 4, HUGE), (256, 4, 5), (257, 4, 5)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    assert image_size(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)) == (HUGE, HUGE)
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_at_once() -> None:
+    data = saved("JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    with pytest.raises(DataError, match="it is damaged"):
+        decode(data[:start] + data[start:-2] * 5000 + data[-2:])
+
+
 def huge_jpeg() -> bytes:
     data = saved("JPEG")
     place = data.index(b"\xff\xc0") + 5
