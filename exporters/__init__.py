@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from allweather.exporters.addition import add_to_bundle as add_to_bundle
     from allweather.exporters.calibration import CalibrationSet as CalibrationSet
     from allweather.exporters.calibration import calibration_set as calibration_set
+    from allweather.exporters.checkpoint_export import ExportOptions as ExportOptions
+    from allweather.exporters.checkpoint_export import export as export
     from allweather.exporters.checkpoint_jobs import export_jobs as export_jobs
-    from allweather.exporters.export import ExportOptions as ExportOptions
-    from allweather.exporters.export import export_checkpoint as export_checkpoint
     from allweather.exporters.foreign.import_model import export_onnx as export_onnx
     from allweather.exporters.job import ExportJob as ExportJob
     from allweather.exporters.parity import ModelOutputs as ModelOutputs
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _MODULES = {
     "CalibrationSet": "calibration",
     "ExportJob": "job",
-    "ExportOptions": "export",
+    "ExportOptions": "checkpoint_export",
     "ModelOutputs": "parity",
     "ParityResult": "parity",
     "add_to_bundle": "addition",
     "calibration_set": "calibration",
     "check_parity": "parity",
-    "export_checkpoint": "export",
+    "export": "checkpoint_export",
     "export_onnx": "foreign.import_model",
     "export_jobs": "checkpoint_jobs",
 }

@@ -32,7 +32,7 @@ def add_to_bundle(
     """Writes a new bundle: the classifier of another one, with a loss predictor or with policies.
 
     The predictor is compiled for every engine that the bundle has a classifier for, in fp32 and in the fastest other
-    precision that passes the same parity gate as in `export_checkpoint`. Its golden outputs are those for the golden
+    precision that passes the same parity gate as in `export`. Its golden outputs are those for the golden
     frames that the bundle has. The classifier's files are copied, so it predicts exactly what it did.
 
     Args:

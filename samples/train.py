@@ -1,21 +1,18 @@
-"""Trains a classifier on your own images and exports it: python train.py FOLDER BUNDLE.
+"""Trains a classifier on your own images, makes it robust and exports it: python train.py FOLDER BUNDLE.
 
 FOLDER holds the images as train/CLASS/*.jpg, val/CLASS/*.jpg and test/CLASS/*.jpg.
 """
 
 import sys
-from pathlib import Path
 
-from allweather.exporters import ExportOptions, export_checkpoint
-from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.methods.train import train
-from allweather.trainers.training.launch import launch
-from allweather.trainers.training.settings import FitSettings
+from allweather import evaluation, exporters, trainers
 
-folder, bundle = sys.argv[1], Path(sys.argv[2])
-dataset = open_dataset(f"folder:{folder}", 32)
-settings = FitSettings(epochs=6, batch_size=20)  # enough for the small images of this sample's test; others need more
-(checkpoint,) = train(["resnet20"], dataset, settings, bundle.with_suffix(".safetensors"), fabric=launch())
-manifest = export_checkpoint(checkpoint, dataset, bundle, ExportOptions(["openvino"]))
+data = trainers.load_dataset(f"folder:{sys.argv[1]}", size=32)
+few = trainers.FitSettings(epochs=6, batch_size=20)  # enough for the small images of this sample's test
+plain = trainers.train("resnet20", data, settings=few)  # or "timm:resnet18d", or any nn.Module
+robust = trainers.finetune(plain, data, method="fma", epochs=1)
+tuned = trainers.tune_policy(trainers.train_predictor(robust, data, epochs=1), data)
+manifest = exporters.export(tuned, data, sys.argv[2], exporters.ExportOptions(["openvino"]))
+print(f"error on corrupted images {evaluation.evaluate_corrupted(tuned, data).common.error:.3f}")
 for model in manifest.models:
-    print(f"{model.engine} {model.precision}: accuracy {model.parity.accuracy:.3f}, {1000 * model.seconds[0]:.2f} ms")
+    print(f"{model.role} {model.engine} {model.precision}: {1000 * model.seconds[0]:.2f} ms")

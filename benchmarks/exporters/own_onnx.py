@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from allweather.exporters.checkpoint_export import export
 from allweather.exporters.compilation import ExportOptions
-from allweather.exporters.export import export_checkpoint
 from allweather.exporters.foreign import export_onnx
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.open import infer_all, open_engine
@@ -68,7 +68,7 @@ def main() -> None:
         write_onnx(checkpoint.classifier().network, file, args.opset)
         seconds = {}
         start = time.perf_counter()
-        export_checkpoint(checkpoint, dataset, both["checkpoint"], OPTIONS)
+        export(checkpoint, dataset, both["checkpoint"], OPTIONS)
         seconds["checkpoint"] = time.perf_counter() - start
         start = time.perf_counter()
         export_onnx(file, dataset, both["ONNX file"], classes=dataset.classes, options=OPTIONS)

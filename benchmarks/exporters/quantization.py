@@ -19,7 +19,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from allweather.exporters.calibration import corrupt_all
-from allweather.exporters.export import ExportOptions, export_checkpoint
+from allweather.exporters.checkpoint_export import ExportOptions, export
 from allweather.exporters.onnx.convert import INPUT
 from allweather.exporters.openvino.convert import read_onnx, serialize
 from allweather.runtimes.bundle.bundle import Bundle
@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "b.aw")
         options = ExportOptions(["openvino", "onnx", "tensorrt"], ["fp32", "int8"], force=True)
-        manifest = export_checkpoint(trained, data, path, options)
+        manifest = export(trained, data, path, options)
         bundle = Bundle.open(path)
         running = engines(bundle)
         version = openvino.__version__.split("-")[0]

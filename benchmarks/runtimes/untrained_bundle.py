@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from allweather.exporters.export import ExportOptions, export_checkpoint
+from allweather.exporters.checkpoint_export import ExportOptions, export
 from allweather.runtimes.bundle.manifest import EngineName, Precision
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
@@ -47,4 +47,4 @@ def untrained_bundle(
     split = Split(images, torch.arange(IMAGES) % len(CLASSES))
     data = Dataset("random", CLASSES, split, split, split, hflip=True)
     start = Checkpoint(arch, CLASSES, spec, model.network.state_dict(), "random", 0, predictor=predictor)
-    export_checkpoint(start, data, path, ExportOptions(list(engines), list(precisions), force=True))
+    export(start, data, path, ExportOptions(list(engines), list(precisions), force=True))

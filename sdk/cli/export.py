@@ -61,7 +61,8 @@ def export(
         )
         export_repository(checkpoint, layout, out, engines=engines, precisions=precisions, as_json=as_json)
         return
-    from allweather.exporters.export import DEFAULT_ENGINES, ExportOptions, export_checkpoint
+    from allweather.exporters.checkpoint_export import DEFAULT_ENGINES, ExportOptions
+    from allweather.exporters.checkpoint_export import export as export_checkpoint
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.choices import DATASET_FORMS
     from allweather.trainers.data.registry import open_dataset_of

@@ -112,8 +112,8 @@ def _trained(out: Path, settings: DemoSettings, journey: Journey, say: Callable[
     ranked = models.add_loss_predictor(robust, dataset, out, settings, journey)
     tuned = models.tune(ranked, dataset, out, settings, journey)
     paths = out / models.PLAIN_BUNDLE, out / models.BUNDLE
-    models.export(plain, dataset, paths[0], ["fp32"], "export the plain classifier", journey)
-    bundle = models.export(tuned, dataset, paths[1], ["fp32", "int8"], "export to INT8", journey)
+    models.export_once(plain, dataset, paths[0], ["fp32"], "export the plain classifier", journey)
+    bundle = models.export_once(tuned, dataset, paths[1], ["fp32", "int8"], "export to INT8", journey)
     for rejected in bundle.manifest.rejected:
         model = f"the {rejected.role} in {rejected.precision}"
         say(f"the parity gate rejects {model}, so it runs in fp32: {rejected.reason}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from allweather.demo.settings import DemoSettings
-from allweather.exporters.export import ExportOptions, export_checkpoint
+from allweather.exporters.checkpoint_export import ExportOptions, export
 from allweather.journey import Journey
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
@@ -141,7 +141,7 @@ def tune(start: Checkpoint, dataset: Dataset, out: Path, settings: DemoSettings,
         return checkpoint
 
 
-def export(
+def export_once(
     checkpoint: Checkpoint, dataset: Dataset, path: Path, precisions: list[Precision], name: str, journey: Journey
 ) -> Bundle:
     """Compiles a checkpoint for OpenVINO; each model passes the parity gate."""
@@ -150,7 +150,7 @@ def export(
             bundle = Bundle.open(path)
             run.kept()
         except BundleError:  # not there yet
-            export_checkpoint(checkpoint, dataset, path, ExportOptions(["openvino"], precisions))
+            export(checkpoint, dataset, path, ExportOptions(["openvino"], precisions))
             bundle = Bundle.open(path)
         run.result(", ".join(dict.fromkeys(each.precision for each in bundle.manifest.models)))
         return bundle

@@ -11,7 +11,7 @@ import torch
 
 from allweather.exporters import candidates
 from allweather.exporters.calibration import CalibrationSet, corrupt_every_second
-from allweather.exporters.export import ExportOptions, export_checkpoint
+from allweather.exporters.checkpoint_export import ExportOptions, export
 from allweather.exporters.onnx.quantize import PERCENTILE, quantize_onnx
 from allweather.runtimes.bundle.bundle import Bundle, write_bundle
 from allweather.runtimes.bundle.manifest import Manifest
@@ -52,7 +52,7 @@ def with_predictor(checkpoint: Checkpoint) -> Checkpoint:
 @pytest.fixture(scope="module")
 def bundle(with_predictor: Checkpoint, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "with_predictor.aw"
-    export_checkpoint(with_predictor, dataset, out, ExportOptions(("openvino", "onnx"), ("fp32",)))
+    export(with_predictor, dataset, out, ExportOptions(("openvino", "onnx"), ("fp32",)))
     return out
 
 
@@ -125,7 +125,7 @@ def test_an_int8_predictor_that_changes_the_order_of_views_is_rejected_and_fp32_
         return quantize_onnx(graph, calibration, 1 if is_predictor else PERCENTILE)
 
     monkeypatch.setattr(candidates, "quantize_onnx", clip)
-    manifest = export_checkpoint(with_predictor, dataset, tmp_path / "small.aw", ExportOptions(("onnx",), ("int8",)))
+    manifest = export(with_predictor, dataset, tmp_path / "small.aw", ExportOptions(("onnx",), ("int8",)))
     assert [(model.role, model.precision) for model in manifest.models] == [
         ("classifier", "int8"), ("predictor", "fp32")
     ]  # fmt: skip

@@ -70,7 +70,8 @@ def test_own_onnx(dataset: Dataset, folder: Path, tmp_path: Path) -> None:
 def test_train(folder: Path, tmp_path: Path) -> None:
     output = run_sample("train.py", folder, tmp_path / "colors.aw")
     assert "openvino fp32" in output  # and the fastest other model, which on a busy machine may be any
-    assert "accuracy 0.333" not in output, "the model learned nothing: it predicts one class for every image"
+    (error,) = re.findall(r"error on corrupted images (0\.\d+)", output)
+    assert float(error) < 0.6, "the model learned nothing: it predicts one class for every image"
     assert (tmp_path / "colors.aw" / "manifest.json").is_file()
 
 

@@ -1,0 +1,101 @@
+"""From a checkpoint to a bundle: compiles every candidate, checks its parity, and writes those that pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from allweather.exporters.checkpoint_jobs import export_jobs
+from allweather.exporters.compilation import DEFAULT_ENGINES as DEFAULT_ENGINES
+from allweather.exporters.compilation import (
+    DEFAULT_OPTIONS,
+    EXPORT_LIBRARIES,
+    Compilation,
+    choose_golden_frames,
+    compile_jobs,
+    precision_plan,
+)
+from allweather.exporters.compilation import ExportOptions as ExportOptions
+from allweather.exporters.model_card import MODEL_CARD, checkpoint_card
+from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
+from allweather.runtimes.bundle.manifest import Input, Manifest
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.device import this_device
+from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.types import Image
+from allweather.trainers.checkpoint.checkpoint import Checkpoint, library_versions
+from allweather.trainers.data.dataset import Dataset
+
+
+def export(
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    out: Path | str,
+    options: ExportOptions = DEFAULT_OPTIONS,
+    watch: Callable[[str], None] = lambda step: None,
+) -> Manifest:
+    """Compiles a checkpoint for the device, checks the parity of every model, and writes the bundle.
+
+    Args:
+        checkpoint: Classifier, with or without a loss predictor. A loss predictor is always compiled in fp32 as
+            well, because in INT8 it may no longer order the views as torch does.
+        dataset: Data set of the same classes and image size. Its train split calibrates INT8, its validation split is
+            used by the parity gate.
+        out: Folder or .zip file to write.
+        options: What to compile and keep.
+        watch: Called with the name of each step when it starts.
+
+    Returns:
+        The manifest of the bundle.
+
+    Raises:
+        UsageError: The data set has other classes or another image size than the checkpoint, or an engine has none of
+            the requested precisions.
+        DataError: INT8 is requested and there are too few images for calibration.
+        EngineError: The model has an operation that an engine does not have.
+        ParityError: The parity gate rejects every classifier.
+        OutputError: The bundle cannot be written.
+    """
+    out = as_path(out)
+    check_bundle_path(out)
+    dataset = _adapted(checkpoint, dataset)
+    plan = precision_plan(options)
+    watch("reference outputs from torch")
+    golden_frames = choose_golden_frames(dataset.val)
+    jobs = export_jobs(checkpoint, dataset, int8=any("int8" in precisions for precisions in plan.values()))
+    compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
+    compiled.check_classifier()
+    manifest = _manifest(checkpoint, compiled, golden_frames)
+    card = {MODEL_CARD: checkpoint_card(manifest, checkpoint)}
+    write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames), **card})
+    return manifest
+
+
+def _manifest(checkpoint: Checkpoint, compiled: Compilation, golden_frames: Image) -> Manifest:
+    predictor = checkpoint.predictor
+    return Manifest(
+        arch=checkpoint.arch,
+        classes=checkpoint.classes,
+        input=Input.from_spec(checkpoint.input),
+        views=predictor.views if predictor else ("identity",),
+        predictor=Input.from_spec(predictor.input) if predictor else None,
+        policies=checkpoint.policies,
+        models=compiled.models,
+        rejected=compiled.rejected,
+        golden_frames="golden/frames.npy",
+        golden_count=len(golden_frames),
+        calibration=compiled.calibration,
+        machine=this_device().line(),
+        versions=library_versions(EXPORT_LIBRARIES),
+        files={},
+    )
+
+
+def _adapted(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:
+    """Returns the data set with its labels in the order of the checkpoint's classes, after its size was checked."""
+    size = dataset.test.images.shape[1]
+    if (size, size) != (checkpoint.input.height, checkpoint.input.width):
+        raise UsageError(
+            f"the checkpoint takes images of {checkpoint.input.height} px, but {dataset.name} was opened at {size} px"
+        )
+    return checkpoint.adapt(dataset)
