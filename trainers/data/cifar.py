@@ -65,8 +65,8 @@ def read_cifar(name: str, root: Path | str, size: int, *, download: bool) -> Dat
     train_and_val, test = (
         Split(torch.from_numpy(_resized(part.data, size)), torch.tensor(part.targets)) for part in parts
     )
-    # Drawn from all classes together, as it was before other data was divided by class: else models would be validated on
-    # images that they have learned from. Of each class of CIFAR-10, 477 to 538 images came into val.
+    # Drawn from all classes together, as it was before other data came to be divided by class: else models would be
+    # validated on images that they have learned from. Of each class of CIFAR-10, 477 to 538 images came into val.
     train, val = split_off(train_and_val, VAL_IMAGES, SPLIT_SEED)
     note = f"{name}: {len(val)} of {len(train_and_val)} training images are held out as val"
     return Dataset(name, CIFAR_CLASSES[name], train, val, test, hflip=True, notes=(note,))

@@ -17,7 +17,6 @@ from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.data.items.read_splits import read_splits
 from allweather.trainers.data.split import Split as Split  # other modules take it from here, with the data set
 from allweather.trainers.data.split import check_size
-from allweather.trainers.data.split import split_off as split_off
 
 
 @dataclass(frozen=True)

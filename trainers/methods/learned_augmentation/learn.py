@@ -21,7 +21,8 @@ from allweather.trainers.augmentations.learned.augmentation import AugmentationC
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
-from allweather.trainers.data.dataset import Dataset, split_off
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.split import split_off_each_class
 from allweather.trainers.methods.learned_augmentation.adversarial import AdversarialObjective, GanModel
 from allweather.trainers.methods.learned_augmentation.influence_objective import (
     FeatureExtractor,
@@ -87,8 +88,7 @@ def learn_augmentation(
             f"held out; {dataset.name} has {len(dataset.train)}: add images"
         )
     seed = settings.classifier.seed
-    num_held_out = max(1, round(HELD_OUT_SHARE * len(dataset.train)))
-    train_split, held_out = split_off(dataset.train, num_held_out, seed)
+    train_split, held_out = split_off_each_class(dataset.train, [HELD_OUT_SHARE], seed)
     if (batch_size := min(settings.classifier.batch_size, len(train_split))) < 2 * fabric.world_size:
         raise UsageError(
             "a step takes at least two images in each process, because the network normalizes over its batch; "
