@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from allweather.runtimes.errors import UsageError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 MAX_QUOTED_CHARACTERS = 40
 WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", type(None): "None"}
 
 
-def check_types(settings: DataclassInstance) -> None:
+def check_types(settings: Any) -> None:
     """Checks the type of each field of a frozen dataclass; where a tuple is wanted, a list becomes one.
 
     Meant for `__post_init__`, before ranges are checked. A whole number is also a number, and a bool is neither. Text
