@@ -41,6 +41,7 @@ def open_stage_folder(out: Path, arch: str, dataset: Dataset, settings: LearnAug
         "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
         "mode": settings.mode,
         "gan_epochs": settings.gan_epochs,
+        "held_out": "of each class",  # stages that were made when it was drawn from all classes have seen other images
         "classifier": dataclasses.asdict(settings.classifier),
     }
     path, text = folder / RUN_FILE, json.dumps(resume_key, sort_keys=True)
