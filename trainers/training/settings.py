@@ -25,7 +25,7 @@ class FitSettings:
         lr: Highest learning rate; None means the architecture's default for SGD, and 0.001 at a batch size of 128 for
             AdamW.
         optimizer: "sgd" or "adamw"; None means SGD unless the network has LayerNorm and no BatchNorm, as ViT and
-            ConvNeXt have, which SGD trains badly. AdamW has torch's betas, 0.9 and 0.999.
+            ConvNeXt have, which are published with AdamW. AdamW has torch's betas, 0.9 and 0.999.
         schedule: "onecycle" reaches a given accuracy in the fewest epochs; "cosine" suits long runs; "step" divides the
             learning rate by ten at each milestone, as in the ResNet paper.
         milestones: Fractions of the run at which schedule "step" lowers the learning rate; as in the ResNet paper.
