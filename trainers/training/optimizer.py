@@ -20,8 +20,8 @@ WEIGHT_DECAYS: Mapping[OptimizerName, float] = MappingProxyType({"sgd": 5e-4, "a
 
 # Highest learning rate of AdamW for training from scratch at batch size 128: DeiT's is 5e-4 for batches of 512 over 300
 # epochs, and shorter runs want more. A ViT of 4 layers and width 96 had after 10 epochs of 3000 signs 19.0 % with 3e-4,
-# 29.8 % with 1e-3 and 32.7 % with 3e-3, which larger ones do not bear (one seed each; SGD: 33.6 % with 0.02, 38.9 % with
-# 0.1).
+# 29.8 % with 1e-3 and 32.7 % with 3e-3, a rate that is high for larger ones (one seed each; SGD: 33.6 % with 0.02 and
+# 38.9 % with 0.1).
 ADAMW_LR = 1e-3
 # Share of it with which pretrained weights are trained on: AdamW's steps do not shrink with the gradients, so that the
 # full rate would soon overwrite what the weights hold.
