@@ -115,7 +115,7 @@ def open_onnx(
             graph = simplify(to_float32(wrapped))
             _check_engine(graph, taken, expected, probes, precision)
         except (EngineError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
-            reason = reason or first_line(error)
+            reason = first_line(error)
             continue
         return OnnxSource(graph, original, precision), taken
     batch = f"is fixed to batches of {facts.batch}" if facts.batch else "does not compute each image by itself"

@@ -203,6 +203,34 @@ def test_a_class_token_is_repeated_for_each_image(tmp_path: Path) -> None:
     np.testing.assert_allclose(infer(source.fp32), expected, atol=1e-4)
 
 
+def test_images_may_be_counted_in_the_second_place(tmp_path: Path) -> None:
+    """torch's MultiheadAttention computes in [tokens, images, features], which Reshapes merge and part again."""
+    import torch
+    from torch import nn
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(4)
+            self.patches, self.mix = nn.Conv2d(3, 8, 8, 8), nn.MultiheadAttention(8, 2, batch_first=True)
+            self.hidden, self.head = nn.Linear(8, 12), nn.Linear(12, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.patches(x).reshape(x.shape[0], 8, 16).permute(0, 2, 1)
+            result: torch.Tensor = self.head(torch.relu(self.hidden(self.mix(x, x, x, need_weights=False)[0])).mean(1))
+            return result
+
+    path, model = tmp_path / "attention.onnx", Attention().train()  # in eval mode, torch uses a fused operator
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        training = torch.onnx.TrainingMode.PRESERVE
+        torch.onnx.export(model, (torch.zeros(1, 3, 32, 32),), path, opset_version=17, dynamo=False, training=training)
+    source, _ = open_onnx(path, CLASSES)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(normalized(IMAGES))).numpy()
+    np.testing.assert_allclose(infer(source.fp32), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("side", [(24, 32), (32, 24)])
 def test_images_need_not_be_squares(side: tuple[int, int], tmp_path: Path) -> None:
     model = build(Form())
