@@ -1,7 +1,8 @@
 """Puts the model card of a bundle together: Markdown with front matter as the Hugging Face Hub reads it.
 
-Equal inputs give equal bytes. The card is a file of the bundle, so that it cannot be changed unnoticed: who publishes
-the model copies it, and adds the license to the copy.
+Equal models give equal bytes: latencies, which differ from one export to the next, are left to the manifest. The card
+is a file of the bundle, so that it cannot be changed unnoticed: who publishes the model copies it, and adds the license
+to the copy.
 """
 
 from __future__ import annotations

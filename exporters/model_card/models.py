@@ -59,7 +59,7 @@ def policies(manifest: Manifest) -> list[str]:
 def compiled_models(manifest: Manifest) -> list[str]:
     """Returns the compiled models, how they compare with the original, and how INT8 was calibrated."""
     head = (
-        "model", "engine", "precision", "ms an image", "agreement, %", "accuracy, %", "of the original", "corrupted, %",
+        "model", "engine", "precision", "agreement, %", "accuracy, %", "of the original", "corrupted, %",
         "of the original", "largest difference",
     )  # fmt: skip
     lines = markdown_table([head, *map(_row, manifest.models)])
@@ -69,7 +69,7 @@ def compiled_models(manifest: Manifest) -> list[str]:
         "",
         f"Each was compared with the original ({original}) on {images} validation images: how often both choose the "
         "same class (a loss predictor: the same view), the accuracy of both on clean and on corrupted images, and the "
-        "largest difference of an output. The latency is the median for one image on the machine of the export.",
+        "largest difference of an output.",
         "",
     ]
     for each in manifest.models:
@@ -95,7 +95,6 @@ def limits(manifest: Manifest) -> list[str]:
     """Returns what this card does not know, and what the model was not tried on."""
     classifiers = [each for each in manifest.models if each.role == "classifier"]
     few = images_note(max(each.parity.images for each in classifiers)) if classifiers else ""
-    untimed = dict.fromkeys(each.engine for each in manifest.models if not each.seconds)
     lines = [
         "Accuracy on test images: all figures here are of validation images, which also chose what to keep. "
         "`allweather evaluate BUNDLE --data DATA` measures it.",
@@ -106,8 +105,8 @@ def limits(manifest: Manifest) -> list[str]:
         "Fairness: whether it is equally accurate for groups of people, places or things was not evaluated.",
         "Confidence: whether the probabilities are as high as the accuracy was not evaluated.",
         "Attacks: images that are made to mislead it were not tried.",
-        "Other machines: latency was measured on one machine. `allweather bench BUNDLE` measures it on yours.",
-        *([f"Latency of {', '.join(untimed)} models: none was measured."] if untimed else []),
+        "Latency on your device: manifest.json has that on the machine of the export, where it can run the engine; "
+        "`allweather bench BUNDLE` measures it.",
         *([f"Small differences: {markdown(few)}."] if few else []),
         f"Privacy: the bundle holds {manifest.golden_count} images of the data (golden frames); whoever has it can see "
         "them.",
@@ -121,7 +120,6 @@ def _row(compiled: Model) -> tuple[str, ...]:
         compiled.role,
         compiled.engine,
         compiled.precision,
-        f"{1000 * compiled.seconds[0]:.3g}" if compiled.seconds else NONE,
         f"{100 * parity.agreement:.2f}",
         _percent(parity.accuracy),
         _percent(parity.reference_accuracy),

@@ -148,16 +148,20 @@ def test_the_figures_are_those_of_the_manifest_and_the_checkpoint(manifest: Mani
     assert len(compiled) == len(manifest.models) + 1
     for row, model in zip(compiled[1:], manifest.models, strict=True):
         assert row[:3] == [model.role, model.engine, model.precision]
-        assert row[4] == f"{100 * model.parity.agreement:.2f}"
-        assert row[3] == (f"{1000 * model.seconds[0]:.3g}" if model.seconds else "n/a")
+        assert row[3] == f"{100 * model.parity.agreement:.2f}"
         accuracy = model.parity.accuracy
-        assert row[5] == ("n/a" if accuracy is None else f"{100 * accuracy:.2f}")
+        assert row[4] == ("n/a" if accuracy is None else f"{100 * accuracy:.2f}")
     text = card.decode()
     assert "Epochs: 2. Random seed: 3." in text
     assert manifest.rejected[0].reason.replace("_", r"\_") in text
     assert "INT8 was calibrated on 512 images of cifar10 (train), 256 of them corrupted" in text
-    assert "Latency of tensorrt models: none was measured." in text
     assert "the bundle holds 8 images of the data" in text
+
+
+def test_latencies_do_not_change_the_card(manifest: Manifest) -> None:
+    slower = [each.model_copy(update={"seconds": tuple(2 * one for one in each.seconds)}) for each in manifest.models]
+    other = manifest.model_copy(update={"models": tuple(slower)})
+    assert checkpoint_card(other, checkpoint_of(other)) == checkpoint_card(manifest, checkpoint_of(manifest))
 
 
 def test_many_classes_are_cut(manifest: Manifest) -> None:
