@@ -36,16 +36,16 @@ def find_list(file: Path | str) -> LabeledFiles:
     name = printable(file.name)
     rows = read_rows(file)
     problems = _row_problems(name, rows)
-    splits: dict[str, dict[str, dict[Path, None]]] = defaultdict(lambda: defaultdict(dict))
+    splits: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     repeated, spelled = 0, dict[str, str]()
     for row in rows:
         split = split_of(row.split or "train")
         if split is None or not row.path.strip() or not row.label.strip() or "\0" in row.path:
             continue  # one of the problems
         label = spelled.setdefault(same_name(row.label), row.label)
-        path = file.parent / row.path
-        repeated += path in splits[split][label]
-        splits[split][label][path] = None
+        paths = splits[split][label]
+        repeated += row.path in paths
+        paths[row.path] = None
     if "train" not in splits:
         raise DataError(problems[0] if problems else f"the list {file} has no image of train, to learn from")
     found = {split: _split_files(split, file.parent, splits[split]) for split in SPLIT_NAMES if split in splits}
@@ -67,19 +67,19 @@ def list_classes(file: Path | str) -> tuple[str, ...]:
     return found.classes
 
 
-def _split_files(split: str, folder: Path, files: dict[str, dict[Path, None]]) -> SplitFiles:
+def _split_files(split: str, folder: Path, files: dict[str, dict[str, None]]) -> SplitFiles:
     classes = {
-        label: FoundFiles(tuple(ImageFile(path, _size(path)) for path in sorted(files[label])), {}, (), ())
+        label: FoundFiles(tuple(_image_file(folder / path) for path in sorted(files[label])), {}, (), ())
         for label in sorted(files)
     }
     return SplitFiles(split, folder, "", classes)
 
 
-def _size(path: Path) -> int:
+def _image_file(path: Path) -> ImageFile:
     try:
-        return path.stat().st_size
+        return ImageFile(path, path.stat().st_size)
     except OSError:  # told when the file is read
-        return UNKNOWN_BYTES
+        return ImageFile(path, UNKNOWN_BYTES)
 
 
 def _row_problems(name: str, rows: Sequence[Row]) -> list[str]:
