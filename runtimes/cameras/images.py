@@ -12,6 +12,7 @@ from allweather.runtimes.cameras.image_files.decode import read_image
 from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_hidden, is_image_name
 from allweather.runtimes.errors import CameraError, DataError
 from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.text import printable
 from allweather.runtimes.types import Frame, Image
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class FolderCapture:
             image = read_image(self._file)
         except (OSError, DataError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or error
-            logger.warning("skipped %s: %s", self._file, reason)
+            logger.warning("skipped %s: %s", printable(str(self._file)), reason)
             self._skipped += 1
             return None
         self._has_decoded = True

@@ -15,6 +15,7 @@ from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.system.memory import allocate
+from allweather.runtimes.text import printable
 from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.file_inventory import DecodedFiles, take_inventory
@@ -124,7 +125,7 @@ def _read_split(found: LabeledFiles, name: str, size: int) -> tuple[Split | None
         if reason:
             damaged[path] = reason
             if len(damaged) <= MAX_NAMED:
-                log.warning("%s cannot be read as an image and is left out: %s", path, reason)
+                log.warning("%s cannot be read as an image and is left out: %s", printable(str(path)), reason)
     if len(damaged) > MAX_NAMED:
         log.warning("%d more files cannot be read as images; allweather inspect counts them", len(damaged) - MAX_NAMED)
     if len(damaged) == len(files):

@@ -149,6 +149,10 @@ def dataset_hflip(name: str) -> bool:
 
 def _parse(name: str) -> tuple[str, Path]:
     """Returns the format that a name asks for, and its folder ('.' for signs, which has none)."""
+    if not isinstance(name, str):
+        raise UsageError(
+            f"a data set is named by text such as 'folder:pictures'; got {type(name).__name__} {name!r:.80}"
+        )
     kind, _, root = name.partition(":")
     if kind == "signs" and not root:
         return kind, Path()

@@ -12,6 +12,7 @@ from folder_data import counts
 from PIL import Image as Pillow
 
 from allweather.runtimes.cameras.image_files.decode import MAX_IMAGE_BYTES
+from allweather.runtimes.cameras.images import FolderCapture
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system import memory
 from allweather.trainers.data.registry import inspect_dataset, open_dataset
@@ -177,6 +178,20 @@ def test_a_class_of_which_val_has_only_damaged_images_is_named(folder: Path, tmp
         path.write_bytes(b"damaged")
     data = open_dataset(f"folder:{tmp_path / 'data'}", 16)
     assert "val: no images of red; nothing is measured for them" in data.notes
+
+
+def test_a_name_with_a_line_end_writes_no_line_of_its_own_into_a_log(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data/train/red/a\nERROR all is lost.png").write_bytes(b"no image")
+    open_dataset(f"folder:{tmp_path / 'data'}", 16)
+    capture = FolderCapture([tmp_path / "data/train/red/a\nERROR all is lost.png"])
+    assert capture.grab()
+    assert capture.retrieve() is None
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert all("a?ERROR all is lost.png" in message and "\n" not in message for message in messages)
 
 
 def test_an_unknown_home_folder_is_refused() -> None:

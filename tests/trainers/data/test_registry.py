@@ -136,3 +136,9 @@ def test_signs_of_any_size_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data.val.images.shape == data.test.images.shape == (16, 48, 48, 3)
     assert len(data.classes) >= 12
     assert not data.hflip
+
+
+@pytest.mark.parametrize("name", [None, 5, b"signs", Path("signs"), ["signs"]])
+def test_a_name_of_another_type_is_told(name: object) -> None:
+    with pytest.raises(UsageError, match=r"^a data set is named by text such as 'folder:pictures'; got "):
+        open_dataset(name)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ PATHS = ("path", "file", "filename", "file_name", "image")
 LABELS = ("label", "class")
 SPLITS = ("split", "set")
 SUFFIXES = (".csv", ".tsv", ".parquet")
+MAX_LIST_BYTES = 1 << 30  # of a text; ten million images take less, and all of it is in memory
 NEEDED = "a list has the columns path and label, and may have split"
 
 
@@ -66,6 +67,8 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def _text_rows(file: Path, suffix: str) -> Iterator[Row]:
+    if (size := file.stat().st_size) > MAX_LIST_BYTES:
+        raise DataError(f"the list {file} has {size} bytes, and a list at most {MAX_LIST_BYTES}; make it Parquet")
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             first = opened.readline()

@@ -36,6 +36,8 @@ def to_pixels(image: object) -> DecodedImage:
     if isinstance(image, Tensor):
         if image.dtype == torch.bfloat16:
             image = image.float()
+        if image.layout != torch.strided or image.is_quantized or image.is_meta:
+            raise DataError("its image is a sparse, quantized or meta tensor; wanted is a dense one: image.to_dense()")
         return _to_8_bits(_channels_last(image.detach().cpu().numpy(), channels_first=True))
     if isinstance(image, np.ndarray):
         return _to_8_bits(_channels_last(image, channels_first=False))

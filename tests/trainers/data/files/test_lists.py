@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.files.rows import read_rows
+from allweather.trainers.data.files.rows import MAX_LIST_BYTES, read_rows
 from allweather.trainers.data.registry import dataset_classes, inspect_dataset, open_dataset, open_dataset_of
 
 Table = list[tuple[str, ...]]
@@ -135,6 +135,13 @@ def text(content: str | bytes, name: str = "list.csv") -> Callable[[Path], Path]
     return make
 
 
+def sparse(root: Path) -> Path:
+    with (root / "huge.csv").open("wb") as file:
+        file.write(b"path,label\n")
+        file.truncate(MAX_LIST_BYTES + 1)
+    return root / "huge.csv"
+
+
 def one_class(table: Table) -> None:
     table[:] = [(path, "aa", split) for path, _, split in table]
 
@@ -168,6 +175,7 @@ def renamed(table: Table) -> None:
          "files, such as aa, bb to train/aa/000.png; keep one"),
         (edited(lambda table: table.append(("x.png", "c" * 300, "train"))), "has 300 characters"),
         (edited(lambda table: table.append(("x.png", "c\x1b", "train"))), r"holds U\+001B"),
+        (sparse, "has 1073741825 bytes, and a list at most 1073741824"),
         (edited(one_class), "the one class 'aa' in train, and at least two are needed"),
         (edited(renamed), "none of the 40 files .* is there, such as .*images/train/aa/000.png; paths are relative to"),
     ],

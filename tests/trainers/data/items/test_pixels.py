@@ -122,6 +122,8 @@ NORMALIZED = (torch.linspace(0, 1, 192).reshape(3, 8, 8) - 0.45) / 0.22
         (np.zeros((0, 4, 3), np.uint8), "its image is empty"),
         (PillowImage.new("RGB", (0, 0)), "its image is empty"),
         (np.zeros(12, np.uint8), r"shape \[12\]"),
+        (torch.rand(3, 8, 8).to_sparse(), r"sparse, quantized or meta tensor; wanted is a dense one"),
+        (torch.rand(3, 8, 8, device="meta"), "sparse, quantized or meta tensor"),
         ("cat.png", "its image is of the type str; wanted is a PIL image"),
         (None, "its image is of the type NoneType"),
     ],
