@@ -51,7 +51,8 @@ def with_dynamic_batch(model: onnx.ModelProto, batch: int, shape: tuple[int, ...
     graph, known = changed.graph, constants(changed)
     skeleton = _without_weights(changed)
     fixed = _shapes(skeleton, list(graph.node), batch)
-    nodes, index, many = list(graph.node), 0, {}
+    nodes, index = list(graph.node), 0
+    many: dict[str, tuple[int, ...]] = {}
     before_images: dict[str, int] = {}
     while index < len(nodes):
         node, target = nodes[index], None

@@ -11,7 +11,7 @@ import pytest
 from allweather import exporters
 
 
-@pytest.mark.parametrize("package", ["", ".lint", ".onnx", ".openvino", ".serving", ".tensorrt"])
+@pytest.mark.parametrize("package", ["", ".foreign", ".lint", ".onnx", ".openvino", ".serving", ".tensorrt"])
 def test_every_public_object_can_be_imported(package: str) -> None:
     module = importlib.import_module(f"allweather.exporters{package}")
     assert module.__all__
