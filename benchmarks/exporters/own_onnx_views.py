@@ -3,7 +3,8 @@
     python benchmarks/exporters/own_onnx_views.py BUNDLE BUNDLE PREDICTOR CIFAR10 CIFAR10C
 
 PREDICTOR is a loss predictor of that network, CIFAR10 a folder with the official batches, CIFAR10C one of corrupted
-test images. Errors are means over all corruptions, with one view: the image itself, or that of the lowest predicted loss.
+test images. Errors are means over all corruptions, with one view: the image itself, or the one of the lowest predicted
+loss.
 """
 
 from __future__ import annotations

@@ -91,6 +91,23 @@ def test_constants_may_be_nodes_and_outputs_may_have_sides_of_one(
     assert not any(node.op_type in ("Constant", "BatchNormalization") for node in source.graph.graph.node)
 
 
+def test_weights_may_be_listed_as_inputs_and_functions_may_be_local(tmp_path: Path) -> None:
+    model = build(Form(opset=9, batch=1))  # as older exporters write
+    for tensor in model.graph.initializer:
+        model.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    onnx.save(model, tmp_path / "old.onnx")
+    np.testing.assert_allclose(infer(open_onnx(tmp_path / "old.onnx", CLASSES)[0].fp32), PLAIN, atol=1e-4)
+    model = build(Form())  # as torch writes modules
+    body = onnx.helper.make_node("Relu", ["x"], ["y"])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    model.functions.append(onnx.helper.make_function("local", "Activation", ["x"], ["y"], [body], opsets))
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    relu = next(node for node in model.graph.node if node.op_type == "Relu")
+    relu.domain, relu.op_type = "local", "Activation"
+    onnx.save(model, tmp_path / "functions.onnx")
+    np.testing.assert_allclose(infer(open_onnx(tmp_path / "functions.onnx", CLASSES)[0].fp32), PLAIN, atol=1e-4)
+
+
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize("element", ["uint8", "float32"])
 def test_a_graph_that_normalizes_gets_the_pixels(layout: str, element: str, tmp_path: Path) -> None:
