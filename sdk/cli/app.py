@@ -14,6 +14,7 @@ from allweather import __version__
 from allweather.cli.bench import bench
 from allweather.cli.build import build
 from allweather.cli.corrupt import corrupt
+from allweather.cli.create import create
 from allweather.cli.demo import demo
 from allweather.cli.doctor import doctor
 from allweather.cli.evaluate import evaluate
@@ -33,6 +34,7 @@ from allweather.runtimes.text import printable
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Make a model": {
+        "create": create,
         "train": train,
         "import": import_checkpoint,
         "finetune": finetune,
@@ -45,7 +47,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Deploy": {"export": export, "lint": lint, "build": build},
     "Run": {"run": run, "doctor": doctor, "demo": demo},
 }
-PATH_OPTIONS = frozenset({"--jsonl", "--out", "--use", "--video", "--view-losses"})  # of all commands
+PATH_OPTIONS = frozenset(  # of all commands
+    {"--config", "--jsonl", "--onnx", "--out", "--report", "--use", "--video", "--view-losses"}
+)
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]  # click's, which typer brings or has a copy of
 

@@ -59,8 +59,12 @@ def check_model_path(model: Path, out: Path) -> None:
     check_bundle_path(out)
 
 
-def check_report_folder(folder: Path | None) -> None:
+def check_report_folder(folder: Path | None, option: str = "--out") -> None:
     """Checks that a report can be written into a folder; does nothing without a folder.
+
+    Args:
+        folder: The folder.
+        option: The option that names it.
 
     Raises:
         UsageError: The path is a file.
@@ -71,7 +75,7 @@ def check_report_folder(folder: Path | None) -> None:
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out is a folder for the report; {folder} is a file: name another")
+        raise UsageError(f"{option} is a folder for the report; {folder} is a file: name another")
     check_file(folder / "report.html")
 
 

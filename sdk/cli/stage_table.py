@@ -42,16 +42,20 @@ def _table(stages: Sequence[Stage]) -> Table:
 
 
 class _StageLines:
-    """Prints a line when a stage starts, and one when it ends."""
+    """Prints a line when a stage has begun, and one when it ends."""
 
     def __init__(self) -> None:
         self._printed: set[tuple[str, str]] = set()
+        self._begun: set[str] = set()
 
     def __call__(self, stages: Sequence[Stage]) -> None:
         for stage in stages:
             if stage.state == "waiting" or (stage.name, stage.state) in self._printed:
                 continue
             if stage.state == "running":
+                if stage.name not in self._begun:  # it may be seen next that its result was kept
+                    self._begun.add(stage.name)
+                    continue
                 say(f"{stage.name}: about {pace(stages) * stage.expected:.0f} s")
             elif stage.share == 1:
                 say(f"{stage.name}: {stage.state} in {stage.seconds:.0f} s{': ' if stage.result else ''}{stage.result}")

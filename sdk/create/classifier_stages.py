@@ -1,0 +1,134 @@
+"""The stages that make the classifier: training, robust finetuning, or importing somebody's ONNX classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from allweather.create.config import CreateConfig
+from allweather.create.kept_stages import StageResult
+from allweather.create.settings import CreateSettings
+from allweather.exporters.foreign.import_model import ForeignModel, export_foreign, open_foreign
+from allweather.journey import StageRun
+from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.text import printable
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import dataset_classes, has_own_size, open_dataset, open_dataset_of
+from allweather.trainers.methods.finetune import FinetuneSettings, finetune
+from allweather.trainers.methods.train import train
+from allweather.trainers.models.own_model import import_own_model
+from allweather.trainers.models.registry import get_architecture
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.progress import Progress
+from allweather.trainers.training.settings import FitSettings
+
+CHECKPOINT, BUNDLE = "classifier.safetensors", "classifier.aw"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the stages start from.
+
+    Attributes:
+        dataset: The data, at the size of the network.
+        network: Name of an architecture, a network of the user's own with the weights to start from, or somebody's
+            classifier.
+    """
+
+    dataset: Dataset
+    network: str | Checkpoint | ForeignModel
+
+
+def open_start(config: CreateConfig, settings: CreateSettings, *, download: bool) -> Start:
+    """Opens the network and the data.
+
+    Raises:
+        UsageError: There is no such network, data set or size.
+        DataError: The data is missing, empty or damaged.
+        EngineError: The ONNX file cannot be read.
+    """
+    assert config.data is not None
+    if config.onnx and settings.foreign:
+        classes = config.onnx.classes or dataset_classes(config.data)
+        foreign = open_foreign(Path(config.onnx.file), classes, settings.foreign)
+        spec = foreign.input.spec
+        if spec.height != spec.width:
+            raise UsageError(
+                f"{config.onnx.file} takes images of {spec.width} x {spec.height} px, and create works on squares; "
+                "use allweather import and allweather export"
+            )
+        square = InputSpec(foreign.side, foreign.side)
+        return Start(open_dataset_of(config.data, foreign.classes, square, download=download), foreign)
+    arch = config.train.arch
+    usual = get_architecture(arch).usual_input.height if arch else None
+    # a library's network takes its usual size where the data has none; the small ones of our own take any
+    size = config.size or (usual if arch and ":" in arch and not has_own_size(config.data) else None)
+    if arch:
+        return Start(open_dataset(config.data, size, download=download), arch)
+    assert config.train.model is not None
+    torch.manual_seed(config.seed)  # of its initial weights
+    network = import_own_model(config.train.model, len(dataset_classes(config.data)))
+    dataset = open_dataset(config.data, size, download=download)
+    height, width = dataset.train.images.shape[1:3]
+    return Start(dataset, Checkpoint.of(network, dataset.classes, InputSpec(height, width), name=config.train.model))
+
+
+def train_stage(start: Start, config: CreateConfig, settings: FitSettings, folder: Path, run: StageRun) -> StageResult:
+    """Trains the plain classifier; a training that was stopped goes on."""
+    assert not isinstance(start.network, ForeignModel)
+    path = folder / CHECKPOINT
+    if not path.exists():  # else the process was stopped between writing it and noting that
+        train(
+            [start.network], start.dataset, settings, path,
+            fabric=launch(), pretrained=config.train.pretrained, watch=lambda progress: _show(run, progress),
+        )  # fmt: skip
+    return StageResult(_accuracy(load_checkpoint(path, config.train.model)))
+
+
+def finetune_stage(
+    plain: Path, start: Start, config: CreateConfig, settings: FinetuneSettings, folder: Path, run: StageRun
+) -> StageResult:
+    """Finetunes the plain classifier; a finetuning that was stopped goes on."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        finetune(
+            load_checkpoint(plain, config.train.model), start.dataset, settings, path,
+            fabric=launch(), watch=lambda progress: _show(run, progress),
+            watch_strengths=lambda name: run.result(f"searching the strength of {name}"),
+        )  # fmt: skip
+    return StageResult(_accuracy(load_checkpoint(path, config.train.model)))
+
+
+def import_stage(start: Start, settings: CreateSettings, folder: Path, run: StageRun) -> StageResult:
+    """Makes a bundle of somebody's classifier; each compiled model passes the parity gate."""
+    assert isinstance(start.network, ForeignModel)
+    manifest = export_foreign(
+        start.network, start.dataset, folder / BUNDLE, settings.export, lambda step: run.result(printable(step))
+    )
+    return StageResult(models_in_words(manifest), tuple(rejections(manifest)))
+
+
+def models_in_words(manifest: Manifest) -> str:
+    """Returns the engines and precisions of the classifier that a bundle holds."""
+    return ", ".join(f"{model.engine} {model.precision}" for model in manifest.models if model.role == "classifier")
+
+
+def rejections(manifest: Manifest) -> list[str]:
+    """Says of each model that the bundle does not hold why."""
+    return [f"{each.role} {each.engine} {each.precision} is left out: {each.reason}" for each in manifest.rejected]
+
+
+def _show(run: StageRun, progress: Progress) -> None:
+    run.update(progress.step, progress.steps)
+    if report := progress.report:
+        run.result(f"epoch {report.epoch}: {100 * report.val_accuracy:.1f} % on clean validation images")
+
+
+def _accuracy(checkpoint: Checkpoint) -> str:
+    return f"{100 * checkpoint.metrics['val_accuracy']:.1f} % on clean validation images"

@@ -1,0 +1,148 @@
+"""A bundle is created in one command of small data: by training, of an ONNX file, and after a kill."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from commands import invoke, json_of, start
+from trained_models import paint_folder
+
+from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.load import load
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
+
+pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
+CONFIG = """
+size: 32
+train: {epochs: 2, batch_size: 20}
+finetune: {epochs: 1, batch_size: 20, method: st}
+predictor: {epochs: 1}
+tune: {policies: [hflip, 'top:2']}
+export: {engines: [openvino], precisions: [fp32]}
+evaluate: {images: 6}
+"""
+TRAINED = ["train the plain classifier", "finetune it to be robust", "train the loss predictor", "tune the policy"]
+
+
+@pytest.fixture(scope="module")
+def colors(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = paint_folder(tmp_path_factory.mktemp("data") / "colors", {"train": 40, "val": 20, "test": 4})
+    return f"folder:{root}"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "create.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def states(result: dict[str, Any]) -> dict[str, str]:
+    return {name: stage["state"] for name, stage in result["stages"].items()}
+
+
+def check_report(folder: Path, systems: list[str]) -> None:
+    page, text = (folder / "report.html").read_text(), (folder / "report.md").read_text()
+    for name in re.findall(r'src="([^"]+)"', page):
+        assert cv2.imread(str(folder / name)) is not None, name
+    for image in re.findall(r"!\[[^]]+\]\(([^)]+)\)", text):
+        assert (folder / image).exists()
+    stored = json.loads((folder / "result.json").read_text())["comparison"]
+    assert [each["name"] for each in stored["systems"]] == systems
+    for each in stored["systems"]:
+        assert set(each["errors"]) == {"clean", "common", "noise", "blur", "weather", "digital", "extra"}
+        assert all(0 <= error["low"] <= error["value"] <= error["high"] <= 1 for error in each["errors"].values())
+        assert sum(count for count, *_ in each["reliability"]) == 19 * 5 * stored["images"]
+        assert 0 < each["milliseconds"][0] <= each["milliseconds"][1]
+        assert each["name"] in page
+        assert each["name"] in text
+    assert stored["systems"][0]["change"] is None
+
+
+def test_a_bundle_of_a_network_is_trained_kept_and_made_anew(colors: str, config: Path, tmp_path: Path) -> None:
+    out, words = tmp_path / "my.aw", ("--data", colors, "--arch", "resnet20", "--config", config, "--json")
+    first = json_of(invoke("create", out, *words))
+    assert set(states(first).values()) == {"done"}
+    assert [*states(first)][:4] == TRAINED
+    check_report(tmp_path / "my.aw.report", ["plain", "robust", "robust + TTA"])
+    bundle = Bundle.open(out)
+    assert {model.role for model in bundle.manifest.models} == {"classifier", "predictor"}
+    with load(out) as perceiver:
+        assert perceiver(bundle.golden_frames()[0]).label in bundle.classes
+    checkpoint = load_checkpoint(tmp_path / ".my.aw.create" / "tune" / "classifier.safetensors")
+    assert checkpoint.strengths
+    assert checkpoint.policies == bundle.manifest.policies
+
+    config.write_text(CONFIG.replace("tune:", "# tune:").replace("images: 6", "images: 5"))
+    again = invoke("create", out, *words, "--report", tmp_path / "other")
+    second = json_of(again)
+    assert [states(second)[name] for name in TRAINED] == ["kept", "kept", "kept", "done"]
+    assert states(second)["export the plain classifier"] == "kept"
+    assert "tune the policy: policies was ['hflip', 'top:2'] and is []; it is made anew" in again.stderr
+    assert "evaluate: images was 6 and is 5; it is made anew" in again.stderr
+    assert json.loads((tmp_path / "other" / "result.json").read_text())["comparison"]["images"] == 5
+    same = json_of(invoke("create", out, "--config", tmp_path / "other" / "create.yaml", "--json"))
+    assert set(states(same).values()) - {"kept"} == {"done"}  # the report alone
+    assert [name for name, state in states(same).items() if state == "done"] == ["write bundle and report"]
+    assert not list(tmp_path.glob(".my.aw.lock*"))
+
+
+def test_a_bundle_of_somebodys_onnx_file(colors: str, config: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    import torch
+
+    file, out = tmp_path / "their.onnx", tmp_path / "their.zip"
+    network = checkpoint.classifier().network
+    images, dynamic = torch.zeros(2, 3, 32, 32), {"x": {0: torch.export.Dim("n")}}
+    torch.onnx.export(network, (images,), file, dynamo=True, dynamic_shapes=dynamic, verbose=False)
+    words = ("--data", colors, "--onnx", file, "--config", config, "--json")
+    result = json_of(invoke("create", out, *words))
+    assert [*states(result)] == [
+        "import the classifier", "train the loss predictor", "tune the policy", "evaluate", "write bundle and report",
+    ]  # fmt: skip
+    check_report(tmp_path / "their.zip.report", ["imported", "imported + TTA"])
+    manifest = Bundle.open(out).manifest
+    assert manifest.arch == "onnx:their"
+    assert {model.role for model in manifest.models} == {"classifier", "predictor"}
+    assert manifest.policies
+    errors = result["comparison"]["systems"][0]["errors"]
+    assert errors["clean"]["value"] < 0.3  # its own preparation was found
+    config.write_text(CONFIG + "seed: 3\n")
+    assert "seed was 0 and is 3" in invoke("create", out, *words).stderr
+
+
+def test_what_was_killed_goes_on_and_ends_as_what_was_not(colors: str, config: Path, tmp_path: Path) -> None:
+    short = {"finetune: ": "finetune: none\n#", "predictor: ": "predictor: none\n#", "[hflip, 'top:2']": "[hflip]"}
+    text = CONFIG
+    for before, after in short.items():
+        text = text.replace(before, after)
+    config.write_text(text)
+    words = ["--data", colors, "--arch", "resnet20", "--config", config, "--json"]
+    undisturbed, out = tmp_path / "a" / "my.aw", tmp_path / "b" / "my.aw"
+    whole = json_of(invoke("create", undisturbed, *words))
+    kept = out.parent / ".my.aw.create"
+    for wait in (kept / "train" / ".classifier.safetensors.resume", kept / "evaluate" / ".cells" / "0"):
+        killed = start("create", out, *words)
+        while not (wait.exists() and (wait.is_file() or any(wait.glob("[a-z]*")))):
+            assert killed.poll() is None, killed.communicate()
+            time.sleep(0.005)
+        second = invoke("create", out, *words)
+        assert second.exit_code == 1
+        assert "another process" in second.stderr
+        killed.kill()
+        killed.communicate()
+        assert not out.exists()
+    done = json_of(invoke("create", out, *words))
+    assert states(done)["train the plain classifier"] == "kept"
+    assert Bundle.open(out).classes == Bundle.open(undisturbed).classes
+    weights = [each.parent / ".my.aw.create" / "train" / "classifier.safetensors" for each in (undisturbed, out)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    for one, other in zip(whole["comparison"]["systems"], done["comparison"]["systems"], strict=True):
+        assert one["errors"] == other["errors"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [".my.aw.create", "my.aw", "my.aw.report"]

@@ -1,0 +1,89 @@
+"""Files of settings in YAML: plain values come back as they were written; what could grow or surprise is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allweather.create.yaml_file import MAX_BYTES, parse_yaml, read_yaml
+from allweather.runtimes.errors import UsageError
+
+NAME = "create.yaml"
+texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**17), 10**17)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(texts, values, max_size=5))
+def test_plain_values_come_back_as_pyyaml_writes_them(section: dict[str, Any]) -> None:
+    try:
+        text = yaml.safe_dump(section, allow_unicode=True)
+        assert parse_yaml(text.encode(), NAME) == section
+    except UsageError as error:
+        assert "nested" in str(error)  # noqa: PT017 # of many examples few are nested too deeply
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("no", "no"),
+        ("12:30", "12:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("'5'", "5"),
+        ("", None),
+        ("007", 7),
+    ],
+)
+def test_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    assert parse_yaml(f"key: {text}".encode(), NAME) == {"key": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na: 3", "create.yaml, line 3: the key a is there twice"),
+        ("a: {b: 1, b: 1}", "create.yaml, line 1: the key b is there twice"),
+        ("a: &x [1, 2]\nb: *x", "line 1: anchors and aliases"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]", "anchors and aliases"),
+        ("a: !!python/object/apply:os.system [ls]", "line 1: tags"),
+        ("a: !!float x", "tags"),
+        ("- a\n- b", "holds a list; a file of settings holds keys"),
+        ("signs", "holds one value; a file of settings holds keys"),
+        ("[[a]: b]: c", "create.yaml, line 1: a key is a word"),
+        ("a: [1, 2", "create.yaml is no YAML: .* at line 1"),
+        ("a: 1\n\tb: 2", "create.yaml is no YAML: .* at line 2"),
+        ("a: 1\n---\nb: 2", "create.yaml is no YAML: .* at line 2"),
+        ("a: \x00", "create.yaml is no YAML: .*not allowed"),
+        ("a: " + "[" * 5000, "nested more than 10 deep"),
+        ("a: [" + "1, " * 5000 + "1]", "more than 1000 values"),
+        ("a: " + "x" * MAX_BYTES, "has more than 64 kB"),
+    ],
+)
+def test_what_is_no_file_of_settings_gets_one_line(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as error:
+        parse_yaml(text.encode(), NAME)
+    assert str(error.value).isprintable()
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path, message in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(UsageError, match=message):
+            read_yaml(path)
+    (tmp_path / "latin.yaml").write_bytes(b"data: folder:gr\xfcn")
+    with pytest.raises(UsageError, match="no text in UTF-8"):
+        read_yaml(tmp_path / "latin.yaml")
+    (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbfseed: 3\n# all else as it is\n")
+    assert read_yaml(tmp_path / "bom.yaml") == {"seed": 3}
