@@ -15,9 +15,13 @@ LOOSE = {
         "perceiver": ("perceiver", "warm_up", "load", "connect"),
         "types": ("types", "errors", "choices", "preprocess", "text", "markdown", "redaction", "setting_types"),
     },
-    "trainers": {"choices": ("choices",), "data": ("torchvision_import",), "training": ("quiet_loggers",)},
+    "trainers": {
+        "choices": ("choices",),
+        "data": ("torchvision_import", "image_tensors"),
+        "training": ("quiet_loggers",),
+    },
     "exporters": {
-        "export": ("export", "addition", "checkpoint_jobs"),
+        "export": ("checkpoint_export", "addition", "checkpoint_jobs"),
         "compilation": ("compilation", "candidates"),
         "job": ("job", "parity", "calibration", "latency", "choices"),
     },
