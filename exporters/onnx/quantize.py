@@ -39,8 +39,8 @@ def quantize_onnx(graph: bytes, calibration: CalibrationSet, percentile: float =
     placement = choose_placement(model)
     if not placement.activations:
         raise EngineError(
-            "no convolution of this model has enough input channels for INT8 with Q/DQ; export it in other precisions, or "
-            "for openvino alone"
+            "no convolution of this model has enough input channels for INT8 with Q/DQ; export it in other precisions, "
+            "or for openvino alone"
         )
     quantized = insert_pairs(model, placement, _max_abs(model, placement, calibration.images, percentile))
     onnx.checker.check_model(quantized, full_check=True)
