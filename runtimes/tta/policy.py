@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -26,6 +25,7 @@ FORMS = (
 )  # fmt: skip
 TUNED = ("gps", "learned")  # found by `allweather tune-policy`; unlike the other names, these do not define the views
 MAX_NAME_CHARACTERS = 4096  # the name of a policy lists its views, where it is one of set:VIEW,...
+MAX_WEIGHT = 1e6  # of a view; a sum of weights near the largest float is infinite, and every average then nan
 MAX_VIEWS = 64  # for each frame; no average gains from more, and a hostile bundle could ask for millions
 
 
@@ -78,10 +78,11 @@ class Policy:
             raise UsageError(f"policy {self.name}: the number of views is 1 to {most}; got {self.num_views}")
         if not repeats and len(set(self.views)) < len(self.views):
             raise UsageError(f"policy {self.name}: a view is named twice; 'set:VIEW,...:N' draws with repetition")
-        fits = len(self.weights) in (0, len(self.views)) and all(0 <= weight < math.inf for weight in self.weights)
-        if not fits or (self.weights and not sum(self.weights) > 0):
+        fits = len(self.weights) in (0, len(self.views)) and all(0 <= weight <= MAX_WEIGHT for weight in self.weights)
+        if not fits or (self.weights and max(self.weights) < 1 / MAX_WEIGHT):
             raise UsageError(
-                f"policy {self.name}: one weight for each view, all >= 0 and one above 0; got {self.weights}"
+                f"policy {self.name}: one weight for each view, 0 to {MAX_WEIGHT:g}, and one of {1 / MAX_WEIGHT:g} or "
+                f"more; got {self.weights}"
             )
         if not 0 < self.early_exit_threshold <= 1:
             raise UsageError(

@@ -44,6 +44,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
 def _lines(file: Path) -> list[str]:
     """Returns the lines of a text file, without empty ones at its end."""
     try:
+        if file.exists() and not file.is_file():  # a pipe may never be written to, and a device never end
+            raise UsageError(f"--classes: {file} is a folder, a pipe or a device; name a text file")
         if file.stat().st_size > MAX_FILE_BYTES:
             raise UsageError(f"--classes: {file} is too large for a list of class names; name another file")
         text = file.read_bytes().decode("utf-8-sig")

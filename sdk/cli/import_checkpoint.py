@@ -137,7 +137,8 @@ def _import_state_dict(
     if arch is None and size is None:
         raise UsageError("name the side of the images of your own network in pixels: --size 224, for example")
     usual = get_architecture(arch).usual_input if arch else InputSpec(size or 0, size or 0)
-    spec = InputSpec(size or usual.height, size or usual.width, mean or usual.mean, std or usual.std)
+    height, width = (usual.height, usual.width) if size is None else (size, size)
+    spec = InputSpec(height, width, mean or usual.mean, std or usual.std)
     network = arch or import_own_model(own_model or "", len(classes))
     checkpoint = checkpoint_from_state_dict(file, network, classes, spec)
     if own_model:

@@ -186,7 +186,12 @@ def test_only_a_policy_that_runs_all_views_has_weights() -> None:
         Policy("made by hand", "draw", ("identity", "hflip"), 1, weights=(1.0, 0.0))
 
 
-@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (-1.0, 2.0), (float("nan"), 1.0), (float("inf"), 1.0)])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (1.0,), (0.0, 0.0), (-1.0, 2.0), (float("nan"), 1.0), (float("inf"), 1.0), (1e308, 1e308), (5e-324, 5e-324),
+    ],
+)  # fmt: skip
 def test_weights_without_an_average_are_refused(weights: tuple[float, ...]) -> None:
     with pytest.raises(UsageError, match="one weight for each view"):
         Policy("learned", "all", ("identity", "hflip"), 2, weights=weights)
