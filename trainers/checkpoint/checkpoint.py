@@ -96,6 +96,10 @@ class Checkpoint:
         spec = input if isinstance(input, InputSpec) else InputSpec(input, input)
         if any(is_lazy(value) for value in module.state_dict().values()):
             raise UsageError("the network has layers without weights (lazy ones); run it once on an image of its size")
+        if any(value.is_meta for value in module.state_dict().values()):
+            raise UsageError(
+                "the network is on the meta device, so it has no weights; make it with torch.device('cpu')"
+            )
         settings = {} if hflip is None else {"hflip": hflip}
         weights = {
             key: (value.float() if value.is_floating_point() else value).detach().cpu().clone()

@@ -31,7 +31,13 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) 
     Raises:
         OutputError: The file cannot be written.
     """
-    stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    stored: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for key, value in tensors.items():
+        tensor = value.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        stored[key] = tensor.clone() if place in storages else tensor  # layers may share weights; the format may not
+        storages.add(place)
     with atomic_file(path) as temporary:
         try:
             save_file(stored, temporary, {METADATA_KEY: json.dumps(header, sort_keys=True)})

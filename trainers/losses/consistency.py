@@ -104,12 +104,16 @@ def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
     """
     if isinstance(maps, Tensor):
         raise UsageError(f"the feature-map loss takes a list of maps; got one tensor {list(maps.shape)}: write [maps]")
+    maps = list(maps or ())
     if not maps:
         raise UsageError(
             "the feature-map loss needs the output of at least one activation function, and got none; name layers to "
             "compare (--layers), or use method st"
         )
     for each in maps:
+        if not isinstance(each, Tensor) or not each.is_floating_point():
+            came = str(each.dtype).removeprefix("torch.") if isinstance(each, Tensor) else type(each).__name__
+            raise UsageError(f"the maps to compare are tensors of floating-point numbers; got {came}")
         if not each.dim() or not len(each) or len(each) % 2:
             raise UsageError(
                 f"a map holds the outputs for n clean images, then those for their n copies: [2 n, ...]; got "

@@ -53,7 +53,7 @@ def import_own_model(name: str, classes: int) -> nn.Module:
     if not callable(function):
         names = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
         raise UsageError(f"{module_name} has no function {function_name}; it has {', '.join(names[:20]) or 'none'}")
-    network = function(**_class_argument(function, classes))
+    network = function(**_arguments(name, function, classes))
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name} returned a {type(network).__name__}; it has to return an nn.Module")
     return network
@@ -103,6 +103,20 @@ def check_network(model: Classifier, classes: int, size: tuple[int, int], name: 
             raise UsageError(f"logits are floating-point numbers; {name} returns {str(output.dtype)[6:]}")
 
 
+def check_trainable(model: nn.Module) -> None:
+    """Checks that a network has something to train.
+
+    Raises:
+        UsageError: It is TorchScript, or all of its weights are frozen, or it has none.
+    """
+    if any(isinstance(each, torch.jit.ScriptModule) for each in model.modules()):
+        raise UsageError("TorchScript cannot be trained here; give the nn.Module that it was made from")
+    if not any(weight.requires_grad and weight.numel() for weight in model.parameters()):
+        frozen = sum(weight.numel() for weight in model.parameters())
+        cure = f"all of its {frozen} weights are frozen: call requires_grad_(True) on it" if frozen else "it has none"
+        raise UsageError(f"the network has no weights to train; {cure}")
+
+
 def _shape_cure(output: Tensor, classes: int) -> str:
     if output.dim() == 2 and len(output) == 2:
         return f": name {output.shape[1]} classes, or give it a last layer of {classes} outputs"
@@ -134,12 +148,21 @@ def _kind(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
-def _class_argument(function: Any, classes: int) -> dict[str, int]:
+def _arguments(name: str, function: Any, classes: int) -> dict[str, int]:
+    """Returns the arguments that a function is called with: the number of classes, or none."""
     try:
-        arguments = inspect.signature(function).parameters
+        signature = inspect.signature(function)
     except (TypeError, ValueError):  # some built-in callables have none
         return {}
-    return next(({name: classes} for name in CLASS_ARGUMENTS if name in arguments), {})
+    arguments = next(({each: classes} for each in CLASS_ARGUMENTS if each in signature.parameters), {})
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"{name} cannot be called: {first_line(error)}; it is called with the number of classes if it has an "
+            f"argument {' or '.join(CLASS_ARGUMENTS)}, and every other argument needs a default"
+        ) from error
+    return arguments
 
 
 @contextmanager

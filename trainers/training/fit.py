@@ -22,6 +22,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.ema import MovingAverage
+from allweather.trainers.models.own_model import check_trainable
 from allweather.trainers.training.experiment_log import ExperimentLog
 from allweather.trainers.training.objective import CrossEntropy, Objective, class_weights_of
 from allweather.trainers.training.optimizer import build_optimizer, fill_defaults, restore_state, state_by_name
@@ -72,10 +73,11 @@ def fit(
         (the model with averaged weights, one report per epoch).
 
     Raises:
-        UsageError: The batch size does not fit the data or the number of processes.
+        UsageError: The batch size does not fit the data or the number of processes, or the model cannot be trained.
         TrainingError: The loss is no longer finite, or `resume` belongs to another run or is damaged.
         OutputError: A logger cannot be written when the run starts; one that fails later is left out with a warning.
     """
+    check_trainable(model)
     resume = None if resume is None else as_path(resume)
     if objective is None:
         objective = CrossEntropy(settings.label_smoothing, class_weights=class_weights_of(settings, dataset))

@@ -144,7 +144,9 @@ class TTAWrapper(nn.Module):
             following = len(groups[position + 1][1]) if position + 1 < len(groups) else size
             if sum(map(len, waiting)) + following > size:
                 views = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
-                results.append(self._classify(views.to(batch.dtype)))
+                views = views.to(batch.dtype)
+                # a network may change its input in place, and this may be the caller's
+                results.append(self._classify(views.clone() if views is batch.images else views))
                 waiting = []
         return torch.cat(results)
 

@@ -102,3 +102,10 @@ def test_what_is_wrong_with_a_module_is_told_when_the_checkpoint_is_made() -> No
     lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     with pytest.raises(UsageError, match="run it once"):
         Checkpoint.of(lazy, CLASSES, 16)
+
+
+def test_a_network_on_the_meta_device_is_told() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    with pytest.raises(UsageError, match="on the meta device"):
+        Checkpoint.of(network, ("a", "b"), 16)

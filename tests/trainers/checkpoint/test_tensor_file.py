@@ -99,3 +99,12 @@ def test_tensors_and_header_survive_and_nothing_else_is_written(tmp_path: Path) 
     assert header == {"format": "x", "rows": [1, 2]}
     assert torch.equal(tensors["weight"], WEIGHTS["weight"])
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_tensors_that_share_memory_are_each_stored(tmp_path: Path) -> None:
+    weights = torch.arange(12.0)
+    tensors = {"a": weights, "tied": weights, "row": weights[3:6], "turned": weights.reshape(3, 4).T}
+    tensor_file.write(tmp_path / "x.safetensors", tensors, {"format": "x"})
+    read, _ = tensor_file.read(tmp_path / "x.safetensors")
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[key], tensors[key]) for key in tensors)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,3 +116,14 @@ def test_the_divergence_is_that_of_the_definition(loss: Callable[[Tensor, Tensor
 def test_the_ai_loss_is_the_divergence_in_both_directions() -> None:
     first, second = 4 * maps(5, 7), 4 * maps(5, 7, seed=1)
     assert float(ai_loss(first, second)) == pytest.approx(kl(first, second) + kl(second, first), rel=1e-5)
+
+
+@pytest.mark.parametrize("maps", ["x", [None], [torch.ones(4, 3, dtype=torch.int64)], {"layer": torch.ones(4, 3)}])
+def test_maps_of_another_type_are_told(maps: Any) -> None:
+    with pytest.raises(UsageError, match=r"the maps to compare are tensors of floating-point numbers; got "):
+        feature_map_loss(maps)
+
+
+def test_maps_may_come_from_a_generator() -> None:
+    maps = [torch.rand(4, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    assert torch.equal(feature_map_loss(iter(maps)), feature_map_loss(maps))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.models.classifier import Classifier
-from allweather.trainers.models.own_model import check_network, import_own_model
+from allweather.trainers.models.own_model import check_network, check_trainable, import_own_model
 
 SOURCE = """
 from torch import nn
@@ -49,6 +49,8 @@ def test_a_function_in_the_current_folder_makes_the_network(own_module: str, fun
         ("nothing_here:tiny", "there is no module nothing_here"),
         ("{}:other", r"has no function other; it has .*tiny"),
         ("{}:number", "returned a int; it has to return an nn.Module"),
+        ("os:system", r"os:system cannot be called: missing a required argument: 'command'; .* needs a default"),
+        ("json:dumps", r"json:dumps cannot be called: missing a required argument: 'obj'"),
         ("{}", "is named as package.module:function; got"),
         ("os.path;x:y", "is named as package.module:function; got"),
     ],
@@ -103,3 +105,15 @@ def test_the_check_changes_nothing() -> None:
     before = {key: value.clone() for key, value in network.state_dict().items()}
     check_network(Classifier(network, InputSpec(16, 16)), 3, (16, 16), "the network")
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_a_network_without_weights_to_train_is_told() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    check_trainable(network)
+    with pytest.raises(UsageError, match="all of its 56 weights are frozen: call requires_grad_"):
+        check_trainable(network.requires_grad_(False))
+    with pytest.raises(UsageError, match="no weights to train; it has none"):
+        check_trainable(nn.Sequential(nn.ReLU()))
+    with pytest.raises(UsageError, match="TorchScript cannot be trained here"):
+        check_trainable(nn.Sequential(torch.jit.script(nn.Linear(2, 2))))

@@ -204,3 +204,28 @@ def test_images_and_networks_that_cannot_be_used(
     with pytest.raises(kind, match=message) as caught:
         TTAWrapper(module, "hflip")(images)
     assert "\n" not in str(caught.value)
+
+
+class InPlace(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.sub_(0.5).mul_(2).mean((2, 3))
+
+
+@pytest.mark.parametrize("policy", ["center", "hflip", "5crop", "set:identity,hflip,zoom1.2@0.99"])
+def test_a_network_that_changes_its_input_in_place_changes_no_image_and_no_other_view(policy: str) -> None:
+    images = torch.rand(40, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    before = images.clone()
+    usual = TTAWrapper(nn.Sequential(Doubled()), policy)(images)
+    assert torch.equal(TTAWrapper(InPlace(), policy)(images), usual)
+    assert torch.equal(images, before)
+
+
+class Doubled(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images - 0.5) * 2).mean((2, 3))
+
+
+@pytest.mark.parametrize("images", [torch.rand(3, 24, 24, device="meta"), torch.rand(3, 24, 24).to_sparse()])
+def test_a_tensor_without_values_in_memory_is_told(images: Tensor) -> None:
+    with pytest.raises(DataError, match="got a sparse, quantized or meta tensor"):
+        TTAWrapper(InPlace(), "center")(images)
