@@ -173,10 +173,13 @@ def compare(
             distinct = list(dict.fromkeys(chosen))
             if not any(policy.needs_predictor for policy in distinct):  # whose views would be run as well
                 opened = dataclasses.replace(opened, predict_losses=None)
+
+            def watch_bundle(done: int, total: int, before: int = number) -> None:
+                watch(before * total + done, len(bundles) * total)
+
             of_bundle = run_policies(
-                opened, dataset, corrupted, distinct, seed=seed, keep=keep / str(number),
-                watch=lambda done, total, number=number: watch(number * total + done, len(bundles) * total),
-            )  # fmt: skip
+                opened, dataset, corrupted, distinct, seed=seed, keep=keep / str(number), watch=watch_bundle
+            )
             for system, policy in zip(mine, chosen, strict=True):
                 outcomes[system.name], rows[system.name] = of_bundle, distinct.index(policy)
                 facts[system.name] = opened.backend, policy.name

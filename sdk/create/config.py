@@ -41,22 +41,25 @@ class Section(BaseModel):
 class Fit(Section):
     """The training loop of a classifier; see `FitSettings`, where ranges are checked."""
 
-    batch_size: int = Field(64, description="Images in a step; few, as a short training needs many steps.")
-    lr: float | None = Field(None, description="Highest learning rate; the network's own if empty.")
+    batch_size: int = Field(default=64, description="Images in a step; few, as a short training needs many steps.")
+    lr: float | None = Field(default=None, description="Highest learning rate; the network's own if empty.")
     optimizer: OptimizerName | None = Field(
-        None, description="sgd or adamw; if empty, adamw for networks with LayerNorm and no BatchNorm, else sgd."
+        default=None,
+        description="sgd or adamw; if empty, adamw for networks with LayerNorm and no BatchNorm, else sgd.",
     )
     warmup: float | None = Field(
-        None, description="Fraction of the run in which the learning rate rises; the schedule's own if empty."
+        default=None, description="Fraction of the run in which the learning rate rises; the schedule's own if empty."
     )
-    weight_decay: float | None = Field(None, description="Weight decay; the optimizer's usual one if empty.")
+    weight_decay: float | None = Field(default=None, description="Weight decay; the optimizer's usual one if empty.")
     clip_norm: float | None = Field(
-        None, description="Norm that the gradients of a step are scaled down to; they are not if empty."
+        default=None, description="Norm that the gradients of a step are scaled down to; they are not if empty."
     )
-    class_weights: ClassWeights = Field("none", description="balanced lets rare classes count as much as others.")
-    sampling: Sampling = Field("uniform", description="balanced draws each class equally often.")
+    class_weights: ClassWeights = Field(
+        default="none", description="balanced lets rare classes count as much as others."
+    )
+    sampling: Sampling = Field(default="uniform", description="balanced draws each class equally often.")
     hflip: bool | None = Field(
-        None, description="Whether half of the images are flipped horizontally; as the data set says if empty."
+        default=None, description="Whether half of the images are flipped horizontally; as the data set says if empty."
     )
 
 
@@ -64,13 +67,17 @@ class Train(Fit):
     """Training of the plain classifier."""
 
     arch: Text | None = Field(
-        None, description="Architecture: resnet20 or another built-in name, torchvision:NAME or timm:NAME."
+        default=None, description="Architecture: resnet20 or another built-in name, torchvision:NAME or timm:NAME."
     )
-    model: Text | None = Field(None, description="Your own network in torch, as package.module:function, for arch.")
-    pretrained: bool = Field(False, description="Whether arch starts from pretrained ImageNet weights.")
-    epochs: int = Field(8, description="Passes over the training images.")
-    schedule: Schedule = Field("onecycle", description="Schedule of the learning rate: onecycle, cosine or step.")
-    label_smoothing: float = Field(0.0, description="Fraction of each target that is spread over all classes.")
+    model: Text | None = Field(
+        default=None, description="Your own network in torch, as package.module:function, for arch."
+    )
+    pretrained: bool = Field(default=False, description="Whether arch starts from pretrained ImageNet weights.")
+    epochs: int = Field(default=8, description="Passes over the training images.")
+    schedule: Schedule = Field(
+        default="onecycle", description="Schedule of the learning rate: onecycle, cosine or step."
+    )
+    label_smoothing: float = Field(default=0.0, description="Fraction of each target that is spread over all classes.")
 
 
 class Onnx(Section):
@@ -78,62 +85,70 @@ class Onnx(Section):
 
     file: Text = Field(description="ONNX file, or the .xml file of OpenVINO IR.")
     classes: Texts | None = Field(
-        None, description="Class names in the order of the outputs; those of the data in its order if empty."
+        default=None, description="Class names in the order of the outputs; those of the data in its order if empty."
     )
-    mean: Three | None = Field(None, description="Mean R, G, B of its normalization, 0..1; ImageNet's if empty.")
-    std: Three | None = Field(None, description="Standard deviation R, G, B of its normalization; ImageNet's if empty.")
-    pixels: Literal[1, 255] | None = Field(None, description="255 for a graph that takes pixels of 0..255.")
-    layout: InputLayout | None = Field(None, description="nchw or nhwc, where the graph does not tell.")
-    channels: ColorOrder = Field("rgb", description="Order of the color channels: rgb or bgr.")
+    mean: Three | None = Field(
+        default=None, description="Mean R, G, B of its normalization, 0..1; ImageNet's if empty."
+    )
+    std: Three | None = Field(
+        default=None, description="Standard deviation R, G, B of its normalization; ImageNet's if empty."
+    )
+    pixels: Literal[1, 255] | None = Field(default=None, description="255 for a graph that takes pixels of 0..255.")
+    layout: InputLayout | None = Field(default=None, description="nchw or nhwc, where the graph does not tell.")
+    channels: ColorOrder = Field(default="rgb", description="Order of the color channels: rgb or bgr.")
 
 
 class Finetune(Fit):
     """Robust finetuning of the plain classifier."""
 
-    lr: float | None = Field(None, description="Highest learning rate; a tenth of the network's own if empty.")
+    lr: float | None = Field(default=None, description="Highest learning rate; a tenth of the network's own if empty.")
     method: FinetuneMethod = Field(
-        "robust", description="What ties augmented copies to clean images: at, st, fma, ait or robust."
+        default="robust", description="What ties augmented copies to clean images: at, st, fma, ait or robust."
     )
     strategy: Strategy | None = Field(
-        None, description="Augmentations of each copy: ia, ca or mixed; the method's own if empty."
+        default=None, description="Augmentations of each copy: ia, ca or mixed; the method's own if empty."
     )
-    gamma: float | None = Field(None, description="Weight of the method's loss term; the method's own if empty.")
-    layers: Texts = Field((), description="Layers that method fma compares; all activations if empty.")
-    strength_points: float = Field(10.0, description="Percentage points that each augmentation must cost.")
-    epochs: int = Field(6, description="Passes over the training images.")
-    schedule: Schedule = Field("cosine", description="Schedule of the learning rate: onecycle, cosine or step.")
+    gamma: float | None = Field(
+        default=None, description="Weight of the method's loss term; the method's own if empty."
+    )
+    layers: Texts = Field(default=(), description="Layers that method fma compares; all activations if empty.")
+    strength_points: float = Field(default=10.0, description="Percentage points that each augmentation must cost.")
+    epochs: int = Field(default=6, description="Passes over the training images.")
+    schedule: Schedule = Field(default="cosine", description="Schedule of the learning rate: onecycle, cosine or step.")
 
 
 class Predictor(Section):
     """Training of the loss predictor, which chooses the views of each image."""
 
-    kind: PredictorKind = Field("tiny", description="Network of the predictor: tiny or efficientnet.")
-    loss: RankLossName = Field("squared", description="Loss that it is trained with.")
-    copies: int = Field(1, description="Corrupted copies of each training image.")
+    kind: PredictorKind = Field(default="tiny", description="Network of the predictor: tiny or efficientnet.")
+    loss: RankLossName = Field(default="squared", description="Loss that it is trained with.")
+    copies: int = Field(default=1, description="Corrupted copies of each training image.")
     exclude_family: CorruptionFamily | None = Field(
-        None, description="Family of corruptions that it is not trained on, to evaluate it on unseen ones."
+        default=None, description="Family of corruptions that it is not trained on, to evaluate it on unseen ones."
     )
-    epochs: int = Field(10, description="Passes over the copies.")
-    batch_size: int = Field(128, description="Copies in a step.")
-    lr: float | None = Field(None, description="Highest learning rate; the predictor network's own if empty.")
+    epochs: int = Field(default=10, description="Passes over the copies.")
+    batch_size: int = Field(default=128, description="Copies in a step.")
+    lr: float | None = Field(default=None, description="Highest learning rate; the predictor network's own if empty.")
 
 
 class Tune(Section):
     """Choice of the policy of test-time augmentation."""
 
-    policies: Texts = Field((), description="Policies to compare, such as hflip, top:2 or gps:3; the usual if empty.")
-    max_views: int = Field(4, description="Largest mean number of views of the chosen policy.")
-    copies: int = Field(1, description="Corrupted copies of each validation image.")
+    policies: Texts = Field(
+        default=(), description="Policies to compare, such as hflip, top:2 or gps:3; the usual if empty."
+    )
+    max_views: int = Field(default=4, description="Largest mean number of views of the chosen policy.")
+    copies: int = Field(default=1, description="Corrupted copies of each validation image.")
 
 
 class Export(Section):
     """Compilation for devices."""
 
     engines: Annotated[tuple[EngineName, ...], Field(strict=False)] = Field(
-        (), description="Engines to compile for: openvino, onnx, tensorrt; those for a CPU if empty."
+        default=(), description="Engines to compile for: openvino, onnx, tensorrt; those for a CPU if empty."
     )
     precisions: Annotated[tuple[Precision, ...], Field(strict=False)] = Field(
-        (), description="Precisions to compile in; if empty, fp32 and the fastest that passes the parity gate."
+        default=(), description="Precisions to compile in; if empty, fp32 and the fastest that passes the parity gate."
     )
 
 
@@ -141,11 +156,13 @@ class Evaluate(Section):
     """Comparison of the systems, at the end."""
 
     corruptions: Text = Field(
-        GENERATE,
+        default=GENERATE,
         description="generate, or a folder of corrupted images, as allweather corrupt writes.",
     )
     images: int = Field(
-        500, description="Test images that are used if the corruptions are generated, each in 96 versions.", ge=1
+        default=500,
+        description="Test images that are used if the corruptions are generated, each in 96 versions.",
+        ge=1,
     )
 
 
@@ -157,19 +174,19 @@ def _filled(value: Any) -> Any:
 class CreateConfig(Section):
     """The configuration of `allweather create`."""
 
-    data: Text | None = Field(None, description=f"Data set: {DATASET_FORMS}.")
+    data: Text | None = Field(default=None, description=f"Data set: {DATASET_FORMS}.")
     size: int | None = Field(
-        None, description="Side of the images in pixels; if empty, the data's own, that of the network, or 224."
+        default=None, description="Side of the images in pixels; if empty, the data's own, that of the network, or 224."
     )
-    seed: int = Field(0, description="Random seed; the same seed gives the same result.", ge=0, lt=2**31)
-    train: Annotated[Train, BeforeValidator(_filled)] = Field(Train(), description="The plain classifier.")
-    onnx: Onnx | None = Field(None, description="Somebody's classifier, in place of train and finetune.")
+    seed: int = Field(default=0, description="Random seed; the same seed gives the same result.", ge=0, lt=2**31)
+    train: Annotated[Train, BeforeValidator(_filled)] = Field(default=Train(), description="The plain classifier.")
+    onnx: Onnx | None = Field(default=None, description="Somebody's classifier, in place of train and finetune.")
     finetune: Annotated[Finetune | Literal["none"], BeforeValidator(_filled)] = Field(
-        Finetune(), description="Robust finetuning; none leaves it out."
+        default=Finetune(), description="Robust finetuning; none leaves it out."
     )
     predictor: Annotated[Predictor | Literal["none"], BeforeValidator(_filled)] = Field(
-        Predictor(), description="Loss predictor; none leaves it out."
+        default=Predictor(), description="Loss predictor; none leaves it out."
     )
-    tune: Annotated[Tune, BeforeValidator(_filled)] = Field(Tune(), description="Test-time augmentation.")
-    export: Annotated[Export, BeforeValidator(_filled)] = Field(Export(), description="Compilation.")
-    evaluate: Annotated[Evaluate, BeforeValidator(_filled)] = Field(Evaluate(), description="The report.")
+    tune: Annotated[Tune, BeforeValidator(_filled)] = Field(default=Tune(), description="Test-time augmentation.")
+    export: Annotated[Export, BeforeValidator(_filled)] = Field(default=Export(), description="Compilation.")
+    evaluate: Annotated[Evaluate, BeforeValidator(_filled)] = Field(default=Evaluate(), description="The report.")

@@ -12,7 +12,7 @@ import yaml
 
 from allweather.create.comparison import CLEAN, GROUPS, MEAN, Comparison, SystemResult
 from allweather.create.config import CreateConfig
-from allweather.create.pictures import family_bars, reliability_curves
+from allweather.create.plots import family_bars, reliability_curves
 from allweather.evaluation.policies import ErrorRate
 from allweather.journey import Stage
 from allweather.reports import plots
@@ -112,7 +112,7 @@ def write_create_report(created: Created, folder: Path) -> None:
 
 def settings_yaml(config: CreateConfig) -> str:
     """Returns a configuration with all of its values as YAML that `--config` reads."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 def summary_table(systems: Sequence[SystemResult]) -> list[Row]:
