@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from types import UnionType
@@ -23,7 +23,8 @@ def check_types(settings: Any) -> None:
     Raises:
         UsageError: A value is of another type; the message names the field, what it takes and what came.
     """
-    hints = _hints(type(settings))
+    kind: Hashable = type(settings)
+    hints = _hints(kind)
     for name in (field.name for field in fields(settings)):
         value = getattr(settings, name)
         if isinstance(value, list) and any(get_origin(kind) is tuple for kind in _kinds(hints[name])):
@@ -35,7 +36,7 @@ def check_types(settings: Any) -> None:
 
 
 @cache
-def _hints(kind: type) -> Mapping[str, Any]:
+def _hints(kind: Any) -> Mapping[str, Any]:
     return get_type_hints(kind)
 
 

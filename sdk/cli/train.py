@@ -40,6 +40,8 @@ from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import Layer, Metric, TrainMethod
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.data.dataset import Dataset
     from allweather.trainers.training.progress import EpochReport
@@ -165,7 +167,9 @@ def train(
 
     description = f"train {', '.join(names)}"
     with training_run(description, open_data, devices=devices, precision=precision) as run:
-        networks = arch or [_own_network(own_model or "", run.dataset)]
+        networks: list[str | nn.Module | Checkpoint] = [*(arch or ())]
+        if own_model:
+            networks = [_own_network(own_model, run.dataset)]
         checkpoints = train_classifiers(
             networks, run.dataset, settings, out, fabric=run.fabric, pretrained=pretrained, config=config,
             loggers=run.loggers(log, out),

@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 PICKLES_BEFORE = 3  # before the object
 MAX_OPERATIONS = 1_000_000  # a network of a thousand layers takes about 50,000
@@ -46,7 +46,7 @@ def legacy_fault(path: Path) -> str:
 
 def _operations(stream: mmap) -> Iterator[tuple[str, Any]]:
     """Yields the operations of the next pickle as (name, argument); reads it, and runs nothing."""
-    operations = pickletools.genops(stream)
+    operations = pickletools.genops(cast(IO[bytes], stream))  # it reads as a file does
     for count, (operation, argument, _) in enumerate(operations):
         if count > MAX_OPERATIONS:
             raise ValueError("more operations than any state dict has")
