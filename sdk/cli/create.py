@@ -46,11 +46,13 @@ def create(
     where it was; with other settings, it makes the stages anew that these change.
     """
     from allweather.create.config_file import read_config
+    from allweather.runtimes.bundle.bundle import check_bundle_path
 
     options = {
         "data": data, "size": size, "seed": seed, "train.arch": arch, "train.model": own_model,
         "onnx.file": None if onnx is None else str(onnx),
     }  # fmt: skip
+    check_bundle_path(out)
     settings = read_config(config, {key: value for key, value in options.items() if value is not None})
     folder = report or out.with_name(f"{out.name}.report")
     check_report_folder(folder, "--report")
@@ -58,8 +60,12 @@ def create(
     from allweather.create.report import summary_table
 
     prepare_cpu()
-    with stage_table() as watch:
-        made = create_bundle(settings, out, folder, download=download, say=say, watch=watch)
+    try:
+        with stage_table() as watch:
+            made = create_bundle(settings, out, folder, download=download, say=say, watch=watch)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on where it was")
+        raise
     facts: dict[str, Any] = {
         "bundle": str(made.out), "report": str(made.report / "report.html"), "kept": str(made.kept),
         "seconds": sum(stage.seconds for stage in made.stages),

@@ -45,13 +45,14 @@ from allweather.runtimes.bundle.bundle import check_bundle_path
 from allweather.runtimes.bundle.manifest import MANIFEST
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.atomic_files import atomic_file
-from allweather.runtimes.text import printable
+from allweather.runtimes.text import printable, shortened
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 
 PLAIN, ROBUST, IMPORTED, TTA = "plain", "robust", "imported", " + TTA"
 COMPARISON, EXAMPLES, CELLS = "comparison.json", "examples.png", ".cells"
+MAX_CLASSES_CHARACTERS = 100  # of the list of classes in a message
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,12 @@ def create(
     start = open_start(config, settings, download=download)
     for note in start.dataset.notes:
         say(note)
+    if config.onnx and config.onnx.classes is None:
+        classes = shortened(", ".join(start.dataset.classes), MAX_CLASSES_CHARACTERS)
+        say(
+            f"the outputs of {config.onnx.file} are taken for the classes of the data in its order, {classes}; "
+            "onnx.classes in the file of --config names others"
+        )
     corrupted = _corrupted(config, start)
     journey = Journey(expected_seconds(start, config, settings), watch)
     return _Creation(config, settings, start, corrupted, out, report, journey, say).run()

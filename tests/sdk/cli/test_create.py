@@ -43,11 +43,11 @@ def test_something_else_in_place_of_the_bundle(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
     (tmp_path / "file.aw").write_text("mine")
-    for name in ("notes", "file.aw"):
-        done = invoke("create", tmp_path / name, "--data", "signs", "--arch", "resnet20")
-        assert done.exit_code == 1
+    for path in (tmp_path / "notes", tmp_path / "file.aw", ".", "/", ".."):
+        done = invoke("create", path, "--data", "signs", "--arch", "resnet20")
+        assert done.exit_code in (1, 2)
         assert len(done.stderr.splitlines()) == 1
-        assert name in done.stderr
+        assert str(path) in done.stderr
     assert (tmp_path / "notes" / "mine.txt").read_text() == (tmp_path / "file.aw").read_text() == "mine"
 
 

@@ -101,7 +101,9 @@ def test_a_bundle_of_somebodys_onnx_file(colors: str, config: Path, dataset: Dat
     head = fitted_head(dataset.train.images.numpy(), dataset.train.labels.numpy())
     onnx.save(build(Form(batch=1, ending="Softmax"), head), file)
     words = ("--data", colors, "--onnx", file, "--config", config, "--json")
-    result = json_of(invoke("create", out, *words))
+    done = invoke("create", out, *words)
+    result = json_of(done)
+    assert "taken for the classes of the data in its order, blue, green, red;" in done.stderr
     assert [*states(result)] == [
         "import the classifier", "train the loss predictor", "tune the policy", "evaluate", "write bundle and report",
     ]  # fmt: skip
