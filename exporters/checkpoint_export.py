@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from torch import nn
+
 from allweather.exporters.checkpoint_jobs import export_jobs
 from allweather.exporters.compilation import DEFAULT_ENGINES as DEFAULT_ENGINES
 from allweather.exporters.compilation import (
@@ -25,10 +27,12 @@ from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, library_versions
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.steps.arguments import check_argument
+from allweather.trainers.steps.start import checkpoint_of
 
 
 def export(
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | nn.Module | Path | str,
     dataset: Dataset,
     out: Path | str,
     options: ExportOptions = DEFAULT_OPTIONS,
@@ -37,8 +41,9 @@ def export(
     """Compiles a checkpoint for the device, checks the parity of every model, and writes the bundle.
 
     Args:
-        checkpoint: Classifier, with or without a loss predictor. A loss predictor is always compiled in fp32 as
-            well, because in INT8 it may no longer order the views as torch does.
+        checkpoint: Classifier, with or without a loss predictor: a checkpoint, its file, or a trained module (see
+            `checkpoint_of`). A loss predictor is always compiled in fp32 as well, because in INT8 it may no longer
+            order the views as torch does.
         dataset: Data set of the same classes and image size. Its train split calibrates INT8, its validation split is
             used by the parity gate.
         out: Folder or .zip file to write.
@@ -56,8 +61,11 @@ def export(
         ParityError: The parity gate rejects every classifier.
         OutputError: The bundle cannot be written.
     """
+    check_argument("dataset", dataset, Dataset)
+    check_argument("options", options, ExportOptions)
     out = as_path(out)
     check_bundle_path(out)
+    checkpoint = checkpoint_of(checkpoint, dataset)
     dataset = _adapted(checkpoint, dataset)
     plan = precision_plan(options)
     watch("reference outputs from torch")

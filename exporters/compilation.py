@@ -13,7 +13,7 @@ from allweather.exporters.candidates import CandidateBuilder, ExportCandidate, p
 from allweather.exporters.job import ExportJob
 from allweather.runtimes.bundle.manifest import Calibration, EngineName, Model, Precision, Rejected
 from allweather.runtimes.engines.registry import engine_spec, exportable
-from allweather.runtimes.errors import EngineError, ParityError, UsageError
+from allweather.runtimes.errors import EngineError, ParityError, UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES
@@ -43,12 +43,18 @@ class ExportOptions:
     force: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the types of the values.
+        """Checks the types of the values, and the names.
 
         Raises:
-            UsageError: One is of another type; the message names the field.
+            UsageError: One is of another type, or no engine or precision, or no engine is named.
         """
         check_types(self)
+        for engine in self.engines:
+            check_choice("engine", engine, EngineName)
+        for precision in self.precisions or ():
+            check_choice("precision", precision, Precision)
+        if not self.engines or (self.precisions is not None and not self.precisions):
+            raise UsageError("nothing would be exported: name an engine or more, and a precision or more, or None")
 
 
 DEFAULT_OPTIONS = ExportOptions()

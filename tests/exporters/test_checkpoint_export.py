@@ -236,6 +236,26 @@ def test_a_model_that_cannot_be_exported_gets_the_cause(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"precisions": ["fp8"]}, "no precision is called 'fp8'"),
+        ({"engines": ["ONNX"]}, "no engine is called 'ONNX'; did you mean"),
+        ({"engines": ()}, "nothing would be exported: name an engine"),
+        ({"precisions": ()}, "nothing would be exported: name an engine"),
+    ],
+)
+def test_export_options_that_export_nothing_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ExportOptions(**values)
+
+
+def test_what_is_no_checkpoint_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"checkpoint is a Checkpoint; got str 'x.safetensors': load_checkpoint"):
+        export("x.safetensors", "folder:x", tmp_path / "x.aw")  # type: ignore[arg-type]
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("values", [{"engines": "onnx"}, {"engines": 5}, {"precisions": "fp32"}, {"force": "no"}])
 def test_options_of_another_type_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"{next(iter(values))} must be"):

@@ -1,0 +1,67 @@
+"""Checks the arguments of calls that make a model, so that one of another type is told where it comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.logger import Logger
+
+from allweather.runtimes.errors import UsageError
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.data.dataset import Dataset
+
+CURES: dict[type, str] = {
+    Checkpoint: "load_checkpoint(path) reads one from its file",
+    Dataset: "load_dataset(name) or Dataset.from_torch(...) makes one",
+    Fabric: "launch() makes one; leave it out for this process alone",
+}
+
+
+def check_argument(name: str, value: object, kind: type) -> None:
+    """Checks that an argument is an object of a class.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The argument.
+        kind: The class.
+
+    Raises:
+        UsageError: It is of another class.
+    """
+    if not isinstance(value, kind):
+        cure = CURES.get(kind, f"{kind.__name__}(...) makes one")
+        raise UsageError(f"{name} is a {kind.__name__}; got {type(value).__name__} {value!r:.40}: {cure}")
+
+
+def check_run(
+    data: object,
+    settings: object,
+    settings_kind: type,
+    fabric: object,
+    loggers: Sequence[Logger],
+    watch: Callable[..., Any],
+) -> None:
+    """Checks the arguments that all calls have which train something.
+
+    Args:
+        data: A `Dataset`.
+        settings: Settings of the class `settings_kind`, or None.
+        settings_kind: That class.
+        fabric: A `Fabric`, or None.
+        loggers: Loggers of Lightning Fabric.
+        watch: A function.
+
+    Raises:
+        UsageError: One of them is of another class.
+    """
+    check_argument("data", data, Dataset)
+    if settings is not None:
+        check_argument("settings", settings, settings_kind)
+    if fabric is not None:
+        check_argument("fabric", fabric, Fabric)
+    if not isinstance(loggers, Sequence) or not all(isinstance(each, Logger) for each in loggers):
+        raise UsageError(f"loggers are a list of loggers of Lightning Fabric; got {loggers!r:.40}")
+    if not callable(watch):
+        raise UsageError(f"watch is a function; got {type(watch).__name__}: leave it out to watch nothing")
