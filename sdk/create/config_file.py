@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from allweather.create.config import NONE, CreateConfig
 from allweather.create.yaml_file import read_yaml
 from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 
 MAX_QUOTED_CHARACTERS = 40
@@ -28,7 +29,7 @@ WANTED = {
 OPTIONAL = ("finetune", "predictor")  # sections in whose place there may be `none`
 
 
-def read_config(path: Path | None, given: Mapping[str, Any]) -> CreateConfig:
+def read_config(path: Path | str | None, given: Mapping[str, Any]) -> CreateConfig:
     """Reads a file of settings, in which options of the command line replace keys.
 
     Args:
@@ -38,8 +39,10 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> CreateConfig:
     Raises:
         UsageError: The file cannot be read, or has a key that does not exist or a value of another type.
     """
-    raw = {} if path is None else read_yaml(path)
-    return parse_config(raw, given, "the command line" if path is None else path.name)
+    if path is None:
+        return parse_config({}, given, "the command line")
+    path = as_path(path)
+    return parse_config(read_yaml(path), given, path.name)
 
 
 def parse_config(raw: Mapping[str, Any], given: Mapping[str, Any], name: str) -> CreateConfig:
