@@ -18,6 +18,12 @@ COUNTS = {"train": 5000, "val": 1000, "test": 1000}
 SIDE, FRAMES = 128, 600  # of the video: frames in pixels, and their number
 
 
+def say_epoch(progress: trainers.Progress) -> None:
+    """Prints the validation accuracy of each epoch."""
+    if progress.report:
+        print(f"epoch {progress.report.epoch}: {progress.report.val_accuracy:.4f}", flush=True)
+
+
 def main() -> None:
     """Writes images, weights and video."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -34,7 +40,7 @@ def main() -> None:
             cv2.imwrite(str(args.folder / "images" / split / full.classes[label] / f"{index:05}.png"), image[..., ::-1])
     data = trainers.load_dataset(f"folder:{args.folder / 'images'}", 32)
     settings = trainers.FitSettings(epochs=args.epochs, batch_size=64)
-    trained = trainers.train("timm:resnet18d", data, settings=settings)
+    trained = trainers.train("timm:resnet18d", data, settings=settings, watch=say_epoch)
     print(f"validation accuracy {trained.metrics['val_accuracy']:.4f}")
     torch.save(dict(trained.weights), args.folder / "resnet18d.pth")
     size = (SIDE, SIDE)

@@ -17,7 +17,9 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
+from allweather.trainers.steps.arguments import check_argument, check_run
 from allweather.trainers.steps.output import output_file
+from allweather.trainers.steps.start import checkpoint_of
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
@@ -72,6 +74,8 @@ def train(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
+    check_run(data, settings, FitSettings, fabric, loggers, watch)
+    check_argument("config", config, TrainConfig)
     with output_file(out) as path:
         (checkpoint,) = methods.train(
             [network], data, with_epochs(settings or FitSettings(), epochs), path,
@@ -81,7 +85,7 @@ def train(
 
 
 def finetune(
-    start: Checkpoint,
+    start: Checkpoint | nn.Module | Path | str,
     data: Dataset,
     *,
     method: FinetuneMethod = "fma",
@@ -96,7 +100,7 @@ def finetune(
     """Finetunes a classifier on augmented copies of its images, so that it stays right in bad conditions.
 
     Args:
-        start: The classifier, which is not changed.
+        start: The classifier, which is not changed: a checkpoint, its file, or a trained module; see `checkpoint_of`.
         data: Data of its classes, in any order, and its image size; the train and val splits are used.
         method: Terms of the loss for the copies: "at", "st", "fma", "ait" or "robust"; see `FinetuneSettings`.
         strategy: How copies are augmented: "ca", "ia" or "mixed"; None for the method's own.
@@ -112,10 +116,13 @@ def finetune(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
+    check_run(data, settings, FinetuneSettings, fabric, loggers, watch)
     chosen = FinetuneSettings(method, strategy) if settings is None else settings
     chosen = dataclasses.replace(chosen, fit=with_epochs(chosen.fit, epochs))
     with output_file(out) as path:
-        return methods.finetune(start, data, chosen, path, fabric=fabric or launch(), loggers=loggers, watch=watch)
+        return methods.finetune(
+            checkpoint_of(start, data), data, chosen, path, fabric=fabric or launch(), loggers=loggers, watch=watch
+        )
 
 
 def with_epochs(settings: FitSettings, epochs: int | None) -> FitSettings:

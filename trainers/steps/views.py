@@ -9,6 +9,7 @@ from typing import overload
 
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
+from torch import nn
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
@@ -23,15 +24,17 @@ from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor, predictor_for
 from allweather.trainers.methods.output_paths import resume_path
 from allweather.trainers.policies.comparison import MAX_VIEWS, compare_policies, parse_requested
+from allweather.trainers.steps.arguments import check_argument, check_run
 from allweather.trainers.steps.classifiers import with_epochs
 from allweather.trainers.steps.output import output_file
+from allweather.trainers.steps.start import checkpoint_of
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 
 
 @overload
 def train_predictor(
-    start: Checkpoint,
+    start: Checkpoint | nn.Module,
     data: Dataset,
     *,
     epochs: int | None = None,
@@ -58,7 +61,7 @@ def train_predictor(
 
 
 def train_predictor(
-    start: Checkpoint | Bundle | Path | str,
+    start: Checkpoint | nn.Module | Bundle | Path | str,
     data: Dataset,
     *,
     epochs: int | None = None,
@@ -71,7 +74,8 @@ def train_predictor(
     """Trains a loss predictor, which tells for each image on which views the classifier does best (Kim et al. 2020).
 
     Args:
-        start: The classifier, which is not changed: a checkpoint, or a bundle or its path.
+        start: The classifier, which is not changed: a checkpoint or a trained module (see `checkpoint_of`), or a bundle
+            or its path.
         data: Data of its classes, in any order, and its image size; the train split is used.
         epochs: Passes over the view losses; None as in the settings.
         settings: All settings; None for the defaults.
@@ -88,6 +92,9 @@ def train_predictor(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
+    if isinstance(start, nn.Module):
+        start = checkpoint_of(start, data)
+    check_run(data, settings, PredictorSettings, fabric, loggers, watch)
     chosen = settings or PredictorSettings()
     chosen = dataclasses.replace(chosen, fit=with_epochs(chosen.fit, epochs))
     fabric = fabric or launch()
@@ -109,7 +116,7 @@ def train_predictor(
 
 @overload
 def tune_policy(
-    start: Checkpoint,
+    start: Checkpoint | nn.Module,
     data: Dataset,
     policies: Sequence[str] = (),
     *,
@@ -132,7 +139,7 @@ def tune_policy(
 
 
 def tune_policy(
-    start: Checkpoint | Bundle | Path | str,
+    start: Checkpoint | nn.Module | Bundle | Path | str,
     data: Dataset,
     policies: Sequence[str] = (),
     *,
@@ -146,7 +153,8 @@ def tune_policy(
     level, it is the one that runs the fewest views. `trainers.policies.compare_policies` returns all that was compared.
 
     Args:
-        start: The model, which is not changed: a checkpoint, or a bundle or its path.
+        start: The model, which is not changed: a checkpoint or a trained module (see `checkpoint_of`), or a bundle or
+            its path.
         data: Data of its classes, in any order, and its image size; the val split is used.
         policies: Texts of the policies to compare, such as "hflip", "top:2", "gps:3"; the usual ones if there are none.
         max_views: Largest mean number of views of the chosen policy.
@@ -159,6 +167,11 @@ def tune_policy(
     Raises:
         UsageError: A text is no policy, the model cannot follow it, or the data has other classes.
     """
+    check_argument("data", data, Dataset)
+    if isinstance(policies, str):
+        raise UsageError(f"policies are a list of texts; got {policies!r:.40}: write [{policies!r:.40}]")
+    if isinstance(start, nn.Module):
+        start = checkpoint_of(start, data)
     source = start.path if isinstance(start, Bundle) else start
     with open_model(source) as opened:
         adapted = start.adapt(data) if isinstance(start, Checkpoint) else _adapted(opened, data)
