@@ -14,8 +14,9 @@ from allweather.runtimes.text import printable
 MAX_BYTES = 64 << 10
 MAX_DEPTH = 10
 MAX_VALUES = 1000
+MAX_NUMBER_CHARACTERS = 40
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -116,7 +117,7 @@ def _plain(text: str) -> Any:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
         return int(text)
-    return float(text) if _NUMBER.fullmatch(text) else text
+    return float(text) if len(text) <= MAX_NUMBER_CHARACTERS and _NUMBER.fullmatch(text) else text
 
 
 def _refuse(name: str, part: yaml.Node | yaml.Event, reason: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,19 @@ def test_what_is_no_file_of_settings_gets_one_line(text: str, message: str) -> N
     with pytest.raises(UsageError, match=message) as error:
         parse_yaml(text.encode(), NAME)
     assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "part", ["9", "[", "{", "- ", "a: ", "? ", "'", '"', "\\n", "#", "1,", "|\n", "\t", "9.", "&a ", "\n\n", "a:\n "]
+)
+def test_the_largest_files_take_little_time(part: str) -> None:
+    content = (f"a: {part * MAX_BYTES}"[:MAX_BYTES]).encode()
+    started = time.process_time()
+    try:
+        parse_yaml(content, NAME)
+    except UsageError as error:
+        assert len(str(error)) < 400  # noqa: PT017 # some of them are YAML
+    assert time.process_time() - started < 5
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
