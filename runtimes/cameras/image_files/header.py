@@ -38,11 +38,11 @@ def image_size(data: bytes) -> Size | None:
 
 def _size(data: bytes) -> Size | None:
     if data.startswith(PNG_START):
-        return _numbers(">II", data, 16)
+        return _pair(">II", data, 16)
     if data.startswith(JPEG_START):
         return _of_jpeg(data)
     if data.startswith(GIF_STARTS):
-        return _numbers("<HH", data, 6)
+        return _pair("<HH", data, 6)
     if data.startswith(b"BM"):
         old = _numbers("<I", data, 14)[0] == 12  # the size of the header that follows
         width, height = _numbers("<HH", data, 18) if old else _numbers("<ii", data, 18)
@@ -53,12 +53,12 @@ def _size(data: bytes) -> Size | None:
         tags = tiff_tags(data)
         return (tags[IMAGE_WIDTH], tags[IMAGE_LENGTH]) if {IMAGE_WIDTH, IMAGE_LENGTH} <= tags.keys() else None
     if data[4:8] == b"ftyp":
-        sizes = [_numbers(">II", size[1] + size[2], 0) for size in AVIF_SIZE.finditer(data[: data.find(b"mdat")])]
+        sizes = [_pair(">II", size[1] + size[2], 0) for size in AVIF_SIZE.finditer(data[: data.find(b"mdat")])]
         return max(sizes, key=lambda size: size[0] * size[1], default=None)
     if match := PNM_SIZE.match(data, 0, MAX_PNM_HEADER) or PAM_SIZE.match(data, 0, MAX_PNM_HEADER):
         return int(match[1]), int(match[2])
     if data.startswith(SUN_RASTER_START):
-        return _numbers(">II", data, 4)
+        return _pair(">II", data, 4)
     if data.startswith((JPEG_2000_START, JPEG_2000_SIZE)):
         right, bottom, left, top = _numbers(">IIII", data, data.index(JPEG_2000_SIZE) + 8)
         return right - left, bottom - top
@@ -67,6 +67,11 @@ def _size(data: bytes) -> Size | None:
 
 def _numbers(form: str, data: bytes, place: int) -> tuple[int, ...]:
     return struct.unpack_from(form, data, place)
+
+
+def _pair(form: str, data: bytes, place: int) -> Size:
+    width, height = _numbers(form, data, place)
+    return width, height
 
 
 def _of_jpeg(data: bytes) -> Size | None:
