@@ -111,7 +111,7 @@ def import_stage(start: Start, settings: CreateSettings, folder: Path, run: Stag
     manifest = export_foreign(
         start.network, start.dataset, folder / BUNDLE, settings.export, lambda step: run.result(printable(step))
     )
-    return StageResult(models_in_words(manifest), tuple(rejections(manifest)))
+    return StageResult(models_in_words(manifest), tuple(rejections(manifest, run.name)))
 
 
 def models_in_words(manifest: Manifest) -> str:
@@ -119,9 +119,16 @@ def models_in_words(manifest: Manifest) -> str:
     return ", ".join(f"{model.engine} {model.precision}" for model in manifest.models if model.role == "classifier")
 
 
-def rejections(manifest: Manifest) -> list[str]:
-    """Says of each model that the bundle does not hold why."""
-    return [f"{each.role} {each.engine} {each.precision} is left out: {each.reason}" for each in manifest.rejected]
+def rejections(manifest: Manifest, title: str) -> list[str]:
+    """Says of each model that the bundle does not hold why.
+
+    Args:
+        manifest: Manifest of the bundle.
+        title: What made it, before each sentence.
+    """
+    return [
+        f"{title}: {each.role} {each.engine} {each.precision} is left out: {each.reason}" for each in manifest.rejected
+    ]
 
 
 def _show(run: StageRun, progress: Progress) -> None:

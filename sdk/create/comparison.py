@@ -275,7 +275,7 @@ def _examples(
 ) -> tuple[tuple[Example, ...], list[Image]]:
     """Returns for each corruption an image that the first and the last system do not both predict correctly or wrongly.
 
-    The first such image at medium severity is taken, whichever of the systems is right.
+    The first such image at medium severity that is not shown yet is taken, whichever of the systems is right.
     """
     examples, images = [], []
     first, *_, last = perceivers
@@ -284,7 +284,8 @@ def _examples(
             continue
         different = np.flatnonzero(one.correct[rows[first]] != other.correct[rows[last]])
         if len(different):
-            index = int(different[0])
+            shown = [each.index for each in examples]
+            index = int(next((each for each in different if each not in shown), different[0]))
             image = corrupted.image(one.corruption, one.severity, index)
             predicted = {name: perceiver(image).label for name, perceiver in perceivers.items()}
             label = classes[int(corrupted.labels[index])]

@@ -73,7 +73,7 @@ class Train(Fit):
         default=None, description="Your own network in torch, as package.module:function, for arch."
     )
     pretrained: bool = Field(default=False, description="Whether arch starts from pretrained ImageNet weights.")
-    epochs: int = Field(default=8, description="Passes over the training images.")
+    epochs: int = Field(default=6, description="Passes over the training images.")
     schedule: Schedule = Field(
         default="onecycle", description="Schedule of the learning rate: onecycle, cosine or step."
     )
@@ -113,7 +113,7 @@ class Finetune(Fit):
     )
     layers: Texts = Field(default=(), description="Layers that method fma compares; all activations if empty.")
     strength_points: float = Field(default=10.0, description="Percentage points that each augmentation must cost.")
-    epochs: int = Field(default=6, description="Passes over the training images.")
+    epochs: int = Field(default=4, description="Passes over the training images.")
     schedule: Schedule = Field(default="cosine", description="Schedule of the learning rate: onecycle, cosine or step.")
 
 
@@ -160,7 +160,7 @@ class Evaluate(Section):
         description="generate, or a folder of corrupted images, as allweather corrupt writes.",
     )
     images: int = Field(
-        default=500,
+        default=300,
         description="Test images that are used if the corruptions are generated, each in 96 versions.",
         ge=1,
     )

@@ -67,5 +67,5 @@ def reliability_curves(systems: Sequence[SystemResult]) -> bytes:
                 label=label,
             )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
-        axes.legend(loc="upper left", frameon=False)
+        axes.legend(loc="lower right", frameon=False)
     return png.getvalue()

@@ -91,7 +91,7 @@ def write_create_report(created: Created, folder: Path) -> None:
     }
     if created.examples:
         text = (
-            "Of each corruption at severity 3, the first image that only one of the first and last system gets right."
+            "Of each corruption at severity 3, an image that either the first or the last system classifies correctly."
         )
         sections.append(Section("Example images", text, image="examples.png"))
         files["examples.png"] = created.examples

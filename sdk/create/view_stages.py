@@ -105,7 +105,7 @@ def export_stage(
         load_checkpoint(checkpoint, own_model), dataset, folder / BUNDLE, settings.export,
         lambda step: run.result(printable(step)),
     )  # fmt: skip
-    return StageResult(models_in_words(manifest), tuple(rejections(manifest)))
+    return StageResult(models_in_words(manifest), tuple(rejections(manifest, run.name)))
 
 
 def copy_bundle(source: Path, out: Path) -> None:

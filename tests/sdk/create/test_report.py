@@ -1,0 +1,73 @@
+"""The tables and sentences of the report say what was measured, and what may be chance."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from allweather.create.comparison import GROUPS, SystemResult
+from allweather.create.plots import family_bars, reliability_curves
+from allweather.create.report import TITLES, _verdicts, summary_table
+from allweather.evaluation.policies import ErrorRate
+from allweather.trainers.corruptions import COMMON, EXTRA
+
+PLAIN = SystemResult(
+    name="plain",
+    backend="openvino int8",
+    policy="center",
+    errors={group: ErrorRate(0.2, 0.15, 0.25) for group in GROUPS},
+    by_severity=dict.fromkeys((*COMMON, *EXTRA), (0.1, 0.15, 0.2, 0.25, 0.3)),
+    calibration_error=0.05,
+    reliability=((0, 0.0, 0.0), (19, 0.2, 0.1), (50, 0.5, 0.6), (900, 0.97, 0.95)),
+    views=(1.0, 1.0),
+    milliseconds=(0.5, 0.9),
+)
+
+
+def after(value: float, low: float, high: float, policy: str = "top:2") -> SystemResult:
+    errors = {group: ErrorRate(0.2 + value, 0.1, 0.3) for group in GROUPS}
+    return dataclasses.replace(
+        PLAIN, name="plain + TTA", policy=policy, errors=errors, change=ErrorRate(value, low, high)
+    )
+
+
+def test_groups_are_those_of_the_benchmark() -> None:
+    families = [
+        name for group, members in GROUPS.items() if group not in ("clean", "common", "extra") for name in members
+    ]
+    assert sorted(families) == sorted(GROUPS["common"])
+    assert (len(GROUPS["common"]), len(GROUPS["extra"])) == (15, 4)
+
+
+def test_the_table_has_a_column_for_each_system() -> None:
+    rows = summary_table([PLAIN, after(-0.05, -0.07, -0.03)])
+    assert rows[0] == ("", "plain", "plain + TTA")
+    assert ("common 15: error, %", "20.0 (15.0 to 25.0)", "15.0 (10.0 to 30.0)") in rows
+    assert {len(row) for row in rows} == {3}
+    few = dataclasses.replace(PLAIN, errors={"clean": ErrorRate(0, 0, 0), "weather": ErrorRate(0.1, 0, 0.2)})
+    assert [row[0] for row in summary_table([few])][1:3] == ["clean: error, %", "weather: error, %"]
+
+
+@pytest.mark.parametrize(
+    ("system", "sentence"),
+    [
+        (after(-0.05, -0.07, -0.03), "is that of plain -5.0 points (-7.0 to -3.0, paired)."),
+        (after(0.02, 0.01, 0.03), "is that of plain +2.0 points (+1.0 to +3.0, paired)."),
+        (after(-0.01, -0.03, 0.01), "-1.0 points (-3.0 to +1.0, paired); this may be chance."),
+        (dataclasses.replace(PLAIN, name="plain + TTA"), "plain + TTA is the same as plain: no policy was better"),
+    ],
+)
+def test_what_may_be_chance_is_said(system: SystemResult, sentence: str) -> None:
+    (said,) = _verdicts([PLAIN, system])
+    assert sentence in said
+
+
+def test_plots_are_images() -> None:
+    systems = [PLAIN, after(-0.05, -0.07, -0.03), dataclasses.replace(PLAIN, reliability=((0, 0.0, 0.0),))]
+    for content in (family_bars(systems, TITLES), reliability_curves(systems), family_bars([PLAIN], TITLES)):
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image.std() > 5
