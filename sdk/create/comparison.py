@@ -277,7 +277,8 @@ def _examples(
 
     The first such image at medium severity that is not shown yet is taken, whichever of the systems is right.
     """
-    examples, images = [], []
+    examples: list[Example] = []
+    images: list[Image] = []
     first, *_, last = perceivers
     for one, other in zip(outcomes[first], outcomes[last], strict=True):
         if one.severity != MEDIUM_SEVERITY:

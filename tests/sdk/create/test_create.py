@@ -118,6 +118,34 @@ def test_a_bundle_of_somebodys_onnx_file(colors: str, config: Path, dataset: Dat
     assert "seed was 0 and is 3" in invoke("create", out, *words).stderr
 
 
+OWN = """
+from torch import nn
+
+def tiny(num_classes):
+    layers = nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(8, num_classes))
+
+def wide(num_classes):
+    layers = nn.Conv2d(3, 16, 3, 2), nn.BatchNorm2d(16), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(16, num_classes))
+"""
+
+
+def test_a_bundle_of_a_network_of_the_users_own(
+    colors: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_network_to_create.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    config.write_text(re.sub("finetune: .*", "finetune: none", CONFIG))
+    line = ["create", "my.aw", "--data", colors, "--config", config, "--json", "--model"]
+    first = json_of(invoke(*line, "own_network_to_create:tiny"))
+    assert [system["name"] for system in first["comparison"]["systems"]] == ["plain", "plain + TTA"]
+    assert set(states(json_of(invoke(*line, "own_network_to_create:tiny"))).values()) == {"kept", "done"}
+    other = invoke(*line, "own_network_to_create:wide")
+    assert states(json_of(other))["train the plain classifier"] == "done"
+    assert "model was own_network_to_create:tiny and is own_network_to_create:wide; it is made anew" in other.stderr
+
+
 def test_what_was_killed_goes_on_and_ends_as_what_was_not(colors: str, config: Path, tmp_path: Path) -> None:
     short = {"finetune: ": "finetune: none\n#", "predictor: ": "predictor: none\n#", "[hflip, 'top:2']": "[hflip]"}
     text = CONFIG
