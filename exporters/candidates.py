@@ -22,6 +22,7 @@ from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.registry import precisions, start_engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
+from allweather.trainers.training.uncertainty import MIN_IMAGES
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class CandidateBuilder:
         """Compiles the model, runs it here and checks its parity.
 
         An INT8 classifier for OpenVINO that fails the parity gate is quantized again, and then the layers that cost the
-        most accuracy stay in float.
+        most accuracy stay in float; not with fewer than 50 images, whose accuracy says nothing about a layer.
 
         Args:
             engine: Engine to compile for.
@@ -96,7 +97,8 @@ class CandidateBuilder:
             EngineError: The model has an operation that the engine does not have.
         """
         candidate = self._evaluate(engine, precision, *self._compile(engine, precision), golden_frames)
-        if candidate.reason and (engine, precision, self._job.role) == ("openvino", "int8", "classifier"):
+        wanted = (engine, precision, self._job.role) == ("openvino", "int8", "classifier")
+        if candidate.reason and wanted and len(self._job.clean) >= MIN_IMAGES:
             return self._evaluate(engine, precision, *self._compile_with_accuracy_control(), golden_frames)
         return candidate
 
