@@ -18,14 +18,18 @@ import nncf
 import numpy as np
 import openvino
 import skimage.filters
-import timm
 import torch
 import ttach
 
+_operators = torch.library.Library("torchvision", "FRAGMENT")  # a wheel for CUDA beside a torch without it
+_operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+_operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import timm  # noqa: E402
+
 np.float_ = np.float64  # imagecorruptions 1.1.2 is from before NumPy 2 and scikit-image 0.19
 _gaussian = skimage.filters.gaussian
-skimage.filters.gaussian = lambda image, sigma, multichannel=False: _gaussian(
-    image, sigma, channel_axis=-1 if multichannel else None
+skimage.filters.gaussian = lambda image, sigma, multichannel=False, **options: _gaussian(
+    image, sigma, channel_axis=-1 if multichannel else None, **options
 )
 import imagecorruptions  # noqa: E402
 import imagecorruptions.corruptions as originals  # noqa: E402
