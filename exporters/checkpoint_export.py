@@ -28,7 +28,7 @@ from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint, library_versions
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.steps.arguments import check_argument
-from allweather.trainers.steps.start import checkpoint_of
+from allweather.trainers.steps.start import check_start, checkpoint_of
 
 
 def export(
@@ -61,9 +61,10 @@ def export(
         ParityError: The parity gate rejects every classifier.
         OutputError: The bundle cannot be written.
     """
+    check_start(checkpoint)
+    out = as_path(out)
     check_argument("dataset", dataset, Dataset)
     check_argument("options", options, ExportOptions)
-    out = as_path(out)
     check_bundle_path(out)
     checkpoint = checkpoint_of(checkpoint, dataset)
     dataset = _adapted(checkpoint, dataset)

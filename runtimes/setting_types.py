@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -23,8 +22,7 @@ def check_types(settings: Any) -> None:
     Raises:
         UsageError: A value is of another type; the message names the field, what it takes and what came.
     """
-    kind: Hashable = type(settings)
-    hints = _hints(kind)
+    hints = get_type_hints(type(settings))
     for name in (field.name for field in fields(settings)):
         value = getattr(settings, name)
         if isinstance(value, list) and any(get_origin(kind) is tuple for kind in _kinds(hints[name])):
@@ -33,11 +31,6 @@ def check_types(settings: Any) -> None:
         if not _fits(value, hints[name]):
             came = repr(value)[:MAX_QUOTED_CHARACTERS] if isinstance(value, int | float | str) else type(value).__name__
             raise UsageError(f"{name.replace('_', ' ')} must be {_words(hints[name])}; got {came}")
-
-
-@cache
-def _hints(kind: Any) -> Mapping[str, Any]:
-    return get_type_hints(kind)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
 
@@ -36,6 +37,7 @@ def check_argument(name: str, value: object, kind: type) -> None:
 
 
 def check_run(
+    out: object,
     data: object,
     settings: object,
     settings_kind: type,
@@ -46,6 +48,7 @@ def check_run(
     """Checks the arguments that all calls have which train something.
 
     Args:
+        out: Path of the file to write, or None.
         data: A `Dataset`.
         settings: Settings of the class `settings_kind`, or None.
         settings_kind: That class.
@@ -56,6 +59,8 @@ def check_run(
     Raises:
         UsageError: One of them is of another class.
     """
+    if out is not None:
+        as_path(out)  # type: ignore[arg-type] # it is what is checked
     check_argument("data", data, Dataset)
     if settings is not None:
         check_argument("settings", settings, settings_kind)

@@ -19,7 +19,7 @@ from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.steps.arguments import check_argument, check_run
 from allweather.trainers.steps.output import output_file
-from allweather.trainers.steps.start import checkpoint_of
+from allweather.trainers.steps.start import check_start, checkpoint_of
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
@@ -74,7 +74,7 @@ def train(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
-    check_run(data, settings, FitSettings, fabric, loggers, watch)
+    check_run(out, data, settings, FitSettings, fabric, loggers, watch)
     check_argument("config", config, TrainConfig)
     with output_file(out) as path:
         (checkpoint,) = methods.train(
@@ -116,7 +116,8 @@ def finetune(
         TrainingError: The run diverged, or its resume file belongs to another run.
         OutputError: The checkpoint cannot be written.
     """
-    check_run(data, settings, FinetuneSettings, fabric, loggers, watch)
+    check_start(start)
+    check_run(out, data, settings, FinetuneSettings, fabric, loggers, watch)
     chosen = FinetuneSettings(method, strategy) if settings is None else settings
     chosen = dataclasses.replace(chosen, fit=with_epochs(chosen.fit, epochs))
     with output_file(out) as path:

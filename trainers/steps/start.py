@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
@@ -14,6 +15,16 @@ from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 
 Start = Checkpoint | nn.Module | Path | str
+
+
+def check_start(start: object) -> None:
+    """Checks that a step starts from a model in memory or from the path of one.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not isinstance(start, Checkpoint | nn.Module | Bundle):
+        as_path(start, "a model")  # type: ignore[arg-type] # it is what is checked
 
 
 def checkpoint_of(start: Start, data: Dataset) -> Checkpoint:

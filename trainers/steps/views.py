@@ -27,7 +27,7 @@ from allweather.trainers.policies.comparison import MAX_VIEWS, compare_policies,
 from allweather.trainers.steps.arguments import check_argument, check_run
 from allweather.trainers.steps.classifiers import with_epochs
 from allweather.trainers.steps.output import output_file
-from allweather.trainers.steps.start import checkpoint_of
+from allweather.trainers.steps.start import check_start, checkpoint_of
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 
@@ -94,7 +94,8 @@ def train_predictor(
     """
     if isinstance(start, nn.Module):
         start = checkpoint_of(start, data)
-    check_run(data, settings, PredictorSettings, fabric, loggers, watch)
+    check_start(start)
+    check_run(out, data, settings, PredictorSettings, fabric, loggers, watch)
     chosen = settings or PredictorSettings()
     chosen = dataclasses.replace(chosen, fit=with_epochs(chosen.fit, epochs))
     fabric = fabric or launch()
@@ -167,6 +168,7 @@ def tune_policy(
     Raises:
         UsageError: A text is no policy, the model cannot follow it, or the data has other classes.
     """
+    check_start(start)
     check_argument("data", data, Dataset)
     if isinstance(policies, str):
         raise UsageError(f"policies are a list of texts; got {policies!r:.40}: write [{policies!r:.40}]")

@@ -77,8 +77,8 @@ def fit(
         TrainingError: The loss is no longer finite, or `resume` belongs to another run or is damaged.
         OutputError: A logger cannot be written when the run starts; one that fails later is left out with a warning.
     """
-    check_trainable(model)
     resume = None if resume is None else as_path(resume)
+    check_trainable(model)
     if objective is None:
         objective = CrossEntropy(settings.label_smoothing, class_weights=class_weights_of(settings, dataset))
     run = _Run(model, dataset, settings, lr, objective, fabric, resume, clock)
