@@ -26,7 +26,7 @@ Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_dead
 """
 
 
-@dataclass(frozen=True, eq=False)  # as arrays have no single answer to ==
+@dataclass(frozen=True, eq=False)  # as == of two arrays is an array, and no bool
 class Frame:
     """One image of a camera.
 
@@ -125,7 +125,7 @@ class StageTimes:
         return self.prepare + self.rank + self.plan + self.views + self.infer + self.aggregate
 
 
-@dataclass(frozen=True, eq=False)  # as arrays have no single answer to ==
+@dataclass(frozen=True, eq=False)  # as == of two arrays is an array, and no bool
 class Decision:
     """The prediction for a frame, its confidence, and how it was made.
 

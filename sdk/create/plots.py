@@ -1,4 +1,4 @@
-"""The plots of the report: errors by family of corruptions, and reliability, of all systems in one picture each."""
+"""The plots of the report: errors by family of corruptions, and reliability, of all systems in one plot each."""
 
 from __future__ import annotations
 
