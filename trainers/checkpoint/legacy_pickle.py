@@ -39,6 +39,8 @@ def legacy_fault(path: Path) -> str:
                 for _ in _operations(stream):
                     pass
             needed = sum(_storage_bytes(stream).values())
+            for _ in _operations(stream):  # of the keys
+                pass
         except (ValueError, IndexError, OverflowError):
             return "it is cut or damaged"
     return "" if needed <= size else f"its tensors take {needed} bytes, and it has {size}: it is cut or damaged"

@@ -52,6 +52,20 @@ def test_a_file_that_asks_for_more_than_it_has_is_refused_before_torch_reads_it(
         read_state_dict(path)
 
 
+def test_a_key_that_is_longer_than_the_file_takes_no_memory(tmp_path: Path) -> None:
+    path = save({"w": torch.zeros(4)}, tmp_path / "old.pth")
+    head, keys = path.read_bytes().rsplit(b"]", 1)  # the list of keys, which comes last
+    assert keys.startswith(b"q\x00X") or keys.startswith(b"q\x00(X")
+    mark, rest = keys.split(b"X", 1)
+    path.write_bytes(head + b"]" + mark + b"X" + (200 << 20).to_bytes(4, "little") + rest[4:])
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="it is cut or damaged"):
+        read_state_dict(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 << 20
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.integers(0, 2000), byte=st.integers(0, 255))
 def test_a_damaged_byte_ends_in_weights_or_in_one_line(tmp_path: Path, where: int, byte: int) -> None:
