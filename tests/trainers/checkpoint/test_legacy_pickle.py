@@ -55,7 +55,7 @@ def test_a_file_that_asks_for_more_than_it_has_is_refused_before_torch_reads_it(
 def test_a_key_that_is_longer_than_the_file_takes_no_memory(tmp_path: Path) -> None:
     path = save({"w": torch.zeros(4)}, tmp_path / "old.pth")
     head, keys = path.read_bytes().rsplit(b"]", 1)  # the list of keys, which comes last
-    assert keys.startswith(b"q\x00X") or keys.startswith(b"q\x00(X")
+    assert keys.startswith((b"q\x00X", b"q\x00(X"))
     mark, rest = keys.split(b"X", 1)
     path.write_bytes(head + b"]" + mark + b"X" + (200 << 20).to_bytes(4, "little") + rest[4:])
     tracemalloc.start()
