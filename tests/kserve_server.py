@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from allweather.runtimes.engines.base import CompiledModel, Engine
+from allweather.runtimes.engines.openvino_core import openvino_core
 from allweather.runtimes.engines.registry import start_engine
 from allweather.runtimes.preprocess import InputSpec
 
@@ -76,9 +77,7 @@ def _load(folder: Path, max_batch_size: int) -> LoadedModel:
         assert image_input.name == "images"
         model = CompiledModel(graph.read_bytes(), b"", "fp32", InputSpec(*shape[:2]), len(labels))
         return LoadedModel(start_engine("onnx", model), shape, len(labels), max_batch_size)
-    import openvino
-
-    image_input = openvino.Core().read_model(newest / "model.xml").input("images")
+    image_input = openvino_core().read_model(newest / "model.xml").input("images")
     shape = tuple(int(image_input.partial_shape[axis].get_length()) for axis in (1, 2, 3))
     xml, weights = (newest / "model.xml").read_bytes(), (newest / "model.bin").read_bytes()
     model = CompiledModel(xml, weights, "fp32", InputSpec(*shape[:2]), len(labels))

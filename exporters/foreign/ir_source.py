@@ -12,6 +12,7 @@ from allweather.exporters.foreign.facts import ACTIVATIONS, IMAGE_CHANNELS, Elem
 from allweather.exporters.foreign.ir_wrap import wrap_ir
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, resolve_input
 from allweather.runtimes.bundle.manifest import Precision
+from allweather.runtimes.engines.openvino_core import openvino_core
 from allweather.runtimes.errors import EngineError, UsageError, first_line
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.path_argument import as_path
@@ -77,7 +78,7 @@ class IrSource:
         prepared = taken.prepare(images[:1])
         try:
             with_logits.reshape(list(prepared.shape))
-            compiled = openvino.Core().compile_model(with_logits, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            compiled = openvino_core().compile_model(with_logits, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
             rows = [np.array(compiled(taken.prepare(image[None]))[0], np.float32) for image in images]
         except RuntimeError as error:
             raise EngineError(
@@ -144,7 +145,7 @@ def _content(path: Path, where: str) -> bytes:
 
 def _read(xml: bytes, weights: bytes, where: str) -> openvino.Model:
     try:
-        return openvino.Core().read_model(xml, weights)
+        return openvino_core().read_model(xml, weights)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise EngineError(f"{where}: {OTHER_FILE} ({printable(lines[-1][:150])})") from error

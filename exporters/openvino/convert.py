@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from allweather.runtimes.engines.openvino_core import openvino_core
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.leftovers import temporary_folder
@@ -23,14 +24,14 @@ def read_onnx(graph: bytes) -> openvino.Model:
         EngineError: OpenVINO does not have one of its operations.
     """
     try:
-        return openvino.Core().read_model(io.BytesIO(graph))
+        return openvino_core().read_model(io.BytesIO(graph))
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot read the ONNX graph: {str(error).strip()[:200]}") from error
 
 
 def cpu_supports_bf16() -> bool:
     """Whether this processor has bf16 instructions; without them OpenVINO silently computes in fp32."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def serialize(model: openvino.Model) -> tuple[bytes, bytes]:

@@ -12,6 +12,7 @@ import numpy as np
 from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.library import import_library
 from allweather.runtimes.engines.openvino_cache import cached_blob
+from allweather.runtimes.engines.openvino_core import openvino_core
 from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.system.device import this_device
@@ -45,7 +46,7 @@ def probe(device: str) -> str:
     openvino = import_library("openvino", name, install_command(name), needed="Core")
     if device != "CPU":
         try:
-            available = openvino.Core().available_devices
+            available = openvino_core().available_devices
         except (RuntimeError, MemoryError) as error:
             raise DependencyError(f"{name}: {with_cure(error, DRIVERS[device], _last_line(error))}") from error
         if not any(each.split(".")[0] == device for each in available):
@@ -92,7 +93,7 @@ class OpenvinoEngine:
         self._model, self._device, self._openvino = model, device, openvino
         self._streams = STREAMS if (model.threads or this_device().cores) > 1 else 1
         try:
-            self._core = openvino.Core()
+            self._core = openvino_core()
             self._request = self._compile("LATENCY").create_infer_request()
             # The request's own memory, of a fixed shape: passing a new array with each call costs 0.3 ms.
             self._image = self._request.get_input_tensor().data

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +137,34 @@ def test_a_missing_device_is_named_with_the_driver_that_it_needs(device: str) ->
         return
     with pytest.raises(DependencyError, match=rf"openvino_{device.lower()}: OpenVINO finds only CPU here; .*driver"):
         probe(device)
+
+
+ALTERNATE_STACK = """
+import gc, os, signal, threading
+from pathlib import Path
+from allweather.runtimes.engines.base import CompiledModel
+from allweather.runtimes.engines.openvino import start
+from allweather.runtimes.preprocess import InputSpec
+
+model = CompiledModel(Path("m.xml").read_bytes(), Path("m.bin").read_bytes(), "fp32", InputSpec(8, 8), 4)
+engines = [start(model, "CPU") for _ in range(3)]
+del engines[0]
+gc.collect()
+del engines[0]
+gc.collect()
+last = threading.Thread(target=lambda: (engines.clear(), gc.collect()))
+last.start()
+last.join()
+signal.signal(signal.SIGTERM, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_after_engines_are_gone_reaches_its_handler(network: Any, tmp_path: Path) -> None:
+    """The plugin's stack for signal handlers was gone, too, so that the signal ended the process."""
+    (tmp_path / "m.xml").write_bytes(network.xml)
+    (tmp_path / "m.bin").write_bytes(network.bin)
+    code = [sys.executable, "-c", ALTERNATE_STACK]
+    done = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
