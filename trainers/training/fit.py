@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,25 +11,25 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
-from torch import Tensor, nn
+from torch import nn
 
-from allweather.runtimes.errors import CheckpointError, TrainingError, UsageError
+from allweather.runtimes.errors import TrainingError
 from allweather.runtimes.system.path_argument import as_path
-from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch
+from allweather.trainers.data.batches import EpochPlan, plan_epoch
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.own_model import check_trainable
+from allweather.trainers.training.batch_shares import usable_batch_size
 from allweather.trainers.training.experiment_log import ExperimentLog
 from allweather.trainers.training.objective import CrossEntropy, Objective, class_weights_of
 from allweather.trainers.training.optimizer import build_optimizer, fill_defaults, restore_state, state_by_name
 from allweather.trainers.training.progress import EpochReport, Progress
+from allweather.trainers.training.resume_file import ResumeFile, without_prefix
 from allweather.trainers.training.schedules import lr_factor
-from allweather.trainers.training.settings import MIN_BATCH_SIZE, FitSettings
-
-log = logging.getLogger(__name__)
+from allweather.trainers.training.settings import FitSettings
+from allweather.trainers.training.train_step import TrainStep
 
 SAVE_INTERVAL = 120.0  # seconds between saves within an epoch: the most work that is lost when the process is killed
 
@@ -108,18 +107,8 @@ class _Run:
         resume: Path | None,
         clock: Callable[[], float],
     ) -> None:
-        count, processes = len(dataset.train), fabric.world_size
-        self.batch_size = min(settings.batch_size, count - count % processes)
-        if self.batch_size < processes or self.batch_size % processes:
-            raise UsageError(
-                f"a batch of {self.batch_size} images cannot be divided evenly among {processes} processes; choose a "
-                "batch size that is a multiple of the number of processes"
-            )
-        if self.batch_size < settings.batch_size:
-            log.warning(
-                "a batch of %d holds all %d training images, so that an epoch is one step; try --batch-size %d",
-                settings.batch_size, count, max(MIN_BATCH_SIZE, processes, count // 10 // processes * processes),
-            )  # fmt: skip
+        count = len(dataset.train)
+        self.batch_size = usable_batch_size(settings, count, fabric.world_size)
         self.settings, self.lr, self.objective = fill_defaults(settings, model), lr, objective
         self.fabric, self.clock = fabric, clock
         self.steps = count // self.batch_size
@@ -128,12 +117,13 @@ class _Run:
         self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
         # the model without Fabric's wrapper
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.resume, self.resume_key = resume, self._resume_key(dataset)
+        self.resume = ResumeFile(resume, self._resume_key(dataset), fabric)
         self.balanced_labels = dataset.train.labels.cpu() if settings.sampling == "balanced" else None
         self.train = dataset.train.to(fabric.device)
         self.val = self.train if dataset.val is dataset.train else dataset.val.to(fabric.device)
         self.average = MovingAverage(self.plain, settings.ema)
         self.model, self.optimizer = fabric.setup(self.plain, build_optimizer(self.plain, self.settings))
+        self.train_step = TrainStep(self.model, self.optimizer, objective, self.settings, fabric)
         self.epoch, self.step = 0, 0
         self.loss_sum = torch.zeros((), device=fabric.device)
         self.history: list[EpochReport] = []
@@ -145,34 +135,19 @@ class _Run:
         self.model.train()
         self.started, self.started_step, saved = self.clock(), self.step, self.clock()
         for step in range(self.step, self.steps):
-            self._train_step(plan, step)
+            self._step(plan, step)
             self.step = step + 1
             if self.fabric.world_size == 1 and self.clock() - saved > SAVE_INTERVAL and self.step < self.steps:
                 self.save()
                 saved = self.clock()
             yield self.epoch * self.steps + self.step
 
-    def _train_step(self, plan: EpochPlan, step: int) -> None:
+    def _step(self, plan: EpochPlan, step: int) -> None:
         total_step = self.epoch * self.steps + step
-        mine = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        images, labels = gather(self.train, *plan.for_step(step, mine))
-        seed = (self.settings.seed * 1_000_003 + total_step) * 1009 + self.fabric.global_rank
-        torch.manual_seed(seed)
-        rng = torch.Generator(self.fabric.device).manual_seed(seed)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr(total_step + 1)
-        loss = self.objective.loss(self.model, images, labels, self.epoch, rng)
-        self.fabric.backward(loss)
-        if (
-            self.settings.clip_norm is not None
-        ):  # a norm that is not finite shows in the loss, which finish_epoch() checks
-            self.fabric.clip_gradients(
-                self.model, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.loss_sum += self.train_step(
+            self.train, plan, step, epoch=self.epoch, total_step=total_step, lr=self._lr(total_step + 1)
+        )
         self.average.update(total_step)
-        self.loss_sum += loss.detach()
 
     def finish_epoch(self) -> EpochReport:
         """Computes the metrics of the epoch, saves the run and starts the next epoch."""
@@ -224,58 +199,31 @@ class _Run:
 
     def hyperparameters(self) -> dict[str, Any]:
         """Returns the settings of the run for its loggers."""
-        key = self.resume_key
+        key = self.resume.key
         name, images, _ = key["data"]
         own = {each: key[each] for each in ("lr", "processes", "precision")}
         return {**key["settings"], **own, "data": name, "train_images": images, **key["objective"]}
 
     def save(self) -> None:
         """Writes everything that the rest of the run depends on to the resume file."""
-        if self.resume is None or not self.fabric.is_global_zero:
+        if self.resume.path is None:
             return
         tensors = {f"model.{key}": value for key, value in self.plain.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
         tensors |= {f"optimizer.{key}": value for key, value in state_by_name(self.optimizer, self.plain).items()}
-        header = {
-            "resume_key": self.resume_key,
-            "epoch": self.epoch,
-            "step": self.step,
-            "history": [report.timed_row() for report in self.history],
-        }
-        tensor_file.write(self.resume, {**tensors, "loss_sum": self.loss_sum}, header)
+        history = [report.timed_row() for report in self.history]
+        header = {"epoch": self.epoch, "step": self.step, "history": history}
+        self.resume.write({**tensors, "loss_sum": self.loss_sum}, header)
 
     def load(self) -> None:
-        """Restores the state that the resume file holds, if there is a resume file.
-
-        Raises:
-            TrainingError: The file is damaged, belongs to another run, or only some of the processes can see it.
-        """
-        if self.resume is None:
+        """Restores the state that the resume file holds, if there is a resume file."""
+        content = self.resume.read()
+        if content is None:
             return
-        seen_by = all_reduced(self.fabric, torch.tensor(float(self.resume.exists()), device=self.fabric.device), "sum")
-        if not seen_by:
-            return
-        if seen_by < self.fabric.world_size:  # otherwise the machines would continue from different weights
-            raise TrainingError(
-                f"{self.resume} exists for only some of the {self.fabric.world_size} processes; choose a folder that "
-                "all machines share, or delete the file to start over"
-            )
-        try:
-            tensors, header = tensor_file.read(self.resume)
-        except CheckpointError as error:
-            raise TrainingError(f"{error}; delete it to start over") from error
-        if header is None or header.get("resume_key") != self.resume_key:
-            raise TrainingError(
-                f"{self.resume} holds an unfinished run with other settings, data or processes; "
-                "finish that run with the same ones, or delete the file to start over"
-            )
-        self.plain.load_state_dict(_without_prefix(tensors, "model."))
-        self.average.model.load_state_dict(_without_prefix(tensors, "average."))
-        restore_state(self.optimizer, self.plain, _without_prefix(tensors, "optimizer."))
+        tensors, header = content
+        self.plain.load_state_dict(without_prefix(tensors, "model."))
+        self.average.model.load_state_dict(without_prefix(tensors, "average."))
+        restore_state(self.optimizer, self.plain, without_prefix(tensors, "optimizer."))
         self.loss_sum.copy_(tensors["loss_sum"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_timed_row(row) for row in header["history"]]
-
-
-def _without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,65 @@
+"""The file that holds an unfinished run, from which the same run is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from allweather.runtimes.errors import CheckpointError, TrainingError
+from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.inference.forward import all_reduced
+
+
+class ResumeFile:
+    """Writes the state of a run to its file, and reads it.
+
+    Args:
+        path: The file; None means that the run is not saved.
+        key: Plain values that two runs must share for one to continue the other.
+        fabric: A launched Fabric; its first process writes, and all of them read.
+    """
+
+    def __init__(self, path: Path | None, key: Mapping[str, Any], fabric: Fabric) -> None:
+        self.path, self.key, self.fabric = path, key, fabric
+
+    def write(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+        """Writes the state, in the first process."""
+        if self.path is not None and self.fabric.is_global_zero:
+            tensor_file.write(self.path, tensors, {"resume_key": self.key, **header})
+
+    def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Returns the tensors and the header that were written; None if there is no file.
+
+        Raises:
+            TrainingError: The file is damaged, belongs to another run, or only some of the processes can see it.
+        """
+        if self.path is None:
+            return None
+        seen_by = all_reduced(self.fabric, torch.tensor(float(self.path.exists()), device=self.fabric.device), "sum")
+        if not seen_by:
+            return None
+        if seen_by < self.fabric.world_size:  # otherwise the machines would continue from different weights
+            raise TrainingError(
+                f"{self.path} exists for only some of the {self.fabric.world_size} processes; choose a folder that "
+                "all machines share, or delete the file to start over"
+            )
+        try:
+            tensors, header = tensor_file.read(self.path)
+        except CheckpointError as error:
+            raise TrainingError(f"{error}; delete it to start over") from error
+        if header is None or header.get("resume_key") != self.key:
+            raise TrainingError(
+                f"{self.path} holds an unfinished run with other settings, data or processes; "
+                "finish that run with the same ones, or delete the file to start over"
+            )
+        return tensors, header
+
+
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Returns the tensors whose names start with the prefix, under the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

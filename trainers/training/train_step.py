@@ -1,0 +1,69 @@
+"""One training step: the images of a batch, their loss, its gradients, and the optimizer's step."""
+
+from __future__ import annotations
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+from torch import Tensor
+
+from allweather.trainers.data.batches import EpochPlan, gather
+from allweather.trainers.data.split import Split
+from allweather.trainers.training.batch_shares import share
+from allweather.trainers.training.objective import Objective
+from allweather.trainers.training.settings import FitSettings
+
+
+class TrainStep:
+    """Trains a model for one step at a time.
+
+    Args:
+        model: The model, set up by `fabric`.
+        optimizer: Its optimizer, set up by `fabric`.
+        objective: The loss to minimize.
+        settings: Settings of the loop.
+        fabric: A launched Fabric; its processes share each batch.
+    """
+
+    def __init__(
+        self,
+        model: _FabricModule,
+        optimizer: _FabricOptimizer,
+        objective: Objective,
+        settings: FitSettings,
+        fabric: Fabric,
+    ) -> None:
+        self.model, self.optimizer, self.objective = model, optimizer, objective
+        self.settings, self.fabric = settings, fabric
+
+    def __call__(self, train: Split, plan: EpochPlan, step: int, *, epoch: int, total_step: int, lr: float) -> Tensor:
+        """Trains the model on one batch.
+
+        Args:
+            train: The training images, on the model's device.
+            plan: Plan of the epoch.
+            step: Index of the step in the epoch.
+            epoch: Index of the epoch, from 0.
+            total_step: Index of the step in the run.
+            lr: Learning rate.
+
+        Returns:
+            The loss of this process's images, a scalar without gradients.
+        """
+        fabric = self.fabric
+        images, labels = gather(train, *plan.for_step(step, share(fabric.global_rank, fabric.world_size)))
+        seed = (self.settings.seed * 1_000_003 + total_step) * 1009 + fabric.global_rank
+        torch.manual_seed(seed)
+        rng = torch.Generator(fabric.device).manual_seed(seed)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        loss = self.objective.loss(self.model, images, labels, epoch, rng)
+        fabric.backward(loss)
+        if self.settings.clip_norm is not None:
+            # a norm that is not finite shows in the loss, which is checked at the end of the epoch
+            fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach()
