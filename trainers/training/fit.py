@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
-from torch import nn
+from torch import Tensor, nn
 
 from allweather.runtimes.errors import TrainingError
 from allweather.runtimes.system.path_argument import as_path
@@ -26,12 +26,10 @@ from allweather.trainers.training.experiment_log import ExperimentLog
 from allweather.trainers.training.objective import CrossEntropy, Objective, class_weights_of
 from allweather.trainers.training.optimizer import build_optimizer, fill_defaults, restore_state, state_by_name
 from allweather.trainers.training.progress import EpochReport, Progress
-from allweather.trainers.training.resume_file import ResumeFile, without_prefix
+from allweather.trainers.training.resume_file import ResumeFile, SaveTimer, each_process, without_prefix
 from allweather.trainers.training.schedules import lr_factor
 from allweather.trainers.training.settings import FitSettings
 from allweather.trainers.training.train_step import TrainStep
-
-SAVE_INTERVAL = 120.0  # seconds between saves within an epoch: the most work that is lost when the process is killed
 
 
 def fit(
@@ -114,7 +112,7 @@ class _Run:
         self.steps = count // self.batch_size
         self.total_steps = self.steps * settings.epochs
         self.hflip = dataset.hflip if settings.hflip is None else settings.hflip
-        self.shift = round(settings.shift * dataset.train.images.shape[1] / 32)
+        self.shift = round(settings.shift * min(dataset.train.images.shape[1:3]) / 32)
         # the model without Fabric's wrapper
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.resume = ResumeFile(resume, self._resume_key(dataset), fabric)
@@ -133,13 +131,13 @@ class _Run:
         """Trains the rest of the current epoch; yields after each step the number of steps done in the run."""
         plan = self._plan()
         self.model.train()
-        self.started, self.started_step, saved = self.clock(), self.step, self.clock()
+        self.started, self.started_step, timer = self.clock(), self.step, SaveTimer(self.fabric, self.clock)
         for step in range(self.step, self.steps):
             self._step(plan, step)
             self.step = step + 1
-            if self.fabric.world_size == 1 and self.clock() - saved > SAVE_INTERVAL and self.step < self.steps:
+            if self.resume.path is not None and self.step < self.steps and timer.due():
                 self.save()
-                saved = self.clock()
+                timer.restart()
             yield self.epoch * self.steps + self.step
 
     def _step(self, plan: EpochPlan, step: int) -> None:
@@ -204,6 +202,14 @@ class _Run:
         own = {each: key[each] for each in ("lr", "processes", "precision")}
         return {**key["settings"], **own, "data": name, "train_images": images, **key["objective"]}
 
+    def _of_this_process(self) -> dict[str, Tensor]:
+        """Returns the state that differs from process to process within an epoch.
+
+        BatchNorm's own statistics are not part of it: before each forward pass all processes take those of the first.
+        """
+        buffers = {f"average.{index}": buffer for index, buffer in enumerate(self.average.buffers())}
+        return {"loss_sum": self.loss_sum, **buffers}
+
     def save(self) -> None:
         """Writes everything that the rest of the run depends on to the resume file."""
         if self.resume.path is None:
@@ -211,9 +217,10 @@ class _Run:
         tensors = {f"model.{key}": value for key, value in self.plain.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
         tensors |= {f"optimizer.{key}": value for key, value in state_by_name(self.optimizer, self.plain).items()}
+        tensors |= {f"each.{key}": each_process(self.fabric, value) for key, value in self._of_this_process().items()}
         history = [report.timed_row() for report in self.history]
         header = {"epoch": self.epoch, "step": self.step, "history": history}
-        self.resume.write({**tensors, "loss_sum": self.loss_sum}, header)
+        self.resume.write(tensors, header)
 
     def load(self) -> None:
         """Restores the state that the resume file holds, if there is a resume file."""
@@ -224,6 +231,7 @@ class _Run:
         self.plain.load_state_dict(without_prefix(tensors, "model."))
         self.average.model.load_state_dict(without_prefix(tensors, "average."))
         restore_state(self.optimizer, self.plain, without_prefix(tensors, "optimizer."))
-        self.loss_sum.copy_(tensors["loss_sum"])
+        for key, value in self._of_this_process().items():
+            value.copy_(tensors[f"each.{key}"][self.fabric.global_rank])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_timed_row(row) for row in header["history"]]

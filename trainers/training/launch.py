@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
+from torch.distributed import PrefixStore, TCPStore
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.limits import usable_cores
@@ -57,6 +58,8 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
         limit_threads()
     try:
         with _without_worker_warning(), silence_loggers("lightning_fabric"):
+            if elastic and _num_machines() == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] != "0":
+                _join_restarted_processes("nccl" if gpus else "gloo")
             fabric = Fabric(
                 accelerator="gpu" if gpus else "cpu",
                 devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
@@ -81,6 +84,21 @@ def limit_threads() -> None:
 def _num_machines() -> int:
     """Returns the number of machines on which torchrun started the run."""
     return int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"])
+
+
+def _join_restarted_processes(backend: str) -> None:
+    """Connects the processes that torchrun has started again after one of them ended.
+
+    torchrun keeps the addresses of the processes before, and torch would try to reach those that have ended. Under a
+    prefix of this start there are only new ones. (Several machines do not count their starts alike; there torchrun
+    needs the variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.)
+    """
+    environment = os.environ
+    store = TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), is_master=False)
+    torch.distributed.init_process_group(
+        backend, store=PrefixStore(f"start {environment['TORCHELASTIC_RESTART_COUNT']}", store),
+        rank=int(environment["RANK"]), world_size=int(environment["WORLD_SIZE"]),
+    )  # fmt: skip
 
 
 @contextmanager

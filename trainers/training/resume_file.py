@@ -1,8 +1,8 @@
-"""The file that holds an unfinished run, from which the same run is resumed."""
+"""The file that holds an unfinished run, from which the same run is resumed, and the steps at which it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from allweather.runtimes.errors import CheckpointError, TrainingError
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.inference.forward import all_reduced
+
+SAVE_INTERVAL = 120.0  # seconds between saves within an epoch: the most work that is lost when the process is killed
 
 
 class ResumeFile:
@@ -58,6 +60,47 @@ class ResumeFile:
                 "finish that run with the same ones, or delete the file to start over"
             )
         return tensors, header
+
+
+class SaveTimer:
+    """Tells the processes of a run after which of its steps to save it: all of them after the same ones.
+
+    The clock of the first process decides. The others must ask it, which would slow down each step, and so they ask
+    after 1, 2, 4, ... steps, and then, as the time for a save comes nearer, after half of the steps that are left.
+
+    Args:
+        fabric: A launched Fabric.
+        clock: Returns monotonic time in seconds.
+    """
+
+    def __init__(self, fabric: Fabric, clock: Callable[[], float]) -> None:
+        self.fabric, self.clock = fabric, clock
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts to measure, when a run has been saved or begins."""
+        self._saved, self._steps, self._next = self.clock(), 0, 1
+
+    def due(self) -> bool:
+        """Returns whether the run is to be saved; every process calls it after each of its steps."""
+        self._steps += 1
+        if self._steps < self._next:
+            return False
+        elapsed = self.clock() - self._saved
+        steps_left = (SAVE_INTERVAL - elapsed) * self._steps / max(elapsed, 1e-9)
+        wait = 0 if elapsed > SAVE_INTERVAL else max(1, min(self._steps, int(steps_left / 2)))
+        wait = self.fabric.broadcast(wait)
+        self._next = self._steps + wait
+        return wait == 0
+
+
+def each_process(fabric: Fabric, tensor: Tensor) -> Tensor:
+    """Returns the tensors [...] of all processes as one, [processes, ...]; every process calls it."""
+    if fabric.world_size == 1:
+        return tensor[None]
+    gathered = [torch.empty_like(tensor) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(gathered, tensor)
+    return torch.stack(gathered)
 
 
 def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -14,6 +14,10 @@ from allweather.runtimes.system.limits import usable_cores
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
+RESTARTED = Path(__file__).with_name("restarted_processes.py")
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
 def losses(command: list[str], out: Path) -> tuple[int, dict[str, list[float]]]:
     quiet = {
         **os.environ,
@@ -32,11 +36,24 @@ def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path
     out = tmp_path / "losses.json"
     alone, expected = losses([str(SCRIPT), "1", str(folder), str(out)], out)
     started, ours = losses([str(SCRIPT), "2", str(folder), str(out)], out)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    elastic, theirs = losses([*torchrun, str(SCRIPT), "2", str(folder), str(out)], out)
+    elastic, theirs = losses([*TORCHRUN, str(SCRIPT), "2", str(folder), str(out)], out)
     assert (alone, started, elastic) == (1, 2, 2)
     for losses_of_two in (ours, theirs):
         for name in ("plain", "weighted", "balanced"):
             assert np.allclose(losses_of_two[name], expected[name], rtol=1e-4), name
         # BatchNorm takes its statistics from each process's half of the batch, so these are only close
         assert np.allclose(losses_of_two["resnet20"], expected["resnet20"], rtol=0.1, atol=0.02)
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(usable_cores() < 2, reason="one core: training with two processes was not checked")
+def test_two_processes_of_which_one_is_killed_end_like_undisturbed_ones(folder: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
+    for out, options in ((whole, []), (killed, ["17"])):  # the seventh of ten steps of the second epoch
+        command = [*TORCHRUN, "--max-restarts", "1", str(RESTARTED), str(folder), str(out), *options]
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=150)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(whole.with_suffix(".json").read_text()) == {"first_step": 1, "steps": 30}
+    first_step = json.loads(killed.with_suffix(".json").read_text())["first_step"]
+    assert 11 < first_step <= 17, "the run was not resumed in the middle of the epoch"
+    assert killed.read_bytes() == whole.read_bytes()
