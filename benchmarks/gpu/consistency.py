@@ -78,7 +78,7 @@ def run(work: Work, networks: str = ARCH) -> None:
     network = train_new(work, NAME, networks, training, schedule, work.dataset, budget)
     if work.finished(NAME) is None:
         results = {"test_accuracy": clean_accuracy(work, network), **network.metrics}
-        work.finish(NAME, schedule.record() | {"arch": networks, "lr": training.lr}, results)
+        work.finish(NAME, schedule.record() | {"arch": networks, "lr": network.settings["lr"]}, results)
     if work.finished(PREDICTOR) is None:
         plan = plan_of(work, network, budget)
         full, out = work.folder / f"{NAME}.safetensors", work.folder / f"{PREDICTOR}.safetensors"

@@ -58,11 +58,17 @@ def train_one(
     """Trains one network, or reads it; returns its schedule and its test accuracy."""
     settings = replace(RECIPE, seed=seed)
     if method == "plain":
-        schedule = of_equal_steps(schedule)
+        schedule, settings = of_equal_steps(schedule), replace(settings, batch_size=VARIANTS * IMAGES)
     training = _training(method, arch, dataset, settings)
     checkpoint = train_new(work, name, arch, training, schedule, dataset, work.budget)
     results = {"test_accuracy": clean_accuracy(work, checkpoint), **checkpoint.metrics}
-    own = {"arch": arch, "method": method, "lr": training.lr, "nesterov": True, "steps": steps_of(schedule)}
+    own = {
+        "arch": arch,
+        "method": method,
+        "lr": checkpoint.settings["lr"],
+        "nesterov": True,
+        "steps": steps_of(schedule),
+    }
     return schedule.record() | own, results
 
 

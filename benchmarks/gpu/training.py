@@ -58,8 +58,9 @@ def train_new(
         return load_checkpoint(out)
     data, settings = schedule.data(dataset, work.seed), schedule.fit_settings(training.settings)
     network, resume = training.network(), resume_path(out)
+    lr = training.lr * settings.batch_size / training.settings.batch_size  # in proportion, where batches are cut
     averaged, history = fit(
-        compile_in_place(network) if schedule.compiled else network, data, settings, training.lr,
+        compile_in_place(network) if schedule.compiled else network, data, settings, lr,
         fabric=work.fabric, objective=training.objective, resume=resume, watch=budget.check,
     )  # fmt: skip
     checkpoint = Checkpoint(
@@ -69,7 +70,7 @@ def train_new(
         weights={key.removeprefix("network."): value for key, value in averaged.state_dict().items()},
         data=data.name,
         seed=settings.seed,
-        settings={**settings.as_dict(), "lr": training.lr, "hflip": data.hflip, **training.objective.resume_key},
+        settings={**settings.as_dict(), "lr": lr, "hflip": data.hflip, **training.objective.resume_key},
         metrics={"val_accuracy": history[-1].val_accuracy},
         history=tuple(report.row() for report in history),
     )

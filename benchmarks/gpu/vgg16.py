@@ -59,7 +59,7 @@ def run(work: Work, networks: str = ARCH) -> None:
         goal = {"goal": GOAL, "goal_reached": results["accuracies"]["clean"] >= GOAL}
         search = {key: start.settings[key] for key in SEARCH_SETTINGS if key in start.settings}
         before = work.finish(
-            START, schedule.record() | {"arch": networks, "lr": training.lr}, {**results, **goal, **search}
+            START, schedule.record() | {"arch": networks, "lr": start.settings["lr"]}, {**results, **goal, **search}
         )
     for index, method in enumerate(METHODS):
         if work.finished(f"vgg16-{method}-ca") is None:
