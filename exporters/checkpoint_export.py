@@ -102,9 +102,10 @@ def _manifest(checkpoint: Checkpoint, compiled: Compilation, golden_frames: Imag
 
 def _adapted(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:
     """Returns the data set with its labels in the order of the checkpoint's classes, after its size was checked."""
-    size = dataset.test.images.shape[1]
-    if (size, size) != (checkpoint.input.height, checkpoint.input.width):
+    taken, opened = checkpoint.input, dataset.input
+    if (opened.height, opened.width) != (taken.height, taken.width):
         raise UsageError(
-            f"the checkpoint takes images of {checkpoint.input.height} px, but {dataset.name} was opened at {size} px"
+            f"the checkpoint takes images of {taken.height} x {taken.width} px (height x width), but {dataset.name} "
+            f"was opened at {opened.height} x {opened.width} px"
         )
     return checkpoint.adapt(dataset)

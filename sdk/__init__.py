@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.cameras.base import CameraState as CameraState
     from allweather.runtimes.cameras.open import open_camera as open_camera
     from allweather.runtimes.connect import connect as connect
+    from allweather.runtimes.crop import Crop as Crop
     from allweather.runtimes.engines.base import CompiledModel as CompiledModel
     from allweather.runtimes.engines.base import Engine as Engine
     from allweather.runtimes.engines.base import EngineSpec as EngineSpec
@@ -65,6 +66,7 @@ _MODULES = {
     "CameraState": "allweather.runtimes.cameras.base",
     "CheckpointError": "allweather.runtimes.errors",
     "CompiledModel": "allweather.runtimes.engines.base",
+    "Crop": "allweather.runtimes.crop",
     "DataError": "allweather.runtimes.errors",
     "Decision": "allweather.runtimes.types",
     "DependencyError": "allweather.runtimes.errors",

@@ -8,9 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from allweather.exporters.calibration import calibration_set
 from allweather.exporters.choices import ColorOrder, InputLayout
 from allweather.exporters.compilation import (
@@ -30,13 +27,15 @@ from allweather.exporters.job import classifier_job, parity_images
 from allweather.exporters.model_card import MODEL_CARD, foreign_card
 from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import EngineName, Input, Manifest
+from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.data.class_names import check_class_names
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.image_size import ImageSize
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +59,6 @@ class ForeignModel:
     input: ModelInput
     source: OnnxSource | IrSource
     engines: tuple[EngineName, ...]
-
-    @property
-    def side(self) -> int:
-        """Side in pixels at which to open a data set for it."""
-        return max(self.input.spec.height, self.input.spec.width)
 
 
 def open_foreign(path: Path | str, classes: Sequence[str], settings: InputSettings = FROM_GRAPH) -> ForeignModel:
@@ -105,8 +99,9 @@ def export_onnx(
     std: Three | None = None,
     pixels: int | None = None,
     layout: InputLayout | None = None,
-    size: int | None = None,
+    size: ImageSize | None = None,
     channels: ColorOrder = "rgb",
+    crop: Crop = WHOLE,
     options: ExportOptions = DEFAULT_OPTIONS,
     watch: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
@@ -126,8 +121,10 @@ def export_onnx(
         std: Standard deviation R, G, B of the normalization on that scale; see `InputSettings`.
         pixels: 1 if the model takes pixels of 0..1, 255 if it takes 0..255; see `InputSettings`.
         layout: "nchw" or "nhwc", where the graph does not tell.
-        size: Side of the images in pixels, where the graph takes any.
+        size: Side of the images in pixels, or (height, width), where the graph takes any.
         channels: "rgb", or "bgr" as models of Caffe and OpenCV take.
+        crop: How images are brought to the model's size: the crop that it was evaluated with, such as
+            Crop(fraction=0.875), and that the data set was opened with.
         options: What to compile and keep.
         watch: Called with the name of each step when it starts.
 
@@ -143,7 +140,7 @@ def export_onnx(
     """
     path, out = as_path(path), as_path(out)
     check_bundle_path(out)
-    settings = InputSettings(mean, std, pixels, layout, size, channels)
+    settings = InputSettings(mean, std, pixels, layout, size, channels, crop)
     model = open_foreign(path, dataset.classes if classes is None else classes, settings)
     return export_foreign(model, dataset, out, options, watch)
 
@@ -159,7 +156,7 @@ def export_foreign(
 
     Args:
         model: The classifier, from `open_foreign`.
-        dataset: As in `export_onnx`, opened at `model.side`.
+        dataset: As in `export_onnx`, opened at the size and with the crop of `model.input.spec`.
         out: Folder or .zip file to write.
         options: What to compile and keep.
         watch: Called with the name of each step when it starts.
@@ -174,7 +171,13 @@ def export_foreign(
     check_bundle_path(out)
     options = _for_engines_of(model, options)
     plan = precision_plan(options)
-    dataset = _prepared(model, dataset.with_classes(model.classes))
+    dataset = dataset.with_classes(model.classes)
+    height, width = dataset.input.height, dataset.input.width
+    if (height, width) != (spec.height, spec.width):
+        raise UsageError(
+            f"{model.arch} takes images of {spec.width} x {spec.height} px, but {dataset.name} was opened at "
+            f"{width} x {height} px; open it with size=({spec.height}, {spec.width})"
+        )
     watch("reference outputs from the original")
     calibration = calibration_set(dataset) if any("int8" in precisions for precisions in plan.values()) else None
     golden_frames = choose_golden_frames(dataset.val)
@@ -212,22 +215,3 @@ def _for_engines_of(model: ForeignModel, options: ExportOptions) -> ExportOption
             "that it was made from"
         )
     return dataclasses.replace(options, engines=tuple(each for each in options.engines if each in model.engines))
-
-
-def _prepared(model: ForeignModel, dataset: Dataset) -> Dataset:
-    """Returns the data set at the model's size; its images are squares, and a model's need not be."""
-    spec, side = model.input.spec, model.side
-    height, width = dataset.val.images.shape[1:3]
-    if (height, width) == (spec.height, spec.width):
-        return dataset
-    if (height, width) != (side, side):
-        raise UsageError(
-            f"{model.arch} takes images of {spec.width} x {spec.height} px, but {dataset.name} was opened at "
-            f"{width} x {height} px; open it with size={side}"
-        )
-
-    def prepare(split: Split) -> Split:
-        return Split(torch.from_numpy(np.stack([spec.prepare(image) for image in split.images.numpy()])), split.labels)
-
-    splits = [prepare(split) for split in (dataset.train, dataset.val, dataset.test)]
-    return dataclasses.replace(dataset, train=splits[0], val=splits[1], test=splits[2])

@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from allweather.exporters.choices import ColorOrder, InputLayout
 from allweather.exporters.foreign.facts import Element, InputFacts
+from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.preprocess import IMAGENET_MEAN, IMAGENET_STD, LUMA_WEIGHTS, InputSpec
 from allweather.runtimes.types import Image
+from allweather.trainers.data.image_size import ImageSize, check_size
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +36,18 @@ class InputSettings:
         pixels: 1 if the model takes pixels of 0..1, 255 if it takes 0..255: the normalized values are multiplied by it.
             If None, 1, or what the normalization in the graph expects.
         layout: "nchw" or "nhwc".
-        size: Side of the images in pixels, where height and width are dynamic.
+        size: Side of the images in pixels, or (height, width), where they are dynamic.
         channels: Order of the color channels that the model takes.
+        crop: How images were brought to its size when it was trained or evaluated.
     """
 
     mean: Three | None = None
     std: Three | None = None
     pixels: int | None = None
     layout: InputLayout | None = None
-    size: int | None = None
+    size: ImageSize | None = None
     channels: ColorOrder = "rgb"
+    crop: Crop = WHOLE
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -136,18 +140,21 @@ def resolve_input(facts: InputFacts, settings: InputSettings, where: str) -> Mod
         raise UsageError(f"{where} does not tell its layout; add --layout {' or '.join(get_args(InputLayout))}")
     if settings.layout not in (None, layout):
         raise UsageError(f"{where} takes {layout.upper()}, and --layout says {settings.layout}; leave it out")
-    height, width = facts.height or settings.size, facts.width or settings.size
+    given = (None, None) if settings.size is None else check_size(settings.size, "--size")
+    height, width = facts.height or given[0], facts.width or given[1]
     if height is None or width is None:
         raise UsageError(f"{where} takes images of any size; add --size with the side that it was trained at, as 224")
-    if settings.size is not None and (height, width) != (settings.size, settings.size):
+    if settings.size is not None and (height, width) != given:
         raise UsageError(
-            f"{where} takes images of {width} x {height} px, and --size says {settings.size}; leave it out"
+            f"{where} takes images of {width} x {height} px, and --size says {given[0]}x{given[1]} (height x width); "
+            "leave it out"
         )
     gray = facts.channels == 1
     if gray and settings.channels != "rgb":
         raise UsageError(f"{where} takes gray images, and --channels says {settings.channels}; leave it out")
     mean, std, pixels = _normalization(facts, settings, where)
-    return ModelInput(InputSpec(height, width, mean, std), facts.element, layout, settings.channels, gray, pixels)
+    spec = InputSpec(height, width, mean, std, settings.crop)
+    return ModelInput(spec, facts.element, layout, settings.channels, gray, pixels)
 
 
 def _normalization(facts: InputFacts, settings: InputSettings, where: str) -> tuple[Three, Three, int]:

@@ -7,14 +7,15 @@ import unicodedata
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from allweather.runtimes.bundle.stored_input import Input as Input
+from allweather.runtimes.bundle.strict import Strict
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.choices import EngineName as EngineName
 from allweather.runtimes.choices import Precision as Precision
 from allweather.runtimes.choices import Role as Role
 from allweather.runtimes.errors import BundleError, UsageError, first_line
-from allweather.runtimes.preprocess import MAX_MEAN, MAX_STD, MIN_STD, InputSpec
 from allweather.runtimes.text import forbidden_character, printable
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
 
@@ -30,9 +31,6 @@ FileName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,99}/)?[A
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
-Side = Annotated[int, Field(ge=1, le=4096)]
-Mean = Annotated[float, Field(ge=-MAX_MEAN, le=MAX_MEAN)]
-Std = Annotated[float, Field(ge=MIN_STD, le=MAX_STD)]
 
 
 def _check_label(label: str) -> str:
@@ -47,11 +45,7 @@ def _check_label(label: str) -> str:
 Label = Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS), AfterValidator(_check_label)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class StoredFile(_Strict):
+class StoredFile(Strict):
     """A file of the bundle.
 
     Attributes:
@@ -63,25 +57,7 @@ class StoredFile(_Strict):
     sha256: Sha256
 
 
-class Input(_Strict):
-    """The input of a model, as it is stored; see `InputSpec` for the attributes."""
-
-    height: Side
-    width: Side
-    mean: tuple[Mean, Mean, Mean]
-    std: tuple[Std, Std, Std]
-
-    @staticmethod
-    def from_spec(spec: InputSpec) -> Input:
-        """Returns the stored form of `spec`."""
-        return Input(height=spec.height, width=spec.width, mean=spec.mean, std=spec.std)
-
-    def spec(self) -> InputSpec:
-        """Returns the `InputSpec` that is stored here."""
-        return InputSpec(self.height, self.width, self.mean, self.std)
-
-
-class Parity(_Strict):
+class Parity(Strict):
     """Comparison of a compiled model with the torch model that it was made from.
 
     Attributes:
@@ -105,7 +81,7 @@ class Parity(_Strict):
     reference_corrupted_accuracy: Share | None = None
 
 
-class Model(_Strict):
+class Model(Strict):
     """A compiled model.
 
     Attributes:
@@ -134,7 +110,7 @@ class Model(_Strict):
     forced: Annotated[str, Field(max_length=1000)] = ""
 
 
-class Calibration(_Strict):
+class Calibration(Strict):
     """The images on which the value ranges of the INT8 models were measured.
 
     Attributes:
@@ -152,7 +128,7 @@ class Calibration(_Strict):
     corrupted: Annotated[int, Field(ge=0)] = 0
 
 
-class Rejected(_Strict):
+class Rejected(Strict):
     """A model that the export compiled and evaluated, and did not write to the bundle.
 
     Attributes:
@@ -172,7 +148,7 @@ class Rejected(_Strict):
     reason: Annotated[str, Field(max_length=1000)]
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """The description of a bundle. It lists every other file of the bundle with size and hash.
 
     Attributes:

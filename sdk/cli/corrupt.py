@@ -9,7 +9,7 @@ import typer
 
 from allweather.cli.console import handle_errors, print_result, progress_bar, say
 from allweather.cli.inspect import say_inventory
-from allweather.cli.options import AsJson, Data, Download, Seed, Size
+from allweather.cli.options import AsJson, CropFraction, CropOption, Data, Download, Seed, Size
 from allweather.cli.output_lock import locks_output
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import SetLayout
@@ -29,6 +29,8 @@ def corrupt(
         SetLayout, typer.Option(help="Layout of the files: npy as in CIFAR-10-C, folders as in ImageNet-C.")
     ] = "npy",
     size: Size = None,
+    crop: CropOption = "center",
+    crop_fraction: CropFraction = 1.0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Number of processes; one for each core if not given.")
     ] = None,
@@ -41,18 +43,21 @@ def corrupt(
     If it is stopped, the same command resumes it.
     """
     from allweather.reports import image_grids
+    from allweather.runtimes.crop import Crop
     from allweather.trainers.corruptions import CORRUPTIONS
     from allweather.trainers.corruptions.catalogue import get_corruption
     from allweather.trainers.corruptions.corruption import SEVERITIES
     from allweather.trainers.corruptions.sets import GeneratedSet
     from allweather.trainers.corruptions.sets.write import check_output_is_new, write_corrupted_set
+    from allweather.trainers.data.image_size import parse_size
     from allweather.trainers.data.registry import open_dataset
 
     if any("," in name for name in corruption or ()):
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")
     names = tuple(get_corruption(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
     check_output_is_new(out)
-    dataset = open_dataset(data, size, download=download)
+    parsed_size = None if size is None else parse_size(size)
+    dataset = open_dataset(data, parsed_size, crop=Crop(crop, crop_fraction), download=download)
     say_inventory(dataset.inventory)
     images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
     with progress_bar("corrupt") as update:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -15,8 +15,13 @@ from allweather.cli.import_model import MODEL_SUFFIXES, ImportOptions, import_mo
 from allweather.cli.options import ARCH_FORMS, AsJson, Download, OwnModel
 from allweather.cli.output_lock import locks_output
 from allweather.exporters.choices import ColorOrder, InputLayout
-from allweather.runtimes.choices import Precision
+from allweather.runtimes.choices import CropKind, Precision
 from allweather.runtimes.errors import UsageError
+
+if TYPE_CHECKING:
+    from allweather.runtimes.crop import Crop
+    from allweather.runtimes.preprocess import InputSpec
+    from allweather.trainers.data.image_size import ImageSize
 
 BUNDLE_OPTIONS = ("data", "layout", "pixels", "channels", "engine", "precision", "force", "download")
 Three = tuple[float, float, float]
@@ -46,9 +51,25 @@ def import_checkpoint(
         ),
     ] = None,
     size: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Side of the images in pixels: the usual one of the architecture; found out from .onnx and .xml."
+            metavar="SIZE",
+            help="Side of the images in pixels, or height x width as 160x224: the usual one of the architecture; found "
+            "out from .onnx and .xml.",
+        ),
+    ] = None,
+    crop: Annotated[
+        CropKind | None,
+        typer.Option(
+            help="Which part of an image the model was evaluated on: center, the largest of its shape, or squash, all "
+            "of it. Of timm's and torchvision's networks as they say if not given, else center."
+        ),
+    ] = None,
+    crop_fraction: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the sides of the center that is kept: 0.875 where 224 of 256 pixels were cut out. Of timm's "
+            "and torchvision's networks as they say if not given, else 1."
         ),
     ] = None,
     mean: Annotated[
@@ -97,11 +118,16 @@ def import_checkpoint(
     What an ONNX graph tells need not be given: layout, size, batch, a Softmax at its end, a normalization inside. Each
     compiled model is compared with the file as ONNX Runtime (of .xml: OpenVINO) runs it.
     """
+    from allweather.runtimes.crop import WHOLE
+    from allweather.trainers.data.image_size import parse_size
+
+    image_size = None if size is None else parse_size(size)
     means, stds = _parse_three("--mean", mean), _parse_three("--std", std)
     if file.suffix.lower() in MODEL_SUFFIXES:
         check_not_given(context, ("arch", "own_model"), f"{file} holds the graph of its network")
         options = ImportOptions(
-            data, classes, means, stds, size, int(pixels) if pixels else None, layout, channels, parse_engines(engine),
+            data, classes, means, stds, image_size, _crop(crop, crop_fraction, WHOLE),
+            int(pixels) if pixels else None, layout, channels, parse_engines(engine),
             parse_names("precision", precision, get_args(Precision)), force, download,
         )  # fmt: skip
         import_model(file, out, options, as_json=as_json)
@@ -112,7 +138,8 @@ def import_checkpoint(
         raise UsageError(
             f"name the network of the weights in {file}: --arch resnet20, for example, or your own with --model"
         )
-    _import_state_dict(file, arch, own_model, parse_classes(classes), out, size, means, stds, as_json)
+    spec = _input_spec(arch, image_size, means, stds, crop, crop_fraction)
+    _import_state_dict(file, arch, own_model, parse_classes(classes), out, spec, as_json)
 
 
 def _import_state_dict(
@@ -121,24 +148,15 @@ def _import_state_dict(
     own_model: str | None,
     classes: tuple[str, ...],
     out: Path,
-    size: int | None,
-    mean: Three | None,
-    std: Three | None,
+    spec: InputSpec,
     as_json: bool,
 ) -> None:
     import dataclasses
 
-    from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
     from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
     from allweather.trainers.models.own_model import OWN, import_own_model
-    from allweather.trainers.models.registry import get_architecture
 
-    if arch is None and size is None:
-        raise UsageError("name the side of the images of your own network in pixels: --size 224, for example")
-    usual = get_architecture(arch).usual_input if arch else InputSpec(size or 0, size or 0)
-    height, width = (usual.height, usual.width) if size is None else (size, size)
-    spec = InputSpec(height, width, mean or usual.mean, std or usual.std)
     network = arch or import_own_model(own_model or "", len(classes))
     checkpoint = checkpoint_from_state_dict(file, network, classes, spec)
     if own_model:
@@ -146,6 +164,36 @@ def _import_state_dict(
     save_checkpoint(out, checkpoint)
     facts = {"checkpoint": str(out), "arch": checkpoint.arch, "classes": len(classes), "size": spec.height}
     print_result(facts, as_json, "imported")
+
+
+def _input_spec(
+    arch: str | None,
+    size: ImageSize | None,
+    mean: Three | None,
+    std: Three | None,
+    crop: CropKind | None,
+    crop_fraction: float | None,
+) -> InputSpec:
+    """Completes what the user says by what is usual for the architecture."""
+    from allweather.runtimes.preprocess import InputSpec
+    from allweather.trainers.data.image_size import check_size
+    from allweather.trainers.models.registry import get_architecture
+
+    if arch is None and size is None:
+        raise UsageError("name the side of the images of your own network in pixels: --size 224, for example")
+    given = None if size is None else check_size(size, "--size")
+    usual = get_architecture(arch).usual_input if arch else InputSpec(*(given or (1, 1)))
+    height, width = given or (usual.height, usual.width)
+    return InputSpec(height, width, mean or usual.mean, std or usual.std, _crop(crop, crop_fraction, usual.crop))
+
+
+def _crop(kind: CropKind | None, fraction: float | None, usual: Crop) -> Crop:
+    """Completes what the user says of the crop by what is usual; a fraction is that of its kind."""
+    from allweather.runtimes.crop import Crop
+
+    if kind in (None, usual.kind):
+        return Crop(usual.kind, usual.fraction if fraction is None else fraction)
+    return Crop(kind, 1.0 if fraction is None else fraction)
 
 
 def _parse_three(name: str, text: str | None) -> Three | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from allweather.cli.class_list import parse_classes
 from allweather.cli.console import say
@@ -13,6 +14,10 @@ from allweather.cli.inspect import say_inventory
 from allweather.exporters.choices import ColorOrder, InputLayout
 from allweather.runtimes.choices import EngineName, Precision
 from allweather.runtimes.errors import UsageError
+
+if TYPE_CHECKING:
+    from allweather.runtimes.crop import Crop
+    from allweather.trainers.data.image_size import ImageSize
 
 MODEL_SUFFIXES = (".onnx", ".xml")  # of the files that become bundles
 
@@ -26,7 +31,8 @@ class ImportOptions:
         classes: Text of --classes.
         mean: Mean R, G, B; None if not given.
         std: Standard deviation R, G, B; None if not given.
-        size: Side in pixels; None if not given.
+        size: Side in pixels, or (height, width); None if not given.
+        crop: How images were brought to that size.
         pixels: 1 or 255; None if not given.
         layout: Layout of the input; None if not given.
         channels: Order of the color channels.
@@ -40,7 +46,8 @@ class ImportOptions:
     classes: str
     mean: tuple[float, float, float] | None
     std: tuple[float, float, float] | None
-    size: int | None
+    size: ImageSize | None
+    crop: Crop
     pixels: int | None
     layout: InputLayout | None
     channels: ColorOrder
@@ -66,7 +73,6 @@ def import_model(file: Path, out: Path, options: ImportOptions, *, as_json: bool
     from allweather.exporters.foreign.import_model import export_foreign, open_foreign
     from allweather.exporters.foreign.model_input import InputSettings
     from allweather.runtimes.bundle.bundle import check_bundle_path
-    from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.choices import DATASET_FORMS
     from allweather.trainers.data.registry import open_dataset_of
 
@@ -78,11 +84,13 @@ def import_model(file: Path, out: Path, options: ImportOptions, *, as_json: bool
             f"add --data {DATASET_FORMS}"
         )
     check_bundle_path(out)
-    settings = InputSettings(options.mean, options.std, options.pixels, options.layout, options.size, options.channels)
+    settings = InputSettings(
+        options.mean, options.std, options.pixels, options.layout, options.size, options.channels,
+        options.crop,
+    )  # fmt: skip
     model = open_foreign(file, parse_classes(options.classes), settings)
     say(f"{file}: {model.input.sentence()}")
-    spec = InputSpec(model.side, model.side)
-    dataset = open_dataset_of(options.data, model.classes, spec, download=options.download)
+    dataset = open_dataset_of(options.data, model.classes, model.input.spec, download=options.download)
     say_inventory(dataset.inventory)
     to_export = ExportOptions(options.engines or DEFAULT_ENGINES, options.precisions or None, options.force)
     with watch_export("import") as watch:

@@ -75,6 +75,7 @@ def learn_augmentation(
     from allweather.trainers.data.dataset import check_fraction
 
     check_fraction(fraction)
+    from allweather.trainers.data.image_size import parse_size
     from allweather.trainers.data.registry import open_dataset
     from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation as learn
     from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
@@ -82,13 +83,14 @@ def learn_augmentation(
     from allweather.trainers.training.settings import FitSettings
 
     get_architecture(arch)
+    parsed_size = None if size is None else parse_size(size)
     settings = LearnAugmentationSettings(
         mode=mode, aim=aim, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
         classifier=FitSettings(epochs=classifier_epochs, batch_size=batch_size, hflip=hflip, seed=seed),
     )  # fmt: skip
     with training_run(
         "learn-augmentation",
-        lambda: open_dataset(data, size, download=download).subset(fraction, seed),
+        lambda: open_dataset(data, parsed_size, download=download).subset(fraction, seed),
         devices=devices,
         precision=precision,
     ) as run:

@@ -26,7 +26,26 @@ Download: TypeAlias = Annotated[
     bool, typer.Option("--download", help="Download CIFAR into ROOT if it is not there yet.")
 ]
 Size: TypeAlias = Annotated[
-    int | None, typer.Option(help="Side of the images in pixels; the data set's own size if not given.")
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Side of the images in pixels, or height x width as 160x224; the data set's own size if not given.",
+    ),
+]
+CropOption: TypeAlias = Annotated[
+    runtime_choices.CropKind,
+    typer.Option(
+        "--crop",
+        help="Which part of an image of another shape is taken: center, the largest of the right shape, or squash, all "
+        "of it. Export and the camera loop do the same.",
+    ),
+]
+CropFraction: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        help="Share of the sides of the center that is kept: 0.875 as torchvision's presets, which resize to 256 and "
+        "cut out 224 pixels."
+    ),
 ]
 Fraction: TypeAlias = Annotated[
     float, typer.Option(help="Fraction of the training images to use, above 0 and at most 1.")

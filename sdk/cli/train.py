@@ -16,6 +16,8 @@ from allweather.cli.options import (
     BatchSize,
     ClassWeights,
     ClipNorm,
+    CropFraction,
+    CropOption,
     Data,
     Devices,
     Download,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.data.dataset import Dataset
+    from allweather.trainers.data.image_size import ImageSize
     from allweather.trainers.training.progress import EpochReport
 
 
@@ -114,6 +117,8 @@ def train(
         float, typer.Option(help="Fraction of the training labels that is replaced by random ones, 0 to 1.")
     ] = 0.0,
     size: Size = None,
+    crop: CropOption = "center",
+    crop_fraction: CropFraction = 1.0,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from pretrained ImageNet weights of the library.")
     ] = False,
@@ -135,6 +140,8 @@ def train(
 
     check_fraction(fraction)
     check_label_noise(label_noise)
+    from allweather.runtimes.crop import Crop
+    from allweather.trainers.data.image_size import parse_size
     from allweather.trainers.data.registry import has_own_size, open_dataset
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.output_paths import checkpoint_paths
@@ -157,12 +164,15 @@ def train(
     architectures = {name: get_architecture(name) for name in arch or ()}
     # a library's network takes its usual size where the data has none; the small ones of our own take any
     sizes = [each.usual_input.height for name, each in architectures.items() if ":" in name]
+    if size is not None:
+        image_size: ImageSize | None = parse_size(size)
+    else:
+        image_size = None if has_own_size(data) else max(sizes, default=None)
+    how = Crop(crop, crop_fraction)
     config.objective(len(names), label_smoothing)
 
     def open_data() -> Dataset:
-        dataset = open_dataset(
-            data, size or (None if has_own_size(data) else max(sizes, default=None)), download=download
-        )
+        dataset = open_dataset(data, image_size, crop=how, download=download)
         return dataset.subset(fraction, seed).with_label_noise(label_noise, seed)
 
     description = f"train {', '.join(names)}"
@@ -197,13 +207,11 @@ def train(
 
 def _own_network(own_model: str, dataset: Dataset) -> Checkpoint:
     """Makes a network of the user's own for the classes and the size of the data, with ImageNet's normalization."""
-    from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.models.own_model import import_own_model
 
-    height, width = dataset.train.images.shape[1:3]
     network = import_own_model(own_model, len(dataset.classes))
-    return Checkpoint.of(network, dataset.classes, InputSpec(height, width), name=own_model)
+    return Checkpoint.of(network, dataset.classes, dataset.input, name=own_model)
 
 
 def _accuracies(report: EpochReport) -> str:

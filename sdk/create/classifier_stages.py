@@ -13,8 +13,6 @@ from allweather.create.settings import CreateSettings
 from allweather.exporters.foreign.import_model import ForeignModel, export_foreign, open_foreign
 from allweather.journey import StageRun
 from allweather.runtimes.bundle.manifest import Manifest
-from allweather.runtimes.errors import UsageError
-from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.text import printable
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -57,26 +55,18 @@ def open_start(config: CreateConfig, settings: CreateSettings, *, download: bool
     if config.onnx and settings.foreign:
         classes = config.onnx.classes or dataset_classes(config.data)
         foreign = open_foreign(Path(config.onnx.file), classes, settings.foreign)
-        spec = foreign.input.spec
-        if spec.height != spec.width:
-            raise UsageError(
-                f"{config.onnx.file} takes images of {spec.width} x {spec.height} px, and create works on squares; "
-                "use allweather import and allweather export"
-            )
-        square = InputSpec(foreign.side, foreign.side)
-        return Start(open_dataset_of(config.data, foreign.classes, square, download=download), foreign)
+        return Start(open_dataset_of(config.data, foreign.classes, foreign.input.spec, download=download), foreign)
     arch = config.train.arch
     usual = get_architecture(arch).usual_input.height if arch else None
     # a library's network takes its usual size where the data has none; the small ones of our own take any
-    size = config.size or (usual if arch and ":" in arch and not has_own_size(config.data) else None)
+    size = settings.size or (usual if arch and ":" in arch and not has_own_size(config.data) else None)
     if arch:
-        return Start(open_dataset(config.data, size, download=download), arch)
+        return Start(open_dataset(config.data, size, crop=settings.crop, download=download), arch)
     assert config.train.model is not None
     torch.manual_seed(config.seed)  # of its initial weights
     network = import_own_model(config.train.model, len(dataset_classes(config.data)))
-    dataset = open_dataset(config.data, size, download=download)
-    height, width = dataset.train.images.shape[1:3]
-    return Start(dataset, Checkpoint.of(network, dataset.classes, InputSpec(height, width), name=config.train.model))
+    dataset = open_dataset(config.data, size, crop=settings.crop, download=download)
+    return Start(dataset, Checkpoint.of(network, dataset.classes, dataset.input, name=config.train.model))
 
 
 def train_stage(start: Start, config: CreateConfig, settings: FitSettings, folder: Path, run: StageRun) -> StageResult:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from allweather.exporters.choices import ColorOrder, InputLayout
-from allweather.runtimes.choices import EngineName, Precision
+from allweather.runtimes.choices import CropKind, EngineName, Precision
 from allweather.trainers.choices import (
     DATASET_FORMS,
     ClassWeights,
@@ -175,9 +175,16 @@ class CreateConfig(Section):
     """The configuration of `allweather create`."""
 
     data: Text | None = Field(default=None, description=f"Data set: {DATASET_FORMS}.")
-    size: int | None = Field(
-        default=None, description="Side of the images in pixels; if empty, the data's own, that of the network, or 224."
+    size: int | Text | None = Field(
+        default=None,
+        description="Side of the images in pixels, or height x width as 160x224; if empty, the data's own, that of the "
+        "network, or 224.",
     )
+    crop: CropKind = Field(
+        default="center",
+        description="Part of an image of another shape that is taken: center, or squash for all of it.",
+    )
+    crop_fraction: float = Field(default=1.0, description="Share of the sides of the center that is kept, 0.1 to 1.")
     seed: int = Field(default=0, description="Random seed; the same seed gives the same result.", ge=0, lt=2**31)
     train: Annotated[Train, BeforeValidator(_filled)] = Field(default=Train(), description="The plain classifier.")
     onnx: Onnx | None = Field(default=None, description="Somebody's classifier, in place of train and finetune.")

@@ -43,7 +43,6 @@ from allweather.journey import Journey, Stage, StageRun
 from allweather.reports.image_grids import gallery
 from allweather.runtimes.bundle.bundle import check_bundle_path
 from allweather.runtimes.bundle.manifest import MANIFEST
-from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.text import printable, shortened
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -272,8 +271,7 @@ def _corrupted(config: CreateConfig, start: Start) -> CorruptedSet:
     test = _evaluated(config, start).test
     if config.evaluate.corruptions == GENERATE:
         return GeneratedSet(test.images.numpy(), test.labels.numpy(), config.seed)
-    height, width = test.images.shape[1:3]
-    return open_corrupted_set(Path(config.evaluate.corruptions), start.dataset.classes, InputSpec(height, width))
+    return open_corrupted_set(Path(config.evaluate.corruptions), start.dataset.classes, start.dataset.input)
 
 
 def _caption(example: Example) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 from allweather.create.config import CreateConfig, Finetune, Fit, Predictor
 from allweather.exporters.compilation import DEFAULT_ENGINES, ExportOptions, precision_plan
 from allweather.exporters.foreign.model_input import InputSettings
+from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+from allweather.trainers.data.image_size import ImageSize, parse_size
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.training.settings import FitSettings
@@ -22,6 +24,8 @@ class CreateSettings:
     """The settings of each stage; None for a stage that is left out.
 
     Attributes:
+        size: Size that images are brought to; None for the usual one.
+        crop: How they are brought to it.
         fit: Training of the plain classifier; None if somebody's classifier is imported.
         foreign: What the configuration says about the input of the imported one; None without one.
         finetune: Robust finetuning.
@@ -30,6 +34,8 @@ class CreateSettings:
         export: What to compile.
     """
 
+    size: ImageSize | None
+    crop: Crop
     fit: FitSettings | None
     foreign: InputSettings | None
     finetune: FinetuneSettings | None
@@ -47,12 +53,14 @@ class CreateSettings:
         if config.data is None:
             raise UsageError("name the data: --data signs, for example, or data in the file of --config")
         _check_network(config)
+        size = None if config.size is None else parse_size(str(config.size))
+        crop = Crop(config.crop, config.crop_fraction)
         with _section("train"):
             fit = None
             if config.onnx is None:
                 fit = _fit(config.train, config.seed, label_smoothing=config.train.label_smoothing)
         with _section("onnx"):
-            foreign = _foreign(config)
+            foreign = _foreign(config, size, crop)
         with _section("finetune"):
             finetune = _finetune(config.finetune, config.seed) if isinstance(config.finetune, Finetune) else None
         with _section("predictor"):
@@ -63,7 +71,7 @@ class CreateSettings:
                 raise UsageError(f"max_views must be at least 1; got {config.tune.max_views}")
         with _section("export"):
             export = _export(config)
-        return CreateSettings(fit, foreign, None if foreign else finetune, predictor, tuning, export)
+        return CreateSettings(size, crop, fit, foreign, None if foreign else finetune, predictor, tuning, export)
 
 
 def _check_network(config: CreateConfig) -> None:
@@ -96,11 +104,11 @@ def _fit(section: Fit, seed: int, **further: Any) -> FitSettings:
     return FitSettings(**{name: getattr(section, name) for name in names}, **further, seed=seed)
 
 
-def _foreign(config: CreateConfig) -> InputSettings | None:
+def _foreign(config: CreateConfig, size: ImageSize | None, crop: Crop) -> InputSettings | None:
     given = config.onnx
     if given is None:
         return None
-    return InputSettings(given.mean, given.std, given.pixels, given.layout, config.size, given.channels)
+    return InputSettings(given.mean, given.std, given.pixels, given.layout, size, given.channels, crop)
 
 
 def _finetune(section: Finetune, seed: int) -> FinetuneSettings:

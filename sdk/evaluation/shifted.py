@@ -131,7 +131,7 @@ def embed_variants(evaluated: EvaluatedModel, dataset: Dataset) -> Floats:
 
 def _random_shifts(split: Split, rng: torch.Generator) -> Iterator[Tensor]:
     """Yields batches of randomly shifted images, as in training but never flipped: float [n, 3, h, w] in 0..1."""
-    limit, count = round(MAX_SHIFT * split.images.shape[1] / 32), len(split)
+    limit, count = round(MAX_SHIFT * min(split.images.shape[1:3]) / 32), len(split)
     shifts = torch.randint(-limit, limit + 1, (count, 2), generator=rng)
     for indices in torch.split(torch.arange(count), BATCH_SIZE):
         yield gather(split, indices, shifts[indices], torch.zeros(len(indices), dtype=torch.bool))[0]

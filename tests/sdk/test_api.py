@@ -22,6 +22,7 @@ PUBLIC = [
     "CameraState",
     "CheckpointError",
     "CompiledModel",
+    "Crop",
     "DataError",
     "Decision",
     "DependencyError",

@@ -17,7 +17,6 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.split import Split, split_off
 from allweather.trainers.torchvision_import import import_torchvision
 
-OWN_SIZE = 32  # pixels, the side of the stored images
 VAL_IMAGES = 5000  # a tenth, as in the ResNet paper: +-0.9 points at 90 % (95 % interval)
 SPLIT_SEED = 20  # fixed, so that no run validates on images that another run was trained on
 
@@ -39,13 +38,13 @@ CIFAR_CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 
 
-def read_cifar(name: str, root: Path | str, size: int, *, download: bool) -> Dataset:
+def read_cifar(name: str, root: Path | str, spec: InputSpec, *, download: bool) -> Dataset:
     """Reads CIFAR and holds 5,000 of the 50,000 training images out as val.
 
     Args:
         name: "cifar10" or "cifar100".
         root: Folder that holds the folder of the official batches.
-        size: Side in pixels of the square that every image is brought to.
+        spec: Size and crop that every image is brought to.
         download: Whether torchvision downloads the batches into `root` if they are not there.
 
     Raises:
@@ -63,18 +62,17 @@ def read_cifar(name: str, root: Path | str, size: int, *, download: bool) -> Dat
     except OSError as error:
         raise DataError(f"cannot read {name} from {root}: {error}") from error
     train_and_val, test = (
-        Split(torch.from_numpy(_resized(part.data, size)), torch.tensor(part.targets)) for part in parts
+        Split(torch.from_numpy(_resized(part.data, spec)), torch.tensor(part.targets)) for part in parts
     )
     # Drawn from all classes together, as it was before other data came to be divided by class: else models would be
     # validated on images that they have learned from. Of each class of CIFAR-10, 477 to 538 images came into val.
     train, val = split_off(train_and_val, VAL_IMAGES, SPLIT_SEED)
     note = f"{name}: {len(val)} of {len(train_and_val)} training images are held out as val"
-    return Dataset(name, CIFAR_CLASSES[name], train, val, test, hflip=True, notes=(note,))
+    return Dataset(name, CIFAR_CLASSES[name], train, val, test, hflip=True, notes=(note,), crop=spec.crop)
 
 
-def _resized(images: Image, size: int) -> Image:
-    """Brings uint8 [n, 32, 32, 3] to uint8 [n, size, size, 3]."""
-    if images.shape[1:3] == (size, size):
+def _resized(images: Image, spec: InputSpec) -> Image:
+    """Brings uint8 [n, 32, 32, 3] to uint8 [n, height, width, 3]."""
+    if images.shape[1:3] == (spec.height, spec.width):
         return np.ascontiguousarray(images)  # torchvision stores them channel by channel
-    spec = InputSpec(size, size)
     return np.stack([spec.prepare(image) for image in images])

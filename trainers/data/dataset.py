@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 
+from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.class_names import check_class_names, class_order
 from allweather.trainers.data.held_out import complete_splits
+from allweather.trainers.data.image_size import ImageSize, check_size
 from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.data.items.read_splits import read_splits
 from allweather.trainers.data.split import Split as Split  # other modules take it from here, with the data set
-from allweather.trainers.data.split import check_size
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Dataset:
         hflip: Whether an image keeps its class when it is flipped horizontally (cars do, arrows do not).
         notes: What a user should know about how the splits were made, one line each.
         inventory: What the data held when it was opened; None for data that was made in Python.
+        crop: How images of other sizes were brought to that of the data.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Dataset:
     hflip: bool
     notes: tuple[str, ...] = ()
     inventory: Inventory | None = None
+    crop: Crop = WHOLE
 
     def __post_init__(self) -> None:
         """Checks that the splits fit together.
@@ -72,7 +76,8 @@ class Dataset:
         test: Any = None,
         *,
         classes: Sequence[str] | None = None,
-        size: int = 224,
+        size: ImageSize = 224,
+        crop: Crop = WHOLE,
         hflip: bool = True,
         name: str = "torch",
         seed: int = 0,
@@ -89,28 +94,36 @@ class Dataset:
             val: Another one, or None.
             test: Another one, or None.
             classes: Names of the classes, in the order of the labels; None for those that `train` tells.
-            size: Side in pixels of the square that every image is brought to, 16 to 1024.
+            size: Side in pixels of the square that every image is brought to, 16 to 1024; or (height, width).
+            crop: Which part of an image of another size is taken, and how it is resized.
             hflip: Whether an image keeps its class when it is flipped horizontally.
             name: Name of the data set, for messages and reports.
             seed: Random seed of the splits that are held out; the same seed gives the same splits.
 
         Raises:
-            UsageError: The size or the seed is out of range, `hflip` is not True or False, or `name` no text.
+            UsageError: The size or the seed is out of range, `crop` is no Crop, `hflip` is not True or False, or
+                `name` no text.
             DataError: An item cannot be used; the message names it.
         """
-        check_size(size, "size")
+        spec = InputSpec(*check_size(size, "size"), crop=crop)
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise UsageError(f"seed is a whole number, 0 or more; got {seed!r:.40}")
         if not isinstance(hflip, bool):
             raise UsageError(f"hflip is True or False; got {hflip!r:.40}")
         if not isinstance(name, str) or not name:
             raise UsageError(f"name is a text; got {name!r:.40}")
-        read = read_splits(name, train, val, test, classes, size)
+        read = read_splits(name, train, val, test, classes, spec)
         train, val, test, notes = complete_splits(
             read.splits, read.classes, lambda split: f"there is no {split} split", seed=seed, copies=read.copies
         )
         inventory = dataclasses.replace(read.inventory, notes=(*read.inventory.notes, *notes))
-        return Dataset(name, read.classes, train, val, test, hflip, inventory.notes, inventory)
+        return Dataset(name, read.classes, train, val, test, hflip, inventory.notes, inventory, crop)
+
+    @property
+    def input(self) -> InputSpec:
+        """Size of the images and how they were cropped, with ImageNet's mean and std."""
+        height, width = self.train.images.shape[1:3]
+        return InputSpec(height, width, crop=self.crop)
 
     @property
     def num_labels(self) -> int:

@@ -31,7 +31,7 @@ MAX_NAMED = 10  # files that cannot be used are named in each split; the others 
 log = logging.getLogger(__name__)
 
 
-def read_files(found: LabeledFiles, size: int) -> Dataset:
+def read_files(found: LabeledFiles, spec: InputSpec) -> Dataset:
     """Reads the splits of a data set of image files and resizes all images.
 
     Splits that are missing are made as `complete_splits` says. The notes of the data set say so, and what its inventory
@@ -39,7 +39,7 @@ def read_files(found: LabeledFiles, size: int) -> Dataset:
 
     Args:
         found: The files.
-        size: Side in pixels of the square that every image is brought to.
+        spec: Size and crop that every image is brought to.
 
     Raises:
         DataError: The data set cannot be used as it is; the message names the first problem and its cure.
@@ -49,7 +49,7 @@ def read_files(found: LabeledFiles, size: int) -> Dataset:
     splits: dict[str, Split | None] = {}
     decoded: dict[str, DecodedFiles] = {}
     for name in found.splits:
-        splits[name], decoded[name] = _read_split(found, name, size)
+        splits[name], decoded[name] = _read_split(found, name, spec)
     inventory = take_inventory(found, decoded)
     _refuse(inventory.problems)
     train, val, test, notes = complete_splits(
@@ -59,7 +59,10 @@ def read_files(found: LabeledFiles, size: int) -> Dataset:
         copies=_copies(found, decoded["train"].damaged) if splits.get("val") is None else (),
     )
     inventory = dataclasses.replace(inventory, notes=(*inventory.notes, *notes))
-    return Dataset(found.name, found.classes, train, val, test, hflip=True, notes=inventory.notes, inventory=inventory)
+    return Dataset(
+        found.name, found.classes, train, val, test, hflip=True, notes=inventory.notes, inventory=inventory,
+        crop=spec.crop,
+    )  # fmt: skip
 
 
 def inspect_files(found: LabeledFiles, watch: Callable[[int, int], None] = lambda done, total: None) -> Inventory:
@@ -108,14 +111,13 @@ def _refuse(problems: tuple[str, ...]) -> None:
         raise DataError(f"{problems[0]}{more}")
 
 
-def _read_split(found: LabeledFiles, name: str, size: int) -> tuple[Split | None, DecodedFiles]:
+def _read_split(found: LabeledFiles, name: str, spec: InputSpec) -> tuple[Split | None, DecodedFiles]:
     """Reads a split; returns None if it holds no image, and what became known about its files."""
     files = found.files(name)
     damaged: dict[Path, str] = {}
     if not files:
         return None, DecodedFiles(damaged, 0)
-    images, seen = allocate((len(files), size, size, 3)), _Seen(len(files))
-    spec = InputSpec(size, size)
+    images, seen = allocate((len(files), spec.height, spec.width, 3)), _Seen(len(files))
 
     def store(index: int, image: DecodedImage) -> None:
         images[index] = spec.prepare(image.pixels)

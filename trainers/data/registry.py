@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import torch
 
+from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.home_path import home_path
@@ -25,6 +26,7 @@ from allweather.trainers.data.files.labeled_files import LabeledFiles
 from allweather.trainers.data.files.lists import find_list, list_classes
 from allweather.trainers.data.files.rows import SUFFIXES
 from allweather.trainers.data.held_out import SPLIT_SEED
+from allweather.trainers.data.image_size import ImageSize, check_size
 from allweather.trainers.data.inventory import Inventory, count_labels
 from allweather.trainers.data.items.hugging_face import (
     hugging_face_classes,
@@ -33,21 +35,27 @@ from allweather.trainers.data.items.hugging_face import (
     splits_of,
 )
 from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
-from allweather.trainers.data.split import Split, check_size
+from allweather.trainers.data.split import Split
 
 FILE_FORMS: Mapping[str, Callable[[Path], LabeledFiles]] = MappingProxyType({"folder": find_folder, "list": find_list})
-OWN_SIZES = ("signs", "cifar10", "cifar100")  # forms of data whose images have one size
+OWN_SIZES = MappingProxyType({"signs": 32, "cifar10": 32, "cifar100": 32})  # pixels, of forms whose images have one
 
 
 def open_dataset(
-    name: str, size: int | None = None, *, download: bool = False, num_train: int | None = None
+    name: str,
+    size: ImageSize | None = None,
+    *,
+    crop: Crop = WHOLE,
+    download: bool = False,
+    num_train: int | None = None,
 ) -> Dataset:
     """Opens a data set by name. Invalid arguments are refused before images are drawn or decoded.
 
     Args:
         name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE` or `hf:ROOT`.
-        size: Side in pixels of the square that every image is brought to, 16 to 1024; None for the data set's own
-            size (32), or 224 for files and hf.
+        size: Side in pixels of the square that every image is brought to, 16 to 1024; or (height, width). None for the
+            data set's own size (32), or 224 for files and hf.
+        crop: Which part of an image of another size is taken, and how it is resized.
         download: Whether torchvision downloads CIFAR into ROOT if it is not there.
         num_train: Number of training images of a data set that is drawn (signs); None for all.
 
@@ -56,17 +64,16 @@ def open_dataset(
         DataError: The data is missing, empty or damaged.
     """
     if size is not None:
-        check_size(size, "--size")
+        size = check_size(size, "--size")
     kind, root = _parse(name)
+    spec = InputSpec(*(size or (OWN_SIZES.get(kind, DEFAULT_SIZE),) * 2), crop=crop)
     if kind in FILE_FORMS:
-        return read_files(FILE_FORMS[kind](root), size or DEFAULT_SIZE)
+        return read_files(FILE_FORMS[kind](root), spec)
     if kind == "hf":
         saved, name = load_hugging_face(root), f"hf:{root.resolve().name}"
-        return Dataset.from_torch(saved, size=size or DEFAULT_SIZE, name=name, seed=SPLIT_SEED)
-    if kind == "signs":
-        dataset = _draw_signs(size or 32, num_train)
-    else:
-        dataset = cifar.read_cifar(kind, root, size or cifar.OWN_SIZE, download=download)
+        return Dataset.from_torch(saved, size=(spec.height, spec.width), crop=crop, name=name, seed=SPLIT_SEED)
+    drawn = kind == "signs"
+    dataset = _draw_signs(spec, num_train) if drawn else cifar.read_cifar(kind, root, spec, download=download)
     labels = {split: getattr(dataset, split).labels.tolist() for split in ("train", "val", "test")}
     return dataclasses.replace(dataset, inventory=count_labels(dataset.name, dataset.classes, labels))
 
@@ -111,7 +118,8 @@ def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, dow
         DataError: The data is missing, empty or damaged.
     """
     class_order(name, dataset_classes(name), classes)
-    return open_dataset(name, spec.height, download=download).with_classes(classes)
+    size = spec.height, spec.width
+    return open_dataset(name, size, crop=spec.crop, download=download).with_classes(classes)
 
 
 def dataset_classes(name: str) -> tuple[str, ...]:
@@ -179,13 +187,15 @@ def _meant(name: str) -> str:
     return f": {form}:{name}"
 
 
-def _draw_signs(size: int, num_train: int | None) -> Dataset:
+def _draw_signs(spec: InputSpec, num_train: int | None) -> Dataset:
+    if spec.height != spec.width:
+        raise UsageError(f"signs are drawn as squares; got --size {spec.height}x{spec.width}: name one side")
     drawn = (
-        signs.render_split(split, size=size, count=num_train if split == "train" else None)
+        signs.render_split(split, size=spec.height, count=num_train if split == "train" else None)
         for split in ("train", "val", "test")
     )
     train, val, test = (Split(torch.from_numpy(images), torch.from_numpy(labels)) for images, labels in drawn)
-    return Dataset("signs", signs.CLASSES, train, val, test, hflip=False)
+    return Dataset("signs", signs.CLASSES, train, val, test, hflip=False, crop=spec.crop)
 
 
 def _sign_labels(count: int) -> list[int]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.memory import allocate
 
-MIN_SIZE, MAX_SIZE = 16, 1024  # pixels
 FROM_NUMPY = "; torch.from_numpy makes one of an array"
 
 
@@ -64,20 +63,6 @@ class Split:
 
 def _type_name(values: Tensor) -> str:
     return str(values.dtype).removeprefix("torch.")
-
-
-def check_size(size: int, what: str) -> None:
-    """Checks the side of the square that images are brought to.
-
-    Args:
-        size: Side in pixels.
-        what: Name of the argument or option, for the message.
-
-    Raises:
-        UsageError: It is no whole number from 16 to 1024.
-    """
-    if isinstance(size, bool) or not isinstance(size, int) or not MIN_SIZE <= size <= MAX_SIZE:
-        raise UsageError(f"{what} is a side of {MIN_SIZE} to {MAX_SIZE} pixels; got {size!r:.40}")
 
 
 def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:

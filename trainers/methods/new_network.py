@@ -50,27 +50,24 @@ def new_network(source: str | nn.Module | Checkpoint, dataset: Dataset, pretrain
         UsageError: There is no such architecture, or the network is no classifier of these classes and this size.
         DataError: Pretrained weights cannot be downloaded.
     """
-    height, width = dataset.train.images.shape[1:3]
     if not isinstance(source, str):
-        return _own_network(source, dataset, (height, width), pretrained)
-    usual = get_architecture(source).usual_input
-    spec, classes = dataclasses.replace(usual, height=height, width=width), len(dataset.classes)
+        return _own_network(source, dataset, pretrained)
+    usual, classes = get_architecture(source).usual_input, len(dataset.classes)
+    spec = dataclasses.replace(dataset.input, mean=usual.mean, std=usual.std)
     model = build_model(source, classes, spec)
     if ":" in source:
-        check_network(model, classes, (height, width), source)
+        check_network(model, classes, (spec.height, spec.width), source)
     if pretrained:
         load_pretrained(model, source, classes, spec)
     return NewNetwork(source, model, spec, default_lr(source))
 
 
-def _own_network(
-    source: nn.Module | Checkpoint, dataset: Dataset, size: tuple[int, int], pretrained: bool
-) -> NewNetwork:
+def _own_network(source: nn.Module | Checkpoint, dataset: Dataset, pretrained: bool) -> NewNetwork:
     if pretrained:
         raise UsageError("a network of your own starts from the weights that it has; leave out pretrained")
-    start = source
+    start, size = source, (dataset.input.height, dataset.input.width)
     if isinstance(start, nn.Module):
-        start = Checkpoint.of(start, dataset.classes, InputSpec(*size))
+        start = Checkpoint.of(start, dataset.classes, dataset.input)
     if not isinstance(start, Checkpoint):
         raise UsageError(
             f"a network is the name of an architecture, an nn.Module or a Checkpoint; got {type(start).__name__}"

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import DataError, DependencyError, UsageError, first_line, unknown_name
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.isolated_imports import isolated_imports
@@ -64,7 +65,8 @@ def _torchvision(name: str) -> Architecture:
         raise unknown_name("classifier of torchvision", name, known)
     preset = models.get_model_weights(name).DEFAULT.transforms()
     side = preset.crop_size[0]
-    usual = InputSpec(side, side, _three(preset.mean), _three(preset.std))
+    crop = Crop(fraction=min(1.0, side / preset.resize_size[0]))
+    usual = InputSpec(side, side, _three(preset.mean), _three(preset.std), crop)
 
     def build(classes: int, spec: InputSpec) -> nn.Module:
         options: dict[str, Any] = {"num_classes": classes}
@@ -88,7 +90,8 @@ def _timm(name: str) -> Architecture:
         raise unknown_name("model of timm", name, [each for each in known if each[:3] == name[:3]] or known[:20])
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
     _, height, width = config.input_size
-    usual = InputSpec(height, width, _three(config.mean), _three(config.std))
+    crop = Crop("squash") if config.crop_mode == "squash" else Crop(fraction=config.crop_pct)
+    usual = InputSpec(height, width, _three(config.mean), _three(config.std), crop)
 
     def create(classes: int, spec: InputSpec, pretrained: bool) -> nn.Module:
         options: dict[str, Any] = {"img_size": (spec.height, spec.width)} if config.fixed_input_size else {}

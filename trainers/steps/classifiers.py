@@ -10,10 +10,12 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
+from allweather.runtimes.crop import WHOLE, Crop
 from allweather.trainers import methods
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.choices import FinetuneMethod, Strategy
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.image_size import ImageSize
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
@@ -25,19 +27,22 @@ from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
 
-def load_dataset(name: str, size: int | None = None, *, download: bool = False) -> Dataset:
+def load_dataset(name: str, size: ImageSize | None = None, *, crop: Crop = WHOLE, download: bool = False) -> Dataset:
     """Opens a data set by name; see `Dataset.from_torch` for data that is in Python already.
 
     Args:
         name: As the option --data of the command line, such as "signs", "folder:pictures" or "cifar10:ROOT".
-        size: Side in pixels of the square that every image is brought to; None for the data set's own size, or 224.
+        size: Side in pixels of the square that every image is brought to, or (height, width); None for the data set's
+            own size, or 224.
+        crop: Which part of an image of another size is taken, and how it is resized; the center without distortion by
+            default.
         download: Whether torchvision downloads CIFAR into ROOT if it is not there.
 
     Raises:
         UsageError: The name is not that of a data set, or the size is out of range.
         DataError: The data is missing, empty or damaged.
     """
-    return open_dataset(name, size, download=download)
+    return open_dataset(name, size, crop=crop, download=download)
 
 
 def train(

@@ -8,7 +8,6 @@ from torch import nn
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -43,8 +42,7 @@ def checkpoint_of(start: Start, data: Dataset) -> Checkpoint:
     if isinstance(start, Checkpoint):
         return start
     if isinstance(start, nn.Module):
-        height, width = data.train.images.shape[1:3]
-        return Checkpoint.of(start, data.classes, InputSpec(height, width), data=data.name, hflip=data.hflip)
+        return Checkpoint.of(start, data.classes, data.input, data=data.name, hflip=data.hflip)
     path = as_path(start, "a checkpoint")
     if path.suffix != ".safetensors":
         raise UsageError(

@@ -17,12 +17,14 @@ from allweather import exporters
 from allweather.exporters.compilation import ExportOptions
 from allweather.exporters.foreign import InputSettings, export_onnx, open_foreign
 from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.crop import Crop
 from allweather.runtimes.engines.open import infer_all, open_engine
 from allweather.runtimes.errors import EngineError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
 
 BOTH = ExportOptions(("openvino", "onnx"), ("fp32", "int8"))
@@ -136,16 +138,19 @@ def test_float16_ir_and_nan_weights(head: npt.NDArray[np.float32], dataset: Data
 
 
 @pytest.mark.slow
-def test_images_of_another_shape_are_prepared(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:
+def test_images_of_another_shape_are_prepared(
+    head: npt.NDArray[np.float32], dataset: Dataset, folder: Path, tmp_path: Path
+) -> None:
     model = build(Form(), head)
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 24
     onnx.save(model, tmp_path / "wide.onnx")
     options = ExportOptions(("onnx",), ("fp32",))
-    export_onnx(tmp_path / "wide.onnx", dataset, tmp_path / "wide.aw", options=options)
-    assert Bundle.open(tmp_path / "wide.aw").input == InputSpec(24, 32)
+    wide = open_dataset(f"folder:{folder}", (24, 32), crop=Crop("squash"))
+    export_onnx(tmp_path / "wide.onnx", wide, tmp_path / "wide.aw", crop=Crop("squash"), options=options)
+    assert Bundle.open(tmp_path / "wide.aw").input == InputSpec(24, 32, crop=Crop("squash"))
     large = Split(torch.zeros(3, 48, 48, 3, dtype=torch.uint8), torch.arange(3))
     other = dataclasses.replace(dataset, train=large, val=large, test=large)
-    with pytest.raises(UsageError, match=r"takes images of 32 x 24 px, .* opened at 48 x 48 px; open it with size=32"):
+    with pytest.raises(UsageError, match=r"32 x 24 px, .* opened at 48 x 48 px; open it with size=\(24, 32\)"):
         export_onnx(tmp_path / "wide.onnx", other, tmp_path / "x.aw", options=options)
     with pytest.raises(UsageError, match="it also has"):
-        export_onnx(tmp_path / "wide.onnx", dataset, tmp_path / "x.aw", classes=("a", "b", "c"), options=options)
+        export_onnx(tmp_path / "wide.onnx", wide, tmp_path / "x.aw", classes=("a", "b", "c"), options=options)

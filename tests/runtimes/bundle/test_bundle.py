@@ -48,7 +48,9 @@ PINNED = """{
    0.25,
    0.5,
    1.0
-  ]
+  ],
+  "crop": "center",
+  "crop_fraction": 1.0
  },
  "views": [
   "identity"

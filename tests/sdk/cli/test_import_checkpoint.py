@@ -36,7 +36,7 @@ def test_import(published: Path, tmp_path: Path) -> None:
         ("--classes", "a" * 5000 + ",b,c,d,e,f,g,h,i,j", "5000 characters"),
         ("--mean", "123.7,116.3,103.5", "divide"),
         ("--std", "58.4,57.1,57.4", "divide"),
-        ("--size", "0", "1..4096 pixels; got 0 x 0"),
+        ("--size", "0", "16 to 1024 pixels, or height and width; got 0"),
         ("--classes", "/dev/zero", "is a folder, a pipe or a device; name a text file"),
         ("--classes", "/", "is a folder, a pipe or a device; name a text file"),
         ("--std", "0.5,1e-40,0.5", "std of a model's input is 1e-06 to 1e+06"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data import cifar, read_files, signs
+from allweather.trainers.data.image_size import ImageSize
 from allweather.trainers.data.registry import dataset_classes, open_dataset, open_dataset_of
 
 
@@ -58,10 +60,11 @@ def test_a_path_in_another_form_is_told_its_own(folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("no_images")
-@pytest.mark.parametrize("size", [5, 15, 1025])
-def test_a_size_out_of_range_is_refused_before_images_are_made(folder: Path, size: int) -> None:
+@pytest.mark.parametrize("size", [5, 15, 1025, (5, 32)])
+def test_a_size_out_of_range_is_refused_before_images_are_made(folder: Path, size: ImageSize) -> None:
+    text = re.escape("5x32" if isinstance(size, tuple) else str(size))
     for name in ("signs", f"folder:{folder}", "cifar10:/nowhere"):
-        with pytest.raises(UsageError, match=f"--size .*16 to 1024 pixels; got {size}"):
+        with pytest.raises(UsageError, match=f"--size .*16 to 1024 pixels, or height and width; got {text}"):
             open_dataset(name, size)
 
 

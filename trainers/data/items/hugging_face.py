@@ -102,14 +102,14 @@ def hugging_face_classes(name: str, dataset: Any) -> tuple[str, ...]:
     return tuple(dataset.features[_column(name, dataset, "ClassLabel")].names)
 
 
-def read_hugging_face(name: str, dataset: Any, classes: tuple[str, ...], size: int) -> ReadItems:
+def read_hugging_face(name: str, dataset: Any, classes: tuple[str, ...], spec: InputSpec) -> ReadItems:
     """Reads a `datasets.Dataset` with a column of images and one of class labels.
 
     Args:
         name: "train", "val" or "test".
         dataset: The split; a format that was set on it does not matter.
         classes: Names of the classes; labels are matched by name.
-        size: Side in pixels of the square that every image is brought to.
+        spec: Size and crop that every image is brought to.
 
     Raises:
         DataError: It is empty, has other classes, lacks a column or a label, or none of its images can be decoded.
@@ -129,9 +129,8 @@ def read_hugging_face(name: str, dataset: Any, classes: tuple[str, ...], size: i
     if not count:
         raise DataError(f"{name} has no images")
     labels = order[_labels(name, files[label_column][:], len(order))]
-    images, damaged = allocate((count, size, size, 3)), dict[int, str]()
+    images, damaged = allocate((count, spec.height, spec.width, 3)), dict[int, str]()
     deep, animated = [False] * count, [False] * count
-    spec = InputSpec(size, size)
 
     def store(place: tuple[int, dict[str, Any] | None]) -> None:
         index, file = place

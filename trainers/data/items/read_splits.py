@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allweather.runtimes.errors import DataError
+from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.text import printable
 from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.files.names import list_names
@@ -49,7 +50,9 @@ class ReadSplits:
     copies: list[list[int]]
 
 
-def read_splits(name: str, train: Any, val: Any, test: Any, classes: Sequence[str] | None, size: int) -> ReadSplits:
+def read_splits(
+    name: str, train: Any, val: Any, test: Any, classes: Sequence[str] | None, spec: InputSpec
+) -> ReadSplits:
     """Reads splits.
 
     Args:
@@ -58,7 +61,7 @@ def read_splits(name: str, train: Any, val: Any, test: Any, classes: Sequence[st
         val: Such a data set, or None.
         test: Such a data set, or None.
         classes: Names of the classes; None for those that `train` tells.
-        size: Side in pixels of the square that every image is brought to.
+        spec: Size and crop that every image is brought to.
 
     Raises:
         DataError: A data set cannot be read; the message names the split and the item.
@@ -81,9 +84,9 @@ def read_splits(name: str, train: Any, val: Any, test: Any, classes: Sequence[st
             check_map_style(split, dataset)
     names = _classes(given["train"], classes)
     read = {
-        split: read_hugging_face(split, dataset, names, size)
+        split: read_hugging_face(split, dataset, names, spec)
         if is_hugging_face(dataset)
-        else read_torch(split, dataset, len(names), size)
+        else read_torch(split, dataset, len(names), spec)
         for split, dataset in given.items()
     }
     splits = {split: items.split for split, items in read.items()}

@@ -66,22 +66,22 @@ def torch_classes(dataset: object) -> tuple[str, ...] | None:
     return None
 
 
-def read_torch(name: str, dataset: Any, num_classes: int, size: int) -> ReadItems:
+def read_torch(name: str, dataset: Any, num_classes: int, spec: InputSpec) -> ReadItems:
     """Reads all items of a data set and brings its images to one size.
 
     Args:
         name: "train", "val" or "test".
         dataset: Has a length, and items (image, label) by index; see `to_pixels`.
         num_classes: Number of classes; labels are 0..C-1.
-        size: Side in pixels of the square that every image is brought to.
+        spec: Size and crop that every image is brought to.
 
     Raises:
         DataError: It is empty, or an item cannot be used; the message names its index.
     """
     if not len(dataset):
         raise DataError(f"{name} has no images")
-    spec, deep = InputSpec(size, size), 0
-    images, labels = allocate((len(dataset), size, size, 3)), torch.zeros(len(dataset), dtype=torch.int64)
+    deep = 0
+    images, labels = allocate((len(dataset), spec.height, spec.width, 3)), torch.zeros(len(dataset), dtype=torch.int64)
     for index in range(len(dataset)):
         try:
             image, label = _item(dataset[index])
