@@ -22,6 +22,9 @@ class FitSettings:
     Attributes:
         epochs: Passes over the training split.
         batch_size: Images per step over all processes; 128 as in the ResNet paper.
+        accumulate: Number of parts, one after the other, in which a batch is computed, so that it takes less memory.
+            Their gradients add up, and learning rate and number of steps stay the same. BatchNorm takes its statistics
+            from each part, which must not be too few images.
         lr: Highest learning rate; None means the architecture's default for SGD, and 0.001 at a batch size of 128 for
             AdamW.
         optimizer: "sgd" or "adamw"; None means SGD unless the network has LayerNorm and no BatchNorm, as ViT and
@@ -52,6 +55,7 @@ class FitSettings:
 
     epochs: int = 36
     batch_size: int = 128
+    accumulate: int = 1
     lr: float | None = None
     optimizer: OptimizerName | None = None
     schedule: Schedule = "onecycle"
@@ -88,6 +92,7 @@ class FitSettings:
                 _is_whole(self.batch_size) and self.batch_size >= MIN_BATCH_SIZE,
                 f"a whole number, at least {MIN_BATCH_SIZE}",
             ),
+            "accumulate": (_is_whole(self.accumulate) and self.accumulate >= 1, "a whole number, at least 1"),
             "lr": (self.lr is None or 0 < self.lr <= 10, "above 0, at most 10"),
             "momentum": (0 < self.momentum < 1, "above 0 and below 1"),
             "weight_decay": (self.weight_decay is None or 0 <= self.weight_decay < 1, "from 0 to below 1"),

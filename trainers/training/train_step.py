@@ -37,7 +37,7 @@ class TrainStep:
         self.settings, self.fabric = settings, fabric
 
     def __call__(self, train: Split, plan: EpochPlan, step: int, *, epoch: int, total_step: int, lr: float) -> Tensor:
-        """Trains the model on one batch.
+        """Trains the model on one batch, or on equal parts of it whose gradients add up to those of the batch.
 
         Args:
             train: The training images, on the model's device.
@@ -51,14 +51,20 @@ class TrainStep:
             The loss of this process's images, a scalar without gradients.
         """
         fabric = self.fabric
-        images, labels = gather(train, *plan.for_step(step, share(fabric.global_rank, fabric.world_size)))
         seed = (self.settings.seed * 1_000_003 + total_step) * 1009 + fabric.global_rank
         torch.manual_seed(seed)
         rng = torch.Generator(fabric.device).manual_seed(seed)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        loss = self.objective.loss(self.model, images, labels, epoch, rng)
-        fabric.backward(loss)
+        parts = self.settings.accumulate
+        shares = [share(fabric.global_rank, fabric.world_size, part, parts) for part in range(parts)]
+        losses = []
+        for part in shares:
+            images, labels = gather(train, *plan.for_step(step, part))
+            with fabric.no_backward_sync(self.model, enabled=part is not shares[-1]):
+                loss = self.objective.loss(self.model, images, labels, epoch, rng) / parts
+                fabric.backward(loss)
+            losses.append(loss.detach())
         if self.settings.clip_norm is not None:
             # a norm that is not finite shows in the loss, which is checked at the end of the epoch
             fabric.clip_gradients(
@@ -66,4 +72,4 @@ class TrainStep:
             )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return loss.detach()
+        return torch.stack(losses).sum()

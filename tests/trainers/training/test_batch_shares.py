@@ -13,17 +13,21 @@ from allweather.trainers.training.settings import FitSettings
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
-@given(st.integers(1, 4), st.integers(1, 12), st.integers(4, 150), st.integers(0, 5))
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 12), st.integers(12, 150), st.integers(0, 5))
 def test_each_image_is_computed_once_an_epoch_by_one_process(
-    processes: int, images_each: int, count: int, epoch: int
+    processes: int, parts: int, images_each: int, count: int, epoch: int
 ) -> None:
-    settings = FitSettings(batch_size=max(2, processes * images_each))
+    settings = FitSettings(batch_size=max(2, processes * parts * images_each), accumulate=parts)
     batch_size = usable_batch_size(settings, count, processes)
     plan = plan_epoch(count, batch_size, shift=2, hflip=True, seed=1, epoch=epoch)
     computed = []
     for step in range(len(plan.order)):
-        shares = [plan.for_step(step, share(rank, processes))[0] for rank in range(processes)]
-        assert {len(each) for each in shares} == {batch_size // processes}
+        shares = [
+            plan.for_step(step, share(rank, processes, part, parts))[0]
+            for rank in range(processes)
+            for part in range(parts)
+        ]
+        assert {len(each) for each in shares} == {batch_size // processes // parts}
         assert sorted(torch.cat(shares).tolist()) == sorted(plan.order[step].tolist())
         computed += torch.cat(shares).tolist()
     assert len(set(computed)) == len(computed)  # none twice
@@ -33,5 +37,7 @@ def test_each_image_is_computed_once_an_epoch_by_one_process(
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
     with pytest.raises(UsageError, match="batch of 10 images cannot be divided evenly among 4 processes; choose"):
         usable_batch_size(FitSettings(batch_size=10), 100, 4)
+    with pytest.raises(UsageError, match=r"batch of 12 images .* into 8 parts; .*of processes \(2\) times accumulate"):
+        usable_batch_size(FitSettings(batch_size=12, accumulate=4), 100, 2)
     with pytest.raises(UsageError, match="batch of 0 images"):
         usable_batch_size(FitSettings(batch_size=10), 3, 4)

@@ -36,6 +36,7 @@ def main() -> None:
     losses, sgd = {}, FitSettings(epochs=3, batch_size=24, seed=2)
     runs: dict[str, tuple[Callable[[], nn.Module], FitSettings]] = {
         "plain": (plain, sgd),
+        "accumulated": (plain, dataclasses.replace(sgd, accumulate=3)),
         "resnet20": (lambda: build_model("resnet20", 3, SPEC), sgd),
         "weighted": (plain, dataclasses.replace(sgd, class_weights="balanced", clip_norm=0.1)),
         "balanced": (plain, dataclasses.replace(sgd, sampling="balanced", optimizer="adamw", schedule="step")),
@@ -46,7 +47,10 @@ def main() -> None:
     logs = out.parent / f"logs-{fabric.world_size}"
     for name, (make, settings) in runs.items():
         torch.manual_seed(1)
-        data, loggers = (dataset if settings is sgd else skewed), [CSVLogger(logs, name, version="only")]
+        data, loggers = (
+            (dataset if name in ("plain", "accumulated", "resnet20") else skewed),
+            [CSVLogger(logs, name, version="only")],
+        )
         _, history = fit(make(), data, settings, 0.02, fabric=fabric, loggers=loggers)
         losses[name] = [row.loss for row in history]
     if fabric.is_global_zero:

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from torch import nn
+
+from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.models.classifier import Classifier
+from allweather.trainers.training.fit import fit
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
+
+
+def random_data(count: int = 25) -> Dataset:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 16, 16, 3), dtype=torch.uint8, generator=rng)
+    train = Split(images, torch.randint(0, 3, (count,), generator=rng))
+    return Dataset("random", ("a", "b", "c"), train, train, train, hflip=True)
+
+
+def without_batch_norm() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, 2), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 49, 3)]
+    return Classifier(nn.Sequential(*layers), InputSpec(16, 16))
+
+
+@hypothesis_settings(max_examples=6, deadline=None)
+@given(
+    st.sampled_from([2, 3, 4, 6, 12]),
+    st.sampled_from(["sgd", "adamw"]),
+    st.sampled_from([None, 0.2]),
+    st.sampled_from(["none", "balanced"]),
+)
+def test_a_batch_in_parts_is_the_same_step(
+    parts: int, optimizer: str, clip_norm: float | None, class_weights: str
+) -> None:
+    settings = FitSettings(
+        epochs=2, batch_size=12, optimizer=optimizer, clip_norm=clip_norm, class_weights=class_weights
+    )
+    fabric = launch(precision="fp32")
+    whole, expected = fit(without_batch_norm(), random_data(), settings, 0.01, fabric=fabric)
+    accumulated = dataclasses.replace(settings, accumulate=parts)
+    model, history = fit(without_batch_norm(), random_data(), accumulated, 0.01, fabric=fabric)
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+    assert [row.loss for row in history] == pytest.approx([row.loss for row in expected], rel=1e-4)
+    assert [row.lr for row in history] == [row.lr for row in expected]
