@@ -39,7 +39,7 @@ from allweather.trainers.models.registry import default_lr
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.objective import class_weights_of
 from allweather.trainers.training.optimizer import fill_defaults, highest_lr
-from allweather.trainers.training.progress import EpochReport, Progress
+from allweather.trainers.training.progress import EpochReport, Progress, kept_report
 from allweather.trainers.training.settings import FitSettings
 
 # Share of the usual learning rate, because finetuning adjusts trained weights and does not start from scratch.
@@ -177,7 +177,10 @@ def finetune(
     averaged, history = fit(
         start.classifier(), dataset, settings.fit, lr, fabric=fabric, objective=objective, resume=resume,
         loggers=loggers, hyperparameters={"arch": start.arch, **saved_settings}, watch=watch,
+        score=EpochReport.mean_accuracy,
     )  # fmt: skip
+    kept = kept_report(history, settings.fit.patience, EpochReport.mean_accuracy)
+    saved_settings |= {"kept_epoch": kept.epoch} if settings.fit.patience else {}
     saved_settings["hflip"] = dataset.hflip if settings.fit.hflip is None else settings.fit.hflip
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     checkpoint = dataclasses.replace(
@@ -186,7 +189,7 @@ def finetune(
         data=dataset.name,
         seed=settings.fit.seed,
         settings=saved_settings | ({"strength_points": settings.strength_points} if searched else {}),
-        metrics=epoch_metrics(history[-1]),
+        metrics=epoch_metrics(kept),
         history=tuple(row.row() for row in history),
         predictor=None,
         policies=(),
@@ -229,7 +232,7 @@ def epoch_metrics(report: EpochReport) -> dict[str, float]:
         combination, and "average_accuracy" over all ten rows of table 3 (Kapoor et al.), the clean one included.
     """
     metrics = {"val_accuracy": report.val_accuracy, **report.val_metrics}
-    return {**metrics, "average_accuracy": sum(metrics.values()) / len(metrics)} if report.val_metrics else metrics
+    return {**metrics, "average_accuracy": report.mean_accuracy()} if report.val_metrics else metrics
 
 
 def checkpoint_settings(settings: FinetuneSettings, lr: float, start: Checkpoint) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def search_gamma(
         str(sorted(start.strengths.items())), str(fabric.world_size), str(int(before.sum())),
     ]  # fmt: skip
     path = gamma_trials_path(out)
-    trials, fit_settings = _read(path, resume_key), dataclasses.replace(settings.fit, epochs=EPOCHS)
+    trials, fit_settings = _read(path, resume_key), dataclasses.replace(settings.fit, epochs=EPOCHS, patience=None)
     for gamma in GAMMAS[len(trials) :]:
         trial_settings = dataclasses.replace(settings.with_gamma(gamma), fit=fit_settings)
         trained, _ = fit(

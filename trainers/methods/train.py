@@ -24,7 +24,7 @@ from allweather.trainers.methods.output_paths import checkpoint_paths, resume_pa
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.objective import class_weights_of
 from allweather.trainers.training.optimizer import ADAMW_PRETRAINED_SHARE, fill_defaults, highest_lr
-from allweather.trainers.training.progress import EpochReport, Progress
+from allweather.trainers.training.progress import EpochReport, Progress, kept_report
 from allweather.trainers.training.settings import FitSettings
 
 
@@ -85,10 +85,13 @@ def train(
     averaged, history = fit(
         model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, loggers=loggers,
         hyperparameters={"arch": ", ".join(each.arch for each in started), **saved_settings}, watch=watch,
+        score=EpochReport.mean_accuracy,
     )  # fmt: skip
+    kept = kept_report(history, settings.patience, EpochReport.mean_accuracy).epoch
+    saved_settings |= {"kept_epoch": kept} if settings.patience else {}
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     checkpoints = tuple(
-        _checkpoint(index, each, network, dataset, saved_settings, history)
+        _checkpoint(index, each, network, dataset, saved_settings, history, kept)
         for index, (each, network) in enumerate(zip(started, networks_in(averaged), strict=True), 1)
     )
     if fabric.is_global_zero:
@@ -113,8 +116,9 @@ def _checkpoint(
     dataset: Dataset,
     settings: dict[str, Any],
     history: Sequence[EpochReport],
+    kept_epoch: int,
 ) -> Checkpoint:
-    """Makes the checkpoint of one network; the first has index 1."""
+    """Makes the checkpoint of one network, with the metrics of the epoch that was kept; both are counted from 1."""
     name = accuracy_name(index)
     reports = [
         dataclasses.replace(report, val_accuracy=report.val_metrics.get(name, report.val_accuracy))
@@ -128,7 +132,7 @@ def _checkpoint(
         data=dataset.name,
         seed=settings["seed"],
         settings=settings,
-        metrics={"val_accuracy": reports[-1].val_accuracy},
+        metrics={"val_accuracy": reports[kept_epoch - 1].val_accuracy},
         history=tuple(report.row() for report in reports),
         module=started.module,
     )

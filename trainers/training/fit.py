@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,11 +26,13 @@ from allweather.trainers.training.batch_shares import usable_batch_size
 from allweather.trainers.training.experiment_log import ExperimentLog
 from allweather.trainers.training.objective import CrossEntropy, Objective, class_weights_of
 from allweather.trainers.training.optimizer import build_optimizer, fill_defaults, restore_state, state_by_name
-from allweather.trainers.training.progress import EpochReport, Progress
+from allweather.trainers.training.progress import EpochReport, Progress, kept_report
 from allweather.trainers.training.resume_file import ResumeFile, SaveTimer, each_process, without_prefix
 from allweather.trainers.training.schedules import lr_factor
 from allweather.trainers.training.settings import FitSettings
 from allweather.trainers.training.train_step import TrainStep
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -44,6 +47,7 @@ def fit(
     loggers: Sequence[Logger] = (),
     hyperparameters: Mapping[str, Any] = MappingProxyType({}),
     watch: Callable[[Progress], None] = lambda progress: None,
+    score: Callable[[EpochReport], float] = lambda report: report.val_accuracy,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[nn.Module, tuple[EpochReport, ...]]:
     """Trains `model` on `dataset.train`; images are augmented by random shifts and horizontal flips.
@@ -64,10 +68,11 @@ def fit(
             its number as the step, and how the run ended. A run that is resumed first logs its earlier epochs again.
         hyperparameters: Further plain values for the loggers, such as the name of the architecture.
         watch: Called in every process with the progress after each step and each epoch.
+        score: Returns how good an epoch is, for the patience of the settings.
         clock: Returns monotonic time in seconds.
 
     Returns:
-        (the model with averaged weights, one report per epoch).
+        (the model with averaged weights, one report per epoch); the weights are those of the epoch of `kept_report`.
 
     Raises:
         UsageError: The batch size does not fit the data or the number of processes, or the model cannot be trained.
@@ -78,17 +83,17 @@ def fit(
     check_trainable(model)
     if objective is None:
         objective = CrossEntropy(settings.label_smoothing, class_weights=class_weights_of(settings, dataset))
-    run = _Run(model, dataset, settings, lr, objective, fabric, resume, clock)
+    run = _Run(model, dataset, settings, lr, objective, fabric, resume, score, clock)
     run.load()
     experiment = ExperimentLog(loggers if fabric.is_global_zero else ())
     with experiment.open({**run.hyperparameters(), **hyperparameters}, run.history):
-        while run.epoch < settings.epochs:
+        while not run.is_over():
             for step in run.train_epoch():
                 watch(Progress(step, run.total_steps))
             report = run.finish_epoch()
             experiment.epoch(report)
             watch(Progress(run.epoch * run.steps, run.total_steps, report))
-    return run.average.model, tuple(run.history)
+    return run.kept_model(), tuple(run.history)
 
 
 class _Run:
@@ -103,12 +108,13 @@ class _Run:
         objective: Objective,
         fabric: Fabric,
         resume: Path | None,
+        score: Callable[[EpochReport], float],
         clock: Callable[[], float],
     ) -> None:
         count = len(dataset.train)
         self.batch_size = usable_batch_size(settings, count, fabric.world_size)
         self.settings, self.lr, self.objective = fill_defaults(settings, model), lr, objective
-        self.fabric, self.clock = fabric, clock
+        self.fabric, self.score, self.clock = fabric, score, clock
         self.steps = count // self.batch_size
         self.total_steps = self.steps * settings.epochs
         self.hflip = dataset.hflip if settings.hflip is None else settings.hflip
@@ -125,6 +131,7 @@ class _Run:
         self.epoch, self.step = 0, 0
         self.loss_sum = torch.zeros((), device=fabric.device)
         self.history: list[EpochReport] = []
+        self.best: dict[str, Tensor] = {}  # averaged weights of the best epoch, if the settings have a patience
         self.started, self.started_step = clock(), 0
 
     def train_epoch(self) -> Iterator[int]:
@@ -168,10 +175,29 @@ class _Run:
             val_metrics=self.objective.val_metrics(self.average.model, self.val, self.fabric),
         )
         self.history.append(report)
+        if self.settings.patience is not None and self._kept() is report:
+            self.best = {key: value.clone() for key, value in self.average.model.state_dict().items()}
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum.zero_()
         self.save()
         return report
+
+    def is_over(self) -> bool:
+        """Returns whether all epochs are done, or as many without a better one as the settings' patience."""
+        patience = self.settings.patience
+        stopped = patience is not None and self.epoch > 0 and self.epoch - self._kept().epoch >= patience
+        return stopped or self.epoch == self.settings.epochs
+
+    def kept_model(self) -> nn.Module:
+        """Returns the model with the averaged weights of the epoch that is kept."""
+        if self.best:
+            self.average.model.load_state_dict(self.best)
+            kept, score = self._kept(), self.score(self._kept())
+            log.info("kept the weights of epoch %d of %d, the best one (%.4f)", kept.epoch, self.epoch, score)
+        return self.average.model
+
+    def _kept(self) -> EpochReport:
+        return kept_report(self.history, self.settings.patience, self.score)
 
     def _lr(self, step: int) -> float:
         settings, progress = self.settings, step / (self.total_steps + 1)
@@ -217,6 +243,7 @@ class _Run:
         tensors = {f"model.{key}": value for key, value in self.plain.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
         tensors |= {f"optimizer.{key}": value for key, value in state_by_name(self.optimizer, self.plain).items()}
+        tensors |= {f"best.{key}": value for key, value in self.best.items()}
         tensors |= {f"each.{key}": each_process(self.fabric, value) for key, value in self._of_this_process().items()}
         history = [report.timed_row() for report in self.history]
         header = {"epoch": self.epoch, "step": self.step, "history": history}
@@ -230,6 +257,7 @@ class _Run:
         tensors, header = content
         self.plain.load_state_dict(without_prefix(tensors, "model."))
         self.average.model.load_state_dict(without_prefix(tensors, "average."))
+        self.best = {key: value.to(self.fabric.device) for key, value in without_prefix(tensors, "best.").items()}
         restore_state(self.optimizer, self.plain, without_prefix(tensors, "optimizer."))
         for key, value in self._of_this_process().items():
             value.copy_(tensors[f"each.{key}"][self.fabric.global_rank])

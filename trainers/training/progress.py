@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 
@@ -45,6 +45,27 @@ class EpochReport:
         """Rebuilds the report from what `timed_row()` returned."""
         own = {name: value for name, value in row.items() if name in COLUMNS}
         return EpochReport(**own, val_metrics={name: value for name, value in row.items() if name not in COLUMNS})  # type: ignore[arg-type]
+
+    def mean_accuracy(self) -> float:
+        """Returns the mean of all accuracies, 0..1, of an objective whose further metrics are accuracies, too."""
+        accuracies = (self.val_accuracy, *self.val_metrics.values())
+        return sum(accuracies) / len(accuracies)
+
+
+def kept_report(
+    history: Sequence[EpochReport],
+    patience: int | None,
+    score: Callable[[EpochReport], float] = lambda report: report.val_accuracy,
+) -> EpochReport:
+    """Returns the report of the epoch whose weights a run keeps.
+
+    Args:
+        history: Reports of the epochs so far, at least one.
+        patience: As in the settings; None means that the last epoch is kept, otherwise it is the best one, and of
+            equally good ones the first.
+        score: Returns what is better the larger it is.
+    """
+    return history[-1] if patience is None else max(history, key=score)
 
 
 COLUMNS = tuple(column.name for column in fields(EpochReport) if column.name != "val_metrics")

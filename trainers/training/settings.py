@@ -48,6 +48,9 @@ class FitSettings:
             frequent ones only a part. For data in which some classes are rare, instead of class weights.
         ema: Decay per step of the exponential moving average of the weights; the averaged weights are evaluated and
             saved. 0.998 averages over about one epoch of 350 steps; the decay is lower at the start of a run.
+        patience: Number of epochs without a better validation accuracy after which the run ends; the averaged weights
+            of the best epoch are then what is kept. The learning rate follows its schedule as if the run did not end
+            early. None means that the run does all its epochs and keeps the last one.
         shift: Largest random shift of an image in pixels at 32 px; it scales with the image size.
         hflip: Whether half of the images are flipped horizontally; None means the data set's own setting.
         seed: Random seed of the initial weights and of the training; the same seed gives the same result.
@@ -68,6 +71,7 @@ class FitSettings:
     class_weights: ClassWeights = "none"
     sampling: Sampling = "uniform"
     ema: float = 0.998
+    patience: int | None = None
     shift: int = 4
     hflip: bool | None = None
     seed: int = 0
@@ -102,6 +106,10 @@ class FitSettings:
             "shift": (_is_whole(self.shift) and 0 <= self.shift < 32, "a whole number of pixels from 0 to 31"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 to below 1"),
             "ema": (0 <= self.ema < 1, "from 0 (off) to below 1"),
+            "patience": (
+                self.patience is None or (_is_whole(self.patience) and self.patience >= 1),
+                "a whole number of epochs, at least 1",
+            ),
             "seed": (_is_whole(self.seed) and 0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
         }
         for name, (valid, requirement) in requirements.items():

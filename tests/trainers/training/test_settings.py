@@ -40,6 +40,8 @@ def test_the_step_schedule_divides_the_learning_rate_by_ten_at_each_milestone() 
         ("batch_size", 1),
         ("accumulate", 0),
         ("accumulate", 1.5),
+        ("patience", 0),
+        ("patience", 1.5),
         ("lr", 0.0),
         ("label_smoothing", 1.0),
         ("ema", 1.0),
