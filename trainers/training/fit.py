@@ -246,7 +246,8 @@ class _Run:
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
         tensors |= {f"each.{key}": each_process(self.fabric, value) for key, value in self._of_this_process().items()}
         history = [report.timed_row() for report in self.history]
-        header = {"epoch": self.epoch, "step": self.step, "history": history}
+        scaler = self.fabric._precision.state_dict()  # of the gradients in fp16; empty in other precisions
+        header = {"epoch": self.epoch, "step": self.step, "history": history, "scaler": scaler}
         self.resume.write(tensors, header)
 
     def load(self) -> None:
@@ -261,5 +262,6 @@ class _Run:
         restore_state(self.optimizer, self.plain, without_prefix(tensors, "optimizer."))
         for key, value in self._of_this_process().items():
             value.copy_(tensors[f"each.{key}"][self.fabric.global_rank])
+        self.fabric._precision.load_state_dict(header["scaler"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_timed_row(row) for row in header["history"]]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -15,6 +17,10 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.limits import usable_cores
 from allweather.trainers.choices import Precision as Precision
 from allweather.trainers.quiet_loggers import silence_loggers
+
+FABRIC_PRECISIONS: Mapping[Precision, Literal["bf16-mixed", "16-mixed", "32-true"]] = MappingProxyType(
+    {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}
+)
 
 
 def fast_bf16() -> bool:
@@ -37,11 +43,13 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
     Args:
         devices: Number of processes on this machine: one for each GPU if there are GPUs, otherwise each takes a share
             of the CPU cores (gloo).
-        precision: "auto" means bf16 if the device computes it faster than fp32, otherwise fp32.
+        precision: "auto" means bf16 if the device computes it faster than fp32, otherwise fp32. "fp16" scales the
+            loss, so that small gradients are not lost, and leaves out steps whose gradients overflow; it is for GPUs.
 
     Raises:
-        UsageError: `devices` is below 1 or above the number of GPUs, or without GPUs of the cores that this process may
-            use; or a cluster's variables describe a run that cannot be started.
+        UsageError: The precision is fp16 and there is no GPU; `devices` is below 1 or above the number of GPUs, or
+            without GPUs of the cores that this process may use; or a cluster's variables describe a run that cannot be
+            started.
     """
     gpus = torch.cuda.device_count()
     cores = usable_cores()
@@ -49,7 +57,10 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
     if not 1 <= devices <= max_devices:
         kind = "GPUs" if gpus else "CPU cores"
         raise UsageError(f"--devices must be 1 to {max_devices} on this machine ({kind}); got {devices}")
-    bf16 = precision == "bf16" or (precision == "auto" and fast_bf16())
+    if precision == "fp16" and not gpus:
+        raise UsageError("precision fp16 needs a GPU, and there is none here; choose bf16 or fp32")
+    if precision == "auto":
+        precision = "bf16" if fast_bf16() else "fp32"
     elastic = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun started this process
     if not gpus and (devices > 1 or elastic):
         # otherwise every process starts one thread for each core, and the processes compete for the cores
@@ -65,7 +76,7 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
                 devices=int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else devices,
                 num_nodes=_num_machines() if elastic else 1,
                 strategy="ddp" if devices > 1 or elastic else "auto",
-                precision="bf16-mixed" if bf16 else "32-true",
+                precision=FABRIC_PRECISIONS[precision],
             )
             fabric.launch()
     except RuntimeError as error:  # of Fabric, about the variables of a cluster such as SLURM

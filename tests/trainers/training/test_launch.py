@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.training.launch import launch
@@ -13,3 +14,9 @@ def test_variables_of_a_cluster_that_cannot_be_used_are_one_line(monkeypatch: py
     with pytest.raises(UsageError, match=r"cannot be started: .*--ntasks") as caught:
         launch()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in fp16")
+def test_fp16_is_refused_on_a_cpu() -> None:
+    with pytest.raises(UsageError, match=r"^precision fp16 needs a GPU, and there is none here; choose bf16 or fp32$"):
+        launch(precision="fp16")

@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
+from torch.amp import GradScaler
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
+from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
 
@@ -51,3 +57,35 @@ def test_a_batch_in_parts_is_the_same_step(
         torch.testing.assert_close(model.state_dict()[key], value, rtol=1e-3, atol=1e-4)
     assert [row.loss for row in history] == pytest.approx([row.loss for row in expected], rel=1e-4)
     assert [row.lr for row in history] == [row.lr for row in expected]
+
+
+def fp16() -> Fabric:
+    """Returns a Fabric with what it has for fp16 on GPUs, which torch can do on a CPU, too."""
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu")])
+    fabric.launch()
+    return fabric
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_a_run_in_fp16_scales_its_loss_and_resumes_exactly(tmp_path: Path, clip_norm: float | None) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.report is None and progress.step == 7:
+            raise StoppedError
+
+    settings, data = FitSettings(epochs=6, batch_size=12, clip_norm=clip_norm, accumulate=2), random_data()
+    fabric = fp16()
+    fabric._precision.scaler = scaler = GradScaler("cpu", init_scale=2.0**30)  # the first steps overflow
+    expected, history = fit(without_batch_norm(), data, settings, 0.02, fabric=fabric)
+    assert 1 < scaler.get_scale() < 2.0**30
+    assert history[-1].loss < history[0].loss
+    resume = tmp_path / "run.resume"
+    for watch in (stop, lambda progress: None):
+        fabric = fp16()
+        fabric._precision.scaler = GradScaler("cpu", init_scale=2.0**30)
+        with suppress(StoppedError):
+            trained, _ = fit(without_batch_norm(), data, settings, 0.02, fabric=fabric, resume=resume, watch=watch)
+    for key, value in expected.state_dict().items():
+        assert torch.equal(trained.state_dict()[key], value), key
