@@ -176,7 +176,7 @@ def test_a_schedule_is_cut_to_the_time(module: Callable[[str], Any], few_images:
     epoch = 0.1 * len(dataset.train) + 0.01 * len(dataset.val)
 
     def fitting(seconds: float) -> Any:
-        return schedule.fitting(settings, dataset, cost, seconds, False)
+        return schedule.fitting(settings, dataset, cost, seconds, compiled=False)
 
     full, some, less = fitting(1000 * epoch), fitting(7.5 * epoch), fitting(0.6 * epoch)
     assert (full.epochs, full.train_images, full.record()["cut"]) == (160, len(dataset.train), False)

@@ -8,6 +8,12 @@ import torch
 from torch import nn
 
 Network = TypeVar("Network", bound=nn.Module)
+COMPILE_SECONDS = 60.0  # about what a network takes; not tried in less than a few times as long
+
+
+def compiles_on(device: torch.device) -> bool:
+    """Returns whether networks are compiled at all: on GPUs, where a small network's steps are mostly launches."""
+    return device.type == "cuda"
 
 
 def compile_in_place(model: Network) -> Network:

@@ -6,6 +6,7 @@ that runs which are compared have the same one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,20 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from allweather.runtimes.errors import first_line
+from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.split import Split
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.objective import Objective
 from allweather.trainers.training.settings import FitSettings
 from gpu.budget import Budget
-from gpu.compiled import compile_in_place
+from gpu.compiled import COMPILE_SECONDS, compile_in_place, compiles_on
 from gpu.records import Work, read_json, write_json
 from gpu.timing import StepClock
 
 SAFETY = 0.85  # share of the time that is planned for; steps take longer on some days
 MIN_IMAGES = 16
 BATCHES = 8  # in an epoch of few images, at least
-COMPILE_SECONDS = 60.0  # about what it takes; tried only where the run has several times as much
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ class Cost:
     Attributes:
         image: Of a training image in an epoch.
         val_image: Of a validation image after an epoch.
+        epoch: Of what is saved after an epoch.
     """
 
     image: float
     val_image: float
+    epoch: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,17 @@ class Schedule:
     batch_size: int
     compiled: bool
     cost: Cost
+
+    @property
+    def images(self) -> int:
+        """Training images that go through the network in all epochs together."""
+        return self.epochs * self.train_images
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run takes by the measured cost."""
+        each = self.cost.image * self.train_images + self.cost.val_image * self.val_images + self.cost.epoch
+        return self.epochs * each
 
     def record(self) -> dict[str, Any]:
         """Returns it as plain values, with "cut": whether it is less than the full schedule."""
@@ -132,23 +147,39 @@ def schedule_for(work: Work, name: str, training: Training, dataset: Dataset, bu
 
 
 def choose(work: Work, training: Training, dataset: Dataset, budget: Budget) -> Schedule:
-    """Measures the cost, with the network compiled too where that may pay, and chooses a schedule."""
-    cost, compiled = measure(work, training, dataset, compiled=False), False
-    on_gpu = work.fabric.device.type == "cuda"
-    if on_gpu and training.compiles and budget.left() > 4 * COMPILE_SECONDS:
-        try:
-            faster = measure(work, training, dataset, compiled=True)
-            if faster.image < cost.image:
-                cost, compiled = faster, True
-        except RuntimeError as error:  # torch's compiler, which needs more of a machine than torch does
-            print(f"not compiled: {str(error).splitlines()[0]}", flush=True)
-    return fitting(training.settings, dataset, cost, SAFETY * budget.left(), compiled)
+    """Measures the cost, with the network compiled too where that may pay, and chooses the schedule that gets further.
+
+    What compiling takes counts as well, because the run itself compiles again.
+    """
+    started = time.monotonic()
+    cost = measure(work, training, dataset, compiled=False)
+    plain_seconds = time.monotonic() - started
+    plain = fitting(training.settings, dataset, cost, SAFETY * budget.left(), compiled=False)
+    if not (compiles_on(work.fabric.device) and training.compiles and budget.left() > 2.5 * COMPILE_SECONDS):
+        return plain
+    started = time.monotonic()
+    faster = None
+    try:
+        faster = measure(work, training, dataset, compiled=True)
+    except RuntimeError as error:  # of torch's compiler, which needs more of a machine than torch does
+        print(f"not compiled: {first_line(error)}", flush=True)
+    plain = fitting(
+        training.settings, dataset, cost, SAFETY * budget.left(), compiled=False
+    )  # in less time than before
+    if faster is None:
+        return plain
+    compiling = max(0.0, time.monotonic() - started - plain_seconds)
+    left = SAFETY * max(1.0, budget.left() - compiling)
+    compiled = fitting(training.settings, dataset, faster, left, compiled=True)
+    if compiled.images == plain.images:
+        return compiled if compiled.seconds + compiling < plain.seconds else plain
+    return compiled if compiled.images > plain.images else plain
 
 
-def fitting(settings: FitSettings, dataset: Dataset, cost: Cost, seconds: float, compiled: bool) -> Schedule:
+def fitting(settings: FitSettings, dataset: Dataset, cost: Cost, seconds: float, *, compiled: bool) -> Schedule:
     """Returns the longest schedule that takes `seconds`: fewer epochs, and if one is too long, fewer images."""
     full, val = len(dataset.train), len(dataset.val)
-    epoch = cost.image * full + cost.val_image * val
+    epoch = cost.image * full + cost.val_image * val + cost.epoch
     epochs, share = max(1, min(settings.epochs, int(seconds / epoch))), min(1.0, seconds / epoch)
     images = max(min(full, max(MIN_IMAGES, len(dataset.classes))), int(share * full))
     return Schedule(
@@ -184,7 +215,17 @@ def measure(work: Work, training: Training, dataset: Dataset, *, compiled: bool)
     )
     first, second = clock.epochs
     steps_done = clock.at[2 * probe.steps]
-    return Cost((steps_done - first) / images, (second - steps_done) / len(val))
+    return Cost((steps_done - first) / images, (second - steps_done) / len(val), seconds_of_saving(work, network))
+
+
+def seconds_of_saving(work: Work, network: nn.Module) -> float:
+    """Returns the seconds in which the weights, their average and their momentum are written to the disk."""
+    tensors = {f"{copy}.{key}": value for copy in range(3) for key, value in network.state_dict().items()}
+    path = work.folder / ".probe.safetensors"
+    started = time.monotonic()
+    tensor_file.write(path, tensors, {})
+    path.unlink()
+    return time.monotonic() - started
 
 
 def spread(available: int, count: int) -> Tensor:

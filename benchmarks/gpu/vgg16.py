@@ -37,6 +37,7 @@ START_SHARE = 0.35  # of the time of this part, for the training from scratch
 SEARCH_SHARE = 0.15  # of what is left then, for the search of the strengths
 FINETUNING_SHARE = 0.85  # of the time of a finetuning, the rest is for its evaluation
 PASSES_OF_SEARCH = 130  # forward passes of each image in a search; see `find_strengths`
+EVALUATION_SHARE = 0.1  # of what is left, for the ten rows before the finetuning
 ROWS = 10  # of table 3
 LEAST_IMAGES = 8  # to search or to evaluate on
 SEARCH_SETTINGS = ("strength_images", "strength_points", "strengths_of_the_paper")
@@ -51,19 +52,22 @@ def run(work: Work, networks: str = ARCH) -> None:
     start = train_new(work, START, networks, training, schedule, work.dataset, budget)
     if not start.strengths:
         start = searched(work, start, schedule, budget.share(SEARCH_SHARE))
-    before = work.finished(START)
-    if before is None:
-        seconds = 0.1 * budget.left() / (ROWS * schedule.cost.val_image)
-        count = max(LEAST_IMAGES, min(len(work.dataset.test), int(seconds)))
-        results = rows(work, start, count, budget)
-        goal = {"goal": GOAL, "goal_reached": results["accuracies"]["clean"] >= GOAL}
-        search = {key: start.settings[key] for key in SEARCH_SETTINGS if key in start.settings}
-        before = work.finish(
-            START, schedule.record() | {"arch": networks, "lr": start.settings["lr"]}, {**results, **goal, **search}
-        )
+    before = work.finished(START) or evaluated(work, start, schedule)
     for index, method in enumerate(METHODS):
         if work.finished(f"vgg16-{method}-ca") is None:
             finetuned(work, start, method, before["results"], budget.share(1 / (len(METHODS) - index)))
+
+
+def evaluated(work: Work, start: Checkpoint, schedule: Schedule) -> dict[str, Any]:
+    """Evaluates the network before its finetuning on as many test images as the time allows; writes the record."""
+    count = int(EVALUATION_SHARE * work.budget.left() / (ROWS * schedule.cost.val_image))
+    results = rows(work, start, max(LEAST_IMAGES, count), work.budget)
+    clean = results["accuracies"]["clean"]
+    search = {key: start.settings[key] for key in SEARCH_SETTINGS if key in start.settings}
+    text = f"clean {100 * clean:.2f}, average of the ten rows {100 * results['average']:.2f}"
+    own = {"arch": start.arch, "lr": start.settings["lr"]}
+    goal = {"goal": GOAL, "goal_reached": clean >= GOAL}
+    return work.finish(START, schedule.record() | own, {**results, **goal, **search, "text": text})
 
 
 def searched(work: Work, start: Checkpoint, schedule: Schedule, budget: Budget) -> Checkpoint:
@@ -99,9 +103,14 @@ def finetuned(work: Work, start: Checkpoint, method: FinetuneMethod, before: Map
     after = rows(work, done, before["test_images"], budget)
     gain = 100 * (after["average"] - before["average"])
     pairs = {row: (100 * before["accuracies"][row], 100 * value) for row, value in after["accuracies"].items()}
-    text = ", ".join(f"{row} {start:.1f} -> {end:.1f}" for row, (start, end) in pairs.items())
+    text = ", ".join(f"{row} {first:.1f} / {last:.1f}" for row, (first, last) in pairs.items())
     settings_that_ran = {key: done.settings[key] for key in ("method", "strategy", "gamma", "lr")}
-    results = {**after, "before": before["accuracies"], "average_gain": gain, "text": f"average {gain:+.2f}; {text}"}
+    results = {
+        **after,
+        "before": before["accuracies"],
+        "average_gain": gain,
+        "text": f"average {gain:+.2f}; before / after: {text}",
+    }
     work.finish(name, schedule.record() | settings_that_ran, results)
 
 
