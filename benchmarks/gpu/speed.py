@@ -86,7 +86,7 @@ def affordable(work: Work, model: nn.Module, budget: Budget) -> tuple[int, int]:
     """Returns the batch size, smaller if need be, and the timed steps with which all measurements fit in."""
     batch = BATCH_SIZE if work.fabric.device.type == "cuda" else min(8, BATCH_SIZE)
     seconds_per_image = 1 / bare(work, model, batch, 1, budget)
-    images = 0.7 * budget.left() / (2 * PAIRS) / seconds_per_image  # of one measurement; the rest is for setting up
+    images = 0.5 * budget.left() / (2 * PAIRS) / seconds_per_image  # of one measurement; the rest is for setting up
     batch = BATCH_SIZE
     while batch > 2 and batch * (WARM_UP_STEPS + 2) > images:
         batch //= 2
