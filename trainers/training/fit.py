@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,7 @@ from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.own_model import check_trainable
+from allweather.trainers.models.synced_batch_norm import synced_batch_norm
 from allweather.trainers.training.batch_shares import usable_batch_size
 from allweather.trainers.training.experiment_log import ExperimentLog
 from allweather.trainers.training.objective import CrossEntropy, Objective, class_weights_of
@@ -86,7 +88,11 @@ def fit(
     run = _Run(model, dataset, settings, lr, objective, fabric, resume, score, clock)
     run.load()
     experiment = ExperimentLog(loggers if fabric.is_global_zero else ())
-    with experiment.open({**run.hyperparameters(), **hyperparameters}, run.history):
+    synced = settings.sync_batchnorm and fabric.world_size > 1
+    with (
+        synced_batch_norm(run.plain) if synced else nullcontext(),
+        experiment.open({**run.hyperparameters(), **hyperparameters}, run.history),
+    ):
         while not run.is_over():
             for step in run.train_epoch():
                 watch(Progress(step, run.total_steps))

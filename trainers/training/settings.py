@@ -51,6 +51,9 @@ class FitSettings:
         patience: Number of epochs without a better validation accuracy after which the run ends; the averaged weights
             of the best epoch are then what is kept. The learning rate follows its schedule as if the run did not end
             early. None means that the run does all its epochs and keeps the last one.
+        sync_batchnorm: Whether BatchNorm takes its statistics from the images of all processes in place of each
+            process's own. It costs time and pays where a process has few images of a batch. With one process, and in
+            networks without BatchNorm, it changes nothing.
         shift: Largest random shift of an image in pixels at 32 px; it scales with the image size.
         hflip: Whether half of the images are flipped horizontally; None means the data set's own setting.
         seed: Random seed of the initial weights and of the training; the same seed gives the same result.
@@ -72,6 +75,7 @@ class FitSettings:
     sampling: Sampling = "uniform"
     ema: float = 0.998
     patience: int | None = None
+    sync_batchnorm: bool = False
     shift: int = 4
     hflip: bool | None = None
     seed: int = 0

@@ -42,7 +42,9 @@ def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path
         for name in ("plain", "weighted", "balanced"):
             assert np.allclose(losses_of_two[name], expected[name], rtol=1e-4), name
         assert np.allclose(losses_of_two["accumulated"], expected["plain"], rtol=1e-4)
-        # BatchNorm takes its statistics from each process's half of the batch, so these are only close
+        assert np.allclose(losses_of_two["synced"], expected["normalized"], rtol=1e-4)
+        assert not np.allclose(losses_of_two["normalized"], expected["normalized"], rtol=1e-3)
+        # BatchNorm takes its statistics from each process's half of the batch otherwise, so these are only close
         assert np.allclose(losses_of_two["resnet20"], expected["resnet20"], rtol=0.1, atol=0.02)
 
 

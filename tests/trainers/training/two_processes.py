@@ -29,6 +29,12 @@ def plain() -> nn.Module:
     return Classifier(nn.Sequential(*layers), SPEC)
 
 
+def normalized() -> nn.Module:
+    """Returns a network with BatchNorm."""
+    layers = [nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU()]
+    return Classifier(nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 49, 3)), SPEC)
+
+
 def main() -> None:
     devices, folder, out = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     fabric = launch(devices, "fp32")
@@ -38,6 +44,8 @@ def main() -> None:
         "plain": (plain, sgd),
         "accumulated": (plain, dataclasses.replace(sgd, accumulate=3)),
         "resnet20": (lambda: build_model("resnet20", 3, SPEC), sgd),
+        "normalized": (normalized, sgd),
+        "synced": (normalized, dataclasses.replace(sgd, sync_batchnorm=True)),
         "weighted": (plain, dataclasses.replace(sgd, class_weights="balanced", clip_norm=0.1)),
         "balanced": (plain, dataclasses.replace(sgd, sampling="balanced", optimizer="adamw", schedule="step")),
     }
@@ -48,7 +56,7 @@ def main() -> None:
     for name, (make, settings) in runs.items():
         torch.manual_seed(1)
         data, loggers = (
-            (dataset if name in ("plain", "accumulated", "resnet20") else skewed),
+            (dataset if name in ("plain", "accumulated", "resnet20", "normalized", "synced") else skewed),
             [CSVLogger(logs, name, version="only")],
         )
         _, history = fit(make(), data, settings, 0.02, fabric=fabric, loggers=loggers)
