@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import math
@@ -69,6 +70,7 @@ def test_all_parts_run_within_their_minutes_and_finished_runs_are_skipped(
         assert record["schedule"]["cut"]
     assert "| run | schedule | result |" in capsys.readouterr().out
 
+    (tmp_path / "notes.json").write_text("[1, 2]")  # of somebody else
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json") if path.name != "summary.json"}
     module("on_a_gpu").main(["--minutes", "0.1", *arguments[2:]], SMALL)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
@@ -110,6 +112,16 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_undisturbed_one(
     ours, theirs = finished
     assert [row["loss"] for row in ours.history] == [row["loss"] for row in theirs.history]
     assert all(torch.equal(ours.weights[key], theirs.weights[key]) for key in theirs.weights)
+
+
+def test_a_compiled_network_has_the_same_weights_and_copies_that_are_not_compiled(module: Callable[[str], Any]) -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3))
+    names = list(network.state_dict())
+    compiled = module("gpu.compiled").compile_in_place(network)
+    assert compiled is network
+    assert compiled._compiled_call_impl is not None
+    assert list(compiled.state_dict()) == names
+    assert copy.deepcopy(compiled)._compiled_call_impl is None
 
 
 def test_jensen_shannon_divergence(module: Callable[[str], Any]) -> None:

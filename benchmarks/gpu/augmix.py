@@ -60,9 +60,10 @@ class AugMix:
                 changed[rows] = operation(chains[rows], levels / MAX_LEVEL, signs)
             chains = torch.where(depths > position, changed, chains)
         weights = -uniform(self.width, count, 1, 1, 1).clamp(min=1e-7).log()  # of a Dirichlet distribution
-        mixed = (weights / weights.sum(0) * chains.unflatten(0, (self.width, count))).sum(0)
+        mixed = (weights / weights.sum(0) * chains.reshape(self.width, *images.shape)).sum(0)
         share = uniform(count, 1, 1, 1)
-        return (1 - share) * images + share * mixed
+        out: Tensor = (1 - share) * images + share * mixed
+        return out
 
     @property
     def resume_key(self) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from allweather.runtimes.errors import first_line
+from allweather.runtimes.errors import UsageError, first_line
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.split import Split
@@ -136,6 +136,7 @@ def schedule_for(work: Work, name: str, training: Training, dataset: Dataset, bu
 
     Raises:
         OutOfTimeError: The time of the whole part does not suffice to measure the cost.
+        UsageError: The file of the schedule holds something else.
     """
     path = work.folder / f"{name}.plan.json"
     kept = read_json(path)
@@ -143,7 +144,10 @@ def schedule_for(work: Work, name: str, training: Training, dataset: Dataset, bu
         kept = choose(work, training, dataset, budget).record()
         write_json(path, kept)
     values = {key: value for key, value in kept.items() if key != "cut"}
-    return Schedule(**{**values, "cost": Cost(**values["cost"])})
+    try:
+        return Schedule(**{**values, "cost": Cost(**values["cost"])})
+    except (TypeError, KeyError):
+        raise UsageError(f"{path} is no schedule of a run; delete it, and a new one is chosen") from None
 
 
 def choose(work: Work, training: Training, dataset: Dataset, budget: Budget) -> Schedule:

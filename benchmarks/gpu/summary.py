@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from allweather.runtimes.errors import UsageError
 from gpu.records import Work, read_json
-
-OWN_FILES = ("summary.json",)
 
 
 def summary(work: Work, ended: Mapping[str, str], minutes: float) -> dict[str, Any]:
     """Returns all records in the folder, by name, and how each part of this call ended."""
-    paths = sorted(path for path in work.folder.glob("*.json") if path.name not in OWN_FILES)
-    records = {path.stem: read_json(path) for path in paths if not path.name.endswith(".plan.json")}
+    records = {path.stem: record for path in sorted(work.folder.glob("*.json")) if (record := _record_at(path))}
     return {"minutes": minutes, "parts": dict(ended), "runs": records}
+
+
+def _record_at(path: Path) -> dict[str, Any] | None:
+    """Returns the record in a file; None for plans, an earlier summary and files of other origin."""
+    try:
+        values = read_json(path) or {}
+    except UsageError:
+        return None
+    return values if values.get("name") == path.stem and {"schedule", "results"} <= set(values) else None
 
 
 def summary_rows(result: Mapping[str, Any]) -> list[Sequence[str]]:
