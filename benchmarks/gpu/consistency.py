@@ -77,14 +77,14 @@ def run(work: Work, networks: str = ARCH) -> None:
     schedule = schedule_for(work, NAME, training, work.dataset, budget.share(NETWORK_SHARE))
     network = train_new(work, NAME, networks, training, schedule, work.dataset, budget)
     if work.finished(NAME) is None:
-        results = {"test_accuracy": clean_accuracy(work, network), **network.metrics}
+        results = {**clean_accuracy(work, network, schedule), **network.metrics}
         work.finish(NAME, schedule.record() | {"arch": networks, "lr": network.settings["lr"]}, results)
     if work.finished(PREDICTOR) is None:
         plan = plan_of(work, network, budget)
-        full, out = work.folder / f"{NAME}.safetensors", work.folder / f"{PREDICTOR}.safetensors"
+        out = work.folder / f"{PREDICTOR}.safetensors"
         if not out.is_file():
-            keep_small(out, with_predictor(work, load_checkpoint(full), plan, out, budget))
-        evaluation = evaluate(work, load_checkpoint(out), plan, budget)
+            with_predictor(work, network, plan, out, budget)
+        evaluation = evaluate(work, keep_small(out, load_checkpoint(out)), plan, budget)
         cut = plan.copies < COPIES or plan.images < len(work.dataset.val) or plan.corruptions == FEW_CORRUPTIONS
         own = {"epochs": PREDICTOR_EPOCHS, "batch_size": plan.batch_size, "train_images": plan.images}
         work.finish(PREDICTOR, {**own, "copies": plan.copies, "cut": cut}, errors_of(evaluation, plan))

@@ -55,21 +55,31 @@ def run(work: Work, networks: str = ARCH) -> None:
 def train_one(
     work: Work, name: str, method: str, arch: str, seed: int, schedule: Schedule, dataset: Dataset
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains one network, or reads it; returns its schedule and its test accuracy."""
-    settings = replace(RECIPE, seed=seed)
+    """Trains one network, or reads it; returns its schedule and its test accuracy.
+
+    Args:
+        work: Folder, Fabric and budget.
+        name: Name of the run.
+        method: A key of `CONFIGS`.
+        arch: Name of the architecture.
+        seed: Random seed of the run.
+        schedule: That of AIT, from which that of plain training follows.
+        dataset: Data with a tenth of the training images.
+    """
+    own_schedule, settings = schedule, replace(RECIPE, seed=seed)
     if method == "plain":
-        schedule, settings = of_equal_steps(schedule), replace(settings, batch_size=VARIANTS * IMAGES)
+        own_schedule, settings = of_equal_steps(schedule), replace(settings, batch_size=VARIANTS * IMAGES)
     training = _training(method, arch, dataset, settings)
-    checkpoint = train_new(work, name, arch, training, schedule, dataset, work.budget)
-    results = {"test_accuracy": clean_accuracy(work, checkpoint), **checkpoint.metrics}
+    checkpoint = train_new(work, name, arch, training, own_schedule, dataset, work.budget)
+    results = {**clean_accuracy(work, checkpoint, schedule), **checkpoint.metrics}
     own = {
         "arch": arch,
         "method": method,
         "lr": checkpoint.settings["lr"],
         "nesterov": True,
-        "steps": steps_of(schedule),
+        "steps": steps_of(own_schedule),
     }
-    return schedule.record() | own, results
+    return own_schedule.record() | own, results
 
 
 def of_equal_steps(schedule: Schedule) -> Schedule:

@@ -98,8 +98,8 @@ def finetuned(work: Work, start: Checkpoint, method: FinetuneMethod, before: Map
     settings = FinetuneSettings(method, "ca", fit=schedule.fit_settings(full))
     if not out.is_file():
         data = schedule.data(dataset, work.seed)
-        keep_small(out, finetune(start, data, settings, out, fabric=work.fabric, watch=budget.check))
-    done = load_checkpoint(out)
+        finetune(start, data, settings, out, fabric=work.fabric, watch=budget.check)
+    done = keep_small(out, load_checkpoint(out))
     after = rows(work, done, before["test_images"], budget)
     gain = 100 * (after["average"] - before["average"])
     pairs = {row: (100 * before["accuracies"][row], 100 * value) for row, value in after["accuracies"].items()}
