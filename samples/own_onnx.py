@@ -12,6 +12,8 @@ from allweather import exporters, trainers
 
 SIZE = 32  # side in pixels of the images that the classifier takes
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python own_onnx.py ONNX FOLDER OUT")
 onnx, folder, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 data = trainers.load_dataset(f"folder:{folder}", size=SIZE)
 manifest = exporters.export_onnx(onnx, data, out / "plain.aw")  # compares each model with the file in ONNX Runtime

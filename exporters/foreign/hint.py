@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Protocol
 
@@ -14,6 +16,7 @@ from allweather.exporters.choices import ColorOrder
 from allweather.exporters.foreign.model_input import NO_MEAN, NO_STD, ModelInput, Three
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data.dataset import Split
 
@@ -33,34 +36,70 @@ class Readable(Protocol):
         """Returns the logits, float32 [n, C], of images, uint8 [n, h, w, 3], that are prepared as `taken` says."""
 
 
-def preparation_hint(source: Readable, taken: ModelInput, images: Split) -> str:
-    """Returns what to check if the model is hardly better than chance, or better with other options; else "".
+@dataclass(frozen=True)
+class Hint:
+    """What to check of a model that reads images badly.
+
+    Attributes:
+        text: A sentence for the user; "" if there is nothing to check.
+        by_chance: Whether the model is hardly better than chance, so that nothing can be made of it as it is.
+    """
+
+    text: str = ""
+    by_chance: bool = False
+
+
+def preparation_hint(source: Readable, taken: ModelInput, images: Split, classes: Sequence[str]) -> Hint:
+    """Finds out whether a model would be better with its classes in another order, or with another preparation.
 
     Args:
         source: The model, as it was made.
         taken: What it takes, as far as it is known.
         images: Labeled validation images, prepared.
+        classes: Names of the classes, in the order of its outputs as far as it is known.
     """
     chosen = np.linspace(0, len(images) - 1, min(MAX_IMAGES, len(images))).astype(int)
     pixels, labels = images.images.numpy()[chosen], images.labels.numpy()[chosen]
-    usual = _accuracy(source, taken, pixels, labels)
+    predicted = _predicted(source, taken, pixels)
+    usual = _accuracy(predicted, labels)
     margin = max(MIN_GAIN, 2 * math.sqrt(0.25 / len(labels)))
     if usual >= 1 - margin:
-        return ""
-    others = [(each, _accuracy(source, each, pixels, labels)) for each in _others(taken)]
-    best, accuracy = max(others, key=lambda each: each[1], default=(taken, 0.0))
-    if accuracy > usual + margin:
-        return (
-            f"of {len(labels)} validation images the model reads {100 * usual:.0f} % correctly, and "
-            f"{100 * accuracy:.0f} % with {best.options()}; use these if its documentation agrees"
-        )
+        return Hint()
     chance = float(np.bincount(labels).max() / len(labels))
-    if usual <= chance + margin / 2:
-        return (
-            f"of {len(labels)} validation images the model reads {100 * usual:.0f} % correctly, hardly more than by "
-            "chance; check the order of --classes, then --mean, --std, --pixels and --channels"
-        )
-    return ""
+    by_chance = usual <= chance + margin / 2
+    reads = f"of {len(labels)} validation images the model reads {100 * usual:.0f} % correctly"
+    others = [(each, _accuracy(_predicted(source, each, pixels), labels)) for each in _others(taken)]
+    best, accuracy = max(others, key=lambda each: each[1], default=(taken, 0.0))
+    order, in_order = _other_order(predicted, labels, len(classes))
+    needed = max(usual, chance) + margin
+    cures = []
+    if accuracy > max(needed, in_order - margin):
+        cures.append(f"{100 * accuracy:.0f} % with {best.options()}, which its documentation has to confirm")
+    if in_order > max(needed, accuracy - margin):
+        names = ", ".join(printable(classes[label]) for label in order)
+        cures.append(f"{100 * in_order:.0f} % if its outputs are {names}: then correct --classes")
+    if cures:
+        return Hint(f"{reads}, and {', or '.join(cures)}", by_chance)
+    if by_chance:
+        cure = "check the order of --classes, then --mean, --std, --pixels and --channels"
+        return Hint(f"{reads}, hardly more than by chance; {cure}", by_chance)
+    return Hint()
+
+
+def _other_order(
+    predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], count: int
+) -> tuple[list[int], float]:
+    """Returns the order of the classes in which each output is the class that it most often goes with.
+
+    Returns:
+        (the class of each output, the accuracy in that order); ([], 0) if no order of all classes does that.
+    """
+    together = np.zeros((count, count), np.int64)
+    np.add.at(together, (labels, predicted), 1)
+    order = together.argmax(0).tolist()
+    if sorted(order) != list(range(count)) or not together.sum(0).all():
+        return [], 0.0
+    return order, float(np.mean(np.array(order)[predicted] == labels))
 
 
 def _others(taken: ModelInput) -> list[ModelInput]:
@@ -79,8 +118,13 @@ def _others(taken: ModelInput) -> list[ModelInput]:
     return found
 
 
-def _accuracy(source: Readable, taken: ModelInput, images: Image, labels: npt.NDArray[np.int64]) -> float:
+def _predicted(source: Readable, taken: ModelInput, images: Image) -> npt.NDArray[np.int64]:
+    """Returns the class of each image, int64 [n]; -1 for all if the model cannot take them so."""
     try:
-        return float((source.read(images, taken).argmax(1) == labels).mean())
+        return source.read(images, taken).argmax(1).astype(np.int64)
     except EngineError:
-        return 0.0
+        return np.full(len(images), -1)
+
+
+def _accuracy(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> float:
+    return float((predicted == labels).mean())

@@ -151,6 +151,8 @@ def export_foreign(
     out: Path | str,
     options: ExportOptions = DEFAULT_OPTIONS,
     watch: Callable[[str], None] = lambda step: None,
+    *,
+    refuse_chance: bool = False,
 ) -> Manifest:
     """Compiles a classifier of another program, checks the parity of every model, and writes the bundle.
 
@@ -160,6 +162,7 @@ def export_foreign(
         out: Folder or .zip file to write.
         options: What to compile and keep.
         watch: Called with the name of each step when it starts.
+        refuse_chance: Whether a model that is hardly better than chance is refused, instead of warned of.
 
     Returns:
         The manifest of the bundle.
@@ -182,8 +185,11 @@ def export_foreign(
     calibration = calibration_set(dataset) if any("int8" in precisions for precisions in plan.values()) else None
     golden_frames = choose_golden_frames(dataset.val)
     images = parity_images(dataset.val)
-    if hint := preparation_hint(model.source, model.input, images):
-        log.warning("%s: %s", model.arch, hint)
+    hint = preparation_hint(model.source, model.input, images, model.classes)
+    if hint.by_chance and refuse_chance:
+        raise UsageError(f"{model.arch}: {hint.text}")
+    if hint.text:
+        log.warning("%s: %s", model.arch, hint.text)
     job = classifier_job(model.source, spec, images, calibration)
     compiled = compile_jobs([job], plan, options, golden_frames, watch)
     compiled.check_classifier()

@@ -31,6 +31,7 @@ MAX_ZIP_ENTRIES = 2000  # a manifest lists 1000 files at most
 MAX_ZIP_LIST_BYTES = 4 << 20  # of the list at the end of a .zip file: 1000 names take 0.3 MB
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, ValueError, OSError)
+MADE_BY = {".onnx": "import", ".xml": "import", ".safetensors": "export"}  # the command that makes a bundle of a file
 _NOT_A_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}  # as raised where nothing, a file or a socket is at the path
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe would wait forever without the last
 
@@ -181,6 +182,8 @@ class ZipSource(Source):
 
     def _unreadable(self, name: str, error: Exception) -> BundleError:
         reason = printable(str(error)[:160]) or type(error).__name__
+        if command := MADE_BY.get(Path(self.where).suffix.lower()):
+            return BundleError(f"{self.where} is no bundle; make one of it first: allweather {command} {self.where}")
         return BundleError(
             f"{self.where}: not a readable .zip file ({reason}), at {name}; name a bundle made by 'allweather export'"
         )

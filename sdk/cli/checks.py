@@ -13,6 +13,7 @@ from allweather.runtimes.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     from allweather.runtimes.preprocess import Region
 
+FOREIGN = (".onnx", ".xml", ".pth", ".pt")  # files of other programs
 Name = TypeVar("Name", bound=str)
 
 
@@ -39,10 +40,15 @@ def check_model_path(model: Path, out: Path) -> None:
     """Checks that what is made of a checkpoint or a bundle can be written to a path.
 
     Raises:
-        UsageError: The model is a folder that is no bundle; or a checkpoint would be written as a bundle, or a
-            bundle as a checkpoint.
+        UsageError: The model is of another program, or a folder that is no bundle; or a checkpoint would be written as
+            a bundle, or a bundle as a checkpoint.
         OutputError: No file can be written there.
     """
+    if model.suffix.lower() in FOREIGN:
+        made = "bundle" if model.suffix.lower() in (".onnx", ".xml") else "checkpoint"
+        raise UsageError(
+            f"{model} is no checkpoint or bundle; make a {made} of it first: allweather import {model}"
+        )
     if kind_of(model) == "checkpoint":
         check_checkpoint_path(out)
         return

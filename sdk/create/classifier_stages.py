@@ -99,8 +99,9 @@ def import_stage(start: Start, settings: CreateSettings, folder: Path, run: Stag
     """Makes a bundle of somebody's classifier; each compiled model passes the parity gate."""
     assert isinstance(start.network, ForeignModel)
     manifest = export_foreign(
-        start.network, start.dataset, folder / BUNDLE, settings.export, lambda step: run.result(printable(step))
-    )
+        start.network, start.dataset, folder / BUNDLE, settings.export, lambda step: run.result(printable(step)),
+        refuse_chance=True,
+    )  # fmt: skip
     return StageResult(models_in_words(manifest), tuple(rejections(manifest, run.name)))
 
 

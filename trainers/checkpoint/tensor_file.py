@@ -18,6 +18,9 @@ SCHEMA_VERSION = 2  # of the JSON headers of checkpoints, predictors and learned
 METADATA_KEY = "allweather"  # of the JSON text in the metadata of the safetensors file
 # Values of "format" in the JSON text, one for each kind of file.
 CHECKPOINT, PREDICTOR, AUGMENTATION = "allweather-checkpoint", "allweather-predictor", "allweather-augmentation"
+GRAPH = "a model and no checkpoint: make a bundle of it first, by allweather import"
+WEIGHTS = "a file of torch and no checkpoint: make one of it first, by allweather import"
+FOREIGN = {".onnx": GRAPH, ".xml": GRAPH, ".pth": WEIGHTS, ".pt": WEIGHTS, ".bin": WEIGHTS, ".ckpt": WEIGHTS}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -91,6 +94,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
             text = (file.metadata() or {}).get(METADATA_KEY)
         header = None if text is None else json.loads(text)
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
+        if path.suffix.lower() in FOREIGN:
+            raise CheckpointError(f"{path} is {FOREIGN[path.suffix.lower()]}") from error
         raise CheckpointError(f"{path} is damaged or not a safetensors file: {first_line(error)}") from error
     if header is not None and not isinstance(header, dict):
         raise CheckpointError(f"{path} is damaged: its header is not a JSON object")

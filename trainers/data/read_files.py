@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,8 +49,9 @@ def read_files(found: LabeledFiles, spec: InputSpec) -> Dataset:
     check_class_names(found.classes)
     splits: dict[str, Split | None] = {}
     decoded: dict[str, DecodedFiles] = {}
+    small = _Small(spec)
     for name in found.splits:
-        splits[name], decoded[name] = _read_split(found, name, spec)
+        splits[name], decoded[name] = _read_split(found, name, spec, small)
     inventory = take_inventory(found, decoded)
     _refuse(inventory.problems)
     train, val, test, notes = complete_splits(
@@ -58,7 +60,7 @@ def read_files(found: LabeledFiles, spec: InputSpec) -> Dataset:
         lambda split: _missing(found, split),
         copies=_copies(found, decoded["train"].damaged) if splits.get("val") is None else (),
     )
-    inventory = dataclasses.replace(inventory, notes=(*inventory.notes, *notes))
+    inventory = dataclasses.replace(inventory, notes=(*inventory.notes, *notes, *small.notes()))
     return Dataset(
         found.name, found.classes, train, val, test, hflip=True, notes=inventory.notes, inventory=inventory,
         crop=spec.crop,
@@ -105,13 +107,38 @@ class _Seen:
         return DecodedFiles(damaged, sum(self._deep), sum(self._animated))
 
 
+class _Small:
+    """Counts images that are smaller than the size that they are brought to; threads count together."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        self._spec, self._lock = spec, threading.Lock()
+        self._count, self._small, self._sides = 0, 0, (0, 0)
+
+    def note(self, image: DecodedImage) -> None:
+        height, width = image.pixels.shape[:2]
+        with self._lock:
+            self._count += 1
+            if height < self._spec.height and width < self._spec.width:
+                self._small, self._sides = self._small + 1, max(self._sides, (height, width))
+
+    def notes(self) -> tuple[str, ...]:
+        """Returns a line if most images are enlarged, which takes time and shows nothing more."""
+        if 2 * self._small <= self._count:
+            return ()
+        height, width = self._sides
+        return (
+            f"{self._small} of {self._count} images are smaller than {self._spec.height} x {self._spec.width} px and "
+            f"enlarged; the largest of them has {height} x {width} (height x width): a smaller --size saves time",
+        )
+
+
 def _refuse(problems: tuple[str, ...]) -> None:
     if problems:
         more = f" ({len(problems) - 1} more: allweather inspect lists them)" if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{more}")
 
 
-def _read_split(found: LabeledFiles, name: str, spec: InputSpec) -> tuple[Split | None, DecodedFiles]:
+def _read_split(found: LabeledFiles, name: str, spec: InputSpec, small: _Small) -> tuple[Split | None, DecodedFiles]:
     """Reads a split; returns None if it holds no image, and what became known about its files."""
     files = found.files(name)
     damaged: dict[Path, str] = {}
@@ -122,6 +149,7 @@ def _read_split(found: LabeledFiles, name: str, spec: InputSpec) -> tuple[Split 
     def store(index: int, image: DecodedImage) -> None:
         images[index] = spec.prepare(image.pixels)
         seen.note(index, image)
+        small.note(image)
 
     for path, reason in _decoded(found.paths(name), store):
         if reason:

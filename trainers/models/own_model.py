@@ -6,6 +6,7 @@ import copy
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,21 +22,22 @@ OWN = "own:"  # before the name of a network in a checkpoint; it tells a reader 
 CLASS_ARGUMENTS = ("num_classes", "classes", "n_classes")  # names for the number of classes, as libraries have them
 # what a forward pass raises for images that it was not made for
 FORWARD_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError)
+BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 FORM = "a network of your own is named as package.module:function"
 
 
 def import_own_model(name: str, classes: int) -> nn.Module:
     """Imports a function or class that the user has named, and calls it for a new network.
 
-    It is called with the number of classes if it has an argument `num_classes`, `classes` or `n_classes`, and without
-    arguments if not. The current folder is searched first, as by `python -m`.
+    It is called with the number of classes if it has an argument `num_classes`, `classes` or `n_classes`, or a single
+    one without a default, and without arguments if not. The current folder is searched first, as by `python -m`.
 
     Args:
         name: package.module:function.
         classes: Number of classes.
 
     Raises:
-        UsageError: There is no such module or function, or it does not return an nn.Module.
+        UsageError: There is no such module or function, it fails, or it does not return an nn.Module.
     """
     module_name, _, function_name = name.partition(":")
     if not function_name or not all(part.isidentifier() for part in (*module_name.split("."), function_name)):
@@ -53,7 +55,12 @@ def import_own_model(name: str, classes: int) -> nn.Module:
     if not callable(function):
         names = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
         raise UsageError(f"{module_name} has no function {function_name}; it has {', '.join(names[:20]) or 'none'}")
-    network = function(**_arguments(name, function, classes))
+    if isinstance(function, nn.Module):
+        raise UsageError(
+            f"{name} is a network, and not a function or class that makes a new one: "
+            f"write def build(num_classes): return {type(function).__name__}(...), and name {module_name}:build"
+        )
+    network = _call(name, function, _arguments(name, function, classes))
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name} returned a {type(network).__name__}; it has to return an nn.Module")
     return network
@@ -99,8 +106,19 @@ def check_network(model: Classifier, classes: int, size: tuple[int, int], name: 
                 f"for 2 images and {classes} classes a classifier returns logits [2, {classes}]; {name} returns "
                 f"{list(output.shape)}{_shape_cure(output, classes)}"
             )
+        if not training and _is_probabilities(output):
+            raise UsageError(
+                f"{name} returns probabilities: each row is 0 or more and adds up to 1; leave out its Softmax, because "
+                "a classifier returns logits"
+            )
         if not output.is_floating_point():
             raise UsageError(f"logits are floating-point numbers; {name} returns {str(output.dtype)[6:]}")
+
+
+def _is_probabilities(output: Tensor) -> bool:
+    """Returns whether each row could be probabilities; two rows of logits are that only by a very rare chance."""
+    values = output.double()
+    return bool((values >= 0).all() and ((values.sum(1) - 1).abs() < 1e-3).all())
 
 
 def check_trainable(model: nn.Module) -> None:
@@ -148,19 +166,38 @@ def _kind(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
+def _call(name: str, function: Any, arguments: Mapping[str, int]) -> object:
+    """Calls the user's function; says where in the user's code it fails."""
+    try:
+        return function(**arguments)
+    except UsageError:
+        raise
+    except Exception as error:  # the code of the user may raise anything
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        kind = type(error).__name__
+        raise UsageError(
+            f"{name} fails: {kind}: {first_line(error)} ({Path(place.filename).name}, line {place.lineno}); mend it "
+            "or name another function"
+        ) from error
+
+
 def _arguments(name: str, function: Any, classes: int) -> dict[str, int]:
     """Returns the arguments that a function is called with: the number of classes, or none."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some built-in callables have none
         return {}
-    arguments = next(({each: classes} for each in CLASS_ARGUMENTS if each in signature.parameters), {})
+    parameters = signature.parameters
+    required = [each.name for each in parameters.values() if each.default is each.empty and each.kind in BY_NAME]
+    arguments = next(({each: classes} for each in CLASS_ARGUMENTS if each in parameters), {})
+    if not arguments and len(required) == 1:  # under any name, as a network needs nothing else
+        arguments = {required[0]: classes}
     try:
         signature.bind(**arguments)
     except TypeError as error:
         raise UsageError(
-            f"{name} cannot be called: {first_line(error)}; it is called with the number of classes if it has an "
-            f"argument {' or '.join(CLASS_ARGUMENTS)}, and every other argument needs a default"
+            f"{name} cannot be called: {first_line(error)}; it is called with the number of classes, as its argument "
+            f"{' or '.join(CLASS_ARGUMENTS)} or as the only one without a default"
         ) from error
     return arguments
 

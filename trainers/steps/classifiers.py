@@ -11,6 +11,7 @@ from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
 from allweather.runtimes.crop import WHOLE, Crop
+from allweather.runtimes.errors import UsageError
 from allweather.trainers import methods
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.choices import FinetuneMethod, Strategy
@@ -93,7 +94,7 @@ def finetune(
     start: Checkpoint | nn.Module | Path | str,
     data: Dataset,
     *,
-    method: FinetuneMethod = "fma",
+    method: FinetuneMethod | None = None,
     strategy: Strategy | None = None,
     epochs: int | None = None,
     settings: FinetuneSettings | None = None,
@@ -107,10 +108,11 @@ def finetune(
     Args:
         start: The classifier, which is not changed: a checkpoint, its file, or a trained module; see `checkpoint_of`.
         data: Data of its classes, in any order, and its image size; the train and val splits are used.
-        method: Terms of the loss for the copies: "at", "st", "fma", "ait" or "robust"; see `FinetuneSettings`.
+        method: Terms of the loss for the copies: "at", "st", "fma", "ait" or "robust"; see
+            `FinetuneSettings`. None for "fma", or as in the settings.
         strategy: How copies are augmented: "ca", "ia" or "mixed"; None for the method's own.
         epochs: Passes over the training images; None as in the settings.
-        settings: All settings, in place of `method` and `strategy`.
+        settings: All settings; `method` and `strategy` are then left out.
         out: Checkpoint to write (.safetensors).
         fabric: A launched Fabric; one for this process if None.
         loggers: Loggers of Lightning Fabric.
@@ -123,7 +125,12 @@ def finetune(
     """
     check_start(start)
     check_run(out, data, settings, FinetuneSettings, fabric, loggers, watch)
-    chosen = FinetuneSettings(method, strategy) if settings is None else settings
+    for name, value in (("method", method), ("strategy", strategy)):
+        if settings is not None and value is not None and value != getattr(settings, name):
+            raise UsageError(
+                f"{name} is {value!r}, and the settings say {getattr(settings, name)!r}; write it in the settings alone"
+            )
+    chosen = FinetuneSettings(method or "fma", strategy) if settings is None else settings
     chosen = dataclasses.replace(chosen, fit=with_epochs(chosen.fit, epochs))
     with output_file(out) as path:
         return methods.finetune(

@@ -13,7 +13,7 @@ TRAIN = "train --data signs --arch resnet20 --out {tmp}/x.safetensors"
 RUN = "run {bundle} --source {folder}/test/red"
 BAD = [  # command, exit code, words of the message
     ("train --data mnist --arch resnet20 --out {tmp}/x.safetensors", 2, "data set 'mnist' ... signs"),
-    ("train --data folder:{tmp}/none --arch resnet20 --out {tmp}/x.safetensors", 1, "no folder {tmp}/none/train"),
+    ("train --data folder:{tmp}/none --arch resnet20 --out {tmp}/x.safetensors", 1, "no folder {tmp}/none; a data set"),
     ("train --data signs --arch resnet21 --out {tmp}/x.safetensors", 2, "resnet21 ... resnet20"),
     ("train --data signs --arch resnet20 --out {tmp}/x.pt", 2, ".safetensors file ... x.pt"),
     ("train --data signs --arch resnet20 --out {tmp}/text.mp4/x.safetensors", 1, "a part of the path is a file"),

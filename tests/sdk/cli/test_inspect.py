@@ -73,7 +73,7 @@ def test_what_cannot_be_used_is_shown_and_other_commands_refuse_it(faulty: Path,
 @pytest.mark.parametrize(
     ("data", "code", "words"),
     [
-        ("folder:/nowhere", 1, "no folder /nowhere/train"),
+        ("folder:/nowhere", 1, "no folder /nowhere; a data set"),
         ("nothing", 2, "unknown data set 'nothing'"),
         ("cifar10:/nowhere", 1, "no cifar10 in /nowhere"),
         ("list:/nowhere.csv", 1, "there is no list /nowhere.csv"),

@@ -197,3 +197,9 @@ def test_a_name_with_a_line_end_writes_no_line_of_its_own_into_a_log(
 def test_an_unknown_home_folder_is_refused() -> None:
     with pytest.raises(UsageError, match="does not know"):
         open_dataset("folder:~no-such-user/images")
+
+
+def test_images_that_are_enlarged_are_counted(folder: Path) -> None:
+    (note,) = (each for each in open_dataset(f"folder:{folder}", 96).notes if "enlarged" in each)
+    assert "images are smaller than 96 x 96 px and enlarged; the largest of them has" in note
+    assert not [each for each in open_dataset(f"folder:{folder}", 32).notes if "enlarged" in each]

@@ -29,7 +29,7 @@ def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("folder:/nowhere", DataError, "no folder /nowhere/train; .*ROOT/train/CLASS"),
+        ("folder:/nowhere", DataError, "no folder /nowhere; .*ROOT/train/CLASS"),
         ("cifar10:/nowhere", DataError, "no cifar10 in /nowhere, .* add --download"),
         ("cifar100:/nowhere", DataError, "no cifar100 in /nowhere"),
         ("mnist", UsageError, "unknown data set 'mnist'; write signs, cifar10:ROOT"),
@@ -83,7 +83,7 @@ def test_class_names_are_known_without_images(folder: Path) -> None:
         ("mnist", UsageError, "unknown data set 'mnist'; write signs, cifar10:ROOT"),
         ("signs:here", UsageError, "unknown data set"),
         ("folder:", UsageError, "unknown data set 'folder:'"),
-        ("folder:/nowhere", DataError, "no folder /nowhere/train; .*ROOT/train/CLASS"),
+        ("folder:/nowhere", DataError, "no folder /nowhere; .*ROOT/train/CLASS"),
         ("folder:{empty}", DataError, "at least two classes; it has 0"),
     ],
 )

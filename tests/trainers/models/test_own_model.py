@@ -25,6 +25,17 @@ def fixed():
 
 def number():
     return 3
+
+def positional(count):
+    return tiny(count)
+
+def two(first, second):
+    return tiny(first)
+
+def broken(num_classes):
+    return tiny({}["width"])
+
+made = tiny(3)
 """
 
 
@@ -37,7 +48,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
     return name
 
 
-@pytest.mark.parametrize(("function", "classes"), [("tiny", 5), ("fixed", 3)])
+@pytest.mark.parametrize(("function", "classes"), [("tiny", 5), ("fixed", 3), ("positional", 4)])
 def test_a_function_in_the_current_folder_makes_the_network(own_module: str, function: str, classes: int) -> None:
     network = import_own_model(f"{own_module}:{function}", classes)
     check_network(Classifier(network, InputSpec(16, 16)), classes, (16, 16), function)
@@ -49,8 +60,9 @@ def test_a_function_in_the_current_folder_makes_the_network(own_module: str, fun
         ("nothing_here:tiny", "there is no module nothing_here"),
         ("{}:other", r"has no function other; it has .*tiny"),
         ("{}:number", "returned a int; it has to return an nn.Module"),
-        ("os:system", r"os:system cannot be called: missing a required argument: 'command'; .* needs a default"),
-        ("json:dumps", r"json:dumps cannot be called: missing a required argument: 'obj'"),
+        ("{}:two", r"two cannot be called: missing a required argument: 'first'; .* the only one without a default"),
+        ("{}:made", r"made is a network, and not a function .*: write def build\(num_classes\): return Sequential"),
+        ("{}:broken", r"broken fails: KeyError: 'width' \(own_\d+\.py, line \d+\); mend it or name another function"),
         ("{}", "is named as package.module:function; got"),
         ("os.path;x:y", "is named as package.module:function; got"),
     ],
@@ -91,6 +103,7 @@ class OnlyInTraining(nn.Module):
         (nn.Identity(), r"returns logits \[2, 3\]; the network returns \[2, 3, 16, 16\]"),
         (nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4)), r"returns \[2, 4\]: name 4 classes, or give it"),
         (nn.Sequential(nn.Flatten(), nn.Linear(3, 3)), r"cannot classify images of float \[n, 3, 16, 16\]"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3), nn.Softmax(1)), "returns probabilities: .*Softmax"),
         (nn.Conv2d(1, 3, 3), r"cannot classify images of float \[n, 3, 16, 16\]"),
     ],
 )

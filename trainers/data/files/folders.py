@@ -114,6 +114,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
         cure = f": name {inner[0]} instead" if inner else ""
         if root.is_file():
             raise DataError(f"{root} is a file; {LAYOUT}, and a list of images is list:{root.name}")
+        if not root.exists():
+            raise DataError(f"there is no folder {root}; {LAYOUT}")
         if any((root / mark).is_file() for mark in SAVED_MARKS):
             raise DataError(f"{root} was saved by the datasets library: write hf: in the place of folder:")
         raise DataError(f"there is no folder {root / 'train'}; {LAYOUT}{there}{cure}")

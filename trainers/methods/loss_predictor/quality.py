@@ -59,7 +59,10 @@ def quality_sentences(metrics: Mapping[str, float]) -> list[str]:
         f"({low:.2f} to {high:.2f} at {100 * LEVEL:g} %)"
     ]
     if images < MIN_IMAGES:
-        lines.append(f"{images} images decide nothing, at least {MIN_IMAGES} are needed: train it with more")
+        lines.append(
+            f"{images} images, a share of the training images that was held back, decide nothing, at least "
+            f"{MIN_IMAGES} are needed: train it with more"
+        )
     elif low <= 0:
         lines.append("it ranks the views no better than chance: policies that follow it only cost time")
     elif gain_low <= 0:
