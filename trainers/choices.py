@@ -7,6 +7,7 @@ from typing import Literal
 DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT, folder:ROOT, list:FILE or hf:ROOT"  # names of data sets
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # arithmetic of a training
+UnscaledPrecision = Literal["auto", "bf16", "fp32"]  # those in which no loss has to be scaled
 Schedule = Literal["onecycle", "cosine", "step"]  # of the learning rate
 OptimizerName = Literal["sgd", "adamw"]
 LoggerName = Literal["csv", "tensorboard", "mlflow"]  # of experiment tracking

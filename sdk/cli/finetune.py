@@ -11,9 +11,11 @@ from allweather.cli.console import handle_errors
 from allweather.cli.options import (
     AUGMENTATIONS_HELP,
     OPTIMIZER_PANEL,
+    Accumulate,
     AsJson,
     BatchSize,
     CheckpointFile,
+    ClassifierPrecision,
     ClassWeights,
     ClipNorm,
     Data,
@@ -25,10 +27,11 @@ from allweather.cli.options import (
     Optimizer,
     OutCheckpoint,
     OwnModel,
+    Patience,
     Sampling,
     Schedule,
     Seed,
-    TrainPrecision,
+    SyncBatchNorm,
     Warmup,
     WeightDecay,
 )
@@ -91,6 +94,8 @@ def finetune(
     ] = 10.0,
     epochs: Epochs = 30,
     batch_size: BatchSize = 128,
+    accumulate: Accumulate = 1,
+    patience: Patience = None,
     lr: Annotated[
         float | None,
         typer.Option(
@@ -107,7 +112,8 @@ def finetune(
     sampling: Sampling = "uniform",
     hflip: Hflip = None,
     devices: Devices = 1,
-    precision: TrainPrecision = "auto",
+    sync_batchnorm: SyncBatchNorm = False,
+    precision: ClassifierPrecision = "auto",
     seed: Seed = 0,
     log: Log = None,
     own_model: OwnModel = None,
@@ -133,9 +139,9 @@ def finetune(
         method=method, strategy=strategy, gamma=None if gamma == SEARCH else _parse_gamma(gamma), only=only,
         layers=_parse_layers(layers), augment=augment, strength_points=strength_points,
         fit=FitSettings(
-            epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, warmup=warmup,
-            clip_norm=clip_norm, weight_decay=weight_decay, class_weights=class_weights, sampling=sampling, hflip=hflip,
-            seed=seed,
+            epochs=epochs, batch_size=batch_size, accumulate=accumulate, patience=patience, lr=lr, optimizer=optimizer,
+            schedule=schedule, warmup=warmup, clip_norm=clip_norm, weight_decay=weight_decay,
+            class_weights=class_weights, sampling=sampling, hflip=hflip, sync_batchnorm=sync_batchnorm, seed=seed,
         ),
     )  # fmt: skip
     start = load_checkpoint(checkpoint, own_model)
@@ -169,6 +175,7 @@ def finetune(
             start, run.dataset, settings, out, fabric=run.fabric, watch_strengths=watch_strengths,
             loggers=run.loggers(log, out), watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
+        run.say_kept_epoch(done, epochs)
     facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": data}
     facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them
     values = {**facts, **done.metrics, "seconds": run.seconds, "strengths": done.strengths}

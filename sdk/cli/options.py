@@ -90,8 +90,38 @@ Devices: TypeAlias = Annotated[
     int, typer.Option(help="Number of processes on this machine: one for each GPU, or that share the CPU cores.")
 ]
 TrainPrecision: TypeAlias = Annotated[
-    train_choices.Precision,
+    train_choices.UnscaledPrecision,
     typer.Option("--precision", help="Precision of the training; auto is bf16 where the device is faster with it."),
+]
+ClassifierPrecision: TypeAlias = Annotated[
+    train_choices.Precision,
+    typer.Option(
+        "--precision",
+        help="Precision of the training; auto is bf16 where the device is faster with it. fp16 is for GPUs, such as "
+        "those without bf16.",
+    ),
+]
+Accumulate: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        help="Number of parts in which each batch is computed, one after the other, for batches that do not fit into "
+        "the memory at once. Results stay the same but for BatchNorm."
+    ),
+]
+SyncBatchNorm: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--sync-batchnorm",
+        help="Let BatchNorm take its statistics from the images of all processes, not from each process's own; for "
+        "few images a process.",
+    ),
+]
+Patience: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        help="End the training after this number of epochs without a better validation accuracy, and keep the best "
+        "epoch; if not given, all epochs are done and the last one is kept."
+    ),
 ]
 Log: TypeAlias = Annotated[
     list[str] | None,

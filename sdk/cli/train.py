@@ -12,8 +12,10 @@ from allweather.cli.options import (
     ARCH_FORMS,
     AUGMENTATIONS_HELP,
     OPTIMIZER_PANEL,
+    Accumulate,
     AsJson,
     BatchSize,
+    ClassifierPrecision,
     ClassWeights,
     ClipNorm,
     CropFraction,
@@ -28,11 +30,12 @@ from allweather.cli.options import (
     Optimizer,
     OutCheckpoint,
     OwnModel,
+    Patience,
     Sampling,
     Schedule,
     Seed,
     Size,
-    TrainPrecision,
+    SyncBatchNorm,
     Warmup,
     WeightDecay,
 )
@@ -90,6 +93,8 @@ def train(
     ] = None,
     epochs: Epochs = 36,
     batch_size: BatchSize = 128,
+    accumulate: Accumulate = 1,
+    patience: Patience = None,
     lr: Annotated[
         float | None,
         typer.Option(
@@ -124,7 +129,8 @@ def train(
     ] = False,
     augment: Annotated[str | None, typer.Option(help=f"Further augmentation: {AUGMENTATIONS_HELP}")] = None,
     devices: Devices = 1,
-    precision: TrainPrecision = "auto",
+    sync_batchnorm: SyncBatchNorm = False,
+    precision: ClassifierPrecision = "auto",
     seed: Seed = 0,
     log: Log = None,
     download: Download = False,
@@ -151,9 +157,10 @@ def train(
     from allweather.trainers.training.settings import FitSettings
 
     settings = FitSettings(
-        epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, warmup=warmup,
-        clip_norm=clip_norm, weight_decay=weight_decay, label_smoothing=label_smoothing, ema=ema, hflip=hflip,
-        class_weights=class_weights, sampling=sampling, seed=seed,
+        epochs=epochs, batch_size=batch_size, accumulate=accumulate, patience=patience, lr=lr, optimizer=optimizer,
+        schedule=schedule, warmup=warmup, clip_norm=clip_norm, weight_decay=weight_decay,
+        label_smoothing=label_smoothing, ema=ema, hflip=hflip, class_weights=class_weights, sampling=sampling,
+        sync_batchnorm=sync_batchnorm, seed=seed,
     )  # fmt: skip
     config = TrainConfig(
         method=method, variants=variants, loss_weight=loss_weight, metric=metric, layer=layer, augment=augment
@@ -185,6 +192,7 @@ def train(
             loggers=run.loggers(log, out),
             watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
+        run.say_kept_epoch(checkpoints[0], epochs)
     if not run.is_main:
         return
     results = [

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.loggers.logger import Logger
 
+    from allweather.trainers.checkpoint.checkpoint import Checkpoint
     from allweather.trainers.choices import Precision
     from allweather.trainers.data.dataset import Dataset
     from allweather.trainers.training.progress import EpochReport, Progress
@@ -89,6 +90,12 @@ class TrainingRun:
                 say("  ".join(part for part in (*parts, f"{report.images_per_second:.0f} images/s") if part))
 
         return watch
+
+    def say_kept_epoch(self, checkpoint: Checkpoint, epochs: int) -> None:
+        """Says which epoch a training with a patience has kept, of at most `epochs`."""
+        kept, done = checkpoint.settings.get("kept_epoch"), len(checkpoint.history)
+        if kept is not None:
+            self.say(f"done after {done} of {epochs} epochs; kept epoch {kept}, the best on the validation images")
 
     def loggers(self, texts: Sequence[str] | None, out: Path) -> list[Logger]:
         """Opens the loggers of --log in the main process; the file to write names their runs."""

@@ -17,12 +17,18 @@ def finetuned(plain: Path, folder: Path, tmp_path_factory: pytest.TempPathFactor
     """The classifier after the command line has finetuned it; it had no augmentation strengths before."""
     out = tmp_path_factory.mktemp("finetuned") / "robust.safetensors"
     line = ["finetune", plain, "--method", "fma", "--data", f"folder:{folder}", "--epochs", 2, "--batch-size", 20]
+    line += ["--patience", 2, "--accumulate", 2]
     done = invoke(*line, "--strength-points", 5, "--gamma", 0.5, "--out", out, "--json")
     result = json_of(done)
     assert result["gamma"] == 0.5
     assert set(TABLE_ROWS) < set(result)
     assert set(result["strengths"]) == set(load_checkpoint(out).strengths) == set(AUGMENTATIONS)
     assert load_checkpoint(out).settings["strength_points"] == 5
+    history, kept = load_checkpoint(out).history, load_checkpoint(out).settings["kept_epoch"]
+    averages = [np.mean([row[name] for name in ("val_accuracy", *TABLE_ROWS)]) for row in history]
+    assert kept == np.argmax(averages) + 1
+    assert result["average_accuracy"] == pytest.approx(max(averages))
+    assert f"kept epoch {kept}" in done.stderr
     assert "epoch 2/2" in done.stderr
     assert "average" in done.stderr
     assert [path.name for path in out.parent.iterdir()] == [out.name], "the run is finished"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from commands import invoke, json_of, one_line
 
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -53,9 +54,31 @@ def test_a_tracked_training_writes_the_logs_of_its_file(folder: Path, tmp_path: 
     assert {name: settings[name] for name in given} == given
 
 
+@pytest.mark.slow
+def test_the_best_epoch_of_a_training_in_parts_is_kept_and_said(folder: Path, tmp_path: Path) -> None:
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--epochs", 9, "--patience", 1]
+    done = invoke(*line, "--batch-size", 60, "--accumulate", 2, "--out", tmp_path / "c.safetensors", "--json")
+    result, checkpoint = json_of(done), load_checkpoint(tmp_path / "c.safetensors")
+    accuracies = [row["val_accuracy"] for row in checkpoint.history]
+    kept, epochs = accuracies.index(max(accuracies)) + 1, len(accuracies)
+    assert f"done after {epochs} of 9 epochs; kept epoch {kept}, the best on the validation images" in done.stderr
+    assert result["val_accuracy"] == checkpoint.metrics["val_accuracy"] == max(accuracies)
+    given = {"patience": 1, "accumulate": 2, "sync_batchnorm": False, "kept_epoch": kept}
+    assert {name: checkpoint.settings[name] for name in given} == given
+    assert epochs == min(9, kept + 1)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--accumulate", 0], "accumulate must be a whole number, at least 1; got 0"),
+        (["--accumulate", 3, "--batch-size", 20], "batch of 20 images cannot be divided evenly into 3 parts"),
+        (["--patience", 0], "patience must be a whole number of epochs, at least 1; got 0"),
+        pytest.param(
+            ["--precision", "fp16"],
+            "fp16 needs a GPU, and there is none here; choose bf16 or fp32",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in fp16"),
+        ),
         (["--log", "runs"], "a log is csv:DIR, tensorboard:DIR or mlflow:DIR_OR_URI; got 'runs'"),
         (["--log", "csv:FILE/logs"], "is a file, not a folder"),
         (["--clip-norm", 0], "clip norm must be above 0 and finite; got 0"),
