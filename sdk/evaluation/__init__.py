@@ -5,8 +5,9 @@ Each public object is imported when it is first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from allweather.runtimes.system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from allweather.evaluation.augmented import AugmentedEvaluation as AugmentedEvaluation
@@ -60,17 +61,4 @@ _MODULES = {
 }
 
 __all__ = [*sorted(_MODULES)]
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public object on its first use."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """The public objects, for completion."""
-    return sorted(_MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -6,8 +6,9 @@ without torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from allweather.runtimes.system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from allweather.reports.augmented import write_augmented_report as write_augmented_report
@@ -35,17 +36,4 @@ _MODULES = {
 }
 
 __all__ = [*sorted(_MODULES)]
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public object on its first use."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Returns the public objects, for completion."""
-    return sorted(_MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
