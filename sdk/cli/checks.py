@@ -46,9 +46,7 @@ def check_model_path(model: Path, out: Path) -> None:
     """
     if model.suffix.lower() in FOREIGN:
         made = "bundle" if model.suffix.lower() in (".onnx", ".xml") else "checkpoint"
-        raise UsageError(
-            f"{model} is no checkpoint or bundle; make a {made} of it first: allweather import {model}"
-        )
+        raise UsageError(f"{model} is no checkpoint or bundle; make a {made} of it first: allweather import {model}")
     if kind_of(model) == "checkpoint":
         check_checkpoint_path(out)
         return

@@ -61,7 +61,7 @@ def test_bad_input(plain: Path, folder: Path, tmp_path: Path) -> None:
         ([plain, "--use", plain], "holds no loss predictor"),
         ([plain, "--use", alone, "--epochs", 3, "--lr", 1], "as it was trained; leave out --epochs, --lr"),
         ([folder, "--use", alone], "a folder without a manifest.json"),
-        ([tmp_path / "old.pt", "--use", alone], "old.pt is no checkpoint or bundle ... a checkpoint of it first: allweather import"),
+        ([tmp_path / "old.pt", "--use", alone], "no checkpoint or bundle ... of it first: allweather import"),
         (["/dev/null", "--use", alone], "no checkpoint at /dev/null"),
         ([plain, "--data", data, "--copies", 0], "copies ... 1 to 100; got 0"),
         ([plain, "--data", data, "--exclude-family", "snow"], "snow ... weather"),
