@@ -1,6 +1,6 @@
 """Compares two loss predictors for the same network: of its checkpoint, and of a bundle made of its ONNX file alone.
 
-    python benchmarks/exporters/own_onnx_predictor.py WEIGHTS CIFAR10 CORRUPTED [--fraction 0.1] [--epochs 10]
+    python benchmarks/exporters/own_onnx_predictor.py WEIGHTS CIFAR10 CORRUPTED [--seeds 3]
 
 WEIGHTS is a state dict of a CIFAR-10 ResNet-20 that was trained elsewhere, CIFAR10 a folder with the official batches,
 CORRUPTED a corrupted set of it, in the layout of CIFAR-10-C. The predictors are trained on a share of the images.
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("corrupted", type=Path)
     parser.add_argument("--fraction", type=float, default=0.1)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=1, help="predictors of the checkpoint, to see how seeds differ")
     args = parser.parse_args()
     data = trainers.load_dataset(f"cifar10:{args.cifar10}").subset(args.fraction, seed=0)
     start = trainers.checkpoint_from_state_dict(args.weights, "resnet20", data.classes, InputSpec(32, 32))
@@ -38,7 +39,12 @@ def main() -> None:
         exporters.export_onnx(onnx, data, plain, options=exporters.ExportOptions(("onnx",), ("fp32",)))
         predictor = trainers.train_predictor(plain, data, epochs=args.epochs)
         exporters.add_to_bundle(plain, predictor, None, data, seeing)
-        ways = {"checkpoint": trainers.train_predictor(start, data, epochs=args.epochs), "ONNX file": seeing}
+        ways: dict[str, trainers.Checkpoint | Path] = {"ONNX file": seeing}
+        for seed in range(args.seeds):
+            fit = trainers.FitSettings(epochs=args.epochs, shift=0, seed=seed)
+            ways[f"checkpoint, seed {seed}"] = trainers.train_predictor(
+                start, data, settings=trainers.PredictorSettings(fit=fit)
+            )
         rows = [("way", "policy", "clean error, %", "error on the common corruptions, %")]
         for way, model in ways.items():
             found = evaluation.evaluate_policies(model, data, POLICIES, corrupted=args.corrupted)
