@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def synced_batch_norm(model: nn.Module) -> Iterator[None]:
             )
     try:
         for layer in layers:
-            layer.forward = partial(_forward, layer)
+            layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
         yield
     finally:
         for layer in layers:
@@ -47,8 +47,9 @@ def _forward(layer: _BatchNorm, x: Tensor) -> Tensor:
     """Computes the BatchNorm of a layer: [n, C, ...] -> [n, C, ...]; see `torch.nn.BatchNorm2d`."""
     if not layer.training:
         return _BatchNorm.forward(layer, x)
-    layer._check_input_dim(x)
-    output, mean, var, count = _SyncedBatchNorm.apply(x, layer.weight, layer.bias, layer.eps)
+    layer._check_input_dim(x)  # type: ignore[no-untyped-call]
+    results = _SyncedBatchNorm.apply(x, layer.weight, layer.bias, layer.eps)  # type: ignore[no-untyped-call]
+    output, mean, var, count = cast(tuple[Tensor, Tensor, Tensor, Tensor], results)
     if layer.running_mean is not None and layer.running_var is not None:
         assert layer.num_batches_tracked is not None
         layer.num_batches_tracked.add_(1)
@@ -71,7 +72,7 @@ class _SyncedBatchNorm(torch.autograd.Function):
         own = torch.cat([own_mean, own_var, own_count])
         gathered = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
         torch.distributed.all_gather(gathered, own)
-        means, variances, counts = torch.stack(gathered).split([len(own_mean), len(own_mean), 1], 1)
+        means, variances, counts = torch.split(torch.stack(gathered), [len(own_mean), len(own_mean), 1], 1)
         count = counts.sum()
         mean = (means * counts).sum(0) / count
         var = ((variances + (means - mean) ** 2) * counts).sum(0) / count

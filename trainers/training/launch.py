@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
-from torch.distributed import PrefixStore, TCPStore
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.limits import usable_cores
