@@ -37,7 +37,8 @@ def family_bars(systems: Sequence[SystemResult], titles: Mapping[str, str]) -> b
         axes.set_xticks(range(len(groups)), [titles.get(group, group) for group in groups])
         axes.set(ylabel="error, %", ylim=(0, None))
         axes.grid(visible=False, axis="x")
-        axes.legend(frameon=False)
+        # above the bars, which reach every corner
+        axes.legend(frameon=False, ncols=len(systems), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return png.getvalue()
 
 

@@ -63,6 +63,7 @@ class Created:
     notes: Sequence[str]
     stages: Sequence[Stage]
     config: CreateConfig
+ARROW = "\u202f→\u202f"  # with spaces that break no line
 
 
 def write_create_report(created: Created, folder: Path) -> None:
@@ -155,9 +156,9 @@ def _figures(systems: Sequence[SystemResult]) -> list[tuple[str, str]]:
     figures = []
     for group, name in ((MEAN, "% of corrupted images wrong"), (CLEAN, "% of clean images wrong")):
         if group in systems[0].errors:
-            shares = " → ".join(f"{100 * each.errors[group].value:.1f}" for each in systems)
+            shares = ARROW.join(f"{100 * each.errors[group].value:.1f}" for each in systems)
             figures.append((shares, name))
-    shown = " → ".join(f"{each.milliseconds[0]:.1f}" for each in systems)
+    shown = ARROW.join(f"{each.milliseconds[0]:.1f}" for each in systems)
     return [*figures, (shown, "ms for a decision, median")]
 
 

@@ -26,7 +26,7 @@ th:first-child, td:first-child { text-align: left; } th { background: #f1f5f9; f
 tr:last-child td { border-bottom: 0; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0; }
 .figures div { flex: 1 1 12rem; background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; padding: .8rem 1rem; }
-.figures b { display: block; font-size: 1.8rem; }
+.figures b { display: block; font-size: 1.6rem; }
 @media (prefers-color-scheme: dark) {
   body { color: #e2e8f0; background: #0f172a; }
   p.lead, p.note { color: #a3b2c6; }
