@@ -13,7 +13,7 @@ FOLDERS = ("sdk", "exporters", "trainers", "runtimes")
 LOOSE = {
     "runtimes": {
         "perceiver": ("perceiver", "warm_up", "load", "connect"),
-        "types": ("types", "errors", "choices", "preprocess", "text", "markdown", "redaction", "setting_types"),
+        "types": ("types", "errors", "choices", "preprocess", "crop", "text", "markdown", "redaction", "setting_types"),
     },
     "trainers": {
         "choices": ("choices",),
