@@ -23,6 +23,7 @@ from allweather.runtimes.text import to_json
 from allweather.trainers.corruptions import COMMON, EXTRA
 
 Row = tuple[str, ...]
+ARROW = "\u202f→\u202f"  # with spaces that break no line
 TITLES = {MEAN: "common 15", "extra": "extra 4"}
 HOW_TO_READ = (
     "Share of test images that are classified incorrectly, with 95 % intervals (bootstrap over images). Common 15 is "
@@ -63,7 +64,6 @@ class Created:
     notes: Sequence[str]
     stages: Sequence[Stage]
     config: CreateConfig
-ARROW = "\u202f→\u202f"  # with spaces that break no line
 
 
 def write_create_report(created: Created, folder: Path) -> None:
