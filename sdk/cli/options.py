@@ -29,7 +29,8 @@ Size: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Side of the images in pixels, or height x width as 160x224; the data set's own size if not given.",
+        help="Side of the images in pixels, or height x width as 160x224. If not given, 32 for signs and CIFAR, the "
+        "usual size of a library's network, or 224.",
     ),
 ]
 CropOption: TypeAlias = Annotated[
@@ -76,7 +77,7 @@ OwnModel: TypeAlias = Annotated[
     typer.Option(
         "--model",
         help="Your own network in torch, as package.module:function, which is imported and called with the number of "
-        "classes.",
+        "classes, as num_classes or as its only argument without a default.",
     ),
 ]
 BundleFile: TypeAlias = Annotated[

@@ -165,7 +165,9 @@ def train(
     config = TrainConfig(
         method=method, variants=variants, loss_weight=loss_weight, metric=metric, layer=layer, augment=augment
     )
-    if bool(arch) == bool(own_model):
+    if arch and own_model:
+        raise UsageError("--arch and --model both name a network; leave one of them out")
+    if not arch and not own_model:
         raise UsageError("name the network to train: --arch resnet20, for example, or your own with --model")
     names = arch or [f"{OWN}{own_model}"]
     architectures = {name: get_architecture(name) for name in arch or ()}
