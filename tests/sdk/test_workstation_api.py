@@ -6,8 +6,13 @@ import importlib
 import inspect
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from allweather.trainers.checkpoint.checkpoint import Checkpoint
+    from allweather.trainers.data.dataset import Dataset
 
 PUBLIC = {
     "trainers": [
@@ -143,3 +148,10 @@ def test_the_front_door_loads_nothing_before_a_name_is_used(package: str) -> Non
     code = f"from allweather import {package}; import sys; print({{'torch', 'cv2', 'onnx'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_notebook_shows_what_steps_return_in_a_few_lines(dataset: Dataset, checkpoint: Checkpoint) -> None:
+    assert len(repr(dataset)) < 2_000
+    assert "Split(" in repr(dataset)
+    assert len(repr(checkpoint)) < 3_000
+    assert "tensor(" not in repr(checkpoint)

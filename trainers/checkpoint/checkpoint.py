@@ -53,16 +53,16 @@ class Checkpoint:
     arch: str
     classes: tuple[str, ...]
     input: InputSpec
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor] = field(repr=False)
     data: str
     seed: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    history: tuple[Mapping[str, float], ...] = ()
+    history: tuple[Mapping[str, float], ...] = field(default=(), repr=False)
     strengths: Mapping[str, float] = field(default_factory=dict)
     predictor: TrainedPredictor | None = None
     policies: tuple[Policy, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=lambda: library_versions(RECORDED_LIBRARIES))
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions(RECORDED_LIBRARIES), repr=False)
     module: nn.Module | None = field(default=None, repr=False, compare=False)
 
     @staticmethod

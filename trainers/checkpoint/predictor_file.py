@@ -41,10 +41,10 @@ class TrainedPredictor:
     input: InputSpec
     views: tuple[str, ...]
     classifier_digest: str
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor] = field(repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    history: tuple[Mapping[str, float], ...] = ()
+    history: tuple[Mapping[str, float], ...] = field(default=(), repr=False)
 
     def model(self) -> LossPredictor:
         """Builds the network with these weights, in eval mode.

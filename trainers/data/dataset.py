@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class Dataset:
     test: Split
     hflip: bool
     notes: tuple[str, ...] = ()
-    inventory: Inventory | None = None
+    inventory: Inventory | None = field(default=None, repr=False)
     crop: Crop = WHOLE
 
     def __post_init__(self) -> None:

@@ -49,6 +49,10 @@ class Split:
         """Returns the number of images."""
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        """Returns how many images there are and their size, as a notebook shows them."""
+        return f"Split({len(self)} images of {self.images.shape[1]} x {self.images.shape[2]} px)"
+
     def take(self, indices: Tensor) -> Split:
         """Returns a copy of the images with these indices (int64 [m]), on disk if they are too many for memory."""
         if self.images.device.type != "cpu":
