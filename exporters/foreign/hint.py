@@ -121,7 +121,7 @@ def _others(taken: ModelInput) -> list[ModelInput]:
 def _predicted(source: Readable, taken: ModelInput, images: Image) -> npt.NDArray[np.int64]:
     """Returns the class of each image, int64 [n]; -1 for all if the model cannot take them so."""
     try:
-        return source.read(images, taken).argmax(1).astype(np.int64)
+        return np.asarray(source.read(images, taken).argmax(1), np.int64)
     except EngineError:
         return np.full(len(images), -1)
 
