@@ -71,7 +71,8 @@ def test_all_parts_run_within_their_minutes_and_finished_runs_are_skipped(
     assert "| run | schedule | result |" in capsys.readouterr().out
 
     (tmp_path / "notes.json").write_text("[1, 2]")  # of somebody else
-    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json") if path.name != "summary.json"}
+    growing = ("summary.json", "ait-all.json")  # a busy machine has minutes for fewer seeds, and the next call for more
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json") if path.name not in growing}
     module("on_a_gpu").main(["--minutes", "0.1", *arguments[2:]], SMALL)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     other = paint_folder(tmp_path / "other", {"train": 4, "val": 2, "test": 2})

@@ -162,7 +162,8 @@ def _import_state_dict(
     if own_model:
         checkpoint = dataclasses.replace(checkpoint, arch=f"{OWN}{own_model}")
     save_checkpoint(out, checkpoint)
-    facts = {"checkpoint": str(out), "arch": checkpoint.arch, "classes": len(classes), "size": spec.height}
+    size = spec.height if spec.height == spec.width else f"{spec.height}x{spec.width}"
+    facts = {"checkpoint": str(out), "arch": checkpoint.arch, "classes": len(classes), "size": size}
     print_result(facts, as_json, "imported")
 
 
