@@ -116,7 +116,7 @@ def test_data_of_other_classes_or_size_is_refused(checkpoint: Checkpoint, datase
         export(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
     large = Split(torch.zeros(4, 48, 48, 3, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
     other = Dataset("large", dataset.classes, large, large, large, hflip=True)
-    with pytest.raises(UsageError, match="images of 32 x 32 px .*, but large was opened at 48 x 48 px"):
+    with pytest.raises(UsageError, match=r"images of 32 x 32 px .*, but large was opened at 48 x 48 px"):
         export(checkpoint, other, tmp_path / "x.aw", ExportOptions(["onnx"], ["fp32"]))
 
 
