@@ -12,6 +12,7 @@ from typing import Any
 
 import fake_cuda
 import fake_tensorrt
+import hypothesis
 import pytest
 
 from allweather.runtimes.system.isolated_imports import isolated_imports
@@ -20,6 +21,11 @@ pytest_plugins = ["trained_models"]
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+
+# The same examples in each run, so that a change alone decides whether it passes; `make fuzz` draws new ones.
+hypothesis.settings.register_profile("same-examples", derandomize="ALLWEATHER_FUZZ_EXAMPLES" not in os.environ)
+hypothesis.settings.load_profile("same-examples")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -80,14 +80,18 @@ class SaveTimer:
     def restart(self) -> None:
         """Starts to measure, when a run has been saved or begins."""
         self._saved, self._steps, self._next = self.clock(), 0, 1
+        self._asked, self._asked_steps = self._saved, 0
 
     def due(self) -> bool:
         """Returns whether the run is to be saved; every process calls it after each of its steps."""
         self._steps += 1
         if self._steps < self._next:
             return False
-        elapsed = self.clock() - self._saved
-        steps_left = (SAVE_INTERVAL - elapsed) * self._steps / max(elapsed, 1e-9)
+        now = self.clock()
+        elapsed = now - self._saved
+        # at the pace since the last look, as the first step may take many times as long as the others
+        steps_left = (SAVE_INTERVAL - elapsed) * (self._steps - self._asked_steps) / max(now - self._asked, 1e-9)
+        self._asked, self._asked_steps = now, self._steps
         wait = 0 if elapsed > SAVE_INTERVAL else max(1, min(self._steps, int(steps_left / 2)))
         wait = self.fabric.broadcast(wait)
         self._next = self._steps + wait
