@@ -25,8 +25,9 @@ from allweather.reports.figure import BLUE, GRAY, png_figure
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.device import this_device
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
-from allweather.trainers.data.batches import gather, plan_epoch, to_float
+from allweather.trainers.data.batches import gather, to_float
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.epoch_plan import plan_epoch
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.methods.learned_augmentation import influence
 from allweather.trainers.methods.learned_augmentation.influence_objective import FeatureExtractor

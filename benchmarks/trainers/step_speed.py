@@ -18,8 +18,9 @@ from torch.nn import functional
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.trainers.data.batches import gather, plan_epoch
+from allweather.trainers.data.batches import gather
 from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.epoch_plan import plan_epoch
 from allweather.trainers.models.ema import MovingAverage
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.fit import fit

@@ -63,6 +63,15 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_TRIM_THRESHOLD, -1)) and bool(mallopt(M_MMAP_MAX, 0))
 
 
+def fits(size: int) -> bool:
+    """Returns whether arrays of so many bytes in all may be in memory, beside those that are; see `allocate`.
+
+    The processes that torchrun starts on this machine share its memory.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return size <= MAX_MEMORY_SHARE * usable_memory() / processes
+
+
 def allocate(shape: tuple[int, ...]) -> Image:
     """Returns an uninitialized uint8 array: in memory, or in an unnamed file on disk where memory is scarce.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from allweather.trainers.data.batches import EpochPlan, gather, plan_epoch, to_float, to_uint8
+from allweather.trainers.data.batches import gather, to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset, check_fraction, check_label_noise
+from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
 from allweather.trainers.data.registry import dataset_classes, open_dataset, open_dataset_of
-from allweather.trainers.data.split import Split, split_off
+from allweather.trainers.data.split import Split
 
 __all__ = [
     "Dataset",
@@ -18,7 +19,6 @@ __all__ = [
     "open_dataset",
     "open_dataset_of",
     "plan_epoch",
-    "split_off",
     "to_float",
     "to_uint8",
 ]

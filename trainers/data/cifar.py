@@ -14,7 +14,8 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.split import Split, split_off
+from allweather.trainers.data.division import split_off
+from allweather.trainers.data.split import Split
 from allweather.trainers.torchvision_import import import_torchvision
 
 VAL_IMAGES = 5000  # a tenth, as in the ResNet paper: +-0.9 points at 90 % (95 % interval)

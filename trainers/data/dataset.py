@@ -1,4 +1,4 @@
-"""A data set of three splits, all in memory."""
+"""A data set of three splits, in memory or streamed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from allweather.trainers.data.held_out import complete_splits
 from allweather.trainers.data.image_size import ImageSize, check_size
 from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.data.items.read_splits import read_splits
-from allweather.trainers.data.split import Split as Split  # other modules take it from here, with the data set
+from allweather.trainers.data.labeled_images import LabeledImages as LabeledImages
+from allweather.trainers.data.split import Split as Split  # other modules take them from here, with the data set
+
+FINGERPRINT_IMAGES = 64  # few, as streamed ones are read for it
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits of images of the same classes.
+    """Three disjoint splits of images of the same classes, in memory (`Split`) or streamed (`StreamedSplit`).
 
     Attributes:
         name: Name that it was opened by, such as "signs" or "cifar10".
@@ -39,9 +42,9 @@ class Dataset:
 
     name: str
     classes: tuple[str, ...]
-    train: Split
-    val: Split
-    test: Split
+    train: LabeledImages
+    val: LabeledImages
+    test: LabeledImages
     hflip: bool
     notes: tuple[str, ...] = ()
     inventory: Inventory | None = field(default=None, repr=False)
@@ -56,13 +59,13 @@ class Dataset:
         """
         check_class_names(self.classes)
         for name in ("train", "val", "test"):
-            split: Split = getattr(self, name)
-            if not isinstance(split, Split):
+            split: LabeledImages = getattr(self, name)
+            if not isinstance(split, LabeledImages):
                 raise DataError(f"{name} is a Split; got {type(split).__name__}")
             if not len(split):
                 raise DataError(f"{name} has no images; every split needs some")
-            if split.images.shape[1:] != self.train.images.shape[1:]:
-                sides, others = list(split.images.shape[1:3]), list(self.train.images.shape[1:3])
+            if split.size != self.train.size:
+                sides, others = list(split.size), list(self.train.size)
                 raise DataError(f"all images have one size; {name} has {sides} pixels, train {others}")
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.num_labels:
@@ -122,8 +125,7 @@ class Dataset:
     @property
     def input(self) -> InputSpec:
         """Size of the images and how they were cropped, with ImageNet's mean and std."""
-        height, width = self.train.images.shape[1:3]
-        return InputSpec(height, width, crop=self.crop)
+        return InputSpec(*self.train.size, crop=self.crop)
 
     @property
     def num_labels(self) -> int:
@@ -142,7 +144,7 @@ class Dataset:
         if classes == self.classes:
             return self
         order = torch.tensor(class_order(self.name, self.classes, classes))
-        splits = {id(split): Split(split.images, order[split.labels]) for split in (self.train, self.val, self.test)}
+        splits = {id(split): split.with_labels(order[split.labels]) for split in (self.train, self.val, self.test)}
         train, val, test = (splits[id(split)] for split in (self.train, self.val, self.test))
         return dataclasses.replace(self, classes=classes, train=train, val=val, test=test)
 
@@ -188,14 +190,23 @@ class Dataset:
         labels = self.train.labels.clone()
         labels[replaced] = torch.randint(len(self.classes), (len(replaced),), generator=rng)
         note = f"{self.name}: {len(replaced)} of {len(labels)} training labels are random"
-        return dataclasses.replace(self, train=Split(self.train.images, labels), notes=(*self.notes, note))
+        return dataclasses.replace(self, train=self.train.with_labels(labels), notes=(*self.notes, note))
 
     def fingerprint(self) -> str:
         """Returns a short hash of the training labels and some pixels, which distinguishes data sets of one name."""
         digest = hashlib.sha256(self.train.labels.numpy().tobytes())
-        some = torch.linspace(0, len(self.train) - 1, min(256, len(self.train))).long()
-        digest.update(self.train.images[some].numpy().tobytes())
+        some = torch.linspace(0, len(self.train) - 1, min(FINGERPRINT_IMAGES, len(self.train))).long()
+        digest.update(self.train.take(some).loaded().images.numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def readable(self) -> Dataset:
+        """Returns the data set without the images of val and test that cannot be read; see `LabeledImages.readable`.
+
+        What is measured on them has a row for each. Of train, images are left out when they are met.
+        """
+        val = self.val.readable()
+        test = val if self.test is self.val else self.test.readable()
+        return dataclasses.replace(self, val=val, test=test)
 
 
 @dataclass(frozen=True)

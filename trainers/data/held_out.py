@@ -6,21 +6,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 
+from allweather.trainers.data.division import split_off_each_class
 from allweather.trainers.data.files.names import list_names
-from allweather.trainers.data.split import Split, split_off_each_class
+from allweather.trainers.data.labeled_images import LabeledImages
 
 SHARE = 0.1  # of the training images of each class, for each split that is missing
 SPLIT_SEED = 20  # where none is given: fixed, so that no run validates on images that another run was trained on
 
 
 def complete_splits(
-    splits: Mapping[str, Split | None],
+    splits: Mapping[str, LabeledImages | None],
     classes: Sequence[str],
     missing: Callable[[str], str],
     *,
     seed: int = SPLIT_SEED,
     copies: Sequence[Sequence[int]] = (),
-) -> tuple[Split, Split, Split, list[str]]:
+) -> tuple[LabeledImages, LabeledImages, LabeledImages, list[str]]:
     """Returns train, val and test of a data set, and what a user should know about how they came to be.
 
     If val is missing, a tenth of each class is held out of train. If test is missing as well, another tenth is held out
@@ -67,7 +68,7 @@ def planned_splits(splits: Collection[str], missing: Callable[[str], str]) -> li
     return [f"{missing(name)}: a tenth of each class of train will be held out as {name}" for name in absent]
 
 
-def _held_out_notes(name: str, part: Split, classes: Sequence[str], missing: str, seed: int) -> list[str]:
+def _held_out_notes(name: str, part: LabeledImages, classes: Sequence[str], missing: str, seed: int) -> list[str]:
     notes = [f"{missing}: {len(part)} images of train are held out as {name}, a tenth of each class (seed {seed})"]
     counts = torch.bincount(part.labels, minlength=len(classes)).tolist()
     if alone := [label for label, count in zip(classes, counts, strict=True) if not count]:

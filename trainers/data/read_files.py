@@ -24,7 +24,10 @@ from allweather.trainers.data.files.duplicates import same_content
 from allweather.trainers.data.files.labeled_files import LabeledFiles
 from allweather.trainers.data.held_out import complete_splits, planned_splits
 from allweather.trainers.data.inventory import Inventory
+from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.reading import AS_IT_FITS, Reading
 from allweather.trainers.data.split import Split
+from allweather.trainers.data.streamed_files import stream_split
 
 DEFAULT_SIZE = 224  # pixels, as image classifiers are usually trained
 MAX_NAMED = 10  # files that cannot be used are named in each split; the others are counted
@@ -32,8 +35,8 @@ MAX_NAMED = 10  # files that cannot be used are named in each split; the others 
 log = logging.getLogger(__name__)
 
 
-def read_files(found: LabeledFiles, spec: InputSpec) -> Dataset:
-    """Reads the splits of a data set of image files and resizes all images.
+def read_files(found: LabeledFiles, spec: InputSpec, reading: Reading = AS_IT_FITS) -> Dataset:
+    """Opens a data set of image files: reads and resizes all images, or prepares to stream them.
 
     Splits that are missing are made as `complete_splits` says. The notes of the data set say so, and what its inventory
     found. A file that cannot be used is named in a warning and left out.
@@ -41,17 +44,20 @@ def read_files(found: LabeledFiles, spec: InputSpec) -> Dataset:
     Args:
         found: The files.
         spec: Size and crop that every image is brought to.
+        reading: Whether they are streamed, and how.
 
     Raises:
         DataError: The data set cannot be used as it is; the message names the first problem and its cure.
     """
     _refuse(found.problems)
     check_class_names(found.classes)
-    splits: dict[str, Split | None] = {}
+    splits: dict[str, LabeledImages | None] = {}
     decoded: dict[str, DecodedFiles] = {}
-    small = _Small(spec)
+    small, streams = _Small(spec), reading.streams(sum(len(found.files(name)) for name in found.splits), spec)
     for name in found.splits:
-        splits[name], decoded[name] = _read_split(found, name, spec, small)
+        splits[name], decoded[name] = (
+            stream_split(found, name, spec, reading) if streams else _read_split(found, name, spec, small)
+        )
     inventory = take_inventory(found, decoded)
     _refuse(inventory.problems)
     train, val, test, notes = complete_splits(

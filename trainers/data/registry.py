@@ -1,7 +1,8 @@
 """Data sets by name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE`, `hf:ROOT`.
 
-The text after the colon is a folder or a file. All images are brought to the model's input size once, by the same
-`InputSpec.prepare` that runs on the device, and stay in memory as uint8.
+The text after the colon is a folder or a file. All images are brought to the model's input size by the same
+`InputSpec.prepare` that runs on the device: once, to stay in memory as uint8, or whenever they are needed if they are
+too many for that.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from allweather.trainers.data.items.hugging_face import (
     splits_of,
 )
 from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
+from allweather.trainers.data.reading import AS_IT_FITS, Reading
 from allweather.trainers.data.split import Split
 
 FILE_FORMS: Mapping[str, Callable[[Path], LabeledFiles]] = MappingProxyType({"folder": find_folder, "list": find_list})
@@ -46,6 +48,7 @@ def open_dataset(
     size: ImageSize | None = None,
     *,
     crop: Crop = WHOLE,
+    reading: Reading = AS_IT_FITS,
     download: bool = False,
     num_train: int | None = None,
 ) -> Dataset:
@@ -56,6 +59,7 @@ def open_dataset(
         size: Side in pixels of the square that every image is brought to, 16 to 1024; or (height, width). None for the
             data set's own size (32), or 224 for files and hf.
         crop: Which part of an image of another size is taken, and how it is resized.
+        reading: Whether the images of files are streamed, and how.
         download: Whether torchvision downloads CIFAR into ROOT if it is not there.
         num_train: Number of training images of a data set that is drawn (signs); None for all.
 
@@ -68,7 +72,12 @@ def open_dataset(
     kind, root = _parse(name)
     spec = InputSpec(*(size or (OWN_SIZES.get(kind, DEFAULT_SIZE),) * 2), crop=crop)
     if kind in FILE_FORMS:
-        return read_files(FILE_FORMS[kind](root), spec)
+        return read_files(FILE_FORMS[kind](root), spec, reading)
+    if reading.stream or reading.random_resized:
+        raise UsageError(
+            f"only images of folder: and list: are streamed or cropped at random; got {name}: leave out --stream and "
+            "--crop random-resized"
+        )
     if kind == "hf":
         saved, name = load_hugging_face(root), f"hf:{root.resolve().name}"
         return Dataset.from_torch(saved, size=(spec.height, spec.width), crop=crop, name=name, seed=SPLIT_SEED)
@@ -102,7 +111,9 @@ def inspect_dataset(
     return inventory
 
 
-def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, download: bool = False) -> Dataset:
+def open_dataset_of(
+    name: str, classes: tuple[str, ...], spec: InputSpec, *, reading: Reading = AS_IT_FITS, download: bool = False
+) -> Dataset:
     """Opens a data set at a classifier's input size, with its labels in the order of the classifier's classes.
 
     Classes are matched by name, and checked before images are drawn or decoded.
@@ -111,6 +122,7 @@ def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, dow
         name: As in `open_dataset`.
         classes: Names of the classifier's classes, in the order of its outputs.
         spec: Input of the classifier.
+        reading: As in `open_dataset`.
         download: As in `open_dataset`.
 
     Raises:
@@ -119,7 +131,7 @@ def open_dataset_of(name: str, classes: tuple[str, ...], spec: InputSpec, *, dow
     """
     class_order(name, dataset_classes(name), classes)
     size = spec.height, spec.width
-    return open_dataset(name, size, crop=spec.crop, download=download).with_classes(classes)
+    return open_dataset(name, size, crop=spec.crop, reading=reading, download=download).with_classes(classes)
 
 
 def dataset_classes(name: str) -> tuple[str, ...]:

@@ -1,22 +1,28 @@
-"""Labeled images in memory, and dividing them at random."""
+"""Labeled images in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.memory import allocate
+from allweather.trainers.data.batches import gather
+from allweather.trainers.data.epoch_plan import EpochPlan
+from allweather.trainers.data.labeled_images import LabeledImages
 
+DIGEST_IMAGES = 1024  # hashed at a time
 FROM_NUMPY = "; torch.from_numpy makes one of an array"
 
 
 @dataclass(frozen=True)
-class Split:
-    """Labeled images of one size.
+class Split(LabeledImages):
+    """Labeled images of one size, in memory.
 
     Attributes:
         images: uint8 [n, h, w, 3], RGB. Height and width are those of the model's input.
@@ -45,13 +51,14 @@ class Split:
         if len(self.images) != len(self.labels):
             raise DataError(f"a split has a label for each image; got {len(self.images)} and {len(self.labels)}")
 
-    def __len__(self) -> int:
-        """Returns the number of images."""
-        return len(self.labels)
-
     def __repr__(self) -> str:
         """Returns how many images there are and their size, as a notebook shows them."""
         return f"Split({len(self)} images of {self.images.shape[1]} x {self.images.shape[2]} px)"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.images.shape[1], self.images.shape[2]
 
     def take(self, indices: Tensor) -> Split:
         """Returns a copy of the images with these indices (int64 [m]), on disk if they are too many for memory."""
@@ -60,79 +67,41 @@ class Split:
         images = torch.from_numpy(allocate((len(indices), *self.images.shape[1:])))
         return Split(torch.index_select(self.images, 0, indices, out=images), self.labels[indices])
 
+    def with_labels(self, labels: Tensor) -> Split:
+        """Returns the same images with other labels, int64 [n]."""
+        return Split(self.images, labels)
+
     def to(self, device: torch.device) -> Split:
         """Returns the same split on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
 
+    def readable(self) -> Split:
+        """Returns all images: they have been read."""
+        return self
+
+    def loaded(self) -> Split:
+        """Returns all images: they are in memory."""
+        return self
+
+    def batches(self, batch_size: int) -> Iterator[Split]:
+        """Yields the images in their order, so many at a time."""
+        for images, labels in zip(
+            torch.split(self.images, batch_size), torch.split(self.labels, batch_size), strict=True
+        ):
+            yield Split(images, labels)
+
+    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the augmented images of parts of an epoch; see `LabeledImages`."""
+        for step, share in parts:
+            yield gather(self, *plan.for_step(step, share))
+
+    def digest(self) -> str:
+        """Returns a hash of the labels and all pixels."""
+        digest = hashlib.sha256(self.labels.cpu().numpy().tobytes())
+        for part in torch.split(self.images, DIGEST_IMAGES):
+            digest.update(np.ascontiguousarray(part.cpu().numpy()).data)
+        return digest.hexdigest()[:16]
+
 
 def _type_name(values: Tensor) -> str:
     return str(values.dtype).removeprefix("torch.")
-
-
-def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Splits off `count` random images.
-
-    Args:
-        split: Images to divide.
-        count: Number of images to split off, at least 1 and fewer than the split has.
-        seed: Random seed; the same seed gives the same images.
-
-    Returns:
-        (the other images, the images that were split off), each in the order of `split`.
-
-    Raises:
-        DataError: `split` has too few images.
-    """
-    if not 0 < count < len(split):
-        raise DataError(f"cannot hold out {count} of {len(split)} images; add images")
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-    return split.take(order[count:].sort().values), split.take(order[:count].sort().values)
-
-
-def split_off_each_class(
-    split: Split, shares: Sequence[float], seed: int, copies: Sequence[Sequence[int]] = ()
-) -> list[Split]:
-    """Splits off random parts of the images of each class, such as val and test.
-
-    Of each class a part gets its share, and at least one image. One image of each class stays; where a class has too
-    few, the later parts get none of it.
-
-    Args:
-        split: Images to divide.
-        shares: Share of each class to split off, 0..1, for each part.
-        seed: Random seed; the same seed gives the same images.
-        copies: Indices of images that show the same, group by group. The images of a group stay together; those of
-            one that has several classes are not split off.
-
-    Returns:
-        The images that stay and then each part, in the order of `split`. A part may be empty, but for the first.
-
-    Raises:
-        DataError: No class has two different images.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    group_of = {index: list(group) for group in copies for index in group}
-    parts = torch.zeros(len(split), dtype=torch.int64)
-    for label in torch.unique(split.labels):
-        of_class = (split.labels == label).nonzero()[:, 0]
-        order = of_class[torch.randperm(len(of_class), generator=rng)].tolist()
-        groups = {min(group): group for group in (group_of.get(index, [index]) for index in order)}.values()
-        alike = [group for group in groups if bool((split.labels[group] == label).all())]
-        left = len(order)
-        for part, share in enumerate(shares, 1):
-            taken = _fill(alike, min(max(1, round(share * len(order))), left - 1), left - 1)
-            parts[taken] = part
-            left -= len(taken)
-            alike = [group for group in alike if not parts[group[0]]]
-    if not (parts == 1).any():
-        raise DataError(f"cannot hold out any of {len(split)} images, as no class has two that differ; add images")
-    return [split.take((parts == part).nonzero()[:, 0]) for part in range(len(shares) + 1)]
-
-
-def _fill(groups: Sequence[Sequence[int]], wanted: int, most: int) -> list[int]:
-    """Returns the first groups that fit into `wanted` numbers; if none does, the first that fits into `most`."""
-    taken: list[int] = []
-    for group in groups:
-        if len(taken) + len(group) <= wanted:
-            taken += group
-    return taken or list(next((group for group in groups if len(group) <= most), ()))

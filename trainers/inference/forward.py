@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.trainers.data.batches import to_float
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import LabeledImages
 
 BATCH_SIZE = 250  # images per forward pass without gradients; larger batches do not fit in the CPU's cache
 
@@ -29,12 +29,14 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH_SIZE)])
 
 
-def count_correct(model: nn.Module, split: Split, fabric: Fabric) -> int:
+def count_correct(model: nn.Module, split: LabeledImages, fabric: Fabric) -> int:
     """Counts the images of a split that are classified correctly; the processes of `fabric` share the work."""
-    mine = slice(fabric.global_rank, None, fabric.world_size)
-    images, labels = split.images[mine], split.labels[mine]
-    correct = (logits(model, images).argmax(1) == labels).sum()
-    return int(all_reduced(fabric, correct.float(), "sum"))
+    if fabric.world_size > 1:
+        split = split.take(torch.arange(fabric.global_rank, len(split), fabric.world_size))
+    correct = torch.zeros((), device=fabric.device)
+    for batch in split.batches(BATCH_SIZE):
+        correct += (logits(model, batch.images).argmax(1) == batch.labels).sum()
+    return int(all_reduced(fabric, correct, "sum"))
 
 
 def all_reduced(fabric: Fabric, value: Tensor, reduction: Literal["sum", "mean"]) -> Tensor:

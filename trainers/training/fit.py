@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import TrainingError
 from allweather.runtimes.system.path_argument import as_path
-from allweather.trainers.data.batches import EpochPlan, plan_epoch
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
+from allweather.trainers.data.streamed.workers import worker_failures
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.ema import MovingAverage
@@ -78,6 +79,7 @@ def fit(
 
     Raises:
         UsageError: The batch size does not fit the data or the number of processes, or the model cannot be trained.
+        DataError: A process that reads streamed images has ended, or none of a batch can be read.
         TrainingError: The loss is no longer finite, or `resume` belongs to another run or is damaged.
         OutputError: A logger cannot be written when the run starts; one that fails later is left out with a warning.
     """
@@ -90,6 +92,7 @@ def fit(
     experiment = ExperimentLog(loggers if fabric.is_global_zero else ())
     synced = settings.sync_batchnorm and fabric.world_size > 1
     with (
+        worker_failures(),
         synced_batch_norm(run.plain) if synced else nullcontext(),
         experiment.open({**run.hyperparameters(), **hyperparameters}, run.history),
     ):
@@ -124,7 +127,7 @@ class _Run:
         self.steps = count // self.batch_size
         self.total_steps = self.steps * settings.epochs
         self.hflip = dataset.hflip if settings.hflip is None else settings.hflip
-        self.shift = round(settings.shift * min(dataset.train.images.shape[1:3]) / 32)
+        self.shift = round(settings.shift * min(dataset.train.size) / 32)
         # the model without Fabric's wrapper
         self.plain = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.resume = ResumeFile(resume, self._resume_key(dataset), fabric)
@@ -145,19 +148,19 @@ class _Run:
         plan = self._plan()
         self.model.train()
         self.started, self.started_step, timer = self.clock(), self.step, SaveTimer(self.fabric, self.clock)
-        for step in range(self.step, self.steps):
-            self._step(plan, step)
+        steps = range(self.step, self.steps)
+        batches = self.train.training_batches(plan, self.train_step.parts(steps))
+        for step in steps:
+            self._step(batches, step)
             self.step = step + 1
             if self.resume.path is not None and self.step < self.steps and timer.due():
                 self.save()
                 timer.restart()
             yield self.epoch * self.steps + self.step
 
-    def _step(self, plan: EpochPlan, step: int) -> None:
+    def _step(self, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> None:
         total_step = self.epoch * self.steps + step
-        self.loss_sum += self.train_step(
-            self.train, plan, step, epoch=self.epoch, total_step=total_step, lr=self._lr(total_step + 1)
-        )
+        self.loss_sum += self.train_step(batches, epoch=self.epoch, total_step=total_step, lr=self._lr(total_step + 1))
         self.average.update(total_step)
 
     def finish_epoch(self) -> EpochReport:
@@ -169,6 +172,7 @@ class _Run:
                 f"the training loss became {loss} in epoch {self.epoch + 1}; "
                 f"lower the learning rate (its highest value was {self.lr:g})"
             )
+        self.val = self.val.readable()
         for buffer in self.average.buffers():
             buffer.copy_(all_reduced(self.fabric, buffer, "mean"))
         report = EpochReport(

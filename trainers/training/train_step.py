@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 
-from allweather.trainers.data.batches import EpochPlan, gather
-from allweather.trainers.data.split import Split
 from allweather.trainers.training.batch_shares import share
 from allweather.trainers.training.objective import Objective
 from allweather.trainers.training.settings import FitSettings
@@ -35,14 +35,18 @@ class TrainStep:
     ) -> None:
         self.model, self.optimizer, self.objective = model, optimizer, objective
         self.settings, self.fabric = settings, fabric
+        parts = range(settings.accumulate)
+        self.shares = [share(fabric.global_rank, fabric.world_size, part, len(parts)) for part in parts]
 
-    def __call__(self, train: Split, plan: EpochPlan, step: int, *, epoch: int, total_step: int, lr: float) -> Tensor:
+    def parts(self, steps: range) -> list[tuple[int, slice]]:
+        """Returns the batches that some steps of an epoch take, each as (step, which images of it)."""
+        return [(step, part) for step in steps for part in self.shares]
+
+    def __call__(self, batches: Iterator[tuple[Tensor, Tensor]], *, epoch: int, total_step: int, lr: float) -> Tensor:
         """Trains the model on one batch, or on equal parts of it whose gradients add up to those of the batch.
 
         Args:
-            train: The training images, on the model's device.
-            plan: Plan of the epoch.
-            step: Index of the step in the epoch.
+            batches: The images and labels of this process's parts of the batch come next.
             epoch: Index of the epoch, from 0.
             total_step: Index of the step in the run.
             lr: Learning rate.
@@ -56,13 +60,10 @@ class TrainStep:
         rng = torch.Generator(fabric.device).manual_seed(seed)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        parts = self.settings.accumulate
-        shares = [share(fabric.global_rank, fabric.world_size, part, parts) for part in range(parts)]
         losses = []
-        for part in shares:
-            images, labels = gather(train, *plan.for_step(step, part))
-            with fabric.no_backward_sync(self.model, enabled=part is not shares[-1]):
-                loss = self.objective.loss(self.model, images, labels, epoch, rng) / parts
+        for part, (images, labels) in zip(self.shares, batches, strict=False):
+            with fabric.no_backward_sync(self.model, enabled=part is not self.shares[-1]):
+                loss = self.objective.loss(self.model, images, labels, epoch, rng) / len(self.shares)
                 fabric.backward(loss)
             losses.append(loss.detach())
         if self.settings.clip_norm is not None:

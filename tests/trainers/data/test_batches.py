@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allweather.trainers.data.batches import gather, plan_epoch, to_float, to_uint8
+from allweather.trainers.data.batches import gather, to_float, to_uint8
 from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.epoch_plan import plan_epoch
 
 
 def random_split(count: int, height: int, width: int) -> Split:

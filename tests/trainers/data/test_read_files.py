@@ -15,6 +15,7 @@ from allweather.runtimes.cameras.image_files.decode import MAX_IMAGE_BYTES
 from allweather.runtimes.cameras.images import FolderCapture
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system import memory
+from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import inspect_dataset, open_dataset
 
 
@@ -104,7 +105,7 @@ def test_large_data_sets_live_on_disk(folder: Path, monkeypatch: pytest.MonkeyPa
     expected = open_dataset(f"folder:{folder}", 16)
     monkeypatch.setattr(memory, "MAX_MEMORY_SHARE", 0.0)
     assert isinstance(memory.allocate((4, 16, 16, 3)), np.memmap)
-    data = open_dataset(f"folder:{folder}", 16)
+    data = open_dataset(f"folder:{folder}", 16, reading=Reading(stream=False))
     assert torch.equal(data.train.images, expected.train.images)
     assert torch.equal(data.subset(0.5, 0).train.images, expected.subset(0.5, 0).train.images)
 

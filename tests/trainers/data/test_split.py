@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.errors import DataError
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.split import Split, split_off, split_off_each_class
+from allweather.trainers.data.division import split_off, split_off_each_class
+from allweather.trainers.data.split import Split
 
 
 def test_splitting_off_divides_and_keeps_the_order(dataset: Dataset) -> None:

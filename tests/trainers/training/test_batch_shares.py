@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.data.batches import plan_epoch
+from allweather.trainers.data.epoch_plan import plan_epoch
 from allweather.trainers.training.batch_shares import share, usable_batch_size
 from allweather.trainers.training.settings import FitSettings
 

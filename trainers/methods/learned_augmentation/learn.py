@@ -22,7 +22,7 @@ from allweather.trainers.augmentations.learned.networks import AugmentationNetwo
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.split import split_off_each_class
+from allweather.trainers.data.division import split_off_each_class
 from allweather.trainers.methods.learned_augmentation.adversarial import AdversarialObjective, GanModel
 from allweather.trainers.methods.learned_augmentation.influence_objective import (
     FeatureExtractor,

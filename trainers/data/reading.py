@@ -1,0 +1,62 @@
+"""How the images of a data set are read: all at once into memory, or one after the other when they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.memory import fits
+from allweather.trainers.data.streamed.workers import default_workers
+
+MAX_WORKERS = 256
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the images of a data set are read.
+
+    Attributes:
+        stream: Whether images are read when they are needed; None if they would take too much memory otherwise.
+        workers: Number of processes that decode streamed images; 0 for none beside this one, None for one a core.
+        random_resized: Whether training takes random parts of the images, of random size and aspect ratio, for which
+            they are streamed.
+    """
+
+    stream: bool | None = None
+    workers: int | None = None
+    random_resized: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            UsageError: The number of workers is out of range, or random parts are to be taken of images in memory.
+        """
+        workers = self.workers
+        if workers is not None and (
+            isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= MAX_WORKERS
+        ):
+            raise UsageError(f"the number of workers is 0 to {MAX_WORKERS}; got {workers!r:.40}")
+        if self.stream not in (None, True, False):
+            raise UsageError(f"stream is True, False or None; got {self.stream!r:.40}")
+        if not isinstance(self.random_resized, bool):
+            raise UsageError(f"random_resized is True or False; got {self.random_resized!r:.40}")
+        if self.random_resized and self.stream is False:
+            raise UsageError(
+                "random resized crops need images that are streamed, as those in memory have one size; leave out one"
+            )
+
+    def streams(self, count: int, spec: InputSpec) -> bool:
+        """Returns whether so many images in all are to be streamed."""
+        if self.stream is not None:
+            return self.stream
+        return self.random_resized or not fits(count * spec.height * spec.width * 3)
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that decode."""
+        return default_workers() if self.workers is None else self.workers
+
+
+AS_IT_FITS = Reading()  # in memory if the images fit there

@@ -1,0 +1,78 @@
+"""Worker processes that decode batches ahead of their use: torch's DataLoader, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+
+from allweather.runtimes.errors import DataError
+from allweather.runtimes.system.limits import usable_cores
+from allweather.trainers.data.streamed.decoding import Decoded, Decoder, Request
+
+MAX_WORKERS = 8  # if none are asked for
+FEW_IMAGES = 64  # are decoded in this process: it takes less time than to start others
+PREFETCHED = 2  # batches that each worker has decoded before they are needed
+
+
+def default_workers() -> int:
+    """Returns how many worker processes one process of a run starts: one for each core that is its own, at most 8."""
+    return max(1, min(MAX_WORKERS, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+
+
+def decoded_batches(
+    decoder: Decoder, requests: Iterable[Request], workers: int, *, pinned: bool = False
+) -> Iterator[Decoded]:
+    """Yields decoded batches in the order of their requests.
+
+    Args:
+        decoder: Decodes them.
+        requests: The batches.
+        workers: Number of worker processes; 0 decodes in this one.
+        pinned: Whether the images are put into memory from which a GPU copies them without waiting.
+
+    Raises:
+        DataError: A worker process has ended.
+    """
+    loader = DataLoader(
+        decoder,
+        batch_sampler=requests,  # type: ignore[arg-type] # a request stands for a list of indices
+        num_workers=workers,
+        collate_fn=_as_it_is,  # type: ignore[arg-type] # a batch comes as one object
+        pin_memory=pinned,
+        worker_init_fn=_start_worker,
+        prefetch_factor=PREFETCHED if workers else None,
+        generator=torch.Generator(),  # so that it draws nothing from the global one
+    )
+    with worker_failures():
+        yield from loader
+
+
+@contextmanager
+def worker_failures() -> Iterator[None]:
+    """Turns what torch raises when a worker process has ended, wherever the main process is then, into a DataError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        cause = str(error).partition("killed by signal: ")[2].partition(".")[0]
+        raise DataError(
+            f"a process that reads images has ended{f' ({cause})' if cause else ''}, mostly for want of memory, or of "
+            "space in /dev/shm; try fewer with --workers, or --workers 0"
+        ) from error
+
+
+def _as_it_is(batch: Decoded) -> Decoded:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    """Prepares a worker process: OpenCV's own threads do not survive a fork, and Ctrl-C is for the main process."""
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
