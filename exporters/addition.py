@@ -117,7 +117,7 @@ def _files(model: Model) -> tuple[str, ...]:
 
 def _adapted(bundle: Bundle, dataset: Dataset) -> Dataset:
     """Returns the data set with its labels in the order of the bundle's classes, after its size was checked."""
-    height, width = dataset.val.images.shape[1:3]
+    height, width = dataset.val.size
     if (height, width) != (bundle.input.height, bundle.input.width):
         raise UsageError(
             f"the bundle takes images of {bundle.input.width} x {bundle.input.height} px, but {dataset.name} was "

@@ -42,7 +42,7 @@ def calibration_set(dataset: Dataset) -> CalibrationSet:
 
     Because of the corrupted images, the INT8 ranges are wide enough for bad weather as well.
 
-    A warning says so if there are fewer images than the ranges need.
+    A warning says so if there are fewer images than the ranges need. Those that cannot be read are left out.
 
     Args:
         dataset: Data set with a training split.
@@ -50,7 +50,9 @@ def calibration_set(dataset: Dataset) -> CalibrationSet:
     Raises:
         DataError: The training split has fewer than 32 images.
     """
-    count = min(CALIBRATION_IMAGES, len(dataset.train))
+    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(SEED))
+    chosen = dataset.train.take(order[:CALIBRATION_IMAGES]).loaded()
+    count = len(chosen)
     if count < MIN_CALIBRATION_IMAGES:
         raise DataError(
             f"INT8 needs at least {MIN_CALIBRATION_IMAGES} training images for calibration; {dataset.name} has {count}"
@@ -60,9 +62,8 @@ def calibration_set(dataset: Dataset) -> CalibrationSet:
             "INT8 is calibrated on %d training images, all there are; its ranges are only stable from about %d on",
             count, ENOUGH_CALIBRATION_IMAGES,
         )  # fmt: skip
-    chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(SEED))[:count]
     provenance = Calibration(data=dataset.name, split="train", images=count, seed=SEED, corrupted=count // 2)
-    return CalibrationSet(corrupt_every_second(dataset.train.images[chosen].numpy()), provenance)
+    return CalibrationSet(corrupt_every_second(chosen.images.numpy()), provenance)
 
 
 def corrupt_every_second(images: Image) -> Image:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from allweather.exporters.calibration import corrupt_every_second
 from allweather.exporters.candidates import CandidateBuilder, ExportCandidate, precisions_to_try
@@ -17,7 +18,7 @@ from allweather.runtimes.errors import EngineError, ParityError, UsageError, che
 from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.labeled_images import LabeledImages
 
 log = logging.getLogger(__name__)
 
@@ -151,11 +152,11 @@ def _with_fp32(precisions: Iterable[Precision]) -> tuple[Precision, ...]:
     return tuple(dict.fromkeys(("fp32", *precisions)))
 
 
-def choose_golden_frames(validation: Split) -> Image:
+def choose_golden_frames(validation: LabeledImages) -> Image:
     """Returns a few validation images, every second one corrupted, on which every device must give the same outputs."""
     count = min(MAX_GOLDEN_FRAMES, len(validation))
     indices = np.linspace(0, len(validation) - 1, count).astype(int)
-    return corrupt_every_second(validation.images[indices].numpy())
+    return corrupt_every_second(validation.take(torch.from_numpy(indices)).loaded().images.numpy())
 
 
 def _select(candidates: list[ExportCandidate], options: ExportOptions) -> tuple[list[ExportCandidate], list[Rejected]]:

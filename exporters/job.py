@@ -24,7 +24,8 @@ from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import infer_all
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import Split
 
 if TYPE_CHECKING:
     import openvino
@@ -147,12 +148,16 @@ def predictor_job(source: ModelSource, spec: InputSpec, images: Split, calibrati
     return ExportJob("predictor", source, spec, mixed, None, None, None, None, reference, calibration)
 
 
-def parity_images(validation: Split) -> Split:
-    """Returns the validation images that the parity gate uses; a warning says so if they are few."""
+def parity_images(validation: LabeledImages) -> Split:
+    """Returns the validation images that the parity gate uses, without those of them that cannot be read.
+
+    A warning says so if they are few.
+    """
     count = min(MAX_PARITY_IMAGES, len(validation))
-    if note := images_note(count):
+    chosen = validation.take(torch.linspace(0, len(validation) - 1, count).long()).loaded()
+    if note := images_note(len(chosen)):
         log.warning("%s", note)
-    return validation.take(torch.linspace(0, len(validation) - 1, count).long())
+    return chosen
 
 
 def _outputs(

@@ -131,7 +131,7 @@ def with_predictor(work: Work, network: Checkpoint, plan: PredictorPlan, out: Pa
 def evaluate(work: Work, checkpoint: Checkpoint, plan: PredictorPlan, budget: Budget) -> PolicyEvaluation:
     """Runs one view, the flip and the policies of the predictor on clean and on corrupted test images."""
     test = work.dataset.test.take(spread(len(work.dataset.test), plan.test_images))
-    corrupted = GeneratedSet(test.images.numpy(), test.labels.numpy(), work.seed, plan.corruptions)
+    corrupted = GeneratedSet(test, work.seed, plan.corruptions)
     with open_model(checkpoint) as target:
         policies = [parse_policy(name, predictor_views=target.predictor_views) for name in POLICIES]
         evaluation, _ = policy_evaluation(

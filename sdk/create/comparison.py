@@ -125,11 +125,11 @@ class Comparison:
 
 
 def with_test_images(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """Returns the data set with at most `count` test images, drawn at random."""
+    """Returns the data set with at most `count` test images, drawn at random, less those that cannot be read."""
     if count >= len(dataset.test):
-        return dataset
+        return dataclasses.replace(dataset, test=dataset.test.readable())
     drawn = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))[:count]
-    return dataclasses.replace(dataset, test=dataset.test.take(drawn.sort().values))
+    return dataclasses.replace(dataset, test=dataset.test.take(drawn.sort().values).readable())
 
 
 def compare(
@@ -145,7 +145,7 @@ def compare(
 
     Args:
         systems: Systems of the same classes, in the order of the data set.
-        dataset: Its test split holds the clean images.
+        dataset: Its test split holds the clean images, all of which can be read; see `Dataset.readable`.
         corrupted: Corrupted images of the same classes.
         seed: Random seed of policies that draw views.
         keep: Folder for finished parts, from which a later call goes on.

@@ -263,14 +263,14 @@ class _Creation:
 def _evaluated(config: CreateConfig, start: Start) -> Dataset:
     """Returns the data with the test images that are evaluated: all of them if the corrupted ones are on disk."""
     if config.evaluate.corruptions != GENERATE:
-        return start.dataset
+        return with_test_images(start.dataset, len(start.dataset.test), config.seed)
     return with_test_images(start.dataset, config.evaluate.images, config.seed)
 
 
 def _corrupted(config: CreateConfig, start: Start) -> CorruptedSet:
     test = _evaluated(config, start).test
     if config.evaluate.corruptions == GENERATE:
-        return GeneratedSet(test.images.numpy(), test.labels.numpy(), config.seed)
+        return GeneratedSet(test, config.seed)
     return open_corrupted_set(Path(config.evaluate.corruptions), start.dataset.classes, start.dataset.input)
 
 

@@ -6,22 +6,27 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
+
 from allweather.runtimes.errors import UsageError, first_line
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.classifier import weights_digest
 
 BATCH = 256  # images that are hashed at a time, as those of a large data set lie in a file
 
 
 def data_digest(dataset: Dataset) -> str:
-    """Returns a hash of the images and labels of all splits."""
+    """Returns a hash of the labels of all splits, and of their pixels, or of the files of streamed images."""
     facts = [dataset.classes, dataset.hflip, len(dataset.train), len(dataset.val), len(dataset.test)]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for split in (dataset.train, dataset.val, dataset.test):
         digest.update(split.labels.numpy().tobytes())
-        for first in range(0, len(split), BATCH):
-            digest.update(split.images[first : first + BATCH].numpy().tobytes())
+        if isinstance(split, Split):
+            for batch in split.batches(BATCH):
+                digest.update(np.ascontiguousarray(batch.images.numpy()).data)
+        else:  # to hash the pixels, all images would have to be decoded
+            digest.update(split.digest().encode())
     return digest.hexdigest()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from allweather.create.classifier_stages import Start
 from allweather.create.config import CreateConfig
 from allweather.create.settings import CreateSettings
@@ -53,7 +55,8 @@ def expected_seconds(start: Start, config: CreateConfig, settings: CreateSetting
 
 def _seconds_per_image(start: Start) -> float:
     """Measures a forward pass in a batch."""
-    images = start.dataset.val.images[:TIMED_IMAGES]
+    val = start.dataset.val
+    images = val.take(torch.arange(min(TIMED_IMAGES, len(val)))).loaded().images
     if isinstance(start.network, ForeignModel):
         foreign = start.network
 

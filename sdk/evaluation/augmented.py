@@ -48,7 +48,7 @@ def augmented_evaluation(
 
     Args:
         evaluated: The model; see `open_model`.
-        dataset: A data set of its classes and input size.
+        dataset: A data set of its classes and input size, whose test images can all be read; see `Dataset.readable`.
         strengths: Strength of each of the seven augmentations.
         watch: Called with (rows done, rows in total).
     """
@@ -59,12 +59,10 @@ def augmented_evaluation(
         names = () if row == "clean" else row_augmentations(row)
         rng = torch.Generator().manual_seed(SEED)
         num_correct = 0
-        for images, labels in zip(
-            torch.split(dataset.test.images, BATCH_SIZE), torch.split(dataset.test.labels, BATCH_SIZE), strict=True
-        ):
-            augmented = augment(to_float(images), names, strengths, rng)
+        for batch in dataset.test.batches(BATCH_SIZE):
+            augmented = augment(to_float(batch.images), names, strengths, rng)
             predicted = evaluated.logits(to_uint8(augmented)).argmax(1)
-            num_correct += int((predicted == labels.numpy()).sum())
+            num_correct += int((predicted == batch.labels.numpy()).sum())
         accuracies[row] = num_correct / len(dataset.test)
     watch(len(rows), len(rows))
     return AugmentedEvaluation(
@@ -87,7 +85,7 @@ def example_images(dataset: Dataset, strengths: Mapping[str, float], count: int 
         The images, uint8 [h, w, 3] each: "clean", and under each augmentation by its name.
     """
     indices = torch.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).long()
-    images = to_float(dataset.test.images[indices])
+    images = to_float(dataset.test.take(indices).loaded().images)
     examples = {"clean": list(to_uint8(images))}
     for row in TABLE_ROWS:
         rng = torch.Generator().manual_seed(SEED)

@@ -32,7 +32,7 @@ from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, Labels
-from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
@@ -56,7 +56,8 @@ def corrupted_evaluation(
 
     Args:
         evaluated: The model; see `open_model`.
-        dataset: A data set of its classes and input size; its test split holds the clean images.
+        dataset: A data set of its classes and input size; its test split holds the clean images, all of which can be
+            read; see `Dataset.readable`.
         corrupted: Corrupted images of the same classes.
         baseline: Baseline of the mean corruption error; None for no such error.
         fabric: Launched processes; None for this process alone.
@@ -75,7 +76,8 @@ def corrupted_evaluation(
     expected = {name: 1.0 for name in corrupted.corruptions if name in COMMON}
     if baseline is not None and expected:  # a missing error is reported now rather than after hours
         mean_corruption_error(expected, baseline.errors)
-    clean = compute_metrics(evaluated.logits(dataset.test.images.numpy()), dataset.test.labels.numpy())
+    logits = [evaluated.logits(batch.images.numpy()) for batch in dataset.test.batches(BATCH_SIZE)]
+    clean = compute_metrics(np.concatenate(logits), dataset.test.labels.numpy())
     keys = list(product(corrupted.corruptions, SEVERITIES))
     folder = keep / resume_key_of(evaluated, corrupted, dataset) if keep else None
     table = _evaluate_cells(evaluated, corrupted, keys, folder, fabric, watch)
@@ -154,17 +156,22 @@ def _evaluate_cell(evaluated: EvaluatedModel, corrupted: CorruptedSet, key: Cell
 
 def resume_key_of(evaluated: EvaluatedModel, corrupted: CorruptedSet | None, dataset: Dataset) -> str:
     """Returns a digest of the model and its images, so that finished cells of others are not taken for theirs."""
-    images = dataset.test.images.numpy()
-    facts: list[object] = [str(evaluated.path), evaluated.backend, dataset.name, len(dataset.test)]
-    predicted = evaluated.logits(images[:FINGERPRINT_IMAGES]).argmax(1)
-    arrays = [images, dataset.test.labels.numpy(), predicted]
+    test = dataset.test
+    facts: list[object] = [str(evaluated.path), evaluated.backend, dataset.name, len(test)]
+    first_images = test.take(torch.arange(min(FINGERPRINT_IMAGES, len(test)))).loaded().images.numpy()
+    predicted = evaluated.logits(first_images).argmax(1)
+    arrays = [test.labels.numpy(), predicted]
+    if isinstance(test, Split):  # to hash the pixels of streamed ones, all would have to be decoded
+        arrays.insert(0, test.images.numpy())
+    else:
+        facts.append(test.digest())
     if corrupted:
         facts += [corrupted.source, corrupted.corruptions, len(corrupted.labels), _files_digest(corrupted.source)]
         first_batch = next(corrupted.batches(corrupted.corruptions[0], SEVERITIES[-1], FINGERPRINT_IMAGES))
         arrays += [first_batch, corrupted.labels]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     digest.update(evaluated.fingerprint.encode())
     return digest.hexdigest()[:16]
 

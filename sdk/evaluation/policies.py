@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from allweather.evaluation.metrics import bootstrap_intervals
 from allweather.evaluation.policy_outcomes import CellOutcome, best_single_view, latency_ratios, run_policies
@@ -129,7 +130,8 @@ def policy_evaluation(
 
     Args:
         evaluated: The model; see `open_model`.
-        dataset: A data set of its classes and input size; its test split holds the clean images.
+        dataset: A data set of its classes and input size; its test split holds the clean images, all of which can be
+            read; see `Dataset.readable`.
         corrupted: Corrupted images of the same classes; None for the clean images alone.
         requested: Policies to evaluate besides "center" and the best single view.
         seed: Random seed of policies that draw views; the same seed gives the same result.
@@ -149,7 +151,8 @@ def policy_evaluation(
     policies = [*always, *(each for each in requested if each.name not in [policy.name for policy in always])]
     outcomes = run_policies(evaluated, dataset, corrupted, policies, seed=seed, keep=keep, watch=watch)
     timed = [policy for policy in policies if policy.pick != "oracle"]
-    clean = latency_ratios(evaluated, dataset.test.images[:TIMED_IMAGES].numpy(), timed)
+    first = dataset.test.take(torch.arange(min(TIMED_IMAGES, len(dataset.test)))).loaded()
+    clean = latency_ratios(evaluated, first.images.numpy(), timed)
     on_corrupted = latency_ratios(evaluated, _timed_images(corrupted), timed) if corrupted else [None] * len(timed)
     ratios = {policy.name: each for policy, *each in zip(timed, clean, on_corrupted, strict=True)}
     changed = _changed_predictions(policies, outcomes, dataset, corrupted)
@@ -270,5 +273,6 @@ def _changed_predictions(
 
 def _image_of(changed: ChangedPrediction, dataset: Dataset, corrupted: CorruptedSet | None) -> Image:
     if changed.corruption == "clean" or corrupted is None:
-        return np.asarray(dataset.test.images[changed.index].numpy(), np.uint8)
+        (image,) = dataset.test.take(torch.tensor([changed.index])).loaded().images.numpy()
+        return np.asarray(image, np.uint8)
     return corrupted.image(changed.corruption, changed.severity, changed.index)

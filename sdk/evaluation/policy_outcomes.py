@@ -78,7 +78,8 @@ def run_policies(
 
     Args:
         evaluated: The model; see `open_model`.
-        dataset: A data set of its classes and input size; its test split holds the clean images.
+        dataset: A data set of its classes and input size; its test split holds the clean images, all of which can be
+            read; see `Dataset.readable`.
         corrupted: Corrupted images of the same classes; None for the clean images alone.
         policies: Policies with distinct names.
         seed: Random seed of policies that draw views; the same seed gives the same result.
@@ -130,7 +131,7 @@ def _cell_images(
 ) -> tuple[Iterator[Image], Labels]:
     """Returns the images of a cell in batches, and the labels of all of them."""
     if name == "clean" or corrupted is None:
-        return (part.numpy() for part in torch.split(dataset.test.images, BATCH_SIZE)), dataset.test.labels.numpy()
+        return (batch.images.numpy() for batch in dataset.test.batches(BATCH_SIZE)), dataset.test.labels.numpy()
     return corrupted.batches(name, severity, BATCH_SIZE), corrupted.labels
 
 

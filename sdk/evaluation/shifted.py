@@ -19,7 +19,8 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.augmentations.variants import grayscale, random_color_jitter
 from allweather.trainers.data.batches import gather, to_float, to_uint8
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.labeled_images import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
 TEST_SETS = ("original", "random crop", "grayscale", "random color")
@@ -48,23 +49,26 @@ class ShiftRobustness:
     distances: Mapping[str, float]
 
 
-def shifted_images(split: Split, name: str) -> Image:
-    """Returns the images of a test set, the same at every call.
+def shifted_images(clean: LabeledImages, name: str) -> Iterator[Image]:
+    """Yields the images of a test set in batches, the same at every call.
 
     Args:
-        split: The original images.
+        clean: The original images.
         name: One of `TEST_SETS`.
 
-    Returns:
-        uint8 [n, h, w, 3], rounded as those of a camera are.
+    Yields:
+        uint8 [<= BATCH_SIZE, h, w, 3], rounded as those of a camera are.
     """
     rng = torch.Generator().manual_seed(SEED)
     if name == "random crop":
-        return np.concatenate([to_uint8(batch) for batch in _random_shifts(split, rng)])
-    if name == "original":
-        return split.images.numpy()
-    change = grayscale if name == "grayscale" else lambda images: random_color_jitter(images, rng)
-    return np.concatenate([to_uint8(change(to_float(batch))) for batch in torch.split(split.images, BATCH_SIZE)])
+        yield from (to_uint8(images) for images in _random_shifts(clean, rng))
+        return
+    for batch in clean.batches(BATCH_SIZE):
+        if name == "original":
+            yield batch.images.numpy()
+        else:
+            images = to_float(batch.images)
+            yield to_uint8(grayscale(images) if name == "grayscale" else random_color_jitter(images, rng))
 
 
 def shifted_evaluation(
@@ -74,17 +78,21 @@ def shifted_evaluation(
 
     Args:
         evaluated: The model; see `open_model`.
-        dataset: A data set of its classes and input size.
+        dataset: A data set of its classes and input size, whose test images can all be read; see `Dataset.readable`.
         watch: Called with (test sets done, test sets in total).
     """
     probabilities: dict[str, Floats] = {}
     features: dict[str, Floats] = {}
     for index, name in enumerate(TEST_SETS):
         watch(index, len(TEST_SETS))
-        images = shifted_images(dataset.test, name)
-        probabilities[name] = _softmax(_run_in_batches(evaluated.logits, images))
-        if evaluated.features:
-            features[name] = _run_in_batches(evaluated.features, images)
+        logits, of_set = [], []
+        for images in shifted_images(dataset.test, name):
+            logits.append(evaluated.logits(images))
+            if evaluated.features:
+                of_set.append(evaluated.features(images))
+        probabilities[name] = _softmax(np.concatenate(logits))
+        if of_set:
+            features[name] = np.concatenate(of_set)
     watch(len(TEST_SETS), len(TEST_SETS))
     labels, pairs = dataset.test.labels.numpy(), list(combinations(TEST_SETS, 2))
     length = float(np.mean([np.linalg.norm(each, axis=1).mean() for each in features.values()])) if features else 1.0
@@ -122,23 +130,19 @@ def embed_variants(evaluated: EvaluatedModel, dataset: Dataset) -> Floats:
         )
     rng = torch.Generator().manual_seed(SEED)
     indices = torch.linspace(0, len(dataset.test) - 1, NUM_SAMPLES).long().repeat_interleave(NUM_VARIANTS)
-    shifted = torch.cat(list(_random_shifts(dataset.test.take(indices), rng)))
+    shifted = torch.cat(list(_random_shifts(dataset.test.take(indices).loaded(), rng)))
     images = to_uint8(random_color_jitter(shifted, rng))
     tsne = TSNE(perplexity=NUM_VARIANTS - 1, init="pca", random_state=SEED)
     points = tsne.fit_transform(evaluated.features(images))
     return np.asarray(points, np.float32).reshape(NUM_SAMPLES, NUM_VARIANTS, 2)
 
 
-def _random_shifts(split: Split, rng: torch.Generator) -> Iterator[Tensor]:
+def _random_shifts(clean: LabeledImages, rng: torch.Generator) -> Iterator[Tensor]:
     """Yields batches of randomly shifted images, as in training but never flipped: float [n, 3, h, w] in 0..1."""
-    limit, count = round(MAX_SHIFT * min(split.images.shape[1:3]) / 32), len(split)
-    shifts = torch.randint(-limit, limit + 1, (count, 2), generator=rng)
-    for indices in torch.split(torch.arange(count), BATCH_SIZE):
-        yield gather(split, indices, shifts[indices], torch.zeros(len(indices), dtype=torch.bool))[0]
-
-
-def _run_in_batches(run: Callable[[Image], Floats], images: Image) -> Floats:
-    return np.concatenate([run(images[first : first + BATCH_SIZE]) for first in range(0, len(images), BATCH_SIZE)])
+    limit = round(MAX_SHIFT * min(clean.size) / 32)
+    shifts = torch.split(torch.randint(-limit, limit + 1, (len(clean), 2), generator=rng), BATCH_SIZE)
+    for batch, of_batch in zip(clean.batches(BATCH_SIZE), shifts, strict=True):
+        yield gather(batch, torch.arange(len(batch)), of_batch, torch.zeros(len(batch), dtype=torch.bool))[0]
 
 
 def _softmax(logits: Floats) -> Floats:

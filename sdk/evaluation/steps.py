@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,20 +201,25 @@ def _opened(
     source = model.path if isinstance(model, Bundle) else model
     with open_model(source, engine=engine, precision=precision) as opened:
         if isinstance(data, str):
-            yield opened, opened.open_data(data)
+            yield opened, _readable(opened.open_data(data))
             return
         if not isinstance(data, Dataset):
             raise UsageError(f"data is a Dataset or the name of a data set; got {type(data).__name__}")
-        height, width = data.test.images.shape[1:3]
+        height, width = data.test.size
         if (height, width) != (opened.input.height, opened.input.width):
             raise UsageError(
                 f"{opened.path} takes images of {opened.input.width} x {opened.input.height} px, but {data.name} was "
                 f"opened at {width} x {height} px"
             )
-        yield opened, data.with_classes(opened.classes)
+        yield opened, _readable(data.with_classes(opened.classes))
+
+
+def _readable(data: Dataset) -> Dataset:
+    """Returns the data without the test images that cannot be read, so that each pass over them gives the same rows."""
+    return dataclasses.replace(data, test=data.test.readable())
 
 
 def _corrupted_set(corrupted: Path, opened: EvaluatedModel, dataset: Dataset, seed: int) -> CorruptedSet:
     if str(corrupted) == GENERATE:
-        return GeneratedSet(dataset.test.images.numpy(), dataset.test.labels.numpy(), seed)
+        return GeneratedSet(dataset.test, seed)
     return open_corrupted_set(corrupted, opened.classes, opened.input)

@@ -9,7 +9,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import check_runnable
 from allweather.runtimes.tta.policy import TUNED, Policy, parse_policy
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.labeled_images import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel
 from allweather.trainers.policies.selection import PolicySelection, select_policy
 from allweather.trainers.policies.tuning import (
@@ -58,7 +58,7 @@ def parse_requested(texts: Sequence[str], model: EvaluatedModel, *, hflip: bool)
 
 def compare_policies(
     model: EvaluatedModel,
-    val: Split,
+    val: LabeledImages,
     requested: Sequence[Policy | str],
     *,
     hflip: bool,

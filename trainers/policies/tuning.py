@@ -18,7 +18,7 @@ from allweather.runtimes.tta.policy import FLIP, Policy
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.labeled_images import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.policies.average import CENTER, average_views
 
@@ -102,7 +102,7 @@ def candidate_views(*, hflip: bool) -> tuple[str, ...]:
 
 def view_probabilities(
     evaluated: EvaluatedModel,
-    val: Split,
+    val: LabeledImages,
     copy_settings: CopySettings,
     policies: Sequence[Policy] = (),
     *,
@@ -113,7 +113,7 @@ def view_probabilities(
 
     Args:
         evaluated: The model; see `open_model`.
-        val: Images that the model was not trained on.
+        val: Images that the model was not trained on. Those that cannot be read are left out.
         copy_settings: How the copies are corrupted, and how many there are of each image.
         policies: Policies whose views are run, too.
         candidates: Views that tuning chooses from; empty if it only evaluates given policies.
@@ -122,17 +122,17 @@ def view_probabilities(
     given = {name for policy in (CENTER, *policies) for name in policy.views_for(range(len(policy.views)))[0]}
     names = (*candidates, *sorted(given - set(candidates)))
     predicted_losses: list[Floats] = []
+    val = val.readable()
     probabilities, labels, sources, total = [], [], [], -(-len(val) // BATCH_SIZE)
-    for index in range(total):
+    for index, batch in enumerate(val.batches(BATCH_SIZE)):
         watch(index, total)
-        first, end = index * BATCH_SIZE, min((index + 1) * BATCH_SIZE, len(val))
-        source = torch.arange(first, end).repeat(copy_settings.copies)
+        source = torch.arange(len(batch)).repeat(copy_settings.copies)
         rng = np.random.default_rng([copy_settings.seed, index])
-        images, _ = corrupted_copies(val.images[source].numpy(), copy_settings, rng)
-        batches = (np.stack([view(name).apply(image) for image in images]) for name in names)
-        probabilities.append(torch.stack([torch.from_numpy(evaluated.logits(batch)).softmax(1) for batch in batches]))
-        labels.append(val.labels[source])
-        sources.append(source)
+        images, _ = corrupted_copies(batch.images[source].numpy(), copy_settings, rng)
+        viewed = (np.stack([view(name).apply(image) for image in images]) for name in names)
+        probabilities.append(torch.stack([torch.from_numpy(evaluated.logits(each)).softmax(1) for each in viewed]))
+        labels.append(batch.labels[source])
+        sources.append(source + index * BATCH_SIZE)
         if evaluated.predict_losses:
             predicted_losses.append(evaluated.predict_losses(images))
     watch(total, total)

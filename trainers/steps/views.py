@@ -189,8 +189,8 @@ def tune_policy(
 
 def _adapted(opened: EvaluatedModel, data: Dataset) -> Dataset:
     """Returns the data in the order of a bundle's classes, after its size was checked."""
-    size = data.train.images.shape[1:3]
-    if tuple(size) != (opened.input.height, opened.input.width):
+    size = data.train.size
+    if size != (opened.input.height, opened.input.width):
         raise UsageError(
             f"{opened.path} takes images of {opened.input.height} x {opened.input.width} px, and {data.name} has "
             f"{size[0]} x {size[1]}; open the data at that size"

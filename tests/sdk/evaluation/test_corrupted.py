@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from allweather.evaluation.baselines import Baseline, read_baseline
 from allweather.evaluation.corrupted import corrupted_evaluation, resume_key_of
@@ -36,7 +37,7 @@ def evaluated(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def generated(dataset: Dataset, names: tuple[str, ...] = SOME) -> GeneratedSet:
-    return GeneratedSet(dataset.test.images.numpy(), dataset.test.labels.numpy(), 7, names)
+    return GeneratedSet(dataset.test, 7, names)
 
 
 @pytest.mark.slow
@@ -111,8 +112,7 @@ def test_the_resume_key_changes_with_the_images(evaluated: EvaluatedModel, datas
     changed[20:] = 0
     other = replace(dataset, test=replace(dataset.test, images=changed))
     assert resume_key_of(evaluated, None, other) != resume_key_of(evaluated, None, dataset)
-    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    write_corrupted_set(images, labels, dataset.classes, tmp_path / "c", data="colors", corruptions=("fog",))
+    write_corrupted_set(dataset.test, dataset.classes, tmp_path / "c", data="colors", corruptions=("fog",))
     stored = open_corrupted_set(tmp_path / "c", dataset.classes, evaluated.input)
     before = resume_key_of(evaluated, stored, dataset)
     assert resume_key_of(evaluated, stored, dataset) == before
@@ -174,11 +174,8 @@ def test_a_baseline_whose_errors_are_no_shares_is_refused(tmp_path: Path, conten
 def test_a_set_of_other_data_is_noted(
     evaluated: EvaluatedModel, dataset: Dataset, tmp_path: Path, layout: SetLayout, data: str
 ) -> None:
-    images, labels, name = dataset.test.images.numpy()[:6], dataset.test.labels.numpy()[:6], data or dataset.name
-    out = tmp_path / "set"
-    write_corrupted_set(
-        images, labels, dataset.classes, out, data=name, layout=layout, corruptions=("contrast",), seed=0
-    )
+    few, name, out = dataset.test.take(torch.arange(6)), data or dataset.name, tmp_path / "set"
+    write_corrupted_set(few, dataset.classes, out, data=name, layout=layout, corruptions=("contrast",), seed=0)
     corrupted = open_corrupted_set(out, dataset.classes, InputSpec(32, 32))
     result, _ = corrupted_evaluation(evaluated, dataset, corrupted)
     noted = [note for note in result.provenance.notes if "was made from" in note]
@@ -188,8 +185,8 @@ def test_a_set_of_other_data_is_noted(
 
 def test_settings_of_a_set_that_are_nested_too_deep_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "set"
-    images, labels = dataset.test.images.numpy()[:2], dataset.test.labels.numpy()[:2]
-    write_corrupted_set(images, labels, dataset.classes, out, data="x", layout="npy", corruptions=("contrast",), seed=0)
+    few = dataset.test.take(torch.arange(2))
+    write_corrupted_set(few, dataset.classes, out, data="x", layout="npy", corruptions=("contrast",), seed=0)
     (out / "corrupted.json").write_text("[" * 100_000)
     with pytest.raises(DataError, match="does not say what the set was made from"):
         open_corrupted_set(out, dataset.classes, InputSpec(32, 32))

@@ -46,8 +46,7 @@ def evaluated(dataset: Dataset) -> EvaluatedModel:
 
 @pytest.fixture
 def corrupted(dataset: Dataset) -> GeneratedSet:
-    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
-    return GeneratedSet(images, labels, 0, ("gaussian_noise", "contrast"))
+    return GeneratedSet(dataset.test, 0, ("gaussian_noise", "contrast"))
 
 
 class FunctionEngine:

@@ -25,10 +25,10 @@ def saved(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.mark.parametrize("name", TEST_SETS)
 def test_a_test_set_is_the_same_at_every_call_and_rounded_to_8_bits(dataset: Dataset, name: str) -> None:
-    images = shifted_images(dataset.test, name)
+    images = np.concatenate(list(shifted_images(dataset.test, name)))
     assert images.dtype == np.uint8
     assert images.shape == tuple(dataset.test.images.shape)
-    np.testing.assert_array_equal(images, shifted_images(dataset.test, name))
+    np.testing.assert_array_equal(images, np.concatenate(list(shifted_images(dataset.test, name))))
     assert np.array_equal(images, dataset.test.images.numpy()) == (name == "original")
     assert (np.ptp(images.astype(int), axis=3) == 0).all() == (name == "grayscale")
 

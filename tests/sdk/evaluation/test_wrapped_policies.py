@@ -37,7 +37,7 @@ def test_every_prediction_is_that_of_the_evaluation() -> None:
         )
         for policy in POLICIES:
             wrapped = TTAWrapper(network, policy, predictor=predictor)
-            foggy = GeneratedSet(images.numpy(), np.zeros(16, np.int64), 0, ("fog",)).batches("fog", 3, 16)
+            foggy = GeneratedSet(Split(images, torch.zeros(16, dtype=torch.int64)), 0, ("fog",)).batches("fog", 3, 16)
             for batch in (images, torch.from_numpy(next(iter(foggy)))):
                 with torch.no_grad():  # what the wrapper predicts is made the truth, so that all must be correct
                     truth = Split(batch, wrapped(batch.permute(0, 3, 1, 2)).argmax(1))

@@ -6,37 +6,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
 from allweather.trainers.corruptions.sets.base import Labels
 from allweather.trainers.corruptions.sets.random_streams import image_rngs
+from allweather.trainers.data.labeled_images import LabeledImages
 
 
 @dataclass(frozen=True)
 class GeneratedSet:
-    """A corrupted set made of clean images in memory.
+    """A corrupted set made of clean images, in memory or streamed.
 
     Attributes:
-        images: uint8 [n, h, w, 3], RGB, clean.
-        labels: int64 [n].
+        clean: Clean images, all of which can be read; see `LabeledImages.readable`.
         seed: Random seed. Each image has its own random numbers, so the result does not depend on the batch size.
         corruptions: Names of the corruptions.
     """
 
-    images: Image
-    labels: Labels
+    clean: LabeledImages
     seed: int
     corruptions: tuple[str, ...] = tuple(CORRUPTIONS)
 
     def __post_init__(self) -> None:
-        """Checks the images and the names.
+        """Checks the size of the images and the names.
 
         Raises:
-            DataError: The images cannot be corrupted.
+            DataError: The images are too small to be corrupted.
             UsageError: There is no corruption of one of the names.
         """
-        validate_images(self.images)
+        validate_images(np.zeros((1, *self.clean.size, 3), np.uint8))  # a blank one, as all have its size
         for name in self.corruptions:
             get_corruption(name)
 
@@ -50,15 +50,22 @@ class GeneratedSet:
         """Empty: it is made of the images that it was given, whatever they are."""
         return ""
 
+    @property
+    def labels(self) -> Labels:
+        """Labels of the clean images."""
+        return self.clean.labels.numpy()
+
     def batches(self, name: str, severity: int, batch_size: int) -> Iterator[Image]:
         """Generates the images of one cell in batches; see `CorruptedSet`."""
-        for first in range(0, len(self.labels), batch_size):
-            part = self.images[first : first + batch_size]
-            rngs = image_rngs(self.seed, name, severity, first, len(part))
-            yield CORRUPTIONS[name](part, severity, rngs)
+        first = 0
+        for batch in self.clean.batches(batch_size):
+            rngs = image_rngs(self.seed, name, severity, first, len(batch))
+            yield CORRUPTIONS[name](batch.images.numpy(), severity, rngs)
+            first += len(batch)
 
     def image(self, name: str, severity: int, index: int) -> Image:
         """Generates one image of one cell, uint8 [h, w, 3]."""
         rngs = image_rngs(self.seed, name, severity, index, 1)
-        (corrupted,) = CORRUPTIONS[name](self.images[index : index + 1], severity, rngs)
+        clean = self.clean.take(torch.tensor([index])).loaded()
+        (corrupted,) = CORRUPTIONS[name](clean.images.numpy(), severity, rngs)
         return np.asarray(corrupted, np.uint8)

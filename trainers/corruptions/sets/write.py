@@ -24,12 +24,12 @@ from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import check_own_name
 from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.system.path_argument import as_path
-from allweather.runtimes.types import Image
 from allweather.trainers.choices import SetLayout
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
-from allweather.trainers.corruptions.sets.base import LABELS_FILE, SETTINGS_FILE, Labels
+from allweather.trainers.corruptions.sets.base import LABELS_FILE, SETTINGS_FILE
 from allweather.trainers.corruptions.sets.random_streams import image_rngs
+from allweather.trainers.data.labeled_images import LabeledImages
 
 BLOCK_SIZE = 256  # images that one process corrupts at a time: a tenth of a second at 32 px
 # these three files exist only until the set is complete; the journal has one line per finished block
@@ -73,8 +73,7 @@ class _Block:
 
 
 def write_corrupted_set(
-    images: Image,
-    labels: Labels,
+    clean: LabeledImages,
     classes: Sequence[str],
     out: Path | str,
     *,
@@ -86,15 +85,14 @@ def write_corrupted_set(
     watch: Callable[[int, int], None] = lambda done, total: None,
     finish: Callable[[Path], None] = lambda folder: None,
 ) -> CorruptedSetSettings:
-    """Writes corrupted copies of images at all five severities.
+    """Writes corrupted copies of images at all five severities. Only a few blocks of them are in memory at a time.
 
     While it works, the folder `.NAME.part` beside `out` holds what is finished; if the process is killed, the same call
     continues from there. The folder gets its own name when the set is complete. Every image has random numbers of its
     own, so the result does not depend on the number of processes.
 
     Args:
-        images: uint8 [n, h, w, 3], RGB, whose short side is 16 pixels or more.
-        labels: int64 [n].
+        clean: Images whose short side is 16 pixels or more. Those that cannot be read are left out.
         classes: Names of the classes, in the order of the labels.
         out: Folder to make.
         data: Name of the clean data set.
@@ -111,19 +109,18 @@ def write_corrupted_set(
 
     Raises:
         UsageError: There is no corruption of one of the names.
-        DataError: The images cannot be corrupted.
+        DataError: The images are too small, or none can be read.
         OutputError: `out` exists or cannot be written, or an unfinished set with other settings is in the way.
     """
     out = as_path(out)
-    validate_images(images)
-    digest = hashlib.sha256(np.ascontiguousarray(images).data)
-    digest.update(labels.tobytes())
+    validate_images(np.zeros((1, *clean.size, 3), np.uint8))  # a blank one, as all have its size
     names = tuple(get_corruption(name).name for name in dict.fromkeys(corruptions))
-    settings = CorruptedSetSettings(data, tuple(classes), layout, names, seed, len(labels), digest.hexdigest())
     check_output_is_new(out)
+    clean = clean.readable()
+    settings = CorruptedSetSettings(data, tuple(classes), layout, names, seed, len(clean), _fingerprint(clean))
     part = out.with_name(f".{out.name}.part")
     with map_write_errors(part):
-        _prepare_folder(part, settings, images, labels)
+        _prepare_folder(part, settings, clean)
         _write_blocks(part, settings, processes or usable_cores(), watch)
         finish(part)
         # the journal is removed last: without it a later call would start the whole set again
@@ -145,7 +142,16 @@ def check_output_is_new(out: Path | str) -> None:
         raise OutputError(f"{out} is there already; name a new folder, or remove it")
 
 
-def _prepare_folder(part: Path, settings: CorruptedSetSettings, images: Image, labels: Labels) -> None:
+def _fingerprint(clean: LabeledImages) -> str:
+    """Returns the SHA-256 of the pixels and labels: the same for images in memory and for the same ones streamed."""
+    digest = hashlib.sha256()
+    for batch in clean.batches(BLOCK_SIZE):
+        digest.update(np.ascontiguousarray(batch.images.numpy()).data)
+    digest.update(clean.labels.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _prepare_folder(part: Path, settings: CorruptedSetSettings, clean: LabeledImages) -> None:
     """Makes all files and folders of the set except the images, unless an earlier call has made them."""
     if (part / JOURNAL_FILE).is_file():
         if json.loads((part / SETTINGS_FILE).read_text()) != json.loads(json.dumps(asdict(settings))):
@@ -156,12 +162,13 @@ def _prepare_folder(part: Path, settings: CorruptedSetSettings, images: Image, l
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     (part / SETTINGS_FILE).write_text(json.dumps(asdict(settings), indent=1))
-    np.save(part / CLEAN_FILE, images)
+    labels = clean.labels.numpy()
+    _save_images(part / CLEAN_FILE, clean)
     np.save(part / CLEAN_LABELS_FILE, labels)
     if settings.layout == "npy":
         dtype = np.uint8 if len(settings.classes) <= 256 else np.int64  # uint8 as published
         np.save(part / LABELS_FILE, np.tile(labels, len(SEVERITIES)).astype(dtype))
-        shape = (len(SEVERITIES) * len(labels), *images.shape[1:])
+        shape = (len(SEVERITIES) * len(labels), *clean.size, 3)
         for name in settings.corruptions:
             np.lib.format.open_memmap(part / f"{name}.npy", "w+", np.uint8, shape)
             # reserves the space on disk, because a full disk would kill a worker process later
@@ -171,6 +178,15 @@ def _prepare_folder(part: Path, settings: CorruptedSetSettings, images: Image, l
         for name, severity, label in itertools.product(settings.corruptions, SEVERITIES, np.unique(labels)):
             (part / name / str(severity) / settings.classes[label]).mkdir(parents=True)
     (part / JOURNAL_FILE).touch()
+
+
+def _save_images(path: Path, images: LabeledImages) -> None:
+    """Writes images as numpy.save would, batch by batch; the workers read them there."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), *images.size, 3)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for batch in images.batches(BLOCK_SIZE):
+            file.write(np.ascontiguousarray(batch.images.numpy()).data)
 
 
 def _write_blocks(

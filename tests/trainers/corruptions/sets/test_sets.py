@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from allweather.runtimes.errors import AllweatherError, DataError, OutputError, UsageError
 from allweather.runtimes.preprocess import InputSpec
@@ -15,17 +16,19 @@ from allweather.trainers.corruptions.sets import generated, write
 from allweather.trainers.corruptions.sets.generated import GeneratedSet
 from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.corruptions.sets.write import write_corrupted_set
+from allweather.trainers.data.split import Split
 
 CLASSES = ("bird", "cat", "dog")
 NAMES = ("gaussian_noise", "fog", "pixelate")
 SPEC = InputSpec(32, 32)
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 3, 30)
+CLEAN = Split(torch.from_numpy(IMAGES), torch.from_numpy(LABELS))
 
 
 def write_noise(out: Path, layout: SetLayout = "npy", **more: int) -> Path:
     """Writes a small set of random images."""
-    write_corrupted_set(IMAGES, LABELS, CLASSES, out, data="noise", layout=layout, corruptions=NAMES, seed=3, **more)
+    write_corrupted_set(CLEAN, CLASSES, out, data="noise", layout=layout, corruptions=NAMES, seed=3, **more)
     return out
 
 
@@ -56,7 +59,7 @@ def test_the_layout_of_imagenet_c(folders: Path) -> None:
 @pytest.mark.parametrize("severity", [1, 5])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stored_set_equals_the_generated_one(npy: Path, folders: Path, name: str, severity: int) -> None:
-    in_memory = GeneratedSet(IMAGES, LABELS, 3)
+    in_memory = GeneratedSet(CLEAN, 3)
     expected = np.concatenate(list(in_memory.batches(name, severity, 7)))
     assert np.array_equal(in_memory.image(name, severity, 11), expected[11])
     arrays = open_corrupted_set(npy, CLASSES, SPEC)
@@ -96,7 +99,7 @@ def test_a_killed_run_is_resumed_with_the_same_result(
         write_noise(tmp_path / "set", processes=1, watch=interrupt)  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == [".set.part"]
     with pytest.raises(OutputError, match="unfinished set with other settings"):
-        write_corrupted_set(IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", corruptions=NAMES, seed=4)
+        write_corrupted_set(CLEAN, CLASSES, tmp_path / "set", data="noise", corruptions=NAMES, seed=4)
     calls.clear()
     write_noise(tmp_path / "set", processes=1, watch=lambda done, total: calls.append((done, total)))  # type: ignore[arg-type]
     assert calls[0][0] >= 50
@@ -114,7 +117,7 @@ def test_added_files_appear_together_with_the_set(tmp_path: Path) -> None:
         assert not (tmp_path / "set").exists()
         with contextlib.suppress(KeyboardInterrupt):
             write_corrupted_set(
-                IMAGES, LABELS, CLASSES, tmp_path / "set", data="noise", corruptions=["fog"], processes=1, finish=finish
+                CLEAN, CLASSES, tmp_path / "set", data="noise", corruptions=["fog"], processes=1, finish=finish
             )
     files = {path.name for path in (tmp_path / "set").iterdir()}
     assert files == {"fog.npy", "labels.npy", "corrupted.json", "sheet.png"}
@@ -139,7 +142,7 @@ def test_an_existing_folder_is_not_touched(npy: Path) -> None:
 
 def test_an_unknown_corruption_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no corruption is called 'fogg'; did you mean fog[?]"):
-        write_corrupted_set(IMAGES, LABELS, CLASSES, tmp_path / "x", data="noise", corruptions=["fogg"])
+        write_corrupted_set(CLEAN, CLASSES, tmp_path / "x", data="noise", corruptions=["fogg"])
     assert not list(tmp_path.iterdir())
 
 
@@ -218,7 +221,7 @@ def test_generating_holds_one_batch_at_a_time(monkeypatch: pytest.MonkeyPatch) -
         return fog(images, severity, rngs)
 
     monkeypatch.setitem(generated.CORRUPTIONS, "fog", count_images)
-    batches = GeneratedSet(IMAGES, LABELS, 0).batches("fog", 1, 8)
+    batches = GeneratedSet(CLEAN, 0).batches("fog", 1, 8)
     next(batches)
     assert sizes == [8]
     assert [len(images) for images in batches] == [8, 8, 6]
