@@ -20,7 +20,7 @@ from allweather.trainers.augmentations.photometric import (
     row_augmentations,
 )
 from allweather.trainers.data.batches import to_float
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import LabeledImages, Split
 from allweather.trainers.image_tensors import check_image_tensor, to_pixels
 
 SUBSET_IMAGES = 1000  # images on which the bracket for the strength is searched
@@ -112,15 +112,20 @@ def augmentation_strengths(
 
 
 def find_strengths(
-    model: nn.Module, val: Split, accuracy_drop: float = 0.1, *, watch: Callable[[str], None] = lambda name: None
+    model: nn.Module,
+    val: LabeledImages,
+    accuracy_drop: float = 0.1,
+    *,
+    watch: Callable[[str], None] = lambda name: None,
 ) -> AugmentationStrengths:
     """Finds the strengths by bisection: first a bracket on a subset of the images, then the value on all images.
 
-    Every evaluation uses the same random numbers, so that only the strength makes a difference.
+    Every evaluation uses the same random numbers, so that only the strength makes a difference. Streamed images are
+    read anew for each evaluation; those that cannot be read are left out of all of them.
 
     Args:
         model: Maps float [n, 3, h, w] in 0..1 to logits, float [n, C]. It is put into eval mode.
-        val: Images that the model was not trained on, on the device of the model.
+        val: Images that the model was not trained on, whose batches are on the device of the model.
         accuracy_drop: Accuracy that each augmentation should cost, above 0 and below 1.
         watch: Called with the name of each augmentation before its search begins.
 
@@ -132,7 +137,9 @@ def find_strengths(
     points = 100 * accuracy_drop
     if not 0 < accuracy_drop < 1:
         raise UsageError(f"the points of accuracy to lose must be above 0 and below 100; got {points:g}")
-    subset = val.take(torch.linspace(0, len(val) - 1, min(SUBSET_IMAGES, len(val)), device=val.labels.device).long())
+    val = val.readable()
+    few = torch.linspace(0, len(val) - 1, min(SUBSET_IMAGES, len(val)), device=val.labels.device).long()
+    subset = val.take(few).loaded()
     clean, subset_clean = augmented_accuracy(model, val), augmented_accuracy(model, subset)
     constant = float(val.labels.bincount().max()) / len(val)
     if clean - accuracy_drop <= constant:
@@ -161,7 +168,7 @@ def _find_strength(
     augmentation: PhotometricAugmentation,
     subset: Split,
     subset_target: float,
-    val: Split,
+    val: LabeledImages,
     target: float,
 ) -> Strength:
     """Searches one strength, as a share of the way from the neutral parameter (0) to the limit (1).
@@ -175,7 +182,7 @@ def _find_strength(
         target: Accuracy to be reached on the whole validation split.
     """
 
-    def accuracy_at(share: float, split: Split) -> float:
+    def accuracy_at(share: float, split: LabeledImages) -> float:
         return augmented_accuracy(model, split, (augmentation.name,), {augmentation.name: parameter_at(share)})
 
     def parameter_at(share: float) -> float:
@@ -213,37 +220,57 @@ def _find_strength(
 
 
 def augmented_accuracy(
-    model: nn.Module, split: Split, names: Sequence[str] = (), parameters: Mapping[str, float] | None = None
+    model: nn.Module, split: LabeledImages, names: Sequence[str] = (), parameters: Mapping[str, float] | None = None
 ) -> float:
     """Returns the accuracy on augmented images, 0..1; every call uses the same random numbers.
 
     Args:
         model: As for `augmented_correct`.
-        split: Images and labels on the device of the model.
+        split: Images and labels whose batches are on the device of the model.
         names: Augmentations to apply in turn; empty for clean images.
         parameters: Parameter of each augmentation, by name.
     """
     return int(augmented_correct(model, split, names, parameters).sum()) / len(split)
 
 
-@torch.no_grad()
 def augmented_correct(
-    model: nn.Module, split: Split, names: Sequence[str] = (), parameters: Mapping[str, float] | None = None
+    model: nn.Module, split: LabeledImages, names: Sequence[str] = (), parameters: Mapping[str, float] | None = None
 ) -> Tensor:
     """Returns whether each augmented image is classified correctly, bool [n]; every call uses the same random numbers.
 
     Args:
         model: Maps float [n, 3, h, w] in 0..1 to logits, float [n, C]. It is put into eval mode.
-        split: Images and labels on the device of the model.
+        split: Images and labels whose batches are on the device of the model.
         names: Augmentations to apply in turn; empty for clean images.
         parameters: Parameter of each augmentation, by name.
     """
+    return rows_correct(model, split, [names], parameters)[0]
+
+
+@torch.no_grad()
+def rows_correct(
+    model: nn.Module,
+    split: LabeledImages,
+    rows: Sequence[Sequence[str]],
+    parameters: Mapping[str, float] | None = None,
+) -> Tensor:
+    """Returns what `augmented_correct` does for several rows of augmentations; streamed images are read once for all.
+
+    Args:
+        model: As for `augmented_correct`.
+        split: Images and labels whose batches are on the device of the model.
+        rows: For each row the augmentations to apply in turn; empty for clean images. At least one row.
+        parameters: Parameter of each augmentation, by name.
+
+    Returns:
+        bool [rows, n].
+    """
     model.eval()
-    rng = torch.Generator(split.images.device).manual_seed(SEED)
+    rngs: list[torch.Generator] = []
     correct: list[Tensor] = []
-    for images, labels in zip(
-        torch.split(split.images, BATCH_SIZE), torch.split(split.labels, BATCH_SIZE), strict=True
-    ):
-        augmented = augment(to_float(images), names, parameters or {}, rng)
-        correct.append(model(augmented).argmax(1) == labels)
-    return torch.cat(correct)
+    for batch in split.batches(BATCH_SIZE):
+        rngs = rngs or [torch.Generator(batch.images.device).manual_seed(SEED) for _ in rows]
+        images = to_float(batch.images)
+        outputs = [model(augment(images, names, parameters or {}, rng)) for names, rng in zip(rows, rngs, strict=True)]
+        correct.append(torch.stack([output.argmax(1) == batch.labels for output in outputs]))
+    return torch.cat(correct, 1)

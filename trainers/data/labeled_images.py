@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from allweather.runtimes.errors import DataError
 from allweather.trainers.data.epoch_plan import EpochPlan
 
 if TYPE_CHECKING:
     from allweather.trainers.data.split import Split
+
+
+class NoReadableImageError(DataError):
+    """None of the images that were asked for can be read."""
 
 
 class LabeledImages(ABC):
@@ -52,12 +57,16 @@ class LabeledImages(ABC):
         To find them, streamed images are all decoded, once in a process.
 
         Raises:
-            DataError: None of them can be read.
+            NoReadableImageError: None of them can be read.
         """
 
     @abstractmethod
     def loaded(self) -> Split:
-        """Returns those that can be read, in memory; see `readable`."""
+        """Returns those that can be read, in memory; see `readable`.
+
+        Raises:
+            NoReadableImageError: None of them can be read.
+        """
 
     @abstractmethod
     def batches(self, batch_size: int) -> Iterator[Split]:

@@ -20,13 +20,14 @@ def logits(model: nn.Module, images: Tensor) -> Tensor:
 
     Args:
         model: float [n, 3, h, w] in 0..1 -> float [n, C]; put into eval mode.
-        images: uint8 [n, h, w, 3], on the model's device.
+        images: uint8 [n, h, w, 3], on any device; each batch is brought to the model's.
 
     Returns:
-        float32 [n, C].
+        float32 [n, C], on the model's device.
     """
     model.eval()
-    return torch.cat([model(to_float(part)).float() for part in torch.split(images, BATCH_SIZE)])
+    device = next(model.parameters(), images).device
+    return torch.cat([model(to_float(part.to(device))).float() for part in torch.split(images, BATCH_SIZE)])
 
 
 def count_correct(model: nn.Module, split: LabeledImages, fabric: Fabric) -> int:

@@ -19,7 +19,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.augmentations.strengths import augmented_correct
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset, LabeledImages
 from allweather.trainers.methods.finetune import (
     FinetuneSettings,
     build_objective,
@@ -28,7 +28,7 @@ from allweather.trainers.methods.finetune import (
 )
 from allweather.trainers.methods.gamma_selection import GammaSelection, GammaTrial, select_gamma
 from allweather.trainers.methods.output_paths import gamma_trials_path, strengths_path
-from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, compared_images, rows_correct
+from allweather.trainers.methods.pair_objective import DEFAULT_GAMMAS, compared_images, table_rows_correct
 from allweather.trainers.methods.strength_search import with_strengths
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.training.fit import fit
@@ -85,7 +85,7 @@ def search_gamma(
         dataset, train=dataset.train.take(torch.linspace(0, len(dataset.train) - 1, count).long())
     )
     model = start.classifier().to(fabric.device)
-    images = compared_images(dataset.val.to(fabric.device))
+    images = compared_images(dataset.val.readable().to(fabric.device))
     before = augmented_correct(model, images)
     resume_key = [
         weights_digest(model), dataset.fingerprint(), repr(dataclasses.replace(settings, gamma=None)),
@@ -110,11 +110,11 @@ def search_gamma(
 
 
 def _evaluated(
-    gamma: float, model: nn.Module, images: Split, strengths: Mapping[str, float], fabric: Fabric
+    gamma: float, model: nn.Module, images: LabeledImages, strengths: Mapping[str, float], fabric: Fabric
 ) -> GammaTrial:
     """Returns the result of a short run: which images its classifier gets right."""
     clean = augmented_correct(model, images).double()
-    rows = rows_correct(model, images, strengths, fabric).sum(0).double()
+    rows = table_rows_correct(model, images, strengths, fabric).sum(0).double()
     return GammaTrial(gamma, clean.cpu().numpy(), (clean + rows).cpu().numpy())
 
 

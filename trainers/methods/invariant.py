@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import Variant
 from allweather.trainers.choices import InvariantMethod
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import count_correct
 from allweather.trainers.losses.consistency import Metric, ai_loss, kl_divergence
 from allweather.trainers.models.activation_hooks import Layer, capture_layer
@@ -120,11 +120,11 @@ class InvariantObjective:
                 terms.append(ai_loss(one, other, self.metric))
         return torch.stack(terms).sum() / (len(outputs) - 1)
 
-    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+    def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Computes the share of images that the network classifies correctly; of several networks, the first."""
         return count_correct(networks_in(model)[0], val, fabric) / len(val)
 
-    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
         """Computes the accuracies of the second and further networks."""
         others = enumerate(networks_in(model)[1:], 2)
         return {accuracy_name(index): count_correct(network, val, fabric) / len(val) for index, network in others}

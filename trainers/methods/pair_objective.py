@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.photometric import TABLE_ROWS, row_augmentations
-from allweather.trainers.augmentations.strengths import augmented_correct
+from allweather.trainers.augmentations.strengths import rows_correct
 from allweather.trainers.choices import FinetuneMethod
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import all_reduced, count_correct
 from allweather.trainers.losses.consistency import ai_loss, feature_map_loss, stability_loss
 from allweather.trainers.models.activation_hooks import capture_activations
@@ -110,37 +110,41 @@ class PairObjective:
             loss = loss + weights.feature_maps * feature_map_loss(maps)
         return loss
 
-    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+    def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Computes the share of clean images that are classified correctly."""
         return count_correct(model, val, fabric) / len(val)
 
-    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
         """Computes the accuracy, 0..1, under each augmentation and both combinations; processes share the work."""
         if not self.strengths:
             return {}
-        accuracies = rows_correct(model, compared_images(val), self.strengths, fabric).mean(1)
+        accuracies = table_rows_correct(model, compared_images(val), self.strengths, fabric).mean(1)
         return dict(zip(TABLE_ROWS, accuracies.tolist(), strict=True))
 
 
-def compared_images(val: Split) -> Split:
+def compared_images(val: LabeledImages) -> LabeledImages:
     """Returns the validation images on which augmentations are evaluated: all, or 2000 at equal distances."""
     indices = torch.linspace(0, len(val) - 1, min(MAX_VAL_IMAGES, len(val)), device=val.labels.device).long()
     return val.take(indices)
 
 
-def rows_correct(model: nn.Module, images: Split, strengths: Mapping[str, float], fabric: Fabric) -> Tensor:
+def table_rows_correct(
+    model: nn.Module, images: LabeledImages, strengths: Mapping[str, float], fabric: Fabric
+) -> Tensor:
     """Returns whether each image is classified correctly in each augmented row of table 3 (Kapoor et al.).
 
     Args:
         model: The classifier.
-        images: Images and labels on the device of the model.
+        images: Images and labels whose batches are on the device of the model; each process reads them once.
         strengths: Strengths of the photometric augmentations, by name.
         fabric: A launched Fabric; its processes share the work.
 
     Returns:
         float [9, n] of 0 and 1, in the order of `TABLE_ROWS`.
     """
-    correct = torch.zeros(len(TABLE_ROWS), len(images), device=images.labels.device)
-    for row in range(fabric.global_rank, len(TABLE_ROWS), fabric.world_size):
-        correct[row] = augmented_correct(model, images, row_augmentations(TABLE_ROWS[row]), strengths).float()
+    correct = torch.zeros(len(TABLE_ROWS), len(images), device=fabric.device)
+    mine = range(fabric.global_rank, len(TABLE_ROWS), fabric.world_size)
+    if mine:
+        rows = [row_augmentations(TABLE_ROWS[row]) for row in mine]
+        correct[mine] = rows_correct(model, images, rows, strengths).float()
     return all_reduced(fabric, correct, "sum")

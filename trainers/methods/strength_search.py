@@ -98,8 +98,9 @@ def _find_or_read(
     kept = _read(keep, resume_key) if keep else None
     if kept is not None:
         return kept
-    found = find_strengths(model.to(fabric.device), dataset.val.to(fabric.device), points / 100, watch=watch)
-    note = images_note(points / 100, len(dataset.val))
+    val = dataset.val.readable()
+    found = find_strengths(model.to(fabric.device), val.to(fabric.device), points / 100, watch=watch)
+    note = images_note(points / 100, len(val))
     if note:
         log.warning("%s", note)
     for strength in found.strengths:

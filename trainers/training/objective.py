@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from allweather.trainers.augmentations.pairing import Augmentation
 from allweather.trainers.augmentations.variants import CROP, Variant
-from allweather.trainers.data.dataset import Dataset, Split
+from allweather.trainers.data.dataset import Dataset, LabeledImages
 from allweather.trainers.inference.forward import count_correct
 from allweather.trainers.training.settings import FitSettings
 
@@ -44,17 +44,18 @@ class Objective(Protocol):
         """
         ...
 
-    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+    def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Computes the accuracy that is reported for an epoch, 0..1.
 
         Args:
             model: The model with its averaged weights.
-            val: The validation split, on the model's device; the processes of `fabric` share the work.
+            val: The images of the validation split that can be read, whose batches are on the model's device; the
+                processes of `fabric` share the work.
             fabric: The launched Fabric.
         """
         ...
 
-    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
         """Computes further metrics on the validation split, by name; the arguments are those of `accuracy`."""
         ...
 
@@ -125,10 +126,10 @@ class CrossEntropy:
             images = self.augmentation(images, epoch, rng)
         return cross_entropy(model(images), labels, self.label_smoothing, self.class_weights)
 
-    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+    def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Computes the share of images that are classified correctly."""
         return count_correct(model, val, fabric) / len(val)
 
-    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
         """Returns no further metrics."""
         return {}

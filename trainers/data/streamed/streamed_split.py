@@ -17,7 +17,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.memory import allocate
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.epoch_plan import EpochPlan
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.labeled_images import LabeledImages, NoReadableImageError
 from allweather.trainers.data.split import Split
 from allweather.trainers.data.streamed.damaged_images import DamagedImages
 from allweather.trainers.data.streamed.decoding import Copies, Decoded, Decoder, Request
@@ -83,7 +83,7 @@ class StreamedSplit(LabeledImages):
         self.damaged.checked(new)
         usable = self.damaged.usable(self.indices)
         if not usable.any():
-            raise DataError(f"none of {len(self)} images can be read, such as {self.damaged.example}")
+            raise NoReadableImageError(f"none of {len(self)} images can be read, such as {self.damaged.example}")
         return self if usable.all() else self.take(torch.from_numpy(usable.nonzero()[0]))
 
     def loaded(self) -> Split:
@@ -94,7 +94,7 @@ class StreamedSplit(LabeledImages):
             count += len(batch.kept)
             kept.append(batch.kept + number * READ_AT_ONCE)
         if not count:
-            raise DataError(f"none of {len(self)} images can be read, such as {self.damaged.example}")
+            raise NoReadableImageError(f"none of {len(self)} images can be read, such as {self.damaged.example}")
         return Split(images[:count], self.labels[torch.cat(kept)]).to(self.device)
 
     def batches(self, batch_size: int) -> Iterator[Split]:

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from allweather.trainers.augmentations.learned.networks import LEAKY_SLOPE, AugmentationNetwork
 from allweather.trainers.augmentations.variants import random_color_jitter
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import LabeledImages
 
 Features = Callable[[Tensor], Tensor]
 
@@ -100,11 +100,11 @@ class AdversarialObjective:
         loss: Tensor = model(to_augment, random_color_jitter(real, rng), self.features, rng)
         return loss
 
-    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+    def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Returns 0, because this stage has no accuracy."""
         return 0.0
 
-    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
         """Returns no further metrics."""
         return {}
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork, TransformStage, code_dropout
 from allweather.trainers.data.batches import to_float
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.methods.learned_augmentation import influence
 from allweather.trainers.models.activation_hooks import capture_layer, last_linear
@@ -130,26 +130,28 @@ class InfluenceEstimator:
 
 
 def fit_estimator(
-    extractor: FeatureExtractor, train: Split, val: Split, val_images: Tensor, damping: float
+    extractor: FeatureExtractor, train: LabeledImages, val: LabeledImages, damping: float
 ) -> InfluenceEstimator:
     """Fits the last layer and solves for the inverse-Hessian-vector product by conjugate gradients.
 
+    The images are run batch by batch; their features, 8 bytes for each number, are in memory all at once, as each step
+    of the fit takes all of them.
+
     Args:
         extractor: Features of a classifier trained on `train`; it may be on another device than the splits.
-        train: Its training images.
-        val: Images that it was not trained on.
-        val_images: The images whose loss is to decrease: those of `val`, or changed versions of them; uint8
-            [m, h, w, 3].
+        train: Its training images, of which each can be read.
+        val: The images whose loss is to decrease: some that it was not trained on, or changed versions of them; see
+            `validation_images`.
         damping: Damping of the training loss; see `influence`.
 
     Raises:
         UsageError: The classifier has no linear layer.
         TrainingError: The fit did not converge.
     """
-    features = _features(extractor, train.images)
+    features = _features(extractor, train)
     start = features.new_zeros(last_linear(extractor.classifier).out_features, features.shape[1])
     weight = influence.fit_last_layer(start, features, train.labels.to(features.device), damping)
-    val_features = _features(extractor, val_images)
+    val_features = _features(extractor, val)
     gradient = influence.mean_gradient(weight, val_features, val.labels.to(features.device))
     product = influence.hessian_product(weight, features, damping)
     inverse = influence.conjugate_gradients(product, gradient)
@@ -189,42 +191,41 @@ class InfluenceObjective:
         loss: Tensor = bounded + DIVERSITY_WEIGHT * diversity
         return loss
 
-    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+    def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Computes the share of images whose influence on the loss is lower when they are augmented."""
         return float((self._gains(model, val) > 0).float().mean())
 
-    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
         """Computes "gain": how far augmentation lowers the influence, in units of the scale, as a mean over images."""
         return {"gain": float(all_reduced(fabric, self._gains(model, val).mean(), "mean"))}
 
-    def _gains(self, model: nn.Module, val: Split) -> Tensor:
+    def _gains(self, model: nn.Module, val: LabeledImages) -> Tensor:
         assert isinstance(model.network, AugmentationNetwork)
         network = model.network.eval()
-        rng = torch.Generator(val.images.device).manual_seed(SEED)
+        rng: torch.Generator | None = None
         gains = []
         # spread over the whole split, because images of a folder are sorted by class
         indices = torch.linspace(0, len(val) - 1, min(MAX_VAL_IMAGES, len(val)), device=val.labels.device).long()
         with torch.no_grad():
-            for batch in torch.split(indices, BATCH_SIZE):
-                images, labels = to_float(val.images[batch]), val.labels[batch]
-                before = self.estimator.influence(images, labels)
-                gains.append(before - self.estimator.influence(network(images, rng), labels))
+            for batch in val.take(indices).batches(BATCH_SIZE):
+                rng = rng or torch.Generator(batch.images.device).manual_seed(SEED)
+                images = to_float(batch.images)
+                before = self.estimator.influence(images, batch.labels)
+                gains.append(before - self.estimator.influence(network(images, rng), batch.labels))
         return torch.cat(gains) / self.scale
 
 
-def influence_deviation(estimator: InfluenceEstimator, train: Split) -> float:
+def influence_deviation(estimator: InfluenceEstimator, train: LabeledImages) -> float:
     """Returns the standard deviation of the unchanged training images' influences: the objective's scale."""
     with torch.no_grad():
-        parts = zip(torch.split(train.images, BATCH_SIZE), torch.split(train.labels, BATCH_SIZE), strict=True)
-        device = estimator.extractor.device
-        influences = torch.cat(
-            [estimator.influence(to_float(images.to(device)), labels.to(device)) for images, labels in parts]
-        )
+        batches = (batch.to(estimator.extractor.device) for batch in train.batches(BATCH_SIZE))
+        influences = torch.cat([estimator.influence(to_float(batch.images), batch.labels) for batch in batches])
     return max(float(influences.std()), 1e-12)
 
 
-def _features(extractor: FeatureExtractor, images: Tensor) -> Tensor:
-    """Returns the features of uint8 images with a column of ones, float64 [n, d + 1]."""
+def _features(extractor: FeatureExtractor, split: LabeledImages) -> Tensor:
+    """Returns the features of images with a column of ones, float64 [n, d + 1]."""
     with torch.no_grad():
-        parts = [extractor(to_float(part.to(extractor.device))) for part in torch.split(images, BATCH_SIZE)]
+        batches = (batch.images.to(extractor.device) for batch in split.batches(BATCH_SIZE))
+        parts = [extractor(to_float(images)) for images in batches]
     return influence.append_one(torch.cat(parts).double())

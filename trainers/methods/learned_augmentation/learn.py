@@ -69,7 +69,8 @@ def learn_augmentation(
 
     Args:
         arch: Architecture of the classifier, a name of `models.ARCHITECTURES`.
-        dataset: Its train split is used; the val split only shows how well the classifier has learned.
+        dataset: Its train split is used; the val split only shows how well the classifier has learned. Of streamed
+            images, all of train are decoded once at the start, as those that cannot be read must be known.
         settings: Settings of the run.
         out: The file to write.
         fabric: A launched Fabric.
@@ -82,6 +83,7 @@ def learn_augmentation(
         OutputError: A file cannot be written.
     """
     out = as_path(out)
+    dataset = dataclasses.replace(dataset, train=dataset.train.readable())
     if len(dataset.train) < MIN_TRAIN_IMAGES:
         raise DataError(
             f"learning an augmentation takes at least {MIN_TRAIN_IMAGES} training images, because a fifth of them is "
@@ -106,8 +108,8 @@ def learn_augmentation(
     gan = GanModel(AugmentationNetwork(settings.mode), last_linear(classifier).in_features)
     objective = AdversarialObjective(extractor, digest)
     _pretrain(gan, objective, data, settings, folder, fabric, lambda now: watch("gan", now))
-    images = validation_images(held_out, settings.aim, seed)
-    estimator = fit_estimator(extractor, train_split, held_out, images, settings.damping)
+    aimed_at = validation_images(held_out, settings.aim, seed)
+    estimator = fit_estimator(extractor, train_split, aimed_at, settings.damping)
     influence_objective = InfluenceObjective(
         estimator, influence_deviation(estimator, train_split), f"{digest} {settings.aim} {settings.damping:g}"
     )

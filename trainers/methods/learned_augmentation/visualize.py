@@ -18,14 +18,14 @@ from allweather.trainers.augmentations.learned.networks import (
 )
 from allweather.trainers.augmentations.learned.transforms import flow_field
 from allweather.trainers.data.batches import to_float, to_uint8
-from allweather.trainers.data.dataset import Split
+from allweather.trainers.data.dataset import LabeledImages
 
 NUM_IMAGES, NUM_DRAWS, NUM_STEPS = 6, 8, 10
 SEED = 3
 FULL_COLOR_DISTANCE = 0.35  # displacement that is drawn at full saturation, in units of half an image side
 
 
-def sample_augmentations(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
+def sample_augmentations(network: AugmentationNetwork, split: LabeledImages) -> Mapping[str, list[Image]]:
     """Augments a few images with several draws of the dropout (figure 3).
 
     Args:
@@ -43,7 +43,7 @@ def sample_augmentations(network: AugmentationNetwork, split: Split) -> Mapping[
     return rows
 
 
-def latent_traversal(network: AugmentationNetwork, split: Split) -> Mapping[str, list[Image]]:
+def latent_traversal(network: AugmentationNetwork, split: LabeledImages) -> Mapping[str, list[Image]]:
     """Augments one image with codes on the line from one draw to another (figure 4).
 
     Args:
@@ -56,7 +56,7 @@ def latent_traversal(network: AugmentationNetwork, split: Split) -> Mapping[str,
         the colors, around gray. "result": after both. A network without a warp or a color change lacks these rows.
     """
     rng = torch.Generator().manual_seed(SEED)
-    images = to_float(split.images[:1]).expand(NUM_STEPS, -1, -1, -1)
+    images = to_float(_evenly_spaced(split, NUM_IMAGES)[:1]).expand(NUM_STEPS, -1, -1, -1)
     rows = {"image": list(to_uint8(images))}
     position = torch.linspace(0, 1, NUM_STEPS)[:, None]
     with torch.no_grad():
@@ -74,8 +74,9 @@ def latent_traversal(network: AugmentationNetwork, split: Split) -> Mapping[str,
     return rows | {"result": list(to_uint8(images))}
 
 
-def _evenly_spaced(split: Split, count: int) -> Tensor:
-    return split.images[torch.linspace(0, len(split) - 1, min(count, len(split))).long()]
+def _evenly_spaced(split: LabeledImages, count: int) -> Tensor:
+    """Returns some images, uint8 [<= count, h, w, 3]; those that cannot be read are left out."""
+    return split.take(torch.linspace(0, len(split) - 1, min(count, len(split))).long()).loaded().images
 
 
 def _warp_colors(parameters: TransformParameters, images: Tensor) -> list[Image]:

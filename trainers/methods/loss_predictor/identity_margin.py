@@ -32,7 +32,7 @@ def add_identity_margin(model: LossPredictor, val: ViewLosses) -> float:
     if len(clean) == 0:
         return 0.0
     identity = val.views.index(IDENTITY.name)
-    predicted = logits(model, clean.images.to(next(model.parameters()).device)).cpu()
+    predicted = logits(model, clean.images).cpu()
     identity_loss = predicted[:, identity].clone()
     predicted[:, identity] = torch.inf
     gaps, order = (identity_loss - predicted.amin(1)).sort(descending=True)

@@ -28,7 +28,7 @@ def predictor_quality(model: LossPredictor, val: ViewLosses) -> dict[str, float]
         predicted loss over one view, each with `_low` and `_high`; `identity_accuracy` of one view; `val_images`, and
         `clean_val_images` on which the identity margin was found.
     """
-    predicted = logits(model, val.images.to(next(model.parameters()).device)).cpu()
+    predicted = logits(model, val.images).cpu()
     one_view = val.correct[:, val.views.index(IDENTITY.name)].float()
     chosen = val.correct.gather(1, predicted.argmin(1, keepdim=True))[:, 0].float()
     image = torch.unique(val.source, return_inverse=True)[1]

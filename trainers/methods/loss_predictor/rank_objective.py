@@ -12,8 +12,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from allweather.runtimes.tta.views import VIEWS
-from allweather.trainers.data.dataset import Split
-from allweather.trainers.inference.forward import all_reduced, logits
+from allweather.trainers.data.dataset import LabeledImages
+from allweather.trainers.inference.forward import BATCH_SIZE, all_reduced, logits
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
@@ -78,19 +78,21 @@ class RankObjective:
             true = torch.where(flipped[:, None], true[:, list(columns)], true)
         return RANK_LOSSES[self.loss_name](model(images).float(), true)
 
-    def accuracy(self, model: nn.Module, val: Split, fabric: Fabric) -> float:
+    def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Computes the classifier's accuracy on the view with the lowest predicted loss, as with the policy top:1."""
         return self._evaluate(model, val, fabric)[0]
 
-    def val_metrics(self, model: nn.Module, val: Split, fabric: Fabric) -> Mapping[str, float]:
+    def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
         """Computes the mean rank correlation of predicted and true losses."""
         return {"rank_correlation": self._evaluate(model, val, fabric)[1]}
 
-    def _evaluate(self, model: nn.Module, val: Split, fabric: Fabric) -> tuple[float, float]:
+    def _evaluate(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> tuple[float, float]:
         """Returns (accuracy on the view with the lowest predicted loss, mean rank correlation)."""
-        mine = slice(fabric.global_rank, None, fabric.world_size)
-        predicted = logits(model, val.images[mine])
-        rows = val.labels[mine].cpu()
+        mine = val
+        if fabric.world_size > 1:
+            mine = val.take(torch.arange(fabric.global_rank, len(val), fabric.world_size))
+        predicted = torch.cat([logits(model, batch.images) for batch in mine.batches(BATCH_SIZE)])
+        rows = mine.labels.cpu()
         correct = self.val.correct[rows].to(predicted.device).gather(1, predicted.argmin(1, keepdim=True))
         correlations = correlation(ranks(predicted), ranks(self.val.losses[rows].to(predicted.device)))
         sums = torch.stack([correct.float().sum(), correlations.sum()])

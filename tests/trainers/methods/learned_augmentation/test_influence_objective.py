@@ -80,7 +80,7 @@ def test_the_diversity_loss_has_gradients(mode: str) -> None:
 @pytest.mark.slow
 def test_the_estimator_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset: Dataset) -> None:
     extractor = FeatureExtractor(checkpoint.classifier())
-    estimator = fit_estimator(extractor, dataset.train, dataset.val, dataset.val.images, 0.01)
+    estimator = fit_estimator(extractor, dataset.train, dataset.val, 0.01)
     assert estimator.weight.shape == (3, last_linear(extractor.classifier).in_features + 1)
     features = extractor(to_float(dataset.val.images))
     torch.testing.assert_close(
@@ -96,8 +96,6 @@ def test_the_estimator_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset
 
 def test_a_class_may_have_held_out_images_only(checkpoint: Checkpoint, dataset: Dataset) -> None:
     train_split = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as if a class had few images
-    estimator = fit_estimator(
-        FeatureExtractor(checkpoint.classifier()), train_split, dataset.val, dataset.val.images, 0.01
-    )
+    estimator = fit_estimator(FeatureExtractor(checkpoint.classifier()), train_split, dataset.val, 0.01)
     assert len(estimator.weight) == len(dataset.classes) == 3
     assert estimator.inverse.isfinite().all()

@@ -18,7 +18,7 @@ from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
-from allweather.trainers.methods.loss_predictor import view_losses as module
+from allweather.trainers.methods.loss_predictor import corrupted_shard, view_losses
 from allweather.trainers.methods.loss_predictor.view_losses import compute_view_losses
 from allweather.trainers.training.launch import launch
 
@@ -43,7 +43,8 @@ def frozen(seed: int = 0) -> FrozenClassifier:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SHARD_IMAGES", 10)
+    for module in (corrupted_shard, view_losses):
+        monkeypatch.setattr(module, "SHARD_IMAGES", 10)
 
 
 def test_losses_are_those_of_the_classifier_on_each_view(split: Split, tmp_path: Path) -> None:
