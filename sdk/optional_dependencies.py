@@ -32,6 +32,7 @@ EXTRAS = {  # extra that installs each library, by the name that it is imported 
     "timm": "timm",
     "torch": "train",
     "torchvision": "train",
+    "webdataset": "webdataset",
     "yaml": "train",
 }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-DATASET_FORMS = "signs, cifar10:ROOT, cifar100:ROOT, folder:ROOT, list:FILE or hf:ROOT"  # names of data sets
+DATASET_FORMS = (  # names of data sets
+    "signs, cifar10:ROOT, cifar100:ROOT, folder:ROOT, list:FILE, hf:ROOT or webdataset:PATTERN"
+)
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # arithmetic of a training
 UnscaledPrecision = Literal["auto", "bf16", "fp32"]  # those in which no loss has to be scaled
@@ -12,6 +14,7 @@ Schedule = Literal["onecycle", "cosine", "step"]  # of the learning rate
 OptimizerName = Literal["sgd", "adamw"]
 LoggerName = Literal["csv", "tensorboard", "mlflow"]  # of experiment tracking
 LOG_FORMS = "csv:DIR, tensorboard:DIR or mlflow:DIR_OR_URI"
+TrainCrop = Literal["center", "squash", "random-resized"]  # of the training images
 ClassWeights = Literal["none", "balanced"]  # of the cross-entropy
 Sampling = Literal["uniform", "balanced"]  # of the training images of an epoch
 

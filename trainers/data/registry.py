@@ -1,8 +1,8 @@
-"""Data sets by name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE`, `hf:ROOT`.
+"""Data sets by name, such as `signs`, `cifar10:ROOT`, `folder:ROOT`, `list:FILE`, `hf:ROOT`, `webdataset:PATTERN`.
 
-The text after the colon is a folder or a file. All images are brought to the model's input size by the same
-`InputSpec.prepare` that runs on the device: once, to stay in memory as uint8, or whenever they are needed if they are
-too many for that.
+The text after the colon is a folder, a file or a pattern of files. All images are brought to the model's input size by
+the same `InputSpec.prepare` that runs on the device: once, to stay in memory as uint8, or whenever they are needed if
+they are too many for that.
 """
 
 from __future__ import annotations
@@ -37,9 +37,13 @@ from allweather.trainers.data.items.hugging_face import (
 )
 from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
 from allweather.trainers.data.reading import AS_IT_FITS, Reading
+from allweather.trainers.data.shards.inspect_shards import inspect_shards
+from allweather.trainers.data.shards.patterns import is_url, shown
+from allweather.trainers.data.shards.read_shards import read_shards, shard_classes
 from allweather.trainers.data.split import Split
 
 FILE_FORMS: Mapping[str, Callable[[Path], LabeledFiles]] = MappingProxyType({"folder": find_folder, "list": find_list})
+SHARDS = "webdataset"  # form of tar files
 OWN_SIZES = MappingProxyType({"signs": 32, "cifar10": 32, "cifar100": 32})  # pixels, of forms whose images have one
 
 
@@ -55,7 +59,8 @@ def open_dataset(
     """Opens a data set by name. Invalid arguments are refused before images are drawn or decoded.
 
     Args:
-        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE` or `hf:ROOT`.
+        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE`, `hf:ROOT` or
+            `webdataset:PATTERN`.
         size: Side in pixels of the square that every image is brought to, 16 to 1024; or (height, width). None for the
             data set's own size (32), or 224 for files and hf.
         crop: Which part of an image of another size is taken, and how it is resized.
@@ -69,14 +74,17 @@ def open_dataset(
     """
     if size is not None:
         size = check_size(size, "--size")
-    kind, root = _parse(name)
+    kind, text = _parse(name)
     spec = InputSpec(*(size or (OWN_SIZES.get(kind, DEFAULT_SIZE),) * 2), crop=crop)
+    if kind == SHARDS:
+        return read_shards(text, spec, reading)
+    root = home_path(text)
     if kind in FILE_FORMS:
         return read_files(FILE_FORMS[kind](root), spec, reading)
     if reading.stream or reading.random_resized:
         raise UsageError(
-            f"only images of folder: and list: are streamed or cropped at random; got {name}: leave out --stream and "
-            "--crop random-resized"
+            f"only images of folder:, list: and webdataset: are streamed or cropped at random; got {name}: leave out "
+            "--stream and --crop random-resized"
         )
     if kind == "hf":
         saved, name = load_hugging_face(root), f"hf:{root.resolve().name}"
@@ -101,9 +109,11 @@ def inspect_dataset(
         UsageError: The name is not that of a data set.
         DataError: The data is missing, or its splits cannot be told.
     """
-    kind, root = _parse(name)
+    kind, text = _parse(name)
+    if kind == SHARDS:
+        return inspect_shards(text, watch)
     if kind in FILE_FORMS:
-        return inspect_files(FILE_FORMS[kind](root), watch)
+        return inspect_files(FILE_FORMS[kind](home_path(text)), watch)
     if kind == "signs":  # image i has a class by its place in a run of 16, so none has to be drawn
         return count_labels(name, signs.CLASSES, {split: _sign_labels(n) for split, n in signs.SPLITS.items()})
     inventory = open_dataset(name, download=download).inventory
@@ -129,7 +139,7 @@ def open_dataset_of(
         UsageError: The data set has other classes; no image was drawn or decoded.
         DataError: The data is missing, empty or damaged.
     """
-    class_order(name, dataset_classes(name), classes)
+    class_order(shown(name), dataset_classes(name), classes)
     size = spec.height, spec.width
     return open_dataset(name, size, crop=spec.crop, reading=reading, download=download).with_classes(classes)
 
@@ -141,15 +151,18 @@ def dataset_classes(name: str) -> tuple[str, ...]:
     CIFAR are known without its files, so it does not check whether they exist.
 
     Args:
-        name: `signs`, `cifar10:ROOT`, `cifar100:ROOT`, `folder:ROOT`, `list:FILE` or `hf:ROOT`.
+        name: As in `open_dataset`.
 
     Raises:
         UsageError: The name is not that of a data set.
         DataError: The folder has no train folder, or that has fewer than two classes.
     """
-    kind, root = _parse(name)
+    kind, text = _parse(name)
     if kind == "signs":
         return signs.CLASSES
+    if kind == SHARDS:
+        return shard_classes(text)
+    root = home_path(text)
     if kind in FILE_FORMS:
         return folder_classes(root) if kind == "folder" else list_classes(root)
     if kind == "hf":
@@ -167,31 +180,35 @@ def dataset_hflip(name: str) -> bool:
     return _parse(name)[0] != "signs"
 
 
-def _parse(name: str) -> tuple[str, Path]:
-    """Returns the format that a name asks for, and its folder ('.' for signs, which has none)."""
+def _parse(name: str) -> tuple[str, str]:
+    """Returns the format that a name asks for, and its folder, file or pattern ("" for signs, which has none)."""
     if not isinstance(name, str):
         raise UsageError(
             f"a data set is named by text such as 'folder:pictures'; got {type(name).__name__} {name!r:.80}"
         )
-    kind, _, root = name.partition(":")
-    if kind == "signs" and not root:
-        return kind, Path()
-    if kind in ("cifar10", "cifar100", "hf", *FILE_FORMS) and root:
-        return kind, home_path(root)
+    kind, _, text = name.partition(":")
+    if kind == "signs" and not text:
+        return kind, ""
+    if kind in ("cifar10", "cifar100", "hf", SHARDS, *FILE_FORMS) and text:
+        return kind, text
     raise UsageError(
-        f"unknown data set {name!r}; write {DATASET_FORMS}, where ROOT is a folder and FILE a list (.csv, .tsv or "
-        f".parquet){_meant(name)}"
+        f"unknown data set {shown(name)!r}; write {DATASET_FORMS}, where ROOT is a folder, FILE a list (.csv, .tsv or "
+        f".parquet) and PATTERN names tar files{_meant(name)}"
     )
 
 
 def _meant(name: str) -> str:
     """Returns what a path without its form should be, for the end of a message; "" for what is no path."""
+    if is_url(name):
+        return f": {SHARDS}:{shown(name)}"
     try:
         path = home_path(name)
         if path.is_dir():
             form = "hf" if is_saved(path) else "folder"
         elif path.is_file() and path.suffix.lower() in SUFFIXES:
             form = "list"
+        elif path.suffix.lower() == ".tar":
+            form = SHARDS
         else:
             return ""
     except (OSError, ValueError, UsageError):
