@@ -28,12 +28,15 @@ from allweather.cli.options import (
     OutCheckpoint,
     OwnModel,
     Patience,
+    RandomResized,
     Sampling,
     Schedule,
     Seed,
+    Stream,
     SyncBatchNorm,
     Warmup,
     WeightDecay,
+    Workers,
 )
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import check_logs, training_run
@@ -111,6 +114,9 @@ def finetune(
     class_weights: ClassWeights = "none",
     sampling: Sampling = "uniform",
     hflip: Hflip = None,
+    crop: RandomResized = None,
+    stream: Stream = None,
+    workers: Workers = None,
     devices: Devices = 1,
     sync_batchnorm: SyncBatchNorm = False,
     precision: ClassifierPrecision = "auto",
@@ -127,6 +133,7 @@ def finetune(
     check_checkpoint_path(out)
     check_logs(log)
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
+    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.methods.finetune import FinetuneSettings
     from allweather.trainers.methods.finetune import finetune as finetune_classifier
@@ -144,13 +151,14 @@ def finetune(
             class_weights=class_weights, sampling=sampling, hflip=hflip, sync_batchnorm=sync_batchnorm, seed=seed,
         ),
     )  # fmt: skip
+    reading = Reading(stream, workers, random_resized=crop is not None)
     start = load_checkpoint(checkpoint, own_model)
     if start.strengths:
         check_not_given(context, ["strength_points"], f"{checkpoint} has augmentation strengths already")
     description = f"finetune {method}"
     with training_run(
         description,
-        lambda: open_dataset_of(data, start.classes, start.input, download=download),
+        lambda: open_dataset_of(data, start.classes, start.input, reading=reading, download=download),
         devices=devices,
         precision=precision,
     ) as run:

@@ -20,7 +20,9 @@ from allweather.cli.options import (
     Hflip,
     Seed,
     Size,
+    Stream,
     TrainPrecision,
+    Workers,
 )
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import TrainingRun, training_run
@@ -61,6 +63,8 @@ def learn_augmentation(
     hflip: Hflip = None,
     fraction: Fraction = 1.0,
     size: Size = None,
+    stream: Stream = None,
+    workers: Workers = None,
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
     seed: Seed = 0,
@@ -76,6 +80,7 @@ def learn_augmentation(
 
     check_fraction(fraction)
     from allweather.trainers.data.image_size import parse_size
+    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset
     from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation as learn
     from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
@@ -83,6 +88,7 @@ def learn_augmentation(
     from allweather.trainers.training.settings import FitSettings
 
     get_architecture(arch)
+    reading = Reading(stream, workers)
     parsed_size = None if size is None else parse_size(size)
     settings = LearnAugmentationSettings(
         mode=mode, aim=aim, damping=damping, gan_epochs=gan_epochs, epochs=epochs,
@@ -90,7 +96,7 @@ def learn_augmentation(
     )  # fmt: skip
     with training_run(
         "learn-augmentation",
-        lambda: open_dataset(data, parsed_size, download=download).subset(fraction, seed),
+        lambda: open_dataset(data, parsed_size, reading=reading, download=download).subset(fraction, seed),
         devices=devices,
         precision=precision,
     ) as run:

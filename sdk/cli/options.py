@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -19,7 +19,8 @@ Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Random seed; the same
 # -- data ----------------------------------------------------------------------------------------------------------
 DATA_HELP = (
     f"Data set: {train_choices.DATASET_FORMS}. ROOT is a folder; of hf, one that the datasets library saved. FILE is a "
-    ".csv, .tsv or .parquet with the columns path and label, and perhaps split."
+    ".csv, .tsv or .parquet with the columns path and label, and perhaps split. PATTERN names tar shards, in files or at a "
+    "URL, such as 'shards/{train,val}-{000..009}.tar'."
 )
 Data: TypeAlias = Annotated[str, typer.Option(help=DATA_HELP)]
 Download: TypeAlias = Annotated[
@@ -47,6 +48,41 @@ CropFraction: TypeAlias = Annotated[
         help="Share of the sides of the center that is kept: 0.875 as torchvision's presets, which resize to 256 and "
         "cut out 224 pixels."
     ),
+]
+TrainCrop: TypeAlias = Annotated[
+    train_choices.TrainCrop,
+    typer.Option(
+        "--crop",
+        help="Which part of an image of another shape is taken: center, the largest of the right shape, or squash, all "
+        "of it; export and the camera loop do the same. random-resized trains on random parts of random size, and "
+        "takes the center elsewhere.",
+    ),
+]
+TrainCropFraction: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--crop-fraction",
+        help="Share of the sides of the center that is kept. If not given, 0.875 for random-resized, as torchvision's "
+        "presets, which resize to 256 and cut out 224 pixels; otherwise 1.",
+    ),
+]
+RandomResized: TypeAlias = Annotated[
+    Literal["random-resized"] | None,
+    typer.Option(
+        "--crop", help="Train on random parts of the images, of random size; if not given, on what the network sees."
+    ),
+]
+Stream: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--in-memory",
+        help="Read images when they are needed, or all of them at the start. If not given, they are streamed if they "
+        "would fill more than 40 % of the memory.",
+    ),
+]
+Workers: TypeAlias = Annotated[
+    int | None,
+    typer.Option(help="Processes that decode streamed images; 0 for none. One for each core, at most 8, if not given."),
 ]
 Fraction: TypeAlias = Annotated[
     float, typer.Option(help="Fraction of the training images to use, above 0 and at most 1.")

@@ -18,8 +18,6 @@ from allweather.cli.options import (
     ClassifierPrecision,
     ClassWeights,
     ClipNorm,
-    CropFraction,
-    CropOption,
     Data,
     Devices,
     Download,
@@ -35,9 +33,13 @@ from allweather.cli.options import (
     Schedule,
     Seed,
     Size,
+    Stream,
     SyncBatchNorm,
+    TrainCrop,
+    TrainCropFraction,
     Warmup,
     WeightDecay,
+    Workers,
 )
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import check_logs, training_run
@@ -122,8 +124,10 @@ def train(
         float, typer.Option(help="Fraction of the training labels that is replaced by random ones, 0 to 1.")
     ] = 0.0,
     size: Size = None,
-    crop: CropOption = "center",
-    crop_fraction: CropFraction = 1.0,
+    crop: TrainCrop = "center",
+    crop_fraction: TrainCropFraction = None,
+    stream: Stream = None,
+    workers: Workers = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from pretrained ImageNet weights of the library.")
     ] = False,
@@ -146,8 +150,8 @@ def train(
 
     check_fraction(fraction)
     check_label_noise(label_noise)
-    from allweather.runtimes.crop import Crop
     from allweather.trainers.data.image_size import parse_size
+    from allweather.trainers.data.reading import Reading, evaluation_crop
     from allweather.trainers.data.registry import has_own_size, open_dataset
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.output_paths import checkpoint_paths
@@ -177,11 +181,12 @@ def train(
         image_size: ImageSize | None = parse_size(size)
     else:
         image_size = None if has_own_size(data) else max(sizes, default=None)
-    how = Crop(crop, crop_fraction)
+    reading = Reading(stream, workers, random_resized=crop == "random-resized")
+    how = evaluation_crop(crop, crop_fraction)
     config.objective(len(names), label_smoothing)
 
     def open_data() -> Dataset:
-        dataset = open_dataset(data, image_size, crop=how, download=download)
+        dataset = open_dataset(data, image_size, crop=how, reading=reading, download=download)
         return dataset.subset(fraction, seed).with_label_noise(label_noise, seed)
 
     description = f"train {', '.join(names)}"

@@ -25,7 +25,9 @@ from allweather.cli.options import (
     OutModel,
     OwnModel,
     Seed,
+    Stream,
     TrainPrecision,
+    Workers,
 )
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import TrainingRun, check_logs, training_run
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     from allweather.trainers.training.progress import EpochReport, Progress
 
 TRAINING_OPTIONS = (
-    "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "hflip", "devices",
-    "precision", "seed", "log", "download",
+    "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "hflip", "stream",
+    "workers", "devices", "precision", "seed", "log", "download",
 )  # fmt: skip
 
 
@@ -77,6 +79,8 @@ def train_predictor(
         float | None, typer.Option(help="Highest learning rate; the predictor network's own if not given.")
     ] = None,
     hflip: Hflip = None,
+    stream: Stream = None,
+    workers: Workers = None,
     own_model: OwnModel = None,
     devices: Devices = 1,
     precision: TrainPrecision = "auto",
@@ -104,6 +108,7 @@ def train_predictor(
     from allweather.exporters.addition import add_to_bundle
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+    from allweather.trainers.data.reading import Reading
     from allweather.trainers.inference.open_model import open_model
     from allweather.trainers.methods.loss_predictor import PredictorSettings
     from allweather.trainers.methods.loss_predictor.quality import quality_sentences
@@ -115,6 +120,7 @@ def train_predictor(
         kind=kind, loss=loss, copy_settings=CopySettings(copies=copies, seed=seed), exclude_family=exclude_family,
         fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, hflip=hflip, seed=seed),
     )  # fmt: skip
+    reading = Reading(stream, workers)
     keep = view_losses or out.with_name(f".{out.name}.view-losses")
     with ExitStack() as stack:
         start = load_checkpoint(model, own_model) if kind_of(model) == "checkpoint" else None
@@ -122,7 +128,7 @@ def train_predictor(
         run = stack.enter_context(
             training_run(
                 "view losses",
-                lambda: opened.open_data(data, download=download),
+                lambda: opened.open_data(data, reading=reading, download=download),
                 devices=devices,
                 precision=precision,
             )

@@ -137,6 +137,7 @@ def training_run(
         say_inventory(dataset.inventory)
         for note in dataset.notes:
             say(note)
+        say(dataset.form)
     with progress_bar(description) as update:
         try:
             yield TrainingRun(fabric, dataset, update, started)

@@ -128,6 +128,17 @@ class Dataset:
         return InputSpec(*self.train.size, crop=self.crop)
 
     @property
+    def form(self) -> str:
+        """How the images are held, as one line."""
+        count, (height, width) = (
+            len(self.train) + len(self.val) + (0 if self.test is self.val else len(self.test)),
+            self.train.size,
+        )
+        if isinstance(self.train, Split):
+            return f"{count} images of {height} x {width} px are in memory ({_bytes_text(count * height * width * 3)})"
+        return f"{count} images are read when they are needed and brought to {height} x {width} px"
+
+    @property
     def num_labels(self) -> int:
         """How many different labels there can be."""
         return len(self.classes)
@@ -217,6 +228,10 @@ class RowDataset(Dataset):
     def num_labels(self) -> int:
         """Labels are rows, of which there may be any number."""
         return 1 << 62
+
+
+def _bytes_text(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def check_fraction(fraction: float) -> None:

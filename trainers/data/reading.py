@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.memory import fits
+from allweather.trainers.choices import TrainCrop
 from allweather.trainers.data.streamed.workers import default_workers
 
 MAX_WORKERS = 256
+PRESET_FRACTION = 224 / 256
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,22 @@ class Reading:
     def processes(self) -> int:
         """Number of processes that decode."""
         return default_workers() if self.workers is None else self.workers
+
+
+def evaluation_crop(kind: TrainCrop, fraction: float | None) -> Crop:
+    """Returns the crop outside of training, for the crop of the training images.
+
+    Args:
+        kind: Crop of the training images.
+        fraction: Share of the sides that is kept; None for 0.875 beside random resized crops, as in torchvision's
+            presets, and 1 otherwise.
+
+    Raises:
+        UsageError: The fraction is out of range.
+    """
+    if kind == "random-resized":
+        return Crop("center", PRESET_FRACTION if fraction is None else fraction)
+    return Crop(kind, 1.0 if fraction is None else fraction)
 
 
 AS_IT_FITS = Reading()  # in memory if the images fit there

@@ -26,6 +26,7 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.reading import AS_IT_FITS, Reading
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.activation_hooks import capture_layer
@@ -71,18 +72,19 @@ class EvaluatedModel:
     predictor_views: tuple[str, ...] = tuple(VIEWS)
     hflip: bool | None = None
 
-    def open_data(self, name: str, *, download: bool = False) -> Dataset:
+    def open_data(self, name: str, *, reading: Reading = AS_IT_FITS, download: bool = False) -> Dataset:
         """Opens a data set at the model's input size.
 
         Args:
             name: Name of the data set, such as "signs" or "folder:PATH".
+            reading: Whether the images of files are streamed, and how.
             download: Whether CIFAR may be downloaded.
 
         Raises:
             UsageError: The data set has other classes than the model.
             DataError: The data set cannot be read; see `open_dataset`.
         """
-        return open_dataset_of(name, self.classes, self.input, download=download)
+        return open_dataset_of(name, self.classes, self.input, reading=reading, download=download)
 
 
 @contextmanager

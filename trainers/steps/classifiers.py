@@ -17,6 +17,7 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.choices import FinetuneMethod, Strategy
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.image_size import ImageSize
+from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
@@ -28,7 +29,16 @@ from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
 
 
-def load_dataset(name: str, size: ImageSize | None = None, *, crop: Crop = WHOLE, download: bool = False) -> Dataset:
+def load_dataset(
+    name: str,
+    size: ImageSize | None = None,
+    *,
+    crop: Crop = WHOLE,
+    stream: bool | None = None,
+    workers: int | None = None,
+    random_resized: bool = False,
+    download: bool = False,
+) -> Dataset:
     """Opens a data set by name; see `Dataset.from_torch` for data that is in Python already.
 
     Args:
@@ -37,13 +47,19 @@ def load_dataset(name: str, size: ImageSize | None = None, *, crop: Crop = WHOLE
             own size, or 224.
         crop: Which part of an image of another size is taken, and how it is resized; the center without distortion by
             default.
+        stream: Whether the images of files are read when they are needed, by processes beside this one; None if they
+            would fill more than 40 % of the memory otherwise.
+        workers: Number of these processes; None for one for each core, at most 8.
+        random_resized: Whether training takes random parts of the images, of random size and aspect ratio, as ImageNet
+            networks are trained; `Crop("center", 0.875)` goes with it elsewhere.
         download: Whether torchvision downloads CIFAR into ROOT if it is not there.
 
     Raises:
         UsageError: The name is not that of a data set, or the size is out of range.
         DataError: The data is missing, empty or damaged.
     """
-    return open_dataset(name, size, crop=crop, download=download)
+    reading = Reading(stream, workers, random_resized)
+    return open_dataset(name, size, crop=crop, reading=reading, download=download)
 
 
 def train(

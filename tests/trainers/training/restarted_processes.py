@@ -1,4 +1,4 @@
-"""Trains a small network under torchrun and writes its weights; started by test_processes.py: FOLDER OUT [STEP].
+"""Trains a small network on streamed images under torchrun and writes its weights; started by test_processes.py: FOLDER OUT [STEP].
 
 With STEP, the second process kills itself after that step of its first life.
 """
@@ -17,6 +17,7 @@ from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.training.fit import fit
@@ -49,6 +50,7 @@ def main() -> None:
     folder, out = sys.argv[1], Path(sys.argv[2])
     fatal_step = int(sys.argv[3]) if len(sys.argv) > 3 else None
     fabric, steps = launch(2, "fp32"), list[int]()
+    data = open_dataset(f"folder:{folder}", 32, reading=Reading(stream=True, workers=1, random_resized=True))
     first_life = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 
     def watch(progress: Progress) -> None:
@@ -57,7 +59,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     model, history = fit(
-        small_model(), open_dataset(f"folder:{folder}", 32), FitSettings(epochs=3, batch_size=12, seed=4), 0.05,
+        small_model(), data, FitSettings(epochs=3, batch_size=12, seed=4), 0.05,
         fabric=fabric, resume=out.with_suffix(".resume"), watch=watch, clock=clock_of(fabric.global_rank),
     )  # fmt: skip
     if fabric.is_global_zero:

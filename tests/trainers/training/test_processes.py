@@ -39,7 +39,7 @@ def test_two_processes_follow_the_loss_curve_of_one(folder: Path, tmp_path: Path
     elastic, theirs = losses([*TORCHRUN, str(SCRIPT), "2", str(folder), str(out)], out)
     assert (alone, started, elastic) == (1, 2, 2)
     for losses_of_two in (ours, theirs):
-        for name in ("plain", "weighted", "balanced"):
+        for name in ("plain", "streamed", "weighted", "balanced"):
             assert np.allclose(losses_of_two[name], expected[name], rtol=1e-4), name
         assert np.allclose(losses_of_two["accumulated"], expected["plain"], rtol=1e-4)
         assert np.allclose(losses_of_two["synced"], expected["normalized"], rtol=1e-4)

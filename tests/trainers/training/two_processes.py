@@ -13,6 +13,7 @@ from lightning_fabric.loggers import CSVLogger
 from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.models.registry import build_model
@@ -39,9 +40,11 @@ def main() -> None:
     devices, folder, out = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     fabric = launch(devices, "fp32")
     dataset = open_dataset(f"folder:{folder}", 32)
+    streamed = open_dataset(f"folder:{folder}", 32, reading=Reading(stream=True, workers=1, random_resized=True))
     losses, sgd = {}, FitSettings(epochs=3, batch_size=24, seed=2)
     runs: dict[str, tuple[Callable[[], nn.Module], FitSettings]] = {
         "plain": (plain, sgd),
+        "streamed": (plain, sgd),
         "accumulated": (plain, dataclasses.replace(sgd, accumulate=3)),
         "resnet20": (lambda: build_model("resnet20", 3, SPEC), sgd),
         "normalized": (normalized, sgd),
@@ -55,10 +58,8 @@ def main() -> None:
     logs = out.parent / f"logs-{fabric.world_size}"
     for name, (make, settings) in runs.items():
         torch.manual_seed(1)
-        data, loggers = (
-            (dataset if name in ("plain", "accumulated", "resnet20", "normalized", "synced") else skewed),
-            [CSVLogger(logs, name, version="only")],
-        )
+        data = skewed if name in ("weighted", "balanced") else streamed if name == "streamed" else dataset
+        loggers = [CSVLogger(logs, name, version="only")]
         _, history = fit(make(), data, settings, 0.02, fabric=fabric, loggers=loggers)
         losses[name] = [row.loss for row in history]
     if fabric.is_global_zero:

@@ -20,7 +20,7 @@ from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec, Region
 from allweather.runtimes.types import Image
 from allweather.trainers.data.streamed.image_source import ImageSource
-from allweather.trainers.data.streamed.random_crop import draw_region, largest_reduction
+from allweather.trainers.data.streamed.random_crop import draw_region, largest_reduction, reduced
 
 SQUASH = Crop("squash")  # resizes a whole region
 
@@ -102,13 +102,14 @@ class Decoder(Dataset[Decoded]):
         if copies is None:
             return [spec.prepare(decode(data).pixels)]
         seed, random = copies.seeds[position], copies.random
-        pixels = decode(data, reduction=self._reduction(data, seed, len(random)) if all(random) else 1).pixels
-        height, width = pixels.shape[:2]
+        reduction = self._reduction(data, seed, len(random)) if all(random) else 1
+        pixels = decode(data, reduction=reduction).pixels
+        height, width = pixels.shape[:2] if reduction == 1 else _whole_size(data, pixels)
         prepared = None if all(random) else spec.prepare(pixels)
         augmented = []
         for copy, is_random in enumerate(random):
             if is_random:
-                crop = _region(seed, copy, height, width).crop(pixels)
+                crop = reduced(_region(seed, copy, height, width), reduction, pixels).crop(pixels)
                 image = SQUASH.resize(crop, spec.height, spec.width)
             else:
                 assert prepared is not None
@@ -135,8 +136,17 @@ class Decoder(Dataset[Decoded]):
         return largest_reduction(regions, self.spec.height, self.spec.width)
 
 
+def _whole_size(data: bytes, pixels: Image) -> tuple[int, int]:
+    """Returns the height and width of an image that was decoded at a reduced scale, and perhaps turned."""
+    sides = image_size(data)
+    assert sides is not None
+    width, height = sides
+    turned = (height > width) != (pixels.shape[0] > pixels.shape[1])
+    return (width, height) if turned else (height, width)
+
+
 def _region(seed: tuple[int, ...], copy: int, height: int, width: int) -> Region:
-    """Returns the random region of a copy; at another scale of the image it is the same part of it."""
+    """Returns the random region of a copy."""
     return draw_region(height, width, np.random.default_rng((*seed, copy)))
 
 

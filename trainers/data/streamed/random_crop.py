@@ -8,6 +8,7 @@ import numpy as np
 
 from allweather.runtimes.cameras.image_files.decode import Reduction
 from allweather.runtimes.preprocess import Region
+from allweather.runtimes.types import Image
 
 AREA_SHARES = (0.08, 1.0)  # of the image, drawn uniformly (Szegedy et al. 2015, section 6)
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # width / height, drawn uniformly on a logarithmic scale
@@ -50,3 +51,19 @@ def largest_reduction(regions: list[Region], height: int, width: int) -> Reducti
     """
     scale = min(min(region.height / height, region.width / width) for region in regions)
     return 8 if scale >= 8 else 4 if scale >= 4 else 2 if scale >= 2 else 1
+
+
+def reduced(region: Region, reduction: Reduction, pixels: Image) -> Region:
+    """Returns where a part of an image lies in the image at a reduced scale.
+
+    Args:
+        region: The part, in pixels of the whole image.
+        reduction: By how much the sides were divided, rounded up.
+        pixels: uint8 [H, W, 3], the image at the reduced scale.
+    """
+    if reduction == 1:
+        return region
+    x, y = round(region.x / reduction), round(region.y / reduction)
+    right = min(pixels.shape[1], round((region.x + region.width) / reduction))
+    bottom = min(pixels.shape[0], round((region.y + region.height) / reduction))
+    return Region(x, y, max(1, right - x), max(1, bottom - y))

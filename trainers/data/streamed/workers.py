@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -39,18 +40,22 @@ def decoded_batches(
     Raises:
         DataError: A worker process has ended.
     """
-    loader = DataLoader(
-        decoder,
-        batch_sampler=requests,  # type: ignore[arg-type] # a request stands for a list of indices
-        num_workers=workers,
-        collate_fn=_as_it_is,  # type: ignore[arg-type] # a batch comes as one object
-        pin_memory=pinned,
-        worker_init_fn=_start_worker,
-        prefetch_factor=PREFETCHED if workers else None,
-        generator=torch.Generator(),  # so that it draws nothing from the global one
-    )
     with worker_failures():
-        yield from loader
+        with warnings.catch_warnings():
+            # more workers than cores, and a fork of a process that has threads, none of which a worker uses
+            warnings.filterwarnings("ignore", "This DataLoader will create|.*multi-threaded, use of fork")
+            loader = DataLoader(
+                decoder,
+                batch_sampler=requests,  # type: ignore[arg-type] # a request stands for a list of indices
+                num_workers=workers,
+                collate_fn=_as_it_is,  # type: ignore[arg-type] # a batch comes as one object
+                pin_memory=pinned,
+                worker_init_fn=_start_worker,
+                prefetch_factor=PREFETCHED if workers else None,
+                generator=torch.Generator(),  # so that it draws nothing from the global one
+            )
+            batches = iter(loader)
+        yield from batches
 
 
 @contextmanager
