@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
@@ -12,6 +14,7 @@ from allweather.trainers.choices import TrainCrop
 from allweather.trainers.data.streamed.workers import default_workers
 
 MAX_WORKERS = 256
+MAX_GPU_SHARE = 0.5  # of the memory of the GPU that is free, for images; a training keeps them there
 PRESET_FRACTION = 224 / 256
 
 
@@ -54,12 +57,17 @@ class Reading:
         """Returns whether so many images in all are to be streamed."""
         if self.stream is not None:
             return self.stream
-        return self.random_resized or not fits(count * spec.height * spec.width * 3)
+        return self.random_resized or not _fit(count * spec.height * spec.width * 3)
 
     @property
     def processes(self) -> int:
         """Number of processes that decode."""
         return default_workers() if self.workers is None else self.workers
+
+
+def _fit(size: int) -> bool:
+    """Returns whether images of so many bytes fit into the memory, and into that of the GPU if there is one."""
+    return fits(size) and (not torch.cuda.is_available() or size <= MAX_GPU_SHARE * torch.cuda.mem_get_info()[0])
 
 
 def evaluation_crop(kind: TrainCrop, fraction: float | None) -> Crop:

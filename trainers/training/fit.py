@@ -165,8 +165,8 @@ class _Run:
 
     def finish_epoch(self) -> EpochReport:
         """Computes the metrics of the epoch, saves the run and starts the next epoch."""
+        loss = float(all_reduced(self.fabric, self.loss_sum, "mean")) / self.steps  # waits until a GPU is done
         seconds, steps_done = self.clock() - self.started, self.step - self.started_step
-        loss = float(all_reduced(self.fabric, self.loss_sum, "mean")) / self.steps
         if not loss < float("inf"):
             raise TrainingError(
                 f"the training loss became {loss} in epoch {self.epoch + 1}; "
