@@ -199,8 +199,8 @@ def _parse(name: str) -> tuple[str, str]:
 
 def _meant(name: str) -> str:
     """Returns what a path without its form should be, for the end of a message; "" for what is no path."""
-    if is_url(name):
-        return f": {SHARDS}:{shown(name)}"
+    if "://" in name:
+        return f": {SHARDS}:{shown(name)}" if is_url(name) else ""
     try:
         path = home_path(name)
         if path.is_dir():

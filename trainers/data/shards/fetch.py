@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from urllib.parse import unquote, urlsplit
 
 from allweather.runtimes.errors import EngineError, OutputError, map_write_errors
@@ -32,7 +32,7 @@ class Cache:
 
     def __init__(self) -> None:
         self._folder = _make_folder()
-        self._stopped, self._offline = Event(), Event()
+        self._stopped, self._offline, self._warning = Event(), Event(), Lock()
 
     def fetch_all(self, urls: Sequence[str]) -> list[Path]:
         """Returns where the content of URLs lies, and fetches what is not there.
@@ -107,9 +107,10 @@ class Cache:
             with open_url(url, {"Range": "bytes=0-0"} if size else None) as response:
                 return response.total() == size
         except UnreachableError as error:
-            if not self._offline.is_set():
-                self._offline.set()
-                log.warning("%s; what was fetched before is used", error)
+            with self._warning:
+                if not self._offline.is_set():
+                    self._offline.set()
+                    log.warning("%s; what was fetched before is used", error)
             return True
 
     def _write(self, url: str, path: Path) -> None:

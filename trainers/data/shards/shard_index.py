@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.cameras.image_files.names import is_image_name
+from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.text import printable
 from allweather.trainers.data.files.names import list_names
@@ -157,7 +157,7 @@ class _Indexing:
                     yield key, extension.lower(), member
 
     def _add(self, members: dict[str, Member]) -> None:
-        images = [member for extension, member in members.items() if is_image_name(f".{extension}")]
+        images = [member for extension, member in members.items() if f".{extension}" in IMAGE_SUFFIXES]
         self._suffixes.update(f".{extension}" for extension in members)
         if not images:
             self._without_image += bool(members)
@@ -175,7 +175,7 @@ class _Indexing:
 
     def _is_complete(self, members: dict[str, Member]) -> bool:
         """Returns whether a sample has an image and a label, so that a cut after it took nothing that is needed."""
-        return any(is_image_name(f".{each}") for each in members) and ("cls" in members or "json" in members)
+        return any(f".{each}" in IMAGE_SUFFIXES for each in members) and ("cls" in members or "json" in members)
 
     def _label(self, members: dict[str, Member]) -> str:
         """Returns the label of a sample as text; "" for none."""
