@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,7 @@ LIBRARIES = {
     "onnxruntime": "import allweather.exporters.onnx.quantize",
     "lightning_fabric": "import allweather.trainers.training",
     "matplotlib": "import allweather.reports.plots",
+    "webdataset": "from allweather.trainers.data.shards.library import import_webdataset\nimport_webdataset()",
     "tensorboardX": "from allweather.trainers.training.experiment_log import open_logger\n"
     "open_logger('tensorboard:logs', 'run').log_metrics({'loss': 1.0}, 1)",
 }
@@ -160,6 +163,18 @@ def test_data_of_the_datasets_library_and_lists_are_read_without_the_hub(machine
     for data in ("hf:saved", "list:list.parquet"):
         code, errors = machine.run("-m", "allweather.cli", "inspect", data)
         assert code == 0, errors
+    assert_quiet(machine)
+
+
+def test_shards_in_files_are_read_without_a_network(machine: Machine, folder: Path) -> None:
+    with tarfile.open(machine.outputs / "train.tar", "w") as tar:
+        for path in sorted(folder.glob("train/*/*.png")):
+            tar.add(path, f"{path.parent.name}_{path.name}")
+            label = tarfile.TarInfo(f"{path.parent.name}_{path.stem}.cls")
+            label.size = len(path.parent.name)
+            tar.addfile(label, io.BytesIO(path.parent.name.encode()))
+    code, errors = machine.run("-m", "allweather.cli", "inspect", "webdataset:train.tar")
+    assert code == 0, errors
     assert_quiet(machine)
 
 
