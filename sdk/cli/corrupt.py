@@ -9,7 +9,7 @@ import typer
 
 from allweather.cli.console import handle_errors, print_result, progress_bar, say
 from allweather.cli.inspect import say_inventory
-from allweather.cli.options import AsJson, CropFraction, CropOption, Data, Download, Seed, Size
+from allweather.cli.options import AsJson, CropFraction, CropOption, Data, Download, Seed, Size, Stream, Workers
 from allweather.cli.output_lock import locks_output
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import SetLayout
@@ -34,6 +34,8 @@ def corrupt(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Number of processes; one for each core if not given.")
     ] = None,
+    stream: Stream = None,
+    workers: Workers = None,
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
@@ -42,6 +44,8 @@ def corrupt(
 
     If it is stopped, the same command resumes it.
     """
+    import torch
+
     from allweather.reports import image_grids
     from allweather.runtimes.crop import Crop
     from allweather.trainers.corruptions import CORRUPTIONS
@@ -50,35 +54,39 @@ def corrupt(
     from allweather.trainers.corruptions.sets import GeneratedSet
     from allweather.trainers.corruptions.sets.write import check_output_is_new, write_corrupted_set
     from allweather.trainers.data.image_size import parse_size
+    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset
 
     if any("," in name for name in corruption or ()):
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")
     names = tuple(get_corruption(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
     check_output_is_new(out)
+    reading = Reading(stream, workers)
     parsed_size = None if size is None else parse_size(size)
-    dataset = open_dataset(data, parsed_size, crop=Crop(crop, crop_fraction), download=download)
+    dataset = open_dataset(data, parsed_size, crop=Crop(crop, crop_fraction), reading=reading, download=download)
     say_inventory(dataset.inventory)
-    images, labels = dataset.test.images.numpy(), dataset.test.labels.numpy()
+    test = dataset.test.readable()
     with progress_bar("corrupt") as update:
 
         def watch(done: int, total: int) -> None:
             update(done, f"corrupt: {done} of {total} blocks", total)
 
         def write_preview(folder: Path) -> None:
-            first = GeneratedSet(images[:1], labels[:1], seed, names)
-            rows = {name: [images[0], *(first.image(name, each, 0) for each in SEVERITIES)] for name in names}
+            clean = test.take(torch.tensor([0])).loaded()
+            first = GeneratedSet(clean, seed, names)
+            (image,) = clean.images.numpy()
+            rows = {name: [image, *(first.image(name, each, 0) for each in SEVERITIES)] for name in names}
             titles = ["clean", *(f"severity {each}" for each in SEVERITIES)]
             (folder / PREVIEW).write_bytes(image_grids.image_rows(rows, titles))
 
         write_corrupted_set(
-            images, labels, dataset.classes, out, data=dataset.name, layout=layout, corruptions=names, seed=seed,
+            test, dataset.classes, out, data=dataset.name, layout=layout, corruptions=names, seed=seed,
             processes=processes, watch=watch, finish=write_preview,
         )  # fmt: skip
     for note in dataset.notes:
         say(note)
     print_result(
-        {"folder": str(out), "layout": layout, "corruptions": len(names), "images": len(labels), "seed": seed,
+        {"folder": str(out), "layout": layout, "corruptions": len(names), "images": len(test), "seed": seed,
          "preview": str(out / PREVIEW), "inventory": dataset.inventory},
         as_json, "corrupted",
     )  # fmt: skip

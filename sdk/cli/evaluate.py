@@ -11,7 +11,7 @@ import typer
 
 from allweather.cli.checks import check_report_folder, check_required_options, hidden_sibling
 from allweather.cli.console import handle_errors, print_result, print_table, say
-from allweather.cli.options import AsJson, Data, Download, Engine, OwnModel, Precision, Seed
+from allweather.cli.options import AsJson, Data, Download, Engine, OwnModel, Precision, Seed, Stream, Workers
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
@@ -71,6 +71,8 @@ def evaluate(
         int, typer.Option(help="Number of processes on this machine that share the corrupted images.")
     ] = 1,
     own_model: OwnModel = None,
+    stream: Stream = None,
+    workers: Workers = None,
     seed: Seed = 0,
     download: Download = False,
     as_json: AsJson = False,
@@ -84,12 +86,14 @@ def evaluate(
     check_report_folder(out)
     check_required_options(context, {"baseline": "corrupted", "devices": "corrupted"})
     from allweather.cli.evaluations import Evaluations
+    from allweather.trainers.data.reading import Reading
 
+    reading = Reading(stream, workers)
     prepare_cpu()
     with ExitStack() as stack:
         opened = _open_models(stack, models, engine, precision, own_model)
         keep = hidden_sibling(out, ".cells")
-        evaluations = Evaluations(opened, data, download=download, seed=seed, keep=keep)
+        evaluations = Evaluations(opened, data, reading=reading, download=download, seed=seed, keep=keep)
         requested = {
             **({"corrupted": evaluations.prepare_corrupted(corrupted, baseline, devices)} if corrupted else {}),
             **({"augmented": evaluations.prepare_augmented()} if augmented else {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.corruptions.sets import CorruptedSet
     from allweather.trainers.data.dataset import Dataset
+    from allweather.trainers.data.reading import Reading
     from allweather.trainers.inference.open_model import EvaluatedModel
 
 GENERATE = "generate"
@@ -51,15 +52,24 @@ class Evaluations:
     Args:
         models: Open models of the same classes.
         data: Name of the data set.
+        reading: Whether the images of files are streamed, and how.
         download: Whether CIFAR may be downloaded.
         seed: Random seed of generated corruptions and of policies that draw.
         keep: Folder for finished parts of the long evaluations, which a later call continues from; None keeps nothing.
     """
 
     def __init__(
-        self, models: Sequence[EvaluatedModel], data: str, *, download: bool, seed: int, keep: Path | None
+        self,
+        models: Sequence[EvaluatedModel],
+        data: str,
+        *,
+        reading: Reading,
+        download: bool,
+        seed: int,
+        keep: Path | None,
     ) -> None:
-        self._models, self._data, self._download, self._seed, self._keep = models, data, download, seed, keep
+        self._models, self._data, self._reading, self._download = models, data, reading, download
+        self._seed, self._keep = seed, keep
         self._opened: tuple[InputSpec, tuple[str, ...], Dataset] | None = None
 
     def evaluate_clean(self, folder: Path | None) -> EvaluationOutput:
@@ -209,11 +219,14 @@ class Evaluations:
         return run
 
     def _dataset(self, model: EvaluatedModel) -> Dataset:
-        """Opens the data set for a model and shows its inventory; the last one is kept for the next that it fits."""
+        """Opens the data set for a model and shows its inventory; the last one is kept for the next that it fits.
+
+        Test images that cannot be read are left out, so that each pass over them gives the same rows.
+        """
         if self._opened is None or self._opened[:2] != (model.input, model.classes):
             first, self._opened = self._opened is None, None  # so that its memory is free for the next one
-            dataset = model.open_data(self._data, download=self._download)
-            self._opened = model.input, model.classes, dataset
+            dataset = model.open_data(self._data, reading=self._reading, download=self._download)
+            self._opened = model.input, model.classes, replace(dataset, test=dataset.test.readable())
             if first and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, the main one
                 say_inventory(dataset.inventory)
         return self._opened[2]
@@ -223,7 +236,7 @@ class Evaluations:
         from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set
 
         def generated(dataset: Dataset) -> CorruptedSet:
-            return GeneratedSet(dataset.test.images.numpy(), dataset.test.labels.numpy(), self._seed)
+            return GeneratedSet(dataset.test, self._seed)
 
         def stored(model: EvaluatedModel) -> Callable[[Dataset], CorruptedSet]:
             corrupted_set = open_corrupted_set(Path(corrupted), model.classes, model.input)

@@ -13,7 +13,7 @@ import typer
 from allweather.cli.checks import check_model_path, check_not_given, kind_of
 from allweather.cli.console import handle_errors, print_result, print_table, progress_bar, say
 from allweather.cli.inspect import say_inventory
-from allweather.cli.options import AsJson, Data, Download, ModelFile, OutModel, OwnModel, Seed
+from allweather.cli.options import AsJson, Data, Download, ModelFile, OutModel, OwnModel, Seed, Stream, Workers
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
@@ -43,6 +43,8 @@ def tune_policy(
     ] = 4,
     copies: Annotated[int, typer.Option(help="Number of corrupted copies of each validation image.")] = 1,
     own_model: OwnModel = None,
+    stream: Stream = None,
+    workers: Workers = None,
     download: Download = False,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -63,16 +65,19 @@ def tune_policy(
         raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
     from allweather.runtimes.tta.policy import MAX_VIEWS
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import dataset_hflip
     from allweather.trainers.inference.open_model import open_model
     from allweather.trainers.policies.comparison import compare_policies, parse_requested
 
+    reading = Reading(stream, workers)
     prepare_cpu()
     with open_model(model, model=own_model) as opened:
         hflip = dataset_hflip(data) if opened.hflip is None else opened.hflip
         requested = parse_requested(policy or (), opened, hflip=hflip)
         if policy and len(policy) == 1 and not isinstance(requested[0], str):
-            check_not_given(context, ("max_views", "copies", "seed"), f"{policy[0]} is stored as it is")
+            unused = ("max_views", "copies", "stream", "workers", "seed")
+            check_not_given(context, unused, f"{policy[0]} is stored as it is")
             _store(model, out, (requested[0],), own_model, replace=False)
             facts = {kind_of(model): str(out), "policy": policy[0], "views": list(requested[0].views)}
             print_result(facts, as_json, "stored")
@@ -82,7 +87,7 @@ def tune_policy(
             check_not_given(context, ("max_views",), reason)
             max_views = MAX_VIEWS
         with progress_bar("tune-policy") as update:
-            dataset = opened.open_data(data, download=download)
+            dataset = opened.open_data(data, reading=reading, download=download)
 
             def watch(done: int, total: int) -> None:
                 update(done, f"tune-policy: {done} of {total} batches", total)

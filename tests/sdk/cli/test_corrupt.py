@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from commands import invoke, json_of, one_line
+from jpeg_data import write_jpegs
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,18 @@ def test_bad_input(corrupted: Path, folder: Path, tmp_path: Path, line: str, cod
     for part in words.split(" ... "):
         assert part in one_line(done)
     assert not list(tmp_path.iterdir())
+
+
+def test_streamed_images_give_the_same_set(tmp_path: Path) -> None:
+    root = write_jpegs(tmp_path / "data", {"train": 3, "val": 3, "test": 4})
+    line = ["corrupt", "--data", f"folder:{root}", "--corruption", "fog", "--size", 32, "--processes", 1, "--json"]
+    in_memory = json_of(invoke(*line, "--in-memory", "--out", tmp_path / "one"))
+    streamed = invoke(*line, "--stream", "--workers", 1, "--out", tmp_path / "two")
+    assert json_of(streamed)["images"] == in_memory["images"] == 11
+    assert "red/002.jpg" in streamed.stderr
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["corrupted.json", "fog.npy", "labels.npy", "sheet.png"]
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+    refused = invoke(*line, "--workers", 999, "--out", tmp_path / "three")
+    assert refused.exit_code == 2
+    assert "the number of workers is 0 to 256; got 999" in one_line(refused)

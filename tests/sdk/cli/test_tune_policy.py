@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import invoke, json_of, one_line
+from jpeg_data import DAMAGED, write_jpegs
 
 from allweather.runtimes.load import load
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -80,3 +81,23 @@ def test_bad_input(plain: Path, folder: Path, tmp_path: Path, options: list[obje
     for part in words.split(" ... "):
         assert part in one_line(done)
     assert not list(tmp_path.iterdir())
+
+
+def test_streamed_images_are_tuned_and_evaluated_as_those_in_memory(plain: Path, tmp_path: Path) -> None:
+    root = write_jpegs(tmp_path / "data", {"train": 3, "val": 12, "test": 12}, damaged="val")
+    path = root / "test" / DAMAGED
+    path.write_bytes(path.read_bytes()[:200])
+    tuned, evaluated = [], []
+    for form in ("--in-memory", "--stream"):
+        data, out = ["--data", f"folder:{root}", form, "--json"], tmp_path / f"{form}.safetensors"
+        result = json_of(invoke("tune-policy", plain, *data, "--policy", "hflip", "--policy", "gps:1", "--out", out))
+        tuned.append({**result, "checkpoint": None, "inventory": None})
+        result = json_of(invoke("evaluate", plain, *data))
+        evaluated.append({**result, "images_per_second": None, "provenance": result["provenance"]["images"]})
+    assert tuned[0] == tuned[1]
+    assert tuned[0]["images"] == 35
+    assert evaluated[0] == evaluated[1]
+    assert evaluated[0]["provenance"] == 35
+    given = invoke("tune-policy", plain, *data, "--workers", 1, "--policy", "hflip", "--out", out)
+    assert given.exit_code == 2
+    assert "hflip is stored as it is" in one_line(given)

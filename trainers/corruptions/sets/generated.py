@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
 from allweather.trainers.corruptions.sets.base import Labels
 from allweather.trainers.corruptions.sets.random_streams import image_rngs
-from allweather.trainers.data.labeled_images import LabeledImages
+
+if TYPE_CHECKING:  # processes that write a set do without torch
+    from allweather.trainers.data.labeled_images import LabeledImages
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class GeneratedSet:
 
     def image(self, name: str, severity: int, index: int) -> Image:
         """Generates one image of one cell, uint8 [h, w, 3]."""
+        import torch
+
         rngs = image_rngs(self.seed, name, severity, index, 1)
         clean = self.clean.take(torch.tensor([index])).loaded()
         (corrupted,) = CORRUPTIONS[name](clean.images.numpy(), severity, rngs)

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -29,7 +30,9 @@ from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruptio
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets.base import LABELS_FILE, SETTINGS_FILE
 from allweather.trainers.corruptions.sets.random_streams import image_rngs
-from allweather.trainers.data.labeled_images import LabeledImages
+
+if TYPE_CHECKING:  # the worker processes do without torch
+    from allweather.trainers.data.labeled_images import LabeledImages
 
 BLOCK_SIZE = 256  # images that one process corrupts at a time: a tenth of a second at 32 px
 # these three files exist only until the set is complete; the journal has one line per finished block
