@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 from onnx_graphs import Form, build, fitted_head
 from typer.main import get_command
 
+import allweather
 from allweather.cli.app import app
 from allweather.exporters.serving.repository import write_repository
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.files.lists import find_list
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -137,6 +140,78 @@ def test_jetson_check(tmp_path: Path) -> None:
     assert report["build"]["result"] is None
 
 
+@pytest.mark.end_to_end
+def test_archive_with_ray(sample_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decisions are those of a perceiver; what cannot be read is a row; no process is left; the list trains."""
+    pytest.importorskip("ray", reason="Ray is not installed: the decisions of a pool of actors were not checked")
+    import pyarrow.parquet
+
+    archive, frames = tmp_path / "archive", list(Bundle.open(sample_bundle).golden_frames())
+    archive.mkdir()
+    for index, frame in enumerate(frames):
+        cv2.imwrite(str(archive / f"{index:03}.png"), frame[..., ::-1])
+    (archive / "damaged.jpg").write_bytes(b"\xff\xd8\xff no image")
+    (archive / "gone.png").symlink_to("nowhere")
+    out, prepared = tmp_path / "decisions", tmp_path / "prepared.csv"
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Ray keeps a token of its own
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # short, as Ray puts sockets into it
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        options = ("--out", out, "--actors", 2, "--list", prepared, "--least", 0.5)
+        output = run_sample("archive_with_ray.py", archive, *options)
+        left = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if folder in command_line(path)]
+    assert not left, "processes of Ray outlived the sample"
+    assert f"{len(frames) + 2} images in " in output
+    assert "; 2 could not be read" in output
+
+    rows = {Path(row["path"]).name: row for row in pyarrow.parquet.read_table(out).to_pylist()}
+    with allweather.load(sample_bundle, threads=1) as perceiver:
+        decisions = perceiver.batch(frames)
+    assert len(rows) == len(frames) + 2
+    for index, decision in enumerate(decisions):
+        row = rows[f"{index:03}.png"]
+        assert (row["label"], row["reason"]) == (decision.label, None)
+        assert row["confidence"] == pytest.approx(decision.confidence, abs=1e-5)
+    assert rows["damaged.jpg"]["label"] is None
+    assert rows["damaged.jpg"]["reason"] == "it is damaged, cut off or not an image; remove or replace it"
+    assert rows["gone.png"]["reason"] == "No such file or directory"
+
+    confident = {f"{index:03}.png": each.label for index, each in enumerate(decisions) if each.confidence >= 0.5}
+    listed = find_list(prepared).splits["train"].classes
+    assert {image.path.name: label for label, files in listed.items() for image in files.images} == confident
+
+
+def command_line(path: Path) -> str:
+    """The command line of a process; empty if it has ended."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+@pytest.mark.end_to_end
+def test_archive_with_ray_names_what_is_wrong_before_ray_starts(sample_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: the messages of the sample that uses it were not checked")
+    (tmp_path / "image.png").write_bytes(b"\x89PNG")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for arguments, message in (
+        ([empty, "--out", tmp_path / "out"], "error: there is no image in "),
+        (
+            [tmp_path / "image.png", "--out", tmp_path / "out"],
+            "image.png is no folder, Parquet file with a column path",
+        ),
+        ([tmp_path, "--out", empty], "File exists"),
+        ([tmp_path, "--out", tmp_path / "out", "--bundle", empty], "error: "),
+        ([tmp_path, "--out", tmp_path / "out", "--list", tmp_path / "no" / "list.csv"], "in a folder that is there"),
+    ):
+        line = [sys.executable, str(SAMPLES / "archive_with_ray.py"), *map(str, arguments)]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode, done.stdout
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_systemd_unit_uses_only_known_options() -> None:
     text = (SAMPLES / "deploy" / "allweather.service").read_text().replace("\\\n", " ")
     (line,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
@@ -150,6 +225,7 @@ def test_the_systemd_unit_uses_only_known_options() -> None:
 def test_every_sample_is_tested() -> None:
     names = {path.stem for path in SAMPLES.glob("*.py")}
     assert names == {name.removeprefix("test_") for name in globals() if name.startswith("test_")} - {
+        "archive_with_ray_names_what_is_wrong_before_ray_starts",
         "every_sample_is_tested",
         "the_first_python_lines_of_the_readme_read_the_sign_in_the_snow",
         "the_systemd_unit_uses_only_known_options",
