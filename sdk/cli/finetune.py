@@ -135,6 +135,7 @@ def finetune(
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset_of
+    from allweather.trainers.data.shards.patterns import shown
     from allweather.trainers.methods.finetune import FinetuneSettings
     from allweather.trainers.methods.finetune import finetune as finetune_classifier
     from allweather.trainers.methods.gamma_search import search_gamma
@@ -184,7 +185,7 @@ def finetune(
             loggers=run.loggers(log, out), watch=run.watch_epochs(description, epochs, _accuracies),
         )  # fmt: skip
         run.say_kept_epoch(done, epochs)
-    facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": data}
+    facts = {"checkpoint": str(out), "method": method, "gamma": done.settings["gamma"], "data": shown(data)}
     facts["val_images"] = len(run.dataset.val)  # the accuracies below are of them
     values = {**facts, **done.metrics, "seconds": run.seconds, "strengths": done.strengths}
     if selection:

@@ -82,6 +82,7 @@ def learn_augmentation(
     from allweather.trainers.data.image_size import parse_size
     from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset
+    from allweather.trainers.data.shards.patterns import shown
     from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation as learn
     from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
     from allweather.trainers.models.registry import get_architecture
@@ -103,7 +104,7 @@ def learn_augmentation(
         learned = learn(arch, run.dataset, settings, out, fabric=run.fabric, watch=_watcher(run, settings))
     if learned.metrics["gain"] <= 0:
         run.say("by influence it does not lower the held-out loss; try a classifier that is trained for longer")
-    facts = {"augmentation": str(out), "mode": learned.mode, "data": data}
+    facts = {"augmentation": str(out), "mode": learned.mode, "data": shown(data)}
     run.print_result({**facts, **learned.metrics}, as_json, "learned")
 
 

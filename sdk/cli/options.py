@@ -19,8 +19,8 @@ Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Random seed; the same
 # -- data ----------------------------------------------------------------------------------------------------------
 DATA_HELP = (
     f"Data set: {train_choices.DATASET_FORMS}. ROOT is a folder; of hf, one that the datasets library saved. FILE is a "
-    ".csv, .tsv or .parquet with the columns path and label, and perhaps split. PATTERN names tar shards, in files or at "
-    "a URL, such as 'shards/{train,val}-{000..009}.tar'."
+    ".csv, .tsv or .parquet with the columns path and label, and perhaps split. PATTERN names tar shards, in files or "
+    "at a URL, such as 'shards/{train,val}-{000..009}.tar'."
 )
 Data: TypeAlias = Annotated[str, typer.Option(help=DATA_HELP)]
 Download: TypeAlias = Annotated[

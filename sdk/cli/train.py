@@ -153,6 +153,7 @@ def train(
     from allweather.trainers.data.image_size import parse_size
     from allweather.trainers.data.reading import Reading, evaluation_crop
     from allweather.trainers.data.registry import has_own_size, open_dataset
+    from allweather.trainers.data.shards.patterns import shown
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.output_paths import checkpoint_paths
     from allweather.trainers.methods.train import train as train_classifiers
@@ -206,7 +207,7 @@ def train(
         {
             "checkpoint": str(path),
             "arch": checkpoint.arch,
-            "data": data,
+            "data": shown(data),
             **checkpoint.metrics,
             "seconds": run.seconds,
             "inventory": run.dataset.inventory,

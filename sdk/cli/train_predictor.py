@@ -109,6 +109,7 @@ def train_predictor(
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.reading import Reading
+    from allweather.trainers.data.shards.patterns import shown
     from allweather.trainers.inference.open_model import open_model
     from allweather.trainers.methods.loss_predictor import PredictorSettings
     from allweather.trainers.methods.loss_predictor.quality import quality_sentences
@@ -143,7 +144,7 @@ def train_predictor(
         shutil.rmtree(keep, ignore_errors=True)
     for line in quality_sentences(predictor.metrics):
         run.say(line)
-    facts = {kind_of(model): str(out), "kind": kind, "data": data}
+    facts = {kind_of(model): str(out), "kind": kind, "data": shown(data)}
     run.print_result({**facts, **predictor.metrics}, as_json, "trained")
 
 
