@@ -11,7 +11,7 @@ import numpy as np
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
 from allweather.trainers.corruptions.sets.base import Labels
-from allweather.trainers.corruptions.sets.random_streams import image_rngs
+from allweather.trainers.corruptions.sets.parts import corrupted_parts
 
 if TYPE_CHECKING:  # processes that write a set do without torch
     from allweather.trainers.data.labeled_images import LabeledImages
@@ -61,15 +61,13 @@ class GeneratedSet:
         """Generates the images of one cell in batches; see `CorruptedSet`."""
         first = 0
         for batch in self.clean.batches(batch_size):
-            rngs = image_rngs(self.seed, name, severity, first, len(batch))
-            yield CORRUPTIONS[name](batch.images.numpy(), severity, rngs)
+            yield np.concatenate(list(corrupted_parts(batch.images.numpy(), name, severity, self.seed, first)))
             first += len(batch)
 
     def image(self, name: str, severity: int, index: int) -> Image:
         """Generates one image of one cell, uint8 [h, w, 3]."""
         import torch
 
-        rngs = image_rngs(self.seed, name, severity, index, 1)
-        clean = self.clean.take(torch.tensor([index])).loaded()
-        (corrupted,) = CORRUPTIONS[name](clean.images.numpy(), severity, rngs)
+        clean = self.clean.take(torch.tensor([index])).loaded().images.numpy()
+        ((corrupted,),) = corrupted_parts(clean, name, severity, self.seed, index)
         return np.asarray(corrupted, np.uint8)

@@ -29,12 +29,12 @@ from allweather.trainers.choices import SetLayout
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, get_corruption, validate_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets.base import LABELS_FILE, SETTINGS_FILE
-from allweather.trainers.corruptions.sets.random_streams import image_rngs
+from allweather.trainers.corruptions.sets.parts import corrupted_parts
 
 if TYPE_CHECKING:  # the worker processes do without torch
     from allweather.trainers.data.labeled_images import LabeledImages
 
-BLOCK_SIZE = 256  # images that one process corrupts at a time: a tenth of a second at 32 px
+BLOCK_SIZE = 256  # images that a process corrupts and writes before it takes the next: a tenth of a second at 32 px
 # these three files exist only until the set is complete; the journal has one line per finished block
 JOURNAL_FILE, CLEAN_FILE, CLEAN_LABELS_FILE = "journal.txt", "clean.npy", "clean-labels.npy"
 
@@ -88,7 +88,7 @@ def write_corrupted_set(
     watch: Callable[[int, int], None] = lambda done, total: None,
     finish: Callable[[Path], None] = lambda folder: None,
 ) -> CorruptedSetSettings:
-    """Writes corrupted copies of images at all five severities. Only a few blocks of them are in memory at a time.
+    """Writes corrupted copies of images at all five severities. Only a few of them are in memory at a time.
 
     While it works, the folder `.NAME.part` beside `out` holds what is finished; if the process is killed, the same call
     continues from there. The folder gets its own name when the set is complete. Every image has random numbers of its
@@ -258,17 +258,19 @@ def _end_with_parent() -> None:
 def _write_block(part: Path, settings: CorruptedSetSettings, block: _Block) -> None:
     """Corrupts the images of a block and writes them; runs in a worker."""
     clean = np.load(part / CLEAN_FILE, mmap_mode="r")[block.first : block.first + BLOCK_SIZE]
-    rngs = image_rngs(settings.seed, block.name, block.severity, block.first, len(clean))
-    corrupted = CORRUPTIONS[block.name](np.asarray(clean), block.severity, rngs)
+    corrupted = corrupted_parts(clean, block.name, block.severity, settings.seed, block.first)
     with map_write_errors(part):
         if settings.layout == "npy":
             stored = np.load(part / f"{block.name}.npy", mmap_mode="r+")
             start = (block.severity - 1) * settings.num_images + block.first
-            stored[start : start + len(corrupted)] = corrupted
+            for images in corrupted:
+                stored[start : start + len(images)] = images
+                start += len(images)
             stored.flush()
             return
         cell = part / block.name / str(block.severity)
         labels = np.load(part / CLEAN_LABELS_FILE)[block.first : block.first + BLOCK_SIZE]
-        for index, (image, label) in enumerate(zip(corrupted, labels, strict=True), block.first):
+        images_of_block = itertools.chain.from_iterable(corrupted)
+        for index, (image, label) in enumerate(zip(images_of_block, labels, strict=True), block.first):
             _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
             (cell / settings.classes[label] / f"{index:08}.png").write_bytes(data.tobytes())

@@ -12,7 +12,8 @@ import torch
 from allweather.runtimes.errors import AllweatherError, DataError, OutputError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.choices import SetLayout
-from allweather.trainers.corruptions.sets import generated, write
+from allweather.trainers.corruptions.catalogue import CORRUPTIONS
+from allweather.trainers.corruptions.sets import generated, parts, write
 from allweather.trainers.corruptions.sets.generated import GeneratedSet
 from allweather.trainers.corruptions.sets.read import open_corrupted_set
 from allweather.trainers.corruptions.sets.write import write_corrupted_set
@@ -225,3 +226,12 @@ def test_generating_holds_one_batch_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     next(batches)
     assert sizes == [8]
     assert [len(images) for images in batches] == [8, 8, 6]
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_the_result_does_not_depend_on_how_images_are_divided(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(parts.corrupted_parts(IMAGES[:9], name, 4, 5, 2))
+    monkeypatch.setattr(parts, "PART_PIXELS", 4 * 32 * 32 + 1)
+    divided = list(parts.corrupted_parts(IMAGES[:9], name, 4, 5, 2))
+    assert [len(whole), [len(part) for part in divided]] == [1, [4, 4, 1]]
+    assert np.array_equal(np.concatenate(divided), whole[0])
