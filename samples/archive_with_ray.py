@@ -89,31 +89,32 @@ parser.add_argument("--least", type=float, default=0.9, help="confidence of the 
 arguments = parser.parse_args()
 if arguments.actors < 1 or (arguments.list and not arguments.list.absolute().parent.is_dir()):
     parser.error("--actors is at least 1, and --list names a file in a folder that is there")
+started = time.monotonic()
+# Ray counts a core for each actor, and one for the task that writes
+own = {"num_cpus": arguments.actors + 1, "include_dashboard": False} if arguments.address == "local" else {}
 try:
     allweather.Bundle.open(arguments.bundle)
     paths = find_images(arguments.archive)
     if not paths:
         sys.exit(f"error: there is no image in {arguments.archive}")
-    arguments.out.mkdir(parents=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if any(arguments.out.iterdir()):
+        sys.exit(f"error: {arguments.out} is not empty; --out names a new folder")
+    cluster = ray.init(arguments.address, **own)
 except ValueError as error:
     sys.exit(f"error: {arguments.archive} is no folder, Parquet file with a column path, or text of paths: {error}")
 except (allweather.AllweatherError, OSError) as error:
     sys.exit(f"error: {error}")
-
-started = time.monotonic()
-# Ray counts a core for each actor, and one for the task that writes
-own = {"num_cpus": arguments.actors + 1, "include_dashboard": False} if arguments.address == "local" else {}
-with ray.init(arguments.address, **own):
-    rows = [{"path": path} for path in paths]
-    images = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / BATCH_SIZE))
+with cluster:
+    blocks = math.ceil(len(paths) / BATCH_SIZE)
+    images = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=blocks)
     pool = ray.data.ActorPoolStrategy(size=arguments.actors)
     how = {"compute": pool, "num_cpus": 1, "batch_size": BATCH_SIZE, "batch_format": "pyarrow"}
     decided = images.map_batches(Decide, fn_constructor_args=(arguments.bundle.absolute(),), **how)
     decided.write_parquet(str(arguments.out.absolute()), min_rows_per_file=ROWS_PER_FILE)
-    seconds = time.monotonic() - started
-
+seconds = time.monotonic() - started
 decisions = pa.dataset.dataset(arguments.out)
 unread = decisions.count_rows(filter=pa.dataset.field("reason").is_valid())
-print(f"{len(rows)} images in {seconds:.1f} s, {len(rows) / seconds:.0f} a second; {unread} could not be read")
+print(f"{len(paths)} images in {seconds:.1f} s, {len(paths) / seconds:.0f} a second; {unread} could not be read")
 if arguments.list:
     write_list(decisions, arguments.least, arguments.list)

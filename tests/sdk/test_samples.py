@@ -200,7 +200,8 @@ def test_archive_with_ray_names_what_is_wrong_before_ray_starts(sample_bundle: P
             [tmp_path / "image.png", "--out", tmp_path / "out"],
             "image.png is no folder, Parquet file with a column path",
         ),
-        ([tmp_path, "--out", empty], "File exists"),
+        ([tmp_path, "--out", tmp_path], "is not empty; --out names a new folder"),
+        ([tmp_path, "--out", tmp_path / "image.png"], "File exists"),
         ([tmp_path, "--out", tmp_path / "out", "--bundle", empty], "error: "),
         ([tmp_path, "--out", tmp_path / "out", "--list", tmp_path / "no" / "list.csv"], "in a folder that is there"),
     ):
