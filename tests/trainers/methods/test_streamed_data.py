@@ -37,6 +37,8 @@ from allweather.trainers.training.settings import FitSettings
 FIT = FitSettings(epochs=1, batch_size=16)
 PAPER = {name: augmentation.paper for name, augmentation in AUGMENTATIONS.items()}
 Weights = Mapping[str, Tensor]
+SLOW = pytest.mark.slow
+FAST = ("plain", "multi-ait", "finetune fma", "predictor")
 
 
 def write_images(root: Path, counts: Mapping[str, int]) -> None:
@@ -118,7 +120,7 @@ METHODS: Mapping[str, Callable[[Dataset, Path, Checkpoint], Weights]] = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [each if each in FAST else pytest.param(each, marks=SLOW) for each in METHODS])
 def test_weights_are_those_of_images_in_memory(method: str, folder: Path, start: Checkpoint, tmp_path: Path) -> None:
     results = []
     for stream in (False, True):
@@ -145,6 +147,7 @@ def test_strengths_are_those_of_images_in_memory(folder: Path) -> None:
     assert in_memory == streamed
 
 
+@SLOW
 def test_gamma_trials_are_those_of_images_in_memory(
     folder: Path, start: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +171,10 @@ def damaged(folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "damaged"
 
 
-@pytest.mark.parametrize("method", ["plain", "multi-ait", "finetune robust", "predictor", "augmentation corrupted"])
+@pytest.mark.parametrize(
+    "method",
+    ["plain", "multi-ait", "finetune robust", "predictor", pytest.param("augmentation corrupted", marks=SLOW)],
+)
 def test_a_damaged_image_is_named_and_left_out(
     method: str, damaged: Path, start: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
