@@ -18,7 +18,7 @@ from allweather.runtimes.errors import EngineError, ParityError, UsageError, che
 from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import RECORDED_LIBRARIES
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import LabeledImages
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,7 @@ from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import infer_all
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
-from allweather.trainers.data.labeled_images import LabeledImages
-from allweather.trainers.data.split import Split
+from allweather.trainers.data.split import LabeledImages, Split
 
 if TYPE_CHECKING:
     import openvino

@@ -130,7 +130,7 @@ def main() -> None:
     problem = Problem(extractor, train, val, args.damping)
     plan = plan_epoch(len(train), len(train), shift=4, hflip=dataset.hflip, seed=1, epoch=0)
     order, shift, hflip = plan.for_step(0, slice(None))
-    moved = features(extractor, gather(train, order.sort().values, shift, hflip)[0])
+    moved = features(extractor, gather(train.images, train.labels, order.sort().values, shift, hflip)[0])
     own = influence.loss_influence(problem.inverse, problem.weight, problem.train, problem.labels)
     change = influence.loss_influence(problem.inverse, problem.weight, moved, problem.labels) - own
     facts: dict[str, str | float] = {"damping": args.damping, "machine": this_device().line()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from allweather.trainers.data.registry import open_dataset
 
 SIDES = (1200, 1600)  # pixels
 PICTURES = 300
@@ -44,6 +45,8 @@ def main() -> None:
             print(f"\n{name}: allweather {' '.join(command)}", flush=True)
             print(watched([*ALLWEATHER, *command], group), flush=True)
     finally:
+        while next(members(group), None):  # the last workers end a little later
+            time.sleep(0.1)
         group.rmdir()
 
 
@@ -60,13 +63,12 @@ def commands(work: Path, size: str) -> list[tuple[str, list[str]]]:
 
 def make_images(cifar: Path, folder: Path, gigabytes: float) -> None:
     """Writes JPEG files into class folders of train, val and test (18 : 1 : 1)."""
-    with (cifar / "cifar-10-batches-py" / "data_batch_1").open("rb") as file:
-        batch = pickle.load(file, encoding="latin1")
-    images, labels = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), batch["labels"]
+    train = open_dataset(f"cifar10:{cifar}").train.loaded()
+    images, labels = train.images[:PICTURES].numpy(), train.labels[:PICTURES].tolist()
     rng, written = np.random.default_rng(0), 0
     noise = rng.normal(0, 12, (*SIDES, 1)).astype(np.float32)
     pictures = []
-    for image in images[:PICTURES]:
+    for image in images:
         large = cv2.resize(image, SIDES[::-1], interpolation=cv2.INTER_CUBIC) + np.roll(noise, rng.integers(1200), 0)
         pictures.append(cv2.imencode(".jpg", large.clip(0, 255)[..., ::-1].astype(np.uint8))[1].tobytes())
     for number in range(sys.maxsize):
@@ -99,7 +101,7 @@ def watched(command: list[str], group: Path) -> str:
         (group / "cgroup.procs").write_text(str(os.getpid()))
 
     started, peaks, halves = time.monotonic(), {}, []
-    process = subprocess.Popen(command, preexec_fn=enter, env={**os.environ, "COLUMNS": "100"})
+    process = subprocess.Popen(command, preexec_fn=enter)  # noqa: S603 # commands of this project
     while process.poll() is None:
         now = {pid: own for pid in members(group) if (own := own_memory(pid)) is not None}
         for pid, size in now.items():

@@ -63,7 +63,7 @@ def bare(data: Dataset) -> float:
     started = time.monotonic()
     plan = plan_epoch(len(data.train), BATCH_SIZE, shift=4, hflip=True, seed=0, epoch=0)
     for step in range(STEPS):
-        images, labels = gather(data.train, *plan.for_step(step, slice(None)))
+        images, labels = gather(data.train.images, data.train.labels, *plan.for_step(step, slice(None)))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):
             loss = functional.cross_entropy(model(images), labels)
         loss.backward()

@@ -26,15 +26,15 @@ from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.epoch_plan import plan_epoch
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.torchvision_import import import_torchvision
 
 FILES, SIZE, BATCH_SIZE, PAIRS = 5000, 224, 128, 5
 QUALITY = 92  # of the JPEG files
 FIRST_BATCH = """
 import sys, time
-from allweather.trainers.data.reading import Reading
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.data.epoch_plan import plan_epoch
 train = open_dataset("folder:" + sys.argv[1], 224, reading=Reading(True, int(sys.argv[2]), True)).train

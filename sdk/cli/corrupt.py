@@ -54,8 +54,8 @@ def corrupt(
     from allweather.trainers.corruptions.sets import GeneratedSet
     from allweather.trainers.corruptions.sets.write import check_output_is_new, write_corrupted_set
     from allweather.trainers.data.image_size import parse_size
-    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset
+    from allweather.trainers.data.streamed.reading import Reading
 
     if any("," in name for name in corruption or ()):
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")

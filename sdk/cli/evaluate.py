@@ -86,7 +86,7 @@ def evaluate(
     check_report_folder(out)
     check_required_options(context, {"baseline": "corrupted", "devices": "corrupted"})
     from allweather.cli.evaluations import Evaluations
-    from allweather.trainers.data.reading import Reading
+    from allweather.trainers.data.streamed.reading import Reading
 
     reading = Reading(stream, workers)
     prepare_cpu()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.corruptions.sets import CorruptedSet
     from allweather.trainers.data.dataset import Dataset
-    from allweather.trainers.data.reading import Reading
+    from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import EvaluatedModel
 
 GENERATE = "generate"

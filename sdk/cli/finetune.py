@@ -133,9 +133,9 @@ def finetune(
     check_checkpoint_path(out)
     check_logs(log)
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
-    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.data.shards.patterns import shown
+    from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.methods.finetune import FinetuneSettings
     from allweather.trainers.methods.finetune import finetune as finetune_classifier
     from allweather.trainers.methods.gamma_search import search_gamma

@@ -80,9 +80,9 @@ def learn_augmentation(
 
     check_fraction(fraction)
     from allweather.trainers.data.image_size import parse_size
-    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import open_dataset
     from allweather.trainers.data.shards.patterns import shown
+    from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation as learn
     from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
     from allweather.trainers.models.registry import get_architecture

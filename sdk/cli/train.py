@@ -151,9 +151,9 @@ def train(
     check_fraction(fraction)
     check_label_noise(label_noise)
     from allweather.trainers.data.image_size import parse_size
-    from allweather.trainers.data.reading import Reading, evaluation_crop
     from allweather.trainers.data.registry import has_own_size, open_dataset
     from allweather.trainers.data.shards.patterns import shown
+    from allweather.trainers.data.streamed.reading import Reading, evaluation_crop
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.output_paths import checkpoint_paths
     from allweather.trainers.methods.train import train as train_classifiers

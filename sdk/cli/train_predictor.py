@@ -108,8 +108,8 @@ def train_predictor(
     from allweather.exporters.addition import add_to_bundle
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
-    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.shards.patterns import shown
+    from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import open_model
     from allweather.trainers.methods.loss_predictor import PredictorSettings
     from allweather.trainers.methods.loss_predictor.quality import quality_sentences

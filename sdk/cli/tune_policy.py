@@ -65,8 +65,8 @@ def tune_policy(
         raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
     from allweather.runtimes.tta.policy import MAX_VIEWS
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
-    from allweather.trainers.data.reading import Reading
     from allweather.trainers.data.registry import dataset_hflip
+    from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import open_model
     from allweather.trainers.policies.comparison import compare_policies, parse_requested
 

@@ -18,7 +18,7 @@ from allweather.evaluation.metrics import (
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.types import Floats
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
 WARM_UP_IMAGES = 8  # run before the clock starts, because the first call also sets up the backend

@@ -20,7 +20,7 @@ from allweather.runtimes.types import Floats, Image
 from allweather.trainers.augmentations.variants import grayscale, random_color_jitter
 from allweather.trainers.data.batches import gather, to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 
 TEST_SETS = ("original", "random crop", "grayscale", "random color")
@@ -142,7 +142,9 @@ def _random_shifts(clean: LabeledImages, rng: torch.Generator) -> Iterator[Tenso
     limit = round(MAX_SHIFT * min(clean.size) / 32)
     shifts = torch.split(torch.randint(-limit, limit + 1, (len(clean), 2), generator=rng), BATCH_SIZE)
     for batch, of_batch in zip(clean.batches(BATCH_SIZE), shifts, strict=True):
-        yield gather(batch, torch.arange(len(batch)), of_batch, torch.zeros(len(batch), dtype=torch.bool))[0]
+        yield gather(
+            batch.images, batch.labels, torch.arange(len(batch)), of_batch, torch.zeros(len(batch), dtype=torch.bool)
+        )[0]
 
 
 def _softmax(logits: Floats) -> Floats:

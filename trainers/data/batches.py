@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from allweather.runtimes.types import Image
 
-if TYPE_CHECKING:
-    from allweather.trainers.data.split import Split
 
-
-def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[Tensor, Tensor]:
+def gather(images: Tensor, labels: Tensor, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[Tensor, Tensor]:
     """Selects the images of a batch, shifts them (reflected at the border) and flips them, in one indexing step.
 
     Args:
-        split: n images of h x w pixels, on any device.
+        images: uint8 [n, h, w, 3], on any device.
+        labels: int64 [n].
         order: int64 [b], indices of images.
         shift: int64 [b, 2], rows and columns to shift by, each less than the side of the image.
         hflip: bool [b], whether to flip each image horizontally.
@@ -26,16 +22,16 @@ def gather(split: Split, order: Tensor, shift: Tensor, hflip: Tensor) -> tuple[T
     Returns:
         float32 [b, 3, h, w] in 0..1, channels-last in memory, and the labels, int64 [b].
     """
-    device = split.images.device
-    height, width = split.images.shape[1:3]
+    device = images.device
+    height, width = images.shape[1:3]
     order, shift, hflip = order.to(device), shift.to(device), hflip.to(device)
     rows = _reflected(torch.arange(height, device=device) + shift[:, :1], height)
     columns = _reflected(torch.arange(width, device=device) + shift[:, 1:], width)
     columns = torch.where(hflip[:, None], columns.flip(1), columns)
     # of a list of pixels, 2.6 times as fast on a CPU as indexing images by rows and columns (224 px)
     pixels = (order[:, None] * height + rows)[:, :, None] * width + columns[:, None, :]
-    images = split.images.reshape(-1, 3).index_select(0, pixels.flatten()).view(-1, height, width, 3)
-    return to_float(images), split.labels[order]
+    selected = images.reshape(-1, 3).index_select(0, pixels.flatten()).view(-1, height, width, 3)
+    return to_float(selected), labels[order]
 
 
 def to_float(images: Tensor) -> Tensor:

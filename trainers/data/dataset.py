@@ -18,7 +18,7 @@ from allweather.trainers.data.held_out import complete_splits
 from allweather.trainers.data.image_size import ImageSize, check_size
 from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.data.items.read_splits import read_splits
-from allweather.trainers.data.labeled_images import LabeledImages as LabeledImages
+from allweather.trainers.data.split import LabeledImages as LabeledImages
 from allweather.trainers.data.split import Split as Split  # other modules take them from here, with the data set
 
 FINGERPRINT_IMAGES = 64  # few, as streamed ones are read for it

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from allweather.runtimes.errors import DataError
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import LabeledImages
 
 
 def split_off(split: LabeledImages, count: int, seed: int) -> tuple[LabeledImages, LabeledImages]:

@@ -8,7 +8,7 @@ import torch
 
 from allweather.trainers.data.division import split_off_each_class
 from allweather.trainers.data.files.names import list_names
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import LabeledImages
 
 SHARE = 0.1  # of the training images of each class, for each split that is missing
 SPLIT_SEED = 20  # where none is given: fixed, so that no run validates on images that another run was trained on

@@ -24,10 +24,9 @@ from allweather.trainers.data.files.duplicates import same_content
 from allweather.trainers.data.files.labeled_files import LabeledFiles
 from allweather.trainers.data.held_out import complete_splits, planned_splits
 from allweather.trainers.data.inventory import Inventory
-from allweather.trainers.data.labeled_images import LabeledImages
-from allweather.trainers.data.reading import AS_IT_FITS, Reading
-from allweather.trainers.data.split import Split
-from allweather.trainers.data.streamed_files import stream_split
+from allweather.trainers.data.split import LabeledImages, Split
+from allweather.trainers.data.streamed.reading import AS_IT_FITS, Reading
+from allweather.trainers.data.streamed.streamed_files import stream_split
 
 DEFAULT_SIZE = 224  # pixels, as image classifiers are usually trained
 MAX_NAMED = 10  # files that cannot be used are named in each split; the others are counted

@@ -36,11 +36,11 @@ from allweather.trainers.data.items.hugging_face import (
     splits_of,
 )
 from allweather.trainers.data.read_files import DEFAULT_SIZE, inspect_files, read_files
-from allweather.trainers.data.reading import AS_IT_FITS, Reading
 from allweather.trainers.data.shards.inspect_shards import inspect_shards
 from allweather.trainers.data.shards.patterns import is_url, shown
 from allweather.trainers.data.shards.read_shards import read_shards, shard_classes
 from allweather.trainers.data.split import Split
+from allweather.trainers.data.streamed.reading import AS_IT_FITS, Reading
 
 FILE_FORMS: Mapping[str, Callable[[Path], LabeledFiles]] = MappingProxyType({"folder": find_folder, "list": find_list})
 SHARDS = "webdataset"  # form of tar files

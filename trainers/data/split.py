@@ -1,8 +1,9 @@
-"""Labeled images in memory."""
+"""Labeled images: what all have in common, and those that are in memory."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,90 @@ from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.memory import allocate
 from allweather.trainers.data.batches import gather
 from allweather.trainers.data.epoch_plan import EpochPlan
-from allweather.trainers.data.labeled_images import LabeledImages
 
 DIGEST_IMAGES = 1024  # hashed at a time
 FROM_NUMPY = "; torch.from_numpy makes one of an array"
+
+
+class NoReadableImageError(DataError):
+    """None of the images that were asked for can be read."""
+
+
+class LabeledImages(ABC):
+    """Labeled images of one size, in one of two forms: `Split` is in memory, `StreamedSplit` is read when needed.
+
+    Attributes:
+        labels: int64 [n], 0..C-1.
+    """
+
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+
+    @abstractmethod
+    def take(self, indices: Tensor) -> LabeledImages:
+        """Returns the images with these indices (int64 [m]), in their order."""
+
+    @abstractmethod
+    def with_labels(self, labels: Tensor) -> LabeledImages:
+        """Returns the same images with other labels, int64 [n]."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> LabeledImages:
+        """Returns the same images on `device`: their batches are there."""
+
+    @abstractmethod
+    def readable(self) -> LabeledImages:
+        """Returns those that can be read; each of the others is named in a warning, or counted if there are many.
+
+        To find them, streamed images are all decoded, once in a process.
+
+        Raises:
+            NoReadableImageError: None of them can be read.
+        """
+
+    @abstractmethod
+    def loaded(self) -> Split:
+        """Returns those that can be read, in memory; see `readable`.
+
+        Raises:
+            NoReadableImageError: None of them can be read.
+        """
+
+    @abstractmethod
+    def batches(self, batch_size: int) -> Iterator[Split]:
+        """Yields the images in their order, so many at a time, in memory.
+
+        Raises:
+            DataError: One of them cannot be read, or a process that reads them has ended.
+        """
+
+    @abstractmethod
+    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the augmented images of parts of an epoch; streamed images that cannot be read are left out.
+
+        Args:
+            plan: The random numbers of the epoch.
+            parts: For each batch to yield (step, which images of it).
+
+        Yields:
+            (images, labels) as `gather` returns them: the first copies of all images, then the second copies, and so
+            on.
+
+        Raises:
+            DataError: No image of a part can be read, or a process that reads them has ended.
+        """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Returns a hash that distinguishes these images from others: of their pixels, or of their files."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +174,7 @@ class Split(LabeledImages):
     def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the augmented images of parts of an epoch; see `LabeledImages`."""
         for step, share in parts:
-            yield gather(self, *plan.for_step(step, share))
+            yield gather(self.images, self.labels, *plan.for_step(step, share))
 
     def digest(self) -> str:
         """Returns a hash of the labels and all pixels."""

@@ -26,8 +26,8 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.reading import AS_IT_FITS, Reading
 from allweather.trainers.data.registry import open_dataset_of
+from allweather.trainers.data.streamed.reading import AS_IT_FITS, Reading
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.activation_hooks import capture_layer
 from allweather.trainers.models.classifier import weights_digest

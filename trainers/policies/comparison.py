@@ -9,7 +9,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import check_runnable
 from allweather.runtimes.tta.policy import TUNED, Policy, parse_policy
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel
 from allweather.trainers.policies.selection import PolicySelection, select_policy
 from allweather.trainers.policies.tuning import (

@@ -18,7 +18,7 @@ from allweather.runtimes.tta.policy import FLIP, Policy
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
-from allweather.trainers.data.labeled_images import LabeledImages
+from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.policies.average import CENTER, average_views
 

@@ -17,8 +17,8 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.choices import FinetuneMethod, Strategy
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.image_size import ImageSize
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.methods.config import PLAIN, TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
 from allweather.trainers.steps.arguments import check_argument, check_run

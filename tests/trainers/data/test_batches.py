@@ -20,7 +20,9 @@ def random_split(count: int, height: int, width: int) -> Split:
 @given(st.integers(8, 20), st.integers(8, 20), st.integers(-7, 7), st.integers(-7, 7), st.booleans())
 def test_gather_is_pad_crop_and_flip(height: int, width: int, down: int, right: int, flipped: bool) -> None:
     split = random_split(3, height, width)
-    images, labels = gather(split, torch.tensor([2]), torch.tensor([[down, right]]), torch.tensor([flipped]))
+    images, labels = gather(
+        split.images, split.labels, torch.tensor([2]), torch.tensor([[down, right]]), torch.tensor([flipped])
+    )
     padded = np.pad(split.images[2].numpy(), ((7, 7), (7, 7), (0, 0)), mode="reflect")
     expected = padded[7 + down : 7 + down + height, 7 + right : 7 + right + width]
     expected = expected[:, ::-1] if flipped else expected

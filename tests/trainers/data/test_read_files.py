@@ -15,8 +15,8 @@ from allweather.runtimes.cameras.image_files.decode import MAX_IMAGE_BYTES
 from allweather.runtimes.cameras.images import FolderCapture
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system import memory
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import inspect_dataset, open_dataset
+from allweather.trainers.data.streamed.reading import Reading
 
 
 def test_a_folder_becomes_three_splits(folder: Path) -> None:

@@ -19,9 +19,9 @@ from allweather.trainers.augmentations.strengths import find_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.choices import AugmentationAim, FinetuneMethod, TrainMethod
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.data.streamed import StreamedSplit
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.methods import gamma_search
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings, finetune

@@ -1,4 +1,4 @@
-"""Trains a small network on streamed images under torchrun and writes its weights; started by test_processes.py: FOLDER OUT [STEP].
+"""Trains a small network on streamed images under torchrun: test_processes.py starts it with FOLDER OUT [STEP].
 
 With STEP, the second process kills itself after that step of its first life.
 """
@@ -17,8 +17,8 @@ from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.checkpoint import tensor_file
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch

@@ -13,8 +13,8 @@ from lightning_fabric.loggers import CSVLogger
 from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.fit import fit

@@ -14,7 +14,7 @@ from allweather.trainers.corruptions.sets.base import Labels
 from allweather.trainers.corruptions.sets.parts import corrupted_parts
 
 if TYPE_CHECKING:  # processes that write a set do without torch
-    from allweather.trainers.data.labeled_images import LabeledImages
+    from allweather.trainers.data.split import LabeledImages
 
 
 @dataclass(frozen=True)

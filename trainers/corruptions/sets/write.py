@@ -32,7 +32,7 @@ from allweather.trainers.corruptions.sets.base import LABELS_FILE, SETTINGS_FILE
 from allweather.trainers.corruptions.sets.parts import corrupted_parts
 
 if TYPE_CHECKING:  # the worker processes do without torch
-    from allweather.trainers.data.labeled_images import LabeledImages
+    from allweather.trainers.data.split import LabeledImages
 
 BLOCK_SIZE = 256  # images that a process corrupts and writes before it takes the next: a tenth of a second at 32 px
 # these three files exist only until the set is complete; the journal has one line per finished block

@@ -11,11 +11,11 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.held_out import complete_splits
-from allweather.trainers.data.labeled_images import LabeledImages
-from allweather.trainers.data.reading import AS_IT_FITS, Reading
 from allweather.trainers.data.shards.find_shards import SplitImages, find_classes, find_shards
 from allweather.trainers.data.shards.shard_inventory import take_inventory
+from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.data.streamed.damaged_images import DamagedImages
+from allweather.trainers.data.streamed.reading import AS_IT_FITS, Reading
 from allweather.trainers.data.streamed.streamed_split import StreamedSplit
 
 

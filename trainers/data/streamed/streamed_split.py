@@ -17,8 +17,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.memory import allocate
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.epoch_plan import EpochPlan
-from allweather.trainers.data.labeled_images import LabeledImages, NoReadableImageError
-from allweather.trainers.data.split import Split
+from allweather.trainers.data.split import LabeledImages, NoReadableImageError, Split
 from allweather.trainers.data.streamed.damaged_images import DamagedImages
 from allweather.trainers.data.streamed.decoding import Copies, Decoded, Decoder, Request
 from allweather.trainers.data.streamed.image_source import ImageSource

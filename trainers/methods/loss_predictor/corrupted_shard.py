@@ -18,8 +18,7 @@ from allweather.runtimes.system.limits import usable_cores
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
-from allweather.trainers.data.labeled_images import LabeledImages, NoReadableImageError
-from allweather.trainers.data.split import Split
+from allweather.trainers.data.split import LabeledImages, NoReadableImageError, Split
 
 SHARD_IMAGES = 500  # clean images whose corrupted copies make one shard
 SMALL_SIDE = 64  # pixels; shards of images up to this size are never smaller

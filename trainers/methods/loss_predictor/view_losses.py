@@ -27,8 +27,7 @@ from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS
 from allweather.trainers.corruptions.corruption import FAMILIES
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
-from allweather.trainers.data.labeled_images import LabeledImages, NoReadableImageError
-from allweather.trainers.data.split import Split
+from allweather.trainers.data.split import LabeledImages, NoReadableImageError, Split
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.methods.loss_predictor.corrupted_shard import (
     SHARD_IMAGES,

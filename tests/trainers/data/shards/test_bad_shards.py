@@ -12,8 +12,8 @@ from shard_data import read_shards as read
 from shard_data import write_shard
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.streamed.reading import Reading
 
 
 def message(root: Path, pattern: str = "*.tar") -> str:

@@ -19,9 +19,9 @@ from shard_data import Handler, Server, paint_folder, served, write_split
 
 from allweather.runtimes.errors import AllweatherError, DataError, OutputError
 from allweather.trainers.data.dataset import Dataset
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import dataset_classes, open_dataset
 from allweather.trainers.data.shards import fetch, http_client
+from allweather.trainers.data.streamed.reading import Reading
 
 PATTERN = "{train-{0..2},val-0,test-0}.tar"
 

@@ -13,12 +13,12 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.epoch_plan import plan_epoch
 from allweather.trainers.data.inventory import Inventory
-from allweather.trainers.data.labeled_images import LabeledImages
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import dataset_classes, inspect_dataset, open_dataset, open_dataset_of
 from allweather.trainers.data.shards import library
 from allweather.trainers.data.shards.shard_index import Shard, index_shard
 from allweather.trainers.data.shards.shard_source import ShardSource
+from allweather.trainers.data.split import LabeledImages
+from allweather.trainers.data.streamed.reading import Reading
 
 SPLITS = ("train", "val", "test")
 

@@ -19,11 +19,10 @@ from allweather.runtimes.system import memory
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
 from allweather.trainers.data.image_size import ImageSize
-from allweather.trainers.data.labeled_images import LabeledImages
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.registry import open_dataset
-from allweather.trainers.data.split import Split
+from allweather.trainers.data.split import LabeledImages, Split
 from allweather.trainers.data.streamed import workers
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.data.streamed.streamed_split import StreamedSplit
 from allweather.trainers.training.batch_shares import share
 

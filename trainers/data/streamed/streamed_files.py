@@ -10,9 +10,9 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.text import printable
 from allweather.trainers.data.file_inventory import DecodedFiles
 from allweather.trainers.data.files.labeled_files import UNKNOWN_BYTES, LabeledFiles
-from allweather.trainers.data.reading import Reading
 from allweather.trainers.data.streamed.damaged_images import MAX_NAMED, DamagedImages
 from allweather.trainers.data.streamed.image_source import FileSource
+from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.data.streamed.streamed_split import StreamedSplit
 
 log = logging.getLogger(__name__)
