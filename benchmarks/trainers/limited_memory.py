@@ -1,7 +1,7 @@
 """Trains on, evaluates and makes a predictor for a folder of images ten times as large as the memory it may use.
 
 Linux, as root: the commands run in a control group (version 1 or 2) whose memory is limited. The images are photographs
-of 1600 x 1200 pixels made from CIFAR-10; files of the same picture differ by a comment, so that none is a copy.
+of 1600 x 1200 pixels made from CIFAR-10; files of the same picture differ by the length of a comment, so that none is a copy.
 
     python benchmarks/trainers/limited_memory.py --cifar ROOT --work FOLDER --gigabytes 20 --limit 2
 """
@@ -75,7 +75,7 @@ def make_images(cifar: Path, folder: Path, gigabytes: float) -> None:
         split = {0: "val", 1: "test"}.get(number // PICTURES % 20, "train")
         place = folder / split / f"class{labels[number % PICTURES]}"
         place.mkdir(parents=True, exist_ok=True)
-        picture, comment = pictures[number % PICTURES], f"{number:032}".encode()
+        picture, comment = pictures[number % PICTURES], b"." * (number // PICTURES) + str(number).encode()
         segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
         (place / f"{number}.jpg").write_bytes(picture[:2] + segment + picture[2:])
         written += len(picture)
@@ -124,13 +124,13 @@ def members(group: Path) -> Iterator[int]:
 
 
 def own_memory(pid: int) -> int | None:
-    """Returns the bytes that a process cannot give back to its files: anonymous and shared memory."""
+    """Returns the bytes that a process cannot give back to its files; of what several share, its part."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     except OSError:
         return None
-    sizes = {line.partition(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
-    return 1024 * (int(sizes.get("RssAnon", 0)) + int(sizes.get("RssShmem", 0)))
+    sizes = {line.partition(":")[0]: int(line.split()[1]) for line in lines}
+    return 1024 * (sizes.get("Pss_Anon", 0) + sizes.get("Pss_Shmem", 0))
 
 
 if __name__ == "__main__":

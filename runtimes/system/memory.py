@@ -63,6 +63,17 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_TRIM_THRESHOLD, -1)) and bool(mallopt(M_MMAP_MAX, 0))
 
 
+def release_freed_memory() -> None:
+    """Returns the memory that was freed to the system, where the C library is glibc.
+
+    A process that is forked keeps the pages of this one as they were, and so would keep twice what is written later.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
+
+
 def fits(size: int) -> bool:
     """Returns whether arrays of so many bytes in all may be in memory, beside those that are; see `allocate`.
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.limits import usable_cores
+from allweather.runtimes.system.memory import release_freed_memory
 from allweather.trainers.data.streamed.decoding import Decoded, Decoder, Request
 
 MAX_WORKERS = 8  # if none are asked for
@@ -40,6 +41,8 @@ def decoded_batches(
     Raises:
         DataError: A worker process has ended.
     """
+    if workers:
+        release_freed_memory()
     with worker_failures():
         with warnings.catch_warnings():
             # more workers than cores, and a fork of a process that has threads, none of which a worker uses
