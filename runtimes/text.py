@@ -14,6 +14,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+MAX_LABEL_CHARACTERS = 256  # of the name of a class; the longest one of ImageNet has 121
+
 # joiners that Python does not call printable: words of Persian and Indic scripts and many emoji need them
 _JOINERS = "\u200c\u200d"
 # embeddings, overrides and isolates, which show a text in another order than that of its letters

@@ -1,7 +1,7 @@
 """Trains on, evaluates and makes a predictor for a folder of images ten times as large as the memory it may use.
 
-Linux, as root: the commands run in a control group (version 1 or 2) whose memory is limited. The images are photographs
-of 1600 x 1200 pixels made from CIFAR-10; files of the same picture differ by the length of a comment, so that none is a copy.
+Linux, as root: the commands run in a control group (version 1 or 2) whose memory is limited. The images of 1600 x 1200
+pixels are made from CIFAR-10; files of the same picture differ by the length of a comment, so that none is a copy.
 
     python benchmarks/trainers/limited_memory.py --cifar ROOT --work FOLDER --gigabytes 20 --limit 2
 """

@@ -16,14 +16,13 @@ from allweather.runtimes.choices import EngineName as EngineName
 from allweather.runtimes.choices import Precision as Precision
 from allweather.runtimes.choices import Role as Role
 from allweather.runtimes.errors import BundleError, UsageError, first_line
-from allweather.runtimes.text import forbidden_character, printable
+from allweather.runtimes.text import MAX_LABEL_CHARACTERS, forbidden_character, printable
 from allweather.runtimes.tta.policy import Policy, check_ranked_views
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 16 << 20  # a thousand classes with all parity results take 0.2 MB
 MAX_COMMAS = 150_000  # bounds the number of values; pydantic takes a kilobyte and 15 us to reject each
-MAX_LABEL_CHARACTERS = 256  # the longest class name of ImageNet has 121
 MAX_FILE_BYTES = 4 << 30  # VGG-16 in fp32 takes 0.55 GB
 
 # a plain name, in at most one folder: no "..", no absolute path, no backslash, no hidden file

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from allweather.runtimes.bundle.manifest import MAX_LABEL_CHARACTERS
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.runtimes.text import forbidden_character, printable
+from allweather.runtimes.text import MAX_LABEL_CHARACTERS, forbidden_character, printable
 from allweather.trainers.data.files.names import list_names, same_name
 
 
