@@ -23,8 +23,11 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
 
-# The same examples in each run, so that a change alone decides whether it passes; `make fuzz` draws new ones.
-hypothesis.settings.register_profile("same-examples", derandomize="ALLWEATHER_FUZZ_EXAMPLES" not in os.environ)
+# The same examples in each run, so that a change alone decides whether it passes; `make fuzz` draws new ones. No test
+# asserts times, which depend on what else runs.
+hypothesis.settings.register_profile(
+    "same-examples", derandomize="ALLWEATHER_FUZZ_EXAMPLES" not in os.environ, deadline=None
+)
 hypothesis.settings.load_profile("same-examples")
 
 

@@ -19,7 +19,6 @@ from allweather.runtimes.errors import TrainingError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
-from allweather.trainers.data.streamed.workers import worker_failures
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.ema import MovingAverage
@@ -92,7 +91,6 @@ def fit(
     experiment = ExperimentLog(loggers if fabric.is_global_zero else ())
     synced = settings.sync_batchnorm and fabric.world_size > 1
     with (
-        worker_failures(),
         synced_batch_norm(run.plain) if synced else nullcontext(),
         experiment.open({**run.hyperparameters(), **hyperparameters}, run.history),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -43,37 +44,45 @@ def decoded_batches(
     """
     if workers:
         release_freed_memory()
-    with worker_failures():
-        with warnings.catch_warnings():
-            # more workers than cores, and a fork of a process that has threads, none of which a worker uses
-            warnings.filterwarnings("ignore", "This DataLoader will create|.*multi-threaded, use of fork")
-            loader = DataLoader(
-                decoder,
-                batch_sampler=requests,  # type: ignore[arg-type] # a request stands for a list of indices
-                num_workers=workers,
-                collate_fn=_as_it_is,  # type: ignore[arg-type] # a batch comes as one object
-                pin_memory=pinned,
-                worker_init_fn=_start_worker,
-                prefetch_factor=PREFETCHED if workers else None,
-                generator=torch.Generator(),  # so that it draws nothing from the global one
-            )
-            batches = iter(loader)
-        yield from batches
-
-
-@contextmanager
-def worker_failures() -> Iterator[None]:
-    """Turns what torch raises when a worker process has ended, wherever the main process is then, into a DataError."""
+    with warnings.catch_warnings(), _same_signal_handler():
+        # more workers than cores, and a fork of a process that has threads, none of which a worker uses
+        warnings.filterwarnings("ignore", "This DataLoader will create|.*multi-threaded, use of fork")
+        loader = DataLoader(
+            decoder,
+            batch_sampler=requests,  # type: ignore[arg-type] # a request stands for a list of indices
+            num_workers=workers,
+            collate_fn=_as_it_is,  # type: ignore[arg-type] # a batch comes as one object
+            pin_memory=pinned,
+            worker_init_fn=_start_worker,
+            prefetch_factor=PREFETCHED if workers else None,
+            generator=torch.Generator(),  # so that it draws nothing from the global one
+        )
+        batches = iter(loader)
     try:
-        yield
+        yield from batches
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        cause = str(error).partition("killed by signal: ")[2].partition(".")[0]
         raise DataError(
-            f"a process that reads images has ended{f' ({cause})' if cause else ''}, mostly for want of memory, or of "
-            "space in /dev/shm; try fewer with --workers, or --workers 0"
+            "a process that reads images has ended, mostly for want of memory or of space in /dev/shm; try fewer with "
+            "--workers, or --workers 0"
         ) from error
+
+
+@contextmanager
+def _same_signal_handler() -> Iterator[None]:
+    """Keeps the handler of SIGCHLD, in which torch would raise an error wherever this process is when a worker ends.
+
+    Without it, the error is raised where the next batch is waited for, a few seconds later.
+    """
+    if threading.current_thread() is not threading.main_thread():  # others can set no handler
+        yield
+        return
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler if handler is not None else signal.SIG_DFL)
 
 
 def _as_it_is(batch: Decoded) -> Decoded:

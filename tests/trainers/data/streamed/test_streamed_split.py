@@ -21,7 +21,6 @@ from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
 from allweather.trainers.data.image_size import ImageSize
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.data.split import LabeledImages, Split
-from allweather.trainers.data.streamed import workers
 from allweather.trainers.data.streamed.reading import Reading
 from allweather.trainers.data.streamed.streamed_split import StreamedSplit
 from allweather.trainers.training.batch_shares import share
@@ -179,12 +178,11 @@ def test_a_worker_that_dies_is_told_in_one_line(photos: Path, monkeypatch: pytes
         return b""
 
     monkeypatch.setattr(train.source, "read", fatal)
-    with (
-        pytest.raises(DataError, match=r"a process that reads images has ended.*--workers 0") as error,
-        workers.worker_failures(),
-    ):
+    handler = signal.getsignal(signal.SIGCHLD)
+    with pytest.raises(DataError, match=r"a process that reads images has ended.*--workers 0") as error:
         stacked(train, plan_of(train))
     assert "\n" not in str(error.value)
+    assert signal.getsignal(signal.SIGCHLD) is handler
 
 
 def test_images_are_streamed_if_they_do_not_fit(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
