@@ -5,7 +5,7 @@
 Rival: torchvision's ImageFolder and torch's DataLoader, with as many worker processes. Both take 128 random resized and
 horizontally flipped crops of 224 pixels from 5,000 JPEG files of about 500 x 400 pixels, made from CIFAR-10, and give
 float32 batches in 0..1; neither normalizes. They run in turn, and the ratio of each pair is printed. Then it prints how
-long `allweather train` takes from its start to the first batch.
+long `allweather train` takes from its start to the first batch, and how much of that is the import of libraries.
 """
 
 from __future__ import annotations
@@ -90,6 +90,13 @@ def first_batch(folder: Path, workers: int) -> float:
     return float(done.stdout.split()[0]) - started
 
 
+def import_seconds() -> float:
+    """Returns the seconds that a Python process takes for the libraries that every training needs."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch, torch._dynamo, lightning_fabric"], check=True)
+    return time.perf_counter() - started
+
+
 def main() -> None:
     """Makes the files unless they are there, and prints both speeds and their ratio for each pair of epochs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -111,7 +118,11 @@ def main() -> None:
         print(f"allweather {speeds[0]:.0f}, torchvision {speeds[1]:.0f}, ratio {ratios[-1]:.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f}")
     seconds = [first_batch(folder, args.workers) for _ in range(3)]
-    print(f"allweather train: first batch after {statistics.median(seconds):.2f} s (median of three)")
+    imports = [import_seconds() for _ in range(3)]
+    print(
+        f"allweather train: first batch after {statistics.median(seconds):.2f} s; importing torch, torch._dynamo "
+        f"(which its optimizers need) and Lightning Fabric alone takes {statistics.median(imports):.2f} s (medians of three)"
+    )
 
 
 if __name__ == "__main__":
