@@ -121,7 +121,7 @@ def main() -> None:
     imports = [import_seconds() for _ in range(3)]
     print(
         f"allweather train: first batch after {statistics.median(seconds):.2f} s; importing torch, torch._dynamo "
-        f"(which its optimizers need) and Lightning Fabric alone takes {statistics.median(imports):.2f} s (medians of three)"
+        f"(which its optimizers need) and Lightning Fabric alone: {statistics.median(imports):.2f} s (medians of 3)"
     )
 
 

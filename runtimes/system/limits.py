@@ -47,6 +47,16 @@ def usable_memory(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
     return min(limits)
 
 
+def processes_here() -> int:
+    """Returns how many processes of this run are on this machine and share its cores and memory.
+
+    torchrun says so; where a command has started its own processes, all of them are here.
+    """
+    started = os.environ.get("WORLD_SIZE", "1") if "LOCAL_RANK" in os.environ else "1"
+    count = os.environ.get("LOCAL_WORLD_SIZE", started)
+    return max(1, int(count)) if count.isdecimal() else 1
+
+
 def _soft_limit(name: str) -> int | None:
     """Returns a limit of this process in bytes; None where it has none."""
     soft, _ = resource.getrlimit(getattr(resource, name))

@@ -13,7 +13,7 @@ from tempfile import TemporaryFile, gettempdir
 import numpy as np
 
 from allweather.runtimes.errors import map_write_errors
-from allweather.runtimes.system.limits import usable_memory
+from allweather.runtimes.system.limits import processes_here, usable_memory
 from allweather.runtimes.types import Image
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from malloc.h
@@ -75,18 +75,15 @@ def release_freed_memory() -> None:
 
 
 def fits(size: int) -> bool:
-    """Returns whether arrays of so many bytes in all may be in memory, beside those that are; see `allocate`.
-
-    The processes that torchrun starts on this machine share its memory.
-    """
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return size <= MAX_MEMORY_SHARE * usable_memory() / processes
+    """Returns whether arrays of so many bytes in all may be in memory; see `allocate`."""
+    return size <= _limit()
 
 
 def allocate(shape: tuple[int, ...]) -> Image:
     """Returns an uninitialized uint8 array: in memory, or in an unnamed file on disk where memory is scarce.
 
-    All arrays in use, such as the splits of a data set, may together take 40 % of the memory that this process may use.
+    All arrays in use, such as the splits of a data set, may together take 40 % of the memory that this process may use,
+    or of its share, if several processes of a run are on this machine.
 
     Args:
         shape: Shape of the array.
@@ -96,10 +93,15 @@ def allocate(shape: tuple[int, ...]) -> Image:
             process.
     """
     size = math.prod(shape)
-    if _HELD.take(size, MAX_MEMORY_SHARE * usable_memory()):
+    if _HELD.take(size, _limit()):
         array = np.empty(shape, np.uint8)
         weakref.finalize(array, _HELD.release, size)
         return array
     with map_write_errors(Path(gettempdir())), TemporaryFile() as file:  # the mapping stays valid after it is closed
         os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
+def _limit() -> float:
+    """Returns how many bytes the arrays of this process may take together."""
+    return MAX_MEMORY_SHARE * usable_memory() / processes_here()

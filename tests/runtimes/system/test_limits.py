@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allweather.runtimes.system.limits import usable_cores, usable_memory
+from allweather.runtimes.system.limits import processes_here, usable_cores, usable_memory
 
 MB = 1 << 20
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -100,3 +100,20 @@ def test_a_limit_of_the_shell_counts() -> None:
 def run(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("variables", "count"),
+    [
+        ({}, 1), ({"WORLD_SIZE": "4"}, 1), ({"WORLD_SIZE": "4", "LOCAL_RANK": "1"}, 4),
+        ({"WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "8"}, 8), ({"LOCAL_WORLD_SIZE": "many"}, 1),
+    ],
+)  # fmt: skip
+def test_the_processes_of_a_run_on_this_machine_are_counted(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], count: int
+) -> None:
+    for name in ("WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert processes_here() == count

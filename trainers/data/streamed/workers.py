@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import warnings
@@ -14,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from allweather.runtimes.errors import DataError
-from allweather.runtimes.system.limits import usable_cores
+from allweather.runtimes.system.limits import processes_here, usable_cores
 from allweather.runtimes.system.memory import release_freed_memory
 from allweather.trainers.data.streamed.decoding import Decoded, Decoder, Request
 
@@ -25,7 +24,7 @@ PREFETCHED = 2  # batches that each worker has decoded before they are needed
 
 def default_workers() -> int:
     """Returns how many worker processes one process of a run starts: one for each core that is its own, at most 8."""
-    return max(1, min(MAX_WORKERS, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    return max(1, min(MAX_WORKERS, usable_cores() // processes_here()))
 
 
 def decoded_batches(

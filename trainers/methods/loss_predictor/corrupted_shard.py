@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.system.limits import usable_cores
+from allweather.runtimes.system.limits import processes_here, usable_cores
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
@@ -112,7 +111,7 @@ def views_ahead(
 
 def thread_count() -> int:
     """Returns how many threads prepare: one for each core that is this process's own, at most 8."""
-    return max(1, min(MAX_THREADS, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    return max(1, min(MAX_THREADS, usable_cores() // processes_here()))
 
 
 def _readable(split: LabeledImages, rows: range) -> Split:
