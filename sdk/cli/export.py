@@ -12,7 +12,7 @@ from allweather.cli.console import handle_errors, say
 from allweather.cli.export_repository import Layout, export_repository, is_bundle
 from allweather.cli.export_results import print_exported, watch_export
 from allweather.cli.inspect import say_inventory
-from allweather.cli.options import AsJson, Download, OwnModel
+from allweather.cli.options import AsJson, Download, OwnModel, Stream, Workers
 from allweather.cli.output_lock import locks_output
 from allweather.runtimes.choices import EngineName, Precision
 from allweather.runtimes.errors import DataError
@@ -50,6 +50,8 @@ def export(
     ] = False,
     layout: Layout = None,
     own_model: OwnModel = None,
+    stream: Stream = None,
+    workers: Workers = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +59,9 @@ def export(
     engines, precisions = parse_engines(engine), parse_names("precision", precision, get_args(Precision))
     if layout or is_bundle(checkpoint):
         check_not_given(
-            context, ("data", "download", "force", "own_model"), "--layout writes the models that are in the bundle"
+            context,
+            ("data", "stream", "workers", "download", "force", "own_model"),
+            "--layout writes the models that are in the bundle",
         )
         export_repository(checkpoint, layout, out, engines=engines, precisions=precisions, as_json=as_json)
         return
@@ -66,6 +70,7 @@ def export(
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.choices import DATASET_FORMS
     from allweather.trainers.data.registry import open_dataset_of
+    from allweather.trainers.data.streamed.reading import Reading
 
     trained = load_checkpoint(checkpoint, own_model)
     if data is None and trained.data != "signs":
@@ -74,7 +79,8 @@ def export(
             f"add --data {DATASET_FORMS}"
         )
     options = ExportOptions(engines=engines or DEFAULT_ENGINES, precisions=precisions or None, force=force)
-    dataset = open_dataset_of(data or "signs", trained.classes, trained.input, download=download)
+    reading = Reading(stream, workers)
+    dataset = open_dataset_of(data or "signs", trained.classes, trained.input, reading=reading, download=download)
     say_inventory(dataset.inventory)
     with watch_export() as watch:
         manifest = export_checkpoint(trained, dataset, out, options, watch=watch)

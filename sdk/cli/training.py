@@ -143,8 +143,10 @@ def training_run(
             yield TrainingRun(fabric, dataset, update, started)
         except KeyboardInterrupt:
             if fabric.is_global_zero:
-                say("stopped; the same command goes on where it was last saved")
+                say("stopped; the same command goes on where it was last saved, or begins anew if it was not")
             raise
+    if (count := dataset.train.left_out) and fabric.is_global_zero:
+        say(f"train: {count} images could not be read and were left out")
 
 
 def check_logs(texts: Sequence[str] | None) -> None:

@@ -217,7 +217,12 @@ class Dataset:
         """
         val = self.val.readable()
         test = val if self.test is self.val else self.test.readable()
-        return dataclasses.replace(self, val=val, test=test)
+        notes = [
+            f"{name}: {before - len(after)} of {before} images could not be read and are left out"
+            for name, before, after in (("val", len(self.val), val), ("test", len(self.test), test))
+            if len(after) < before and not (name == "test" and self.test is self.val)
+        ]
+        return dataclasses.replace(self, val=val, test=test, notes=(*self.notes, *notes))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.runtimes.errors import DataError
+from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system.memory import allocate
 from allweather.trainers.data.batches import gather
 from allweather.trainers.data.epoch_plan import EpochPlan
@@ -41,6 +41,11 @@ class LabeledImages(ABC):
     @abstractmethod
     def size(self) -> tuple[int, int]:
         """Height and width of the images in pixels."""
+
+    @property
+    def left_out(self) -> int:
+        """How many images were left out of batches so far, in this process, as they could not be read."""
+        return 0
 
     @abstractmethod
     def take(self, indices: Tensor) -> LabeledImages:
@@ -74,10 +79,11 @@ class LabeledImages(ABC):
 
     @abstractmethod
     def batches(self, batch_size: int) -> Iterator[Split]:
-        """Yields the images in their order, so many at a time, in memory.
+        """Yields the images in their order, so many at a time, in memory; of streamed ones, take `readable` first.
 
         Raises:
             DataError: One of them cannot be read, or a process that reads them has ended.
+            UsageError: The batch size is below 1.
         """
 
     @abstractmethod
@@ -166,6 +172,7 @@ class Split(LabeledImages):
 
     def batches(self, batch_size: int) -> Iterator[Split]:
         """Yields the images in their order, so many at a time."""
+        check_batch_size(batch_size)
         for images, labels in zip(
             torch.split(self.images, batch_size), torch.split(self.labels, batch_size), strict=True
         ):
@@ -186,3 +193,13 @@ class Split(LabeledImages):
 
 def _type_name(values: Tensor) -> str:
     return str(values.dtype).removeprefix("torch.")
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Checks the number of images of a batch.
+
+    Raises:
+        UsageError: It is no whole number above 0.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise UsageError(f"the number of images of a batch is 1 or more; got {batch_size!r:.40}")

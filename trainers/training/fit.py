@@ -273,3 +273,4 @@ class _Run:
         self.fabric._precision.load_state_dict(header["scaler"])
         self.epoch, self.step = header["epoch"], header["step"]
         self.history = [EpochReport.from_timed_row(row) for row in header["history"]]
+        log.info("the run goes on after step %d of %d", self.epoch * self.steps + self.step, self.total_steps)

@@ -128,8 +128,9 @@ def _shards(pattern: str, locations: Sequence[str], cache: Cache | None) -> list
     local = {each: home_path(each) for each in locations if not is_url(each)}
     if absent := [path for path in local.values() if not path.exists()]:
         some = f"{len(absent)} of {len(local)}, such as {shown(str(absent[0]))}" if len(local) > 1 else "it"
+        braces = "; write braces such as {000..009}, as * is not expanded" if "*" in pattern else ""
         raise DataError(
-            f"no shard matches {shown(pattern)}: there is no such file"
+            f"no shard matches {shown(pattern)}: there is no such file{braces}"
             if len(absent) == len(local)
             else f"shards of {shown(pattern)} are not there ({some}); correct the pattern, or add them"
         )

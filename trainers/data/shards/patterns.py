@@ -14,6 +14,7 @@ from allweather.runtimes.text import printable
 from allweather.trainers.data.files.names import split_of
 from allweather.trainers.data.shards.library import import_webdataset
 
+JOINED = "::"  # between patterns
 MAX_SHARDS = 1_000_000
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _RANGE = re.compile(r"\{(-?\d{1,18})\.\.(-?\d{1,18})")
@@ -27,14 +28,14 @@ def is_url(location: str) -> bool:
 
 def shown(location: str) -> str:
     """Returns a path, a URL or a pattern as messages have it: without a password."""
-    return printable(redacted(location) if "://" in location else location)
+    parts = (redacted(part) if "://" in part else part for part in location.split(JOINED))
+    return printable(JOINED.join(parts))
 
 
 def short_name(pattern: str) -> str:
     """Returns the name of a data set: its pattern without the folders that all shards lie in."""
-    text = shown(pattern)
-    before = text.partition("{")[0]
-    return text[before.rfind("/") + 1 :]
+    parts = shown(pattern).split(JOINED)
+    return JOINED.join(part[part.partition("{")[0].rfind("/") + 1 :] for part in parts)
 
 
 def expand_pattern(pattern: str) -> list[str]:

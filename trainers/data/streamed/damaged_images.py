@@ -32,12 +32,17 @@ class DamagedImages:
         if self._damaged[index]:
             return
         self._damaged[index] = True
-        count, line = int(self._damaged.sum()), f"{self._source.name(index)}: {printable(reason)}"
-        self.example = self.example or line
-        if count <= MAX_NAMED:
-            log.warning("cannot be read as an image and is left out: %s", line)
-        elif str(count).strip("0") == "1":
-            log.warning("%d images so far cannot be read and are left out, such as %s", count, line)
+        name, reason = self._source.name(index), printable(reason)
+        self.example = self.example or f"{name}: {reason}"
+        if self.count <= MAX_NAMED:
+            log.warning("%s cannot be read as an image and is left out: %s", name, reason)
+        elif str(self.count).strip("0") == "1":
+            log.warning("%d images so far cannot be read and are left out, such as %s: %s", self.count, name, reason)
+
+    @property
+    def count(self) -> int:
+        """How many are known."""
+        return int(self._damaged.sum())
 
     def checked(self, indices: npt.NDArray[np.int64]) -> None:
         """Remembers that images were decoded."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import torch
 
+from allweather.runtimes.cameras.image_files.decode import DAMAGED
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.text import printable
 from allweather.trainers.data.file_inventory import DecodedFiles
-from allweather.trainers.data.files.labeled_files import UNKNOWN_BYTES, LabeledFiles
+from allweather.trainers.data.files.labeled_files import LabeledFiles
 from allweather.trainers.data.streamed.damaged_images import MAX_NAMED, DamagedImages
 from allweather.trainers.data.streamed.image_source import FileSource
 from allweather.trainers.data.streamed.reading import Reading
@@ -31,9 +33,9 @@ def stream_split(
     """
     sizes = {file.path: file.size for each in found.splits[name].classes.values() for file in each.images}
     files = [(path, label) for path, label in found.files(name) if sizes[path] > 0]
-    missing = {path: _reason(sizes[path]) for path in found.paths(name) if sizes[path] <= 0}
+    missing = {path: _reason(path) for path in found.paths(name) if sizes[path] <= 0}
     for path, reason in list(missing.items())[:MAX_NAMED]:
-        log.warning("cannot be read as an image and is left out: %s: %s", printable(str(path)), reason)
+        log.warning("%s cannot be read as an image and is left out: %s", printable(str(path)), reason)
     if len(missing) > MAX_NAMED:
         log.warning("%d more files cannot be read; allweather inspect counts them", len(missing) - MAX_NAMED)
     if not files:
@@ -47,5 +49,10 @@ def stream_split(
     return split, DecodedFiles(missing, 0)
 
 
-def _reason(size: int) -> str:
-    return "the file is not there or cannot be read" if size == UNKNOWN_BYTES else "the file is empty"
+def _reason(path: Path) -> str:
+    """Returns why a file that is empty or not there cannot be read."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    return DAMAGED

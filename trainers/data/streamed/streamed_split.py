@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.memory import allocate
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.epoch_plan import EpochPlan
-from allweather.trainers.data.split import LabeledImages, NoReadableImageError, Split
+from allweather.trainers.data.split import LabeledImages, NoReadableImageError, Split, check_batch_size
 from allweather.trainers.data.streamed.damaged_images import DamagedImages
 from allweather.trainers.data.streamed.decoding import Copies, Decoded, Decoder, Request
 from allweather.trainers.data.streamed.image_source import ImageSource
@@ -61,6 +62,22 @@ class StreamedSplit(LabeledImages):
         """Returns how many images there are and their size, as a notebook shows them."""
         return f"StreamedSplit({len(self)} images of {self.spec.height} x {self.spec.width} px)"
 
+    @property
+    def left_out(self) -> int:
+        """How many images were left out of batches so far, in this process, as they could not be read."""
+        return int((~self.damaged.usable(self.indices)).sum())
+
+    @property
+    def images(self) -> NoReturn:
+        """There are none in memory.
+
+        Raises:
+            AttributeError: Always, with what to use instead.
+        """
+        raise AttributeError(
+            "streamed images are not in memory: readable().batches(250) yields them, take(indices).loaded() reads some"
+        )
+
     def take(self, indices: Tensor) -> StreamedSplit:
         """Returns the images with these indices (int64 [m]); none is read."""
         rows = indices.cpu()
@@ -98,11 +115,14 @@ class StreamedSplit(LabeledImages):
 
     def batches(self, batch_size: int) -> Iterator[Split]:
         """Yields the images in their order, so many at a time; see `LabeledImages`."""
+        check_batch_size(batch_size)
         labels = torch.split(self.labels, batch_size)
         for batch, wanted in zip(self._decoded(_requests(self.indices, batch_size), len(self)), labels, strict=True):
             if batch.damaged:
                 index, reason = batch.damaged[0]
-                raise DataError(f"{self.source.name(index)} cannot be read any more: {reason}; start again without it")
+                raise DataError(
+                    f"{self.source.name(index)} cannot be read: {reason} (readable() returns the images that can be)"
+                )
             yield Split(self._moved(batch.images), wanted.to(self.device))
 
     def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> Iterator[tuple[Tensor, Tensor]]:

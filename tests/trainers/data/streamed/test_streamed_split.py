@@ -136,10 +136,22 @@ def test_what_cannot_be_read_is_left_out_named_and_counted(photos: Path, caplog:
         list(data.val.batches(4))
     readable = data.readable()
     assert (len(readable.val), readable.test is readable.val) == (8, True)
+    assert readable.notes[-1] == "val: 1 of 9 images could not be read and are left out"
+    assert (data.train.left_out, held.train.left_out) == (2, 0)
     assert isinstance(held.val, Split)
     assert torch.equal(torch.cat([batch.images for batch in readable.val.batches(3)]), held.val.images)
     assert torch.equal(data.val.loaded().images, held.val.images)
     assert torch.equal(data.val.loaded().labels, held.val.labels)
+
+
+def test_what_is_not_in_memory_says_how_to_get_it(photos: Path) -> None:
+    data = open_dataset(f"folder:{photos}", 32, reading=STREAMED)
+    with pytest.raises(AttributeError, match=r"batches\(250\).*loaded\(\)"):
+        data.train.images  # type: ignore[attr-defined] # noqa: B018 # what a user tries first
+    held = open_dataset(f"folder:{photos}", 32, reading=Reading(stream=False))
+    for split, size in product((data.val, held.val), (0, -5, True, "8")):
+        with pytest.raises(UsageError, match="1 or more; got"):
+            list(split.batches(size))  # type: ignore[arg-type]
 
 
 def test_nothing_that_can_be_read_is_told_in_one_line(photos: Path) -> None:
@@ -159,7 +171,7 @@ def test_the_files_of_a_list_that_are_not_there_are_counted(photos: Path, caplog
     (photos / "list.csv").write_text("\n".join(["path,label", *rows]))
     streamed = open_dataset(f"list:{photos / 'list.csv'}", 32, reading=STREAMED)
     assert sum(len(split) for split in (streamed.train, streamed.val, streamed.test)) == 30
-    assert "gone.jpg: the file is not there" in caplog.text
+    assert "gone.jpg cannot be read as an image and is left out: No such file" in caplog.text
     assert any("1 of 31" in note and "gone.jpg" in note for note in streamed.notes), streamed.notes
     held = open_dataset(f"list:{photos / 'list.csv'}", 32, reading=Reading(stream=False))
     assert isinstance(held.val, Split)
