@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from allweather.trainers.data.epoch_plan import EpochPlan
 
 DIGEST_IMAGES = 1024  # hashed at a time
 FROM_NUMPY = "; torch.from_numpy makes one of an array"
+
+TrainingBatches: TypeAlias = Generator[tuple[Tensor, Tensor], None, None]  # (images, labels) of each batch
 
 
 class NoReadableImageError(DataError):
@@ -87,7 +90,7 @@ class LabeledImages(ABC):
         """
 
     @abstractmethod
-    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> TrainingBatches:
         """Yields the augmented images of parts of an epoch; streamed images that cannot be read are left out.
 
         Args:
@@ -178,7 +181,7 @@ class Split(LabeledImages):
         ):
             yield Split(images, labels)
 
-    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> TrainingBatches:
         """Yields the augmented images of parts of an epoch; see `LabeledImages`."""
         for step, share in parts:
             yield gather(self.images, self.labels, *plan.for_step(step, share))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -95,8 +95,9 @@ def fit(
         experiment.open({**run.hyperparameters(), **hyperparameters}, run.history),
     ):
         while not run.is_over():
-            for step in run.train_epoch():
-                watch(Progress(step, run.total_steps))
+            with closing(run.train_epoch()) as steps:
+                for step in steps:
+                    watch(Progress(step, run.total_steps))
             report = run.finish_epoch()
             experiment.epoch(report)
             watch(Progress(run.epoch * run.steps, run.total_steps, report))
@@ -141,20 +142,23 @@ class _Run:
         self.best: dict[str, Tensor] = {}  # averaged weights of the best epoch, if the settings have a patience
         self.started, self.started_step = clock(), 0
 
-    def train_epoch(self) -> Iterator[int]:
+    def train_epoch(self) -> Generator[int, None, None]:
         """Trains the rest of the current epoch; yields after each step the number of steps done in the run."""
         plan = self._plan()
         self.model.train()
         self.started, self.started_step, timer = self.clock(), self.step, SaveTimer(self.fabric, self.clock)
         steps = range(self.step, self.steps)
         batches = self.train.training_batches(plan, self.train_step.parts(steps))
-        for step in steps:
-            self._step(batches, step)
-            self.step = step + 1
-            if self.resume.path is not None and self.step < self.steps and timer.due():
-                self.save()
-                timer.restart()
-            yield self.epoch * self.steps + self.step
+        try:
+            for step in steps:
+                self._step(batches, step)
+                self.step = step + 1
+                if self.resume.path is not None and self.step < self.steps and timer.due():
+                    self.save()
+                    timer.restart()
+                yield self.epoch * self.steps + self.step
+        finally:  # after Ctrl-C, worker processes are ended now, which takes seconds once Python shuts down
+            batches.close()
 
     def _step(self, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> None:
         total_step = self.epoch * self.steps + step

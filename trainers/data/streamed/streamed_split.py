@@ -18,7 +18,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.memory import allocate
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.epoch_plan import EpochPlan
-from allweather.trainers.data.split import LabeledImages, NoReadableImageError, Split, check_batch_size
+from allweather.trainers.data.split import LabeledImages, NoReadableImageError, Split, TrainingBatches, check_batch_size
 from allweather.trainers.data.streamed.damaged_images import DamagedImages
 from allweather.trainers.data.streamed.decoding import Copies, Decoded, Decoder, Request
 from allweather.trainers.data.streamed.image_source import ImageSource
@@ -125,7 +125,7 @@ class StreamedSplit(LabeledImages):
                 )
             yield Split(self._moved(batch.images), wanted.to(self.device))
 
-    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> TrainingBatches:
         """Yields the augmented images of parts of an epoch; see `LabeledImages`."""
         requests = (self._training_request(plan, *part) for part in parts)
         for (step, share), batch in zip(parts, self._decoded(requests, plan.order.numel()), strict=True):

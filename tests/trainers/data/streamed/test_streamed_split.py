@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 from itertools import product
@@ -282,3 +283,15 @@ def test_every_combination_of_copies_keeps_its_place(photos: Path) -> None:
             plain = expected.images[rows].permute(0, 3, 1, 2) / 255
             for copy, is_random in enumerate(shifted):
                 assert torch.equal(images[6 * copy : 6 * copy + 6], plain) is not is_random
+
+
+def test_workers_end_when_an_epoch_is_left(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allweather.trainers.data.streamed.streamed_split.FEW_IMAGES", 0)
+    train = open_dataset(f"folder:{photos}", 32, reading=Reading(stream=True, workers=2)).train
+    plan = plan_of(train)
+    before = set(multiprocessing.active_children())
+    batches = train.training_batches(plan, all_parts(plan))
+    next(batches)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    batches.close()
+    assert set(multiprocessing.active_children()) == before
