@@ -145,7 +145,7 @@ def training_run(
             if fabric.is_global_zero:
                 say("stopped; the same command goes on where it was last saved, or begins anew if it was not")
             raise
-    if (count := dataset.train.left_out) and fabric.is_global_zero:
+    if (count := dataset.train.unreadable) and fabric.is_global_zero:
         say(f"train: {count} images could not be read and were left out")
 
 

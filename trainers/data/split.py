@@ -46,7 +46,7 @@ class LabeledImages(ABC):
         """Height and width of the images in pixels."""
 
     @property
-    def left_out(self) -> int:
+    def unreadable(self) -> int:
         """How many images were left out of batches so far, in this process, as they could not be read."""
         return 0
 

@@ -180,5 +180,5 @@ def test_a_damaged_image_is_named_and_left_out(
 ) -> None:
     result = METHODS[method](opened(damaged, stream=True), tmp_path, start)
     assert all(value.isfinite().all() for value in result.values())
-    assert f"left out: {damaged / 'train/green/3.jpg'}" in caplog.text
+    assert f"{damaged / 'train/green/3.jpg'} cannot be read as an image and is left out" in caplog.text
     assert caplog.text.count("train/green/3.jpg") == 1

@@ -63,7 +63,7 @@ class StreamedSplit(LabeledImages):
         return f"StreamedSplit({len(self)} images of {self.spec.height} x {self.spec.width} px)"
 
     @property
-    def left_out(self) -> int:
+    def unreadable(self) -> int:
         """How many images were left out of batches so far, in this process, as they could not be read."""
         return int((~self.damaged.usable(self.indices)).sum())
 

@@ -138,7 +138,7 @@ def test_what_cannot_be_read_is_left_out_named_and_counted(photos: Path, caplog:
     readable = data.readable()
     assert (len(readable.val), readable.test is readable.val) == (8, True)
     assert readable.notes[-1] == "val: 1 of 9 images could not be read and are left out"
-    assert (data.train.left_out, held.train.left_out) == (2, 0)
+    assert (data.train.unreadable, held.train.unreadable) == (2, 0)
     assert isinstance(held.val, Split)
     assert torch.equal(torch.cat([batch.images for batch in readable.val.batches(3)]), held.val.images)
     assert torch.equal(data.val.loaded().images, held.val.images)
