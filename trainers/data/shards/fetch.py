@@ -20,7 +20,7 @@ from allweather.runtimes.system.private_folder import cache_folder
 from allweather.trainers.data.shards.http_client import StatusError, UnreachableError, open_url
 
 AT_ONCE = 4  # files
-LOCK_POLL = 0.2  # seconds between two looks whether another process has fetched a file
+LOCK_POLL = 0.2  # seconds between two checks whether another process has fetched a file
 ABSENT = (403, 404, 410)  # what servers respond where there is no file; some do not say whether there is one
 _STRANGE = re.compile(r"[^\w.+-]")
 

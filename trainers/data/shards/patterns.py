@@ -39,7 +39,7 @@ def short_name(pattern: str) -> str:
 
 
 def expand_pattern(pattern: str) -> list[str]:
-    """Returns the paths and URLs that a pattern with braces names, in their order; it looks for none of them.
+    """Returns the paths and URLs that a pattern with braces names, in their order, whether they exist or not.
 
     Args:
         pattern: Such as `shards/{train,val}-{000..009}.tar`, as the webdataset library expands it.
