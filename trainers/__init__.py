@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from allweather.trainers.methods.loss_predictor.settings import PredictorSettings as PredictorSettings
     from allweather.trainers.models.loss_predictor import LossPredictor as LossPredictor
     from allweather.trainers.models.loss_predictor import build_predictor as build_predictor
+    from allweather.trainers.methods.recipes import recipe as recipe
     from allweather.trainers.steps.classifiers import finetune as finetune
     from allweather.trainers.steps.classifiers import load_dataset as load_dataset
     from allweather.trainers.steps.classifiers import train as train
@@ -73,6 +74,7 @@ _MODULES = {
     "launch": "training.launch",
     "load_checkpoint": "checkpoint.checkpoint_file",
     "load_dataset": "steps.classifiers",
+    "recipe": "methods.recipes",
     "run_pair": "losses.pairs",
     "save_checkpoint": "checkpoint.checkpoint_file",
     "stability_loss": "losses.consistency",

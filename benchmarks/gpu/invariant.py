@@ -15,6 +15,7 @@ from typing import Any
 
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.config import PLAIN, TrainConfig
+from allweather.trainers.methods.recipes import recipe
 from allweather.trainers.training.settings import FitSettings
 from gpu.records import Work
 from gpu.schedule import Schedule, Training, schedule_for
@@ -24,12 +25,8 @@ ARCH = "resnet32"
 FRACTION = 0.1  # of the training images of each class
 SEEDS = 3
 IMAGES, VARIANTS = 64, 2  # of a step of AIT
-EPOCHS = 160
 CONFIGS = {"ait": TrainConfig("ait"), "plain": PLAIN}
-RECIPE = FitSettings(
-    epochs=EPOCHS, batch_size=IMAGES, lr=0.1, optimizer="sgd", schedule="step", milestones=(0.5, 0.75),
-    weight_decay=1e-4, ema=0.0,
-)  # fmt: skip
+RECIPE = replace(recipe("ait-paper"), batch_size=IMAGES)  # the loop counts images, not variants
 
 
 def run(work: Work, networks: str = ARCH) -> None:
@@ -76,7 +73,6 @@ def train_one(
         "arch": arch,
         "method": method,
         "lr": checkpoint.settings["lr"],
-        "nesterov": True,
         "steps": steps_of(own_schedule),
     }
     return own_schedule.record() | own, results

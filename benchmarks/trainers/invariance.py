@@ -1,39 +1,40 @@
 """Runs the studies of augmentation-invariant training (Chen et al., ICCVW 2019); the same command resumes a killed run.
 
-    python benchmarks/trainers/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 36] [--seeds 1]
+    python benchmarks/trainers/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 160] [--seeds 1]
         [--fraction 1] [--only ROW ...]
 
-Rivals: plain training, plain training for twice as long (a step of AIT processes each image twice), and deep mutual
-learning. STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight (figure 4) or
-shift (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint for each run, STUDY.md and
-STUDY.png; all runs in it must have the same DATA, --epochs and --fraction. ROWs choose the rows of the table to train;
-the table has all finished runs.
+All train by the recipe of the paper, ait-paper. Rivals: plain training for as many epochs; plain training for twice as
+long, which has as many steps of 128 images as AIT and costs as much, because an epoch of AIT takes each image twice;
+and deep mutual learning. STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight
+(figure 4) or shift (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint and a record for each
+run, STUDY.md and STUDY.png; all runs in it must have the same DATA, --epochs and --fraction. ROWs choose the rows of
+the table to train; the table has all finished runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
+from run_records import RunRecord, load_record, new_record, save_record
 from studies import dot_plot, errors_in_one_line, mean_and_deviation, open_study_folder, seeds
 
 from allweather.evaluation.shifted import TEST_SETS, shifted_evaluation
 from allweather.reports.html import write_files
 from allweather.runtimes.errors import unknown_name
 from allweather.runtimes.markdown import markdown_table
-from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.methods.config import PLAIN, TrainConfig
+from allweather.trainers.methods.recipes import recipe
 from allweather.trainers.methods.train import train
 from allweather.trainers.training.launch import launch
-from allweather.trainers.training.settings import FitSettings
 
 AIT = TrainConfig("ait")
 
@@ -67,6 +68,7 @@ def plan(study: str, fraction: float) -> Iterator[Run]:
         yield Run("ait", AIT, fraction=fraction)
         yield Run("dml", TrainConfig("dml"), num_networks=2, fraction=fraction)
         yield Run("multi-ait", TrainConfig("multi-ait"), num_networks=2, fraction=fraction)
+        yield Run("multi-ait, lambda 3", TrainConfig("multi-ait", loss_weight=3.0), num_networks=2, fraction=fraction)
     elif study in ("noise", "data"):
         for share in (0.2, 0.5, 0.8) if study == "noise" else (0.1, 0.3, 0.5):
             for config in (PLAIN, AIT):
@@ -94,28 +96,24 @@ def checkpoint_path(run: Run, seed: int, args: argparse.Namespace) -> Path:
     return Path(args.folder / f"{args.study}-{name}-{args.arch}-{seed}.safetensors")
 
 
-def shifted_accuracies(path: Path, dataset: Dataset) -> dict[str, float]:
-    """Returns the accuracies on the four test sets; they are cached beside the checkpoint."""
-    cache = path.with_suffix(".json")
-    if not cache.is_file():
-        with open_model(path) as target:
-            accuracies = dict(shifted_evaluation(target, dataset).accuracies)
-        with atomic_file(cache) as temporary:
-            temporary.write_text(json.dumps(accuracies))
-    accuracies_by_set: dict[str, float] = json.loads(cache.read_text())
-    return accuracies_by_set
-
-
-def train_and_test(run: Run, seed: int, args: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> dict[str, float]:
-    """Trains a run if its checkpoint does not exist, and evaluates its first network."""
+def train_and_test(run: Run, seed: int, args: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> RunRecord:
+    """Trains a run and evaluates its first network on the four test sets, unless that is done."""
     out = checkpoint_path(run, seed, args)
+    record_path = out.with_suffix(".json")
+    if (record := load_record(record_path)) is not None:
+        return record
+    settings = replace(recipe("ait-paper"), epochs=run.duration * args.epochs, seed=seed)
+    data = dataset.subset(run.fraction, 0).with_label_noise(run.noise, 0)
     if not out.is_file():
-        data = dataset.subset(run.fraction, 0).with_label_noise(run.noise, 0)
-        settings = FitSettings(epochs=run.duration * args.epochs, seed=seed)
-        checkpoints = train([args.arch] * run.num_networks, data, settings, out, fabric=fabric, config=run.config)
-        out.with_suffix(".json").unlink(missing_ok=True)  # of an earlier checkpoint
-        print(run.name, seed, checkpoints[0].metrics, flush=True)
-    return shifted_accuracies(out, dataset)
+        started = time.monotonic()
+        train([args.arch] * run.num_networks, data, settings, out, fabric=fabric, config=run.config)
+        print(f"{run.name}, seed {seed}: {time.monotonic() - started:.0f} s", flush=True)
+    with open_model(out) as target:
+        accuracies = {name: 100 * value for name, value in shifted_evaluation(target, dataset).accuracies.items()}
+    facts = {"arch": args.arch, "epochs": settings.epochs, "train_images": len(data.train), "data": args.data}
+    record = new_record(f"invariance-{args.study}", run.name, seed, facts | run.config.as_dict(), accuracies, fabric)
+    save_record(record_path, record)
+    return record
 
 
 def main() -> None:
@@ -126,7 +124,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arch", default="resnet32")
-    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--epochs", type=int, default=160)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--fraction", type=float, default=1.0, help="fraction of the training images")
     parser.add_argument("--only", nargs="*", default=[], help="rows of the table to train")
@@ -137,18 +135,18 @@ def main() -> None:
             raise unknown_name("row", name, runs)
     fabric, dataset = launch(), open_dataset(args.data)
     open_study_folder(args.folder, data=args.data, epochs=args.epochs, fraction=args.fraction)
-    results: dict[str, list[dict[str, float]]] = {}
+    results: dict[str, list[Mapping[str, float]]] = {}
     for name, run in runs.items():
         count = args.seeds if name in (args.only or runs) else 0
         for seed in seeds(count, lambda seed, run=run: checkpoint_path(run, seed, args).is_file()):  # type: ignore[misc]
-            results.setdefault(name, []).append(train_and_test(run, seed, args, dataset, fabric))
+            results.setdefault(name, []).append(train_and_test(run, seed, args, dataset, fabric).results)
     rows: list[Sequence[str]] = [(f"{args.arch}, test accuracy, %", *TEST_SETS)]
     rows += [
-        (name, *(mean_and_deviation([100 * run[each] for run in runs]) for each in TEST_SETS))
+        (name, *(mean_and_deviation([run[each] for run in runs]) for each in TEST_SETS))
         for name, runs in results.items()
     ]
     text = "\n".join([*markdown_table(rows), ""])
-    originals = {name: [100 * run["original"] for run in runs] for name, runs in results.items()}
+    originals = {name: [run["original"] for run in runs] for name, runs in results.items()}
     plot = dot_plot(originals, "test accuracy, %")
     write_files(args.folder, {f"{args.study}.md": text, f"{args.study}.png": plot})
     print(text)

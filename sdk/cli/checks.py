@@ -99,7 +99,7 @@ def check_not_given(context: typer.Context, names: Sequence[str], reason: str) -
     Raises:
         UsageError: One of the options is on the command line.
     """
-    if given := [name for name in names if _is_given(context, name)]:
+    if given := [name for name in names if is_given(context, name)]:
         raise UsageError(f"{reason}; leave out {_options(context, given)}")
 
 
@@ -114,15 +114,16 @@ def check_required_options(context: typer.Context, required: Mapping[str, str]) 
         UsageError: An option is on the command line, and the one that it needs is not.
     """
     for needed in dict.fromkeys(required.values()):
-        given = [name for name, other in required.items() if other == needed and _is_given(context, name)]
-        if given and not _is_given(context, needed):
+        given = [name for name, other in required.items() if other == needed and is_given(context, name)]
+        if given and not is_given(context, needed):
             verb = "work" if len(given) > 1 else "works"
             raise UsageError(
                 f"{_options(context, given)} {verb} only together with {_options(context, [needed])}; add it"
             )
 
 
-def _is_given(context: typer.Context, name: str) -> bool:
+def is_given(context: typer.Context, name: str) -> bool:
+    """Returns whether an option, by the name of its parameter, is on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 

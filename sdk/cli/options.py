@@ -177,6 +177,9 @@ Schedule: TypeAlias = Annotated[
         rich_help_panel=OPTIMIZER_PANEL,
     ),
 ]
+Nesterov: TypeAlias = Annotated[
+    bool, typer.Option(help="Momentum of sgd in Nesterov's form, or the plain one.", rich_help_panel=OPTIMIZER_PANEL)
+]
 Warmup: TypeAlias = Annotated[
     float | None,
     typer.Option(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.checks import check_checkpoint_path
+from allweather.cli.checks import check_checkpoint_path, is_given
 from allweather.cli.console import handle_errors, print_result, print_table
 from allweather.cli.options import (
     ARCH_FORMS,
@@ -25,6 +26,7 @@ from allweather.cli.options import (
     Fraction,
     Hflip,
     Log,
+    Nesterov,
     Optimizer,
     OutCheckpoint,
     OwnModel,
@@ -44,7 +46,7 @@ from allweather.cli.options import (
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import check_logs, training_run
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.choices import Layer, Metric, TrainMethod
+from allweather.trainers.choices import Layer, Metric, Padding, RecipeName, TrainMethod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 @handle_errors
 @locks_output
 def train(
+    context: typer.Context,
     data: Data,
     out: OutCheckpoint,
     arch: Annotated[
@@ -72,6 +75,13 @@ def train(
             "several networks jointly."
         ),
     ] = "plain",
+    recipe: Annotated[
+        RecipeName | None,
+        typer.Option(
+            help="Take epochs, batch size, padding, moving average, optimizer and its options as in a paper: ait-paper "
+            "is 160 epochs of sgd (Chen et al., for every method). Options that are given beside it take precedence."
+        ),
+    ] = None,
     variants: Annotated[
         str,
         typer.Option(
@@ -82,10 +92,13 @@ def train(
     loss_weight: Annotated[
         float | None,
         typer.Option(
-            help="Weight of the loss between variants or networks, lambda of the papers; 1 if not given, 3 for "
-            "multi-ait."
+            help="Weight of the loss between variants or networks, lambda of the papers; 1 if not given. The paper "
+            "of multi-ait has 3."
         ),
     ] = None,
+    loss_ramp: Annotated[
+        int, typer.Option(help="Number of epochs in which that weight rises from 0; 0 for all of it from the start.")
+    ] = 0,
     metric: Annotated[
         Metric | None,
         typer.Option(help="Distance between the outputs for two variants, for --method ait; kl if not given."),
@@ -108,6 +121,7 @@ def train(
     schedule: Schedule = "onecycle",
     warmup: Warmup = None,
     optimizer: Optimizer = None,
+    nesterov: Nesterov = True,
     weight_decay: WeightDecay = None,
     clip_norm: ClipNorm = None,
     label_smoothing: Annotated[
@@ -118,6 +132,10 @@ def train(
     ] = 0.998,
     class_weights: ClassWeights = "none",
     sampling: Sampling = "uniform",
+    padding: Annotated[
+        Padding,
+        typer.Option(help="What comes in from outside a shifted image: its border reflected, or zeros for black."),
+    ] = "reflect",
     hflip: Hflip = None,
     fraction: Fraction = 1.0,
     label_noise: Annotated[
@@ -156,6 +174,7 @@ def train(
     from allweather.trainers.data.streamed.reading import Reading, evaluation_crop
     from allweather.trainers.methods.config import TrainConfig
     from allweather.trainers.methods.output_paths import checkpoint_paths
+    from allweather.trainers.methods.recipes import recipe as settings_of
     from allweather.trainers.methods.train import train as train_classifiers
     from allweather.trainers.models.own_model import OWN
     from allweather.trainers.models.registry import get_architecture
@@ -163,13 +182,18 @@ def train(
 
     settings = FitSettings(
         epochs=epochs, batch_size=batch_size, accumulate=accumulate, patience=patience, lr=lr, optimizer=optimizer,
-        schedule=schedule, warmup=warmup, clip_norm=clip_norm, weight_decay=weight_decay,
-        label_smoothing=label_smoothing, ema=ema, hflip=hflip, class_weights=class_weights, sampling=sampling,
-        sync_batchnorm=sync_batchnorm, seed=seed,
+        schedule=schedule, warmup=warmup, clip_norm=clip_norm, nesterov=nesterov, weight_decay=weight_decay,
+        label_smoothing=label_smoothing, ema=ema, padding=padding, hflip=hflip, class_weights=class_weights,
+        sampling=sampling, sync_batchnorm=sync_batchnorm, seed=seed,
     )  # fmt: skip
+    if recipe:
+        given = {each.name: getattr(settings, each.name) for each in fields(settings) if is_given(context, each.name)}
+        settings = replace(settings_of(recipe), **given)
     config = TrainConfig(
-        method=method, variants=variants, loss_weight=loss_weight, metric=metric, layer=layer, augment=augment
-    )
+        method=method, variants=variants, loss_weight=loss_weight, loss_ramp=loss_ramp, metric=metric, layer=layer,
+        augment=augment,
+    )  # fmt: skip
+    config.images_per_step(settings.batch_size)
     if arch and own_model:
         raise UsageError("--arch and --model both name a network; leave one of them out")
     if not arch and not own_model:
@@ -198,9 +222,9 @@ def train(
         checkpoints = train_classifiers(
             networks, run.dataset, settings, out, fabric=run.fabric, pretrained=pretrained, config=config,
             loggers=run.loggers(log, out),
-            watch=run.watch_epochs(description, epochs, _accuracies),
+            watch=run.watch_epochs(description, settings.epochs, _accuracies),
         )  # fmt: skip
-        run.say_kept_epoch(checkpoints[0], epochs)
+        run.say_kept_epoch(checkpoints[0], settings.epochs)
     if not run.is_main:
         return
     results = [

@@ -36,7 +36,7 @@ from allweather.trainers.training.settings import FitSettings
 ARCH = "resnet20"
 PLAIN_BATCH_SIZE, ROBUST_BATCH_SIZE = 32, 64  # small, because a few epochs need many steps to learn enough
 ROBUST_LR = 0.05
-MAX_VAL_IMAGES = 500  # of the robust finetuning
+MAX_VAL_IMAGES = 200  # of the robust finetuning, whose epochs the demo does not choose between
 # What the search of `allweather finetune signs.safetensors --data signs` found for a ResNet-20 that was trained on the
 # signs; it takes longer than all of the demo, so it is not repeated.
 STRENGTHS = {

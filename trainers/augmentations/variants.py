@@ -2,7 +2,7 @@
 
 A name is "r" followed by one letter for each augmentation: p for random crop, g for random grayscale, c for random
 color jitter; "rh" has none of these. Every variant is also flipped horizontally at random where the data set allows
-it. The crop here shifts the image and reflects its border; the paper pads with black.
+it. The crop shifts the image; its border is reflected, or black as in the paper (`FitSettings.padding`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from allweather.trainers.choices import Padding
+
 
 @dataclass(frozen=True)
 class EpochPlan:
@@ -24,6 +26,7 @@ class EpochPlan:
         hflip: bool [steps, batch, copies], whether each copy is flipped horizontally.
         shifted: For each copy, whether it is shifted, or cropped at random where the data has larger images.
         seed: Two numbers from which further random numbers of the epoch are drawn, image by image.
+        padding: What comes in from outside a shifted image; see `gather`.
     """
 
     order: Tensor
@@ -31,6 +34,7 @@ class EpochPlan:
     hflip: Tensor
     shifted: tuple[bool, ...]
     seed: tuple[int, int]
+    padding: Padding = "reflect"
 
     def for_step(self, step: int, share: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the arguments of `gather` for a share of the images of one step.
@@ -57,6 +61,7 @@ def plan_epoch(
     epoch: int,
     shifted: Sequence[bool] = (True,),
     balanced: Tensor | None = None,
+    padding: Padding = "reflect",
 ) -> EpochPlan:
     """Draws the random numbers of an epoch.
 
@@ -70,6 +75,7 @@ def plan_epoch(
         shifted: For each copy of an image, whether it is shifted. The draws of the copies are independent.
         balanced: int64 [num_images], labels by which each class is drawn equally often; None means that each image is
             drawn once.
+        padding: What comes in from outside a shifted image; see `gather`.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     steps = num_images // batch_size
@@ -80,7 +86,7 @@ def plan_epoch(
     shifts = torch.randint(-shift, shift + 1, (steps, batch_size, len(shifted), 2), generator=generator)
     flips = torch.rand(steps, batch_size, len(shifted), generator=generator) < (0.5 if hflip else 0.0)
     shifts = shifts * torch.tensor(shifted)[:, None]
-    return EpochPlan(order.reshape(steps, batch_size), shifts, flips, tuple(shifted), (seed, epoch))
+    return EpochPlan(order.reshape(steps, batch_size), shifts, flips, tuple(shifted), (seed, epoch), padding)
 
 
 def _balanced_order(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -184,7 +184,7 @@ class Split(LabeledImages):
     def training_batches(self, plan: EpochPlan, parts: Sequence[tuple[int, slice]]) -> TrainingBatches:
         """Yields the augmented images of parts of an epoch; see `LabeledImages`."""
         for step, share in parts:
-            yield gather(self.images, self.labels, *plan.for_step(step, share))
+            yield gather(self.images, self.labels, *plan.for_step(step, share), plan.padding)
 
     def digest(self) -> str:
         """Returns a hash of the labels and all pixels."""

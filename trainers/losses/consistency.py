@@ -60,9 +60,11 @@ def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
 
         L = 1/n sum_i KL(P(x'_i) || P(x"_i)) + KL(P(x"_i) || P(x'_i))
 
-    with P the softmax of the outputs, and x'_i and x"_i two variants of an image. It is symmetric in its arguments. The
-    paper trains with "kl" on logits; the other metrics, and features instead of logits, are the alternatives of
-    section 4.2.1.
+    with P the softmax of the outputs, and x'_i and x"_i two variants of an image. It is symmetric in its arguments.
+    As in the program of its authors, no gradient flows into the target P of a divergence KL(P || Q): each of the two
+    predictions follows the other, which is held fixed. With gradients into both, the predictions soonest agree on no
+    class at all (docs/results/invariant-training.md). The paper trains with "kl" on logits; the other metrics, and
+    features instead of logits, are the alternatives of section 4.2.1.
 
     Args:
         first: Outputs for one variant of each image: logits, or the output of another layer; float [n, ...].
@@ -79,7 +81,7 @@ def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
     first, second = _at_least_float32(first).flatten(1), _at_least_float32(second).flatten(1)
     terms = []
     if metric != "euclidean":
-        terms.append(kl_divergence(first, second) + kl_divergence(second, first))
+        terms.append(kl_divergence(first.detach(), second) + kl_divergence(second.detach(), first))
     if metric != "kl":
         terms.append(torch.linalg.vector_norm(first - second, dim=1).mean())
     return torch.stack(terms).sum()

@@ -14,6 +14,7 @@ from allweather.trainers.losses.consistency import Metric
 from allweather.trainers.methods.invariant import DEFAULT_LOSS_WEIGHTS, InvariantObjective
 from allweather.trainers.models.activation_hooks import Layer
 from allweather.trainers.training.objective import CrossEntropy, Objective
+from allweather.trainers.training.settings import MIN_BATCH_SIZE
 
 # Share of each batch that a learned augmentation changes. The other images stay unwarped, because test images are
 # unwarped too (docs/results/learned-augmentation.md).
@@ -28,7 +29,8 @@ class TrainConfig:
         method: "plain", "ait", "multi-ait" or "dml"; see the module `invariant`.
         variants: Names of the variants of an image, separated by commas, such as "rp,rg"; see the module
             `augmentations.variants`. A single name means that all variants are of this kind.
-        loss_weight: Weight lambda of the AiLoss; None means the method's default.
+        loss_weight: Weight lambda of the AiLoss; None means the method's default, 1. The paper has 3 for "multi-ait".
+        loss_ramp: Number of epochs in which that weight rises from 0; 0 for the full weight from the start.
         metric: How method "ait" compares the variants; None means KL divergence.
         layer: Where method "ait" compares the variants; None means the logits.
         augment: Name of a further augmentation, as `open_augmentation` takes it; it is applied after that of the
@@ -38,6 +40,7 @@ class TrainConfig:
     method: TrainMethod = "plain"
     variants: str = "rp"
     loss_weight: float | None = None
+    loss_ramp: int = 0
     metric: Metric | None = None
     layer: Layer | None = None
     augment: str | None = None
@@ -59,6 +62,10 @@ class TrainConfig:
             raise UsageError(f"the loss weight must be a finite number, at least 0; got {self.loss_weight:g}")
         if self.loss_weight is not None and self.method == "plain":
             raise UsageError("method plain has no AiLoss, so it takes no loss weight; choose ait, multi-ait or dml")
+        if self.loss_ramp < 0:
+            raise UsageError(f"the loss ramp is a number of epochs, at least 0; got {self.loss_ramp}")
+        if self.loss_ramp and self.method == "plain":
+            raise UsageError("method plain has no AiLoss, so it takes no loss ramp; choose ait, multi-ait or dml")
         if (self.metric or self.layer) and self.method != "ait":
             raise UsageError(f"metric and layer go with method ait only; method {self.method} compares logits")
 
@@ -82,14 +89,37 @@ class TrainConfig:
         if self.method == "plain":
             return CrossEntropy(label_smoothing, augmentation, variants[0], class_weights)
         return InvariantObjective(
-            self.method, variants, self._loss_weight(),
-            self.metric or "kl", self.layer or "logits", label_smoothing, augmentation, class_weights,
+            self.method, variants, self._loss_weight(), self.metric or "kl", self.layer or "logits",
+            label_smoothing, augmentation, class_weights, self.loss_ramp,
         )  # fmt: skip
+
+    def images_per_step(self, batch_size: int) -> int:
+        """Returns how many images of the data a step takes; "ait" makes several variants of each.
+
+        Args:
+            batch_size: Images that go through a network in a step, as in `FitSettings`.
+
+        Raises:
+            UsageError: It cannot be divided by the number of variants.
+        """
+        variants = len(self._variants(1)) if self.method == "ait" else 1
+        if batch_size % variants or batch_size < MIN_BATCH_SIZE * variants:
+            raise UsageError(
+                f"method ait counts each of the {variants} variants of an image in a batch: the batch size must be a "
+                f"multiple of {variants}, at least {MIN_BATCH_SIZE * variants}; got {batch_size}"
+            )
+        return batch_size // variants
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the config as plain values for a checkpoint, with defaults filled in."""
         loss_weight = None if self.method == "plain" else self._loss_weight()
-        values = {"method": self.method, "variants": self.variants, "loss_weight": loss_weight, "augment": self.augment}
+        values = {
+            "method": self.method,
+            "variants": self.variants,
+            "loss_weight": loss_weight,
+            "loss_ramp": self.loss_ramp,
+            "augment": self.augment,
+        }
         if self.method == "ait":
             values |= {"metric": self.metric or "kl", "layer": self.layer or "logits"}
         return values

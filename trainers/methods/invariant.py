@@ -1,10 +1,9 @@
 """Augmentation-invariant training (Chen et al., ICCVW 2019), for one or several networks, and deep mutual learning.
 
-A step uses several randomly augmented variants of each image. The loss is the cross-entropy of every variant, plus the
-AiLoss, which makes the predictions for the variants alike. In AIT one network processes all variants; in multi-AIT each
-of several jointly trained networks processes its own variant. In deep mutual learning (DML; Zhang et al., CVPR 2018)
-all networks process the same variant, and each is trained towards the predictions of the others, through which no
-gradients flow.
+A step uses several randomly augmented variants of each image. The loss is the cross-entropy of the variants, plus the
+AiLoss, which makes the predictions for the variants alike: each follows the others, through which no gradients flow. In
+AIT one network processes all variants; in multi-AIT each of several jointly trained networks processes its own variant;
+in deep mutual learning (DML; Zhang et al., CVPR 2018) all networks process the same variant.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from allweather.trainers.augmentations.variants import Variant
 from allweather.trainers.choices import InvariantMethod
 from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import count_correct
-from allweather.trainers.losses.consistency import Metric, ai_loss, kl_divergence
+from allweather.trainers.losses.consistency import Metric, ai_loss
 from allweather.trainers.models.activation_hooks import Layer, capture_layer
 from allweather.trainers.training.objective import cross_entropy
 
-# lambda in section 4.3 of Chen et al.
-DEFAULT_LOSS_WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-ait": 3.0, "dml": 1.0})
+# lambda in section 4.3 of Chen et al., but for multi-AIT: 3 in the paper, 1 in the program of its authors
+DEFAULT_LOSS_WEIGHTS: Mapping[InvariantMethod, float] = MappingProxyType({"ait": 1.0, "multi-ait": 1.0, "dml": 1.0})
 
 
 class JointNetworks(nn.Module):
@@ -56,10 +55,12 @@ class JointNetworks(nn.Module):
 
 @dataclass(frozen=True)
 class InvariantObjective:
-    """Cross-entropy of every variant plus the dissimilarity of the predictions for the variants (eq. 3).
+    """Cross-entropy of the variants plus the dissimilarity of the predictions for the variants (eq. 3).
 
-    With more than two predictions, each is compared with all others and the mean is taken, as in Zhang et al. (eq. 8).
-    A lambda therefore has the same effect for any number of variants.
+    For one network ("ait") the cross-entropy is the mean over the variants, as in the program of the authors, and the
+    dissimilarity the mean over all pairs of variants. Each of several networks has the cross-entropy of its own
+    variant, and the mean of its dissimilarities from all others, as in Zhang et al. (eq. 8). A lambda therefore has the
+    same effect for any number of variants or networks.
 
     Attributes:
         method: Training method; see the module's description.
@@ -70,6 +71,7 @@ class InvariantObjective:
         label_smoothing: Fraction of the target that is spread over all classes, 0 to below 1.
         augmentation: A further augmentation of each variant; None for none.
         class_weights: Weight of each class in the cross-entropy; none means 1 for each.
+        ramp_epochs: Number of epochs in which the loss weight rises from 0, in equal steps; 0 for all of it at once.
     """
 
     method: InvariantMethod
@@ -80,11 +82,13 @@ class InvariantObjective:
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
     class_weights: tuple[float, ...] = ()
+    ramp_epochs: int = 0
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
         """All values that are not among the settings of the training loop."""
-        own = {"method": self.method, "loss_weight": self.loss_weight, "metric": self.metric, "layer": self.layer}
+        names = ("method", "loss_weight", "ramp_epochs", "metric", "layer")
+        own = {name: getattr(self, name) for name in names}
         augmentation = self.augmentation.resume_key if self.augmentation else {}
         return {**own, "variants": [variant.name for variant in self.variants], **augmentation}
 
@@ -106,19 +110,16 @@ class InvariantObjective:
             logits: Tensor = model(images)
         num_predictions = len(self.variants) * len(logits) // len(images)  # per image
         labels = labels[: len(logits) // num_predictions].repeat(num_predictions)
-        loss = num_predictions * cross_entropy(logits, labels, self.label_smoothing, self.class_weights)
-        compared = captured[-1] if captured else logits
-        return loss + self.loss_weight * self._dissimilarity(compared.chunk(num_predictions))
+        loss = cross_entropy(logits, labels, self.label_smoothing, self.class_weights)
+        compared = (captured[-1] if captured else logits).chunk(num_predictions)
+        terms = [ai_loss(one, other, self.metric) for one, other in combinations(compared, 2)]
+        if self.method == "ait":
+            return loss + self._weight(epoch) * torch.stack(terms).mean()
+        return num_predictions * loss + self._weight(epoch) * torch.stack(terms).sum() / (num_predictions - 1)
 
-    def _dissimilarity(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Sums the dissimilarities of all pairs, divided by the number of outputs that each is compared with."""
-        terms = []
-        for one, other in combinations(outputs, 2):
-            if self.method == "dml":
-                terms += [kl_divergence(one.detach(), other), kl_divergence(other.detach(), one)]
-            else:
-                terms.append(ai_loss(one, other, self.metric))
-        return torch.stack(terms).sum() / (len(outputs) - 1)
+    def _weight(self, epoch: int) -> float:
+        """Returns the weight of the AiLoss in an epoch, counted from 0."""
+        return self.loss_weight * min(1.0, epoch / self.ramp_epochs) if self.ramp_epochs else self.loss_weight
 
     def accuracy(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> float:
         """Computes the share of images that the network classifies correctly; of several networks, the first."""

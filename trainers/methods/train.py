@@ -82,8 +82,9 @@ def train(
     # the notes say, for example, how many labels have been replaced by random ones
     saved_settings |= {"train_images": len(dataset.train), "notes": list(dataset.notes)}
     saved_settings |= config.as_dict() | ({"joint_archs": [each.arch for each in started]} if len(started) > 1 else {})
+    of_loop = dataclasses.replace(settings, batch_size=config.images_per_step(settings.batch_size))
     averaged, history = fit(
-        model_to_fit, dataset, settings, lr, fabric=fabric, objective=objective, resume=resume, loggers=loggers,
+        model_to_fit, dataset, of_loop, lr, fabric=fabric, objective=objective, resume=resume, loggers=loggers,
         hyperparameters={"arch": ", ".join(each.arch for each in started), **saved_settings}, watch=watch,
         score=EpochReport.mean_accuracy,
     )  # fmt: skip

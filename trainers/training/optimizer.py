@@ -82,7 +82,7 @@ def build_optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Opti
     ]
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=1.0)
-    return torch.optim.SGD(groups, lr=1.0, momentum=settings.momentum, nesterov=True)
+    return torch.optim.SGD(groups, lr=1.0, momentum=settings.momentum, nesterov=settings.nesterov)
 
 
 def state_by_name(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
-from allweather.trainers.choices import ClassWeights, OptimizerName, Sampling
+from allweather.trainers.choices import ClassWeights, OptimizerName, Padding, Sampling
 from allweather.trainers.training.schedules import Schedule
 
 MIN_BATCH_SIZE = 2  # BatchNorm needs two images
@@ -21,7 +21,8 @@ class FitSettings:
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Images per step over all processes; 128 as in the ResNet paper.
+        batch_size: Images that go through a network in a step, over all processes; 128 as in the ResNet paper. Method
+            "ait" of `train` counts each variant of an image, as its authors do: 128 are 64 images in two variants.
         accumulate: Number of parts, one after the other, in which a batch is computed, so that it takes less memory.
             Their gradients add up, and learning rate and number of steps stay the same. BatchNorm takes its statistics
             from each part, which must not be too few images.
@@ -36,7 +37,8 @@ class FitSettings:
             0.02 for "cosine" and none for "step". Transformers that are trained from scratch need 0.05 or more.
         clip_norm: Norm of all gradients together above which they are scaled down to it; None means that they are not.
             1 is usual for transformers.
-        momentum: Momentum of SGD, in Nesterov's form.
+        momentum: Momentum of SGD.
+        nesterov: Whether it has Nesterov's form, which usually needs fewer epochs; the ResNet paper has the plain one.
         weight_decay: Weight decay of the weights of layers; biases, norms and embeddings of positions and tokens have
             none. None means the optimizer's usual one: 0.0005 for SGD, 0.05 for AdamW.
         label_smoothing: Fraction of the target that is spread over all classes. 0 by default, because ResNet-20 does
@@ -55,6 +57,8 @@ class FitSettings:
             process's own. It costs time and pays where a process has few images of a batch. With one process, and in
             networks without BatchNorm, it changes nothing.
         shift: Largest random shift of an image in pixels at 32 px; it scales with the image size.
+        padding: What comes in from outside a shifted image: "reflect" for its border reflected; "zeros" for black, as
+            in the ResNet paper.
         hflip: Whether half of the images are flipped horizontally; None means the data set's own setting.
         seed: Random seed of the initial weights and of the training; the same seed gives the same result.
     """
@@ -69,6 +73,7 @@ class FitSettings:
     warmup: float | None = None
     clip_norm: float | None = None
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float | None = None
     label_smoothing: float = 0.0
     class_weights: ClassWeights = "none"
@@ -77,6 +82,7 @@ class FitSettings:
     patience: int | None = None
     sync_batchnorm: bool = False
     shift: int = 4
+    padding: Padding = "reflect"
     hflip: bool | None = None
     seed: int = 0
 
@@ -90,6 +96,7 @@ class FitSettings:
         check_choice("schedule", self.schedule, Schedule)
         check_choice("class weighting", self.class_weights, ClassWeights)
         check_choice("sampling", self.sampling, Sampling)
+        check_choice("padding", self.padding, Padding)
         if self.class_weights == self.sampling == "balanced":
             raise UsageError("class weights and sampling both balance the classes; leave one of them out")
         if self.optimizer is not None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allweather.trainers.choices import Padding
 from allweather.trainers.data.batches import gather, to_float, to_uint8
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.data.epoch_plan import plan_epoch
@@ -17,13 +20,19 @@ def random_split(count: int, height: int, width: int) -> Split:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(8, 20), st.integers(8, 20), st.integers(-7, 7), st.integers(-7, 7), st.booleans())
-def test_gather_is_pad_crop_and_flip(height: int, width: int, down: int, right: int, flipped: bool) -> None:
+@given(
+    st.integers(8, 20), st.integers(8, 20), st.integers(-7, 7), st.integers(-7, 7), st.booleans(),
+    st.sampled_from(get_args(Padding)),
+)  # fmt: skip
+def test_gather_is_pad_crop_and_flip(
+    height: int, width: int, down: int, right: int, flipped: bool, padding: Padding
+) -> None:
     split = random_split(3, height, width)
     images, labels = gather(
-        split.images, split.labels, torch.tensor([2]), torch.tensor([[down, right]]), torch.tensor([flipped])
+        split.images, split.labels, torch.tensor([2]), torch.tensor([[down, right]]), torch.tensor([flipped]), padding
     )
-    padded = np.pad(split.images[2].numpy(), ((7, 7), (7, 7), (0, 0)), mode="reflect")
+    mode: Literal["reflect", "constant"] = "reflect" if padding == "reflect" else "constant"
+    padded = np.pad(split.images[2].numpy(), ((7, 7), (7, 7), (0, 0)), mode=mode)
     expected = padded[7 + down : 7 + down + height, 7 + right : 7 + right + width]
     expected = expected[:, ::-1] if flipped else expected
     assert np.allclose(images[0].permute(1, 2, 0).numpy() * 255, expected, atol=1e-3)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.augmentations.pairing import TorchvisionAugmentation
 from allweather.trainers.augmentations.variants import CROP, Variant, parse_variants
-from allweather.trainers.choices import Layer, Metric, TrainMethod
+from allweather.trainers.choices import InvariantMethod, Layer, Metric, TrainMethod
 from allweather.trainers.losses.consistency import ai_loss
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.invariant import InvariantObjective, JointNetworks
@@ -53,7 +53,7 @@ def test_ait_is_equation_3(weight: float) -> None:
     model, (images, labels) = SmallNetwork(), batch(2)
     loss = InvariantObjective("ait", (CROP, CROP), weight).loss(model, images, labels, 0, rng())
     one, other = model(images[:6]), model(images[6:])
-    expected = functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])
+    expected = (functional.cross_entropy(one, labels[:6]) + functional.cross_entropy(other, labels[:6])) / 2
     torch.testing.assert_close(loss, expected + weight * symmetric_kl(one, other))
     doubled = InvariantObjective("ait", (CROP, CROP), weight, class_weights=(2.0,) * 4)
     torch.testing.assert_close(doubled.loss(model, images, labels, 0, rng()), loss + expected)
@@ -86,8 +86,58 @@ def test_each_of_three_networks_follows_the_mean_of_the_others() -> None:
         torch.testing.assert_close(network.head.weight.grad, gradient)
 
 
+@pytest.mark.parametrize("method", ["ait", "multi-ait"])
+def test_each_prediction_follows_the_other_which_is_held_fixed(method: InvariantMethod) -> None:
+    """The gradient of the AiLoss alone: KL(fixed p || q) + KL(fixed q || p)."""
+    (images, labels), weight = batch(2), 2.0
+    networks = [SmallNetwork(seed) for seed in range(2 if method == "multi-ait" else 1)]
+    model = JointNetworks(networks, shared=False) if len(networks) > 1 else networks[0]
+    losses = [
+        InvariantObjective(method, (CROP, CROP), each).loss(model, images, labels, 0, rng()) for each in (weight, 0.0)
+    ]
+    (losses[0] - losses[1]).backward()
+    one, other = networks[0](images[:6]), networks[-1](images[6:])
+    expected = weight * sum(
+        functional.kl_div(follower.log_softmax(1), leader.detach().softmax(1), reduction="batchmean")
+        for follower, leader in ((one, other), (other, one))
+    )
+    for network in networks:
+        (gradient,) = torch.autograd.grad(expected, network.head.weight, retain_graph=True)
+        torch.testing.assert_close(network.head.weight.grad, gradient)
+
+
+@pytest.mark.parametrize("method", ["ait", "multi-ait"])
+def test_the_loss_weight_rises_over_the_epochs_of_the_ramp(method: InvariantMethod) -> None:
+    images, labels = batch(2)
+    model = JointNetworks([SmallNetwork(0), SmallNetwork(1)], shared=False) if method == "multi-ait" else SmallNetwork()
+
+    def added(epoch: int, ramp: int) -> float:
+        losses = [
+            InvariantObjective(method, (CROP, CROP), weight, ramp_epochs=ramp).loss(model, images, labels, epoch, rng())
+            for weight in (1.0, 0.0)
+        ]
+        return float(losses[0] - losses[1])
+
+    assert added(0, 4) == 0
+    assert added(1, 4) == pytest.approx(added(0, 0) / 4, rel=1e-3)
+    assert added(4, 4) == added(9, 4) == pytest.approx(added(0, 0))
+
+
+@pytest.mark.parametrize("method", ["plain", "ait", "multi-ait", "dml"])
+def test_a_batch_of_ait_counts_every_variant(method: TrainMethod) -> None:
+    """As in the authors' program: a batch of 128 is 64 images in two variants, and an epoch takes each image twice."""
+    assert TrainConfig(method).images_per_step(128) == (64 if method == "ait" else 128)
+
+
+def test_a_batch_that_the_variants_do_not_divide_is_refused() -> None:
+    assert TrainConfig("ait", "rp,rg,rc").images_per_step(96) == 32
+    for size, config in ((127, TrainConfig("ait")), (2, TrainConfig("ait")), (128, TrainConfig("ait", "rp,rg,rc"))):
+        with pytest.raises(UsageError, match=f"multiple of [23], at least [46]; got {size}"):
+            config.images_per_step(size)
+
+
 def test_the_loss_weight_means_the_same_for_three_variants_as_for_two() -> None:
-    """Two of the three variants are the same: each is compared with two others, and the mean is taken."""
+    """Two of the three variants are the same, so two of the three pairs differ."""
     model, (images, labels) = SmallNetwork(), batch(1)
     pair, triple = (
         InvariantObjective("ait", (CROP,) * count, 1.0).loss(
@@ -96,9 +146,11 @@ def test_the_loss_weight_means_the_same_for_three_variants_as_for_two() -> None:
         for count in (2, 3)
     )
     one, other = model(images), model(images.flip(0))
-    single = functional.cross_entropy(one, labels)
-    torch.testing.assert_close(pair + single, triple)
-    assert symmetric_kl(one, other) > 0
+    single, swapped = functional.cross_entropy(one, labels), functional.cross_entropy(other, labels)
+    divergence = symmetric_kl(one, other)
+    torch.testing.assert_close(pair, (single + swapped) / 2 + divergence)
+    torch.testing.assert_close(triple, (2 * single + swapped) / 3 + 2 * divergence / 3)
+    assert divergence > 0
 
 
 @pytest.mark.parametrize("metric", ["kl", "euclidean", "both"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
@@ -19,9 +20,11 @@ from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec, Region
 from allweather.runtimes.types import Image
+from allweather.trainers.choices import Padding
 from allweather.trainers.data.streamed.image_source import ImageSource
 from allweather.trainers.data.streamed.random_crop import draw_region, largest_reduction, reduced
 
+BORDERS: Mapping[Padding, int] = MappingProxyType({"reflect": cv2.BORDER_REFLECT_101, "zeros": cv2.BORDER_CONSTANT})
 SQUASH = Crop("squash")  # resizes a whole region
 
 
@@ -43,16 +46,18 @@ class Copies:
     """How the copies of the images of a batch are augmented.
 
     Attributes:
-        shift: int64 [n, copies, 2], rows and columns to shift each by, reflected at the border.
+        shift: int64 [n, copies, 2], rows and columns to shift each by.
         hflip: bool [n, copies], whether each is flipped horizontally.
         random: For each copy, whether it is cropped at random, and not shifted.
         seeds: For each image the numbers that its random crops are drawn from.
+        padding: What comes in from outside a shifted image; see `gather`.
     """
 
     shift: npt.NDArray[np.int64]
     hflip: npt.NDArray[np.bool_]
     random: tuple[bool, ...]
     seeds: Sequence[tuple[int, ...]]
+    padding: Padding = "reflect"
 
 
 class Decoded(NamedTuple):
@@ -113,7 +118,7 @@ class Decoder(Dataset[Decoded]):
                 image = SQUASH.resize(crop, spec.height, spec.width)
             else:
                 assert prepared is not None
-                image = _shifted(prepared, *copies.shift[position, copy].tolist())
+                image = _shifted(prepared, *copies.shift[position, copy].tolist(), copies.padding)
             augmented.append(np.asarray(cv2.flip(image, 1), np.uint8) if copies.hflip[position, copy] else image)
         return augmented
 
@@ -150,12 +155,12 @@ def _region(seed: tuple[int, ...], copy: int, height: int, width: int) -> Region
     return draw_region(height, width, np.random.default_rng((*seed, copy)))
 
 
-def _shifted(image: Image, rows: int, columns: int) -> Image:
-    """Shifts an image, reflected at the border, as `gather` does."""
+def _shifted(image: Image, rows: int, columns: int, padding: Padding) -> Image:
+    """Shifts an image as `gather` does."""
     if not rows and not columns:
         return image
     height, width = image.shape[:2]
     above, below = max(0, -rows), max(0, rows)
     left, right = max(0, -columns), max(0, columns)
-    padded = cv2.copyMakeBorder(image, above, below, left, right, cv2.BORDER_REFLECT_101)
+    padded = cv2.copyMakeBorder(image, above, below, left, right, BORDERS[padding])
     return np.asarray(padded[below : below + height, right : right + width], np.uint8)

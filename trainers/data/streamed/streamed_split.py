@@ -151,6 +151,7 @@ class StreamedSplit(LabeledImages):
             plan.hflip[step, share].numpy(),
             plan.shifted if self.random_resized else (False,) * plan.shift.shape[2],
             [(*plan.seed, step, place) for place in places],
+            plan.padding,
         )
         return Request(self.indices[plan.order[step, share].numpy()], copies)
 

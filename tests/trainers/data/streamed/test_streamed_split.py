@@ -17,6 +17,7 @@ from torch import Tensor
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system import memory
+from allweather.trainers.choices import Padding
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.epoch_plan import EpochPlan, plan_epoch
 from allweather.trainers.data.image_size import ImageSize
@@ -30,9 +31,15 @@ STREAMED = Reading(stream=True, workers=0)
 
 
 def plan_of(
-    split: LabeledImages, shifted: tuple[bool, ...] = (True,), epoch: int = 1, batch_size: int = 8
+    split: LabeledImages,
+    shifted: tuple[bool, ...] = (True,),
+    epoch: int = 1,
+    batch_size: int = 8,
+    padding: Padding = "reflect",
 ) -> EpochPlan:
-    return plan_epoch(len(split), batch_size, shift=5, hflip=True, seed=7, epoch=epoch, shifted=shifted)
+    return plan_epoch(
+        len(split), batch_size, shift=5, hflip=True, seed=7, epoch=epoch, shifted=shifted, padding=padding
+    )
 
 
 def all_parts(plan: EpochPlan) -> list[tuple[int, slice]]:
@@ -62,8 +69,11 @@ def test_streamed_images_are_those_in_memory(photos: Path, size: ImageSize, crop
         assert [len(batch) for batch in batches[:-1]] == [7] * (len(batches) - 1)
         assert torch.equal(torch.cat([batch.images for batch in batches]), expected.images)
         assert torch.equal(torch.cat([batch.labels for batch in batches]), expected.labels)
-    for shifted in ((True,), (False, True), (True, True, False)):
-        plan = plan_of(held.train, shifted)
+    cases: list[tuple[tuple[bool, ...], Padding]] = [
+        ((True,), "zeros"), ((False, True), "reflect"), ((True, True, False), "reflect")
+    ]  # fmt: skip
+    for shifted, padding in cases:
+        plan = plan_of(held.train, shifted, padding=padding)
         for ours, expected in zip(stacked(streamed.train, plan), stacked(held.train, plan), strict=True):
             assert torch.equal(ours, expected)
 
