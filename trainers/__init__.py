@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from allweather.trainers.methods.finetune import FinetuneSettings as FinetuneSettings
     from allweather.trainers.methods.loss_predictor.from_losses import fit_loss_predictor as fit_loss_predictor
     from allweather.trainers.methods.loss_predictor.settings import PredictorSettings as PredictorSettings
+    from allweather.trainers.methods.recipes import recipe as recipe
     from allweather.trainers.models.loss_predictor import LossPredictor as LossPredictor
     from allweather.trainers.models.loss_predictor import build_predictor as build_predictor
-    from allweather.trainers.methods.recipes import recipe as recipe
     from allweather.trainers.steps.classifiers import finetune as finetune
     from allweather.trainers.steps.classifiers import load_dataset as load_dataset
     from allweather.trainers.steps.classifiers import train as train

@@ -218,7 +218,8 @@ class _Run:
     def _plan(self) -> EpochPlan:
         return plan_epoch(
             len(self.train), self.batch_size, shift=self.shift, hflip=self.hflip, seed=self.settings.seed,
-            epoch=self.epoch, shifted=self.objective.shifted, balanced=self.balanced_labels, padding=self.settings.padding,
+            epoch=self.epoch, shifted=self.objective.shifted, balanced=self.balanced_labels,
+            padding=self.settings.padding,
         )  # fmt: skip
 
     def _resume_key(self, dataset: Dataset) -> dict[str, Any]:

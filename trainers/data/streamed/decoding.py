@@ -118,7 +118,8 @@ class Decoder(Dataset[Decoded]):
                 image = SQUASH.resize(crop, spec.height, spec.width)
             else:
                 assert prepared is not None
-                image = _shifted(prepared, *copies.shift[position, copy].tolist(), copies.padding)
+                rows, columns = copies.shift[position, copy].tolist()
+                image = _shifted(prepared, rows, columns, copies.padding)
             augmented.append(np.asarray(cv2.flip(image, 1), np.uint8) if copies.hflip[position, copy] else image)
         return augmented
 
