@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # a script finds only what is beside it
-from gpu.records import commit, machine, read_json, write_json
+BENCHMARKS = Path(__file__).resolve().parents[1]
+if str(BENCHMARKS) not in sys.path:
+    sys.path.append(str(BENCHMARKS))  # a script finds only what is beside it
+from gpu.records import commit, machine, read_json, write_json  # noqa: E402 # found by the line above
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,6 @@ def new_record(
     study: str, row: str, seed: int, settings: Mapping[str, Any], results: Mapping[str, float], fabric: Fabric
 ) -> RunRecord:
     """Returns the record of a run that this process has done on this machine."""
-    import torch
-
     command = " ".join([f"benchmarks/trainers/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     return RunRecord(study, row, seed, settings, results, command, commit(), machine(fabric), torch.__version__)
 

@@ -43,6 +43,7 @@ PUBLIC = {
         "launch",
         "load_checkpoint",
         "load_dataset",
+        "recipe",
         "run_pair",
         "save_checkpoint",
         "stability_loss",

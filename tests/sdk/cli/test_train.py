@@ -26,7 +26,7 @@ def test_networks_are_trained_jointly(folder: Path, tmp_path: Path) -> None:
         assert "11 of 108 training labels are random" in loaded.settings["notes"][-1]
         assert loaded.metrics["val_accuracy"] == each["val_accuracy"]
         assert loaded.settings["joint_archs"] == ["resnet20", "mobilenetv2"]
-        assert (loaded.settings["method"], loaded.settings["loss_weight"]) == ("multi-ait", 3.0)
+        assert (loaded.settings["method"], loaded.settings["loss_weight"]) == ("multi-ait", 1.0)
         assert loaded.history[-1]["val_accuracy"] == loaded.metrics["val_accuracy"]  # its own
     assert json_of(invoke("evaluate", tmp_path / "c-2.safetensors", "--data", f"folder:{folder}", "--json"))
 
@@ -95,3 +95,29 @@ def test_bad_settings_are_told_before_anything_is_trained(
     assert done.exit_code in (1, 2)
     assert said in one_line(done)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.slow
+def test_a_recipe_fills_in_what_is_not_given(folder: Path, tmp_path: Path) -> None:
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--method", "ait"]
+    line += ["--recipe", "ait-paper", "--epochs", 1, "--padding", "reflect", "--loss-ramp", 3]
+    assert json_of(invoke(*line, "--out", tmp_path / "a.safetensors", "--json"))["val_accuracy"] >= 0
+    settings = load_checkpoint(tmp_path / "a.safetensors").settings
+    given = {"epochs": 1, "padding": "reflect", "loss_ramp": 3}
+    filled = {"lr": 0.1, "schedule": "step", "nesterov": False, "weight_decay": 1e-4, "ema": 0.0, "batch_size": 128}
+    assert {name: settings[name] for name in (*given, *filled)} == given | filled
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "plain", "--loss-ramp", 2], "method plain has no AiLoss, so it takes no loss ramp"),
+        (["--method", "ait", "--loss-ramp", -1], "the loss ramp is a number of epochs, at least 0; got -1"),
+        (["--method", "ait", "--batch-size", 15], "a multiple of 2, at least 4; got 15"),
+    ],
+)
+def test_what_a_method_cannot_take_is_told(folder: Path, tmp_path: Path, options: list[object], message: str) -> None:
+    line = ["train", "--data", f"folder:{folder}", "--arch", "resnet20", *options, "--out", tmp_path / "a.safetensors"]
+    done = invoke(*line)
+    assert done.exit_code == 2
+    assert message in one_line(done)

@@ -1,0 +1,152 @@
+"""Makes the tables of the result pages of the records of finished runs, beside what the papers report.
+
+    python benchmarks/trainers/result_tables.py [--check]
+
+A page of docs/results has each table between two comments, "table NAME" and "end of NAME"; what is between them is
+replaced. The records are the files of docs/results/records, one a run, as the studies write them beside their
+checkpoints. With --check nothing is written, and the exit code is 1 if a page differs from its records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from run_records import RunRecord, load_record
+from studies import errors_in_one_line, mean_and_deviation
+
+from allweather.runtimes.errors import DataError
+from allweather.runtimes.markdown import markdown_table
+from allweather.runtimes.system.atomic_files import atomic_file
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "results"
+SHIFTED = {name: name for name in ("original", "random crop", "grayscale", "random color")}
+INVARIANCE_ROWS = ("plain", "plain, twice as long", "ait", "dml", "multi-ait", "multi-ait, lambda 3")
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """How the table of a study is made.
+
+    Attributes:
+        name: Name of the table on its page.
+        study: Study of the records.
+        title: What the figures are; it stands above the names of the rows.
+        columns: Title of each column, and the name of the result that it shows.
+        rows: Rows in their order; one without a record is left out.
+        settings: Settings that records of this table have, by name; others of the same study belong to other tables.
+        paper: What the paper reports for a row, if it has such a row.
+    """
+
+    name: str
+    study: str
+    title: str
+    columns: Mapping[str, str]
+    rows: Sequence[str]
+    settings: Mapping[str, object]
+    paper: Mapping[str, str]
+
+    def lines(self, records: Sequence[RunRecord]) -> list[str]:
+        """Returns the table and, below it, how its runs can be repeated.
+
+        Args:
+            records: All records.
+
+        Raises:
+            DataError: There is no record for any row.
+        """
+        ours = [each for each in records if each.study == self.study and self._belongs(each)]
+        if not ours:
+            raise DataError(f"there is no record of the study {self.study} for the table {self.name}")
+        header = [self.title, "epochs", "seeds", *self.columns, *(["paper"] if self.paper else [])]
+        table: list[Sequence[str]] = [header]
+        for row in self.rows:
+            runs = sorted((each for each in ours if each.row == row), key=lambda each: each.seed)
+            if not runs:
+                continue
+            figures = [mean_and_deviation([run.results[key] for run in runs]) for key in self.columns.values()]
+            cells = [row, _joined(run.settings["epochs"] for run in runs), _joined(run.seed for run in runs), *figures]
+            table.append([*cells, *([self.paper.get(row, "")] if self.paper else [])])
+        return [*markdown_table(table), "", _provenance(ours)]
+
+    def _belongs(self, record: RunRecord) -> bool:
+        return all(record.settings.get(name) == value for name, value in self.settings.items())
+
+
+TABLES = (
+    ResultTable(
+        "invariance-methods-resnet20-40",
+        "invariance-methods",
+        "resnet20, a tenth of CIFAR-10, test accuracy, %",
+        SHIFTED,
+        INVARIANCE_ROWS,
+        {"arch": "resnet20", "train_images": 4500},
+        {},
+    ),
+)
+
+
+def main() -> int:
+    """Writes the tables into their pages, or compares them; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page differs")
+    args = parser.parse_args()
+    pages = updated_pages(PAGES)
+    stale = {page: text for page, text in pages.items() if page.read_text(encoding="utf-8") != text}
+    for page, text in stale.items():
+        print(f"{page} {'differs from' if args.check else 'has new tables of'} its records")
+        if not args.check:
+            with atomic_file(page) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    return int(args.check and bool(stale))
+
+
+def updated_pages(folder: Path) -> dict[Path, str]:
+    """Returns the text of each page that has tables, with its tables made anew.
+
+    Raises:
+        DataError: A page has a table that is not known, or a record belongs to no table.
+    """
+    records = [record for path in sorted((folder / "records").rglob("*.json")) if (record := load_record(path))]
+    tables = {table.name: table for table in TABLES}
+    pages = {}
+    for page in sorted(folder.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        names = re.findall(r"^<!-- table (\S+) -->$", text, re.MULTILINE)
+        for name in names:
+            if name not in tables:
+                raise DataError(f"{page} has a table {name!r}; there are {', '.join(tables)}")
+            text = _replaced(text, name, tables.pop(name).lines(records))
+        if names:
+            pages[page] = text
+    if tables:
+        raise DataError(f"no page of {folder} has the table {', '.join(tables)}")
+    return pages
+
+
+def _replaced(text: str, name: str, lines: Sequence[str]) -> str:
+    first, last = f"<!-- table {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = text.partition(f"{first}\n")
+    _, found, after = rest.partition(last)
+    if not found:
+        raise DataError(f"the table {name} has no end: write {last} below it")
+    return "\n".join([before + first, *lines, last + after])
+
+
+def _provenance(records: Sequence[RunRecord]) -> str:
+    commits, machines = _joined(each.commit for each in records), _joined(each.machine for each in records)
+    return f"Commit {commits}; torch {_joined(each.torch for each in records)}; {machines}."
+
+
+def _joined(values: Iterable[object]) -> str:
+    """Returns different values in their order, separated by commas."""
+    return ", ".join(dict.fromkeys(str(value) for value in values))
+
+
+if __name__ == "__main__":
+    with errors_in_one_line():
+        sys.exit(main())
