@@ -2,11 +2,11 @@
 
     python benchmarks/trainers/batch_norm_rows.py DATA FOLDER CHECKPOINT ... [--start START] [--images 2000]
 
-The weights of a classifier stay as they are; the stored mean and variance of its BatchNorm layers are computed anew from
-training images that are clean, blurred, or under Combined+ and Combined- in turn. Rivals: the statistics as they were
-trained, and the classifier before its finetuning, START, under the same strengths. A row that recovers under statistics
-of its own was learned by the weights, and is lost by the normalization. FOLDER gets a record for each CHECKPOINT and
-set of statistics.
+The weights of a classifier stay as they are; the stored mean and variance of its BatchNorm layers are computed anew
+from training images that are clean, blurred, or under Combined+ and Combined- in turn. Rivals: the statistics as they
+were trained, and the classifier before its finetuning, START, under the same strengths. A row that recovers under
+statistics of its own was learned by the weights, and is lost by the normalization. FOLDER gets a record for each
+CHECKPOINT and set of statistics.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main() -> None:
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     fabric, first = launch(), load_checkpoint(args.checkpoints[0])
-    data = open_dataset_of(first, args.data)
+    data = open_dataset_of(args.data, first.classes, first.input)
     generator = torch.Generator().manual_seed(SEED)
     test, train = (
         split.take(torch.randperm(len(split), generator=generator)[: args.images]) for split in (data.test, data.train)
