@@ -24,8 +24,18 @@ from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "results"
-SHIFTED = {name: name for name in ("original", "random crop", "grayscale", "random color")}
-INVARIANCE_ROWS = ("plain", "plain, twice as long", "ait", "dml", "multi-ait", "multi-ait, lambda 3")
+FMA_30 = "resnet20-fma-ca-30-epochs"
+BATCH_NORM_ROWS = (
+    "r20: as trained",
+    "r20: of blurred ones",
+    f"{FMA_30}: as trained",
+    f"{FMA_30}: of clean images",
+    f"{FMA_30}: of combined ones",
+    f"{FMA_30}: of clean and combined ones",
+    f"{FMA_30}: of blurred ones",
+    "resnet20-at-ca-0: as trained",
+    "resnet20-at-ca-0: of blurred ones",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class ResultTable:
         columns: Title of each column, and the name of the result that it shows.
         rows: Rows in their order; one without a record is left out.
         settings: Settings that records of this table have, by name; others of the same study belong to other tables.
+        facts: Settings that have a column of their own, and "seed".
         paper: What the paper reports for a row, if it has such a row.
     """
 
@@ -48,6 +59,7 @@ class ResultTable:
     columns: Mapping[str, str]
     rows: Sequence[str]
     settings: Mapping[str, object]
+    facts: Sequence[str]
     paper: Mapping[str, str]
 
     def lines(self, records: Sequence[RunRecord]) -> list[str]:
@@ -62,15 +74,15 @@ class ResultTable:
         ours = [each for each in records if each.study == self.study and self._belongs(each)]
         if not ours:
             raise DataError(f"there is no record of the study {self.study} for the table {self.name}")
-        header = [self.title, "epochs", "seeds", *self.columns, *(["paper"] if self.paper else [])]
+        header = [self.title, *self.facts, *self.columns, *(["paper"] if self.paper else [])]
         table: list[Sequence[str]] = [header]
         for row in self.rows:
             runs = sorted((each for each in ours if each.row == row), key=lambda each: each.seed)
             if not runs:
                 continue
             figures = [mean_and_deviation([run.results[key] for run in runs]) for key in self.columns.values()]
-            cells = [row, _joined(run.settings["epochs"] for run in runs), _joined(run.seed for run in runs), *figures]
-            table.append([*cells, *([self.paper.get(row, "")] if self.paper else [])])
+            facts = [_joined(run.seed if name == "seed" else run.settings[name] for run in runs) for name in self.facts]
+            table.append([row, *facts, *figures, *([self.paper.get(row, "")] if self.paper else [])])
         return [*markdown_table(table), "", _provenance(ours)]
 
     def _belongs(self, record: RunRecord) -> bool:
@@ -79,12 +91,16 @@ class ResultTable:
 
 TABLES = (
     ResultTable(
-        "invariance-methods-resnet20-40",
-        "invariance-methods",
-        "resnet20, a tenth of CIFAR-10, test accuracy, %",
-        SHIFTED,
-        INVARIANCE_ROWS,
-        {"arch": "resnet20", "train_images": 4500},
+        "batch-norm-rows",
+        "batch-norm-rows",
+        "accuracy, %, under statistics",
+        {
+            name: name.replace(" ", "_")
+            for name in ("clean", "gaussian blur", "gaussian noise", "combined+", "combined-")
+        },
+        BATCH_NORM_ROWS,
+        {},
+        (),
         {},
     ),
 )
