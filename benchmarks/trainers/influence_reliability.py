@@ -5,7 +5,7 @@
 
 Rival: chance, whose correlation is 0. The CHECKPOINTs are classifiers that were trained on --fraction of the training
 images and have not seen the validation images; they are measured one by one and averaged, in units of their own
-deviations. So many of the validation images are held out, several random draws of them where not all are taken. The
+deviations. So many of the validation images are held out, in several random draws, each with halves of its own. The
 warps are those of the augmentation network as it starts. FOLDER gets the features of each classifier, which are not
 computed again, and influence-reliability.json.
 """
@@ -96,7 +96,7 @@ def measure(classifiers: Sequence[Classifier], counts: Sequence[int], draws: int
     """Returns for each question the correlation of each draw of the held-out images."""
     results: Results = {}
     for count in counts:
-        for draw in range(draws if count < images else 1):
+        for draw in range(draws):
             held_out = torch.randperm(images, generator=torch.Generator().manual_seed(draw))[:count]
             halves = random_halves(count, draw)
             found = torch.stack([each.preferences(held_out, halves) for each in classifiers])

@@ -33,7 +33,7 @@ from allweather.trainers.augmentations.learned.augmentation import PREFIX, load_
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.inference.open_model import open_model
-from allweather.trainers.methods.config import TrainConfig
+from allweather.trainers.methods.config import LEARNED_SHARE, TrainConfig
 from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
 from allweather.trainers.methods.train import train
@@ -127,7 +127,7 @@ def train_and_test(name: str, seed: int, args: argparse.Namespace, dataset: Data
         learned = load_augmentation(augmentation_path(name, seed, args))
         names = ("mode", "grid", "color_limit", "held_out", "classifiers", "gan_epochs", "epochs")
         facts |= {f"augmentation_{each}": learned.settings[each] for each in names}
-        facts |= {"classifier_epochs": args.classifier_epochs, "augment_share": row.share}
+        facts |= {"classifier_epochs": args.classifier_epochs, "augment_share": row.share or LEARNED_SHARE}
         results |= learned.metrics
     record = new_record("learned-augmentation", name, seed, facts, results, fabric)
     save_record(record_path, record)
