@@ -98,7 +98,7 @@ def measure(classifiers: Sequence[Classifier], counts: Sequence[int], draws: int
     for count in counts:
         for draw in range(draws):
             held_out = torch.randperm(images, generator=torch.Generator().manual_seed(draw))[:count]
-            halves = random_halves(count, draw)
+            halves = random_halves(count, draw, halvings=1)
             found = torch.stack([each.preferences(held_out, halves) for each in classifiers])
             for index, (_, one, other) in enumerate(found, 1):
                 results.setdefault(f"{count} held out, classifier {index}", []).append(correlation(one, other))

@@ -11,6 +11,7 @@ from allweather.trainers.methods.learned_augmentation.influence_objective import
     TwoDraws,
     diversity_loss,
     fit_estimators,
+    influences_on_parts,
     mean_influences,
 )
 from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
@@ -31,6 +32,7 @@ __all__ = [
     "TwoDraws",
     "diversity_loss",
     "fit_estimators",
+    "influences_on_parts",
     "latent_traversal",
     "learn_augmentation",
     "mean_influences",

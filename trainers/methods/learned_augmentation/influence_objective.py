@@ -127,7 +127,10 @@ class InfluenceEstimator:
             images: float [n, 3, h, w] in 0..1; gradients reach them.
             labels: int64 [n].
         """
-        features = influence.append_one(self.extractor(images))
+        return self.of_features(influence.append_one(self.extractor(images)), labels)
+
+    def of_features(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Returns the influence of images by their features, float [n, d + 1] with a column of ones."""
         return influence.loss_influence(self.inverse, self.weight, features, labels)
 
 
@@ -183,8 +186,26 @@ class MeanInfluence:
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Returns the influence of each image, float [n]; arguments as for `InfluenceEstimator.influence`."""
-        pairs = zip(self.estimators, self.scales, strict=True)
-        return torch.stack([estimator.influence(images, labels) / scale for estimator, scale in pairs]).mean(0)
+        return influences_on_parts([self], images, labels)[0]
+
+
+def influences_on_parts(parts: Sequence[MeanInfluence], images: Tensor, labels: Tensor) -> Tensor:
+    """Returns the influence of each image on several parts of the validation images; the features are computed once.
+
+    Args:
+        parts: The influence on each part, of the same classifiers; see `mean_influences`.
+        images: float [n, 3, h, w] in 0..1; gradients reach them.
+        labels: int64 [n].
+
+    Returns:
+        float [len(parts), n].
+    """
+    of_classifiers = []
+    for index, estimator in enumerate(parts[0].estimators):
+        features = influence.append_one(estimator.extractor(images))
+        of_parts = [part.estimators[index].of_features(features, labels) / part.scales[index] for part in parts]
+        of_classifiers.append(torch.stack(of_parts))
+    return torch.stack(of_classifiers).mean(0)
 
 
 def mean_influences(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from allweather.trainers.methods.learned_augmentation.influence_objective import
     FeatureExtractor,
     InfluenceObjective,
     TwoDraws,
+    influences_on_parts,
     mean_influences,
 )
 from allweather.trainers.methods.learned_augmentation.reliability import (
@@ -203,7 +205,7 @@ class _Run:
         aimed_at = validation_images(held_out, settings.aim, seed)
         parts = (torch.arange(len(aimed_at)), *random_halves(len(aimed_at), seed))
         influence, *halves = mean_influences(extractors, train_split, aimed_at, parts, settings.damping)
-        correlation = split_half_correlation(start, train_split, (halves[0], halves[1]), seed)
+        correlation = split_half_correlation(start, train_split, partial(influences_on_parts, halves), seed)
         reliability = Reliability(correlation, len(aimed_at))
         measured(reliability)
         digests = " ".join(weights_digest(each.classifier) for each in extractors)

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.methods.learned_augmentation.influence_objective import BATCH_SIZE
 
-Influence = Callable[[Tensor, Tensor], Tensor]
-
 NUM_IMAGES, NUM_WARPS = 400, 8  # the correlation is over all warps of all these images
+HALVINGS = 5  # the correlation by one halving can be off by 0.1 (docs/results/learned-augmentation.md)
 MIN_CORRELATION = 0.5  # below it, more than half of what the halves say is chance
 
 
@@ -30,7 +30,8 @@ class Reliability:
 
     Attributes:
         split_half_correlation: Correlation of the influences on two halves of the held-out images, each less its mean
-            over the augmented versions of its image; 1 without chance, 0 if all is chance.
+            over the augmented versions of its image; 1 without chance, 0 if all is chance. A mean over several ways to
+            halve them.
         held_out_images: Number of held-out images, of both halves together.
     """
 
@@ -55,42 +56,42 @@ class Reliability:
         return round(self.held_out_images * odds * (1 - correlation) / correlation)
 
 
-def random_halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns the indices of two random halves, int64 [count // 2] and [count - count // 2]."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return order[: count // 2].sort().values, order[count // 2 :].sort().values
+def random_halves(count: int, seed: int, halvings: int = HALVINGS) -> list[Tensor]:
+    """Returns the indices of two random halves for each halving, int64 [count // 2] and [count - count // 2]."""
+    rng, halves = torch.Generator().manual_seed(seed), []
+    for _ in range(halvings):
+        order = torch.randperm(count, generator=rng)
+        halves += [order[: count // 2], order[count // 2 :]]
+    return halves
 
 
 def split_half_correlation(
-    network: AugmentationNetwork, train: LabeledImages, halves: tuple[Influence, Influence], seed: int
+    network: AugmentationNetwork, train: LabeledImages, influences: Callable[[Tensor, Tensor], Tensor], seed: int
 ) -> float:
-    """Returns the correlation of the influences on two halves of the held-out images.
+    """Returns the correlation of the influences on two halves of the held-out images, as a mean over halvings.
 
-    For some training images, several random augmented versions each, the influences on both halves are computed. Each
+    For some training images, several random augmented versions each, the influences on all halves are computed. Each
     influence is taken less its mean over the versions of its image, and correlated over all versions of all images.
 
     Args:
         network: The augmentation network as it starts, in eval mode, on the device of the classifiers.
         train: The training images of the classifiers, of which each can be read.
-        halves: Influence on the loss of the one half, and of the other, as of `MeanInfluence`; the classifiers are the
-            same.
+        influences: (images, labels) -> the influence of each image on each half, float [2 * halvings, n], in the order
+            of `random_halves`; see `influences_on_parts`.
         seed: Random seed of the versions.
 
     Returns:
-        -1..1; 0 if the influences of one half do not differ.
+        -1..1; a halving counts as 0 if the influences on a half do not differ.
     """
     device = next(network.parameters()).device
     rng = torch.Generator(device).manual_seed(seed)
     # spread over the whole split, because images of a folder are sorted by class
     indices = torch.linspace(0, len(train) - 1, min(NUM_IMAGES, len(train)), device=train.labels.device).long()
-    centered: tuple[list[Tensor], list[Tensor]] = ([], [])
+    centered = []
     with torch.no_grad():
         for batch in train.take(indices).batches(BATCH_SIZE):
             images, labels = to_float(batch.images.to(device)), batch.labels.to(device)
-            versions = [network(images, rng) for _ in range(NUM_WARPS)]
-            for influence, values in zip(halves, centered, strict=True):
-                of_versions = torch.stack([influence(version, labels) for version in versions]).double()
-                values.append((of_versions - of_versions.mean(0)).flatten())
-    one, other = (torch.cat(values) for values in centered)
-    scale = float(one.norm() * other.norm())
-    return float(one @ other) / scale if scale > 0 else 0.0
+            versions = torch.stack([influences(network(images, rng), labels) for _ in range(NUM_WARPS)]).double()
+            centered.append((versions - versions.mean(0)).movedim(0, 1).flatten(1))
+    of_halves = functional.normalize(torch.cat(centered, 1), dim=1, eps=1e-30)
+    return float((of_halves[::2] * of_halves[1::2]).sum(1).mean())

@@ -21,6 +21,7 @@ from allweather.trainers.methods.learned_augmentation.influence_objective import
     diversity_loss,
     fit_estimators,
     influence_deviation,
+    influences_on_parts,
     mean_influences,
 )
 from allweather.trainers.models.activation_hooks import last_linear
@@ -121,6 +122,9 @@ def test_each_classifier_counts_as_much_as_the_others(checkpoint: Checkpoint, da
     (once,) = mean_influences([extractor], dataset.train, dataset.val, [every], 0.01)
     (twice,) = mean_influences([extractor, extractor], dataset.train, dataset.val, [every], 0.01)
     torch.testing.assert_close(twice(images, labels), once(images, labels))
+    both = influences_on_parts([once, once], images, labels)
+    assert torch.equal(both[0], both[1])
+    torch.testing.assert_close(both[0], once.estimators[0].influence(images, labels) / once.scales[0])
     (estimator,), (scale,) = once.estimators, once.scales
     larger = dataclasses.replace(estimator, inverse=100 * estimator.inverse)
     mixed = MeanInfluence((estimator, larger), (scale, influence_deviation(larger, dataset.train)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,12 +12,12 @@ from allweather.trainers.augmentations.learned.networks import AugmentationNetwo
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.learned_augmentation import reliability as module
 from allweather.trainers.methods.learned_augmentation.reliability import (
-    Influence,
     Reliability,
     random_halves,
     split_half_correlation,
 )
 
+Influence = Callable[[Tensor, Tensor], Tensor]
 IMAGES = torch.randint(256, (60, 32, 32, 3), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
 TRAIN = Split(IMAGES, torch.arange(60) // 20)  # sorted by class
 
@@ -30,16 +32,36 @@ def noise(seed: int) -> Influence:
 
 
 def correlation(one: Influence, other: Influence) -> float:
+    """Halves the images twice; the second time, the halves change places."""
+
+    def influences(images: Tensor, labels: Tensor) -> Tensor:
+        first, second = one(images, labels), other(images, labels)
+        return torch.stack([first, second, second, first])
+
     torch.manual_seed(0)
-    return split_half_correlation(AugmentationNetwork("parallel").eval(), TRAIN, (one, other), 3)
+    return split_half_correlation(AugmentationNetwork("parallel").eval(), TRAIN, influences, 3)
 
 
 @pytest.mark.parametrize("count", [4, 9])
 def test_the_halves_are_disjoint_and_all(count: int) -> None:
-    one, other = random_halves(count, 5)
-    assert sorted([*one.tolist(), *other.tolist()]) == list(range(count))
-    assert abs(len(one) - len(other)) <= 1
-    assert torch.equal(one, random_halves(count, 5)[0])
+    halves = random_halves(count, 5, halvings=3)
+    assert len(halves) == 6
+    for one, other in zip(halves[::2], halves[1::2], strict=True):
+        assert sorted([*one.tolist(), *other.tolist()]) == list(range(count))
+        assert abs(len(one) - len(other)) <= 1
+    assert torch.equal(halves[0], random_halves(count, 5)[0])
+    assert not torch.equal(torch.cat(halves[:2]), torch.cat(halves[2:4]))
+
+
+def test_it_is_the_mean_over_halvings() -> None:
+    """Two halves that agree, and two that have nothing in common."""
+
+    def influences(images: Tensor, labels: Tensor) -> Tensor:
+        return torch.stack([signal(images, labels), signal(images, labels), signal(images, labels), labels.float()])
+
+    torch.manual_seed(0)
+    network = AugmentationNetwork("parallel").eval()
+    assert split_half_correlation(network, TRAIN, influences, 3) == pytest.approx(0.5)
 
 
 def test_halves_that_agree_correlate_whatever_their_scales() -> None:
