@@ -1,7 +1,7 @@
 """Measures how far two halves of the held-out images agree on which warp is better, by number of held-out images.
 
     python benchmarks/trainers/influence_reliability.py DATA FOLDER CHECKPOINT ... [--fraction 0.1] [--damping 0.001]
-        [--held-out 900 5000] [--draws 5]
+        [--held-out 900 5000] [--draws 5] [--size 16]
 
 Rival: chance, whose correlation is 0. The CHECKPOINTs are classifiers that were trained on --fraction of the training
 images and have not seen the validation images; they are measured one by one and averaged, in units of their own
@@ -123,9 +123,10 @@ def main() -> None:
     parser.add_argument("--damping", type=float, default=1e-3)
     parser.add_argument("--held-out", type=int, nargs="*", default=[900, 5000])
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--size", type=int, help="side in pixels of the images, as the classifiers take them")
     args = parser.parse_args()
     fabric: Fabric = launch()
-    dataset = open_dataset(args.data).subset(args.fraction, SEED)
+    dataset = open_dataset(args.data, args.size).subset(args.fraction, SEED)
     args.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     network = with_statistics(AugmentationNetwork("parallel"), dataset.train, SEED, fabric.device)
@@ -138,7 +139,7 @@ def main() -> None:
         for path in args.checkpoints
     ]
     results = measure(classifiers, args.held_out, args.draws, len(dataset.val))
-    settings: dict[str, object] = {"data": args.data, "fraction": args.fraction, "damping": args.damping}
+    settings: dict[str, object] = {name: getattr(args, name) for name in ("data", "size", "fraction", "damping")}
     for index, path in enumerate(args.checkpoints, 1):
         checkpoint = load_checkpoint(path)
         settings[f"classifier {index}"] = f"{checkpoint.arch}, {checkpoint.metrics}"
