@@ -50,11 +50,18 @@ def test_seeds_of_existing_runs_are_included() -> None:
     assert list(seeds(0, lambda seed: seed == 1)) == []
 
 
-def test_a_row_that_a_study_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("script", "line", "words"),
+    [
+        ("invariance.py", ["weight", "signs"], r"no row is called 'lambda 9'; did you mean lambda \d"),
+        ("learned_augmentation.py", ["signs"], "no row is called 'lambda 9'.* pretrained"),
+    ],
+)
+def test_a_row_that_a_study_does_not_have(
+    script: str, line: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(TRAINERS))
-    monkeypatch.setattr(
-        "sys.argv", ["invariance.py", "weight", "signs", str(tmp_path), "--only", "lambda 1", "lambda 9"]
-    )
-    with pytest.raises(SystemExit, match=r"^error: no row is called 'lambda 9'; did you mean lambda \d"):
-        runpy.run_path(str(TRAINERS / "invariance.py"), run_name="__main__")
+    monkeypatch.setattr("sys.argv", [script, *line, str(tmp_path), "--only", "lambda 9"])
+    with pytest.raises(SystemExit, match=f"^error: {words}"):
+        runpy.run_path(str(TRAINERS / script), run_name="__main__")
     assert not list(tmp_path.iterdir())

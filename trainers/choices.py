@@ -33,6 +33,7 @@ StrengthName = Literal[
 ]  # photometric augmentations, whose strengths a checkpoint keeps
 AugmentationMode = Literal["parallel", "serial", "spatial", "appearance"]
 AugmentationAim = Literal["clean", "combined", "corrupted"]  # images whose loss a learned augmentation lowers
+HeldOut = Literal["share", "val"]  # where those images are from: a share of the training images, or the val split
 
 PredictorKind = Literal["tiny", "efficientnet"]
 RankLossName = Literal["squared", "regret", "spearman", "sodeep", "relative"]

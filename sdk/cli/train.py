@@ -150,6 +150,12 @@ def train(
         bool, typer.Option("--pretrained", help="Start from pretrained ImageNet weights of the library.")
     ] = False,
     augment: Annotated[str | None, typer.Option(help=f"Further augmentation: {AUGMENTATIONS_HELP}")] = None,
+    augment_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of each batch that --augment learned:FILE changes, above 0, at most 1; half if not given."
+        ),
+    ] = None,
     devices: Devices = 1,
     sync_batchnorm: SyncBatchNorm = False,
     precision: ClassifierPrecision = "auto",
@@ -191,7 +197,7 @@ def train(
         settings = replace(settings_of(recipe), **given)
     config = TrainConfig(
         method=method, variants=variants, loss_weight=loss_weight, loss_ramp=loss_ramp, metric=metric, layer=layer,
-        augment=augment,
+        augment=augment, augment_share=augment_share,
     )  # fmt: skip
     config.images_per_step(settings.batch_size)
     if arch and own_model:

@@ -16,7 +16,17 @@ from allweather.trainers.augmentations.learned.networks import STAGE_HEADS, Head
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.learned_augmentation.visualize import latent_traversal, sample_augmentations
 
-SETTINGS = ("arch", "aim", "damping", "epochs")  # settings of the run that the report shows, if the file has them
+SETTINGS = (
+    "arch",
+    "aim",
+    "held_out",
+    "classifiers",
+    "grid",
+    "color_limit",
+    "damping",
+    "gan_epochs",
+    "epochs",
+)  # settings of the run that the report shows, if the file has them
 ROW_NOTES: Mapping[Head, str] = {
     "spatial": "Row warp: the hue is the direction that a pixel is taken from, the saturation the distance.",
     "appearance": "Row colors: what is added to the colors, around gray.",
@@ -73,4 +83,7 @@ def _training_table(augmentation: AugmentationCheckpoint) -> Sequence[Sequence[s
     if "improved_share" in metrics:
         rows.append(("images whose influence the augmentation lowers", f"{100 * metrics['improved_share']:.1f} %"))
         rows.append(("mean decrease of the influence, in standard deviations", f"{metrics['gain']:.2f}"))
+    if "split_half_correlation" in metrics:
+        rows.append(("held-out images", f"{metrics['held_out_images']:.0f}"))
+        rows.append(("split-half correlation of the influence", f"{metrics['split_half_correlation']:.2f}"))
     return rows

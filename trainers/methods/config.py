@@ -7,7 +7,7 @@ from typing import Any
 
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
-from allweather.trainers.augmentations.learned.augmentation import open_augmentation
+from allweather.trainers.augmentations.learned.augmentation import PREFIX, open_augmentation
 from allweather.trainers.augmentations.variants import Variant, parse_variants
 from allweather.trainers.choices import TrainMethod
 from allweather.trainers.losses.consistency import Metric
@@ -16,8 +16,8 @@ from allweather.trainers.models.activation_hooks import Layer
 from allweather.trainers.training.objective import CrossEntropy, Objective
 from allweather.trainers.training.settings import MIN_BATCH_SIZE
 
-# Share of each batch that a learned augmentation changes. The other images stay unwarped, because test images are
-# unwarped too (docs/results/learned-augmentation.md).
+# Share of each batch that a learned augmentation changes if nothing else is said; all images in the paper. The others
+# stay unwarped, because test images are unwarped too (docs/results/learned-augmentation.md).
 LEARNED_SHARE = 0.5
 
 
@@ -34,7 +34,9 @@ class TrainConfig:
         metric: How method "ait" compares the variants; None means KL divergence.
         layer: Where method "ait" compares the variants; None means the logits.
         augment: Name of a further augmentation, as `open_augmentation` takes it; it is applied after that of the
-            variant. A learned augmentation changes half of the images.
+            variant.
+        augment_share: Share of each batch that a learned augmentation changes, above 0, at most 1; None means half.
+            Others change all images.
     """
 
     method: TrainMethod = "plain"
@@ -44,6 +46,7 @@ class TrainConfig:
     metric: Metric | None = None
     layer: Layer | None = None
     augment: str | None = None
+    augment_share: float | None = None
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -68,6 +71,11 @@ class TrainConfig:
             raise UsageError("method plain has no AiLoss, so it takes no loss ramp; choose ait, multi-ait or dml")
         if (self.metric or self.layer) and self.method != "ait":
             raise UsageError(f"metric and layer go with method ait only; method {self.method} compares logits")
+        if self.augment_share is not None and not 0 < self.augment_share <= 1:
+            raise UsageError(f"the augment share must be above 0 and at most 1; got {self.augment_share:g}")
+        if self.augment_share is not None and not self._augment_is_learned:
+            came = "no augmentation" if self.augment is None else repr(self.augment)
+            raise UsageError(f"the augment share goes with the augmentation {PREFIX}FILE only; got {came}")
 
     def objective(self, num_networks: int, label_smoothing: float, class_weights: tuple[float, ...] = ()) -> Objective:
         """Builds the loss for jointly trained networks, or for one network.
@@ -84,7 +92,7 @@ class TrainConfig:
         if (num_networks > 1) != (self.method in ("multi-ait", "dml")):
             expected = "one network" if self.method in ("plain", "ait") else "two or more networks"
             raise UsageError(f"method {self.method} trains {expected}; --arch names {num_networks}")
-        augmentation = open_augmentation(self.augment, LEARNED_SHARE) if self.augment else None
+        augmentation = open_augmentation(self.augment, self._augment_share) if self.augment else None
         variants = self._variants(num_networks)
         if self.method == "plain":
             return CrossEntropy(label_smoothing, augmentation, variants[0], class_weights)
@@ -120,9 +128,19 @@ class TrainConfig:
             "loss_ramp": self.loss_ramp,
             "augment": self.augment,
         }
+        if self._augment_is_learned:
+            values |= {"augment_share": self._augment_share}
         if self.method == "ait":
             values |= {"metric": self.metric or "kl", "layer": self.layer or "logits"}
         return values
+
+    @property
+    def _augment_is_learned(self) -> bool:
+        return self.augment is not None and self.augment.startswith(PREFIX)
+
+    @property
+    def _augment_share(self) -> float:
+        return LEARNED_SHARE if self.augment_share is None else self.augment_share
 
     def _loss_weight(self) -> float:
         assert self.method != "plain"

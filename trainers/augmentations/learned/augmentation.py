@@ -34,6 +34,7 @@ class AugmentationCheckpoint:
         settings: Settings of the run, as plain values.
         metrics: Metrics of the run, by name.
         history: One row of metrics for each epoch.
+        grid: Side of the network's grid; see `AugmentationNetwork`.
     """
 
     mode: AugmentationMode
@@ -42,6 +43,7 @@ class AugmentationCheckpoint:
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
+    grid: int = 1
 
     def network(self) -> AugmentationNetwork:
         """Builds the network with these weights, in eval mode and without gradients.
@@ -49,7 +51,7 @@ class AugmentationCheckpoint:
         Raises:
             CheckpointError: The weights do not fit the network.
         """
-        network = AugmentationNetwork(self.mode)
+        network = AugmentationNetwork(self.mode, self.grid)
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
@@ -66,6 +68,7 @@ class _Header(BaseModel):
     format: Literal["allweather-augmentation"] = tensor_file.AUGMENTATION  # type: ignore[assignment]
     schema_version: Literal[2] = 2
     mode: AugmentationMode
+    grid: Literal[1, 4, 8] = 1  # files from before there was a choice lack it
     data: str
     settings: dict[str, Any]
     metrics: dict[str, float]
@@ -81,6 +84,7 @@ def save_augmentation(path: Path | str, augmentation: AugmentationCheckpoint) ->
     path = as_path(path)
     header = _Header(
         mode=augmentation.mode,
+        grid=augmentation.grid,  # type: ignore[arg-type]  # checked when it is read
         data=augmentation.data,
         settings=dict(augmentation.settings),
         metrics=dict(augmentation.metrics),
@@ -104,7 +108,9 @@ def load_augmentation(path: Path | str) -> AugmentationCheckpoint:
         header = _Header.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(f"{path} is damaged: {first_validation_error(error)}; learn it again") from error
-    return AugmentationCheckpoint(header.mode, weights, header.data, header.settings, header.metrics, header.history)
+    return AugmentationCheckpoint(
+        header.mode, weights, header.data, header.settings, header.metrics, header.history, header.grid
+    )
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,16 @@ STAGE_HEADS: Mapping[AugmentationMode, tuple[tuple[Head, ...], ...]] = MappingPr
 )
 # For each head, the number of channels of its weight and of its bias (sections 4.1 and 4.2).
 CHANNELS: Mapping[Head, tuple[int, int]] = MappingProxyType({"spatial": (4, 2), "appearance": (9, 3)})
-# For each head, the largest absolute weight and bias; kept in the file with the weights of the network. Coordinates go
-# from -1 to 1 over the image, colors from 0 to 1.
-LIMITS: Mapping[Head, tuple[float, float]] = MappingProxyType({"spatial": (0.25, 0.15), "appearance": (0.08, 0.08)})
+# Largest absolute weight and bias; kept in the file with the weights of the network. Coordinates go from -1 to 1 over
+# the image, colors from 0 to 1.
+WARP_LIMITS = (0.25, 0.15)
+COLOR_LIMIT = 0.08  # of both; a network may have another
 CODE_SIZE = 128
 DROPOUT = 0.5
 SIDE = 32  # side in pixels of the images that E takes, and of the maps that G makes before pooling
-GRID_SIDE = 1  # side after pooling; the paper's 4 x 4 pooling let the warp fold (docs/results/learned-augmentation.md)
+# Sides of the maps after pooling. 1 is one warp and one color change for the whole image; 8 is the paper's average
+# pooling by 4 x 4 (sections 4.1 and 4.2), which let the warp fold (docs/results/learned-augmentation.md).
+GRIDS = (1, 4, 8)
 LEAKY_SLOPE = 0.2
 
 
@@ -73,13 +76,16 @@ class TransformStage(nn.Module):
     Args:
         heads: The transforms that G returns parameters for. They share all layers; each has its own channels of the
             last one.
+        grid: Side of the grid of parameters, one of `GRIDS`.
+        color_limit: Largest absolute weight and bias of the color change, above 0.
     """
 
-    def __init__(self, heads: tuple[Head, ...]) -> None:
+    def __init__(self, heads: tuple[Head, ...], grid: int = 1, color_limit: float = COLOR_LIMIT) -> None:
         super().__init__()
         self.heads = heads
+        limits: Mapping[Head, tuple[float, float]] = {"spatial": WARP_LIMITS, "appearance": (color_limit, color_limit)}
         for head in heads:
-            self.register_buffer(f"{head}_limits", torch.tensor(LIMITS[head]))
+            self.register_buffer(f"{head}_limits", torch.tensor(limits[head]))
         self.encoder = nn.Sequential(
             *_downsample(3, 32),
             *_downsample(32, 64),
@@ -88,14 +94,14 @@ class TransformStage(nn.Module):
             nn.Conv2d(128, CODE_SIZE, 2),
             nn.Flatten(),
         )
-        output_shape = (sum(sum(CHANNELS[head]) for head in heads), GRID_SIDE, GRID_SIDE)
+        output_shape = (sum(sum(CHANNELS[head]) for head in heads), grid, grid)
         self.generator = nn.Sequential(
             *_upsample(CODE_SIZE, 128),
             *_upsample(128, 64),
             *_upsample(64, 64),
             *_upsample(64, 32),
             _transposed_convolution(32, output_shape[0]),
-            nn.AdaptiveAvgPool2d(GRID_SIDE),
+            nn.AdaptiveAvgPool2d(grid),
             nn.Flatten(),
             nn.BatchNorm1d(math.prod(output_shape), affine=False),
             nn.Unflatten(1, output_shape),
@@ -132,12 +138,16 @@ class AugmentationNetwork(nn.Module):
     Args:
         mode: "parallel": one stage makes the warp and the color change. "serial": one stage makes the warp and a second
             one the color change. "spatial" or "appearance": a single stage makes only the warp or the color change.
+        grid: Side of the grid on which an image has parameters of its own, one of `GRIDS`; they are interpolated to a
+            warp and a color change of each pixel.
+        color_limit: Largest absolute weight and bias of the color change, above 0. A network that gets the weights of
+            another one gets its limits, too.
     """
 
-    def __init__(self, mode: AugmentationMode) -> None:
+    def __init__(self, mode: AugmentationMode, grid: int = 1, color_limit: float = COLOR_LIMIT) -> None:
         super().__init__()
         self.mode = mode
-        self.parts = nn.ModuleList(TransformStage(heads) for heads in STAGE_HEADS[mode])
+        self.parts = nn.ModuleList(TransformStage(heads, grid, color_limit) for heads in STAGE_HEADS[mode])
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Augments a batch.

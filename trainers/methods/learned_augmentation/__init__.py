@@ -7,11 +7,15 @@ from allweather.trainers.methods.learned_augmentation.influence_objective import
     FeatureExtractor,
     InfluenceEstimator,
     InfluenceObjective,
+    MeanInfluence,
     TwoDraws,
     diversity_loss,
-    fit_estimator,
+    fit_estimators,
+    influences_on_parts,
+    mean_influences,
 )
 from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
+from allweather.trainers.methods.learned_augmentation.reliability import Reliability, split_half_correlation
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings, Stage
 from allweather.trainers.methods.learned_augmentation.visualize import latent_traversal, sample_augmentations
 
@@ -22,11 +26,16 @@ __all__ = [
     "InfluenceEstimator",
     "InfluenceObjective",
     "LearnAugmentationSettings",
+    "MeanInfluence",
+    "Reliability",
     "Stage",
     "TwoDraws",
     "diversity_loss",
-    "fit_estimator",
+    "fit_estimators",
+    "influences_on_parts",
     "latent_traversal",
     "learn_augmentation",
+    "mean_influences",
     "sample_augmentations",
+    "split_half_correlation",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class TwoDraws(nn.Module):
                     for head in stage.heads
                     for parameters, limit in zip((draw.weights, draw.biases), stage.limits(head), strict=True)
                 ]
-                relative.append(torch.cat([part.flatten(1) for part in parts], 1))
+                relative.append(torch.cat([part.flatten(2) for part in parts], 1))
             losses.append(diversity_loss(relative[0], relative[1]))
             images = draws[0].apply(images)[1]
         return images, torch.stack(losses).mean()
@@ -67,17 +67,19 @@ def diversity_loss(one: Tensor, other: Tensor) -> Tensor:
     were required, they give one of two results. The paper has no such term.
 
     Args:
-        one: float [n, k] in -1..1, the parameters that G returns in units of their limits.
-        other: float [n, k], the same for another draw.
+        one: float [n, k, g * g] in -1..1, the k parameters that G returns for each cell of its grid, in units of their
+            limits.
+        other: float [n, k, g * g], the same for another draw.
 
     Returns:
         A scalar, at least 0: the mean shortfall of a pair's distance from `MIN_DISTANCE`, plus the mean shortfall of
-        the principal variances between draws from `MIN_VARIANCE`.
+        the principal variances between draws, cell by cell, from `MIN_VARIANCE`.
     """
     change = (one - other).float()
     covariance = (change[:, :, None] * change[:, None]).mean(0) / 2  # a matrix product might run in bf16
-    variances = torch.linalg.eigvalsh(covariance.nan_to_num())  # if the run diverged, the first term is NaN
-    distance_loss = functional.relu(MIN_DISTANCE - change.abs().mean(1)).mean()
+    # if the run diverged, the first term is NaN
+    variances = torch.linalg.eigvalsh(covariance.permute(2, 0, 1).nan_to_num())
+    distance_loss = functional.relu(MIN_DISTANCE - change.abs().mean((1, 2))).mean()
     return distance_loss + functional.relu(MIN_VARIANCE - variances).mean()
 
 
@@ -125,14 +127,17 @@ class InfluenceEstimator:
             images: float [n, 3, h, w] in 0..1; gradients reach them.
             labels: int64 [n].
         """
-        features = influence.append_one(self.extractor(images))
+        return self.of_features(influence.append_one(self.extractor(images)), labels)
+
+    def of_features(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Returns the influence of images by their features, float [n, d + 1] with a column of ones."""
         return influence.loss_influence(self.inverse, self.weight, features, labels)
 
 
-def fit_estimator(
-    extractor: FeatureExtractor, train: LabeledImages, val: LabeledImages, damping: float
-) -> InfluenceEstimator:
-    """Fits the last layer and solves for the inverse-Hessian-vector product by conjugate gradients.
+def fit_estimators(
+    extractor: FeatureExtractor, train: LabeledImages, val: LabeledImages, parts: Sequence[Tensor], damping: float
+) -> list[InfluenceEstimator]:
+    """Fits the last layer and solves for the inverse-Hessian-vector products by conjugate gradients.
 
     The images are run batch by batch; their features, 8 bytes for each number, are in memory all at once, as each step
     of the fit takes all of them.
@@ -142,7 +147,11 @@ def fit_estimator(
         train: Its training images, of which each can be read.
         val: The images whose loss is to decrease: some that it was not trained on, or changed versions of them; see
             `validation_images`.
+        parts: For each estimator the indices in `val` of the images whose loss it is about, int64 [m].
         damping: Damping of the training loss; see `influence`.
+
+    Returns:
+        An estimator for each part; all have the same last layer.
 
     Raises:
         UsageError: The classifier has no linear layer.
@@ -151,11 +160,77 @@ def fit_estimator(
     features = _features(extractor, train)
     start = features.new_zeros(last_linear(extractor.classifier).out_features, features.shape[1])
     weight = influence.fit_last_layer(start, features, train.labels.to(features.device), damping)
-    val_features = _features(extractor, val)
-    gradient = influence.mean_gradient(weight, val_features, val.labels.to(features.device))
+    val_features, val_labels = _features(extractor, val), val.labels.to(features.device)
     product = influence.hessian_product(weight, features, damping)
-    inverse = influence.conjugate_gradients(product, gradient)
-    return InfluenceEstimator(extractor, weight.float(), inverse.float())
+    estimators = []
+    for part in parts:
+        chosen = part.to(features.device)
+        gradient = influence.mean_gradient(weight, val_features[chosen], val_labels[chosen])
+        inverse = influence.conjugate_gradients(product, gradient)
+        estimators.append(InfluenceEstimator(extractor, weight.float(), inverse.float()))
+    return estimators
+
+
+@dataclass(frozen=True)
+class MeanInfluence:
+    """The influence of images as a mean over classifiers, each in units of its own deviation.
+
+    Attributes:
+        estimators: The estimator of each classifier.
+        scales: For each classifier the standard deviation by which its influences are divided, above 0; see
+            `influence_deviation`.
+    """
+
+    estimators: tuple[InfluenceEstimator, ...]
+    scales: tuple[float, ...]
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Returns the influence of each image, float [n]; arguments as for `InfluenceEstimator.influence`."""
+        return influences_on_parts([self], images, labels)[0]
+
+
+def influences_on_parts(parts: Sequence[MeanInfluence], images: Tensor, labels: Tensor) -> Tensor:
+    """Returns the influence of each image on several parts of the validation images; the features are computed once.
+
+    Args:
+        parts: The influence on each part, of the same classifiers; see `mean_influences`.
+        images: float [n, 3, h, w] in 0..1; gradients reach them.
+        labels: int64 [n].
+
+    Returns:
+        float [len(parts), n].
+    """
+    of_classifiers = []
+    for index, estimator in enumerate(parts[0].estimators):
+        features = influence.append_one(estimator.extractor(images))
+        of_parts = [part.estimators[index].of_features(features, labels) / part.scales[index] for part in parts]
+        of_classifiers.append(torch.stack(of_parts))
+    return torch.stack(of_classifiers).mean(0)
+
+
+def mean_influences(
+    extractors: Sequence[FeatureExtractor],
+    train: LabeledImages,
+    val: LabeledImages,
+    parts: Sequence[Tensor],
+    damping: float,
+) -> list[MeanInfluence]:
+    """Returns the influence on each part of the validation images, as a mean over classifiers.
+
+    Args:
+        extractors: Features of classifiers that were trained on `train`.
+        train: As for `fit_estimators`.
+        val: As for `fit_estimators`.
+        parts: As for `fit_estimators`. The first one gives each classifier its scale, for all parts.
+        damping: As for `fit_estimators`.
+
+    Raises:
+        UsageError: A classifier has no linear layer.
+        TrainingError: A fit did not converge.
+    """
+    fitted = [fit_estimators(extractor, train, val, parts, damping) for extractor in extractors]
+    scales = tuple(influence_deviation(estimators[0], train) for estimators in fitted)
+    return [MeanInfluence(of_part, scales) for of_part in zip(*fitted, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -163,31 +238,30 @@ class InfluenceObjective:
     """Trains the network to make images of negative influence, which lower the validation loss.
 
     The loss is the hyperbolic tangent of the influence, in units of the standard deviation of the unchanged images'
-    influences, plus the diversity loss. The influence itself has no lower bound and is lowest for images that nobody
-    can recognize (docs/results/learned-augmentation.md). It is a derivative with respect to the weight of one sample,
-    and so does not predict what happens when all samples are replaced, as they are here.
+    influences (the mean over classifiers, where there are several), plus the diversity loss. The influence itself has
+    no lower bound and is lowest for images that nobody can recognize (docs/results/learned-augmentation.md). It is a
+    derivative with respect to the weight of one sample, and so does not predict what happens when all samples are
+    replaced, as they are here.
 
     Attributes:
-        estimator: Influence estimator of the classifier.
-        scale: Standard deviation by which influences are divided, above 0.
-        origin: Text that identifies the classifier, the validation images and the damping.
+        influence: Influence on the loss of the classifiers.
+        origin: Text that identifies the classifiers, the validation images and the damping.
     """
 
-    estimator: InfluenceEstimator
-    scale: float
+    influence: MeanInfluence
     origin: str
 
     shifted = (True,)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
-        """The stage of learning, and the origin of the estimator."""
+        """The stage of learning, and the origin of the estimators."""
         return {"stage": "influence", "origin": self.origin}
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Computes the mean bounded influence of a batch's augmented images plus the diversity loss."""
         augmented, diversity = model(images, rng)
-        bounded = torch.tanh(self.estimator.influence(augmented, labels) / self.scale).mean()
+        bounded = torch.tanh(self.influence(augmented, labels)).mean()
         loss: Tensor = bounded + DIVERSITY_WEIGHT * diversity
         return loss
 
@@ -196,7 +270,7 @@ class InfluenceObjective:
         return float((self._gains(model, val) > 0).float().mean())
 
     def val_metrics(self, model: nn.Module, val: LabeledImages, fabric: Fabric) -> Mapping[str, float]:
-        """Computes "gain": how far augmentation lowers the influence, in units of the scale, as a mean over images."""
+        """Computes "gain": how far augmentation lowers the influence, in units of the scales, as a mean over images."""
         return {"gain": float(all_reduced(fabric, self._gains(model, val).mean(), "mean"))}
 
     def _gains(self, model: nn.Module, val: LabeledImages) -> Tensor:
@@ -210,13 +284,13 @@ class InfluenceObjective:
             for batch in val.take(indices).batches(BATCH_SIZE):
                 rng = rng or torch.Generator(batch.images.device).manual_seed(SEED)
                 images = to_float(batch.images)
-                before = self.estimator.influence(images, batch.labels)
-                gains.append(before - self.estimator.influence(network(images, rng), batch.labels))
-        return torch.cat(gains) / self.scale
+                before = self.influence(images, batch.labels)
+                gains.append(before - self.influence(network(images, rng), batch.labels))
+        return torch.cat(gains)
 
 
 def influence_deviation(estimator: InfluenceEstimator, train: LabeledImages) -> float:
-    """Returns the standard deviation of the unchanged training images' influences: the objective's scale."""
+    """Returns the standard deviation of the unchanged training images' influences: the scale of their classifier."""
     with torch.no_grad():
         batches = (batch.to(estimator.extractor.device) for batch in train.batches(BATCH_SIZE))
         influences = torch.cat([estimator.influence(to_float(batch.images), batch.labels) for batch in batches])

@@ -13,13 +13,17 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings
 
 RUN_FILE = "run.json"  # identifies the run that the folder belongs to
-CLASSIFIER_FILE = "classifier.safetensors"
 GAN_FILE = "gan.safetensors"
 
 
+def classifier_file(index: int) -> str:
+    """Returns the file name of a classifier, from 0."""
+    return f"classifier-{index + 1}.safetensors"
+
+
 def influence_file(settings: LearnAugmentationSettings) -> str:
-    """Returns the file name of the last stage, whose result alone depends on aim, damping and epochs."""
-    return f"influence-{settings.aim}-{settings.damping}-{settings.epochs}.safetensors"
+    """Returns the file name of the last stage, whose result alone depends on aim, damping, classifiers and epochs."""
+    return f"influence-{settings.aim}-{settings.damping}-{settings.classifiers}-{settings.epochs}.safetensors"
 
 
 def open_stage_folder(out: Path, arch: str, dataset: Dataset, settings: LearnAugmentationSettings) -> Path:
@@ -29,7 +33,8 @@ def open_stage_folder(out: Path, arch: str, dataset: Dataset, settings: LearnAug
         out: The augmentation to write.
         arch: Architecture of the classifier.
         dataset: The data.
-        settings: Settings of the run; another aim, damping or number of epochs may continue from the same folder.
+        settings: Settings of the run; another aim, damping, number of classifiers or of epochs may continue from the
+            same folder.
 
     Raises:
         TrainingError: The folder belongs to another run.
@@ -40,8 +45,10 @@ def open_stage_folder(out: Path, arch: str, dataset: Dataset, settings: LearnAug
         "arch": arch,
         "data": [dataset.name, len(dataset.train), dataset.fingerprint()],
         "mode": settings.mode,
+        "grid": settings.grid,
+        "color_limit": settings.color_limit,
         "gan_epochs": settings.gan_epochs,
-        "held_out": "of each class",  # stages that were made when it was drawn from all classes have seen other images
+        "held_out": settings.held_out,
         "classifier": dataclasses.asdict(settings.classifier),
     }
     path, text = folder / RUN_FILE, json.dumps(resume_key, sort_keys=True)

@@ -3,13 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from allweather.trainers.augmentations.learned import networks
 from allweather.trainers.augmentations.learned.networks import (
     CODE_SIZE,
-    LIMITS,
+    COLOR_LIMIT,
+    GRIDS,
     STAGE_HEADS,
+    WARP_LIMITS,
     AugmentationMode,
     AugmentationNetwork,
+    Head,
     TransformStage,
     code_dropout,
 )
@@ -34,8 +36,27 @@ def test_it_augments_at_random_and_repeats_with_the_seed(mode: AugmentationMode,
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_it_trains_in_bf16_at_any_size() -> None:
-    network, images = AugmentationNetwork("serial"), torch.rand(3, 3, 48, 48, generator=rng())
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_grid_has_parameters_of_its_own_in_each_cell(grid: int) -> None:
+    torch.manual_seed(0)
+    stage = TransformStage(("spatial", "appearance"), grid)
+    parameters = stage.decode(torch.randn(5, CODE_SIZE, generator=rng()))
+    assert parameters.weights["spatial"].shape == (5, 4, grid, grid)
+    assert parameters.biases["appearance"].shape == (5, 3, grid, grid)
+    assert len(parameters.weights["appearance"][0, 0].unique()) == grid * grid
+
+
+@pytest.mark.parametrize("mode", STAGE_HEADS)
+def test_a_file_has_weights_of_its_grid_alone(mode: AugmentationMode) -> None:
+    weights = AugmentationNetwork(mode, 4).state_dict()
+    AugmentationNetwork(mode, 4).load_state_dict(weights)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        AugmentationNetwork(mode).load_state_dict(weights)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_it_trains_in_bf16_at_any_size(grid: int) -> None:
+    network, images = AugmentationNetwork("serial", grid), torch.rand(3, 3, 48, 48, generator=rng())
     with torch.autocast("cpu", torch.bfloat16):
         network(images.bfloat16(), rng(2)).sum().backward()
 
@@ -54,17 +75,18 @@ def test_the_code_of_an_image_does_not_depend_on_its_batch() -> None:
 
 
 def test_transform_parameters_stay_within_their_limits() -> None:
-    stage = TransformStage(("spatial", "appearance"))
+    stage = TransformStage(("spatial", "appearance"), color_limit=0.25)
     parameters = stage.decode(1000 * torch.randn(5, CODE_SIZE, generator=rng()))
-    for head, (max_weight, max_bias) in LIMITS.items():
+    limits: dict[Head, tuple[float, float]] = {"spatial": WARP_LIMITS, "appearance": (0.25, 0.25)}
+    for head, (max_weight, max_bias) in limits.items():
         assert float(parameters.weights[head].detach().abs().max()) <= max_weight
         assert float(parameters.biases[head].detach().abs().max()) <= max_bias
+    assert float(parameters.weights["appearance"].detach().abs().max()) > COLOR_LIMIT
 
 
-def test_a_state_dict_keeps_the_limits_it_was_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_dict_keeps_the_limits_it_was_made_with() -> None:
     images = torch.rand(4, 3, 32, 32, generator=rng())
-    saved = AugmentationNetwork("parallel").eval()
-    monkeypatch.setattr(networks, "LIMITS", {"spatial": (0.0, 0.0), "appearance": (0.0, 0.0)})
+    saved = AugmentationNetwork("parallel", color_limit=0.25).eval()
     loaded = AugmentationNetwork("parallel").eval()
     loaded.load_state_dict(saved.state_dict())
     torch.testing.assert_close(loaded(images, rng()), saved(images, rng()))
