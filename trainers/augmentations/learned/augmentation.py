@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,10 @@ from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, 
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.classifier import weights_digest
 
-CORRUPTED = {"corruptions": CorruptionAugmentation, "augmix+corruptions": CorruptedAugMix}
+CORRUPTED: Mapping[str, Callable[[], Augmentation]] = {
+    "corruptions": CorruptionAugmentation,
+    "augmix+corruptions": CorruptedAugMix,
+}
 PREFIX = "learned:"  # an augmentation of this name is read from the file whose path follows
 
 
