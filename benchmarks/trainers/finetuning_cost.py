@@ -6,7 +6,8 @@ Rival: the plain cross-entropy step of the same network on the same batch of 128
 backward, SGD). Each step is measured right after a plain one. The script prints its median time, the median of the
 ratios to the plain step, and its peak memory. "naive fma" computes equation 6 of Kapoor et al. as it is written, with
 two forward passes; "ait" takes the batch as two variants of 64 images; "learned" first augments the batch with the
-network of a learned augmentation. ARCH is resnet20 by default.
+network of a learned augmentation, and "augmix", "corruptions" and "augmix+corruptions" with that augmentation. ARCH is
+resnet20 by default.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from torch.nn import functional
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.trainers.augmentations.learned.augmentation import LearnedAugmentation
+from allweather.trainers.augmentations.learned.augmentation import LearnedAugmentation, open_augmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
-from allweather.trainers.augmentations.pairing import CombinedAugmentation
+from allweather.trainers.augmentations.pairing import Augmentation, CombinedAugmentation
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.augmentations.variants import CROP
 from allweather.trainers.methods.invariant import InvariantObjective
@@ -74,9 +75,9 @@ def ait(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return InvariantObjective("ait", (CROP, CROP), 1.0).loss(model, images, labels, 0, torch.Generator())
 
 
-def learned(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Returns the cross-entropy of images that a network augments."""
-    return CrossEntropy(augmentation=LEARNED).loss(model, images, labels, 0, torch.Generator())
+def augmented(augmentation: Augmentation, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Returns the cross-entropy of augmented images."""
+    return CrossEntropy(augmentation=augmentation).loss(model, images, labels, 0, torch.Generator())
 
 
 STEPS: dict[str, Loss] = {
@@ -84,7 +85,8 @@ STEPS: dict[str, Loss] = {
     **{method: partial(robust, method) for method in ("at", "st", "fma", "robust")},
     "naive fma": naive,
     "ait": ait,
-    "learned": learned,
+    "learned": partial(augmented, LEARNED),
+    **{name: partial(augmented, open_augmentation(name)) for name in ("augmix", "corruptions", "augmix+corruptions")},
 }
 
 
@@ -144,7 +146,7 @@ def main() -> None:
             megabytes = pool.apply(peak_memory, (arch, name))
             median, ratio = statistics.median(each), statistics.median(ratios[name])
             limit = f"  (at most {MAX_RATIOS[name]})" if name in MAX_RATIOS else ""
-            print(f"{name:10} {1000 * median:7.0f} ms  ratio {ratio:5.2f}  {megabytes:6.0f} MB{limit}")
+            print(f"{name:18} {1000 * median:7.0f} ms  ratio {ratio:5.2f}  {megabytes:6.0f} MB{limit}")
 
 
 if __name__ == "__main__":

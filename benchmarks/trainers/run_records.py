@@ -51,7 +51,8 @@ def new_record(
     study: str, row: str, seed: int, settings: Mapping[str, Any], results: Mapping[str, float], fabric: Fabric
 ) -> RunRecord:
     """Returns the record of a run that this process has done on this machine."""
-    command = " ".join([f"benchmarks/trainers/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    script = Path(sys.argv[0]).resolve()
+    command = " ".join([f"benchmarks/{script.parent.name}/{script.name}", *sys.argv[1:]])
     return RunRecord(study, row, seed, settings, results, command, commit(), machine(fabric), torch.__version__)
 
 

@@ -1,7 +1,8 @@
-"""Augmentations: photometric ones, the search for their strengths, augmented copies for training, random variants."""
+"""Augmentations: photometric ones and their strengths, corruptions, augmented copies for training, random variants."""
 
 from __future__ import annotations
 
+from allweather.trainers.augmentations.corrupted import CorruptedAugMix, CorruptionAugmentation
 from allweather.trainers.augmentations.pairing import (
     Augmentation,
     CombinedAugmentation,
@@ -34,6 +35,8 @@ __all__ = [
     "Augmentation",
     "AugmentationStrengths",
     "CombinedAugmentation",
+    "CorruptedAugMix",
+    "CorruptionAugmentation",
     "IndividualAugmentation",
     "MixedAugmentation",
     "PhotometricAugmentation",

@@ -193,7 +193,7 @@ def test_networks_without_the_compared_layer_are_refused() -> None:
 
 
 @pytest.mark.parametrize("method", ["plain", "ait"])
-@pytest.mark.parametrize("name", ["augmix", "randaugment", "trivial"])
+@pytest.mark.parametrize("name", ["augmix", "randaugment", "trivial", "corruptions", "augmix+corruptions"])
 def test_every_augmentation_goes_with_every_method(method: TrainMethod, name: str) -> None:
     objective = TrainConfig(method, augment=name).objective(1, 0.0)  # type: ignore[arg-type]
     images, labels = torch.rand(2 * 8, 3, 16, 16), (torch.arange(8) % 4).repeat(2)
