@@ -29,6 +29,7 @@ from allweather.trainers.methods.loss_predictor.train import add_predictor
 from allweather.trainers.methods.train import train
 from allweather.trainers.policies import tuning
 from allweather.trainers.policies.selection import select_policy
+from allweather.trainers.policies.view_logits import view_logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
@@ -123,9 +124,9 @@ def tune(start: Checkpoint, dataset: Dataset, out: Path, settings: DemoSettings,
     def make(path: Path, watch: Callable[[int, int], None]) -> Checkpoint:
         with open_model(out / RANKED) as model:
             policies = [parse_policy(text, (), model.predictor_views) for text in POLICIES]
-            probabilities = tuning.view_probabilities(model, images, COPIES, policies, candidates=(), watch=watch)
-        compared = [tuning.tune(probabilities, policy) for policy in policies]
-        selection = select_policy(compared, tuning.evaluate_center(probabilities), MAX_VIEWS)
+            logits = view_logits(model, images, COPIES, policies, candidates=(), watch=watch)
+        compared = [tuning.tune(logits, policy) for policy in policies]
+        selection = select_policy(compared, tuning.evaluate_center(logits), MAX_VIEWS)
         tuned = dataclasses.replace(start, policies=tuning.put_first(start.policies, selection.chosen.policy))
         save_checkpoint(path, tuned)
         return tuned
