@@ -44,7 +44,9 @@ STRENGTHS = {
     "brightness+": 0.404, "brightness-": -0.281, "saturation+": 4.3, "saturation-": 0.234, "gaussian_blur": 8.0,
     "gaussian_noise": 0.0823, "salt_and_pepper": 0.0487,
 }  # fmt: skip
-POLICIES = ("top:1", "top:2", "top:3", "top:4", "top:6")
+POLICIES = (
+    "top:1", "top:2", "top:2+logits", "top:3", "top:3+logits", "top:4", "top:4+logits", "top:6", "top:6+logits",
+)  # fmt: skip
 COPIES = CopySettings(copies=3)
 PLAIN, ROBUST, RANKED, TUNED = (f"{name}.safetensors" for name in ("plain", "robust", "robust-with-predictor", "signs"))
 PLAIN_BUNDLE, BUNDLE, SETTINGS, LOSSES = "plain.aw", "signs.aw", "settings.json", "view-losses"

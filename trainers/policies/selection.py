@@ -70,7 +70,7 @@ class PolicySelection:
         if self.level_with and self.images >= MIN_IMAGES:
             more = len(self.level_with) - MAX_NAMED
             named = ", ".join(self.level_with[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-            lines.append(f"these images cannot tell it from {named}; none of them runs fewer views")
+            lines.append(f"these images cannot tell it from {named}; it runs the fewest views of them")
         return lines
 
     def _closest(self) -> str:
