@@ -51,7 +51,11 @@ def scores(logits: Floats, averages: Averaged) -> npt.NDArray[np.float64]:
 
 def from_mean(mean: npt.NDArray[np.float64], averages: Averaged) -> npt.NDArray[np.float64]:
     """Returns the probabilities, float64 [..., C], that the mean of the views' scores stands for."""
-    return mean if averages == "probabilities" else probabilities(mean)
+    if averages == "probabilities":
+        return mean
+    weights: npt.NDArray[np.float64] = np.exp(mean - mean.max(axis=-1, keepdims=True))  # finite, as scores are
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return weights
 
 
 def probabilities(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
