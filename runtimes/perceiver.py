@@ -138,7 +138,7 @@ class Perceiver:
             rank_done = clock()
             plans = [self._planner.plan(row, math.inf, self._rng) for row in losses]
             plan_done = clock()
-            results = run_views_batch(self._engine.infer, prepared, plans, self.policy.early_exit_threshold, clock)
+            results = run_views_batch(self._engine.infer, prepared, plans, self.policy, clock)
             view_seconds = sum(result.view_seconds for result in results)
             infer_seconds = sum(result.infer_seconds for result in results)
             done, share = clock(), 1 / len(images)
@@ -187,9 +187,7 @@ class Perceiver:
             rank_done = clock()
             plan = planner.plan(losses, self._time_left(frame), self._rng)
             steps = planner.steps(plan, lambda: self._time_left(frame))
-            result = run_views(
-                self._engine.infer, prepared, plan.views, plan.weights, self.policy.early_exit_threshold, steps, clock
-            )
+            result = run_views(self._engine.infer, prepared, plan.views, plan.weights, self.policy, steps, clock)
             done = clock()
             times = StageTimes(
                 prepare=prepare_done - started,

@@ -48,25 +48,25 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class ViewProbabilities:
+class ViewResults:
     """Results for the images of all cells (a corruption at a severity), one cell after the other.
 
     Attributes:
-        views: Probabilities, float64 [n, C], by view.
+        views: Logits, float32 [n, C], by view.
         predictor_views: Names of the views whose losses are predicted.
         predicted: Predicted losses, float32 [n, V].
         labels: int64 [n].
         cell: int64 [n], index of the cell; cell 0 is clean.
     """
 
-    views: dict[str, npt.NDArray[np.float64]]
+    views: dict[str, npt.NDArray[np.float32]]
     predictor_views: tuple[str, ...]
     predicted: npt.NDArray[np.float32]
     labels: Ints
     cell: Ints
 
 
-def view_probabilities(path: Path, data: str, count: int) -> ViewProbabilities:
+def view_results(path: Path, data: str, count: int) -> ViewResults:
     """Runs the classifier on every view of corrupted validation images; the clean cell is five times as large."""
     start = load_checkpoint(path)
     if start.predictor is None:
@@ -86,18 +86,18 @@ def view_probabilities(path: Path, data: str, count: int) -> ViewProbabilities:
         if kind:
             images = corrupt_images(images, kind, severity, rng)
         viewed = (torch.from_numpy(np.stack([view(name).apply(image) for image in images])) for name in names)
-        found.append(probabilities(torch.stack([logits(model, each) for each in viewed]).numpy()))
+        found.append(torch.stack([logits(model, each) for each in viewed]).numpy())
         prepared = np.stack([spec.prepare(image) for image in images])
         predicted.append(logits(loss_predictor, torch.from_numpy(prepared)).numpy())
         labels.append(val.labels.numpy()[rows])
         cells.append(np.full(len(images), cell))
     by_view = dict(zip(names, np.concatenate(found, 1), strict=True))
-    return ViewProbabilities(
+    return ViewResults(
         by_view, predictor_views, np.concatenate(predicted), np.concatenate(labels), np.concatenate(cells)
     )
 
 
-def smooth(results: ViewProbabilities, frames: int) -> npt.NDArray[np.float32]:
+def smooth(results: ViewResults, frames: int) -> npt.NDArray[np.float32]:
     """Returns exponential moving averages of the predicted losses within each cell; the first images weigh equally."""
     smoothed = results.predicted.copy()
     for cell in np.unique(results.cell):
@@ -108,7 +108,7 @@ def smooth(results: ViewProbabilities, frames: int) -> npt.NDArray[np.float32]:
     return smoothed
 
 
-def run_policy(results: ViewProbabilities, text: str, threshold: float = 1.0) -> tuple[Bools, Ints]:
+def run_policy(results: ViewResults, text: str, threshold: float = 1.0) -> tuple[Bools, Ints]:
     """Returns (whether each prediction is correct, forward passes) of a policy with an early-exit threshold."""
     policy = replace(parse_policy(text, predictor_views=results.predictor_views), early_exit_threshold=threshold)
     chosen = policy.choose(results.predicted, np.random.default_rng(0), len(results.labels))
@@ -116,19 +116,19 @@ def run_policy(results: ViewProbabilities, text: str, threshold: float = 1.0) ->
     return averaged.argmax(1) == results.labels, passes
 
 
-def row(name: str, results: ViewProbabilities, correct: Bools, passes: Ints) -> list[str]:
+def row(name: str, results: ViewResults, correct: Bools, passes: Ints) -> list[str]:
     """Returns a row of a table: mean forward passes and error, each on clean and on corrupted images."""
     clean = results.cell == 0
     cells = [f"{passes[part].mean():.2f}" for part in (clean, ~clean)]
     return [name, *cells, *(f"{100 * (1 - correct[part].mean()):.2f}" for part in (clean, ~clean))]
 
 
-def curves(results: ViewProbabilities) -> dict[str, list[list[str]]]:
+def curves(results: ViewResults) -> dict[str, list[list[str]]]:
     """Returns the rows of each way to choose the number of views, by its name."""
     center, one = run_policy(results, "center")
     full, four = run_policy(results, FULL)
     gain = results.predicted[:, results.predictor_views.index("identity")] - results.predicted.min(1)
-    confidence = results.views["identity"].max(1)
+    confidence = probabilities(results.views["identity"]).max(1)
     rows = {"fixed": [row(text, results, *run_policy(results, text)) for text in FIXED_POLICIES]}
     rows["early exit"] = [
         row(f"{FULL}@{threshold:g}", results, *run_policy(results, FULL, threshold)) for threshold in THRESHOLDS
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="images per corruption and severity")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    rows = curves(view_probabilities(args.checkpoint, args.data, args.images))
+    rows = curves(view_results(args.checkpoint, args.data, args.images))
     columns = ("forward passes, clean", "forward passes, corrupted", "error, clean, %", "error, corrupted, %")
     head: Sequence[str] = ("", *columns)
     lines = [line for group in rows.values() for line in (*markdown_table([head, *group]), "")]

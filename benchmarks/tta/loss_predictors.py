@@ -23,7 +23,6 @@ from torch import Tensor
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint import tensor_file
@@ -71,13 +70,13 @@ class Cell:
     Attributes:
         corruption: Name of the corruption, or "clean".
         images: uint8 [n, h, w, 3].
-        probabilities: Probabilities of the classifier, float64 [n, C], by view.
+        logits: Logits of the classifier, float32 [n, C], by view.
         labels: int64 [n].
     """
 
     corruption: str
     images: Tensor
-    probabilities: dict[str, np.ndarray]
+    logits: dict[str, np.ndarray]
     labels: np.ndarray
 
 
@@ -106,7 +105,7 @@ def cells_of(start: Checkpoint, dataset: Dataset, corrupted: Path, folder: Path)
             viewed = (torch.from_numpy(np.stack([view(each).apply(image) for image in images])) for each in ALL_VIEWS)
             path.parent.mkdir(parents=True, exist_ok=True)
             tensor_file.write(path, {"logits": torch.stack([logits(model, each) for each in viewed])}, header)
-        found = probabilities(tensor_file.read(path)[0]["logits"].numpy())
+        found = tensor_file.read(path)[0]["logits"].numpy()
         cells.append(Cell(name, torch.from_numpy(images), dict(zip(ALL_VIEWS, found, strict=True)), labels))
     return cells
 
@@ -138,7 +137,7 @@ def errors(cells: Sequence[Cell], predictor: TrainedPredictor | None) -> dict[tu
         predicted = logits(model, cell.images).numpy() if model else None
         for policy in POLICIES if model else (parse_policy("center"), parse_policy("hflip")):
             chosen = policy.choose(predicted, np.random.default_rng(0), len(cell.labels))
-            incorrect = average_views(policy, chosen, cell.probabilities)[0].argmax(1) != cell.labels
+            incorrect = average_views(policy, chosen, cell.logits)[0].argmax(1) != cell.labels
             errors_by_cell.setdefault((policy.name, cell.corruption), []).append(100 * float(incorrect.mean()))
     return errors_by_cell
 

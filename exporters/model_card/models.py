@@ -46,8 +46,12 @@ def loading() -> list[str]:
 
 def policies(manifest: Manifest) -> list[str]:
     """Returns the tuned policies, the one that is followed first."""
-    rows = [(each.name, _choice(each), str(each.max_views), _early_exit(each)) for each in manifest.policies]
-    table = markdown_table([("policy", "views", "images for the classifier, at most", "early exit"), *rows])
+    rows = [
+        (each.name, _choice(each), each.averages, str(each.max_views), _early_exit(each)) for each in manifest.policies
+    ]
+    table = markdown_table(
+        [("policy", "views", "what is averaged", "images for the classifier, at most", "early exit"), *rows]
+    )
     return [
         *table,
         "",

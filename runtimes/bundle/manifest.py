@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from allweather.runtimes.bundle.stored_input import Input as Input
+from allweather.runtimes.bundle.stored_policy import StoredPolicy
 from allweather.runtimes.bundle.strict import Strict
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.choices import EngineName as EngineName
@@ -17,7 +18,7 @@ from allweather.runtimes.choices import Precision as Precision
 from allweather.runtimes.choices import Role as Role
 from allweather.runtimes.errors import BundleError, UsageError, first_line
 from allweather.runtimes.text import MAX_LABEL_CHARACTERS, forbidden_character, printable
-from allweather.runtimes.tta.policy import Policy, check_ranked_views
+from allweather.runtimes.tta.policy import check_ranked_views
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
@@ -177,7 +178,7 @@ class Manifest(Strict):
     input: Input
     views: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
     predictor: Input | None = None
-    policies: Annotated[tuple[Policy, ...], Field(max_length=64)] = ()
+    policies: Annotated[tuple[StoredPolicy, ...], Field(max_length=64)] = ()
     models: Annotated[tuple[Model, ...], Field(min_length=1, max_length=64)]
     rejected: Annotated[tuple[Rejected, ...], Field(max_length=64)] = ()
     golden_frames: FileName

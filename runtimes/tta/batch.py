@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from allweather.runtimes.tta.aggregate import average_probabilities
+from allweather.runtimes.tta.aggregate import average
 from allweather.runtimes.tta.planner import BATCH_SIZES
+from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import ViewResult, run_views, steps_without_deadline
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image, Plan
@@ -41,7 +42,7 @@ def run_views_batch(
     infer: Infer,
     images: Sequence[Image],
     plans: Sequence[Plan],
-    early_exit_threshold: float,
+    policy: Policy,
     clock: Callable[[], float],
 ) -> list[ViewResult]:
     """Runs the planned views of each image. Without an early exit, all views of all images run together.
@@ -50,8 +51,8 @@ def run_views_batch(
         infer: `Engine.infer` of the classifier.
         images: uint8 [h, w, 3] each, prepared.
         plans: The plan for each image.
-        early_exit_threshold: As soon as one class of an image has more than this probability, no further view of that
-            image is run.
+        policy: The policy of all plans. It says what is averaged, and the probability of a class above which no further
+            view of an image is run.
         clock: Function that returns the time in seconds.
 
     Returns:
@@ -60,15 +61,15 @@ def run_views_batch(
     Raises:
         EngineError: The engine failed.
     """
-    if early_exit_threshold < 1:
+    if policy.exits_early:
         return [
             run_views(
                 infer,
                 image,
                 plan.views,
                 plan.weights,
-                early_exit_threshold,
-                steps_without_deadline(len(plan.views), early_exit_threshold),
+                policy,
+                steps_without_deadline(len(plan.views), policy),
                 clock,
             )
             for image, plan in zip(images, plans, strict=True)
@@ -81,7 +82,7 @@ def run_views_batch(
     results, end = [], 0
     for plan in plans:
         start, end = end, end + len(plan.views)
-        probabilities = average_probabilities(logits[start:end], plan.weights)
+        probabilities = average(logits[start:end], plan.weights, policy.averages)
         share = len(plan.views) / len(views)
         view_seconds, infer_seconds = share * (views_done - started), share * (infer_done - views_done)
         results.append(ViewResult(probabilities, len(plan.views), started, view_seconds, infer_seconds))

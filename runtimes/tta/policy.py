@@ -1,11 +1,11 @@
-"""Policies: which views of a frame are run, and how they are averaged. Bundles and checkpoints store them."""
+"""Policies: which views of a frame are run, and what is averaged over them. Bundles and checkpoints store them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,14 @@ from allweather.runtimes.types import Floats
 
 Indices = npt.NDArray[np.int64]
 Pick = Literal["all", "draw", "random", "top", "oracle"]
+Averaged = Literal["probabilities", "logits"]
 FLIP = "hflip"
 CROPS = tuple(name for name in CLASSIC_VIEWS if name.startswith("crop"))
 FORMS = (
     "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
-    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY@SHARE",
+    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY+logits", "POLICY@SHARE",
 )  # fmt: skip
+LOGITS = "+logits"  # ends the name of a policy that averages logits, in front of the @ of an early exit
 TUNED = ("gps", "learned")  # found by `allweather tune-policy`; unlike the other names, these do not define the views
 MAX_NAME_CHARACTERS = 4096  # the name of a policy lists its views, where it is one of set:VIEW,...
 MAX_WEIGHT = 1e6  # of a view; a sum of weights near the largest float is infinite, and every average then nan
@@ -31,7 +33,7 @@ MAX_VIEWS = 64  # for each frame; no average gains from more, and a hostile bund
 
 @dataclass(frozen=True)
 class Policy:
-    """Which views are run on each frame, and how their probabilities are averaged.
+    """Which views are run on each frame, and how their outputs are averaged.
 
     Attributes:
         name: The policy as it is written, such as "top:2+flip"; logs and screens show it.
@@ -45,6 +47,9 @@ class Policy:
         weights: Weight of each of `views` in the average; equal weights if empty.
         early_exit_threshold: As soon as the average gives one class more than this probability, no further view is run;
             above 0. With 1, all views are always run.
+        averages: What is averaged over the views: "probabilities", or "logits", whose softmax is then the geometric
+            mean of the probabilities, normalized (a product of experts; Hinton 2002). A class that one view finds
+            improbable loses more by it. With one view both are the same.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Policy:
     hflip: bool = False
     weights: tuple[float, ...] = ()
     early_exit_threshold: float = 1.0
+    averages: Averaged = "probabilities"
     __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # applies when a manifest or a checkpoint is read
 
     def __post_init__(self) -> None:
@@ -89,6 +95,9 @@ class Policy:
                 f"policy {self.name}: the early-exit threshold is above 0 and at most 1; "
                 f"got {self.early_exit_threshold}"
             )
+        if self.averages not in get_args(Averaged):
+            choices = " or ".join(get_args(Averaged))
+            raise UsageError(f"policy {self.name}: it averages {choices}; got {self.averages!r:.40}")
         if self.exits_early and 0 in self.weights:
             raise UsageError(f"policy {self.name}: with an early exit, no view may have the weight 0")
 
@@ -195,6 +204,8 @@ def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Seque
     if exits_early:
         base_policy = parse_policy(base, tuned, predictor_views)
         return replace(base_policy, name=text, early_exit_threshold=_parse_share(text, share))
+    if text.endswith(LOGITS) and not (base := text.removesuffix(LOGITS)).endswith(LOGITS):
+        return replace(parse_policy(base, tuned, predictor_views), name=text, averages="logits")
     kind, _, rest = text.partition(":")
     fixed = {
         "center": ("identity",),
@@ -226,6 +237,11 @@ def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Seque
             f"policy {text} is found by tuning, and {existing} was tuned; run allweather tune-policy --policy {text}"
         )
     raise unknown_name("policy", text, FORMS)
+
+
+def is_found_by_tuning(text: str) -> bool:
+    """Returns whether a policy's name is made of gps:K or learned: tuning finds the views that these stand for."""
+    return text.partition("@")[0].removesuffix(LOGITS).partition(":")[0] in TUNED
 
 
 def check_ranked_views(policies: Iterable[Policy], predictor_views: Sequence[str]) -> None:

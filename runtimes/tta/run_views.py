@@ -1,4 +1,4 @@
-"""Runs the classifier on views of one image until the average of their probabilities is confident enough."""
+"""Runs the classifier on views of one image until their average is confident enough."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allweather.runtimes.tta.aggregate import average_probabilities
+from allweather.runtimes.tta.aggregate import average
+from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image
 
@@ -36,7 +37,7 @@ def run_views(
     image: Image,
     names: Sequence[str],
     weights: Sequence[float],
-    early_exit_threshold: float,
+    policy: Policy,
     steps: Callable[[int], int],
     clock: Callable[[], float],
 ) -> ViewResult:
@@ -47,7 +48,7 @@ def run_views(
         image: uint8 [h, w, 3], prepared.
         names: Names of the views, in the order in which they are run.
         weights: Weight of each view in the average.
-        early_exit_threshold: As soon as one class has more than this probability, no further view is run.
+        policy: Says what is averaged, and the probability of a class above which no further view is run.
         steps: Function from the number of views run so far to the number to run next; 0 to stop. At least 1 at first.
         clock: Function that returns the time in seconds.
 
@@ -65,17 +66,17 @@ def run_views(
         infer_done = clock()
         view_seconds, infer_seconds = view_seconds + views_done - now, infer_seconds + infer_done - views_done
         now = infer_done
-        probabilities = average_probabilities(np.stack(logits), weights[: len(logits)])
-        step = 0 if float(probabilities.max()) > early_exit_threshold else steps(len(logits))
+        probabilities = average(np.stack(logits), weights[: len(logits)], policy.averages)
+        step = 0 if float(probabilities.max()) > policy.early_exit_threshold else steps(len(logits))
         if not step:
             return ViewResult(probabilities, len(logits), started, view_seconds, infer_seconds)
 
 
-def steps_without_deadline(count: int, early_exit_threshold: float) -> Callable[[int], int]:
+def steps_without_deadline(count: int, policy: Policy) -> Callable[[int], int]:
     """Returns the `steps` of `run_views` without a deadline: one view at a time with an early exit, else all at once.
 
     Args:
         count: Number of views.
-        early_exit_threshold: That of the policy; below 1 for an early exit.
+        policy: The policy that they are run for.
     """
-    return (lambda done: int(done < count)) if early_exit_threshold < 1 else (lambda done: count - done)
+    return (lambda done: int(done < count)) if policy.exits_early else (lambda done: count - done)

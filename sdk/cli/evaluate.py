@@ -51,7 +51,7 @@ def evaluate(
         typer.Option(
             help="Evaluate a test-time augmentation policy, with --corrupted also on those images; may be repeated. "
             "center, hflip, 5crop, 10crop, all, random:K, set:VIEW,..., top:K, top:K+flip, oracle:K or a tuned one; "
-            "@0.95 at its end stops early at that probability."
+            "+logits at its end averages logits, @0.95 then stops early at that probability."
         ),
     ] = None,
     baseline: Annotated[

@@ -53,10 +53,12 @@ def tune_policy(
 
     The policies are compared on corrupted validation images. One view is stored unless another policy is more accurate
     than it beyond chance (95 %, paired bootstrap); of policies that are level, the one that runs the fewest views.
+    Among these, the more accurate one counts: each of the usual policies is compared twice, with the mean of its
+    probabilities and, as POLICY+logits, with that of its logits.
 
     A bundle follows its policy by default. The model is a checkpoint, or a bundle that is written anew with the policy.
 
-    gps:K is found by greedy search: the K views whose averaged probabilities are best.
+    gps:K is found by greedy search: the K views whose average is best.
 
     learned has a weight for each view. All other policies are compared as they are.
     """

@@ -30,7 +30,7 @@ HOW_TO_READ = (
     "the mean over fifteen kinds of corruption at five severities; noise, blur, weather and digital are its families, "
     "extra 4 is four other kinds. The calibration error is that over all corrupted images. ms is the time of a "
     "decision, median and 95th percentile. TTA is test-time augmentation: several views of each image, whose "
-    "probabilities are averaged."
+    "outputs are averaged."
 )
 RELIABILITY = (
     "Accuracy of the predictions of each confidence; on the line, a system is right as often as it says. Bins with "

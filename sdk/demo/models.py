@@ -29,6 +29,7 @@ from allweather.trainers.methods.loss_predictor.train import add_predictor
 from allweather.trainers.methods.train import train
 from allweather.trainers.policies import tuning
 from allweather.trainers.policies.selection import select_policy
+from allweather.trainers.policies.view_logits import view_logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings
@@ -43,7 +44,9 @@ STRENGTHS = {
     "brightness+": 0.404, "brightness-": -0.281, "saturation+": 4.3, "saturation-": 0.234, "gaussian_blur": 8.0,
     "gaussian_noise": 0.0823, "salt_and_pepper": 0.0487,
 }  # fmt: skip
-POLICIES = ("top:1", "top:2", "top:3", "top:4", "top:6")
+POLICIES = (
+    "top:1", "top:2", "top:2+logits", "top:3", "top:3+logits", "top:4", "top:4+logits", "top:6", "top:6+logits",
+)  # fmt: skip
 COPIES = CopySettings(copies=3)
 PLAIN, ROBUST, RANKED, TUNED = (f"{name}.safetensors" for name in ("plain", "robust", "robust-with-predictor", "signs"))
 PLAIN_BUNDLE, BUNDLE, SETTINGS, LOSSES = "plain.aw", "signs.aw", "settings.json", "view-losses"
@@ -123,9 +126,9 @@ def tune(start: Checkpoint, dataset: Dataset, out: Path, settings: DemoSettings,
     def make(path: Path, watch: Callable[[int, int], None]) -> Checkpoint:
         with open_model(out / RANKED) as model:
             policies = [parse_policy(text, (), model.predictor_views) for text in POLICIES]
-            probabilities = tuning.view_probabilities(model, images, COPIES, policies, candidates=(), watch=watch)
-        compared = [tuning.tune(probabilities, policy) for policy in policies]
-        selection = select_policy(compared, tuning.evaluate_center(probabilities), MAX_VIEWS)
+            logits = view_logits(model, images, COPIES, policies, candidates=(), watch=watch)
+        compared = [tuning.tune(logits, policy) for policy in policies]
+        selection = select_policy(compared, tuning.evaluate_center(logits), MAX_VIEWS)
         tuned = dataclasses.replace(start, policies=tuning.put_first(start.policies, selection.chosen.policy))
         save_checkpoint(path, tuned)
         return tuned

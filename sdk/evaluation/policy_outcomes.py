@@ -74,7 +74,7 @@ def run_policies(
 ) -> list[CellOutcome]:
     """Runs each policy on the clean test images, then on each cell of a corrupted set.
 
-    Every view that one of the policies may run is run once on each image; the policies share its probabilities.
+    Every view that one of the policies may run is run once on each image; the policies share its logits.
 
     Args:
         evaluated: The model; see `open_model`.
@@ -104,7 +104,7 @@ def run_policies(
     cells = [("clean", 0)]
     if corrupted:
         cells += [(name, severity) for name in corrupted.corruptions for severity in SEVERITIES]
-    texts = json.dumps([[policy.name, policy.views, policy.weights] for policy in policies] + [seed])
+    texts = json.dumps([[policy.name, policy.views, policy.weights, policy.averages] for policy in policies] + [seed])
     resume_key = {
         "images": resume_key_of(evaluated, corrupted, dataset),
         "policies": hashlib.sha256(texts.encode()).hexdigest(),
@@ -151,10 +151,7 @@ def _run_cell(
     for images in batches:
         batch_labels = labels[start : start + len(images)]
         start += len(images)
-        by_view = {
-            each: probabilities(evaluated.logits(np.stack([view(each).apply(image) for image in images])))
-            for each in names
-        }
+        by_view = {each: evaluated.logits(np.stack([view(each).apply(image) for image in images])) for each in names}
         ranked = evaluated.predictor_views
         true_losses = _losses(by_view, batch_labels, ranked) if names.issuperset(ranked) else None
         predicted_losses = evaluated.predict_losses(images) if evaluated.predict_losses else None
@@ -180,10 +177,11 @@ def _run_cell(
     )
 
 
-def _losses(by_view: dict[str, npt.NDArray[np.float64]], labels: Labels, names: Sequence[str]) -> Floats:
+def _losses(by_view: dict[str, Floats], labels: Labels, names: Sequence[str]) -> Floats:
     """Returns the cross-entropy of each of some views, float32 [n, V]."""
     rows = np.arange(len(labels))
-    return np.stack([-np.log(by_view[each][rows, labels].clip(1e-12)) for each in names], 1).astype(np.float32)
+    of_class = np.stack([probabilities(by_view[each])[rows, labels] for each in names], 1)
+    return np.asarray(-np.log(of_class.clip(1e-12)), np.float32)
 
 
 def _rank_correlations(predicted: Floats | None, true: Floats | None, count: int) -> Floats:
@@ -247,5 +245,5 @@ def _decide(evaluated: EvaluatedModel, policy: Policy, image: Image, rng: np.ran
         else np.zeros((1, len(policy.views)), np.float32)
     )
     names, weights = policy.views_for(policy.choose(losses, rng)[0])
-    steps = steps_without_deadline(len(names), policy.early_exit_threshold)
-    run_views(evaluated.logits, image, names, weights, policy.early_exit_threshold, steps, time.perf_counter)
+    steps = steps_without_deadline(len(names), policy)
+    run_views(evaluated.logits, image, names, weights, policy, steps, time.perf_counter)

@@ -18,7 +18,7 @@ from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.errors import BundleError
 from allweather.runtimes.load import load
-from allweather.runtimes.tta.aggregate import average_probabilities
+from allweather.runtimes.tta.aggregate import average
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
@@ -27,6 +27,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.classifier import weights_digest
 from allweather.trainers.models.loss_predictor import build_predictor, predictor_input_spec
+from allweather.trainers.tta import TTAWrapper
 
 pytestmark = pytest.mark.slow  # classifiers are trained, compiled and quantized
 
@@ -74,21 +75,27 @@ def test_the_predictor_predicts_as_torch_does(
     np.testing.assert_allclose(losses, reference, atol=1e-3)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+@pytest.mark.parametrize(
+    ("engine", "policy"), [("openvino", "top:2+flip"), ("onnx", "top:2+flip"), ("openvino", "top:2+flip+logits")]
+)
 def test_the_perceiver_decides_as_torch_does(
-    engine: str, bundle: Path, with_predictor: Checkpoint, dataset: Dataset
+    engine: str, policy: str, bundle: Path, with_predictor: Checkpoint, dataset: Dataset
 ) -> None:
     assert with_predictor.predictor is not None
     loss_predictor, classifier = with_predictor.predictor.model(), with_predictor.classifier()
-    with load(bundle, engine=engine, policy="top:2+flip") as perceiver:
+    wrapper = TTAWrapper(classifier, policy, predictor=with_predictor.predictor).eval()
+    with load(bundle, engine=engine, policy=policy) as perceiver:
         for image in corrupt_every_second(dataset.test.images.numpy()):
             decision = perceiver(image)
             losses = logits(loss_predictor, torch.from_numpy(image[None]))[0]
             best = [tuple(VIEWS)[int(index)] for index in losses.argsort()[:2]]
             assert decision.views[::2] == tuple(best)
             views = np.stack([view(name).apply(image) for name in decision.views])
-            expected = average_probabilities(logits(classifier, torch.from_numpy(views)).numpy())
+            expected = average(logits(classifier, torch.from_numpy(views)).numpy(), (), perceiver.policy.averages)
             np.testing.assert_allclose(decision.probabilities, expected, atol=1e-3)
+            with torch.no_grad():
+                wrapped = wrapper(torch.from_numpy(image[None]).permute(0, 3, 1, 2))[0]
+            np.testing.assert_allclose(decision.probabilities, wrapped.numpy(), atol=1e-3)
             np.testing.assert_allclose(decision.predicted_losses[::2], losses.sort().values[:2], atol=1e-3)
 
 

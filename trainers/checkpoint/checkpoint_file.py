@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from allweather.runtimes.bundle.manifest import Input
+from allweather.runtimes.bundle.stored_policy import StoredPolicy
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, DataError, UsageError
 from allweather.runtimes.system.path_argument import as_path
-from allweather.runtimes.tta.policy import Policy, check_ranked_views
+from allweather.runtimes.tta.policy import check_ranked_views
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import (
@@ -50,7 +51,7 @@ class _Header(BaseModel):
     history: tuple[dict[str, float], ...]
     strengths: dict[StrengthName, Annotated[float, Field(allow_inf_nan=False)]] = {}
     predictor: PredictorHeader | None = None
-    policies: tuple[Policy, ...] = ()
+    policies: tuple[StoredPolicy, ...] = ()
     versions: dict[str, str]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from allweather.trainers.policies.average import average_views
 from allweather.trainers.policies.selection import PolicyGain, PolicySelection, select_policy
-from allweather.trainers.policies.tuning import TunedPolicy, tune, view_probabilities
+from allweather.trainers.policies.tuning import TunedPolicy, tune
+from allweather.trainers.policies.view_logits import view_logits
 
 __all__ = [
     "PolicyGain",
@@ -13,5 +14,5 @@ __all__ = [
     "average_views",
     "select_policy",
     "tune",
-    "view_probabilities",
+    "view_logits",
 ]

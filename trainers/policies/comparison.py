@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import check_runnable
-from allweather.runtimes.tta.policy import TUNED, Policy, parse_policy
+from allweather.runtimes.tta.policy import Policy, is_found_by_tuning, parse_policy
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel
@@ -20,8 +20,8 @@ from allweather.trainers.policies.tuning import (
     parse_tuning,
     put_first,
     tune,
-    view_probabilities,
 )
+from allweather.trainers.policies.view_logits import view_logits
 
 MAX_VIEWS = 4  # views that a chosen policy runs for an image, on average
 
@@ -85,17 +85,17 @@ def compare_policies(
     fixed = [each for each in requested if not isinstance(each, str)]
     candidates = candidate_views(hflip=hflip) if len(fixed) < len(requested) else ()
     settings = CopySettings(copies=1) if copy_settings is None else copy_settings
-    probabilities = view_probabilities(model, val, settings, fixed, candidates=candidates, watch=watch)
-    results = tuple(tune(probabilities, each) for each in requested)
-    selection = select_policy(results, evaluate_center(probabilities), max_views)
+    logits = view_logits(model, val, settings, fixed, candidates=candidates, watch=watch)
+    results = tuple(tune(logits, each) for each in requested)
+    selection = select_policy(results, evaluate_center(logits), max_views)
     policies = model.policies
-    for each in (*(each for each in results if each.policy.name.partition(":")[0] in TUNED), selection.chosen):
+    for each in (*(each for each in results if is_found_by_tuning(each.policy.name)), selection.chosen):
         policies = put_first(policies, each.policy)
     return PolicyComparison(results, selection, policies)
 
 
 def _parse(text: str, model: EvaluatedModel) -> Policy | str:
-    if "@" not in text and text.partition(":")[0] in TUNED:
+    if "@" not in text and is_found_by_tuning(text):
         parse_tuning(text)
         return text
     policy = parse_policy(text, model.policies, model.predictor_views)

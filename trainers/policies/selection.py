@@ -89,7 +89,9 @@ def select_policy(compared: Sequence[TunedPolicy], center: TunedPolicy, max_view
     """Chooses the policy to follow.
 
     Of the policies that are more accurate than one view beyond chance, the most accurate is looked for; of those that
-    are level with it, the one that runs the fewest views is chosen. Without any, it is one view.
+    are level with it, the one that runs the fewest views is chosen. Of several that run as few, such as one that
+    averages the probabilities and one that averages the logits of the same views, it is the more accurate one; with the
+    same accuracy, the one that averages probabilities. Without any, it is one view.
 
     Args:
         compared: Policies to choose from, evaluated on the same images.
@@ -116,9 +118,9 @@ def select_policy(compared: Sequence[TunedPolicy], center: TunedPolicy, max_view
     images = len(center.image_accuracy)
     if not better:
         return PolicySelection(center, center, results, (), images)
-    best = max(better, key=lambda each: (each.accuracy, -each.mean_views))
+    best = max(better, key=lambda each: (each.accuracy, -each.mean_views, each.policy.averages == "probabilities"))
     level = [each for each in better if each is best or not _is_better(best, each)]
-    chosen = min(level, key=lambda each: (each.mean_views, -each.accuracy))
+    chosen = min(level, key=lambda each: (each.mean_views, -each.accuracy, each.policy.averages == "logits"))
     names = tuple(each.policy.name for each in level if each is not chosen)
     return PolicySelection(chosen, center, results, names, images)
 

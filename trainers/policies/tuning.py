@@ -14,51 +14,18 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.policy import FLIP, Policy
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
+from allweather.runtimes.tta.policy import FLIP, LOGITS, Averaged, Policy
 from allweather.runtimes.types import Floats
-from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
-from allweather.trainers.data.split import LabeledImages
-from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.policies.average import CENTER, average_views
+from allweather.trainers.policies.view_logits import CANDIDATES, ViewLogits
+from allweather.trainers.tta.merge import from_mean, view_scores
 
-CANDIDATES = (*VIEWS, *CLASSIC_VIEWS)  # views that tuning chooses from
 FIXED_POLICIES = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")
 PREDICTOR_POLICIES = ("top:1", "top:2", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
+ONE_VIEW = ("center", "top:1", "gps:1")  # whose average is the same, whatever is averaged
 TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
 NUM_STEPS, LEARNING_RATE = 300, 0.05  # of the gradient descent that learns the weights
 MIN_WEIGHT = 0.01  # a view with a smaller weight is not worth running
-
-
-@dataclass(frozen=True)
-class ViewProbabilities:
-    """The classifier's probabilities for views of n corrupted validation images, and its predicted losses.
-
-    Attributes:
-        names: Names of the views; the candidates of tuning come first.
-        probabilities: float32 [views, n, C].
-        labels: int64 [n].
-        predicted_losses: float32 [n, V]; None without a loss predictor.
-        source: int64 [n], index of the image that each row is a corrupted copy of; None if no two rows have the same.
-    """
-
-    names: tuple[str, ...]
-    probabilities: Tensor
-    labels: Tensor
-    predicted_losses: Floats | None = None
-    source: Tensor | None = None
-
-    @property
-    def image_of_row(self) -> Tensor:
-        """Index of the image, 0 to the number of images - 1, that each row belongs to, int64 [n]."""
-        if self.source is None:
-            return torch.arange(len(self.labels))
-        _, index = torch.unique(self.source, return_inverse=True)
-        return torch.as_tensor(index)
-
-    def take(self, rows: Tensor) -> ViewProbabilities:
-        """Returns the probabilities and labels of some rows (int64 [m])."""
-        return ViewProbabilities(self.names, self.probabilities[:, rows], self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -84,7 +51,7 @@ class TunedPolicy:
 
 
 def default_policies(has_predictor: bool, *, hflip: bool = True) -> tuple[str, ...]:
-    """Returns the policies that are compared if none is named.
+    """Returns the policies that are compared if none is named: each averages probabilities, and once more logits.
 
     Args:
         has_predictor: Whether the model has a loss predictor.
@@ -92,7 +59,14 @@ def default_policies(has_predictor: bool, *, hflip: bool = True) -> tuple[str, .
     """
     fixed = (*FIXED_POLICIES, *(PREDICTOR_POLICIES if has_predictor else ()))
     allowed = (text for text in fixed if hflip or ("flip" not in text and text != "10crop"))
-    return (*allowed, *(f"gps:{count}" for count in range(1, 5)), "learned")
+    usual = (*allowed, *(f"gps:{count}" for count in range(1, 5)), "learned")
+    return tuple(each for text in usual for each in ((text,) if text in ONE_VIEW else (text, averaging_logits(text))))
+
+
+def averaging_logits(text: str) -> str:
+    """Returns the name of the policy that averages the logits of the same views."""
+    base, at, share = text.partition("@")
+    return base + LOGITS + at + share
 
 
 def candidate_views(*, hflip: bool) -> tuple[str, ...]:
@@ -100,109 +74,75 @@ def candidate_views(*, hflip: bool) -> tuple[str, ...]:
     return tuple(name for name in CANDIDATES if hflip or name != FLIP)
 
 
-def view_probabilities(
-    evaluated: EvaluatedModel,
-    val: LabeledImages,
-    copy_settings: CopySettings,
-    policies: Sequence[Policy] = (),
-    *,
-    candidates: Sequence[str] = CANDIDATES,
-    watch: Callable[[int, int], None] = lambda done, total: None,
-) -> ViewProbabilities:
-    """Runs the candidate views, the views of policies and the unchanged image, of corrupted validation images.
-
-    Args:
-        evaluated: The model; see `open_model`.
-        val: Images that the model was not trained on. Those that cannot be read are left out.
-        copy_settings: How the copies are corrupted, and how many there are of each image.
-        policies: Policies whose views are run, too.
-        candidates: Views that tuning chooses from; empty if it only evaluates given policies.
-        watch: Called with (batches done, batches in total).
-    """
-    given = {name for policy in (CENTER, *policies) for name in policy.views_for(range(len(policy.views)))[0]}
-    names = (*candidates, *sorted(given - set(candidates)))
-    predicted_losses: list[Floats] = []
-    val = val.readable()
-    probabilities, labels, sources, total = [], [], [], -(-len(val) // BATCH_SIZE)
-    for index, batch in enumerate(val.batches(BATCH_SIZE)):
-        watch(index, total)
-        source = torch.arange(len(batch)).repeat(copy_settings.copies)
-        rng = np.random.default_rng([copy_settings.seed, index])
-        images, _ = corrupted_copies(batch.images[source].numpy(), copy_settings, rng)
-        viewed = (np.stack([view(name).apply(image) for image in images]) for name in names)
-        probabilities.append(torch.stack([torch.from_numpy(evaluated.logits(each)).softmax(1) for each in viewed]))
-        labels.append(batch.labels[source])
-        sources.append(source + index * BATCH_SIZE)
-        if evaluated.predict_losses:
-            predicted_losses.append(evaluated.predict_losses(images))
-    watch(total, total)
-    return ViewProbabilities(
-        names,
-        torch.cat(probabilities, 1),
-        torch.cat(labels),
-        np.concatenate(predicted_losses) if predicted_losses else None,
-        torch.cat(sources),
-    )
-
-
-def tune(results: ViewProbabilities, policy: str | Policy) -> TunedPolicy:
+def tune(results: ViewLogits, policy: str | Policy) -> TunedPolicy:
     """Finds the policy that a text asks for, or evaluates one that is given.
 
     Args:
-        results: See `view_probabilities`.
-        policy: "gps:K" or "learned"; or a policy whose views are among those of the results.
+        results: See `view_logits`.
+        policy: "gps:K" or "learned", also with "+logits"; or a policy whose views are among those of the results.
 
     Raises:
         UsageError: The text is neither, or K is out of range.
     """
     if isinstance(policy, Policy):
         return _evaluate_policy(policy, results)
-    count = parse_tuning(policy)
+    count, averages = parse_tuning(policy), _averaged_by(policy)
 
-    def find(part: ViewProbabilities) -> Policy:
-        return learn_weights(part) if count is None else search_greedily(part, count)
+    def find(part: ViewLogits) -> Policy:
+        return learn_weights(part, averages) if count is None else search_greedily(part, count, averages)
 
     found = find(results)
     return _metrics(found, _held_out_average(results, find), found.max_views, results)
 
 
 def parse_tuning(text: str) -> int | None:
-    """Returns the K of "gps:K", and None for "learned".
+    """Returns the K of "gps:K", and None for "learned", whatever they average.
 
     Raises:
         UsageError: The text is neither, or K is out of range.
     """
-    kind, _, number = text.partition(":")
-    if text == "learned":
+    base = text.removesuffix(LOGITS)
+    kind, _, number = base.partition(":")
+    if base == "learned":
         return None
     limit = len(CANDIDATES)
     if kind != "gps" or number not in map(str, range(1, limit + 1)):
-        raise UsageError(f"tuning finds gps:K, with K from 1 to {limit}, and learned; got {text!r}")
+        raise UsageError(
+            f"tuning finds gps:K and gps:K{LOGITS}, with K from 1 to {limit}, learned{LOGITS} and learned; got {text!r}"
+        )
     return int(number)
 
 
-def search_greedily(results: ViewProbabilities, count: int) -> Policy:
+def _averaged_by(text: str) -> Averaged:
+    return "logits" if text.endswith(LOGITS) else "probabilities"
+
+
+def search_greedily(results: ViewLogits, count: int, averages: Averaged = "probabilities") -> Policy:
     """Starts without views and adds, `count` times, the view that raises the log-likelihood of the average most."""
     chosen: list[int] = []
-    total = torch.zeros_like(results.probabilities[0])
+    total = torch.zeros_like(results.logits[0])
     for number in range(1, min(count, len(results.names)) + 1):
         others = [index for index in range(len(results.names)) if index not in chosen]
         likelihoods = [
-            calibrated_log_likelihood((total + results.probabilities[index]) / number, results.labels)
+            calibrated_log_likelihood(
+                from_mean((total + view_scores(results.logits[index], averages)) / number, averages), results.labels
+            )
             for index in others
         ]
         best = others[int(np.argmax(likelihoods))]
         chosen.append(best)
-        total = total + results.probabilities[best]
-    return Policy(f"gps:{count}", "all", tuple(results.names[index] for index in chosen), len(chosen))
+        total = total + view_scores(results.logits[best], averages)
+    names = tuple(results.names[index] for index in chosen)
+    return Policy(_named(f"gps:{count}", averages), "all", names, len(names), averages=averages)
 
 
-def learn_weights(results: ViewProbabilities) -> Policy:
+def learn_weights(results: ViewLogits, averages: Averaged = "probabilities") -> Policy:
     """Learns the weight of each view that maximizes the likelihood of the average; drops views with tiny weights."""
     raw = torch.zeros(len(results.names), requires_grad=True)
+    scores = view_scores(results.logits, averages)
     optimizer = torch.optim.Adam([raw], LEARNING_RATE)
     for _ in range(NUM_STEPS):
-        average = torch.einsum("v,vnc->nc", raw.softmax(0), results.probabilities)
+        average = from_mean(torch.einsum("v,vnc->nc", raw.softmax(0), scores), averages)
         loss = -average.gather(1, results.labels[:, None]).clamp(min=1e-12).log().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -210,7 +150,13 @@ def learn_weights(results: ViewProbabilities) -> Policy:
     weights = raw.detach().softmax(0)
     kept = [index for index, weight in enumerate(weights.tolist()) if weight >= MIN_WEIGHT]
     names = tuple(results.names[index] for index in kept)
-    return Policy("learned", "all", names, len(names), weights=tuple(weights[kept].tolist()))
+    return Policy(
+        _named("learned", averages), "all", names, len(names), weights=tuple(weights[kept].tolist()), averages=averages
+    )
+
+
+def _named(name: str, averages: Averaged) -> str:
+    return name + LOGITS if averages == "logits" else name
 
 
 def calibrated_log_likelihood(probabilities: Tensor, labels: Tensor) -> float:
@@ -240,32 +186,33 @@ def put_first(policies: Sequence[Policy], chosen: Policy) -> tuple[Policy, ...]:
     return (chosen, *(policy for policy in policies if policy.name != chosen.name))
 
 
-def evaluate_center(results: ViewProbabilities) -> TunedPolicy:
+def evaluate_center(results: ViewLogits) -> TunedPolicy:
     """Evaluates the unchanged image alone, to compare other policies with."""
     return _evaluate_policy(CENTER, results)
 
 
-def _evaluate_policy(policy: Policy, results: ViewProbabilities) -> TunedPolicy:
+def _evaluate_policy(policy: Policy, results: ViewLogits) -> TunedPolicy:
     chosen = policy.choose(results.predicted_losses, np.random.default_rng(0), len(results.labels))
-    by_view = {name: part.numpy() for name, part in zip(results.names, results.probabilities, strict=True)}
+    by_view = {name: part.numpy() for name, part in zip(results.names, results.logits, strict=True)}
     average, views_run = average_views(policy, chosen, by_view)
     return _metrics(policy, torch.from_numpy(average).float(), float(views_run.mean()), results)
 
 
-def _held_out_average(results: ViewProbabilities, find: Callable[[ViewProbabilities], Policy]) -> Tensor:
+def _held_out_average(results: ViewLogits, find: Callable[[ViewLogits], Policy]) -> Tensor:
     """Returns the averages, float [n, C], of the policies found on every other image, for the images between them."""
     second = results.image_of_row % 2 == 1
-    average = torch.zeros_like(results.probabilities[0])
+    average = torch.zeros_like(results.logits[0])
     for mine, others in ((second, ~second), (~second, second)):
         rows, found_on = mine.nonzero()[:, 0], others.nonzero()[:, 0]
         policy = find(results.take(found_on if len(found_on) else rows))  # a single image has no other half
         weights = torch.tensor(policy.weights or (1.0,) * policy.num_views)
         views = torch.tensor([results.names.index(name) for name in policy.views])
-        average[rows] = torch.einsum("v,vnc->nc", weights / weights.sum(), results.probabilities[views][:, rows])
+        scores = view_scores(results.logits[views][:, rows], policy.averages)
+        average[rows] = from_mean(torch.einsum("v,vnc->nc", weights / weights.sum(), scores), policy.averages)
     return average
 
 
-def _metrics(policy: Policy, average: Tensor, mean_views: float, results: ViewProbabilities) -> TunedPolicy:
+def _metrics(policy: Policy, average: Tensor, mean_views: float, results: ViewLogits) -> TunedPolicy:
     """Computes the metrics of a policy from its averaged probabilities, float [n, C]."""
     correct = (average.argmax(1) == results.labels).float()
     image = results.image_of_row

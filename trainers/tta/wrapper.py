@@ -17,7 +17,7 @@ from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.models.loss_predictor import predictor_input_spec
-from allweather.trainers.tta.merge import MERGE_MODES, UNWEIGHTED, MergeMode, merge
+from allweather.trainers.tta.merge import MERGE_MODES, UNWEIGHTED, MergeMode, from_mean, merge, view_scores
 from allweather.trainers.tta.tensor_views import ImageBatch
 
 MIN_BATCH = 32  # views that run together even if fewer images are given
@@ -27,7 +27,7 @@ Group = tuple[str, Tensor, float]
 
 
 class TTAWrapper(nn.Module):
-    """Runs the views of a policy on each image and merges the probabilities.
+    """Runs the views of a policy on each image and merges their probabilities, or their logits if it averages these.
 
         model = TTAWrapper(model, "hflip").eval()
         probabilities = model(images)
@@ -43,7 +43,8 @@ class TTAWrapper(nn.Module):
             maps float [n, 3, h', w'] in 0..1 to predicted losses, float [n, V], for images reduced as for a
             `LossPredictor`. It always runs in eval mode.
         predictor_views: Names of the views whose losses such a network predicts, in the order of its outputs.
-        merge_mode: How the probabilities of the views are merged; one of `MERGE_MODES`, the names of ttach.
+        merge_mode: How the probabilities of the views are merged; one of `MERGE_MODES`, the names of ttach. Only
+            "mean" fits a policy that averages logits.
         seed: Random seed of policies that draw views.
 
     Raises:
@@ -83,6 +84,8 @@ class TTAWrapper(nn.Module):
         check_ranked_views([policy], predictor_views)
         if policy.exits_early and self.merge_mode != "mean":
             raise UsageError(f"policy {policy.name} exits early by the mean; merge mode {self.merge_mode} has none")
+        if policy.averages == "logits" and self.merge_mode != "mean":
+            raise UsageError(f"policy {policy.name} averages logits; merge mode {self.merge_mode} takes probabilities")
         if policy.weights and self.merge_mode in UNWEIGHTED:
             raise UsageError(f"policy {policy.name} has weights, and merge mode {self.merge_mode} has no use for them")
 
@@ -112,7 +115,8 @@ class TTAWrapper(nn.Module):
         if self.policy.exits_early:
             return self._until_confident(batch, chosen)
         groups = self._groups(chosen, images.device)
-        return merge(self._run(batch, groups), _rows(groups), _weights(groups), len(batch), self.merge_mode)
+        merged = merge(self._run(batch, groups), _rows(groups), _weights(groups), len(batch), self.merge_mode)
+        return from_mean(merged, self.policy.averages)
 
     def _predict_losses(self, batch: ImageBatch) -> Floats | None:
         """Returns the predicted losses, float32 [n, V]; None for a policy that needs none."""
@@ -137,7 +141,7 @@ class TTAWrapper(nn.Module):
         return groups
 
     def _run(self, batch: ImageBatch, groups: Sequence[Group]) -> Tensor:
-        """Runs views in batches of about as many images as were given; returns probabilities, float32 [m, C]."""
+        """Runs views in batches of about as many images as were given; returns scores, float32 [m, C]."""
         size, results, waiting = max(len(batch), MIN_BATCH), [], []
         for position, (name, rows, _) in enumerate(groups):
             waiting.append(batch.view(name, None if len(rows) == len(batch) else rows))
@@ -155,7 +159,7 @@ class TTAWrapper(nn.Module):
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
             came = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise UsageError(f"the network gives {came}; test-time augmentation needs logits [{len(images)}, C]")
-        return logits.float().softmax(1)
+        return view_scores(logits, self.policy.averages)
 
     def _until_confident(self, batch: ImageBatch, chosen: Indices) -> Tensor:
         """Runs one view after the other on the images whose mean is not yet confident enough."""
@@ -168,14 +172,16 @@ class TTAWrapper(nn.Module):
                 groups.append((names[part], torch.from_numpy(rows).to(device), view_weights[part]))
             if not groups:
                 break
-            probabilities, rows, run_weights = self._run(batch, groups), _rows(groups), _weights(groups)
-            total = torch.zeros(len(batch), probabilities.shape[1], device=device) if total is None else total
-            total = total.index_add(0, rows, run_weights[:, None] * probabilities)
+            scores, rows, run_weights = self._run(batch, groups), _rows(groups), _weights(groups)
+            total = torch.zeros(len(batch), scores.shape[1], device=device) if total is None else total
+            total = total.index_add(0, rows, run_weights[:, None] * scores)
             weights = weights.index_add(0, rows, run_weights)
-            unsure = total.amax(1) <= self.policy.early_exit_threshold * weights
+            unsure = (
+                from_mean(total / weights[:, None], self.policy.averages).amax(1) <= self.policy.early_exit_threshold
+            )
             active = active[unsure.cpu().numpy()[active]]
         assert total is not None
-        return total / weights[:, None]
+        return from_mean(total / weights[:, None], self.policy.averages)
 
     def extra_repr(self) -> str:
         """Returns the policy and the merge mode, for `print`."""

@@ -145,6 +145,7 @@ def test_the_figures_are_those_of_the_manifest_and_the_checkpoint(manifest: Mani
     assert [row[1] for row in accuracies[1:]] == ["95.84", "92.25", "90.60"]
     assert [row[1] for row in predictor[1:]] == ["0.51 (0.50 to 0.52)", "3.10 points"]
     assert [row[0] for row in policies[1:]] == [each.name for each in manifest.policies]
+    assert [row[2] for row in policies[1:]] == [each.averages for each in manifest.policies]
     assert len(compiled) == len(manifest.models) + 1
     for row, model in zip(compiled[1:], manifest.models, strict=True):
         assert row[:3] == [model.role, model.engine, model.precision]

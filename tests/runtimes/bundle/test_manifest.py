@@ -213,6 +213,20 @@ def test_a_normalization_that_no_model_has_is_refused(raw: Any, std: float) -> N
     assert "input.mean.0" in refused(changed(raw, ("input", "mean", 0), 1e30))
 
 
+def test_what_a_policy_averages_is_only_written_where_it_is_logits(raw: Any) -> None:
+    before = {
+        "name": "hflip", "pick": "all", "views": ["identity", "hflip"], "num_views": 2, "hflip": False, "weights": [],
+        "early_exit_threshold": 1.0,
+    }  # fmt: skip
+    policies = [before, {**before, "name": "hflip+logits", "averages": "logits"}]
+    read = parse_manifest(json.dumps(changed(raw, ("policies",), policies)).encode(), "here")
+    assert [each.averages for each in read.policies] == ["probabilities", "logits"]
+    assert json.loads(read.model_dump_json())["policies"] == policies
+    for other in ("votes", None, 1, ["logits"], "Logits"):
+        wrong = changed(raw, ("policies",), [{**before, "averages": other}])
+        assert "policies.0.averages: Input should be 'probabilities' or 'logits'" in refused(wrong)
+
+
 @pytest.mark.parametrize("name", ["top:1\nERROR", "\x1b[31mtop:1", "", "  ", "x" * 5000])
 def test_the_name_of_a_policy_fits_a_line_of_a_log(raw: Any, name: str) -> None:
     policy = {"name": name, "pick": "all", "views": ["identity"], "num_views": 1}

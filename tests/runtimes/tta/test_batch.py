@@ -31,7 +31,9 @@ def gray(value: int) -> Image:
     return np.full((12, 16, 3), value, np.uint8)
 
 
-@pytest.mark.parametrize("policy", ["center", "hflip", "top:3", "top:2+flip", "all@0.9"])
+@pytest.mark.parametrize(
+    "policy", ["center", "hflip", "top:3", "top:2+flip", "all@0.9", "top:2+flip+logits", "all+logits@0.9"]
+)
 def test_a_batch_decides_as_one_by_one(policy: str) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (rng.integers(4, 20), rng.integers(4, 20), 3), np.uint8) for _ in range(31)]

@@ -29,7 +29,8 @@ def names(text: str, losses: np.ndarray | None = None) -> tuple[str, ...]:
     [
         ("center", 1), ("hflip", 2), ("5crop", 5), ("10crop", 10), ("all", 12), ("random:4", 4), ("top:1", 1),
         ("top:12", 12), ("top:2+flip", 4), ("oracle:2", 2), ("set:identity,hflip", 2), ("set:identity,hflip:7", 7),
-        ("top:2+flip@0.95", 4), ("hflip@.5", 2), ("10crop@1", 10),
+        ("top:2+flip@0.95", 4), ("hflip@.5", 2), ("10crop@1", 10), ("hflip+logits", 2), ("top:2+flip+logits@0.9", 4),
+        ("set:identity,hflip:7+logits", 7), ("set:zoom1.2,rotate+20+logits", 2),
     ],
 )  # fmt: skip
 def test_every_form_runs_as_many_images_as_it_says(text: str, count: int) -> None:
@@ -37,6 +38,7 @@ def test_every_form_runs_as_many_images_as_it_says(text: str, count: int) -> Non
     losses = np.linspace(0, 1, len(policy.views), dtype=np.float32)
     chosen, weights = policy.views_for(policy.choose(losses[None], rng())[0])
     assert policy.name == text
+    assert policy.averages == ("logits" if "+logits" in text else "probabilities")
     assert len(chosen) == len(weights) == policy.max_views == count
     for name in chosen:
         view(name)
@@ -96,6 +98,19 @@ def test_any_policy_may_exit_early() -> None:
         Policy("made by hand", "all", ("identity", "hflip"), 2, weights=(0.0, 1.0), early_exit_threshold=0.9)
 
 
+def test_any_policy_may_average_logits() -> None:
+    learned = Policy("learned", "all", ("identity", "hflip"), 2, weights=(0.7, 0.3))
+    both = Policy("gps:2+logits", "all", ("zoom1.2", "hflip"), 2, averages="logits")
+    other = parse_policy("learned+logits@0.9", [learned, both])
+    assert (other.views, other.weights, other.averages) == (learned.views, learned.weights, "logits")
+    assert other.early_exit_threshold == 0.9
+    assert parse_policy("gps:2+logits", [learned, both]) is both
+    assert parse_policy("gps:2+logits@0.9", [learned, both]).averages == "logits"
+    assert parse_policy("top:2").averages == learned.averages == "probabilities"
+    with pytest.raises(UsageError, match=r"policy made by hand: it averages probabilities or logits; got 'votes'"):
+        Policy("made by hand", "all", ("hflip",), 1, averages="votes")  # type: ignore[arg-type]
+
+
 def test_weights_follow_their_views() -> None:
     policy = Policy("learned", "all", ("identity", "hflip", "zoom1.2"), 3, weights=(1.0, 0.0, 2.5))
     assert policy.views_for(policy.choose(None, rng())[0]) == (("identity", "hflip", "zoom1.2"), (1.0, 0.0, 2.5))
@@ -127,6 +142,12 @@ def test_a_tuned_policy_is_found_by_its_name() -> None:
         ("hflip@nan", "above 0 and at most 1; got nan"),
         ("hflip@", "needs the probability of its early exit, such as hflip@0.95"),
         ("hflip@0.5@0.6", "needs the probability"),
+        ("hflip@0.5+logits", "needs the probability"),
+        ("hflip+logits+logits", "no policy is called"),
+        ("hflip" + 5000 * "+logits", "no policy is called"),
+        ("top:2+logits+flip", "needs a number of views"),
+        ("+logits", "no policy is called ''"),
+        ("gps:2+logits", "gps:2 is found by tuning"),
         ("gps:2@0.9", "gps:2 is found by tuning"),
         ("centre", "no policy is called 'centre'; did you mean center[?]"),
         ("learned", "found by tuning, and no policy was tuned"),

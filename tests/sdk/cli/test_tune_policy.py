@@ -46,7 +46,9 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
     result = json_of(invoke(*line, "--max-views", 2, "--out", tuned, "--json"))
     rows = {row["policy"]: row for row in result["compared"]}
     assert set(rows) == {
-        "center", "hflip", "hflip@0.95", "5crop", "10crop", "all", "gps:1", "gps:2", "gps:3", "gps:4", "learned"
+        "center", "hflip", "hflip@0.95", "5crop", "10crop", "all", "gps:1", "gps:2", "gps:3", "gps:4", "learned",
+        "hflip+logits", "hflip+logits@0.95", "5crop+logits", "10crop+logits", "all+logits", "gps:2+logits",
+        "gps:3+logits", "gps:4+logits", "learned+logits",
     }  # fmt: skip
     assert 1 <= rows["hflip@0.95"]["mean_views"] <= 2
     assert rows[result["policy"]]["mean_views"] <= 2
@@ -56,7 +58,7 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
     assert "5crop" not in [name for name, row in rows.items() if "gain" in row]  # it runs too many views
     kept = [policy.name for policy in load_checkpoint(tuned).policies]
     assert kept[0] == result["policy"]
-    assert {"gps:1", "gps:2", "gps:3", "gps:4", "learned"} <= set(kept)
+    assert {"gps:1", "gps:2", "gps:3", "gps:4", "learned", "gps:4+logits", "learned+logits"} <= set(kept)
     done = invoke(*line, "--policy", "hflip", "--policy", "gps:1", "--out", tuned)
     assert "calibrated log-likelihood" in done.stdout
     assert f"{result['images']} images decide nothing, at least 50 are needed: one view is stored" in one_line(done)

@@ -130,7 +130,7 @@ def test_an_interrupted_evaluation_resumes(
 
 
 def test_weights_and_repetition_count_in_the_average() -> None:
-    by_view = {"identity": np.array([[1.0, 0.0]]), "hflip": np.array([[0.0, 1.0]])}
+    by_view = {"identity": np.array([[100, 0]], np.float32), "hflip": np.array([[0, 100]], np.float32)}
     learned = Policy("learned", "all", ("identity", "hflip"), 2, weights=(3.0, 1.0))
     assert average_views(learned, np.array([[0, 1]]), by_view)[0].tolist() == [[0.75, 0.25]]
     drawn = parse_policy("set:identity,hflip:5")
@@ -140,7 +140,8 @@ def test_weights_and_repetition_count_in_the_average() -> None:
 
 
 def test_the_average_ends_at_the_early_exit() -> None:
-    by_view = {"identity": np.array([[0.9, 0.1], [0.6, 0.4]]), "hflip": np.array([[0.0, 1.0], [0.8, 0.2]])}
+    views = {"identity": [[0.9, 0.1], [0.6, 0.4]], "hflip": [[0.01, 0.99], [0.8, 0.2]]}
+    by_view = {name: np.log(np.array(rows)) for name, rows in views.items()}
     policy = parse_policy("set:identity,hflip@0.85")
     average, views_run = average_views(policy, np.array([[0, 1], [0, 1]]), by_view)
     assert views_run.tolist() == [1, 2]

@@ -48,8 +48,9 @@ def test_policies_choose_among_the_views_of_the_predictor() -> None:
     assert top.view_shares["clean"] == tuple(np.bincount(predict_losses(images.numpy()).argmin(1)) / 60)
 
     def is_correct(image: Image, label: int, name: str) -> bool:
-        steps = steps_without_deadline(1, 1.0)
-        result = run_views(logits, image, (name,), (1.0,), 1.0, steps, lambda: 0.0)
+        policy = parse_policy(f"set:{name}")
+        steps = steps_without_deadline(1, policy)
+        result = run_views(logits, image, (name,), (1.0,), policy, steps, lambda: 0.0)
         return int(result.probabilities.argmax()) == label
 
     correct = [

@@ -75,11 +75,14 @@ def test_predictor_and_policies_travel_with_the_classifier(trained: Checkpoint, 
     spec = InputSpec(16, 16)
     model = build_predictor("tiny", spec).eval()
     predictor = TrainedPredictor("tiny", spec, tuple(VIEWS), "0123", model.state_dict(), metrics={"val_accuracy": 0.5})
-    policies = (Policy("gps:2", "all", ("zoom1.2", "identity"), 2), parse_policy("top:2+flip"))
+    gps = Policy("gps:2", "all", ("zoom1.2", "identity"), 2)
+    policies = (gps, parse_policy("top:2+flip"), parse_policy("top:2+flip+logits@0.9"))
     whole = dataclasses.replace(trained, predictor=predictor, policies=policies)
     save_checkpoint(tmp_path / "a.safetensors", whole)
     back = load_checkpoint(tmp_path / "a.safetensors")
     assert back.policies == policies
+    stored = header_of((tmp_path / "a.safetensors").read_bytes())["policies"]
+    assert ["averages" in each for each in stored] == [False, False, True]
     assert back.predictor is not None
     assert dataclasses.replace(back.predictor, weights={}) == dataclasses.replace(predictor, weights={})
     x = torch.rand(2, 3, 16, 16)

@@ -84,6 +84,16 @@ def test_a_real_gain_is_found_and_the_cheaper_of_level_policies_is_chosen() -> N
     assert again.sentences() == selection.sentences()  # the resampling is seeded
 
 
+@pytest.mark.parametrize(("more_by", "chosen"), [(1, "hflip+logits"), (0, "hflip"), (-1, "hflip")])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_the_same_views_the_more_accurate_average_is_chosen(more_by: int, chosen: str, reverse: bool) -> None:
+    rank = np.arange(1000)
+    compared = [tuned("hflip", rank < 800, 2), tuned("hflip+logits", rank < 800 + more_by, 2)]
+    selection = select_policy(compared[::-1] if reverse else compared, tuned("center", rank < 700, 1), 4)
+    assert selection.chosen.policy.name == chosen
+    assert len(selection.level_with) == 1
+
+
 def test_policies_that_run_too_many_views_are_an_error() -> None:
     center = tuned("center", np.ones(100, np.bool_), 1)
     with pytest.raises(UsageError, match=r"no policy runs 1 view.* hflip .*: 2$"):

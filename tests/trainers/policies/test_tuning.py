@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.policy import Policy, is_found_by_tuning, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.policies.tuning import (
-    CANDIDATES,
-    ViewProbabilities,
     calibrated_log_likelihood,
+    default_policies,
     evaluate_center,
     parse_tuning,
     put_first,
     tune,
 )
+from allweather.trainers.policies.view_logits import CANDIDATES, ViewLogits
 
 
 @pytest.fixture(scope="module")
-def results() -> ViewProbabilities:
+def results() -> ViewLogits:
     """Identity is somewhat informative; zoom1.2 and hflip are, each on one half of the images; the others are not."""
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(4, (600,), generator=rng)
@@ -33,10 +34,10 @@ def results() -> ViewProbabilities:
     logits[CANDIDATES.index("identity")] += 1.0 * truth
     logits[CANDIDATES.index("zoom1.2")] += 4.0 * truth * half
     logits[CANDIDATES.index("hflip")] += 4.0 * truth * ~half
-    return ViewProbabilities(CANDIDATES, logits.softmax(2), labels)
+    return ViewLogits(CANDIDATES, logits, labels)
 
 
-def test_greedy_search_finds_the_views_that_complete_each_other(results: ViewProbabilities) -> None:
+def test_greedy_search_finds_the_views_that_complete_each_other(results: ViewLogits) -> None:
     tuned = tune(results, "gps:2")
     assert set(tuned.policy.views) == {"zoom1.2", "hflip"}
     assert tuned.policy.name == "gps:2"
@@ -49,7 +50,7 @@ def test_greedy_search_finds_the_views_that_complete_each_other(results: ViewPro
     assert parse_policy("gps:2", [tuned.policy]) is tuned.policy
 
 
-def test_learned_weights_are_large_for_informative_views(results: ViewProbabilities) -> None:
+def test_learned_weights_are_large_for_informative_views(results: ViewLogits) -> None:
     tuned = tune(results, "learned")
     weights = dict(zip(tuned.policy.views, tuned.policy.weights, strict=True))
     assert sorted(weights, key=lambda name: -weights[name])[:2] in (["zoom1.2", "hflip"], ["hflip", "zoom1.2"])
@@ -77,15 +78,15 @@ def test_the_chosen_policy_comes_first_and_replaces_an_older_one() -> None:
 def test_a_policy_is_evaluated_on_images_that_it_was_not_found_on() -> None:
     rng = torch.Generator().manual_seed(2)
     labels = torch.randint(4, (60,), generator=rng)
-    noise = ViewProbabilities(CANDIDATES, torch.randn(len(CANDIDATES), 60, 4, generator=rng).softmax(2), labels)
+    noise = ViewLogits(CANDIDATES, torch.randn(len(CANDIDATES), 60, 4, generator=rng), labels)
     for text in ("gps:1", "gps:3"):
         tuned = tune(noise, text)
-        average = noise.probabilities[[CANDIDATES.index(name) for name in tuned.policy.views]].mean(0)
+        average = noise.logits[[CANDIDATES.index(name) for name in tuned.policy.views]].softmax(2).mean(0)
         found_on_itself = float((average.argmax(1) == labels).float().mean())
         assert tuned.accuracy < found_on_itself  # as no view is informative, the search has only found noise
 
 
-def test_copies_of_an_image_stay_together(results: ViewProbabilities) -> None:
+def test_copies_of_an_image_stay_together(results: ViewLogits) -> None:
     copied = dataclasses.replace(results, source=torch.arange(600) % 200)
     tuned = tune(copied, parse_policy("hflip"))
     assert tuned.image_accuracy.shape == (200,)
@@ -93,22 +94,56 @@ def test_copies_of_an_image_stay_together(results: ViewProbabilities) -> None:
     assert tuned.accuracy == tune(results, parse_policy("hflip")).accuracy
 
 
+def test_views_are_also_found_for_the_mean_of_logits(results: ViewLogits) -> None:
+    tuned = tune(results, "gps:2+logits")
+    assert (tuned.policy.name, tuned.policy.averages) == ("gps:2+logits", "logits")
+    assert set(tuned.policy.views) == {"zoom1.2", "hflip"}
+    assert tuned.accuracy > evaluate_center(results).accuracy + 0.1
+    learned = tune(results, "learned+logits")
+    assert (learned.policy.name, learned.policy.averages) == ("learned+logits", "logits")
+    assert learned.accuracy > evaluate_center(results).accuracy + 0.1
+
+
+def test_a_given_policy_is_evaluated_with_what_it_averages(results: ViewLogits) -> None:
+    rows = [CANDIDATES.index(name) for name in ("identity", "hflip")]
+    for text, average in (
+        ("hflip", results.logits[rows].softmax(2).mean(0)), ("hflip+logits", results.logits[rows].mean(0)),
+    ):  # fmt: skip
+        expected = float((average.argmax(1) == results.labels).float().mean())
+        assert tune(results, parse_policy(text)).accuracy == pytest.approx(expected)
+
+
+def test_the_usual_policies_average_both() -> None:
+    for has_predictor, hflip in product((False, True), repeat=2):
+        names = default_policies(has_predictor, hflip=hflip)
+        assert len(set(names)) == len(names)
+        for name in names:
+            if is_found_by_tuning(name):
+                parse_tuning(name)
+            elif (policy := parse_policy(name)).averages == "logits":
+                assert policy.max_views > 1
+                assert name.replace("+logits", "") in names
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_few_images_are_no_error(results: ViewProbabilities, count: int) -> None:
+def test_a_few_images_are_no_error(results: ViewLogits, count: int) -> None:
     few = results.take(torch.arange(count))
-    for text in ("gps:2", "learned"):
+    for text in ("gps:2", "learned", "gps:2+logits", "learned+logits"):
         assert np.isfinite(tune(few, text).log_likelihood)
 
 
-def test_a_ranking_policy_takes_the_view_with_the_lowest_predicted_loss(results: ViewProbabilities) -> None:
+def test_a_ranking_policy_takes_the_view_with_the_lowest_predicted_loss(results: ViewLogits) -> None:
     losses = np.zeros((600, len(VIEWS)), np.float32)
     losses[:, list(VIEWS).index("zoom1.2")] = -1
-    zoomed = results.probabilities[CANDIDATES.index("zoom1.2")].argmax(1) == results.labels
+    zoomed = results.logits[CANDIDATES.index("zoom1.2")].argmax(1) == results.labels
     tuned = tune(dataclasses.replace(results, predicted_losses=losses), parse_policy("top:1"))
     assert tuned.accuracy == pytest.approx(float(zoomed.float().mean()))
 
 
-@pytest.mark.parametrize("text", ["gps:0", "gps:19", "gps:", "gps:x", "gps", "best", "gps:\u0663", f"gps:{'9' * 5000}"])
+@pytest.mark.parametrize(
+    "text",
+    ["gps:0", "gps:19", "gps:", "gps:x", "gps", "best", "gps:2+logits+logits", "gps:\u0663", f"gps:{'9' * 5000}"],
+)
 def test_a_text_that_is_not_tuned_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"gps:K.* 1 to 18.* learned; got"):
         parse_tuning(text)

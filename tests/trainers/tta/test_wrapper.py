@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import AllweatherError, DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -28,7 +27,8 @@ CHECKPOINTS = Path(__file__).parents[3] / "samples" / "checkpoints"
 PREDICTOR = load_predictor(CHECKPOINTS / "predictor-published-resnet20.safetensors")
 POLICIES = (
     "center", "hflip", "10crop", "all", "set:identity,zoom1.2", "set:identity,zoom1.2:5", "random:3", "top:1",
-    "top:2", "top:2+flip", "hflip@0.7", "top:3+flip@0.8", "random:4@0.6",
+    "top:2", "top:2+flip", "hflip@0.7", "top:3+flip@0.8", "random:4@0.6", "all+logits", "top:2+flip+logits",
+    "top:3+flip+logits@0.8",
 )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def evaluated(policy: Policy, model: nn.Module, images: Tensor) -> tuple[npt.NDA
     array = images.permute(0, 2, 3, 1).contiguous().numpy()
     names = set(policy.views_for(range(len(policy.views)))[0])
     batches = {name: np.stack([view(name).apply(image) for image in array]) for name in names}
-    by_view = {name: probabilities(logits(model, torch.from_numpy(each)).numpy()) for name, each in batches.items()}
+    by_view = {name: logits(model, torch.from_numpy(each)).numpy() for name, each in batches.items()}
     losses = logits(PREDICTOR.model(), torch.from_numpy(array)).numpy() if policy.needs_predictor else None
     return average_views(policy, policy.choose(losses, np.random.default_rng(0), len(array)), by_view)
 
@@ -64,10 +64,11 @@ def test_the_predictions_are_those_of_an_evaluation(text: str, model: nn.Module,
 
 
 def test_weights_count(model: nn.Module, images: Tensor) -> None:
-    policy = Policy("learned", "all", ("identity", "zoom1.2", "color2"), 3, weights=(0.5, 0.3, 0.2))
-    expected, _ = evaluated(policy, model, images)
-    with torch.no_grad():
-        np.testing.assert_allclose(TTAWrapper(model, policy)(images).numpy(), expected, atol=2e-5)
+    learned = Policy("learned", "all", ("identity", "zoom1.2", "color2"), 3, weights=(0.5, 0.3, 0.2))
+    for policy in (learned, parse_policy("learned+logits", [learned])):
+        expected, _ = evaluated(policy, model, images)
+        with torch.no_grad():
+            np.testing.assert_allclose(TTAWrapper(model, policy)(images).numpy(), expected, atol=2e-5)
 
 
 class Counting(nn.Module):
@@ -83,8 +84,9 @@ class Counting(nn.Module):
         return out
 
 
-def test_an_early_exit_runs_as_many_views_as_an_evaluation(model: nn.Module, images: Tensor) -> None:
-    counting, policy = Counting(model), parse_policy("top:3+flip@0.8")
+@pytest.mark.parametrize("text", ["top:3+flip@0.8", "top:3+flip+logits@0.8"])
+def test_an_early_exit_runs_as_many_views_as_an_evaluation(text: str, model: nn.Module, images: Tensor) -> None:
+    counting, policy = Counting(model), parse_policy(text)
     _, views_run = evaluated(policy, model, images)
     with torch.no_grad():
         TTAWrapper(counting, policy, predictor=PREDICTOR)(images)
@@ -110,6 +112,13 @@ def by_definition(mode: MergeMode, views: Tensor) -> Tensor:
         "min": views.amin(0),
         "tsharpen": (views**0.5).mean(0),
     }[mode]
+
+
+def test_the_mean_of_logits_is_the_normalized_geometric_mean(model: nn.Module, images: Tensor) -> None:
+    with torch.no_grad():
+        geometric = TTAWrapper(model, "hflip", merge_mode="gmean")(images)
+        out = TTAWrapper(model, "hflip+logits")(images)
+    torch.testing.assert_close(out, geometric / geometric.sum(1, keepdim=True), atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize("mode", MERGE_MODES)
@@ -179,6 +188,7 @@ def test_a_network_of_another_precision_gets_the_type_of_the_images(dtype: torch
         ("hflip", {"merge_mode": "median"}, "mean"),
         ("hflip", {"merge_mode": None}, "merge mode"),
         ("hflip@0.9", {"merge_mode": "gmean"}, "exits early by the mean"),
+        ("hflip+logits", {"merge_mode": "gmean"}, "averages logits; merge mode gmean takes probabilities"),
         (Policy("l", "all", ("identity", "hflip"), 2, weights=(1, 2)), {"merge_mode": "max"}, "has weights"),
         (7, {}, "a policy is a text"),
     ],
