@@ -52,9 +52,9 @@ def tune_policy(
     """Chooses and stores the best test-time augmentation policy.
 
     The policies are compared on corrupted validation images. One view is stored unless another policy is more accurate
-    than it beyond chance (95 %, paired bootstrap); of policies that are level, the one that runs the fewest views.
-    Among these, the more accurate one counts: each of the usual policies is compared twice, with the mean of its
-    probabilities and, as POLICY+logits, with that of its logits.
+    than it beyond chance (95 %, paired bootstrap); of policies that are level, the one that runs the fewest views, and
+    of those that run as few, the most accurate. Each of the usual policies is compared twice: with the mean of the
+    probabilities of its views and, as POLICY+logits, with that of their logits.
 
     A bundle follows its policy by default. The model is a checkpoint, or a bundle that is written anew with the policy.
 
