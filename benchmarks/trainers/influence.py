@@ -30,7 +30,7 @@ from allweather.trainers.data.dataset import Split
 from allweather.trainers.data.epoch_plan import plan_epoch
 from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.methods.learned_augmentation import influence
-from allweather.trainers.methods.learned_augmentation.influence_objective import FeatureExtractor
+from allweather.trainers.methods.learned_augmentation.estimators import FeatureExtractor
 
 TRAIN_IMAGES, VAL_IMAGES, BATCH_SIZE = 2000, 2000, 500
 REMOVED, REPLACED = "removed", "replaced by a shifted copy"

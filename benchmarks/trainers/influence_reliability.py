@@ -31,7 +31,7 @@ from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.methods.learned_augmentation import influence
-from allweather.trainers.methods.learned_augmentation.influence_objective import FeatureExtractor
+from allweather.trainers.methods.learned_augmentation.estimators import FeatureExtractor
 from allweather.trainers.methods.learned_augmentation.reliability import NUM_IMAGES, NUM_WARPS, random_halves
 from allweather.trainers.methods.learned_augmentation.starting_network import with_statistics
 from allweather.trainers.training.launch import launch

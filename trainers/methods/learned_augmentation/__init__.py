@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from allweather.trainers.methods.learned_augmentation.adversarial import AdversarialObjective, GanModel
-from allweather.trainers.methods.learned_augmentation.influence_objective import (
+from allweather.trainers.methods.learned_augmentation.estimators import (
     FeatureExtractor,
     InfluenceEstimator,
-    InfluenceObjective,
     MeanInfluence,
-    TwoDraws,
-    diversity_loss,
     fit_estimators,
     influences_on_parts,
     mean_influences,
+)
+from allweather.trainers.methods.learned_augmentation.influence_objective import (
+    InfluenceObjective,
+    TwoDraws,
+    diversity_loss,
 )
 from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
 from allweather.trainers.methods.learned_augmentation.reliability import Reliability, split_half_correlation

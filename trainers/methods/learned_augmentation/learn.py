@@ -26,13 +26,12 @@ from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset, LabeledImages
 from allweather.trainers.data.division import split_off_each_class
 from allweather.trainers.methods.learned_augmentation.adversarial import AdversarialObjective, GanModel
-from allweather.trainers.methods.learned_augmentation.influence_objective import (
+from allweather.trainers.methods.learned_augmentation.estimators import (
     FeatureExtractor,
-    InfluenceObjective,
-    TwoDraws,
     influences_on_parts,
     mean_influences,
 )
+from allweather.trainers.methods.learned_augmentation.influence_objective import InfluenceObjective, TwoDraws
 from allweather.trainers.methods.learned_augmentation.reliability import (
     Reliability,
     random_halves,

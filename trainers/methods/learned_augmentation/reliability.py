@@ -17,7 +17,7 @@ from torch.nn import functional
 from allweather.trainers.augmentations.learned.networks import AugmentationNetwork
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import LabeledImages
-from allweather.trainers.methods.learned_augmentation.influence_objective import BATCH_SIZE
+from allweather.trainers.methods.learned_augmentation.estimators import BATCH_SIZE
 
 NUM_IMAGES, NUM_WARPS = 400, 8  # the correlation is over all warps of all these images
 HALVINGS = 5  # the correlation by one halving can be off by 0.1 (docs/results/learned-augmentation.md)

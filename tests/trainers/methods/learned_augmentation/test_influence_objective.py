@@ -12,17 +12,19 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.methods.learned_augmentation import influence_objective as module
-from allweather.trainers.methods.learned_augmentation.influence_objective import (
-    MIN_DISTANCE,
-    MIN_VARIANCE,
+from allweather.trainers.methods.learned_augmentation.estimators import (
     FeatureExtractor,
     MeanInfluence,
-    TwoDraws,
-    diversity_loss,
     fit_estimators,
     influence_deviation,
     influences_on_parts,
     mean_influences,
+)
+from allweather.trainers.methods.learned_augmentation.influence_objective import (
+    MIN_DISTANCE,
+    MIN_VARIANCE,
+    TwoDraws,
+    diversity_loss,
 )
 from allweather.trainers.models.activation_hooks import last_linear
 from allweather.trainers.training.launch import launch
