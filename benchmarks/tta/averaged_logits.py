@@ -33,7 +33,7 @@ from allweather.trainers.policies.comparison import compare_policies, parse_requ
 from allweather.trainers.policies.tuning import averaging_logits
 from allweather.trainers.training.uncertainty import mean_interval
 
-POLICIES = ("hflip", "all", "top:2+flip", "top:2+flip@0.95", "top:3+flip")
+POLICIES = ("hflip", "all", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95", "top:3+flip")
 GROUPS = {"clean": ("clean",), "common 15": COMMON, "extra 4": EXTRA}
 
 Ints = npt.NDArray[np.int64]
