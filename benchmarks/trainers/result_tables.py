@@ -36,6 +36,13 @@ BATCH_NORM_ROWS = (
     "resnet20-at-ca-0: as trained",
     "resnet20-at-ca-0: of blurred ones",
 )
+# rows of table 2 of Kim et al. (CIFAR-100, WRN-40-2), and of their table 1 for two views and their flips
+TRAINING_CORRUPTIONS = {
+    "AugMix": "23.34 / 36.15 / 33.19",
+    "AugMix + corruptions": "25.16 / 30.08 / 30.49",
+    "AugMix, top:1": "23.31 / 33.15 / 30.84",
+    "AugMix, top:2+flip": "22.69 / 32.76 / 30.11",
+}
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,16 @@ TABLES = (
         {},
         (),
         {},
+    ),
+    ResultTable(
+        "training-corruptions",
+        "training-corruptions",
+        "error, %",
+        {"clean": "clean", "common 15": "common", "extra 4, never seen": "extra"},
+        ("start", *TRAINING_CORRUPTIONS, "corruptions", "AugMix, hflip"),
+        {"train_images": 4498},
+        (),
+        TRAINING_CORRUPTIONS,
     ),
 )
 
