@@ -28,8 +28,8 @@ from allweather.trainers.methods.loss_predictor.settings import PredictorSetting
 from allweather.trainers.methods.loss_predictor.train import add_predictor
 from allweather.trainers.methods.train import train
 from allweather.trainers.policies import tuning
+from allweather.trainers.policies.every_view import view_logits
 from allweather.trainers.policies.selection import select_policy
-from allweather.trainers.policies.view_logits import view_logits
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 from allweather.trainers.training.settings import FitSettings

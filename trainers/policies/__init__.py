@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from allweather.trainers.policies.average import average_views
+from allweather.trainers.policies.every_view import view_logits
 from allweather.trainers.policies.selection import PolicyGain, PolicySelection, select_policy
 from allweather.trainers.policies.tuning import TunedPolicy, tune
-from allweather.trainers.policies.view_logits import view_logits
 
 __all__ = [
     "PolicyGain",

@@ -11,6 +11,7 @@ from allweather.runtimes.tta.policy import Policy, is_found_by_tuning, parse_pol
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel
+from allweather.trainers.policies.every_view import view_logits
 from allweather.trainers.policies.selection import PolicySelection, select_policy
 from allweather.trainers.policies.tuning import (
     TunedPolicy,
@@ -21,7 +22,6 @@ from allweather.trainers.policies.tuning import (
     put_first,
     tune,
 )
-from allweather.trainers.policies.view_logits import view_logits
 
 MAX_VIEWS = 4  # views that a chosen policy runs for an image, on average
 

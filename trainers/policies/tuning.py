@@ -17,7 +17,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.policy import FLIP, LOGITS, Averaged, Policy
 from allweather.runtimes.types import Floats
 from allweather.trainers.policies.average import CENTER, average_views
-from allweather.trainers.policies.view_logits import CANDIDATES, ViewLogits
+from allweather.trainers.policies.every_view import CANDIDATES, ViewLogits
 from allweather.trainers.tta.merge import from_mean, view_scores
 
 FIXED_POLICIES = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")

@@ -94,7 +94,7 @@ def test_train_and_finetune_take_it(learned: Path, plain: Path, folder: Path, tm
     ("line", "code", "words"),
     [
         (["train", "--augment", "learned:nowhere.safetensors"], 1, "nowhere"),
-        (["train", "--augment", "sharper"], 2, "augmix, randaugment, trivial or learned:FILE"),
+        (["train", "--augment", "sharper"], 2, "trivial, corruptions, augmix+corruptions or learned:FILE"),
         (["learn-augmentation", "--arch", "resnet21"], 2, "resnet20"),
         (["learn-augmentation", "--damping", 0], 2, "damping"),
         (["learn-augmentation", "--epochs", -1], 2, "epochs"),

@@ -65,7 +65,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches of an evaluation, as a large data set has."""
     for module in ("clean", "augmented", "shifted", "corrupted", "policy_outcomes"):
         monkeypatch.setattr(f"allweather.evaluation.{module}.BATCH_SIZE", 20)
-    monkeypatch.setattr("allweather.trainers.policies.tuning.BATCH_SIZE", 20)
+    monkeypatch.setattr("allweather.trainers.policies.every_view.BATCH_SIZE", 20)
 
 
 def without_times(result: object, *names: str) -> dict[str, object]:

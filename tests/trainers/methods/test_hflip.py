@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from allweather.runtimes.tta.policy import parse_policy
+from allweather.runtimes.tta.policy import is_found_by_tuning, parse_policy
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -133,7 +133,7 @@ def test_learning_an_augmentation_does_not_flip(few: Dataset, tmp_path: Path, fl
 def test_no_policy_that_tuning_compares_flips() -> None:
     names = default_policies(True, hflip=False)
     assert {"center", "5crop", "top:1", "gps:4", "learned"} < set(names)
-    fixed = [parse_policy(name) for name in names if name.partition(":")[0] not in ("gps", "learned")]
+    fixed = [parse_policy(name) for name in names if not is_found_by_tuning(name)]
     assert not any(policy.hflip or any("hflip" in view for view in policy.views) for policy in fixed)
     assert "hflip" not in candidate_views(hflip=False)
     assert set(names) < set(default_policies(True))

@@ -12,6 +12,7 @@ import torch
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.policy import Policy, is_found_by_tuning, parse_policy
 from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.policies.every_view import CANDIDATES, ViewLogits
 from allweather.trainers.policies.tuning import (
     calibrated_log_likelihood,
     default_policies,
@@ -20,7 +21,6 @@ from allweather.trainers.policies.tuning import (
     put_first,
     tune,
 )
-from allweather.trainers.policies.view_logits import CANDIDATES, ViewLogits
 
 
 @pytest.fixture(scope="module")
