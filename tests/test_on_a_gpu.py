@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import importlib
 import json
-import math
 import subprocess
 import sys
 import time
@@ -13,16 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
 from trained_models import paint_folder
 
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
-from allweather.trainers.data.batches import to_float, to_uint8
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.training.launch import launch
 
@@ -126,43 +122,6 @@ def test_a_compiled_network_has_the_same_weights_and_copies_that_are_not_compile
     assert compiled._compiled_call_impl is not None
     assert list(compiled.state_dict()) == names
     assert copy.deepcopy(compiled)._compiled_call_impl is None
-
-
-def test_jensen_shannon_divergence(module: Callable[[str], Any]) -> None:
-    jensen_shannon = module("gpu.jensen_shannon").jensen_shannon
-    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
-    assert float(jensen_shannon([logits, logits, logits])) == pytest.approx(0, abs=1e-6)
-    apart = [torch.full((2, 3), -50.0).index_fill(1, torch.tensor([index]), 50.0) for index in range(3)]
-    assert float(jensen_shannon(apart)) == pytest.approx(math.log(3), rel=1e-3)
-
-
-def test_augmix_draws_for_each_image_and_stays_in_range(module: Callable[[str], Any]) -> None:
-    augmix = module("gpu.augmix")
-    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    batch = image.repeat(40, 1, 1, 1)
-    once, again, other = (augmix.AugMix()(batch, 0, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    assert once.shape == batch.shape
-    assert 0 <= float(once.min()) <= float(once.max()) <= 1
-    assert torch.equal(once, again)
-    assert not torch.equal(once, other)
-    assert len(once.flatten(1).unique(dim=0)) == len(once)
-
-
-def test_operations_of_augmix_are_those_of_pillow(module: Callable[[str], Any]) -> None:
-    augmix = module("gpu.augmix")
-    pixels = torch.randint(30, 200, (4, 32, 32, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    none, sign = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
-    pillow = {
-        augmix.autocontrast: ImageOps.autocontrast,
-        augmix.equalize: ImageOps.equalize,
-        augmix.posterize: lambda image: ImageOps.posterize(image, 4),
-    }
-    for operation, theirs in pillow.items():
-        ours = to_uint8(operation(to_float(pixels), none, sign))
-        expected = np.stack([np.asarray(theirs(Image.fromarray(each.numpy()))) for each in pixels])
-        assert np.abs(ours.astype(int) - expected).max() <= 1, operation
-    for operation in augmix.OPERATIONS[-5:]:
-        assert torch.allclose(operation(to_float(pixels), none, sign), to_float(pixels), atol=1e-4), operation
 
 
 @pytest.mark.parametrize(

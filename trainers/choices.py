@@ -22,6 +22,7 @@ Sampling = Literal["uniform", "balanced"]  # of the training images of an epoch
 
 InvariantMethod = Literal["ait", "multi-ait", "dml"]
 TrainMethod = Literal["plain", InvariantMethod]
+RobustName = Literal["augmix", "prime", "mixed"]  # augmentations of training for consistency
 Metric = Literal["kl", "euclidean", "both"]  # distance between the outputs for two variants
 Layer = Literal["logits", "feature", "map"]  # outputs that are compared
 

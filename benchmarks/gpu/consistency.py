@@ -15,19 +15,19 @@ from typing import Any
 
 from allweather.evaluation.policies import PolicyEvaluation, policy_evaluation
 from allweather.runtimes.tta.policy import parse_policy
+from allweather.trainers.augmentations.mixed_chains import ROBUST_AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions import CORRUPTIONS, SEVERITIES
 from allweather.trainers.corruptions.sets import CopySettings, GeneratedSet
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.inference.open_model import open_model
+from allweather.trainers.methods.consistency import ConsistencyObjective
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor
 from allweather.trainers.methods.loss_predictor.view_losses import compute_view_losses
 from allweather.trainers.models.loss_predictor import predictor_input_spec
 from allweather.trainers.training.settings import FitSettings
-from gpu.augmix import AugMix
 from gpu.budget import Budget
-from gpu.jensen_shannon import ThreeViews
 from gpu.records import Work, read_json, write_json
 from gpu.schedule import schedule_for, spread
 from gpu.training import clean_accuracy, keep_small, train_new, training_of
@@ -73,7 +73,7 @@ def run(work: Work, networks: str = ARCH) -> None:
     """Trains the network, then its loss predictor, and evaluates both on corrupted test images."""
     budget = work.budget
     settings = FitSettings(epochs=EPOCHS, schedule="cosine", seed=work.seed)
-    training = training_of(networks, work.dataset, ThreeViews(AugMix()), settings)
+    training = training_of(networks, work.dataset, ConsistencyObjective(ROBUST_AUGMENTATIONS["augmix"]), settings)
     schedule = schedule_for(work, NAME, training, work.dataset, budget.share(NETWORK_SHARE))
     network = train_new(work, NAME, networks, training, schedule, work.dataset, budget)
     if work.finished(NAME) is None:

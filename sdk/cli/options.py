@@ -218,8 +218,8 @@ Sampling: TypeAlias = Annotated[
     typer.Option(help="Training images of an epoch; balanced draws each class equally often, rare ones repeatedly."),
 ]
 AUGMENTATIONS_HELP = (
-    "augmix, randaugment or trivial of torchvision, corruptions for the 15 common corruptions, augmix+corruptions for "
-    "both, or learned:FILE with a file of allweather learn-augmentation."
+    "augmix, prime, randaugment, trivial, corruptions for the 15 common corruptions, augmix+corruptions for AugMix "
+    "with them, or learned:FILE with a file of allweather learn-augmentation."
 )
 
 # -- engines -------------------------------------------------------------------------------------------------------

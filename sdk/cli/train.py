@@ -46,7 +46,7 @@ from allweather.cli.options import (
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import check_logs, training_run
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.choices import Layer, Metric, Padding, RecipeName, TrainMethod
+from allweather.trainers.choices import Layer, Metric, Padding, RecipeName, RobustName, TrainMethod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +82,13 @@ def train(
             "is 160 epochs of sgd (Chen et al., for every method). Options that are given beside it take precedence."
         ),
     ] = None,
+    robust: Annotated[
+        RobustName | None,
+        typer.Option(
+            help="Learn to predict the same for each image and for two augmented copies of it: by AugMix, by PRIME, or "
+            "mixed by both and changes of light, blur and noise. A step takes about three times as long."
+        ),
+    ] = None,
     variants: Annotated[
         str,
         typer.Option(
@@ -92,8 +99,8 @@ def train(
     loss_weight: Annotated[
         float | None,
         typer.Option(
-            help="Weight of the loss between variants or networks, lambda of the papers; 1 if not given. The paper "
-            "of multi-ait has 3."
+            help="Weight of the loss between variants, networks or copies, lambda of the papers; if not given, 1, and "
+            "12 with --robust. The paper of multi-ait has 3."
         ),
     ] = None,
     loss_ramp: Annotated[
@@ -197,7 +204,7 @@ def train(
         settings = replace(settings_of(recipe), **given)
     config = TrainConfig(
         method=method, variants=variants, loss_weight=loss_weight, loss_ramp=loss_ramp, metric=metric, layer=layer,
-        augment=augment, augment_share=augment_share,
+        augment=augment, augment_share=augment_share, robust=robust,
     )  # fmt: skip
     config.images_per_step(settings.batch_size)
     if arch and own_model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allweather.trainers.augmentations.corrupted import CorruptedAugMix, CorruptionAugmentation
+from allweather.trainers.augmentations.corrupted import CORRUPTED_AUGMIX, CorruptionAugmentation
 from allweather.trainers.augmentations.pairing import (
     Augmentation,
     CombinedAugmentation,
@@ -31,11 +31,11 @@ from allweather.trainers.augmentations.variants import Variant, parse_variants
 __all__ = [
     "AUGMENTATIONS",
     "COMBINATIONS",
+    "CORRUPTED_AUGMIX",
     "TABLE_ROWS",
     "Augmentation",
     "AugmentationStrengths",
     "CombinedAugmentation",
-    "CorruptedAugMix",
     "CorruptionAugmentation",
     "IndividualAugmentation",
     "MixedAugmentation",

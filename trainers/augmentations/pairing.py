@@ -19,8 +19,8 @@ from allweather.trainers.augmentations.photometric import (
 )
 from allweather.trainers.torchvision_import import import_torchvision
 
-TorchvisionName = Literal["augmix", "randaugment", "trivial"]
-TRANSFORMS = {"augmix": "AugMix", "randaugment": "RandAugment", "trivial": "TrivialAugmentWide"}
+TorchvisionName = Literal["randaugment", "trivial"]
+TRANSFORMS = {"randaugment": "RandAugment", "trivial": "TrivialAugmentWide"}
 IMAGES_PER_DRAW = 8  # images that share one random draw of torchvision's transforms
 
 
@@ -134,13 +134,13 @@ class MixedAugmentation:
 
 @dataclass(frozen=True)
 class TorchvisionAugmentation:
-    """Applies torchvision's AugMix, RandAugment or TrivialAugmentWide with its default settings.
+    """Applies torchvision's RandAugment or TrivialAugmentWide with its default settings.
 
     Torchvision draws once for a batch, so the batch is split and every eight images share one draw. One draw for each
-    image would cost more than the training step (AugMix on 128 images of 32 px: 1.2 s, and 0.3 s with shared draws).
+    image would cost more than the training step.
 
     Attributes:
-        name: "augmix", "randaugment" or "trivial".
+        name: "randaugment" or "trivial".
     """
 
     name: TorchvisionName

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from allweather.trainers.losses.consistency import Metric, ai_loss, feature_map_loss, kl_divergence, stability_loss
+from allweather.trainers.losses.consistency import (
+    Metric,
+    ai_loss,
+    feature_map_loss,
+    jensen_shannon_divergence,
+    kl_divergence,
+    stability_loss,
+)
 from allweather.trainers.losses.pairs import PairOutputs, run_pair
 from allweather.trainers.losses.ranking import RANK_LOSSES, RankLoss
 
@@ -13,6 +20,7 @@ __all__ = [
     "RankLoss",
     "ai_loss",
     "feature_map_loss",
+    "jensen_shannon_divergence",
     "kl_divergence",
     "run_pair",
     "stability_loss",

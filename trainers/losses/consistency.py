@@ -5,6 +5,7 @@ Every loss is a mean over the pairs of views.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -87,6 +88,30 @@ def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
     return torch.stack(terms).sum()
 
 
+def jensen_shannon_divergence(outputs: Sequence[Tensor]) -> Tensor:
+    """Returns the Jensen-Shannon divergence of the softmax outputs for views of the same images, in nats, a scalar.
+
+        JS = 1/k sum_j KL(P_j || M), with M the mean of the k distributions P_j
+
+    It is 0 if they agree, and at most log(k). Gradients reach all outputs (AugMix, Hendrycks et al. 2020,
+    arXiv:1912.02781, eq. 2).
+
+    Args:
+        outputs: Logits for each of k views, two or more, float [n, C] each.
+
+    Raises:
+        UsageError: There are fewer than two, or they are not logits of the same shape.
+    """
+    if isinstance(outputs, Tensor) or len(outputs) < 2:
+        came = "one tensor" if isinstance(outputs, Tensor) else str(len(outputs))
+        raise UsageError(f"the divergence compares a list of the logits for two or more views; got {came}")
+    for each in outputs:
+        _check_pair(outputs[0], each)
+    logs = torch.stack([functional.log_softmax(_at_least_float32(each), -1) for each in outputs])
+    mean = torch.logsumexp(logs, 0) - math.log(len(outputs))
+    return (logs.exp() * (logs - mean)).sum(-1).mean()
+
+
 def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
     """Returns the FMA loss (Kapoor et al., eq. 6), a scalar: how far feature maps move relative to their mean.
 
@@ -146,17 +171,23 @@ class _RelativeDistance(torch.autograd.Function):
     """One layer's term of eq. 6: |f(x) - f(x~)|^2 / (entries * mean(|f(x)|)^2), averaged over the images.
 
     Memory bandwidth, not arithmetic, limits its speed. It therefore saves nothing for the backward pass but the maps,
-    which the network saves anyway, and writes the gradients of both halves once, in place.
+    which the network saves anyway, writes the gradients of both halves once, and on a CPU spares the maps of a ReLU,
+    which are never negative, the passes that look for signs.
     """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
         clean, augmented = _flatten_images(maps).chunk(2)
         dtype = torch.promote_types(maps.dtype, torch.float32)
-        mean = torch.linalg.vector_norm(clean, 1, dim=1, dtype=dtype) / clean.shape[1]
-        distance = torch.linalg.vector_norm(clean - augmented, dim=1, dtype=dtype).square_() / clean.shape[1]
+        # sums of bf16 are added up in float32 and rounded once, which is several times as quick as a float32 result
+        summed = maps.dtype if maps.dtype == torch.bfloat16 else dtype
+        positive = maps.device.type == "cpu" and bool(clean.min() >= 0)  # a GPU would have to wait
+        mean = clean.sum(1, dtype=summed) if positive else torch.linalg.vector_norm(clean, 1, dim=1, dtype=summed)
+        mean = mean.to(dtype) / clean.shape[1]
+        distance = torch.linalg.vector_norm(clean - augmented, dim=1, dtype=summed).to(dtype).square_() / clean.shape[1]
         scale = torch.where(mean > DEAD_MEAN, 1 / mean.clamp(min=DEAD_MEAN), 0.0)
         ctx.save_for_backward(maps, distance, scale)
+        ctx.positive = positive
         loss: Tensor = (distance * scale**2).mean()
         return loss
 
@@ -170,11 +201,14 @@ class _RelativeDistance(torch.autograd.Function):
         share = 2 * gradient / clean.numel()  # the factor that the derivatives of both terms below have in common
         out = torch.empty_like(maps)
         to_clean, to_augmented = _flatten_images(out).chunk(2)
-        torch.sub(clean, augmented, out=to_clean)
-        to_clean *= (share * scale**2)[:, None].to(maps.dtype)
-        torch.neg(to_clean, out=to_augmented)
-        through_mean = (share * distance * scale**3)[:, None].to(maps.dtype)
-        to_clean.addcmul_(clean.sign(), through_mean, value=-1)
+        torch.sub(augmented, clean, out=to_augmented)
+        to_augmented *= (share * scale**2)[:, None].to(maps.dtype)
+        through_mean = -(share * distance * scale**3)[:, None].to(maps.dtype)
+        if ctx.positive:  # |f| is f; where it is 0, any slope from -1 to 1 is one of |f|
+            torch.sub(through_mean, to_augmented, out=to_clean)
+        else:
+            torch.neg(to_augmented, out=to_clean)
+            to_clean.addcmul_(clean.sign(), through_mean)
         return out
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
 from allweather.trainers.augmentations.learned.augmentation import PREFIX, open_augmentation
+from allweather.trainers.augmentations.mixed_chains import ROBUST_AUGMENTATIONS
 from allweather.trainers.augmentations.variants import Variant, parse_variants
-from allweather.trainers.choices import TrainMethod
+from allweather.trainers.choices import RobustName, TrainMethod
 from allweather.trainers.losses.consistency import Metric
+from allweather.trainers.methods.consistency import DEFAULT_WEIGHT, ConsistencyObjective
 from allweather.trainers.methods.invariant import DEFAULT_LOSS_WEIGHTS, InvariantObjective
 from allweather.trainers.models.activation_hooks import Layer
 from allweather.trainers.training.objective import CrossEntropy, Objective
@@ -29,7 +31,8 @@ class TrainConfig:
         method: "plain", "ait", "multi-ait" or "dml"; see the module `invariant`.
         variants: Names of the variants of an image, separated by commas, such as "rp,rg"; see the module
             `augmentations.variants`. A single name means that all variants are of this kind.
-        loss_weight: Weight lambda of the AiLoss; None means the method's default, 1. The paper has 3 for "multi-ait".
+        loss_weight: Weight lambda of the AiLoss, or of the divergence of robust training; None means the default: 1,
+            which for "multi-ait" is 3 in the paper, and 12 for robust training.
         loss_ramp: Number of epochs in which that weight rises from 0; 0 for the full weight from the start.
         metric: How method "ait" compares the variants; None means KL divergence.
         layer: Where method "ait" compares the variants; None means the logits.
@@ -37,6 +40,8 @@ class TrainConfig:
             variant.
         augment_share: Share of each batch that a learned augmentation changes, above 0, at most 1; None means half.
             Others change all images.
+        robust: Augmentation of the copies with which a network learns to be consistent; see `ConsistencyObjective`.
+            None trains on single images. It goes with method "plain" only, and in place of `augment`.
     """
 
     method: TrainMethod = "plain"
@@ -47,6 +52,7 @@ class TrainConfig:
     layer: Layer | None = None
     augment: str | None = None
     augment_share: float | None = None
+    robust: RobustName | None = None
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -63,8 +69,12 @@ class TrainConfig:
             check_choice("layer", self.layer, Layer)
         if self.loss_weight is not None and not 0 <= self.loss_weight < float("inf"):
             raise UsageError(f"the loss weight must be a finite number, at least 0; got {self.loss_weight:g}")
-        if self.loss_weight is not None and self.method == "plain":
-            raise UsageError("method plain has no AiLoss, so it takes no loss weight; choose ait, multi-ait or dml")
+        if self.robust is not None:
+            self._check_robust(self.robust)
+        if self.loss_weight is not None and self.method == "plain" and self.robust is None:
+            raise UsageError(
+                "method plain has no AiLoss, so it takes no loss weight; choose ait, multi-ait, dml or robust training"
+            )
         if self.loss_ramp < 0:
             raise UsageError(f"the loss ramp is a number of epochs, at least 0; got {self.loss_ramp}")
         if self.loss_ramp and self.method == "plain":
@@ -94,6 +104,9 @@ class TrainConfig:
             raise UsageError(f"method {self.method} trains {expected}; --arch names {num_networks}")
         augmentation = open_augmentation(self.augment, self._augment_share) if self.augment else None
         variants = self._variants(num_networks)
+        if self.robust:
+            copies = ROBUST_AUGMENTATIONS[self.robust]
+            return ConsistencyObjective(copies, self._loss_weight(), label_smoothing, variants[0], class_weights)
         if self.method == "plain":
             return CrossEntropy(label_smoothing, augmentation, variants[0], class_weights)
         return InvariantObjective(
@@ -120,7 +133,7 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the config as plain values for a checkpoint, with defaults filled in."""
-        loss_weight = None if self.method == "plain" else self._loss_weight()
+        loss_weight = None if self.method == "plain" and not self.robust else self._loss_weight()
         values = {
             "method": self.method,
             "variants": self.variants,
@@ -128,6 +141,8 @@ class TrainConfig:
             "loss_ramp": self.loss_ramp,
             "augment": self.augment,
         }
+        if self.robust:
+            values |= {"robust": self.robust}
         if self._augment_is_learned:
             values |= {"augment_share": self._augment_share}
         if self.method == "ait":
@@ -142,9 +157,21 @@ class TrainConfig:
     def _augment_share(self) -> float:
         return LEARNED_SHARE if self.augment_share is None else self.augment_share
 
+    def _check_robust(self, name: RobustName) -> None:
+        check_choice("robust training", name, RobustName)
+        if self.method != "plain":
+            raise UsageError(
+                f"robust training has a loss of its own, so it goes with method plain; got {self.method}: leave one out"
+            )
+        if self.augment is not None:
+            raise UsageError(
+                f"robust training {name} has an augmentation of its own; got {self.augment!r} beside it: leave one out"
+            )
+
     def _loss_weight(self) -> float:
-        assert self.method != "plain"
-        return DEFAULT_LOSS_WEIGHTS[self.method] if self.loss_weight is None else self.loss_weight
+        if self.loss_weight is not None:
+            return self.loss_weight
+        return DEFAULT_WEIGHT if self.method == "plain" else DEFAULT_LOSS_WEIGHTS[self.method]
 
     def _variants(self, num_networks: int) -> tuple[Variant, ...]:
         variants = parse_variants(self.variants)

@@ -121,3 +121,12 @@ def test_what_a_method_cannot_take_is_told(folder: Path, tmp_path: Path, options
     done = invoke(*line)
     assert done.exit_code == 2
     assert message in one_line(done)
+
+
+def test_robust_training_says_in_the_checkpoint_what_it_was(folder: Path, tmp_path: Path) -> None:
+    line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--robust", "mixed"]
+    line += ["--epochs", 1, "--loss-weight", 6, "--batch-size", 40]
+    done = invoke(*line, "--out", tmp_path / "r.safetensors", "--json")
+    assert json_of(done)["val_accuracy"] >= 0
+    settings = load_checkpoint(tmp_path / "r.safetensors").settings
+    assert (settings["robust"], settings["loss_weight"], settings["method"]) == ("mixed", 6.0, "plain")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError
-from allweather.trainers.augmentations.pairing import TorchvisionAugmentation
+from allweather.trainers.augmentations.augmix import AUGMIX
 from allweather.trainers.augmentations.variants import CROP, Variant, parse_variants
 from allweather.trainers.choices import InvariantMethod, Layer, Metric, TrainMethod
 from allweather.trainers.losses.consistency import ai_loss
@@ -210,9 +210,7 @@ def test_the_config_fills_in_defaults() -> None:
     assert TrainConfig("ait").objective(1, 0.0, (1.0, 2.0)) == expected
     assert TrainConfig("multi-ait", "rg").objective(3, 0.0).shifted == (False,) * 3
     two = TrainConfig("ait", "rp,rgc", augment="augmix").objective(1, 0.0)
-    assert two == InvariantObjective(
-        "ait", parse_variants("rp,rgc"), 1.0, augmentation=TorchvisionAugmentation("augmix")
-    )
+    assert two == InvariantObjective("ait", parse_variants("rp,rgc"), 1.0, augmentation=AUGMIX)
     assert two.shifted == (True, False)
     assert TrainConfig(variants="rg").objective(1, 0.0) == CrossEntropy(variant=Variant(crop=False, gray=True))
     assert TrainConfig("ait", "rp,rg,rc").objective(1, 0.0).shifted == (True, False, False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,15 +15,21 @@ from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.system.home_path import home_path
 from allweather.runtimes.system.path_argument import as_path
-from allweather.trainers.augmentations.corrupted import CorruptedAugMix, CorruptionAugmentation
+from allweather.trainers.augmentations.augmix import AUGMIX
+from allweather.trainers.augmentations.corrupted import CORRUPTED_AUGMIX, CorruptionAugmentation
 from allweather.trainers.augmentations.learned.networks import AugmentationMode, AugmentationNetwork
-from allweather.trainers.augmentations.pairing import TRANSFORMS, Augmentation, TorchvisionAugmentation
+from allweather.trainers.augmentations.pairing import Augmentation, TorchvisionAugmentation
+from allweather.trainers.augmentations.prime import PRIME
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.models.classifier import weights_digest
 
-CORRUPTED: Mapping[str, Callable[[], Augmentation]] = {
-    "corruptions": CorruptionAugmentation,
-    "augmix+corruptions": CorruptedAugMix,
+NAMED: Mapping[str, Augmentation] = {
+    "augmix": AUGMIX,
+    "prime": PRIME,
+    "randaugment": TorchvisionAugmentation("randaugment"),
+    "trivial": TorchvisionAugmentation("trivial"),
+    "corruptions": CorruptionAugmentation(),
+    "augmix+corruptions": CORRUPTED_AUGMIX,
 }
 PREFIX = "learned:"  # an augmentation of this name is read from the file whose path follows
 
@@ -152,9 +158,9 @@ def open_augmentation(name: str, share: float = 1.0) -> Augmentation:
     """Returns the augmentation that a training option names.
 
     Args:
-        name: A name of torchvision's augmentations ("augmix", "randaugment", "trivial"), "corruptions" for the 15
-            common corruptions, "augmix+corruptions" for both, or "learned:" followed by the path of a learned
-            augmentation.
+        name: "augmix", "prime", "randaugment", "trivial", "corruptions" for the 15 common corruptions,
+            "augmix+corruptions" for AugMix with them among its operations, or "learned:" followed by the path of a
+            learned augmentation.
         share: Share of the images that a learned augmentation changes, above 0, at most 1.
 
     Raises:
@@ -166,8 +172,6 @@ def open_augmentation(name: str, share: float = 1.0) -> Augmentation:
             raise UsageError(f"{PREFIX} needs the file that 'allweather learn-augmentation' made: {PREFIX}FILE")
         network = load_augmentation(home_path(name.removeprefix(PREFIX))).network()
         return LearnedAugmentation(network, weights_digest(network), share)
-    if name in CORRUPTED:
-        return CORRUPTED[name]()
-    if name not in TRANSFORMS:
-        raise UsageError(f"an augmentation is {', '.join([*TRANSFORMS, *CORRUPTED])} or {PREFIX}FILE; got {name!r}")
-    return TorchvisionAugmentation(name)  # type: ignore[arg-type]
+    if name not in NAMED:
+        raise UsageError(f"an augmentation is {', '.join(NAMED)} or {PREFIX}FILE; got {name!r}")
+    return NAMED[name]
