@@ -1,9 +1,10 @@
 """The views of test-time augmentation: pure functions of a prepared uint8 HWC image, in numpy and cv2 alone.
 
 `VIEWS` are the twelve views of Kim et al. 2020 (section 3.2); a loss predictor that allweather trains predicts the
-loss on each of them, in their order. `CLASSIC_VIEWS` are the views of classic test-time augmentation: the
-horizontal flip and five crops. `register_view` adds your own view. Color, sharpness and autocontrast are within one
-gray level of Pillow's; rotation and zoom are about the center, with reflected borders.
+loss on each of them, in their order. `FURTHER_VIEWS` undo what noise, blur and darkness do to an image.
+`CLASSIC_VIEWS` are the views of classic test-time augmentation: the horizontal flip and five crops. `register_view`
+adds your own view. Color, sharpness and autocontrast are within one gray level of Pillow's; rotation and zoom are about
+the center, with reflected borders.
 """
 
 from __future__ import annotations
@@ -102,6 +103,39 @@ def _inverse_matrix(height: int, width: int, degrees: float, factor: float) -> N
     return np.array([[cosine, -sine, x - cosine * x + sine * y], [sine, cosine, y - sine * x - cosine * y]])
 
 
+def denoise(image: Image) -> Image:
+    """Replaces each value by the median of the 3 x 3 pixels around it, in each channel; the border is repeated."""
+    return np.asarray(cv2.medianBlur(image, 3), np.uint8)
+
+
+def deblur(image: Image, sigma: float) -> Image:
+    """Adds what a Gaussian blur takes away (unsharp masking); the border is repeated.
+
+    Args:
+        image: uint8 [h, w, 3].
+        sigma: Standard deviation of the blur, in pixels.
+    """
+    side = deblur_kernel_side(sigma)
+    blurred = cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.addWeighted(image, 2, blurred, -1, 0), np.uint8)
+
+
+def deblur_kernel_side(sigma: float) -> int:
+    """Returns the side of the kernel of `deblur`: three standard deviations to either side of the center."""
+    return 2 * math.ceil(3 * sigma) + 1
+
+
+def gamma(image: Image, exponent: float) -> Image:
+    """Raises each value, as a share of the largest, to a power: below 1 the image gets brighter, above 1 darker."""
+    return np.asarray(cv2.LUT(image, gamma_table(exponent)), np.uint8)
+
+
+@lru_cache(maxsize=64)
+def gamma_table(exponent: float) -> NDArray[np.uint8]:
+    """Returns what `gamma` makes of each gray level, uint8 [256]."""
+    return np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
+
+
 def hflip(image: Image) -> Image:
     """Flips the image horizontally: left and right are exchanged."""
     return np.asarray(cv2.flip(image, 1), np.uint8)
@@ -141,6 +175,15 @@ VIEWS: Mapping[str, View] = _by_name(
         View("sharpness4", partial(sharpness, factor=4.0)),
         View("color0.5", partial(color, factor=0.5)),
         View("color2", partial(color, factor=2.0)),
+    )
+)
+FURTHER_VIEWS: Mapping[str, View] = _by_name(
+    (
+        View("denoise", denoise),
+        View("deblur1", partial(deblur, sigma=1.0)),
+        View("deblur2", partial(deblur, sigma=2.0)),
+        View("gamma0.5", partial(gamma, exponent=0.5)),
+        View("gamma2", partial(gamma, exponent=2.0)),
     )
 )
 CLASSIC_VIEWS: Mapping[str, View] = _by_name(
@@ -194,7 +237,7 @@ def unregister_view(name: str) -> None:
 
 
 def _known_views() -> dict[str, View]:
-    return {**VIEWS, **CLASSIC_VIEWS, **_registered}
+    return {**VIEWS, **FURTHER_VIEWS, **CLASSIC_VIEWS, **_registered}
 
 
 @lru_cache(maxsize=256)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, view
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, FURTHER_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.policies.average import CENTER
 
-CANDIDATES = (*VIEWS, *CLASSIC_VIEWS)  # views that tuning chooses from
+CANDIDATES = (*VIEWS, *FURTHER_VIEWS, *CLASSIC_VIEWS)  # views that tuning chooses from
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from allweather.runtimes.preprocess import LUMA_WEIGHTS, InputSpec
 from allweather.runtimes.tta.policy import FLIP
-from allweather.runtimes.tta.views import CHAIN, CROP_SHARE, IDENTITY, view
+from allweather.runtimes.tta.views import CHAIN, CROP_SHARE, IDENTITY, deblur_kernel_side, gamma_table, view
 from allweather.runtimes.types import Image
 from allweather.trainers.data.batches import to_float
 from allweather.trainers.image_tensors import check_image_tensor, to_pixels
@@ -168,6 +168,28 @@ def _crop(pixels: Tensor, across: float, down: float) -> Tensor:
     return functional.interpolate(part, (height, width), mode="bilinear", align_corners=False).round()
 
 
+def _denoise(pixels: Tensor) -> Tensor:
+    padded = functional.pad(pixels, (1, 1, 1, 1), mode="replicate")
+    height, width = pixels.shape[2:]
+    shifted = [padded[:, :, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return torch.stack(shifted).median(0).values
+
+
+def _deblur(pixels: Tensor, sigma: float) -> Tensor:
+    half = deblur_kernel_side(sigma) // 2
+    weights = torch.exp(-0.5 * (torch.arange(-half, half + 1, device=pixels.device) / sigma) ** 2)
+    weights, channels = weights / weights.sum(), pixels.shape[1]
+    blurred = functional.pad(pixels, (half, half, half, half), mode="replicate")
+    for shape in ((1, 1, 1, -1), (1, 1, -1, 1)):
+        blurred = functional.conv2d(blurred, weights.reshape(shape).repeat(channels, 1, 1, 1), groups=channels)
+    return 2 * pixels - blurred.round()
+
+
+def _gamma(pixels: Tensor, exponent: float) -> Tensor:
+    table = torch.from_numpy(gamma_table(exponent)).to(pixels.device, pixels.dtype)
+    return table[pixels.long()]
+
+
 TENSOR_VIEWS: Mapping[str, TensorView] = MappingProxyType(
     {
         "rotate-20": partial(_in_gray_levels, apply=_warp, degrees=-20),
@@ -181,6 +203,11 @@ TENSOR_VIEWS: Mapping[str, TensorView] = MappingProxyType(
         "sharpness4": partial(_in_gray_levels, apply=_sharpness, factor=4.0),
         "color0.5": partial(_in_gray_levels, apply=_color, factor=0.5),
         "color2": partial(_in_gray_levels, apply=_color, factor=2.0),
+        "denoise": partial(_in_gray_levels, apply=_denoise),
+        "deblur1": partial(_in_gray_levels, apply=_deblur, sigma=1.0),
+        "deblur2": partial(_in_gray_levels, apply=_deblur, sigma=2.0),
+        "gamma0.5": partial(_in_gray_levels, apply=_gamma, exponent=0.5),
+        "gamma2": partial(_in_gray_levels, apply=_gamma, exponent=2.0),
         "crop-center": partial(_in_gray_levels, apply=_crop, across=0.5, down=0.5),
         "crop-top-left": partial(_in_gray_levels, apply=_crop, across=0.0, down=0.0),
         "crop-top-right": partial(_in_gray_levels, apply=_crop, across=1.0, down=0.0),

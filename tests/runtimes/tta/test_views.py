@@ -14,10 +14,10 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance, ImageOps
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, crop, hflip, rotate, view, zoom
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, FURTHER_VIEWS, VIEWS, crop, hflip, rotate, view, zoom
 from allweather.runtimes.types import Image
 
-EVERY = (*VIEWS, *CLASSIC_VIEWS, "zoom1.2/hflip")
+EVERY = (*VIEWS, *FURTHER_VIEWS, *CLASSIC_VIEWS, "zoom1.2/hflip")
 PILLOW: dict[str, Callable[[Pillow.Image], Pillow.Image]] = {
     "autocontrast": ImageOps.autocontrast,
     "hflip": ImageOps.mirror,
@@ -70,7 +70,7 @@ def test_the_twelve_and_their_order_are_pinned() -> None:
         "identity", "rotate-20", "rotate+20", "zoom0.8", "zoom1.2", "autocontrast",
         "sharpness0.2", "sharpness0.5", "sharpness3", "sharpness4", "color0.5", "color2",
     )  # fmt: skip
-    assert all(each.name == name for name, each in {**VIEWS, **CLASSIC_VIEWS}.items())
+    assert all(each.name == name for name, each in {**VIEWS, **FURTHER_VIEWS, **CLASSIC_VIEWS}.items())
 
 
 @pytest.mark.parametrize("degrees", [-20.0, 20.0, 7.0])
@@ -92,6 +92,30 @@ def test_zooms_undo_each_other(factor: float) -> None:
 def test_quarter_turns_are_exact_and_counter_clockwise() -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     assert np.array_equal(rotate(image, 90.0), np.rot90(image))
+
+
+def test_denoise_removes_salt_and_pepper_and_deblur_restores_an_edge() -> None:
+    image = soft()
+    noisy = image.copy()
+    noisy[::4, ::4], noisy[2::4, 2::4] = 255, 0
+    errors = [np.abs(each.astype(int) - image).mean() for each in (noisy, view("denoise").apply(noisy))]
+    assert errors[1] < 0.25 * errors[0]
+    edge = np.zeros((32, 32, 3), np.uint8)
+    edge[:, 16:] = 200
+    for name, sigma in (("deblur1", 1.0), ("deblur2", 2.0)):
+        blurred = np.asarray(cv2.GaussianBlur(edge, (0, 0), sigma), np.uint8)
+        restored = view(name).apply(blurred)
+        assert np.abs(restored.astype(int) - edge).mean() < 0.8 * np.abs(blurred.astype(int) - edge).mean()
+
+
+def test_gamma_keeps_black_and_white_and_undoes_itself() -> None:
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+    brighter, darker = view("gamma0.5").apply(ramp), view("gamma2").apply(ramp)
+    assert (brighter >= ramp).all()
+    assert (darker <= ramp).all()
+    for each in (brighter, darker):
+        assert np.array_equal(each[[0, -1], [0, -1]], ramp[[0, -1], [0, -1]])
+    assert np.abs(view("gamma2").apply(brighter).astype(int) - ramp).max() <= 2
 
 
 def test_flips_undo_each_other_and_commute_with_zoom() -> None:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, View, register_view, unregister_view, view
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, FURTHER_VIEWS, VIEWS, View, register_view, unregister_view, view
 from allweather.runtimes.types import Image
 from allweather.trainers.data.signs.dataset import render_split
 from allweather.trainers.tta.tensor_views import TENSOR_VIEWS, apply_view
 
-NAMES = (*VIEWS, *CLASSIC_VIEWS, "zoom1.2/hflip", "hflip/crop-top-left/color2")
+NAMES = (*VIEWS, *FURTHER_VIEWS, *CLASSIC_VIEWS, "zoom1.2/hflip", "hflip/crop-top-left/color2")
 MAX_LEVELS = 1 if int(cv2.__version__.split(".")[0]) >= 5 else 6  # OpenCV 4 rounds positions to 1/32 of a pixel
 
 

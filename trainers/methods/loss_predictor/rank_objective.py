@@ -11,7 +11,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from allweather.runtimes.tta.views import VIEWS
+from allweather.runtimes.tta.policy import FLIP
+from allweather.runtimes.tta.views import CHAIN, FURTHER_VIEWS, VIEWS
 from allweather.trainers.data.dataset import LabeledImages
 from allweather.trainers.inference.forward import BATCH_SIZE, all_reduced, logits
 from allweather.trainers.losses.ranking import RANK_LOSSES
@@ -19,25 +20,34 @@ from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.methods.loss_predictor.view_losses import ViewLosses
 
 FLIPPED_VIEWS = {"rotate-20": "rotate+20", "rotate+20": "rotate-20"}
+FLIPPING = f"{CHAIN}{FLIP}"  # ends the name of a view that also flips
 
 
 def flipped_columns(views: Sequence[str]) -> tuple[int, ...] | None:
     """Returns, for each view, the column that holds its loss after the image has been flipped horizontally.
 
-    If rotating an image to the left gives the lowest loss, rotating the flipped image to the right does. Every other
-    view of `VIEWS` changes the flipped image in the same way as the image.
+    If rotating an image to the left gives the lowest loss, rotating the flipped image to the right does; and a view
+    that flips changes places with the one that does not, if that is there. Every other built-in view but the crops
+    changes the flipped image in the same way as the image.
 
     Args:
         views: Names of the views, in the order of the columns.
 
     Returns:
         One column for each view; None if the losses of a flipped image are unknown, because a rotation has no
-        counterpart among the views, or a view is not one of `VIEWS`.
+        counterpart among the views, or a view is a crop or one of your own.
     """
-    counterparts = [FLIPPED_VIEWS.get(name, name) for name in views]
-    if not set(views) <= set(VIEWS) or not set(counterparts) <= set(views):
+    if not {name.removesuffix(FLIPPING) for name in views} <= {*VIEWS, *FURTHER_VIEWS}:
         return None
-    return tuple(views.index(name) for name in counterparts)
+    counterparts = [_counterpart(name, views) for name in views]
+    return tuple(views.index(name) for name in counterparts) if set(counterparts) <= set(views) else None
+
+
+def _counterpart(name: str, views: Sequence[str]) -> str:
+    base, flips = name.removesuffix(FLIPPING), name.endswith(FLIPPING)
+    base = FLIPPED_VIEWS.get(base, base)
+    alike, other = (base + FLIPPING, base) if flips else (base, base + FLIPPING)
+    return other if other in views else alike
 
 
 @dataclass(frozen=True)

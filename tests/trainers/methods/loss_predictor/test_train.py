@@ -172,3 +172,5 @@ def test_losses_of_a_flipped_image() -> None:
     assert flipped_columns(("identity", "zoom1.2")) == (0, 1)
     assert flipped_columns(("identity", "rotate-20")) is None
     assert flipped_columns(("identity", "crop-top-left")) is None
+    assert flipped_columns(("identity", "zoom1.2", "zoom1.2/hflip", "denoise")) == (0, 2, 1, 3)
+    assert flipped_columns(("identity", "rotate+20/hflip", "rotate-20", "deblur1/hflip")) == (0, 2, 1, 3)
