@@ -120,6 +120,7 @@ def with_predictor(work: Work, network: Checkpoint, plan: PredictorPlan, out: Pa
     unseen = work.dataset.val.take(spread(len(work.dataset.val), plan.images))
     settings = PredictorSettings(
         copy_settings=CopySettings(copies=plan.copies, seed=work.seed),
+        held_back=False,  # the images that it is given have been
         fit=FitSettings(epochs=PREDICTOR_EPOCHS, batch_size=plan.batch_size, shift=0, seed=work.seed),
     )
     return add_predictor(

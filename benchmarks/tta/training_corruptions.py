@@ -113,7 +113,8 @@ def classifier_of(
         return path
     out = Path(args.folder / f"{augment}-predictor.safetensors")
     if not out.is_file():
-        settings = PredictorSettings(fit=FitSettings(epochs=args.predictor_epochs, shift=0, seed=args.seed))
+        fit = FitSettings(epochs=args.predictor_epochs, shift=0, seed=args.seed)
+        settings = PredictorSettings(held_back=False, fit=fit)
         losses = args.folder / "view-losses"
         done = add_predictor(load_checkpoint(path), data, settings, out, losses_folder=losses, fabric=fabric)
         assert done.predictor is not None

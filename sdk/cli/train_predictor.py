@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from allweather.trainers.training.progress import EpochReport, Progress
 
 TRAINING_OPTIONS = (
-    "kind", "loss", "copies", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "hflip", "stream",
-    "workers", "devices", "precision", "seed", "log", "download",
+    "kind", "loss", "copies", "held_back", "exclude_family", "view_losses", "epochs", "batch_size", "lr", "hflip",
+    "stream", "workers", "devices", "precision", "seed", "log", "download",
 )  # fmt: skip
 
 
@@ -64,7 +64,21 @@ def train_predictor(
         PredictorKind, typer.Option(help="Network of the predictor: tiny for devices, efficientnet as in the paper.")
     ] = "tiny",
     loss: Annotated[RankLossName, typer.Option(help="Loss that the predictor is trained with.")] = "squared",
-    copies: Annotated[int, typer.Option(help="Number of corrupted copies of each training image.")] = 2,
+    copies: Annotated[
+        int,
+        typer.Option(
+            help="Number of corrupted copies of each training image. Of held-back images there are as many in all, at "
+            "most 16 of each."
+        ),
+    ] = 2,
+    held_back: Annotated[
+        bool | None,
+        typer.Option(
+            "--held-back/--no-held-back",
+            help="Train on the val split, which the classifier has not learned by heart, or on the training images; if "
+            "not given, on the val split where it has 1000 images. tune-policy then takes the fifth that is left.",
+        ),
+    ] = None,
     exclude_family: Annotated[
         CorruptionFamily | None,
         typer.Option(help="Family of corruptions that the predictor is not trained on, to evaluate it on unseen ones."),
@@ -118,7 +132,8 @@ def train_predictor(
 
     assert data is not None
     settings = PredictorSettings(
-        kind=kind, loss=loss, copy_settings=CopySettings(copies=copies, seed=seed), exclude_family=exclude_family,
+        kind=kind, loss=loss, copy_settings=CopySettings(copies=copies, seed=seed), held_back=held_back,
+        exclude_family=exclude_family,
         fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, hflip=hflip, seed=seed),
     )  # fmt: skip
     reading = Reading(stream, workers)

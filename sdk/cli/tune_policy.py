@@ -70,6 +70,7 @@ def tune_policy(
     from allweather.trainers.data.registry import dataset_hflip
     from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import open_model
+    from allweather.trainers.methods.loss_predictor.held_back import policy_images
     from allweather.trainers.policies.comparison import compare_policies, parse_requested
 
     reading = Reading(stream, workers)
@@ -96,7 +97,7 @@ def tune_policy(
 
             say_inventory(dataset.inventory)
             comparison = compare_policies(
-                opened, dataset.val, requested,
+                opened, policy_images(dataset.val, opened.predict_losses is not None), requested,
                 hflip=hflip, max_views=max_views, copy_settings=CopySettings(copies=copies, seed=seed), watch=watch,
             )  # fmt: skip
     for note in dataset.notes:

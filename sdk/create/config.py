@@ -122,7 +122,9 @@ class Predictor(Section):
 
     kind: PredictorKind = Field(default="tiny", description="Network of the predictor: tiny or efficientnet.")
     loss: RankLossName = Field(default="squared", description="Loss that it is trained with.")
-    copies: int = Field(default=1, description="Corrupted copies of each training image.")
+    copies: int = Field(
+        default=1, description="Corrupted copies of each training image, or as many in all of the val split."
+    )
     exclude_family: CorruptionFamily | None = Field(
         default=None, description="Family of corruptions that it is not trained on, to evaluate it on unseen ones."
     )

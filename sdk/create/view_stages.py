@@ -20,6 +20,7 @@ from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.inference.open_model import open_model
+from allweather.trainers.methods.loss_predictor.held_back import policy_images
 from allweather.trainers.methods.loss_predictor.quality import quality_sentences
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.train import add_predictor, predictor_for
@@ -86,8 +87,9 @@ def policy_stage(
     adapted = start.adapt(dataset) if start else dataset
     with open_model(start or model) as opened:
         requested = parse_requested(policies, opened, hflip=adapted.hflip)
+        images = policy_images(adapted.with_classes(opened.classes).val, opened.predict_losses is not None)
         comparison = compare_policies(
-            opened, adapted.with_classes(opened.classes).val, requested,
+            opened, images, requested,
             hflip=adapted.hflip, max_views=max_views, copy_settings=settings.tuning, watch=run.update,
         )  # fmt: skip
     if start:

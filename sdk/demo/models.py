@@ -111,7 +111,7 @@ def add_loss_predictor(
 
     def make(path: Path, watch: Callable[[Progress], None]) -> Checkpoint:
         return add_predictor(
-            start, held_out, PredictorSettings(copy_settings=COPIES, fit=fit), path,
+            start, held_out, PredictorSettings(copy_settings=COPIES, held_back=False, fit=fit), path,
             losses_folder=out / LOSSES, fabric=launch(), watch=watch,
         )  # fmt: skip
 

@@ -22,6 +22,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor, predictor_for
+from allweather.trainers.methods.loss_predictor.held_back import policy_images
 from allweather.trainers.methods.output_paths import resume_path
 from allweather.trainers.policies.comparison import MAX_VIEWS, compare_policies, parse_requested
 from allweather.trainers.steps.arguments import check_argument, check_run
@@ -156,7 +157,8 @@ def tune_policy(
     Args:
         start: The model, which is not changed: a checkpoint or a trained module (see `checkpoint_of`), or a bundle or
             its path.
-        data: Data of its classes, in any order, and its image size; the val split is used.
+        data: Data of its classes, in any order, and its image size; the val split is used, or the fifth of it that no
+            loss predictor learns on.
         policies: Texts of the policies to compare, such as "hflip", "top:2", "gps:3"; the usual ones if there are none.
         max_views: Largest mean number of views of the chosen policy.
         copies: Corrupted copies of each validation image.
@@ -180,7 +182,12 @@ def tune_policy(
         requested = parse_requested(policies, opened, hflip=adapted.hflip)
         settings = CopySettings(copies=copies, seed=seed)
         comparison = compare_policies(
-            opened, adapted.val, requested, hflip=adapted.hflip, max_views=max_views, copy_settings=settings
+            opened,
+            policy_images(adapted.val, opened.predict_losses is not None),
+            requested,
+            hflip=adapted.hflip,
+            max_views=max_views,
+            copy_settings=settings,
         )
     if isinstance(start, Checkpoint):
         return dataclasses.replace(start, policies=comparison.policies)

@@ -67,7 +67,7 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--policy", "gps:99"], "gps:K ... 1 to 18"),
+        (["--policy", "gps:99"], "gps:K ... 1 to 23"),
         (["--policy", "top:1"], "needs a loss predictor"),
         (["--policy", "oracle:1"], "oracle:1 ... evaluate"),
         (["--policy", "best"], "no policy is called 'best'"),

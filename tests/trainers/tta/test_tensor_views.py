@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, FURTHER_VIEWS, VIEWS, View, register_view, unregister_view, view
+from allweather.runtimes.tta.views import (
+    CLASSIC_VIEWS,
+    FURTHER_VIEWS,
+    VIEWS,
+    View,
+    register_view,
+    unregister_view,
+    view,
+)
 from allweather.runtimes.types import Image
 from allweather.trainers.data.signs.dataset import render_split
 from allweather.trainers.tta.tensor_views import TENSOR_VIEWS, apply_view

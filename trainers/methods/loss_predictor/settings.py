@@ -22,7 +22,9 @@ class PredictorSettings:
         kind: Network, a name of `PREDICTORS`.
         loss: Rank loss, a name of `RANK_LOSSES`.
         views: Names of the views whose losses are predicted, in the order of the outputs; "identity" is one of them.
-        copy_settings: How the training images are corrupted.
+        copy_settings: How the training images are corrupted. Of held-back images there are as many copies in all.
+        held_back: Whether the predictor learns on the val split, which its classifier has not learned from, rather than
+            on the training images; None for where it has 1000 images or more. See `predictor_images`.
         exclude_family: Corruption family that is left out of the training; None uses all 15 common corruptions.
         fit: Settings of the training loop. Images are not shifted, because the classifier's losses are those of the
             unshifted image.
@@ -32,6 +34,7 @@ class PredictorSettings:
     loss: str = "squared"
     views: tuple[str, ...] = tuple(VIEWS)
     copy_settings: CopySettings = field(default_factory=CopySettings)
+    held_back: bool | None = None
     exclude_family: str | None = None
     fit: FitSettings = field(default_factory=lambda: FitSettings(epochs=10, shift=0))
 

@@ -17,6 +17,7 @@ from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset, RowDataset, Split
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
+from allweather.trainers.methods.loss_predictor.held_back import holds_back, predictor_images
 from allweather.trainers.methods.loss_predictor.identity_margin import add_identity_margin
 from allweather.trainers.methods.loss_predictor.quality import predictor_quality
 from allweather.trainers.methods.loss_predictor.rank_objective import RankObjective
@@ -48,7 +49,7 @@ def add_predictor(
 
     Args:
         start: The classifier, which is not changed.
-        dataset: Data of its classes and size; the train split is used.
+        dataset: Data of its classes and size; the train or the val split is used, as the settings say.
         settings: Settings of the training.
         out: The checkpoint to write.
         losses_folder: Folder in which the view losses are kept; see `compute_view_losses`.
@@ -94,7 +95,8 @@ def predictor_for(
     Args:
         classifier: The classifier, in torch or in an engine.
         input_spec: Input of the classifier.
-        dataset: Data of its size, with the labels in the order of its outputs; the train split is used.
+        dataset: Data of its size, with the labels in the order of its outputs; the train or the val split is used, as
+            the settings say.
         settings: Settings of the training.
         resume: File to save the unfinished run in and to resume it from; the caller removes it.
         losses_folder: Folder in which the view losses are kept; see `compute_view_losses`.
@@ -109,8 +111,9 @@ def predictor_for(
     """
     resume, losses_folder = as_path(resume), as_path(losses_folder)
     spec = predictor_input_spec(input_spec)
+    images, copy_settings = predictor_images(dataset, settings.copy_settings, settings.held_back)
     targets = compute_view_losses(
-        classifier, dataset.train, spec, settings.copy_settings, losses_folder,
+        classifier, images, spec, copy_settings, losses_folder,
         fabric=fabric, views=settings.views, watch=watch_losses,
     )  # fmt: skip
     if settings.exclude_family:
@@ -119,7 +122,9 @@ def predictor_for(
     model, history, accuracy = fit_predictor(
         targets, spec, settings, hflip=hflip, fabric=fabric, resume=resume, loggers=loggers, watch=watch
     )
-    filled = dataclasses.replace(settings, fit=fill_defaults(settings.fit, model))
+    held_back = holds_back(dataset.val, settings.held_back)
+    fit_settings = fill_defaults(settings.fit, model)
+    filled = dataclasses.replace(settings, copy_settings=copy_settings, held_back=held_back, fit=fit_settings)
     saved_settings = {**dataclasses.asdict(filled), "fit": filled.fit.as_dict(), "hflip": hflip, "data": dataset.name}
     saved_settings |= {"inventory": dataset.inventory.as_dict()} if dataset.inventory else {}
     del saved_settings["views"]  # the predictor has them
