@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +98,9 @@ class Policy:
                 f"got {self.early_exit_threshold}"
             )
         check_choice("pick", self.pick, Pick)
-        check_choice("average", self.averages, Averaged)
+        if self.averages not in get_args(Averaged):
+            choices = " or ".join(get_args(Averaged))
+            raise UsageError(f"policy {self.name}: it averages {choices}; got {self.averages!r:.40}")
         if self.exits_early and 0 in self.weights:
             raise UsageError(f"policy {self.name}: with an early exit, no view may have the weight 0")
 
