@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,12 +30,17 @@ from typing import get_args
 
 from allweather.runtimes.text import printable
 
+_LINE_END = re.compile(r"\s*[\r\n]\s*")
 MAX_LINE_CHARACTERS = 200  # quoted at most of the first line of another library's error
 MAX_NAME_CHARACTERS = 64  # quoted at most of a name that a file or user gives
 
 
 class AllweatherError(Exception):
     """Base class of all errors that allweather raises on purpose. Its text is one line that is written for the user."""
+
+    def __str__(self) -> str:
+        """Returns the text; what it quotes may have line ends, as an array has, and these become spaces."""
+        return _LINE_END.sub(" ", super().__str__())
 
 
 class UsageError(AllweatherError):
@@ -119,7 +125,7 @@ def check_choice(kind: str, value: object, choices: object) -> None:
     Raises:
         UsageError: It is none of them.
     """
-    if value not in get_args(choices):
+    if not isinstance(value, str) or value not in get_args(choices):
         raise unknown_name(kind, str(value), get_args(choices))
 
 

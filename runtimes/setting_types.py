@@ -33,6 +33,22 @@ def check_types(settings: Any) -> None:
             raise UsageError(f"{name.replace('_', ' ')} must be {_words(hints[name])}; got {came}")
 
 
+def check_instance(name: str, value: object, kind: type, cure: str) -> None:
+    """Checks that an argument is an object of a class.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The argument.
+        kind: The class.
+        cure: What to do if it is not, for the message.
+
+    Raises:
+        UsageError: It is of another class.
+    """
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} is a {kind.__name__}; got {type(value).__name__} {value!r:.40}: {cure}")
+
+
 def _kinds(hint: Any) -> tuple[Any, ...]:
     """Returns the types that a field may have: the members of a union, or the one type."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

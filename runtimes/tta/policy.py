@@ -10,7 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.errors import UsageError, check_choice, unknown_name
+from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.text import forbidden_character
 from allweather.runtimes.tta.views import CHAIN, CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
@@ -68,6 +69,7 @@ class Policy:
         Raises:
             UsageError: It cannot; the message names what is wrong.
         """
+        check_types(self)
         if letter := forbidden_character(self.name):
             raise UsageError(f"the name of a policy holds {letter}, which no terminal or log should get")
         if not self.name.strip() or len(self.name) > MAX_NAME_CHARACTERS:
@@ -95,6 +97,7 @@ class Policy:
                 f"policy {self.name}: the early-exit threshold is above 0 and at most 1; "
                 f"got {self.early_exit_threshold}"
             )
+        check_choice("pick", self.pick, Pick)
         if self.averages not in get_args(Averaged):
             choices = " or ".join(get_args(Averaged))
             raise UsageError(f"policy {self.name}: it averages {choices}; got {self.averages!r:.40}")

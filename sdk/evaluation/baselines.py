@@ -43,6 +43,8 @@ def read_baseline(text: str) -> Baseline:
     Raises:
         UsageError: It is neither.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a baseline is named by text, alexnet or the path of a file; got {type(text).__name__}")
     if text == "alexnet":
         return Baseline(text, {name: error / 100 for name, error in ALEXNET.items()})
     path = Path(text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from allweather.evaluation.metric_arguments import check_indices
 from allweather.evaluation.metrics import (
     ClassScores,
     calibration_error,
@@ -16,6 +17,7 @@ from allweather.evaluation.metrics import (
     reliability_bins,
 )
 from allweather.evaluation.provenance import Provenance
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Floats
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.split import LabeledImages
@@ -118,6 +120,13 @@ def confusion_matrix(
 
     Returns:
         int64 [C, C]: rows are true classes, columns are predicted classes.
+
+    Raises:
+        UsageError: The arrays are no indices of C classes, one for each image.
     """
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise UsageError(f"the number of classes is a whole number, at least 1; got {num_classes!r:.40}")
+    check_indices("labels", labels, np.atleast_1d(predicted), num_classes)
+    check_indices("predicted classes", predicted, labels, num_classes)
     counts = np.bincount(labels * num_classes + predicted, minlength=num_classes * num_classes)
     return counts.reshape(num_classes, num_classes).astype(np.int64)

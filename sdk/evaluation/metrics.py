@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from allweather.evaluation.metric_arguments import (
+    check_bools,
+    check_floats,
+    check_indices,
+    check_logits,
+    check_shares,
+)
 from allweather.runtimes.errors import EngineError, UsageError
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.types import Floats
 from allweather.trainers.training.uncertainty import LEVEL, resampled_means
 
@@ -44,7 +52,10 @@ def compute_metrics(logits: Floats, labels: npt.NDArray[np.int64]) -> Metrics:
 
     Raises:
         EngineError: The logits of some images are nan or infinite.
+        UsageError: The arrays are of another shape or type, or a label is no index of a class.
     """
+    check_logits(logits)
+    check_indices("labels", labels, logits, logits.shape[1])
     num_invalid = len(logits) - int(np.isfinite(logits).all(axis=1).sum())
     if num_invalid:
         raise EngineError(
@@ -95,7 +106,12 @@ def class_scores(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
 
     Returns:
         The scores by the index of the class, in rising order.
+
+    Raises:
+        UsageError: The arrays are no indices of classes, one for each image.
     """
+    check_indices("labels", labels, np.atleast_1d(predicted))
+    check_indices("predicted classes", predicted, labels)
     from sklearn.metrics import precision_recall_fscore_support
 
     present = np.unique(labels)
@@ -117,7 +133,12 @@ def reliability_bins(
 
     Returns:
         For each bin (number of images, mean confidence, accuracy); zeros for an empty bin.
+
+    Raises:
+        UsageError: The arrays are of another shape or type, or a confidence is not 0..1.
     """
+    check_shares("confidences", confidence)
+    check_bools("correct predictions", correct, confidence.shape)
     bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
     counts = np.bincount(bins, minlength=NUM_BINS)
     mean_confidence = np.bincount(bins, confidence, NUM_BINS) / np.maximum(counts, 1)
@@ -152,7 +173,12 @@ def bootstrap_intervals(
 
     Returns:
         (lower ends, upper ends), each float64 [m], 0..1.
+
+    Raises:
+        UsageError: The arrays are of another shape or type.
     """
+    check_floats("weights", weights, "m, cells")
+    check_bools("incorrect predictions", incorrect, (weights.shape[1], -1))
     errors_of_images = (weights.astype(np.float32) @ incorrect.astype(np.float32)).T
     quantiles = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends = np.quantile(resampled_means(errors_of_images), quantiles, axis=0)
@@ -160,7 +186,14 @@ def bootstrap_intervals(
 
 
 def mean_error(errors: Mapping[str, float]) -> float:
-    """Returns the mean over corruptions of their mean errors."""
+    """Returns the mean over corruptions of their mean errors.
+
+    Raises:
+        UsageError: There are none.
+    """
+    check_instance("errors", errors, Mapping, 'it has the error of each corruption by name, as in {"fog": 0.2}')
+    if not errors:
+        raise UsageError("the mean error is a mean over corruptions; got no errors")
     return sum(errors.values()) / len(errors)
 
 
@@ -183,6 +216,8 @@ def mean_corruption_error(errors: Mapping[str, float], baseline: Mapping[str, fl
         UsageError: There are no errors, one is no number from 0 on, or the baseline has no error, or none above 0, for
             one of the corruptions; the message names it.
     """
+    for name, each in (("errors", errors), ("baseline", baseline)):
+        check_instance(name, each, Mapping, 'it has the error of each corruption by name, as in {"fog": 0.2}')
     if not errors:
         raise UsageError("the mean corruption error is a mean over corruptions; got no errors")
     wrong = [name for name, error in errors.items() if not 0 <= error < math.inf]

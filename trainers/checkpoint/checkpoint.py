@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from allweather.runtimes.errors import CheckpointError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.checkpoint.weights import check_finite, load_weights
@@ -122,6 +123,7 @@ class Checkpoint:
         if isinstance(model, str):
             arch, module = f"{OWN}{model}", import_own_model(model, len(self.classes))
         else:
+            check_instance("model", model, nn.Module, "it is the network itself, or package.module:function as text")
             arch, module = self.arch, model
         result = replace(self, arch=arch if self.arch.startswith(OWN) else self.arch, module=module)
         size = self.input.height, self.input.width

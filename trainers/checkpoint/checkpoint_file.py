@@ -12,6 +12,7 @@ from allweather.runtimes.bundle.manifest import Input
 from allweather.runtimes.bundle.stored_policy import StoredPolicy
 from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, DataError, UsageError
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.policy import check_ranked_views
 from allweather.trainers.checkpoint import tensor_file
@@ -60,8 +61,10 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 
     Raises:
         OutputError: The file cannot be written.
+        UsageError: `checkpoint` is none.
     """
     path = as_path(path)
+    check_instance("checkpoint", checkpoint, Checkpoint, "Checkpoint.of(module, classes, size) makes one of a network")
     header = _Header(
         arch=checkpoint.arch,
         classes=checkpoint.classes,

@@ -9,10 +9,12 @@ from torch import nn
 
 from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.foreign import plain_names, read_state_dict
 from allweather.trainers.checkpoint.weights import load_weights, path_text
+from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.models.registry import build_model
 
 
@@ -33,9 +35,14 @@ def checkpoint_from_state_dict(
 
     Raises:
         CheckpointError: The file cannot be read, or a weight is missing, left over, or of another shape.
-        UsageError: There is no such architecture, or the network is no classifier of these classes and this size.
+        DataError: The class names are no different texts.
+        UsageError: There is no such architecture, the network is no classifier of these classes and this size, or an
+            argument is of another type.
     """
+    check_instance("classes", classes, Sequence, "it is a list of texts, in the order of the logits")
+    check_instance("spec", spec, InputSpec, "InputSpec(height, width, mean, std) makes one")
     path, classes = as_path(path), tuple(classes)
+    check_class_names(classes)
     weights = plain_names(read_state_dict(path))
     if isinstance(network, str):
         arch, module, model = network, None, build_model(network, len(classes), spec)

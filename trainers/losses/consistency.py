@@ -6,15 +6,15 @@ Every loss is a mean over the pairs of views.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.choices import Metric as Metric
 
 DEAD_MEAN = 1e-6  # a feature map whose mean magnitude is smaller counts as dead
@@ -77,8 +77,7 @@ def ai_loss(first: Tensor, second: Tensor, metric: Metric = "kl") -> Tensor:
         UsageError: The outputs differ in shape, or there is no such metric.
     """
     _check_pair(first, second)
-    if metric not in get_args(Metric):
-        raise unknown_name("metric", metric, get_args(Metric))
+    check_choice("metric", metric, Metric)
     first, second = _at_least_float32(first).flatten(1), _at_least_float32(second).flatten(1)
     terms = []
     if metric != "euclidean":
@@ -131,7 +130,9 @@ def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
     """
     if isinstance(maps, Tensor):
         raise UsageError(f"the feature-map loss takes a list of maps; got one tensor {list(maps.shape)}: write [maps]")
-    maps = list(maps or ())
+    if not isinstance(maps, Iterable | None):
+        raise UsageError(f"the feature-map loss takes a list of maps; got {type(maps).__name__}")
+    maps = list(() if maps is None else maps)
     if not maps:
         raise UsageError(
             "the feature-map loss needs the output of at least one activation function, and got none; name layers to "

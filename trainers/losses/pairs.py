@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import DataError, UsageError
+from allweather.runtimes.setting_types import check_instance
 from allweather.trainers.models.activation_hooks import capture_activations
 
 
@@ -49,6 +50,9 @@ def run_pair(model: nn.Module, clean: Tensor, augmented: Tensor, *, layers: Sequ
             row for each image.
         DataError: The two batches differ in shape or type, or have no images.
     """
+    check_instance("model", model, nn.Module, "it is the network itself")
+    for name, images in (("clean", clean), ("augmented", augmented)):
+        check_instance(name, images, Tensor, "torch.as_tensor(...) makes one")
     if clean.shape != augmented.shape or clean.dtype != augmented.dtype or clean.device != augmented.device:
         raise DataError(
             f"the augmented copies have the shape and type of the clean images; got {_describe(clean)} and "

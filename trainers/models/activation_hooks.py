@@ -59,6 +59,8 @@ def capture_activations(model: nn.Module | None = None, layers: Sequence[str] = 
     Raises:
         UsageError: There is no layer of such a name, its output is not a tensor, or the network is not given.
     """
+    if not isinstance(layers, Sequence) or not all(isinstance(name, str) for name in layers):
+        raise UsageError(f"layers are a list of names; got {type(layers).__name__} {layers!r:.40}")
     if not layers:
         with _Collector() as collector:
             yield collector.outputs

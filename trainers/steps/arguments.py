@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.system.path_argument import as_path
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset
@@ -31,9 +32,7 @@ def check_argument(name: str, value: object, kind: type) -> None:
     Raises:
         UsageError: It is of another class.
     """
-    if not isinstance(value, kind):
-        cure = CURES.get(kind, f"{kind.__name__}(...) makes one")
-        raise UsageError(f"{name} is a {kind.__name__}; got {type(value).__name__} {value!r:.40}: {cure}")
+    check_instance(name, value, kind, CURES.get(kind, f"{kind.__name__}(...) makes one"))
 
 
 def check_run(

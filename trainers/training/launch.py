@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.system.limits import usable_cores
 from allweather.trainers.choices import Precision as Precision
 from allweather.trainers.quiet_loggers import silence_loggers
@@ -54,9 +54,10 @@ def launch(devices: int = 1, precision: Precision = "auto") -> Fabric:
     gpus = torch.cuda.device_count()
     cores = usable_cores()
     max_devices = gpus or cores
-    if not 1 <= devices <= max_devices:
+    if isinstance(devices, bool) or not isinstance(devices, int) or not 1 <= devices <= max_devices:
         kind = "GPUs" if gpus else "CPU cores"
-        raise UsageError(f"--devices must be 1 to {max_devices} on this machine ({kind}); got {devices}")
+        raise UsageError(f"--devices must be 1 to {max_devices} on this machine ({kind}); got {devices!r:.40}")
+    check_choice("precision", precision, Precision)
     if precision == "fp16" and not gpus:
         raise UsageError("precision fp16 needs a GPU, and there is none here; choose bf16 or fp32")
     if precision == "auto":

@@ -35,6 +35,8 @@ def view_losses(module: nn.Module, images: Tensor, labels: Tensor, views: Sequen
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
         came = f"{labels.dtype} {list(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise DataError(f"labels are a tensor, int64 [{len(images)}], one for each image; got {came}")
+    if not callable(module):
+        raise UsageError(f"module is a network or a function of images; got {type(module).__name__}")
     tables = []
     for part, targets in zip(torch.split(images, BATCH_SIZE), torch.split(labels, BATCH_SIZE), strict=True):
         batch = ImageBatch(part)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import LUMA_WEIGHTS, InputSpec
 from allweather.runtimes.tta.policy import FLIP
 from allweather.runtimes.tta.views import CHAIN, CROP_SHARE, IDENTITY, deblur_kernel_side, gamma_table, view
@@ -87,6 +88,8 @@ class ImageBatch:
         Raises:
             UsageError: There is no such view.
         """
+        if not isinstance(name, str):
+            raise UsageError(f"a view is named by text such as 'hflip'; got {name!r:.40}")
         known, parts = view(name), name.split(CHAIN)
         if set(parts) <= EXACT or (self.images.device.type != "cpu" and set(parts) <= EXACT | set(TENSOR_VIEWS)):
             out = self.images if rows is None else self.images[rows]

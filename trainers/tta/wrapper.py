@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.tta.policy import Indices, Policy, check_ranked_views, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats
@@ -62,6 +63,12 @@ class TTAWrapper(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_instance("module", module, nn.Module, "it is the network itself")
+        if not isinstance(predictor, nn.Module | TrainedPredictor | None):
+            cure = "load_checkpoint(path).predictor is one"
+            raise UsageError(f"predictor is a network or that of a checkpoint; got {type(predictor).__name__}: {cure}")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise UsageError(f"a seed is a whole number, at least 0; got {seed!r:.40}")
         self.module = module
         self._predictor_input: InputSpec | None = None
         if isinstance(predictor, TrainedPredictor):
@@ -75,7 +82,7 @@ class TTAWrapper(nn.Module):
 
     def _check(self, predictor_views: Sequence[str]) -> None:
         policy = self.policy
-        if self.merge_mode not in MERGE_MODES:
+        if not isinstance(self.merge_mode, str) or self.merge_mode not in MERGE_MODES:
             raise unknown_name("merge mode", str(self.merge_mode), MERGE_MODES)
         if policy.pick == "oracle":
             raise UsageError(f"policy {policy.name} needs the true losses, which only an evaluation knows; use top:K")

@@ -85,7 +85,8 @@ def find_shards(pattern: str) -> FoundShards:
     locations = expand_pattern(pattern)
     divided = divide_by_split(locations)
     cache = Cache() if any(map(is_url, locations)) else None
-    shards = {split: _shards(pattern, each, cache) for split, each in divided.items()}
+    _check_there(pattern, locations)
+    shards = {split: _shards(each, cache) for split, each in divided.items()}
     named = _named_classes(locations[0], cache)
     texts: dict[str, int] = {}  # each label, and its place in the order of their first use
     indexes, codes, notes = {}, {}, []
@@ -124,16 +125,20 @@ def find_classes(pattern: str) -> tuple[str, ...]:
     return named or find_shards(pattern).classes
 
 
-def _shards(pattern: str, locations: Sequence[str], cache: Cache | None) -> list[Shard]:
+def _check_there(pattern: str, locations: Sequence[str]) -> None:
     local = {each: home_path(each) for each in locations if not is_url(each)}
     if absent := [path for path in local.values() if not path.exists()]:
         some = f"{len(absent)} of {len(local)}, such as {shown(str(absent[0]))}" if len(local) > 1 else "it"
         braces = "; write braces such as {000..009}, as * is not expanded" if "*" in pattern else ""
         raise DataError(
             f"no shard matches {shown(pattern)}: there is no such file{braces}"
-            if len(absent) == len(local)
+            if len(absent) == len(locations)
             else f"shards of {shown(pattern)} are not there ({some}); correct the pattern, or add them"
         )
+
+
+def _shards(locations: Sequence[str], cache: Cache | None) -> list[Shard]:
+    local = {each: home_path(each) for each in locations if not is_url(each)}
     urls = [each for each in locations if is_url(each)]
     copies = dict(zip(urls, cache.fetch_all(urls), strict=True)) if cache and urls else {}
     return [Shard(copies.get(each) or local[each], shown(each), each in copies) for each in locations]

@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from allweather.runtimes.cameras.image_files.decode import decode
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.limits import usable_cores
 from allweather.trainers.data.held_out import planned_splits
 from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.data.shards.find_shards import find_shards
+from allweather.trainers.data.shards.shard_duplicates import NOT_READ, digest
 from allweather.trainers.data.shards.shard_inventory import CheckedImages, take_inventory
 from allweather.trainers.data.streamed.image_source import ImageSource
 
@@ -48,27 +51,29 @@ def inspect_shards(pattern: str, watch: Callable[[int, int], None] = lambda done
 def _check(source: ImageSource, seen: Callable[[], None]) -> CheckedImages:
     """Decodes all images of a source on all cores."""
     damaged: dict[int, str] = {}
+    digests = np.full(len(source), NOT_READ, np.uint64)
     deep = animated = 0
     with ThreadPoolExecutor(usable_cores()) as pool:  # cv2 releases the GIL while it decodes
         for first in range(0, len(source), AT_ONCE):
             indices = range(first, min(first + AT_ONCE, len(source)))
-            for index, (reason, is_deep, is_animated) in zip(
-                indices, pool.map(lambda index: _look_at(source, index), indices), strict=True
-            ):
+            looked_at = pool.map(lambda index: _look_at(source, index), indices)
+            for index, (reason, is_deep, is_animated, number) in zip(indices, looked_at, strict=True):
+                digests[index] = number
                 if reason:
                     damaged[index] = reason
                 deep += is_deep
                 animated += is_animated
                 seen()
-    return CheckedImages(damaged, deep, animated)
+    return CheckedImages(damaged, deep, animated, digests)
 
 
-def _look_at(source: ImageSource, index: int) -> tuple[str, bool, bool]:
-    """Returns what is wrong with an image, "" for nothing; and whether it is deep, and animated."""
+def _look_at(source: ImageSource, index: int) -> tuple[str, bool, bool, int]:
+    """Returns what is wrong with an image, "" for nothing; whether it is deep, and animated; and its digest."""
     try:
-        image = decode(source.read(index))
+        data = source.read(index)
+        image = decode(data)
     except OSError as error:
-        return error.strerror or str(error), False, False
+        return error.strerror or str(error), False, False, NOT_READ
     except DataError as error:
-        return str(error), False, False
-    return "", image.maximum > 255, image.animated
+        return str(error), False, False, NOT_READ
+    return "", image.maximum > 255, image.animated, digest(data)

@@ -22,6 +22,7 @@ from allweather.trainers.data.inventory import (
     unreadable_note,
 )
 from allweather.trainers.data.shards.find_shards import FoundShards
+from allweather.trainers.data.shards.shard_duplicates import Digests, shared_images
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,16 @@ class CheckedImages:
         damaged: What is wrong with those that cannot be used, by their index.
         deep: Number of those that have more than 8 bits a channel.
         animated: Number of those that hold more images than the first one.
+        digests: That of the bytes of each, uint64 [n], `NOT_READ` for those that cannot be used.
     """
 
     damaged: Mapping[int, str]
     deep: int
     animated: int
+    digests: Digests
 
 
-NOT_CHECKED = CheckedImages({}, 0, 0)
+NOT_CHECKED = CheckedImages({}, 0, 0, np.zeros(0, np.uint64))
 
 
 def take_inventory(found: FoundShards, checked: Mapping[str, CheckedImages] | None = None) -> Inventory:
@@ -65,10 +68,18 @@ def take_inventory(found: FoundShards, checked: Mapping[str, CheckedImages] | No
         notes += _image_notes(counted.split, seen, len(images.labels), images.source.name)
         examples = tuple(images.source.name(index) for index in list(seen.damaged)[:MAX_EXAMPLES])
         splits.append(dataclasses.replace(counted, unreadable=len(seen.damaged), unreadable_paths=examples))
+    duplicates = None
+    if checked:
+        duplicates, shared = shared_images(found.splits, {split: seen.digests for split, seen in checked.items()})
+        notes += shared
     similar = similar_names(found.classes)
     notes += class_notes(inventory.thin_classes, similar)
     return dataclasses.replace(
-        inventory, splits=tuple(splits), similar_classes=similar, notes=tuple(printable(note) for note in notes)
+        inventory,
+        splits=tuple(splits),
+        similar_classes=similar,
+        duplicates=duplicates,
+        notes=tuple(printable(note) for note in notes),
     )
 
 

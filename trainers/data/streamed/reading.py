@@ -44,7 +44,7 @@ class Reading:
             isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= MAX_WORKERS
         ):
             raise UsageError(f"the number of workers is 0 to {MAX_WORKERS}; got {workers!r:.40}")
-        if self.stream not in (None, True, False):
+        if not isinstance(self.stream, bool | None):
             raise UsageError(f"stream is True, False or None; got {self.stream!r:.40}")
         if not isinstance(self.random_resized, bool):
             raise UsageError(f"random_resized is True or False; got {self.random_resized!r:.40}")

@@ -33,6 +33,7 @@ def two_samples() -> list[dict[str, object]]:
 def test_shards_that_are_not_there_are_told(tmp_path: Path, shards: Path) -> None:
     assert message(tmp_path, "no-{0..3}.tar").endswith("no-{0..3}.tar: there is no such file")
     assert "are not there (1 of 4, such as " in message(shards, "train-{0..3}.tar")
+    assert "are not there (1 of 4, such as " in message(shards, "{train-{0..2},val-7}.tar")
     assert message(shards, "").endswith("is a folder; name tar files, such as shards/{train,val}-{000..009}.tar")
 
 

@@ -156,6 +156,19 @@ def test_the_inventory_counts_damaged_images(tmp_path: Path, folder: Path) -> No
     assert inventory.as_dict()["splits"][0]["unreadable"] == 1
 
 
+def test_the_inventory_tells_images_that_are_in_two_splits_or_classes(tmp_path: Path, folder: Path) -> None:
+    train, test = samples_of(folder / "train"), samples_of(folder / "test")
+    train[2]["jpg"] = train[1]["jpg"] = b"no image"  # damaged ones are equal to none
+    train.append({**train[0], "__key__": "again", "cls": str(1 - int(str(train[0]["cls"])))})
+    write_shard(tmp_path / "train.tar", train)
+    write_shard(tmp_path / "test.tar", [*test, {**train[3], "__key__": "leaked"}])
+    inventory = inspect_dataset(f"webdataset:{tmp_path}/{{train,test}}.tar")
+    assert inventory.duplicates == {"train/test": 1}
+    notes = "\n".join(inventory.notes)
+    assert f"1 of {len(test) + 1} images of test are in train, too, such as leaked.jpg in {tmp_path}/test.tar" in notes
+    assert f"train: 1 image is in two classes or more, such as {train[0]['__key__']}.jpg in " in notes
+
+
 def test_damaged_images_are_left_out_of_training(tmp_path: Path, folder: Path) -> None:
     samples = samples_of(folder / "train")
     for sample in samples[:3]:

@@ -1,0 +1,79 @@
+"""Arguments of another type are told in one line, whatever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import allweather
+from allweather import trainers
+from allweather.runtimes.errors import AllweatherError, UsageError
+from allweather.runtimes.tta.policy import parse_policy
+
+ANYTHING: list[Any] = [3, 1.5, float("nan"), b"x", object(), np.zeros((8, 4)), torch.zeros(8, 4), {"a": 1}, [1], "none"]
+IMAGES = torch.zeros(2, 3, 32, 32)
+
+
+def _calls() -> dict[str, Callable[[Any], Any]]:
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    policy = parse_policy("hflip")
+    return {
+        "metric": lambda value: trainers.ai_loss(torch.zeros(2, 4), torch.zeros(2, 4), value),
+        "maps": trainers.feature_map_loss,
+        "model of a pair": lambda value: trainers.run_pair(value, IMAGES, IMAGES),
+        "images of a pair": lambda value: trainers.run_pair(model, value, IMAGES),
+        "layers": lambda value: trainers.run_pair(model, IMAGES, IMAGES, layers=value),
+        "view": lambda value: trainers.apply_view(IMAGES, value),
+        "module": lambda value: trainers.view_losses(value, IMAGES, torch.zeros(2, dtype=torch.int64)),
+        "recipe": trainers.recipe,
+        "checkpoint": lambda value: trainers.save_checkpoint("unused.safetensors", value),
+        "wrapped": lambda value: trainers.TTAWrapper(value, "hflip"),
+        "predictor": lambda value: trainers.TTAWrapper(model, "hflip", predictor=value),
+        "merge mode": lambda value: trainers.TTAWrapper(model, "hflip", merge_mode=value),
+        "precision": lambda value: trainers.launch(1, value),
+        "stream": lambda value: trainers.load_dataset("signs", 32, stream=value),
+        "pick": lambda value: replace(policy, pick=value),
+        "views": lambda value: replace(policy, views=value),
+        "average": lambda value: replace(policy, averages=value),
+        "hflip": lambda value: replace(policy, hflip=value),
+        "crop": lambda value: allweather.Crop(value),
+        "mean": lambda value: allweather.InputSpec(32, 32, value),
+    }
+
+
+@pytest.mark.parametrize("name", list(_calls()))
+def test_an_argument_of_another_type_is_told_in_one_line(name: str) -> None:
+    for value in ANYTHING:
+        with pytest.raises(AllweatherError) as caught:
+            _calls()[name](value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, "2", 1.5, [1], np.zeros((8, 4)), True])
+def test_a_number_of_another_type_is_told_in_one_line(value: Any) -> None:
+    model = torch.nn.Flatten()
+    for call in (lambda: trainers.launch(value), lambda: trainers.TTAWrapper(model, "hflip", seed=value)):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_takes_a_network_and_class_names_and_an_input(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    path, weights = tmp_path / "model.safetensors", tmp_path / "model.pth"
+    trainers.save_checkpoint(path, trainers.Checkpoint.of(model, ("cat", "dog"), 32))
+    torch.save(model.state_dict(), weights)
+    spec = allweather.InputSpec(32, 32)
+    for value in (3, b"x", np.zeros((8, 4)), model.state_dict()):
+        with pytest.raises(UsageError, match="model is a Module"):
+            trainers.load_checkpoint(path, value)
+    for classes, given in ((3, spec), (None, spec), (("cat", "dog"), 32), (("cat", "cat"), spec)):
+        with pytest.raises(AllweatherError) as caught:
+            trainers.checkpoint_from_state_dict(weights, model, classes, given)
+        assert "\n" not in str(caught.value)
