@@ -207,6 +207,10 @@ def train(
         augment=augment, augment_share=augment_share, robust=robust,
     )  # fmt: skip
     config.images_per_step(settings.batch_size)
+    if settings.optimizer == "adamw" and is_given(context, "nesterov"):
+        raise UsageError("adamw has no Nesterov momentum; leave --nesterov out, or take --optimizer sgd")
+    if crop == "random-resized" and is_given(context, "padding"):
+        raise UsageError("--crop random-resized shifts no image, so nothing is padded; leave --padding out")
     if arch and own_model:
         raise UsageError("--arch and --model both name a network; leave one of them out")
     if not arch and not own_model:

@@ -102,7 +102,7 @@ class TrainConfig:
         if (num_networks > 1) != (self.method in ("multi-ait", "dml")):
             expected = "one network" if self.method in ("plain", "ait") else "two or more networks"
             raise UsageError(f"method {self.method} trains {expected}; --arch names {num_networks}")
-        augmentation = open_augmentation(self.augment, self._augment_share) if self.augment else None
+        augmentation = open_augmentation(self.augment, self._augment_share) if self.augment is not None else None
         variants = self._variants(num_networks)
         if self.robust:
             copies = ROBUST_AUGMENTATIONS[self.robust]

@@ -91,7 +91,7 @@ class FinetuneSettings:
             raise UsageError(f"gamma must be a finite number, at least 0; got {self.gamma:g}")
         if self.gamma is not None and self.method == "at":
             raise UsageError("method at has no gamma: it only trains on the labels of the augmented copies")
-        if self.augment and (self.strategy or self.only):
+        if self.augment is not None and (self.strategy or self.only):
             raise UsageError("--augment makes the copies instead of a strategy; leave out --strategy and --only")
         if self.only and self.strategy != "ia":
             raise UsageError("--only goes with --strategy ia")
@@ -119,7 +119,7 @@ class FinetuneSettings:
 
     def augmentation(self, strengths: Mapping[str, float]) -> Augmentation:
         """Returns the augmentation that makes the copies, given the classifier's augmentation strengths."""
-        if self.augment:
+        if self.augment is not None:
             return open_augmentation(self.augment)
         strategy = self.strategy or ("mixed" if self.method == "robust" else "ca")
         if strategy == "ia":

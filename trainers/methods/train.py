@@ -66,6 +66,8 @@ def train(
         OutputError: A checkpoint cannot be written.
     """
     out = as_path(out)
+    if config.loss_ramp > settings.epochs:
+        raise UsageError(f"the loss ramp of {config.loss_ramp} epochs is longer than the training of {settings.epochs}")
     torch.manual_seed(settings.seed)
     started = [new_network(each, dataset, pretrained) for each in networks]
     dataset, models = _in_order_of(started, dataset), [each.model for each in started]

@@ -100,10 +100,10 @@ def test_bad_settings_are_told_before_anything_is_trained(
 @pytest.mark.slow
 def test_a_recipe_fills_in_what_is_not_given(folder: Path, tmp_path: Path) -> None:
     line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--method", "ait"]
-    line += ["--recipe", "ait-paper", "--epochs", 1, "--padding", "reflect", "--loss-ramp", 3]
+    line += ["--recipe", "ait-paper", "--epochs", 1, "--padding", "reflect", "--loss-ramp", 1]
     assert json_of(invoke(*line, "--out", tmp_path / "a.safetensors", "--json"))["val_accuracy"] >= 0
     settings = load_checkpoint(tmp_path / "a.safetensors").settings
-    given = {"epochs": 1, "padding": "reflect", "loss_ramp": 3}
+    given = {"epochs": 1, "padding": "reflect", "loss_ramp": 1}
     filled = {"lr": 0.1, "schedule": "step", "nesterov": False, "weight_decay": 1e-4, "ema": 0.0, "batch_size": 128}
     assert {name: settings[name] for name in (*given, *filled)} == given | filled
 
@@ -114,6 +114,13 @@ def test_a_recipe_fills_in_what_is_not_given(folder: Path, tmp_path: Path) -> No
         (["--method", "plain", "--loss-ramp", 2], "method plain has no AiLoss, so it takes no loss ramp"),
         (["--method", "ait", "--loss-ramp", -1], "the loss ramp is a number of epochs, at least 0; got -1"),
         (["--method", "ait", "--batch-size", 15], "a multiple of 2, at least 4; got 15"),
+        (
+            ["--method", "ait", "--size", 32, "--loss-ramp", 3, "--epochs", 2],
+            "ramp of 3 epochs is longer than the training",
+        ),
+        (["--augment", ""], "an augmentation is augmix, prime"),
+        (["--optimizer", "adamw", "--no-nesterov"], "adamw has no Nesterov momentum"),
+        (["--crop", "random-resized", "--padding", "zeros"], "shifts no image, so nothing is padded"),
     ],
 )
 def test_what_a_method_cannot_take_is_told(folder: Path, tmp_path: Path, options: list[object], message: str) -> None:
