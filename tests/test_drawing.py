@@ -12,7 +12,7 @@ FOLDERS = ("sdk", "exporters", "trainers", "runtimes")
 # files that lie beside the sub-packages of a folder, as the nodes that they are drawn in
 LOOSE = {
     "runtimes": {
-        "perceiver": ("perceiver", "warm_up", "load", "connect"),
+        "perceiver": ("warm_up", "load", "connect"),
         "types": ("types", "errors", "choices", "preprocess", "crop", "text", "markdown", "redaction", "setting_types"),
     },
     "trainers": {

@@ -1,17 +1,18 @@
-"""The perceiver: a frame goes in, a decision comes out."""
+"""The perceiver, which runs the classifier and the loss predictor on a frame as its planner says."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 
 import numpy as np
 
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.fair_lock import FairLock
 from allweather.runtimes.tta.batch import infer_in_batches, run_views_batch
@@ -22,20 +23,6 @@ from allweather.runtimes.tta.run_views import ViewResult, run_views
 from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, Plan, Reason, StageTimes
 
 CENTER = parse_policy("center")
-
-
-@dataclass(frozen=True)
-class LossPredictor:
-    """An open loss predictor.
-
-    Attributes:
-        engine: Runs the network. It gives float32 [n, V]: for each image, the predicted loss of each view that the
-            policy ranks.
-        spec: The predictor's input.
-    """
-
-    engine: Engine
-    spec: InputSpec
 
 
 class Perceiver:
@@ -273,25 +260,3 @@ class Perceiver:
 def _swap_red_and_blue(image: Image) -> Image:
     """Returns a BGR image as RGB; anything that is not [H, W, C] as it is, so that `prepare` raises the error."""
     return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image
-
-
-def check_runnable(policy: Policy, has_predictor: bool) -> None:
-    """Checks that a perceiver can follow a policy.
-
-    Args:
-        policy: The policy.
-        has_predictor: Whether there is a loss predictor.
-
-    Raises:
-        UsageError: It cannot; the message says what the policy needs.
-    """
-    if policy.pick == "oracle":
-        raise UsageError(
-            f"policy {policy.name} chooses views by their true losses, which only 'allweather evaluate' knows; "
-            "use top:K, which predicts them"
-        )
-    if policy.needs_predictor and not has_predictor:
-        raise UsageError(
-            f"policy {policy.name} needs a loss predictor, and there is none; train one with 'allweather "
-            "train-predictor', and export it again"
-        )

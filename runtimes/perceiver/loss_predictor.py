@@ -1,0 +1,46 @@
+"""An open loss predictor, and which policies need one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.policy import Policy
+
+
+@dataclass(frozen=True)
+class LossPredictor:
+    """An open loss predictor.
+
+    Attributes:
+        engine: Runs the network. It gives float32 [n, V]: for each image, the predicted loss of each view that the
+            policy ranks.
+        spec: The predictor's input.
+    """
+
+    engine: Engine
+    spec: InputSpec
+
+
+def check_runnable(policy: Policy, has_predictor: bool) -> None:
+    """Checks that a perceiver can follow a policy.
+
+    Args:
+        policy: The policy.
+        has_predictor: Whether there is a loss predictor.
+
+    Raises:
+        UsageError: It cannot; the message says what the policy needs.
+    """
+    if policy.pick == "oracle":
+        raise UsageError(
+            f"policy {policy.name} chooses views by their true losses, which only 'allweather evaluate' knows; "
+            "use top:K, which predicts them"
+        )
+    if policy.needs_predictor and not has_predictor:
+        raise UsageError(
+            f"policy {policy.name} needs a loss predictor, and there is none; train one with 'allweather "
+            "train-predictor', and export it again"
+        )
