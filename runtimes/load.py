@@ -18,7 +18,7 @@ from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECONDS, STALL_FACTOR, WatchdogEngine
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
-from allweather.runtimes.tta.planner import batch_sizes
+from allweather.runtimes.tta.planner import BATCH_SIZES, batch_sizes
 from allweather.runtimes.tta.policy import Policy, check_ranked_views, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
@@ -35,6 +35,7 @@ def load(
     budget_ms: float | None = None,
     policy: str | Policy | None = None,
     threads: int | None = None,
+    max_boxes: int = 1,
 ) -> Perceiver:
     """Opens a bundle on this device and measures how long its views take here, so that no frame has to wait for that.
 
@@ -48,20 +49,23 @@ def load(
             or a single view if it has none.
         threads: Number of CPU threads, at least 1; None for all cores. Fewer threads than cores keep decisions steady
             beside other programs: a model that is split over all cores waits for the busiest one.
+        max_boxes: Largest number of boxes of a frame that `Perceiver.objects` will decide on, at least 1. Batches of
+            their views are measured now.
 
     Raises:
         BundleError: The bundle is missing, damaged or hostile, or its loss predictor is for a view that this version
             of allweather does not know.
         EngineError: No engine here can run it.
         ParityError: The outputs on this device differ from the golden outputs in the bundle by more than its tolerance.
-        UsageError: An argument has the wrong type, the budget or the number of threads is out of range, there is no
-            such engine or precision, or the bundle cannot follow the policy.
+        UsageError: An argument has the wrong type, the budget or a number is out of range, there is no such engine or
+            precision, or the bundle cannot follow the policy.
     """
     budget = budget_from_ms(budget_ms)
-    _check_threads(threads)
+    _check_count("threads", threads)
+    _check_count("boxes", max_boxes)
     if precision is not None:
         check_choice("precision", precision, Precision)
-    arguments = (budget, engine, precision, policy, threads)
+    arguments = (budget, engine, precision, policy, threads, max_boxes)
     try:
         return _load(Bundle.open(path), *arguments)
     except ReplacedError:  # between opening it and reading its models
@@ -75,6 +79,7 @@ def _load(
     precision: str | None,
     policy: str | Policy | None,
     threads: int | None,
+    max_boxes: int,
 ) -> Perceiver:
     """Makes a perceiver of an opened bundle; see `load`."""
     chosen = resolve_policy(bundle, policy)
@@ -94,7 +99,7 @@ def _load(
                 model,
             )
             loss_predictor = LossPredictor(undo.enter_context(closing(predictor_engine)), bundle.input_of("predictor"))
-        counts = (chosen.max_views,) if math.isinf(budget.seconds) else batch_sizes(chosen.max_views)
+        counts = _batches_to_time(chosen, budget, max_boxes)
         perceiver = Perceiver(
             classifier,
             bundle.classes,
@@ -102,8 +107,8 @@ def _load(
             budget,
             policy=chosen,
             loss_predictor=loss_predictor,
-            view_latency=measure_view_latency(classifier, bundle.input, chosen, (1,) if chosen.exits_early else counts),
-            predictor_latency=measure_predictor_latency(loss_predictor) if loss_predictor else None,
+            view_latency=measure_view_latency(classifier, bundle.input, chosen, counts),
+            predictor_latency=measure_predictor_latency(loss_predictor, max_boxes) if loss_predictor else None,
             engine_name=name,
             precision=model.precision if model else "",
         )
@@ -111,17 +116,27 @@ def _load(
         return perceiver
 
 
-def _check_threads(threads: int | None) -> None:
-    """Checks a number of threads.
+def _batches_to_time(policy: Policy, budget: Budget, max_boxes: int) -> tuple[int, ...]:
+    """Returns the numbers of views that run as one batch, on one frame or on several boxes of it."""
+    if policy.exits_early:
+        frame: tuple[int, ...] = (1,)
+    else:
+        frame = (policy.max_views,) if math.isinf(budget.seconds) else batch_sizes(policy.max_views)
+    boxes = (size for size in BATCH_SIZES if max_boxes > 1 and size <= max_boxes * policy.max_views)
+    return tuple(sorted({*frame, *boxes}))
+
+
+def _check_count(of: str, count: int | None) -> None:
+    """Checks a number of threads or boxes.
 
     Raises:
         UsageError: It is not a whole number within the range that engines take.
     """
-    if threads is None:
+    if count is None:
         return
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= MAX_THREADS:
-        limit = "at least 1" if isinstance(threads, int) and threads < 1 else f"a whole number from 1 to {MAX_THREADS}"
-        raise UsageError(f"the number of threads is {limit}; got {threads!r:.40}")
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_THREADS:
+        limit = "at least 1" if isinstance(count, int) and count < 1 else f"a whole number from 1 to {MAX_THREADS}"
+        raise UsageError(f"the number of {of} is {limit}; got {count!r:.40}")
 
 
 def budget_from_ms(milliseconds: float | None) -> Budget:

@@ -140,16 +140,25 @@ class InputSpec:
         Raises:
             UsageError: `image` is not uint8 [H, W, 3] with H, W >= 1.
         """
-        if not isinstance(image, np.ndarray):  # cv2.imread returns None for a file that it cannot read
-            hint = ": cv2.imread could not read that file" if image is None else ""
-            raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}{hint}")
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise UsageError(
-                f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}: {_advice_for_invalid(image)}"
-            )
+        check_image(image)
         if image.shape[:2] == (self.height, self.width):
             return image
         return self.crop.resize(image, self.height, self.width)
+
+
+def check_image(image: object) -> None:
+    """Checks that something is an image.
+
+    Raises:
+        UsageError: It is not uint8 [H, W, 3] with H, W >= 1.
+    """
+    if not isinstance(image, np.ndarray):  # cv2.imread returns None for a file that it cannot read
+        hint = ": cv2.imread could not read that file" if image is None else ""
+        raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}{hint}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise UsageError(
+            f"an image is uint8 [H, W, 3]; got {image.dtype} {list(image.shape)}: {_advice_for_invalid(image)}"
+        )
 
 
 def _are_three_numbers(values: object) -> bool:

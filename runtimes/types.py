@@ -15,7 +15,7 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 """One image [H, W, 3] or a batch of images [n, h, w, 3]; RGB, 0..255."""
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_deadline"]
+Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_deadline", "undecided"]
 """What set the number of views that were run.
 
 - "policy": All views of the policy were run.
@@ -23,6 +23,8 @@ Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_dead
 - "budget": The deadline left time for fewer views than the policy asks for.
 - "no_time_to_rank": The deadline left no time for the loss predictor, so that views were run without ranking them.
 - "past_deadline": The deadline left no time for any view; one was run nevertheless.
+- "undecided": There was no time for this one of several objects of a frame: no view was run, the label is empty, and
+  all classes are equally probable.
 """
 
 

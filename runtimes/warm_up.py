@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.perceiver import LossPredictor
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.latency_model import LatencyModel
+from allweather.runtimes.tta.planner import BATCH_SIZES
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 from allweather.runtimes.types import Image
@@ -36,7 +38,7 @@ def measure_view_latency(
         engine: Engine of the classifier.
         spec: The classifier's input.
         policy: The policy whose views are run.
-        counts: The numbers of views to time.
+        counts: The numbers of views to time; where they are more than the policy has, views are repeated.
         clock: Function that returns the time in seconds.
 
     Raises:
@@ -48,25 +50,32 @@ def measure_view_latency(
 
     def run(count: int) -> object:
         steps = steps_without_deadline(count, policy)
-        return run_views(engine.infer, image, names[:count], (1.0,) * count, policy, steps, clock)
+        repeated = tuple(islice(cycle(names), count))
+        return run_views(engine.infer, image, repeated, (1.0,) * count, policy, steps, clock)
 
     return LatencyModel({count: median_seconds(partial(run, count), clock) for count in counts})
 
 
 def measure_predictor_latency(
-    loss_predictor: LossPredictor, *, clock: Callable[[], float] = time.monotonic
+    loss_predictor: LossPredictor, max_boxes: int = 1, *, clock: Callable[[], float] = time.monotonic
 ) -> LatencyModel:
-    """Measures how long predicting the losses of one frame's views takes on this device.
+    """Measures how long predicting the losses of the views takes on this device, of a frame or of its boxes.
 
     Args:
         loss_predictor: An open loss predictor.
+        max_boxes: Largest number of boxes.
         clock: Function that returns the time in seconds.
 
     Raises:
         EngineError: The engine failed.
     """
     image = _gray_image(loss_predictor.spec)[None]
-    return LatencyModel({1: median_seconds(lambda: loss_predictor.engine.infer(image), clock)})
+
+    def run(count: int) -> object:
+        return loss_predictor.engine.infer(image.repeat(count, 0))
+
+    sizes = (size for size in BATCH_SIZES if size <= max_boxes)
+    return LatencyModel({size: median_seconds(partial(run, size), clock) for size in sizes})
 
 
 def _gray_image(spec: InputSpec) -> Image:

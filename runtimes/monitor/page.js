@@ -4,7 +4,8 @@
 // connections to a host: endless ones would leave nothing to the seventh camera, or to the sixth tab.
 const UPDATE_MILLISECONDS = 100, HIDDEN_MILLISECONDS = 1000, RETRY_MILLISECONDS = 1000, TIMEOUT_MILLISECONDS = 20000;
 const REASONS = { policy: "all views of the policy", early_exit: "early exit, confident enough", budget: "fewer, to keep the budget",
-                  no_time_to_rank: "no time for the loss predictor", past_deadline: "less time left than one view takes" };
+                  no_time_to_rank: "no time for the loss predictor", past_deadline: "less time left than one view takes",
+                  undecided: "no time for this object" };
 const CAUSES = { decode: "dropped: damaged", superseded: "dropped: superseded", late: "dropped: too old",
                  engine: "dropped: engine failed", source: "times camera was lost" };
 const SVG = "http://www.w3.org/2000/svg";

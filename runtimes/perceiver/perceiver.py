@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.perceiver.boxes import prepare_regions
+from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
+from allweather.runtimes.perceiver.run_objects import ObjectsRun
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.fair_lock import FairLock
 from allweather.runtimes.tta.batch import infer_in_batches, run_views_batch
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy, parse_policy
-from allweather.runtimes.tta.run_views import ViewResult, run_views
-from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, Plan, Reason, StageTimes
+from allweather.runtimes.tta.run_views import run_views
+from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, Plan, StageTimes
 
 CENTER = parse_policy("center")
 
@@ -138,9 +141,63 @@ class Perceiver:
             decisions = []
             for image, plan, result in zip(prepared, plans, results, strict=True):
                 frame = Frame(image, self._decided, started)
-                decisions.append(replace(self._decision(frame, 0, plan, result, times, done), late=False))
+                decisions.append(
+                    frame_decision(self.classes, self.policy, frame, 0, plan, result, times, done - started, late=False)
+                )
                 self._decided += 1
             return decisions
+
+    def objects(self, frame: Frame | Image, boxes: Any, *, bgr: bool = False) -> list[Decision]:
+        """Decides on several parts of a frame, such as the boxes of a detector, within one budget for all of them.
+
+        Each box gets one view first, in few batches. Then the time that is left goes to the views, of whichever boxes,
+        that promise most: where the predicted losses are high or, without a loss predictor, the predictions uncertain.
+        Without a deadline the policy is followed for every box. For many boxes `load(max_boxes=...)` measures the
+        batches beforehand.
+
+        Args:
+            frame: The frame with the time of its capture, or an image that was captured just now: uint8 [H, W, 3], RGB.
+            boxes: int or float [n, 4] in pixels: left, top, right and bottom edge of each box, which is clipped to the
+                frame.
+            bgr: Whether the channels are in the order blue, green, red.
+
+        Returns:
+            One decision for each box, in their order. Boxes that there is no time for have the reason "undecided": the
+            last ones, so that a detector's most certain boxes should come first.
+
+        Raises:
+            UsageError: The image is not uint8 [H, W, 3], or a box covers nothing of it.
+            EngineError: The engine failed.
+        """
+        if not isinstance(frame, Frame):
+            frame = Frame(frame, self._decided, self._clock())
+        image = _swap_red_and_blue(frame.image) if bgr else frame.image
+        with self._lock:
+            clock, started = self._clock, self._clock()
+            prepared = prepare_regions(image, boxes, self.spec)
+            if not prepared:
+                return []
+            prepare_done = clock()
+            run = ObjectsRun(
+                self._engine.infer,
+                self._loss_predictor,
+                self._planner,
+                lambda: self._time_left(frame),
+                clock,
+                self._rng,
+            )
+            result = run.run(prepared)
+            done = clock()
+            late = done > self.budget.deadline(frame) - self.budget.reserve
+            if self._planner.predictor_latency and not result.ranked:
+                self._planner.predictor_latency.follow(self._planner.view_latency)
+            self._planner.learn(late=late, could_be_shorter=result.views_run > 1 or result.ranked)
+            self._decided += 1
+            return object_decisions(
+                result, self.policy, self.classes, frame,
+                prepare_seconds=prepare_done - started, run_seconds=done - prepare_done,
+                age=done - frame.captured, late=done > self.budget.deadline(frame),
+            )  # fmt: skip
 
     def lock(self) -> FairLock:
         """Returns the perceiver's lock. In a `with` block on it, no other thread decides; `decide` takes it itself."""
@@ -184,7 +241,8 @@ class Perceiver:
                 infer=result.infer_seconds,
                 aggregate=done - result.started - result.view_seconds - result.infer_seconds,
             )
-            decision = self._decision(frame, skipped, plan, result, times, done)
+            age, late = done - frame.captured, done > self.budget.deadline(frame)
+            decision = frame_decision(self.classes, self.policy, frame, skipped, plan, result, times, age, late=late)
             self._learn(plan, times, result.views_run, late=done > self.budget.deadline(frame) - self.budget.reserve)
             self._decided += 1
             return decision
@@ -196,34 +254,9 @@ class Perceiver:
             planner.predictor_latency.follow(planner.view_latency)
         elif planner.predictor_latency:
             planner.predictor_latency.add(1, times.rank)
-        planner.learn(plan, late)
+        planner.learn(late=late, could_be_shorter=len(plan.views) > 1 or bool(plan.predicted_losses))
         batch_size, calls = (1, views_run) if self.policy.exits_early else (views_run, 1)
         planner.view_latency.add(batch_size, (times.views + times.infer + times.aggregate) / calls)
-
-    def _decision(
-        self, frame: Frame, skipped: int, plan: Plan, result: ViewResult, times: StageTimes, done: float
-    ) -> Decision:
-        best = int(result.probabilities.argmax())
-        confidence = float(result.probabilities[best])
-        reason: Reason = plan.reason
-        if result.views_run < len(plan.views):
-            reason = "early_exit" if confidence > self.policy.early_exit_threshold else "budget"
-        return Decision(
-            label=self.classes[best],
-            confidence=confidence,
-            probabilities=result.probabilities,
-            index=frame.index,
-            views=plan.views[: result.views_run],
-            predicted_losses=plan.predicted_losses[: result.views_run],
-            times=times,
-            age=done - frame.captured,
-            late=done > self.budget.deadline(frame),
-            skipped=skipped,
-            planned_views=plan.planned_views,
-            time_left=plan.time_left,
-            expected_seconds=plan.expected_seconds,
-            reason=reason,
-        )
 
     def _time_left(self, frame: Frame) -> float:
         """Returns the seconds to the frame's deadline, less the reserve."""

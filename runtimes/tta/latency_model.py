@@ -43,8 +43,21 @@ class LatencyModel:
         """
         if not self._typical:
             return 0.0 if n == 1 else float("inf")
-        usual = self._typical_seconds(n) * self._pace
+        usual = self.usual_seconds(n)
         return usual + self._margin(usual)
+
+    def usual_seconds(self, n: int) -> float:
+        """Returns the time that `n` views usually take now, in seconds: typical time times pace, without the margin.
+
+        Of several batches, the usual times add up, and the margin is needed once.
+        """
+        if not self._typical:
+            return 0.0 if n == 1 else float("inf")
+        return self._typical_seconds(n) * self._pace
+
+    def margin(self) -> float:
+        """Returns the seconds by which a call rarely exceeds its usual time."""
+        return self._margin(self.usual_seconds(1))
 
     def add(self, n: int, seconds: float) -> None:
         """Adapts the model to one call.

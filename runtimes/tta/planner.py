@@ -58,17 +58,21 @@ class Planner:
         """Returns a predicted time with the safety margin."""
         return seconds * math.exp(self._log_margin)
 
-    def learn(self, plan: Plan, late: bool) -> None:
+    def usable_seconds(self, time_left: float) -> float:
+        """Returns how much time may be planned, by usual times, so that the end rarely comes later than `time_left`."""
+        return time_left / math.exp(self._log_margin) - self.view_latency.margin()
+
+    def learn(self, *, late: bool, could_be_shorter: bool) -> None:
         """Adapts the safety margin to the outcome of a plan.
 
         Args:
-            plan: A plan of this planner.
             late: Whether the decision was made after the time that was left for it.
+            could_be_shorter: Whether less could have been run: several views, or the loss predictor.
         """
         self._since_late += 1
         if not late:
             self._log_margin = max(0.0, self._log_margin - TARGET_LATE_RATE * MARGIN_STEP)
-        elif self._since_late > SETTLE_DECISIONS and (len(plan.views) > 1 or plan.predicted_losses):
+        elif self._since_late > SETTLE_DECISIONS and could_be_shorter:
             self._log_margin = min(self._log_margin + MARGIN_STEP, MAX_MARGIN)
             self._since_late = 0
 

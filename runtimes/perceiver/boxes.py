@@ -1,0 +1,69 @@
+"""The boxes of a detector, as parts of a frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.preprocess import InputSpec, Region, check_image
+from allweather.runtimes.types import Image
+
+
+def prepare_regions(image: Image, boxes: Any, spec: InputSpec) -> list[Image]:
+    """Returns the prepared part of an image for each box, uint8 [h, w, 3] each.
+
+    Args:
+        image: uint8 [H, W, 3].
+        boxes: See `regions_of`.
+        spec: Input of the classifier.
+
+    Raises:
+        UsageError: The image is not uint8 [H, W, 3], or a box covers nothing of it.
+    """
+    check_image(image)
+    return [spec.prepare(region.crop(image)) for region in regions_of(boxes, *image.shape[:2])]
+
+
+def regions_of(boxes: Any, height: int, width: int) -> list[Region]:
+    """Returns the part of a frame that each box covers, in whole pixels and clipped to the frame.
+
+    Args:
+        boxes: int or float [n, 4], or anything that numpy makes such an array of: left, top, right and bottom edge of
+            each box in pixels. n may be 0.
+        height: Height of the frame in pixels.
+        width: Width of the frame in pixels.
+
+    Raises:
+        UsageError: They are no such array, or a box is empty or lies outside of the frame; the message names it.
+    """
+    edges = _as_edges(boxes)
+    lows = np.floor(edges[:, :2]).clip(0, (width, height)).astype(np.int64)
+    highs = np.ceil(edges[:, 2:]).clip(0, (width, height)).astype(np.int64)
+    outside = np.flatnonzero((lows >= highs).any(axis=1))
+    if len(outside):
+        left, top, right, bottom = edges[outside[0]]
+        raise UsageError(
+            f"box {outside[0]} is {left:g}, {top:g}, {right:g}, {bottom:g}, which covers nothing of the frame of "
+            f"{width} x {height} px; a box is its left, top, right and bottom edge"
+        )
+    return [
+        Region(int(x), int(y), int(right - x), int(bottom - y))
+        for (x, y), (right, bottom) in zip(lows, highs, strict=True)
+    ]
+
+
+def _as_edges(boxes: Any) -> npt.NDArray[np.float64]:
+    try:
+        edges = np.asarray(boxes, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"boxes are numbers, [n, 4]; got {type(boxes).__name__}") from None
+    if edges.size == 0:
+        return np.zeros((0, 4))
+    if edges.ndim != 2 or edges.shape[1] != 4:
+        raise UsageError(f"boxes are [n, 4], the left, top, right and bottom edge of each; got {list(edges.shape)}")
+    if not np.isfinite(edges).all():
+        raise UsageError(f"box {int((~np.isfinite(edges)).any(1).argmax())} has an edge that is no finite number")
+    return edges

@@ -1,0 +1,141 @@
+"""The decisions on a frame, or on several objects of it, from what was run for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from allweather.runtimes.perceiver.object_votes import ObjectVote
+from allweather.runtimes.perceiver.run_objects import ObjectsResult
+from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.run_views import ViewResult
+from allweather.runtimes.types import Decision, Floats, Frame, Plan, Reason, StageTimes
+
+
+def frame_decision(
+    classes: Sequence[str],
+    policy: Policy,
+    frame: Frame,
+    skipped: int,
+    plan: Plan,
+    result: ViewResult,
+    times: StageTimes,
+    age: float,
+    *,
+    late: bool,
+) -> Decision:
+    """Returns the decision on a whole frame.
+
+    Args:
+        classes: Class names, in the order of the logits.
+        policy: The policy of the plan.
+        frame: The frame.
+        skipped: Number of frames that were dropped since the previous one.
+        plan: Which views were to be run.
+        result: What was run.
+        times: Seconds that each stage took.
+        age: Seconds from capture to decision.
+        late: Whether the decision was made after its deadline.
+    """
+    best = int(result.probabilities.argmax())
+    confidence = float(result.probabilities[best])
+    reason: Reason = plan.reason
+    if result.views_run < len(plan.views):
+        reason = "early_exit" if confidence > policy.early_exit_threshold else "budget"
+    return Decision(
+        label=classes[best],
+        confidence=confidence,
+        probabilities=result.probabilities,
+        index=frame.index,
+        views=plan.views[: result.views_run],
+        predicted_losses=plan.predicted_losses[: result.views_run],
+        times=times,
+        age=age,
+        late=late,
+        skipped=skipped,
+        planned_views=plan.planned_views,
+        time_left=plan.time_left,
+        expected_seconds=plan.expected_seconds,
+        reason=reason,
+    )
+
+
+def object_decisions(
+    result: ObjectsResult,
+    policy: Policy,
+    classes: Sequence[str],
+    frame: Frame,
+    *,
+    prepare_seconds: float,
+    run_seconds: float,
+    age: float,
+    late: bool,
+) -> list[Decision]:
+    """Returns the decision on each object.
+
+    The stage times of a decision are its share of those of all: of views and inference by the number of its views, of
+    the other stages an equal one.
+
+    Args:
+        result: What was run.
+        policy: The policy of all objects.
+        classes: Class names, in the order of the logits.
+        frame: The frame.
+        prepare_seconds: Seconds spent on cropping and resizing.
+        run_seconds: Seconds spent on what was run, all stages together.
+        age: Seconds from capture to decision.
+        late: Whether the decisions were made after their deadline.
+    """
+    count, views_run = len(result.votes), result.views_run
+    rest = run_seconds - result.rank_seconds - result.view_seconds - result.infer_seconds
+    decisions = []
+    for index, vote in enumerate(result.votes):
+        share = vote.views_run / views_run
+        times = StageTimes(
+            prepare=prepare_seconds / count,
+            rank=result.rank_seconds / count,
+            plan=0.0,
+            views=share * result.view_seconds,
+            infer=share * result.infer_seconds,
+            aggregate=rest / count,
+        )
+        probabilities, label, confidence = _prediction(vote, policy, classes)
+        decisions.append(
+            Decision(
+                label=label,
+                confidence=confidence,
+                probabilities=probabilities,
+                index=frame.index,
+                views=vote.views[: vote.views_run],
+                predicted_losses=vote.predicted_losses[: vote.views_run],
+                times=times,
+                age=age,
+                late=late,
+                skipped=0,
+                planned_views=policy.max_views,
+                time_left=result.time_left,
+                reason=_reason(result, index, policy, confidence),
+            )
+        )
+    return decisions
+
+
+def _prediction(vote: ObjectVote, policy: Policy, classes: Sequence[str]) -> tuple[Floats, str, float]:
+    """Returns probabilities, label and confidence: equal ones, none and 0 if nothing was run."""
+    if not vote.views_run:
+        return np.full(len(classes), 1 / len(classes), np.float32), "", 0.0
+    probabilities = vote.probabilities(policy.averages)
+    best = int(probabilities.argmax())
+    return probabilities, classes[best], float(probabilities[best])
+
+
+def _reason(result: ObjectsResult, index: int, policy: Policy, confidence: float) -> Reason:
+    vote = result.votes[index]
+    if not vote.views_run:
+        return "undecided"
+    if result.forced and index == 0:
+        return "past_deadline"
+    if vote.views_run < len(vote.views):
+        return "early_exit" if confidence > policy.early_exit_threshold else "budget"
+    return "no_time_to_rank" if policy.needs_predictor and not result.ranked else "policy"

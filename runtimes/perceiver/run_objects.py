@@ -1,0 +1,180 @@
+"""Runs views of several objects of a frame within one deadline: one of each first, and then where it helps most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from allweather.runtimes.perceiver.batch_costs import BatchCosts
+from allweather.runtimes.perceiver.loss_predictor import LossPredictor
+from allweather.runtimes.perceiver.object_votes import ObjectVote, most_promising
+from allweather.runtimes.tta.planner import BATCH_SIZES, Planner
+from allweather.runtimes.tta.views import IDENTITY, view
+from allweather.runtimes.types import Floats, Image
+
+Infer = Callable[[Image], Floats]
+
+
+@dataclass(frozen=True)
+class ObjectsResult:
+    """What was run for the objects of one frame.
+
+    Attributes:
+        votes: One for each object; without logits for those that there was no time for.
+        ranked: Whether the views were ranked by predicted losses.
+        time_left: Seconds to the deadline at the start.
+        forced: Whether not even the first view was expected to fit into the time.
+        rank_seconds: Seconds spent in the loss predictor.
+        view_seconds: Seconds spent on computing views.
+        infer_seconds: Seconds spent in the classifier.
+    """
+
+    votes: tuple[ObjectVote, ...]
+    ranked: bool
+    time_left: float
+    forced: bool
+    rank_seconds: float
+    view_seconds: float
+    infer_seconds: float
+
+    @property
+    def views_run(self) -> int:
+        """Number of views that were run for all objects together."""
+        return sum(vote.views_run for vote in self.votes)
+
+
+class ObjectsRun:
+    """Runs the classifier on the objects of one frame.
+
+    Args:
+        infer: `Engine.infer` of the classifier.
+        loss_predictor: The loss predictor; None if the policy needs none.
+        planner: Says how long batches take, and learns it from these.
+        time_left: Function that returns the seconds to the deadline, less the reserve.
+        clock: Function that returns the time in seconds.
+        rng: Random generator of policies that draw views.
+    """
+
+    def __init__(
+        self, infer: Infer, loss_predictor: LossPredictor | None, planner: Planner,
+        time_left: Callable[[], float], clock: Callable[[], float], rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self._infer, self._loss_predictor, self._planner = infer, loss_predictor, planner
+        self._time_left, self._clock, self._rng = time_left, clock, rng
+        self._rank_seconds = self._view_seconds = self._infer_seconds = 0.0
+
+    def run(self, images: Sequence[Image]) -> ObjectsResult:
+        """Runs views of all objects until the policy is followed for each, or the time is spent.
+
+        The first view of the first object is always run. Views are ranked beforehand only where that leaves twice the
+        time of the first views; else each object first is run as it is, so that none has to wait for the ranking.
+
+        Args:
+            images: Prepared image of each object, uint8 [h, w, 3], at least one.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+        planner, count = self._planner, len(images)
+        time_left = self._time_left()
+        costs = BatchCosts(
+            planner.view_latency.usual_seconds, BATCH_SIZES, count, count * planner.policy.max_views, time_left
+        )
+        ranked = self._has_time_to_rank(count, 2 * costs.seconds(count))
+        votes = self._votes(self._losses(images) if ranked else None, count)
+        forced = not costs.fitting(count, self._time_left())
+        done = 0  # without a margin, as with the only view of a frame: what is not run has no label at all
+        while done < count and (fitting := max(costs.fitting(count - done, self._time_left()), int(not done))):
+            size = costs.next_batch(fitting)
+            self._run_batch(images, votes, range(done, done + size))
+            done += size
+        if done == count:
+            if not ranked and self._has_time_to_rank(count, costs.seconds(1)):
+                self._rank(images, votes)
+                ranked = True
+            self._run_further(images, votes, costs)
+        return ObjectsResult(
+            tuple(votes), ranked, time_left, forced, self._rank_seconds, self._view_seconds, self._infer_seconds
+        )
+
+    def _rank(self, images: Sequence[Image], votes: Sequence[ObjectVote]) -> None:
+        """Ranks the views that follow the first one of each object, which is the identity."""
+        policy = self._planner.policy
+        losses = self._losses(images)
+        identity = policy.views.index(IDENTITY.name) if IDENTITY.name in policy.views else None
+        for vote, ranked, row in zip(votes, self._votes(losses, len(images)), losses, strict=True):
+            known = float(row[identity]) if identity is not None else ranked.predicted_losses[0]
+            vote.follow_with(ranked, known, policy.max_views)
+
+    def _usable(self) -> float:
+        """Returns how much of the time that is left may be planned, by usual times."""
+        return self._planner.usable_seconds(self._time_left())
+
+    def _run_further(self, images: Sequence[Image], votes: Sequence[ObjectVote], costs: BatchCosts) -> None:
+        """Runs further views where they help most, until all are run or the next one does not fit into the time."""
+        policy = self._planner.policy
+        is_settled = policy.needs_predictor and not policy.exits_early and bool(votes[0].predicted_losses)
+        queue: list[int] = []
+        while True:
+            if not (queue and is_settled):  # what the views give changes which of them promise most
+                queue = most_promising(votes, policy)
+            fitting = costs.fitting(len(queue), self._usable())
+            if not fitting:
+                return
+            size = costs.next_batch(fitting)
+            self._run_batch(images, votes, queue[:size])
+            queue = queue[size:]
+
+    def _has_time_to_rank(self, count: int, seconds_after: float) -> bool:
+        """Returns whether the policy ranks views, and ranking those of all objects leaves so many seconds."""
+        latency = self._planner.predictor_latency
+        if latency is None:
+            return False
+        ranking = BatchCosts(latency.usual_seconds, BATCH_SIZES, count, count, math.inf).seconds(count)
+        return ranking + seconds_after <= self._usable()
+
+    def _losses(self, images: Sequence[Image]) -> Floats:
+        """Runs the loss predictor; returns float32 [n, V]."""
+        predictor, latency = self._loss_predictor, self._planner.predictor_latency
+        assert predictor is not None
+        assert latency is not None
+        small, losses = [predictor.spec.prepare(image) for image in images], []
+        started = now = self._clock()
+        while small:
+            size = max(size for size in BATCH_SIZES if size <= len(small))
+            losses.append(predictor.engine.infer(np.stack(small[:size])))
+            small = small[size:]
+            before, now = now, self._clock()
+            latency.add(size, now - before)
+        self._rank_seconds = now - started
+        return np.concatenate(losses)
+
+    def _votes(self, losses: Floats | None, count: int) -> list[ObjectVote]:
+        """Returns the views that the policy has for each object, none of which has been run."""
+        policy = self._planner.policy
+        if policy.needs_predictor and losses is None:
+            return [ObjectVote(*policy.fallback_views(), ()) for _ in range(count)]
+        votes = []
+        for index, chosen in enumerate(policy.choose(losses, self._rng, count).tolist()):
+            predicted: tuple[float, ...] = ()
+            if losses is not None:
+                predicted = tuple(float(losses[index, each]) for each in chosen for _ in range(policy.images_per_view))
+            votes.append(ObjectVote(*policy.views_for(chosen), predicted))
+        return votes
+
+    def _run_batch(self, images: Sequence[Image], votes: Sequence[ObjectVote], objects: Sequence[int]) -> None:
+        """Runs the next views of some objects as one batch, an object once for each of its views."""
+        started = self._clock()
+        following = {index: iter(votes[index].views[votes[index].views_run :]) for index in objects}
+        batch = np.stack([view(next(following[index])).apply(images[index]) for index in objects])
+        views_done = self._clock()
+        logits = self._infer(batch)
+        infer_done = self._clock()
+        for index, row in zip(objects, logits, strict=True):
+            votes[index].add(row)
+        self._view_seconds += views_done - started
+        self._infer_seconds += infer_done - views_done
+        self._planner.view_latency.add(len(objects), infer_done - started)
