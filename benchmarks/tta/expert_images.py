@@ -19,6 +19,7 @@ from allweather.trainers.data.split import LabeledImages
 
 NAMES = (*CORRUPTIONS,)  # the 15 common ones first
 CLEAN = -1
+HALVES = ((1, 2, 3, 4, 5), (1, 2, 3), (4, 5))  # severities of a set of statistics: all, the low, the high ones
 COMMON_CELLS = tuple((name, severity) for name in COMMON for severity in SEVERITIES)
 GROUPS = ("clean", "common", "extra", "own")  # of test images: clean, the reference set, our corruptions of others
 OWN = GROUPS.index("own")
@@ -49,9 +50,14 @@ class CellImages:
         return len(self.labels)
 
     @property
-    def cells(self) -> Rows:
-        """The cell of each image, int64 [n]."""
-        return self.corruption * len(SEVERITIES) + self.severity
+    def half(self) -> Rows:
+        """Half of the severities, int64 [n]: 1 for severities 1 to 3, 2 for 4 and 5, 0 for clean images."""
+        return np.where(self.severity > max(HALVES[1]), 2, np.minimum(self.severity, 1))
+
+    @property
+    def kinds(self) -> Rows:
+        """Corruption and half of the severities as one number, int64 [n]; -3 for clean images."""
+        return self.corruption * len(HALVES) + self.half
 
     def take(self, rows: Rows) -> CellImages:
         """Returns some images, given their rows (int64 [m])."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,8 @@ import numpy.typing as npt
 import openvino
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "trainers"))  # a script finds only what is beside it
 from batch_norm_rows import with_statistics
@@ -101,7 +102,13 @@ class Experts:
     def __init__(self, model: nn.Module, found: Mapping[str, Statistics], side: int, precision: str) -> None:
         self._model, self._found, self._precision = copy.deepcopy(model).eval(), found, precision
         shape = [BATCH_SIZE, 3, side, side]
-        self._graph = openvino.convert_model(fuse(self._model), example_input=torch.zeros(shape), input=shape)
+        template = folded(self._model)
+        for name, parameter in template.named_parameters():
+            if "conv" in name:
+                nn.init.normal_(parameter)  # OpenVINO leaves out a bias of 0, and there would be nothing to replace
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about what OpenVINO calls
+            self._graph = openvino.convert_model(template, example_input=torch.zeros(shape), input=shape)
         self._compiled: dict[str, openvino.CompiledModel] = {}
 
     def run(self, name: str, images: Image) -> Floats:
@@ -118,26 +125,42 @@ class Experts:
         return np.concatenate(outputs)
 
     def _compile(self, found: Statistics) -> openvino.CompiledModel:
-        model, graph = copy.deepcopy(self._model), self._graph.clone()
-        layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
-        for layer, (mean, variance) in zip(layers, found, strict=True):
-            layer.running_mean, layer.running_var = mean, variance
-        weights = {_constant_name(name): value.detach().numpy() for name, value in fuse(model).named_parameters()}
+        graph, model = self._graph.clone(), folded(self._model, found)
+        weights = {
+            _constant_name(name): value.detach().numpy() for name, value in model.named_parameters() if "conv" in name
+        }
         replaced = 0
         for node in graph.get_ops():
             if node.get_type_name() == "Constant" and node.get_friendly_name() in weights:
                 value = weights[node.get_friendly_name()].reshape(list(node.output(0).shape))
                 node.output(0).replace(openvino.opset13.constant(np.ascontiguousarray(value)).output(0))
                 replaced += 1
-        assert replaced >= 2 * len(layers)  # weights and biases of all convolutions
+        assert replaced == 2 * len(found)  # weights and biases of all convolutions
         options = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": self._precision}
         return openvino_core().compile_model(graph, "CPU", options)
+
+
+def folded(model: nn.Module, found: Statistics | None = None) -> nn.Module:
+    """Returns a copy of a CIFAR ResNet whose BatchNorm layers are folded into the convolutions before them.
+
+    Args:
+        model: The network; the layer `bn1` follows the convolution `conv1`, and so on.
+        found: Statistics of the layers; those of the network if None.
+    """
+    model = copy.deepcopy(model).eval()
+    layers = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+    for name, (mean, variance) in zip(layers, found or statistics(model), strict=True):
+        layer, convolution = model.get_submodule(name), name.replace("bn", "conv")
+        layer.running_mean, layer.running_var = mean, variance
+        model.set_submodule(convolution, fuse_conv_bn_eval(model.get_submodule(convolution), layer))
+        model.set_submodule(name, nn.Identity())
+    return model
 
 
 def _constant_name(parameter: str) -> str:
     """Returns OpenVINO's name of the constant that holds a parameter of a converted network."""
     module, _, kind = parameter.rpartition(".")
-    if kind == "bias" and not module.endswith("linear"):
+    if kind == "bias":
         return f"__module.{module}/aten::_convolution/Reshape"
     return f"self.{parameter}"
 

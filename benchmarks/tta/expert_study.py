@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +19,13 @@ from expert_choice import (
     greedy_pairs,
     view_losses,
 )
-from expert_images import CLEAN, COMMON_CELLS, NAMES, CellImages, clean_images, corrupted_images, joined
+from expert_images import CLEAN, COMMON_CELLS, HALVES, NAMES, CellImages, clean_images, corrupted_images, joined
 from expert_models import SOURCE, Experts, Mix, Pair, PairLogits, Statistics, statistics_of
 from torch import nn
 
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.corruptions.catalogue import COMMON
-from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_identity_margin, fit_predictor
@@ -36,8 +35,9 @@ from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
 IDENTITY = Pair("identity")
-MIXES = tuple(Mix(*each) for each in ((0.5, 0.5), (0.8, 0.8), (1, 1), (1, 0.5), (0.5, 1)))
+MIXES = tuple(Mix(*each) for each in ((0.5, 0.5), (0.8, 0.8), (1, 1), (1, 0.5)))
 MAX_EXPERTS = 8
+PAIR_EXPERTS = 6  # of them, those that pairs are made of
 PRECISION = "bf16"  # of OpenVINO; with AMX five times as fast as fp32
 Array = npt.NDArray[np.floating]
 
@@ -47,15 +47,15 @@ class Sizes:
     """How many images are used."""
 
     bank: int = 400
-    severity_bank: int = 150
-    train: int = 20_000
-    router: int = 12_000
+    half_bank: int = 250
+    train: int = 16_000
+    router: int = 9_000
     val: int = 5_000
-    own: int = 3_000
+    own: int = 2_000
     cell: int = 1_000
-    epochs: int = 8
-    pairs: int = 20
-    search: int = 2_500
+    epochs: int = 6
+    pairs: int = 16
+    search: int = 2_200
     mixes: int = len(MIXES)
 
 
@@ -118,50 +118,45 @@ class Chooser:
     model: nn.Module
 
 
-def expert(corruption: int, severity: int, mix: Mix) -> str:
-    """Returns the name of the expert for a corruption at a severity, at all of them if 0."""
-    return f"{NAMES[corruption]}{severity or ''}, {mix.name}"
+def expert(corruption: int, half: int, mix: Mix) -> str:
+    """Returns the name of the expert for a corruption and half of the severities, for all of them if 0."""
+    return NAMES[corruption] + ("", " 1-3", " 4-5")[half] + f" ({mix.name})"
 
 
 def make_banks(study: Study) -> dict[tuple[int, int], Statistics]:
-    """Computes the statistics of training images in each cell, and under each corruption at all severities (0)."""
+    """Computes the statistics of training images under each corruption; of the common 15 for both halves, too."""
     banks = {}
     for index, name in enumerate(NAMES):
-        for severity in (0, *SEVERITIES):
-            cells = [(name, severity)] if severity else [(name, each) for each in SEVERITIES]
-            count = study.sizes.severity_bank if severity else study.sizes.bank
-            seed = 100 + 10 * index + severity
-            images = corrupted_images(study.train_images(count, seed), cells, seed).images
-            banks[index, severity] = statistics_of(study.model, images)
+        for half, severities in enumerate(HALVES if name in COMMON else HALVES[:1]):
+            seed = 100 + 10 * index + half
+            clean = study.train_images(study.sizes.half_bank if half else study.sizes.bank, seed)
+            images = corrupted_images(clean, [(name, severity) for severity in severities], seed).images
+            banks[index, half] = statistics_of(study.model, images)
     return banks
 
 
 def choose_mix(study: Study, val: CellImages, banks: Mapping[tuple[int, int], Statistics]) -> Mix:
     """Returns the mix with which validation images have the lowest error if their corruption is known."""
     source, errors = study.found[SOURCE], {}
-    mixes = MIXES[: study.sizes.mixes]
-    for mix in mixes:
-        for (index, severity), bank in banks.items():
-            if severity == 0 or mix == MIXES[0]:
-                study.found[expert(index, severity, mix)] = mix.apply(source, bank)
-        errors[mix] = 100 * float(known(study.experts, val, mix, severities=False).mean())
-    best = min(mixes, key=lambda mix: errors[mix])
-    for (index, severity), bank in banks.items():
-        study.found[expert(index, severity, best)] = best.apply(source, bank)
-    at_severity = 100 * float(known(study.experts, val, best, severities=True).mean())
-    study.facts |= {"mix": best.name, "val_by_mix": {mix.name: round(errors[mix], 2) for mix in mixes}}
-    study.facts["val_by_severity"] = round(at_severity, 2)
+    for mix in MIXES:
+        study.found |= {expert(*key, mix): mix.apply(source, bank) for key, bank in banks.items()}
+    for mix in MIXES[: study.sizes.mixes]:
+        errors[mix] = 100 * float(known(study.experts, val, mix, halves=False).mean())
+    best = min(errors, key=lambda mix: errors[mix])
+    of_halves = 100 * float(known(study.experts, val, best, halves=True).mean())
+    study.facts |= {"mix": best.name, "val_by_mix": {mix.name: round(each, 2) for mix, each in errors.items()}}
+    study.facts["val_by_half"] = round(of_halves, 2)
     study.say("corruption known, error on validation images", study.facts)
     return best
 
 
-def known(experts: Experts, cells: CellImages, mix: Mix, *, severities: bool) -> npt.NDArray[np.bool_]:
-    """Gives each image the expert of its corruption, and of its severity if asked; bool [n], incorrect."""
+def known(experts: Experts, cells: CellImages, mix: Mix, *, halves: bool) -> npt.NDArray[np.bool_]:
+    """Gives each image the expert of its corruption, and of its half if asked; bool [n], incorrect."""
     incorrect = np.zeros(len(cells), np.bool_)
-    for cell in np.unique(cells.cells):
-        rows = np.flatnonzero(cells.cells == cell)
-        index, severity = int(cells.corruption[rows[0]]), int(cells.severity[rows[0]])
-        name = SOURCE if index == CLEAN else expert(index, severity if severities else 0, mix)
+    for kind in np.unique(cells.kinds):
+        rows = np.flatnonzero(cells.kinds == kind)
+        index, half = int(cells.corruption[rows[0]]), int(cells.half[rows[0]])
+        name = SOURCE if index == CLEAN else expert(index, half if halves else 0, mix)
         incorrect[rows] = experts.run(name, cells.images[rows]).argmax(1) != cells.labels[rows]
     return incorrect
 
@@ -171,11 +166,9 @@ def choose_experts(
 ) -> tuple[list[Pair], npt.NDArray[np.floating]]:
     """Keeps the experts that gain most on validation images; returns them, the network as it is first, and losses."""
     candidates = [IDENTITY]
-    candidates += [
-        Pair("identity", expert(index, severity, mix)) for index in range(len(COMMON)) for severity in (0, *SEVERITIES)
-    ]
+    candidates += [Pair("identity", expert(index, half, mix)) for index in range(len(COMMON)) for half in (0, 1, 2)]
     rows = np.flatnonzero(val.corruption != CLEAN)[: study.sizes.search]
-    table, cells = view_losses(candidates, run, val, rows), val.cells[rows]
+    table, cells = view_losses(candidates, run, val, rows), val.kinds[rows]
     losses, correct = table.losses.numpy(), table.correct.numpy()
     kept, curve = greedy_experts(losses, cells, MAX_EXPERTS), {}
     for count in (0, 1, 2, 4, 6, MAX_EXPERTS, len(candidates) - 1):
@@ -204,7 +197,7 @@ def make_routers(
     train, all_pairs = study.learning_images(study.sizes.router, 1 / (len(COMMON) + 1), 1), [IDENTITY]
     all_pairs += [Pair("identity", expert(index, 0, mix)) for index in range(len(COMMON))]
     images = torch.from_numpy(train.images)
-    choosers, cells = [], val.cells[val.corruption != CLEAN][: len(losses)]
+    choosers, cells = [], val.kinds[val.corruption != CLEAN][: len(losses)]
     for convolutions in (1, 5):
         features = EarlyFeatures(study.model, convolutions)
         title = "first convolution" if convolutions == 1 else "five convolutions"
@@ -212,7 +205,7 @@ def make_routers(
         choosers.append(Chooser(f"routed, 15 experts, {title}", tuple(all_pairs), router))
         for count in (4, MAX_EXPERTS) if convolutions == 5 else ():
             best = best_columns(losses, cells, range(count + 1))
-            columns = torch.tensor([best.get(int(cell), 0) for cell in train.cells])  # 0 for clean images
+            columns = torch.tensor([best.get(int(cell), 0) for cell in train.kinds])  # 0 for clean images
             router = Router(features, images, columns, count + 1)
             choosers.append(Chooser(f"routed, {count} experts, {title}", tuple(kept[: count + 1]), router))
     return [with_margin(study, each, val, run) for each in choosers]
@@ -220,7 +213,7 @@ def make_routers(
 
 def choose_pairs(study: Study, val: CellImages, run: PairLogits, kept: Sequence[Pair]) -> list[Pair]:
     """Keeps the pairs that gain most on validation images, a tenth of them clean; the unchanged image is first."""
-    candidates = [Pair(name, each.expert) for each in kept for name in VIEWS]
+    candidates = [Pair(name, each.expert) for each in kept[: PAIR_EXPERTS + 1] for name in VIEWS]
     clean, corrupted = (np.flatnonzero(each) for each in (val.corruption == CLEAN, val.corruption != CLEAN))
     count = min(study.sizes.search, len(corrupted))
     rows = np.concatenate([corrupted[-count:], clean[: count // 9]])
@@ -235,9 +228,9 @@ def choose_pairs(study: Study, val: CellImages, run: PairLogits, kept: Sequence[
 
 def make_predictors(
     study: Study, val: CellImages, run: PairLogits, columns: Mapping[str, Sequence[Pair]]
-) -> list[Chooser]:
+) -> Iterator[Chooser]:
     """Trains a loss predictor for each list of pairs, all of them on the same images and for as long."""
-    train, spec, choosers = study.learning_images(study.sizes.train, 0.1, 2), predictor_input_spec(study.spec), []
+    train, spec = study.learning_images(study.sizes.train, 0.1, 2), predictor_input_spec(study.spec)
     train_run = PairLogits(train.images, study.experts, len(study.data.classes))
     settings = PredictorSettings(fit=FitSettings(epochs=study.sizes.epochs, shift=0, seed=study.seed))
     for name, pairs in columns.items():
@@ -245,5 +238,4 @@ def make_predictors(
         study.say(f"{name}: losses of {len(pairs)} columns on {len(train)} images")
         model, history, accuracy = fit_predictor(table, spec, settings, hflip=False, fabric=launch())
         study.say(f"{name}: {100 * history[-1].val_accuracy:.2f} % without, {100 * accuracy:.2f} % with its margin")
-        choosers.append(with_margin(study, Chooser(name, tuple(pairs), model), val, run))
-    return choosers
+        yield with_margin(study, Chooser(name, tuple(pairs), model), val, run)

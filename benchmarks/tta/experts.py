@@ -57,8 +57,8 @@ TRIAL = Sizes(60, 30, 600, 600, 400, 100, 5, 1, 6, 100, 1)
 Incorrect = npt.NDArray[np.bool_]
 
 
-def chosen_for(study: Study, predictors: bool) -> tuple[Mix, list[Chooser]]:
-    """Makes all choices on validation images; returns the mix and what chooses experts or pairs."""
+def choose(study: Study, predictors: bool) -> tuple[Mix, Iterator[Chooser]]:
+    """Makes the choices on validation images; returns the mix, and one by one what chooses experts or pairs."""
     clean = clean_images(study.data.val)
     clean = clean.take(np.arange(min(len(clean), study.sizes.val)))
     corrupted = corrupted_images(clean, COMMON_CELLS, study.seed)
@@ -69,15 +69,18 @@ def chosen_for(study: Study, predictors: bool) -> tuple[Mix, list[Chooser]]:
     val = joined([corrupted, clean])
     run = PairLogits(val.images, study.experts, len(study.data.classes))
     kept, losses = choose_experts(study, val, run, mix)
-    choosers = make_routers(study, val, run, mix, kept, losses)
-    if not predictors:
-        return mix, choosers
-    columns = {PAIRS: choose_pairs(study, val, run, kept), VIEWS_ALONE: [Pair(name) for name in VIEWS]}
-    return mix, [*choosers, *make_predictors(study, val, run, columns)]
+
+    def choosers() -> Iterator[Chooser]:
+        yield from make_routers(study, val, run, mix, kept, losses)
+        if predictors:
+            columns = {PAIRS: choose_pairs(study, val, run, kept), VIEWS_ALONE: [Pair(name) for name in VIEWS]}
+            yield from make_predictors(study, val, run, columns)
+
+    return mix, choosers()
 
 
 def tested(
-    study: Study, mix: Mix, choosers: list[Chooser], test: CellImages
+    study: Study, mix: Mix, choosers: Iterator[Chooser], test: CellImages
 ) -> Iterator[tuple[str, int, dict[str, Any], Incorrect]]:
     """Yields the rows: name, forward passes, what was chosen, and whether each prediction is incorrect, bool [n]."""
     experts, facts = study.experts, study.facts
@@ -87,7 +90,7 @@ def tested(
         yield name, 1 + flip, {}, incorrect_by_choice(everywhere, [IDENTITY], 1, flip, run, test.labels)
     for each in dict.fromkeys((*MIXES[: min(3, study.sizes.mixes)], mix)):
         chosen = {key: value for key, value in facts.items() if "pairs" not in key}
-        yield f"corruption known, a = {each.name}", 1, chosen, known(experts, test, each, severities=False)
+        yield f"corruption known, a = {each.name}", 1, chosen, known(experts, test, each, halves=False)
     for chooser in choosers:
         predicted = logits(chooser.model, torch.from_numpy(test.images)).numpy()
         routed = chooser.name.startswith("routed")
@@ -146,7 +149,7 @@ def main() -> None:
     open_study_folder(args.folder, data=args.data, seed=args.seed, trial=args.trial)
     sizes = TRIAL if args.trial else Sizes()
     study = Study(start.classifier().eval(), start.input, data, sizes, args.seed)
-    mix, choosers = chosen_for(study, not args.no_predictors)
+    mix, choosers = choose(study, not args.no_predictors)
     test = test_images(start, data, args.corrupted, sizes.own, sizes.cell)
     rows = {}
     for name, passes, facts, incorrect in tested(study, mix, choosers, test):
