@@ -56,7 +56,8 @@ def test_experts_are_kept_by_what_they_gain_where_others_are_worse(part: ModuleT
     losses[cells == 0, 1] = losses[cells == 1, 1] = 0.0  # this one is good in two cells
     losses[cells == 0, 2] = losses[cells == 1, 2] = 0.1  # and this one in the same
     losses[cells == 2, 3] = 0.0
-    assert part.greedy_experts(losses, cells, 2) == [0, 1, 3]
+    assert part.greedy_columns(losses, cells, 3) == [0, 1, 3]
+    assert part.greedy_columns(losses, cells, 4, [2]) == [2, 3, 1, 0]  # none is kept twice, though it gains nothing
     assert part.best_columns(losses, cells, [0, 1, 3]) == {0: 1, 1: 1, 2: 2, 3: 0}
 
 
@@ -65,9 +66,9 @@ def test_a_pair_that_cannot_be_told_from_the_image_is_not_kept(part: ModuleType)
     features = rng.normal(size=(2000, 3))
     seen, unseen = features[:, 0] > 0, rng.random(2000) < 0.6
     losses = np.stack([np.ones(2000), np.where(seen, 0.2, 2.0), np.where(unseen, 0.0, 2.5)], 1)
-    kept, curve = part.greedy_pairs(losses, features, 2)  # the last is the best for most images, by chance alone
+    kept, curve = part.greedy_pairs(losses, features, 3)  # the last is the best for most images, by chance alone
     assert kept == [0, 1]
-    assert curve[0] == 1
+    assert curve[0] == 1  # and no third one, as the last gains nothing
     assert curve[1] < 0.75
 
 

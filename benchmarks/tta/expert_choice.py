@@ -23,6 +23,7 @@ from allweather.trainers.losses.ranking import MAX_LOSS
 from allweather.trainers.methods.loss_predictor import ViewLosses
 from allweather.trainers.models.classifier import Classifier
 
+MIN_GAIN = 1e-4  # nats
 RIDGE = 1e-2  # strength of the ridge regression, of standardized features
 Array = npt.NDArray[np.floating]
 
@@ -106,23 +107,25 @@ def view_losses(pairs: Sequence[Pair], run: PairLogits, cells: CellImages, rows:
     )
 
 
-def greedy_experts(losses: Array, cells: Rows, count: int) -> list[int]:
-    """Chooses experts one by one, each by what it gains where the best of those before is worse.
+def greedy_columns(losses: Array, cells: Rows, count: int, kept: Sequence[int] = (0,)) -> list[int]:
+    """Chooses experts or pairs one by one, each by what it gains where the best of those before is worse.
 
     Args:
-        losses: float [n, E] of each expert on each image; the first is the network as it is, which is always there.
-        cells: int64 [n], the cell of each image: every cell gets the expert with its lowest mean loss.
-        count: Number of experts to choose.
+        losses: float [n, E] of each of them on each image.
+        cells: int64 [n], the cell of each image: every cell gets the one with its lowest mean loss.
+        count: Number of them to keep.
+        kept: Columns that are kept already; the network as it is by default.
 
     Returns:
-        Columns, the network as it is first.
+        The columns, those kept already first.
     """
-    clipped = losses.clip(max=MAX_LOSS)
+    clipped, found = losses.clip(max=MAX_LOSS), list(kept)
     means = np.stack([clipped[cells == cell].mean(0) for cell in np.unique(cells)])
-    kept = [0]
-    while len(kept) <= count:
-        kept.append(int(np.minimum(means, means[:, kept].min(1, keepdims=True)).mean(0).argmin()))
-    return kept
+    while len(found) < count:
+        with_each = np.minimum(means, means[:, found].min(1, keepdims=True)).mean(0)
+        with_each[found] = np.inf
+        found.append(int(with_each.argmin()))
+    return found
 
 
 def best_columns(losses: Array, cells: Rows, kept: Sequence[int]) -> dict[int, int]:
@@ -140,7 +143,7 @@ def greedy_pairs(losses: Array, features: Array, count: int) -> tuple[list[int],
     Args:
         losses: float [n, P] of each pair on each image; the first is the unchanged image.
         features: float [n, F] of the images.
-        count: Number of pairs to keep.
+        count: Number of pairs to keep at most; as soon as no other gains `MIN_GAIN`, no further one is kept.
 
     Returns:
         (columns, the unchanged image first; the mean loss with so many pairs, of each number of them).
@@ -154,6 +157,8 @@ def greedy_pairs(losses: Array, features: Array, count: int) -> tuple[list[int],
     while len(kept) < count:
         with_each = np.where(predicted < best, true, loss)
         column = int(with_each.mean(0).argmin())
+        if with_each[:, column].mean() > curve[-1] - MIN_GAIN:
+            break
         best, loss = np.minimum(best, predicted[:, [column]]), with_each[:, [column]]
         kept.append(column)
         curve.append(float(loss.mean()))

@@ -15,7 +15,7 @@ from expert_choice import (
     Router,
     best_columns,
     features_of,
-    greedy_experts,
+    greedy_columns,
     greedy_pairs,
     view_losses,
 )
@@ -37,7 +37,6 @@ from allweather.trainers.training.settings import FitSettings
 IDENTITY = Pair("identity")
 MIXES = tuple(Mix(*each) for each in ((0.5, 0.5), (0.8, 0.8), (1, 1), (1, 0.5)))
 MAX_EXPERTS = 8
-PAIR_EXPERTS = 6  # of them, those that pairs are made of
 PRECISION = "bf16"  # of OpenVINO; with AMX five times as fast as fp32
 Array = npt.NDArray[np.floating]
 
@@ -53,8 +52,8 @@ class Sizes:
     val: int = 5_000
     own: int = 2_000
     cell: int = 1_000
-    epochs: int = 6
-    pairs: int = 16
+    epochs: int = 7
+    pairs: int = 24
     search: int = 2_200
     mixes: int = len(MIXES)
 
@@ -170,7 +169,7 @@ def choose_experts(
     rows = np.flatnonzero(val.corruption != CLEAN)[: study.sizes.search]
     table, cells = view_losses(candidates, run, val, rows), val.kinds[rows]
     losses, correct = table.losses.numpy(), table.correct.numpy()
-    kept, curve = greedy_experts(losses, cells, MAX_EXPERTS), {}
+    kept, curve = greedy_columns(losses, cells, MAX_EXPERTS + 1), {}
     for count in (0, 1, 2, 4, 6, MAX_EXPERTS, len(candidates) - 1):
         some = kept[: count + 1] if count <= MAX_EXPERTS else list(range(len(candidates)))
         best = best_columns(losses, cells, some)
@@ -194,8 +193,7 @@ def make_routers(
     study: Study, val: CellImages, run: PairLogits, mix: Mix, kept: Sequence[Pair], losses: Array
 ) -> list[Chooser]:
     """Trains routers to the experts of all corruptions, and to few experts; a sixteenth of the images is clean."""
-    train, all_pairs = study.learning_images(study.sizes.router, 1 / (len(COMMON) + 1), 1), [IDENTITY]
-    all_pairs += [Pair("identity", expert(index, 0, mix)) for index in range(len(COMMON))]
+    train, all_pairs = study.learning_images(study.sizes.router, 1 / (len(COMMON) + 1), 1), all_experts(mix)
     images = torch.from_numpy(train.images)
     choosers, cells = [], val.kinds[val.corruption != CLEAN][: len(losses)]
     for convolutions in (1, 5):
@@ -211,18 +209,28 @@ def make_routers(
     return [with_margin(study, each, val, run) for each in choosers]
 
 
-def choose_pairs(study: Study, val: CellImages, run: PairLogits, kept: Sequence[Pair]) -> list[Pair]:
-    """Keeps the pairs that gain most on validation images, a tenth of them clean; the unchanged image is first."""
-    candidates = [Pair(name, each.expert) for each in kept[: PAIR_EXPERTS + 1] for name in VIEWS]
+def all_experts(mix: Mix) -> list[Pair]:
+    """Returns the unchanged image with the network as it is, and with the expert of each corruption."""
+    return [IDENTITY, *(Pair("identity", expert(index, 0, mix)) for index in range(len(COMMON)))]
+
+
+def choose_pairs(study: Study, val: CellImages, run: PairLogits, mix: Mix) -> list[Pair]:
+    """Keeps the pairs that gain most on validation images, a tenth of them clean; the unchanged image is first.
+
+    They are chosen by what they gain if a linear prediction picks one for each image, and once no other gains anything,
+    by what they gain if corruption and half of the severities are known.
+    """
+    candidates = [Pair(name, each.expert) for each in all_experts(mix) for name in VIEWS]
     clean, corrupted = (np.flatnonzero(each) for each in (val.corruption == CLEAN, val.corruption != CLEAN))
     count = min(study.sizes.search, len(corrupted))
     rows = np.concatenate([corrupted[-count:], clean[: count // 9]])
-    table = view_losses(candidates, run, val, rows)
+    losses = view_losses(candidates, run, val, rows).losses.numpy()
     features = features_of(EarlyFeatures(study.model, 5), val.images[rows])
-    chosen, curve = greedy_pairs(table.losses.numpy(), features, study.sizes.pairs)
-    study.facts |= {"pairs": [candidates[each].name for each in chosen]}
-    study.facts["val_loss_by_pairs"] = [round(each, 4) for each in curve]
-    study.say("kept pairs, and mean loss by their number", study.facts["pairs"], study.facts["val_loss_by_pairs"])
+    chosen, curve = greedy_pairs(losses, features, study.sizes.pairs)
+    study.say(f"{len(chosen)} pairs kept by prediction, mean loss by their number", [round(each, 4) for each in curve])
+    chosen = greedy_columns(losses, val.kinds[rows], study.sizes.pairs, chosen)
+    study.facts["pairs"] = [candidates[each].name for each in chosen]
+    study.say("kept pairs", study.facts["pairs"])
     return [candidates[each] for each in chosen]
 
 

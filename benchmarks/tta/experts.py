@@ -1,6 +1,6 @@
 """Decides whether experts pay: BatchNorm statistics of kinds of weather, folded into one network, chosen per image.
 
-    python benchmarks/tta/experts.py CHECKPOINT DATA CORRUPTED FOLDER --network NAME [--no-predictors] [--seed 0]
+    python benchmarks/tta/experts.py CHECKPOINT DATA CORRUPTED FOLDER --network NAME [--parts all] [--seed 0]
         [--trial]
 
 Rivals: the network as it is, its horizontal flip, and a loss predictor of the twelve views without experts that was
@@ -31,6 +31,7 @@ from expert_study import (
     Chooser,
     Sizes,
     Study,
+    all_experts,
     choose_experts,
     choose_mix,
     choose_pairs,
@@ -52,12 +53,12 @@ from allweather.trainers.training.launch import launch
 from allweather.trainers.training.uncertainty import mean_interval
 
 POLICIES = {"top:1": (1, False), "top:2": (2, False), "top:1+flip": (1, True), "top:2+flip": (2, True)}
-VIEWS_ALONE, PAIRS = "twelve views", "pairs"
+VIEWS_ALONE, PAIRS, EXPERTS_ALONE = "twelve views", "pairs", "15 experts"
 TRIAL = Sizes(60, 30, 600, 600, 400, 100, 5, 1, 6, 100, 1)
 Incorrect = npt.NDArray[np.bool_]
 
 
-def choose(study: Study, predictors: bool) -> tuple[Mix, Iterator[Chooser]]:
+def choose(study: Study, parts: str) -> tuple[Mix, Iterator[Chooser]]:
     """Makes the choices on validation images; returns the mix, and one by one what chooses experts or pairs."""
     clean = clean_images(study.data.val)
     clean = clean.take(np.arange(min(len(clean), study.sizes.val)))
@@ -68,13 +69,14 @@ def choose(study: Study, predictors: bool) -> tuple[Mix, Iterator[Chooser]]:
     mix = choose_mix(study, corrupted, banks)
     val = joined([corrupted, clean])
     run = PairLogits(val.images, study.experts, len(study.data.classes))
-    kept, losses = choose_experts(study, val, run, mix)
 
     def choosers() -> Iterator[Chooser]:
-        yield from make_routers(study, val, run, mix, kept, losses)
-        if predictors:
-            columns = {PAIRS: choose_pairs(study, val, run, kept), VIEWS_ALONE: [Pair(name) for name in VIEWS]}
-            yield from make_predictors(study, val, run, columns)
+        if parts != "predictors":
+            kept, losses = choose_experts(study, val, run, mix)
+            yield from make_routers(study, val, run, mix, kept, losses)
+        if parts != "routers":
+            columns = {PAIRS: choose_pairs(study, val, run, mix), VIEWS_ALONE: [Pair(name) for name in VIEWS]}
+            yield from make_predictors(study, val, run, columns | {EXPERTS_ALONE: all_experts(mix)})
 
     return mix, choosers()
 
@@ -141,7 +143,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--network", required=True, help="name of the network in the records")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-predictors", action="store_true", help="leave out the pairs and their predictors")
+    parser.add_argument("--parts", choices=("all", "routers", "predictors"), default="all")
     parser.add_argument("--trial", action="store_true")
     args = parser.parse_args()
     start, fabric = load_checkpoint(args.checkpoint), launch()
@@ -149,15 +151,17 @@ def main() -> None:
     open_study_folder(args.folder, data=args.data, seed=args.seed, trial=args.trial)
     sizes = TRIAL if args.trial else Sizes()
     study = Study(start.classifier().eval(), start.input, data, sizes, args.seed)
-    mix, choosers = choose(study, not args.no_predictors)
+    mix, choosers = choose(study, args.parts)
     test = test_images(start, data, args.corrupted, sizes.own, sizes.cell)
     rows = {}
     for name, passes, facts, incorrect in tested(study, mix, choosers, test):
         rows[name], found = incorrect, errors(incorrect, test)
         study.say(f"{name:45}", " ".join(f"{value:6.2f}" for value in found.values()))
         save(args, name, {"passes": passes, **facts}, found, fabric)
-    np.savez_compressed(args.folder / f"{args.network}-{args.seed}.npz", group=test.group, source=test.source, **rows)
-    for policy in () if args.no_predictors else POLICIES:
+    np.savez_compressed(
+        args.folder / f"{args.network}-{args.parts}-{args.seed}.npz", group=test.group, source=test.source, **rows
+    )
+    for policy in () if args.parts == "routers" else POLICIES:
         found = gains(rows[f"{PAIRS}, {policy}"], rows[f"{VIEWS_ALONE}, {policy}"], test)
         study.say("gain", policy, {name: round(value, 2) for name, value in found.items()})
         save(args, f"gain {policy}", {"images": int((test.group == OWN).sum())}, found, fabric)
