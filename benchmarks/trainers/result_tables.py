@@ -43,6 +43,18 @@ TRAINING_CORRUPTIONS = {
     "AugMix, top:1": "23.31 / 33.15 / 30.84",
     "AugMix, top:2+flip": "22.69 / 32.76 / 30.11",
 }
+EXPERT_COLUMNS = {"clean": "clean", "common 15": "common", "extra 4": "extra", "common 15, own": "own"}
+EXPERT_ROWS = (
+    "source",
+    "hflip",
+    *(f"corruption known, a = {share}" for share in ("0.5", "0.8", "1", "1 to 0.5")),
+    "routed, 15 experts, first convolution",
+    *(f"routed, {count} experts, five convolutions{flip}" for flip in ("", ", hflip") for count in (15, 8, 4)),
+)
+EXPERT_POLICIES = ("top:1", "top:2", "top:1+flip", "top:2+flip")
+EXPERT_CHOICES = tuple(
+    f"{name}, {each}" for each in EXPERT_POLICIES for name in ("twelve views", "15 experts", "pairs")
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,22 @@ TABLES = (
         {"train_images": 4498},
         (),
         TRAINING_CORRUPTIONS,
+    ),
+    *(
+        ResultTable(
+            f"experts-{part}-{network}",
+            "experts",
+            "error, %",
+            EXPERT_COLUMNS,
+            rows,
+            {"network": network},
+            ("passes",),
+            {},
+        )
+        for network, part, rows in (
+            ("robust", "routers", EXPERT_ROWS),
+            ("robust", "predictors", EXPERT_CHOICES),
+        )
     ),
 )
 
