@@ -15,7 +15,7 @@ from allweather.trainers.data.batches import to_float
 from allweather.trainers.inference.forward import logits
 from allweather.trainers.models.registry import build_model
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "tta"
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "experts"
 
 
 @pytest.fixture

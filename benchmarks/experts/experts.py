@@ -1,6 +1,6 @@
 """Decides whether experts pay: BatchNorm statistics of kinds of weather, folded into one network, chosen per image.
 
-    python benchmarks/tta/experts.py CHECKPOINT DATA CORRUPTED FOLDER --network NAME [--parts all] [--seed 0]
+    python benchmarks/experts/experts.py CHECKPOINT DATA CORRUPTED FOLDER --network NAME [--parts all] [--seed 0]
         [--trial]
 
 Rivals: the network as it is, its horizontal flip, and a loss predictor of the twelve views without experts that was
