@@ -64,9 +64,9 @@ def test_experts_are_kept_by_what_they_gain_where_others_are_worse(part: ModuleT
 def test_a_pair_that_cannot_be_told_from_the_image_is_not_kept(part: ModuleType) -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2000, 3))
-    seen, unseen = features[:, 0] > 0, rng.random(2000) < 0.6
+    seen, unseen = features[:, 0] > 0, rng.random(2000) < 0.3
     losses = np.stack([np.ones(2000), np.where(seen, 0.2, 2.0), np.where(unseen, 0.0, 2.5)], 1)
-    kept, curve = part.greedy_pairs(losses, features, 3)  # the last is the best for most images, by chance alone
+    kept, curve = part.greedy_pairs(losses, features, 3)  # the last is the best for some images, by chance alone
     assert kept == [0, 1]
     assert curve[0] == 1  # and no third one, as the last gains nothing
     assert curve[1] < 0.75
