@@ -97,13 +97,13 @@ def test_views_that_are_chosen_for_some_images_only(monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(str(FOLDER / "tta"))
     correct_by_policy = runpy.run_path(str(FOLDER / "tta" / "chosen_views.py"))["correct_by_policy"]
     rng, model = np.random.default_rng(1), small_model()
-    split = Split(torch.from_numpy(rng.integers(0, 256, (40, 16, 16, 3), np.uint8)), torch.arange(40) % 3)
+    split = Split(torch.from_numpy(rng.integers(0, 256, (900, 16, 16, 3), np.uint8)), torch.arange(900) % 3)
     dataset = Dataset("random", model.classes, split, split, split, hflip=True)
-    policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip")]
+    policies = [parse_policy(text) for text in ("center", "hflip", "top:1", "top:2+flip", "top:2+flip+logits")]
     expected = run_policies(model, dataset, None, policies)[0].correct
     found = correct_by_policy(model, policies, split.images.numpy(), split.labels.numpy())
     np.testing.assert_array_equal(found, expected)
-    assert len({row.tobytes() for row in found}) == 4
+    assert len({row.tobytes() for row in found}) == 5
 
 
 def test_the_table_beside_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:

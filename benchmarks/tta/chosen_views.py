@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Image
@@ -39,9 +38,9 @@ def correct_by_policy(
         for row, each in enumerate(indices):
             for name in policy.views_for(each)[0]:
                 rows_of.setdefault(name, set()).add(row)
-    by_view = {name: np.zeros((len(images), len(model.classes))) for name in rows_of}
+    by_view = {name: np.zeros((len(images), len(model.classes)), np.float32) for name in rows_of}
     for name, selected in rows_of.items():
         rows = np.array(sorted(selected))
-        by_view[name][rows] = probabilities(model.logits(np.stack([view(name).apply(images[row]) for row in rows])))
+        by_view[name][rows] = model.logits(np.stack([view(name).apply(images[row]) for row in rows]))
     averages = [average_views(policy, each, by_view)[0] for policy, each in zip(policies, chosen, strict=True)]
     return np.stack([average.argmax(1) == labels for average in averages])
