@@ -5,23 +5,23 @@
 
 Rivals: the starting checkpoint, AT, ST, AugMix, RandAugment, TrivialAugment and learned augmentations. START is a
 checkpoint; if it has no augmentation strengths, they are searched first. DATA is a data set such as cifar10:ROOT.
-FOLDER gets a checkpoint for each run of the plan, and tables.md with all finished runs. FILEs are learned
-augmentations; each adds a run that is named after the file. NAMEs choose the runs to train: st-ca-0 is a single run,
-st-ca all runs that differ from it only by their seeds, and ia all runs with one augmentation.
+FOLDER gets a checkpoint for each run of the plan and a record of its accuracies, and tables.md with all finished runs.
+FILEs are learned augmentations; each adds a run that is named after the file. NAMEs choose the runs to train: st-ca-0
+is a single run, st-ca all runs that differ from it only by their seeds, and ia all runs with one augmentation.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_fabric import Fabric
+from run_records import RunRecord, load_record, new_record, save_record
 from studies import errors_in_one_line, mean_and_deviation, open_study_folder
 
-from allweather.evaluation.augmented import AugmentedEvaluation, augmented_evaluation
+from allweather.evaluation.augmented import augmented_evaluation
 from allweather.reports.augmented import row_title
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -35,6 +35,8 @@ from allweather.trainers.methods.finetune import FinetuneSettings, finetune
 from allweather.trainers.methods.strength_search import DEFAULT_POINTS, with_strengths
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
+
+STUDY, START = "robust-finetuning", "start"
 
 
 @dataclass(frozen=True)
@@ -76,40 +78,49 @@ def is_selected(run: Run, names: Sequence[str]) -> bool:
     return not names or any(name in (run.name, run.group) or (name == "ia" and "-ia-" in run.group) for name in names)
 
 
-def evaluate_cached(path: Path, cache: Path, dataset: Dataset, parameters: dict[str, float]) -> AugmentedEvaluation:
-    """Evaluates a checkpoint on the augmented test images, or reads the result of an earlier evaluation."""
-    if not cache.is_file():
+def measured(
+    path: Path, row: str, seed: int, dataset: Dataset, strengths: Mapping[str, float], args: argparse.Namespace,
+    fabric: Fabric,
+) -> RunRecord:  # fmt: skip
+    """Returns the record of a checkpoint; evaluates it on the augmented test images if there is none."""
+    file = args.folder / "records" / f"{row}-{seed}.json"
+    record = load_record(file)
+    if record is None:
         with open_model(path) as target:
-            evaluation = augmented_evaluation(target, dataset, parameters)
-        with atomic_file(cache) as temporary:
-            temporary.write_text(json.dumps(asdict(evaluation)))
-    return AugmentedEvaluation(**json.loads(cache.read_text()))
+            evaluation = augmented_evaluation(target, dataset, dict(strengths))
+        results = {name: 100 * each for name, each in evaluation.accuracies.items()}
+        facts = {"start": args.start.name, "data": args.data, "train_images": len(dataset.train)}
+        facts["epochs"] = 0 if row == START else args.epochs
+        record = new_record(STUDY, row, seed, facts, results | {"average": 100 * evaluation.average}, fabric)
+        file.parent.mkdir(exist_ok=True)
+        save_record(file, record)
+    return record
 
 
-def table_3(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluation]]) -> list[Sequence[str]]:
+def table_3(start: RunRecord, groups: Mapping[str, Sequence[RunRecord]]) -> list[Sequence[str]]:
     """Returns table 3: means over seeds, with deviations where there are several."""
     columns = {group: runs for group, runs in groups.items() if "-ia-" not in group}
-    head = ["test accuracy, %", "start", *(f"{group} ({len(runs)})" for group, runs in columns.items())]
+    head = ["test accuracy, %", START, *(f"{group} ({len(runs)})" for group, runs in columns.items())]
     rows: list[Sequence[str]] = [head]
     for row in ("clean", *TABLE_ROWS):
-        cells = [mean_and_deviation([100 * run.accuracies[row] for run in runs]) for runs in columns.values()]
-        rows.append((row_title(row), f"{100 * start.accuracies[row]:.2f}", *cells))
-    gains = [[100 * (run.average - start.average) for run in runs] for runs in columns.values()]
+        cells = [mean_and_deviation([run.results[row] for run in runs]) for runs in columns.values()]
+        rows.append((row_title(row), f"{start.results[row]:.2f}", *cells))
+    gains = [[run.results["average"] - start.results["average"] for run in runs] for runs in columns.values()]
     rows.append(("average improvement", "", *(mean_and_deviation(values, "+") for values in gains)))
     return rows
 
 
-def table_2(start: AugmentedEvaluation, groups: dict[str, list[AugmentedEvaluation]]) -> list[Sequence[str]]:
+def table_2(start: RunRecord, groups: Mapping[str, Sequence[RunRecord]]) -> list[Sequence[str]]:
     """Returns table 2: clean and augmented accuracy after finetuning on one augmentation each."""
-    rows: list[Sequence[str]] = [("test accuracy, %", "start", "at/ia", "st/ia", "fma/ia")]
+    rows: list[Sequence[str]] = [("test accuracy, %", START, "at/ia", "st/ia", "fma/ia")]
     for only in AUGMENTATIONS:
         for row in ("clean", only):
             cells = []
             for method in ("at", "st", "fma"):
                 runs = groups.get(f"{method}-ia-{only}", [])
-                cells.append(mean_and_deviation([100 * run.accuracies[row] for run in runs]) if runs else "")
+                cells.append(mean_and_deviation([run.results[row] for run in runs]) if runs else "")
             name = f"{row_title(only)}: {'clean' if row == 'clean' else 'augmented'}"
-            rows.append((name, f"{100 * start.accuracies[row]:.2f}", *cells))
+            rows.append((name, f"{start.results[row]:.2f}", *cells))
     return rows
 
 
@@ -135,14 +146,14 @@ def main() -> None:
         if is_selected(run, args.only) and not out.is_file():
             done = finetune(first, dataset, run.settings, out, fabric=fabric)
             print(run.name, {key: round(value, 4) for key, value in done.metrics.items()}, flush=True)
-    parameters = dict(first.strengths)
-    start = evaluate_cached(args.start, args.folder / "start.json", dataset, parameters)
-    groups: dict[str, list[AugmentedEvaluation]] = {}
+    start = measured(args.start, START, 0, dataset, first.strengths, args, fabric)
+    groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         path = args.folder / f"{run.name}.safetensors"
         if path.is_file():
-            evaluation = evaluate_cached(path, path.with_suffix(".json"), dataset, parameters)
-            groups.setdefault(run.group, []).append(evaluation)
+            seed = run.settings.fit.seed
+            record = measured(path, run.group, seed, dataset, first.strengths, args, fabric)
+            groups.setdefault(run.group, []).append(record)
     text = "\n".join([*markdown_table(table_3(start, groups)), "", *markdown_table(table_2(start, groups)), ""])
     with atomic_file(args.folder / "tables.md") as temporary:
         temporary.write_text(text)
