@@ -1,0 +1,168 @@
+"""Compares robust training from scratch with other ways to spend the same time.
+
+    python benchmarks/trainers/robust_from_scratch.py DATA CORRUPTED FOLDER [--arch resnet20] [--cost 36] [--seeds 1]
+        [--only NAME ...]
+
+Rivals: plain training, AugMix and TrivialAugment without a consistency loss, and plain training that ends with
+`finetune --method robust`. The cost is that of so many epochs of plain training; each row gets as many epochs as its
+steps allow for that (benchmarks/trainers/finetuning_cost.py). The last row finetunes the one before it by FMA/CA on top
+of that cost. CORRUPTED is the folder of a corrupted test set, which is run once for each network; what is chosen is
+chosen by "val", the error on corrupted validation images. FOLDER gets a checkpoint and a record of each row and seed,
+and the same command resumes a killed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from run_records import load_record, new_record, save_record
+from studies import errors_in_one_line, open_study_folder
+
+from allweather.runtimes.system.memory import keep_freed_memory
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
+from allweather.trainers.corruptions.catalogue import COMMON, EXTRA
+from allweather.trainers.corruptions.corruption import SEVERITIES
+from allweather.trainers.corruptions.sets import CopySettings, corrupted_copies
+from allweather.trainers.corruptions.sets.read import open_corrupted_set
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.inference.open_model import BATCH_SIZE, open_model
+from allweather.trainers.methods.config import PLAIN, TrainConfig
+from allweather.trainers.methods.finetune import FinetuneSettings, finetune
+from allweather.trainers.methods.train import train
+from allweather.trainers.training.launch import launch
+from allweather.trainers.training.settings import FitSettings
+
+STUDY = "robust-from-scratch"
+ROBUST_STEP = 3.1  # plain steps that one of training for consistency costs
+FINETUNING_STEP, FINETUNING_EPOCHS = 2.05, 4
+VAL_COPIES = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way to train.
+
+    Attributes:
+        config: How the network is trained.
+        step: Cost of a step, in plain ones.
+        finetuned: Method by which it is finetuned in the end, at the same cost in all; None for none.
+        start: Row whose network is finetuned further, on top of its cost.
+    """
+
+    config: TrainConfig = PLAIN
+    step: float = 1.0
+    finetuned: str | None = None
+    start: str | None = None
+
+    def epochs(self, cost: float) -> int:
+        """Returns the number of epochs that the cost allows."""
+        spent = FINETUNING_EPOCHS * FINETUNING_STEP if self.finetuned and not self.start else 0.0
+        return max(1, round((cost - spent) / self.step))
+
+
+ROWS = {
+    "plain": Row(),
+    "AugMix": Row(TrainConfig(augment="augmix"), 1.1),
+    "TrivialAugment": Row(TrainConfig(augment="trivial"), 1.05),
+    "plain, finetuned robust": Row(finetuned="robust"),
+    "robust augmix": Row(TrainConfig(robust="augmix"), ROBUST_STEP),
+    "robust prime": Row(TrainConfig(robust="prime"), ROBUST_STEP),
+    "robust mixed": Row(TrainConfig(robust="mixed"), ROBUST_STEP),
+    "robust mixed, then FMA": Row(finetuned="fma", start="robust mixed"),
+}
+
+
+def network(name: str, seed: int, data: Dataset, args: argparse.Namespace, fabric: Fabric) -> Path:
+    """Trains what is missing of a row, and returns its checkpoint."""
+    row, out = ROWS[name], file_of(name, seed, args.folder, ".safetensors")
+    if out.is_file():
+        return out
+    start = out.with_suffix(".start.safetensors") if row.finetuned else out
+    if row.start:
+        start = network(row.start, seed, data, args, fabric)
+    elif not start.is_file():
+        fit = FitSettings(epochs=row.epochs(args.cost), seed=seed)
+        train([args.arch], data, fit, start, fabric=fabric, config=row.config)
+    if row.finetuned:
+        fit = FitSettings(epochs=FINETUNING_EPOCHS, schedule="cosine", seed=seed)
+        settings = FinetuneSettings(row.finetuned, fit=fit)  # type: ignore[arg-type]
+        finetune(load_checkpoint(start), data, settings, out, fabric=fabric)
+    return out
+
+
+def file_of(name: str, seed: int, folder: Path, suffix: str) -> Path:
+    """Returns the path of a file of a row."""
+    return folder / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}{suffix}"
+
+
+def errors(checkpoint: Checkpoint, data: Dataset, folder: Path) -> dict[str, float]:
+    """Returns the errors in percent on clean, corrupted and corrupted validation images."""
+    with open_model(checkpoint) as opened:
+
+        def error(images: np.ndarray, labels: np.ndarray) -> float:
+            parts = range(0, len(images), BATCH_SIZE)
+            predicted = np.concatenate([opened.logits(images[i : i + BATCH_SIZE]).argmax(1) for i in parts])
+            return 100 * float((predicted != labels).mean())
+
+        test, corrupted = data.test.loaded(), open_corrupted_set(folder, opened.classes, opened.input)
+        found = {"clean": error(test.images.numpy(), test.labels.numpy())}
+        found |= {group: _mean_error(error, corrupted, names) for group, names in GROUPS.items()}
+        val = data.val.take(torch.arange(len(data.val)).repeat(VAL_COPIES)).loaded()
+        copies, _ = corrupted_copies(val.images.numpy(), CopySettings(clean=0.0), np.random.default_rng(0))
+        return found | {"val": error(copies, val.labels.numpy())}
+
+
+GROUPS = {"common": COMMON, "extra": EXTRA}
+
+
+def _mean_error(error: Callable[[np.ndarray, np.ndarray], float], corrupted: object, names: tuple[str, ...]) -> float:
+    cells = (
+        np.concatenate([*corrupted.batches(name, each, BATCH_SIZE)])  # type: ignore[attr-defined]
+        for name in names
+        for each in SEVERITIES
+    )
+    return float(np.mean([error(cell, corrupted.labels) for cell in cells]))  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Trains and measures the rows that have no record, and prints them."""
+    keep_freed_memory()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("corrupted", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--arch", default="resnet20")
+    parser.add_argument("--cost", type=float, default=36, help="epochs of plain training")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=list(ROWS), choices=list(ROWS))
+    args = parser.parse_args()
+    open_study_folder(args.folder, data=args.data, corrupted=args.corrupted, arch=args.arch, cost=args.cost)
+    fabric, data = launch(), open_dataset(args.data, 32)
+    for seed in range(args.seeds):
+        for name in args.only:
+            path = file_of(name, seed, args.folder, ".json")
+            record = load_record(path)
+            if record is None:
+                found = errors(load_checkpoint(network(name, seed, data, args, fabric)), data, args.corrupted)
+                facts = {
+                    "arch": args.arch,
+                    "data": args.data,
+                    "cost": args.cost,
+                    "epochs": ROWS[name].epochs(args.cost),
+                }
+                record = new_record(STUDY, name, seed, facts, found, fabric)
+                save_record(path, record)
+            print(name, seed, {key: round(value, 2) for key, value in record.results.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    with errors_in_one_line():
+        main()
