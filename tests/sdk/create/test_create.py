@@ -155,7 +155,17 @@ def test_another_crop_and_other_corrupted_images_make_stages_anew(
     json_of(invoke("corrupt", "--data", colors, "--size", "32", "--out", "fog", "--corruption", "fog", "--json"))
     text = re.sub("(finetune|predictor): .*", r"\1: none", CONFIG).replace("[hflip, 'top:2']", "[hflip]")
     config.write_text(text.replace("{images: 6}", "{corruptions: fog}"))
-    line = ["create", "my.aw", "--data", colors, "--config", config, "--json", "--model", "own_network_to_recreate:tiny"]
+    line = [
+        "create",
+        "my.aw",
+        "--data",
+        colors,
+        "--config",
+        config,
+        "--json",
+        "--model",
+        "own_network_to_recreate:tiny",
+    ]
     json_of(invoke(*line))
     os.utime("fog/fog.npy", (1, 1))
     other = invoke(*line)
