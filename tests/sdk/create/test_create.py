@@ -169,7 +169,7 @@ def test_another_crop_and_other_corrupted_images_make_stages_anew(
     json_of(invoke(*line))
     os.utime("fog/fog.npy", (1, 1))
     other = invoke(*line)
-    assert [name for name, state in states(json_of(other)).items() if state == "done"][0] == "evaluate"
+    assert next(name for name, state in states(json_of(other)).items() if state == "done") == "evaluate"
     assert "evaluate: the corrupted images changed; it is made anew" in other.stderr
     config.write_text(config.read_text() + "crop: squash\n")
     other = invoke(*line)
