@@ -1,11 +1,11 @@
-"""Images in torch tensors, as a researcher holds them: what they may look like, and how they become pixels."""
+"""Images and logits in torch tensors, as a researcher holds them: what they may look like, and how to get pixels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from allweather.runtimes.errors import DataError
+from allweather.runtimes.errors import DataError, UsageError
 
 LAYOUTS = "[3, h, w] or [n, 3, h, w]"
 TOLERANCE = 1e-3  # beyond 0..1, for values that were resized or averaged; what is beyond it is no pixel
@@ -34,6 +34,19 @@ def check_image_tensor(images: Tensor) -> None:
         if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):  # also if one of them is nan
             cure = "divide by 255" if low >= 0 and high > 2 else "undo the normalization, and normalize in the network"
             raise DataError(f"float images are in 0..1; got values from {low:.3g} to {high:.3g}: {cure}")
+
+
+def check_several_classes(logits: Tensor) -> None:
+    """Checks that logits, [n, C], are those of at least two classes: the softmax of a single one is always 1.
+
+    Raises:
+        UsageError: There is one for each image.
+    """
+    if logits.shape[1] < 2:
+        raise UsageError(
+            f"logits are [n, C], of two or more classes; got {list(logits.shape)}: for the logit z of the second of "
+            "two classes, give torch.cat([torch.zeros_like(z), z], 1)"
+        )
 
 
 def to_pixels(images: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from allweather.exporters.onnx.convert import MAX_FILE_BYTES
 from allweather.exporters.onnx.walk import all_tensors
-from allweather.runtimes.errors import EngineError
+from allweather.runtimes.errors import EngineError, first_line
 from allweather.runtimes.text import printable
 
 
@@ -47,6 +48,21 @@ def fold_external_data(model: onnx.ModelProto, path: Path, where: str) -> None:
             tensor.raw_data = stream.read(length)
         del tensor.external_data[:]
         tensor.data_location = TensorProto.DEFAULT
+
+
+def external_data_files(path: Path) -> tuple[Path, ...]:
+    """Returns the files in which an ONNX file keeps weights, sorted, each once.
+
+    Raises:
+        EngineError: It is no ONNX file, or a file of weights is missing or lies outside of its folder.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError) as error:
+        raise EngineError(f"{printable(str(path))} cannot be read as ONNX: {first_line(error)}") from error
+    entries = [entry for tensor in all_tensors(model) for entry in tensor.external_data]
+    locations = {entry.value for entry in entries if entry.key == "location"}
+    return tuple(sorted({_file_of(location, path, printable(str(path))) for location in locations}))
 
 
 def _file_of(location: str, path: Path, where: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,8 @@ from allweather.exporters.choices import InputLayout
 from allweather.runtimes.errors import EngineError
 from allweather.runtimes.text import printable
 
+log = logging.getLogger(__name__)
+
 Element = Literal["float32", "float16", "uint8"]
 Activation = Literal["softmax", "log_softmax", "sigmoid"]
 ELEMENTS: dict[int, Element] = {
@@ -25,6 +28,7 @@ ELEMENTS: dict[int, Element] = {
 IMAGE_CHANNELS = (1, 3)  # gray, color
 ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 PASSING = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Dropout")  # between the activation and the output
+CHOOSING = ("ArgMax", "ArgMin", "TopK", "Hardmax")  # operators that leave of the scores which is the highest
 POINTWISE = ("Cast", "Identity", "Sub", "Add", "Mul", "Div")  # compute one value from each pixel
 SMALL_SCALE = 0.1  # a factor below this makes small numbers of 0..255
 
@@ -104,8 +108,16 @@ def input_facts(model: onnx.ModelProto, where: str) -> InputFacts:
     return InputFacts(name, element, layout, channels, height, width, sizes[0], _inner_pixels(model, name))
 
 
-def output_facts(model: onnx.ModelProto) -> OutputFacts:
-    """Finds the tensor that holds the logits, before a Softmax, LogSoftmax or Sigmoid that ends the graph."""
+def output_facts(model: onnx.ModelProto, where: str) -> OutputFacts:
+    """Finds the tensor that holds the logits, before a Softmax, LogSoftmax or Sigmoid that ends the graph.
+
+    Args:
+        model: The model.
+        where: Name of the file, for messages.
+
+    Raises:
+        EngineError: It gives the number of a class, and no scores.
+    """
     output = model.graph.output[0].name
     producers = {name: node for node in model.graph.node for name in node.output}
     node = producers.get(output)
@@ -113,10 +125,41 @@ def output_facts(model: onnx.ModelProto) -> OutputFacts:
         if node is None or node.op_type not in PASSING:
             break
         node = producers.get(node.input[0])
+    check_scores("" if node is None else node.op_type, where)
     activation = ACTIVATIONS.get(node.op_type) if node is not None else None
     if node is None or activation is None:
         return OutputFacts(output, output, None)
     return OutputFacts(output, node.input[0], activation)
+
+
+def check_scores(operator: str, where: str) -> None:
+    """Checks that the operator that ends a graph gives a score for each class.
+
+    Raises:
+        EngineError: It gives the number of a class, which has no confidence, and would be taken for a score.
+    """
+    if operator in CHOOSING:
+        raise EngineError(
+            f"{where} ends in {operator}, which gives the number of a class and no scores; export it again without "
+            "that, so that it gives a logit or a probability for each class"
+        )
+
+
+def warn_of_probability(values: npt.NDArray[np.float32], label: str, where: str) -> None:
+    """Warns if the only output of a classifier of two classes, with no Sigmoid at its end, looks like a probability.
+
+    Args:
+        values: What it gives for random images.
+        label: Name of the second class.
+        where: Name of the file.
+    """
+    if values.min() >= 0 and values.max() <= 1:
+        log.warning(
+            "%s gives one number from 0 to 1 for each of a few random images, which is taken for the logit of %s; if "
+            "it is a probability, export it again without the operators that make it one",
+            where,
+            printable(label),
+        )
 
 
 def constants(model: onnx.ModelProto) -> dict[str, npt.NDArray[np.generic]]:

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from allweather.exporters.choices import InputLayout
-from allweather.exporters.foreign.facts import ACTIVATIONS, IMAGE_CHANNELS, Element, InputFacts
+from allweather.exporters.foreign.facts import (
+    ACTIVATIONS,
+    IMAGE_CHANNELS,
+    Element,
+    InputFacts,
+    check_scores,
+    warn_of_probability,
+)
 from allweather.exporters.foreign.ir_wrap import wrap_ir
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, resolve_input
 from allweather.runtimes.bundle.manifest import Precision
@@ -118,6 +125,7 @@ def open_ir(
         raise EngineError(f"{where}: {OTHER_FILE}")
     model = _read(xml, weights, where)
     _check_model(model, where)
+    check_scores(_ending(model).get_type_name(), where)
     taken = resolve_input(_facts(model, where), settings, where)
     source = IrSource(xml, weights, taken, where)
     probes = np.random.default_rng(0).integers(0, 256, (2, taken.spec.height, taken.spec.width, 3), np.uint8)
@@ -127,6 +135,8 @@ def open_ir(
             f"{where} gives {outputs.shape[1]} outputs for each image, and --classes names {len(classes)} classes; "
             "name as many, in the order of its outputs"
         )
+    if not outputs[:, 0].any() and _ending(model).get_type_name() not in IR_ACTIVATIONS:  # one output, see `read`
+        warn_of_probability(outputs[:, 1:], classes[1], where)
     return source, taken
 
 
@@ -191,8 +201,13 @@ def _facts(model: openvino.Model, where: str) -> InputFacts:
 
 def _logits(model: openvino.Model) -> openvino.Output:
     """Returns what holds the logits: the input of a final activation, or the output itself."""
-    output = model.get_results()[0].input_value(0)
-    port = output
-    while port.get_node().get_type_name() in PASSING:
-        port = port.get_node().input_value(0)
-    return port.get_node().input_value(0) if port.get_node().get_type_name() in IR_ACTIVATIONS else output
+    ending = _ending(model)
+    return ending.input_value(0) if ending.get_type_name() in IR_ACTIVATIONS else model.get_results()[0].input_value(0)
+
+
+def _ending(model: openvino.Model) -> openvino.Node:
+    """Returns the operator that gives the values of the output."""
+    node = model.get_results()[0].input_value(0).get_node()
+    while node.get_type_name() in PASSING:
+        node = node.input_value(0).get_node()
+    return node

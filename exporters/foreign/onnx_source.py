@@ -12,7 +12,7 @@ import onnx
 import openvino
 
 from allweather.exporters.foreign.dynamic_batch import with_dynamic_batch, with_sizes
-from allweather.exporters.foreign.facts import OutputFacts, input_facts, output_facts
+from allweather.exporters.foreign.facts import OutputFacts, input_facts, output_facts, warn_of_probability
 from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, ModelInput, resolve_input
 from allweather.exporters.foreign.original import OriginalModel
 from allweather.exporters.foreign.read import read_onnx_file
@@ -99,14 +99,14 @@ def open_onnx(
     model = read_onnx_file(path)
     facts = input_facts(model, where)
     taken = resolve_input(facts, settings, where)
-    output = output_facts(model)
+    output = output_facts(model, where)
     original = OriginalModel(model, taken, output, facts.batch, where)
     probes = _probes(taken)
     outputs = _check_outputs(original, output, probes, classes, where)
     precision: Precision = "fp16" if has_float16(model) or taken.element == "float16" else "fp32"
     shape = (taken.spec.height, taken.spec.width)
     sizes = (1 if taken.gray else 3, *shape) if taken.layout == "nchw" else (*shape, 1 if taken.gray else 3)
-    expected = original.run(probes) if facts.batch else np.concatenate([original.run(one[None]) for one in probes])
+    expected = _expected(original, probes if facts.batch else probes[:, None], where)
     reason = ""
     for fixed in (False, True):
         try:
@@ -160,7 +160,24 @@ def _check_outputs(
         )
     if output.activation is None and outputs > 1:
         original.is_probability = bool(given.min() >= 0 and np.allclose(given.sum(1), 1, atol=SUM_CLOSE))
+    if output.activation is None and outputs == 1:
+        warn_of_probability(given, classes[1], where)
     return outputs
+
+
+def _expected(original: OriginalModel, batches: Image, where: str) -> Floats:
+    """Returns what the file gives for a batch, or for several one after the other.
+
+    Raises:
+        EngineError: It gives something else for the same images a second time.
+    """
+    batches = batches if batches.ndim == 5 else batches[None]
+    first, second = (np.concatenate([original.run(batch) for batch in batches]) for _ in range(2))
+    if not np.allclose(first, second, atol=CLOSE, rtol=CLOSE):
+        raise EngineError(
+            f"{where} gives something else for the same image each time, as with dropout; export it again in eval mode"
+        )
+    return first
 
 
 def _softmax(values: Floats) -> Floats:

@@ -104,8 +104,8 @@ def _one_line(error: ValidationError, name: str) -> UsageError:
 
 
 def _path_of_key(loc: tuple[int | str, ...]) -> list[str]:
-    """Returns the path of a key in the file; of a section that may also be `none`, pydantic puts in which of them."""
-    parts = [loc[0], *loc[2:]] if loc[0] in OPTIONAL else [*loc]
+    """Returns the path of a key in the file; where there may be one of two kinds, pydantic puts in which of them."""
+    parts = [loc[0], *loc[2:]] if loc[0] in (*OPTIONAL, "size") else [*loc]
     return [printable(str(part)[:64]) for part in parts]
 
 

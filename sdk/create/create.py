@@ -21,7 +21,7 @@ from allweather.create.classifier_stages import (
 )
 from allweather.create.comparison import CLEAN, MEAN, Comparison, Example, System, compare, with_test_images
 from allweather.create.config import GENERATE, CreateConfig, Predictor
-from allweather.create.digests import data_digest, file_digest, network_digest
+from allweather.create.digests import data_digest, file_digest, foreign_digest, network_digest
 from allweather.create.expected import (
     EVALUATE,
     EXPORT,
@@ -47,6 +47,7 @@ from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.text import printable, shortened
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set
+from allweather.trainers.corruptions.sets.files_digest import files_digest
 from allweather.trainers.data.dataset import Dataset
 
 PLAIN, ROBUST, IMPORTED, TTA = "plain", "robust", "imported", " + TTA"
@@ -168,8 +169,10 @@ class _Creation:
         inputs: Mapping[str, str],
         make: Callable[[Path, StageRun], StageResult],
     ) -> StageOutput:
-        seeded = {**settings, "seed": self._config.seed}
-        output = self._kept.run(title, name, seeded, {"the data": self._data, **inputs}, make)
+        spec = self._start.dataset.input  # on square images, two kinds of crop give the same pixels
+        crop = f"{spec.crop.kind} {spec.crop.fraction:g}"
+        common = {"seed": self._config.seed, "size": f"{spec.height} x {spec.width}", "crop": crop}
+        output = self._kept.run(title, name, {**settings, **common}, {"the data": self._data, **inputs}, make)
         self._notes += output.notes
         return output
 
@@ -179,7 +182,7 @@ class _Creation:
             assert config.onnx is not None
             settings = {**config.onnx.model_dump(mode="json"), **config.export.model_dump(mode="json")}
             return self._stage(
-                IMPORT, "import", settings, {"the file": file_digest(Path(config.onnx.file))},
+                IMPORT, "import", settings, {"the file": foreign_digest(Path(config.onnx.file))},
                 lambda folder, run: import_stage(start, self._settings, folder, run),
             )  # fmt: skip
         fit = self._settings.fit
@@ -257,6 +260,7 @@ class _Creation:
             return StageResult(_errors_in_words(result))
 
         inputs = {each.name: f"{file_digest(each.bundle / MANIFEST)} {each.policy or ''}" for each in systems}
+        inputs["the corrupted images"] = files_digest(self._corrupted.source)
         return self._stage(EVALUATE, "evaluate", section.model_dump(mode="json"), inputs, make)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from allweather.exporters.foreign.external_data import external_data_files
 from allweather.runtimes.errors import UsageError, first_line
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.data.dataset import Dataset, Split
@@ -36,19 +37,29 @@ def network_digest(network: Checkpoint) -> str:
     return hashlib.sha256(f"{model} {weights_digest(model)}".encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Returns the hash of a file and of those that belong to it: the weights of OpenVINO IR, external data of ONNX.
+def foreign_digest(path: Path) -> str:
+    """Returns the hash of somebody's classifier: of its file, and of the files beside it that hold its weights.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: A file cannot be read.
+        EngineError: It is a damaged ONNX file, or its external data is missing.
+    """
+    weights = (path.with_suffix(".bin"),) if path.suffix == ".xml" else external_data_files(path)
+    return file_digest(path, *weights)
+
+
+def file_digest(*paths: Path) -> str:
+    """Returns the hash of the contents of files.
+
+    Raises:
+        UsageError: One cannot be read.
     """
     digest = hashlib.sha256()
-    beside = [path.with_suffix(".bin"), *sorted(path.parent.glob(f"{path.name}*data"))]
-    try:
-        for each in (path, *(other for other in beside if other.is_file())):
-            with each.open("rb") as file:
+    for path in paths:
+        try:
+            with path.open("rb") as file:
                 while part := file.read(1 << 20):
                     digest.update(part)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {first_line(error)}") from error
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {first_line(error)}") from error
     return digest.hexdigest()

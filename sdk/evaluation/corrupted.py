@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -32,6 +31,7 @@ from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, Labels
+from allweather.trainers.corruptions.sets.files_digest import files_digest
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.inference.forward import all_reduced
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
@@ -166,23 +166,13 @@ def resume_key_of(evaluated: EvaluatedModel, corrupted: CorruptedSet | None, dat
     else:
         facts.append(test.digest())
     if corrupted:
-        facts += [corrupted.source, corrupted.corruptions, len(corrupted.labels), _files_digest(corrupted.source)]
+        facts += [corrupted.source, corrupted.corruptions, len(corrupted.labels), files_digest(corrupted.source)]
         first_batch = next(corrupted.batches(corrupted.corruptions[0], SEVERITIES[-1], FINGERPRINT_IMAGES))
         arrays += [first_batch, corrupted.labels]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     digest.update(evaluated.fingerprint.encode())
-    return digest.hexdigest()[:16]
-
-
-def _files_digest(source: str) -> str:
-    """Returns a digest of the names, sizes and times of the files of a set on disk; of no files for a generated set."""
-    digest = hashlib.sha256()
-    for folder, _, names in sorted(os.walk(source)):
-        for name in sorted(names):
-            status = (Path(folder) / name).stat()
-            digest.update(f"{folder}/{name} {status.st_size} {status.st_mtime_ns};".encode())
     return digest.hexdigest()[:16]
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.trainers.choices import Metric as Metric
+from allweather.trainers.image_tensors import check_several_classes
 
 DEAD_MEAN = 1e-6  # a feature map whose mean magnitude is smaller counts as dead
 
@@ -31,8 +32,7 @@ def kl_divergence(target: Tensor, prediction: Tensor) -> Tensor:
         UsageError: They are not logits of the same shape.
     """
     _check_pair(target, prediction)
-    if target.dim() != 2:
-        raise UsageError(f"logits are [n, C], with a row for each image; got {list(target.shape)}")
+    _check_logits(target)
     log_target = functional.log_softmax(_at_least_float32(target), 1)
     log_prediction = functional.log_softmax(_at_least_float32(prediction), 1)
     return functional.kl_div(log_prediction, log_target, reduction="batchmean", log_target=True)
@@ -106,6 +106,7 @@ def jensen_shannon_divergence(outputs: Sequence[Tensor]) -> Tensor:
         raise UsageError(f"the divergence compares a list of the logits for two or more views; got {came}")
     for each in outputs:
         _check_pair(outputs[0], each)
+    _check_logits(outputs[0])
     logs = torch.stack([functional.log_softmax(_at_least_float32(each), -1) for each in outputs])
     mean = torch.logsumexp(logs, 0) - math.log(len(outputs))
     return (logs.exp() * (logs - mean)).sum(-1).mean()
@@ -149,6 +150,12 @@ def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
             )
     terms: list[Tensor] = [_RelativeDistance.apply(each) for each in maps]  # type: ignore[no-untyped-call]
     return torch.stack(terms).mean()
+
+
+def _check_logits(logits: Tensor) -> None:
+    if logits.dim() != 2:
+        raise UsageError(f"logits are [n, C], with a row for each image; got {list(logits.shape)}")
+    check_several_classes(logits)
 
 
 def _check_pair(first: Tensor, second: Tensor) -> None:

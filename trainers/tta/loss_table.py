@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.tta.views import VIEWS
+from allweather.trainers.image_tensors import check_several_classes
 from allweather.trainers.tta.tensor_views import ImageBatch
 
 BATCH_SIZE = 256  # images that are classified at a time
@@ -50,4 +51,5 @@ def _logits(module: nn.Module, batch: ImageBatch, name: str) -> Tensor:
     if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != len(batch):
         came = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise UsageError(f"the network gives {came}; losses need logits [{len(batch)}, C]")
+    check_several_classes(out)
     return out.float()

@@ -17,6 +17,7 @@ from allweather.runtimes.tta.policy import Indices, Policy, check_ranked_views, 
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
+from allweather.trainers.image_tensors import check_several_classes
 from allweather.trainers.models.loss_predictor import predictor_input_spec
 from allweather.trainers.tta.merge import MERGE_MODES, UNWEIGHTED, MergeMode, from_mean, merge, view_scores
 from allweather.trainers.tta.tensor_views import ImageBatch
@@ -166,6 +167,7 @@ class TTAWrapper(nn.Module):
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
             came = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise UsageError(f"the network gives {came}; test-time augmentation needs logits [{len(images)}, C]")
+        check_several_classes(logits)
         return view_scores(logits, self.policy.averages)
 
     def _until_confident(self, batch: ImageBatch, chosen: Indices) -> Tensor:

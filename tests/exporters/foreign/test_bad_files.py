@@ -171,6 +171,42 @@ def test_each_is_named(damage: Callable[[onnx.ModelProto], None], words: tuple[s
         assert each in text
 
 
+@pytest.mark.parametrize("number", [TensorProto.INT64, TensorProto.FLOAT])
+def test_the_number_of_a_class_is_no_score(number: int, tmp_path: Path) -> None:
+    model = build(Form(outputs=2, batch=1))
+    model.graph.node[-1].output[0] = "scores"
+    ending = [
+        helper.make_node("ArgMax", ["scores"], ["number"], axis=1),
+        helper.make_node("Cast", ["number"], ["output"], to=number),
+    ]
+    model.graph.node.extend(ending)
+    model.graph.output[0].type.tensor_type.elem_type = number
+    assert "ends in ArgMax, which gives the number of a class and no scores" in refusal(
+        saved(model, tmp_path), ("off", "on")
+    )
+
+
+def test_a_probability_without_sigmoid_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = build(Form(outputs=1))
+    model.graph.node[-1].output[0] = "scores"
+    model.graph.node.append(helper.make_node("Neg", ["scores"], ["negative"]))
+    model.graph.node.append(helper.make_node("Exp", ["negative"], ["raised"]))
+    model.graph.node.append(helper.make_node("Add", ["raised", "one"], ["more"]))
+    model.graph.node.append(helper.make_node("Reciprocal", ["more"], ["output"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([1]), "one"))
+    open_onnx(saved(model, tmp_path), ("off", "on"), InputSettings())
+    assert "one number from 0 to 1" in caplog.text
+    assert "logit of on" in caplog.text
+
+
+def test_random_outputs_are_told_from_a_fixed_batch(tmp_path: Path) -> None:
+    model = build(Form(batch=1))
+    model.graph.node[-1].output[0] = "scores"
+    model.graph.node.append(helper.make_node("RandomNormalLike", ["scores"], ["noise"]))
+    model.graph.node.append(helper.make_node("Add", ["scores", "noise"], ["output"]))
+    assert "something else for the same image each time" in refusal(saved(model, tmp_path))
+
+
 def test_classes_that_do_not_match_are_counted(tmp_path: Path) -> None:
     assert "3 outputs for each image, and --classes names 2" in refusal(saved(build(Form()), tmp_path), ("a", "b"))
 

@@ -11,6 +11,7 @@ import onnx
 import openvino
 import pytest
 import torch
+from onnx import TensorProto, helper
 from onnx_graphs import Form, build, normalized, run
 
 from allweather import exporters
@@ -120,6 +121,17 @@ def test_bad_ir_is_told(head: npt.NDArray[np.float32], dataset: Dataset, tmp_pat
     weights.unlink()
     with pytest.raises(EngineError, match=r"their\.bin is missing"):
         open_foreign(xml, dataset.classes)
+
+
+def test_the_number_of_a_class_is_no_score_in_ir(tmp_path: Path) -> None:
+    graph = build(Form(outputs=2, batch=1))
+    graph.graph.node[-1].output[0] = "scores"
+    graph.graph.node.append(helper.make_node("ArgMax", ["scores"], ["output"], axis=1))
+    graph.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(graph, tmp_path / "their.onnx")
+    openvino.save_model(openvino.convert_model(tmp_path / "their.onnx"), tmp_path / "their.xml")
+    with pytest.raises(EngineError, match="gives the number of a class and no scores"):
+        open_foreign(tmp_path / "their.xml", ("off", "on"))
 
 
 def test_float16_ir_and_nan_weights(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -144,6 +145,37 @@ def test_a_bundle_of_a_network_of_the_users_own(
     other = invoke(*line, "own_network_to_create:wide")
     assert states(json_of(other))["train the plain classifier"] == "done"
     assert "model was own_network_to_create:tiny and is own_network_to_create:wide; it is made anew" in other.stderr
+
+
+def test_another_crop_and_other_corrupted_images_make_stages_anew(
+    colors: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_network_to_recreate.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    json_of(invoke("corrupt", "--data", colors, "--size", "32", "--out", "fog", "--corruption", "fog", "--json"))
+    text = re.sub("(finetune|predictor): .*", r"\1: none", CONFIG).replace("[hflip, 'top:2']", "[hflip]")
+    config.write_text(text.replace("{images: 6}", "{corruptions: fog}"))
+    line = [
+        "create",
+        "my.aw",
+        "--data",
+        colors,
+        "--config",
+        config,
+        "--json",
+        "--model",
+        "own_network_to_recreate:tiny",
+    ]
+    json_of(invoke(*line))
+    os.utime("fog/fog.npy", (1, 1))
+    other = invoke(*line)
+    assert next(name for name, state in states(json_of(other)).items() if state == "done") == "evaluate"
+    assert "evaluate: the corrupted images changed; it is made anew" in other.stderr
+    config.write_text(config.read_text() + "crop: squash\n")
+    other = invoke(*line)
+    assert "kept" not in states(json_of(other)).values()
+    assert "crop was center 1 and is squash 1; it is made anew" in other.stderr
+    assert Bundle.open(Path("my.aw")).manifest.input.crop.kind == "squash"
 
 
 def test_what_was_killed_goes_on_and_ends_as_what_was_not(colors: str, config: Path, tmp_path: Path) -> None:

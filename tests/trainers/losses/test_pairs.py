@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from allweather.runtimes.errors import AllweatherError, DataError, UsageError
-from allweather.trainers.losses import ai_loss, feature_map_loss, kl_divergence, run_pair, stability_loss
+from allweather.trainers.losses import (
+    ai_loss,
+    feature_map_loss,
+    jensen_shannon_divergence,
+    kl_divergence,
+    run_pair,
+    stability_loss,
+)
 from allweather.trainers.torchvision_import import import_torchvision
 
 
@@ -167,6 +174,9 @@ LOGITS = torch.zeros(3, 4)
         (lambda: stability_loss(LOGITS, LOGITS[:1]), r"one shape, \[n, \.\.\.\]; got \[3, 4\] and \[1, 4\]"),
         (lambda: stability_loss(LOGITS[0], LOGITS[0]), r"got \[4\] and \[4\]"),
         (lambda: stability_loss(LOGITS[..., None], LOGITS[..., None]), r"logits are \[n, C\].*got \[3, 4, 1\]"),
+        (lambda: stability_loss(LOGITS[:, :1], LOGITS[:, :1]), r"two or more classes; got \[3, 1\]"),
+        (lambda: jensen_shannon_divergence([LOGITS[:, :1]] * 3), r"two or more classes; got \[3, 1\]"),
+        (lambda: jensen_shannon_divergence([LOGITS[..., None]] * 3), r"logits are \[n, C\].*got \[3, 4, 1\]"),
         (lambda: stability_loss(LOGITS.long(), LOGITS), "floating-point numbers; got int64"),
         (lambda: ai_loss(LOGITS, LOGITS.numpy()), "floating-point numbers; got ndarray"),  # type: ignore[arg-type]
         (lambda: ai_loss(LOGITS, LOGITS[:, :1]), r"got \[3, 4\] and \[3, 1\]"),

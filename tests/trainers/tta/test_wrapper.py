@@ -199,10 +199,14 @@ def test_policies_that_cannot_be_run(policy: Any, arguments: dict[str, Any], mes
     assert "\n" not in str(caught.value)
 
 
+ONE_OUTPUT = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+
+
 @pytest.mark.parametrize(
     ("module", "images", "kind", "message"),
     [
         (nn.Identity(), torch.rand(2, 3, 20, 20), UsageError, r"gives \[4, 3, 20, 20\].*needs logits \[4, C\]"),
+        (ONE_OUTPUT, torch.rand(2, 3, 20, 20), UsageError, r"two or more classes; got \[4, 1\]"),
         (nn.Identity(), 9 * torch.rand(2, 3, 20, 20), DataError, r"in 0\.\.1; got"),
         (nn.Identity(), torch.rand(2, 20, 20, 3), DataError, r"\.permute\(0, 3, 1, 2\)"),
         (nn.Identity(), np.zeros((2, 20, 20, 3)), DataError, "a torch tensor .*; got ndarray"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from allweather.trainers.corruptions.catalogue import CORRUPTIONS
 from allweather.trainers.corruptions.corruption import FAMILIES, SEVERITIES
 from allweather.trainers.corruptions.sets.base import LABELS_FILE, SETTINGS_FILE, CorruptedSet, Labels
 
+ZIP_START = b"PK\x03\x04"
+# of a damaged file: the header is parsed as Python text, and its shape may be that of no file
+NPY_ERRORS = (ValueError, OSError, EOFError, OverflowError, TypeError, RecursionError, MemoryError, TokenError)
 ARCHIVE_FOLDERS = (*FAMILIES, "extra")  # folders that the archives of ImageNet-C unpack to
 
 
@@ -200,7 +204,7 @@ def _check_labels(path: Path, labels: npt.NDArray[np.generic], images_file: str,
 
 def _check_images(path: Path, images: npt.NDArray[np.generic], count: int) -> None:
     """Checks that an array holds `count` images at each of five severities."""
-    is_rgb = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3
+    is_rgb = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and images.size > 0
     if not is_rgb or len(images) != len(SEVERITIES) * count or not count:
         raise DataError(
             f"{path} must hold uint8 [{len(SEVERITIES)} * {count}, h, w, 3]; "
@@ -209,12 +213,17 @@ def _check_images(path: Path, images: npt.NDArray[np.generic], count: int) -> No
 
 
 def _load(path: Path) -> npt.NDArray[np.generic]:
+    """Opens an array; none of it is read yet."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        with path.open("rb") as file:
+            is_archive = file.read(len(ZIP_START)) == ZIP_START
+        if is_archive:
+            raise DataError(f"{path} is an archive of arrays, as numpy.savez writes; expected one array")
+        array: npt.NDArray[np.generic] = np.lib.format.open_memmap(path, "r")
+    except NPY_ERRORS as error:
         raise DataError(f"{path} cannot be read as a .npy array; download or write it again") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path} is an archive of arrays; expected one array")
+    if not array.ndim:
+        raise DataError(f"{path} must hold an array; it holds one {array.dtype}")
     return array
 
 

@@ -138,8 +138,9 @@ class StreamedSplit(LabeledImages):
             yield to_float(self._moved(batch.images)), labels.to(self.device)
 
     def digest(self) -> str:
-        """Returns a hash of the labels, and of the names, sizes and times of the files."""
+        """Returns a hash of the labels, of the names, sizes and times of the files, and of how they are prepared."""
         digest = hashlib.sha256(self.labels.numpy().tobytes())
+        digest.update(f"{self.size} {self.spec.crop}\n".encode())
         for index in self.indices.tolist():
             digest.update(f"{self.source.stamp(index)}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]

@@ -33,6 +33,12 @@ def write_noise(out: Path, layout: SetLayout = "npy", **more: int) -> Path:
     return out
 
 
+def npy_header(shape: str, cut: int = 0) -> bytes:
+    """Returns the start of a .npy file that claims a shape."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117)[: 117 - cut] + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(99)
+
+
 @pytest.fixture(scope="module")
 def npy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_noise(tmp_path_factory.mktemp("npy") / "set", processes=1)
@@ -161,6 +167,13 @@ def test_an_unknown_corruption_is_named(tmp_path: Path) -> None:
         (lambda path: np.save(path / "labels.npy", np.tile(LABELS + 9, 5)), "the classifier knows 3 classes"),
         (lambda path: np.save(path / "labels.npy", np.zeros(150)), "integers"),
         (lambda path: (path / "fog.npy").write_bytes(b"\x93NUMPY no more"), "cannot be read as a .npy array"),
+        (lambda path: (path / "fog.npy").write_bytes(npy_header("((", 90)), "cannot be read as a .npy array"),
+        (lambda path: (path / "fog.npy").write_bytes(npy_header("(-9, 1)")), "cannot be read as a .npy array"),
+        (lambda path: (path / "fog.npy").write_bytes(npy_header("(1 << 99,)")), "cannot be read as a .npy array"),
+        (lambda path: (path / "fog.npy").write_bytes(b"PK\x03\x04" + bytes(99)), "an archive of arrays"),
+        (lambda path: np.save(path / "fog.npy", np.array(5)), "must hold an array; it holds one int64"),
+        (lambda path: np.save(path / "gaussian_noise.npy", np.array(5)), "must hold an array; it holds one int64"),
+        (lambda path: np.save(path / "fog.npy", np.zeros((150, 0, 32, 3), np.uint8)), r"\[150, 0, 32, 3\]"),
         (lambda path: (path / "corrupted.json").write_text("[]"), "corrupted.json does not say"),
         (lambda path: (path / "labels.npy").unlink(), "no corrupted set in"),
         (lambda path: [(path / f"{name}.npy").unlink() for name in NAMES], "no corruption such as"),
