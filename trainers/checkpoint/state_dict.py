@@ -39,9 +39,10 @@ def checkpoint_from_state_dict(
         UsageError: There is no such architecture, the network is no classifier of these classes and this size, or an
             argument is of another type.
     """
+    path = as_path(path)
     check_instance("classes", classes, Sequence, "it is a list of texts, in the order of the logits")
     check_instance("spec", spec, InputSpec, "InputSpec(height, width, mean, std) makes one")
-    path, classes = as_path(path), tuple(classes)
+    classes = tuple(classes)
     check_class_names(classes)
     weights = plain_names(read_state_dict(path))
     if isinstance(network, str):

@@ -76,7 +76,8 @@ def targets() -> ViewLosses:
 @pytest.mark.parametrize("kind", PREDICTORS)
 def test_it_learns_which_view_helps(targets: ViewLosses, kind: str) -> None:
     settings = dataclasses.replace(SETTINGS, kind=kind)
-    _, history, accuracy = fit_predictor(targets, SPEC, settings, hflip=True, fabric=launch())
+    fabric = launch(precision="fp32")  # so few steps end differently on machines that take bf16 by themselves
+    _, history, accuracy = fit_predictor(targets, SPEC, settings, hflip=True, fabric=fabric)
     assert history[-1].val_accuracy > 0.95
     assert accuracy == history[-1].val_accuracy  # without clean images there is no margin
     assert history[-1].val_metrics["rank_correlation"] > 0.2
