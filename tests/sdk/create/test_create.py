@@ -155,17 +155,8 @@ def test_another_crop_and_other_corrupted_images_make_stages_anew(
     json_of(invoke("corrupt", "--data", colors, "--size", "32", "--out", "fog", "--corruption", "fog", "--json"))
     text = re.sub("(finetune|predictor): .*", r"\1: none", CONFIG).replace("[hflip, 'top:2']", "[hflip]")
     config.write_text(text.replace("{images: 6}", "{corruptions: fog}"))
-    line = [
-        "create",
-        "my.aw",
-        "--data",
-        colors,
-        "--config",
-        config,
-        "--json",
-        "--model",
-        "own_network_to_recreate:tiny",
-    ]
+    network = ["--model", "own_network_to_recreate:tiny"]
+    line = ["create", "my.aw", "--data", colors, "--config", config, *network, "--json"]
     json_of(invoke(*line))
     os.utime("fog/fog.npy", (1, 1))
     other = invoke(*line)
@@ -175,7 +166,7 @@ def test_another_crop_and_other_corrupted_images_make_stages_anew(
     other = invoke(*line)
     assert "kept" not in states(json_of(other)).values()
     assert "crop was center 1 and is squash 1; it is made anew" in other.stderr
-    assert Bundle.open(Path("my.aw")).manifest.input.crop.kind == "squash"
+    assert Bundle.open(Path("my.aw")).manifest.input.crop == "squash"
 
 
 def test_what_was_killed_goes_on_and_ends_as_what_was_not(colors: str, config: Path, tmp_path: Path) -> None:
