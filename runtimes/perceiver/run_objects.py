@@ -92,7 +92,7 @@ class ObjectsRun:
             self._run_batch(images, votes, range(done, done + size))
             done += size
         if done == count:
-            if not ranked and self._has_time_to_rank(count, costs.seconds(1)):
+            if not ranked and planner.policy.max_views > 1 and self._has_time_to_rank(count, costs.seconds(1)):
                 self._rank(images, votes)
                 ranked = True
             self._run_further(images, votes, costs)

@@ -190,6 +190,13 @@ def test_without_time_for_the_loss_predictor_views_are_not_ranked() -> None:
     assert device.predictor.sizes == []
 
 
+def test_views_are_not_ranked_where_none_could_follow() -> None:
+    device = Device("top:1", budget=0.001 + 0.0002 * 2 + 3 * 0.004 + 4 * 0.002)
+    decisions = device.decide([10, 200, 90])
+    assert {decision.reason for decision in decisions} == {"no_time_to_rank"}
+    assert device.predictor.sizes == []
+
+
 def test_no_boxes_no_decisions() -> None:
     assert Device("hflip").perceiver.objects(np.zeros((4, 4, 3), np.uint8), []) == []
 
