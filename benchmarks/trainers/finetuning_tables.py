@@ -80,7 +80,7 @@ def is_selected(run: Run, names: Sequence[str]) -> bool:
 
 def measured(
     path: Path, row: str, seed: int, dataset: Dataset, strengths: Mapping[str, float], args: argparse.Namespace,
-    fabric: Fabric,
+    fabric: Fabric, start: RunRecord | None = None,
 ) -> RunRecord:  # fmt: skip
     """Returns the record of a checkpoint; evaluates it on the augmented test images if there is none."""
     file = args.folder / "records" / f"{row}-{seed}.json"
@@ -91,7 +91,10 @@ def measured(
         results = {name: 100 * each for name, each in evaluation.accuracies.items()}
         facts = {"start": args.start.name, "data": args.data, "train_images": len(dataset.train)}
         facts["epochs"] = 0 if row == START else args.epochs
-        record = new_record(STUDY, row, seed, facts, results | {"average": 100 * evaluation.average}, fabric)
+        results["average"] = 100 * evaluation.average
+        if start:
+            results["gain"] = results["average"] - start.results["average"]
+        record = new_record(STUDY, row, seed, facts, results, fabric)
         file.parent.mkdir(exist_ok=True)
         save_record(file, record)
     return record
@@ -152,7 +155,7 @@ def main() -> None:
         path = args.folder / f"{run.name}.safetensors"
         if path.is_file():
             seed = run.settings.fit.seed
-            record = measured(path, run.group, seed, dataset, first.strengths, args, fabric)
+            record = measured(path, run.group, seed, dataset, first.strengths, args, fabric, start)
             groups.setdefault(run.group, []).append(record)
     text = "\n".join([*markdown_table(table_3(start, groups)), "", *markdown_table(table_2(start, groups)), ""])
     with atomic_file(args.folder / "tables.md") as temporary:

@@ -99,7 +99,8 @@ class ResultTable:
             runs = sorted((each for each in ours if each.row == row), key=lambda each: each.seed)
             if not runs:
                 continue
-            figures = [mean_and_deviation([run.results[key] for run in runs]) for key in self.columns.values()]
+            of_column = ([run.results[key] for run in runs if key in run.results] for key in self.columns.values())
+            figures = [mean_and_deviation(values) if values else "" for values in of_column]
             facts = [_joined(run.seed if name == "seed" else run.settings[name] for run in runs) for name in self.facts]
             table.append([row, *facts, *figures, *([self.paper.get(row, "")] if self.paper else [])])
         return [*markdown_table(table), "", _provenance(ours)]
@@ -108,7 +109,30 @@ class ResultTable:
         return all(record.settings.get(name) == value for name, value in self.settings.items())
 
 
+FINETUNING_COLUMNS = {
+    "clean": "clean",
+    "B+": "brightness+",
+    "B-": "brightness-",
+    "S+": "saturation+",
+    "S-": "saturation-",
+    "blur": "gaussian_blur",
+    "noise": "gaussian_noise",
+    "salt and pepper": "salt_and_pepper",
+    "Combined+": "combined+",
+    "Combined-": "combined-",
+    "gain": "gain",
+}
 TABLES = (
+    ResultTable(
+        "robust-finetuning",
+        "robust-finetuning",
+        "test accuracy, %, and mean gain",
+        FINETUNING_COLUMNS,
+        ("start", "at-ca", "st-ca", "fma-ca", "robust"),
+        {"start": "resnet20-45000.safetensors"},
+        ("epochs",),
+        {"at-ca": "+1.98", "st-ca": "+8.86", "fma-ca": "+8.94"},
+    ),
     ResultTable(
         "batch-norm-rows",
         "batch-norm-rows",
