@@ -146,7 +146,7 @@ def check_scores(operator: str, where: str) -> None:
 
 
 def warn_of_probability(values: npt.NDArray[np.float32], label: str, where: str) -> None:
-    """Warns if the only output of a classifier of two classes, with no Sigmoid at its end, looks like a probability.
+    """Warns if the only output of a classifier of two classes, with no Sigmoid at its end, may be a probability.
 
     Args:
         values: What it gives for random images.

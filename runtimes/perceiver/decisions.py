@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from allweather.runtimes.perceiver.object_votes import ObjectVote
+from allweather.runtimes.perceiver.object_state import ObjectState
 from allweather.runtimes.perceiver.run_objects import ObjectsResult
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import ViewResult
@@ -87,11 +87,11 @@ def object_decisions(
         age: Seconds from capture to decision.
         late: Whether the decisions were made after their deadline.
     """
-    count, views_run = len(result.votes), result.views_run
+    count, views_run = len(result.states), result.views_run
     rest = run_seconds - result.rank_seconds - result.view_seconds - result.infer_seconds
     decisions = []
-    for index, vote in enumerate(result.votes):
-        share = vote.views_run / views_run
+    for index, state in enumerate(result.states):
+        share = state.views_run / views_run
         times = StageTimes(
             prepare=prepare_seconds / count,
             rank=result.rank_seconds / count,
@@ -100,15 +100,15 @@ def object_decisions(
             infer=share * result.infer_seconds,
             aggregate=rest / count,
         )
-        probabilities, label, confidence = _prediction(vote, policy, classes)
+        probabilities, label, confidence = _prediction(state, policy, classes)
         decisions.append(
             Decision(
                 label=label,
                 confidence=confidence,
                 probabilities=probabilities,
                 index=frame.index,
-                views=vote.views[: vote.views_run],
-                predicted_losses=vote.predicted_losses[: vote.views_run],
+                views=state.views[: state.views_run],
+                predicted_losses=state.predicted_losses[: state.views_run],
                 times=times,
                 age=age,
                 late=late,
@@ -121,21 +121,21 @@ def object_decisions(
     return decisions
 
 
-def _prediction(vote: ObjectVote, policy: Policy, classes: Sequence[str]) -> tuple[Floats, str, float]:
+def _prediction(state: ObjectState, policy: Policy, classes: Sequence[str]) -> tuple[Floats, str, float]:
     """Returns probabilities, label and confidence: equal ones, none and 0 if nothing was run."""
-    if not vote.views_run:
+    if not state.views_run:
         return np.full(len(classes), 1 / len(classes), np.float32), "", 0.0
-    probabilities = vote.probabilities(policy.averages)
+    probabilities = state.probabilities(policy.averages)
     best = int(probabilities.argmax())
     return probabilities, classes[best], float(probabilities[best])
 
 
 def _reason(result: ObjectsResult, index: int, policy: Policy, confidence: float) -> Reason:
-    vote = result.votes[index]
-    if not vote.views_run:
+    state = result.states[index]
+    if not state.views_run:
         return "undecided"
     if result.forced and index == 0:
         return "past_deadline"
-    if vote.views_run < len(vote.views):
+    if state.views_run < len(state.views):
         return "early_exit" if confidence > policy.early_exit_threshold else "budget"
     return "no_time_to_rank" if policy.needs_predictor and not result.ranked else "policy"

@@ -10,7 +10,7 @@ import numpy as np
 
 from allweather.runtimes.perceiver.batch_costs import BatchCosts
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor
-from allweather.runtimes.perceiver.object_votes import ObjectVote, most_promising
+from allweather.runtimes.perceiver.object_state import ObjectState, most_promising
 from allweather.runtimes.tta.planner import BATCH_SIZES, Planner
 from allweather.runtimes.tta.views import IDENTITY, view
 from allweather.runtimes.types import Floats, Image
@@ -23,7 +23,7 @@ class ObjectsResult:
     """What was run for the objects of one frame.
 
     Attributes:
-        votes: One for each object; without logits for those that there was no time for.
+        states: One for each object; without logits for those that there was no time for.
         ranked: Whether the views were ranked by predicted losses.
         time_left: Seconds to the deadline at the start.
         forced: Whether not even the first view was expected to fit into the time.
@@ -32,7 +32,7 @@ class ObjectsResult:
         infer_seconds: Seconds spent in the classifier.
     """
 
-    votes: tuple[ObjectVote, ...]
+    states: tuple[ObjectState, ...]
     ranked: bool
     time_left: float
     forced: bool
@@ -43,7 +43,7 @@ class ObjectsResult:
     @property
     def views_run(self) -> int:
         """Number of views that were run for all objects together."""
-        return sum(vote.views_run for vote in self.votes)
+        return sum(state.views_run for state in self.states)
 
 
 class ObjectsRun:
@@ -84,48 +84,48 @@ class ObjectsRun:
             planner.view_latency.usual_seconds, BATCH_SIZES, count, count * planner.policy.max_views, time_left
         )
         ranked = self._has_time_to_rank(count, 2 * costs.seconds(count))
-        votes = self._votes(self._losses(images) if ranked else None, count)
+        states = self._votes(self._losses(images) if ranked else None, count)
         forced = not costs.fitting(count, self._time_left())
         done = 0  # without a margin, as with the only view of a frame: what is not run has no label at all
         while done < count and (fitting := max(costs.fitting(count - done, self._time_left()), int(not done))):
             size = costs.next_batch(fitting)
-            self._run_batch(images, votes, range(done, done + size))
+            self._run_batch(images, states, range(done, done + size))
             done += size
         if done == count:
             if not ranked and planner.policy.max_views > 1 and self._has_time_to_rank(count, costs.seconds(1)):
-                self._rank(images, votes)
+                self._rank(images, states)
                 ranked = True
-            self._run_further(images, votes, costs)
+            self._run_further(images, states, costs)
         return ObjectsResult(
-            tuple(votes), ranked, time_left, forced, self._rank_seconds, self._view_seconds, self._infer_seconds
+            tuple(states), ranked, time_left, forced, self._rank_seconds, self._view_seconds, self._infer_seconds
         )
 
-    def _rank(self, images: Sequence[Image], votes: Sequence[ObjectVote]) -> None:
+    def _rank(self, images: Sequence[Image], states: Sequence[ObjectState]) -> None:
         """Ranks the views that follow the first one of each object, which is the identity."""
         policy = self._planner.policy
         losses = self._losses(images)
         identity = policy.views.index(IDENTITY.name) if IDENTITY.name in policy.views else None
-        for vote, ranked, row in zip(votes, self._votes(losses, len(images)), losses, strict=True):
+        for state, ranked, row in zip(states, self._votes(losses, len(images)), losses, strict=True):
             known = float(row[identity]) if identity is not None else ranked.predicted_losses[0]
-            vote.follow_with(ranked, known, policy.max_views)
+            state.follow_with(ranked, known, policy.max_views)
 
     def _usable(self) -> float:
         """Returns how much of the time that is left may be planned, by usual times."""
         return self._planner.usable_seconds(self._time_left())
 
-    def _run_further(self, images: Sequence[Image], votes: Sequence[ObjectVote], costs: BatchCosts) -> None:
+    def _run_further(self, images: Sequence[Image], states: Sequence[ObjectState], costs: BatchCosts) -> None:
         """Runs further views where they help most, until all are run or the next one does not fit into the time."""
         policy = self._planner.policy
-        is_settled = policy.needs_predictor and not policy.exits_early and bool(votes[0].predicted_losses)
+        is_settled = policy.needs_predictor and not policy.exits_early and bool(states[0].predicted_losses)
         queue: list[int] = []
         while True:
             if not (queue and is_settled):  # what the views give changes which of them promise most
-                queue = most_promising(votes, policy)
+                queue = most_promising(states, policy)
             fitting = costs.fitting(len(queue), self._usable())
             if not fitting:
                 return
             size = costs.next_batch(fitting)
-            self._run_batch(images, votes, queue[:size])
+            self._run_batch(images, states, queue[:size])
             queue = queue[size:]
 
     def _has_time_to_rank(self, count: int, seconds_after: float) -> bool:
@@ -152,29 +152,29 @@ class ObjectsRun:
         self._rank_seconds = now - started
         return np.concatenate(losses)
 
-    def _votes(self, losses: Floats | None, count: int) -> list[ObjectVote]:
+    def _votes(self, losses: Floats | None, count: int) -> list[ObjectState]:
         """Returns the views that the policy has for each object, none of which has been run."""
         policy = self._planner.policy
         if policy.needs_predictor and losses is None:
-            return [ObjectVote(*policy.fallback_views(), ()) for _ in range(count)]
-        votes = []
+            return [ObjectState(*policy.fallback_views(), ()) for _ in range(count)]
+        states = []
         for index, chosen in enumerate(policy.choose(losses, self._rng, count).tolist()):
             predicted: tuple[float, ...] = ()
             if losses is not None:
                 predicted = tuple(float(losses[index, each]) for each in chosen for _ in range(policy.images_per_view))
-            votes.append(ObjectVote(*policy.views_for(chosen), predicted))
-        return votes
+            states.append(ObjectState(*policy.views_for(chosen), predicted))
+        return states
 
-    def _run_batch(self, images: Sequence[Image], votes: Sequence[ObjectVote], objects: Sequence[int]) -> None:
+    def _run_batch(self, images: Sequence[Image], states: Sequence[ObjectState], objects: Sequence[int]) -> None:
         """Runs the next views of some objects as one batch, an object once for each of its views."""
         started = self._clock()
-        following = {index: iter(votes[index].views[votes[index].views_run :]) for index in objects}
+        following = {index: iter(states[index].views[states[index].views_run :]) for index in objects}
         batch = np.stack([view(next(following[index])).apply(images[index]) for index in objects])
         views_done = self._clock()
         logits = self._infer(batch)
         infer_done = self._clock()
         for index, row in zip(objects, logits, strict=True):
-            votes[index].add(row)
+            states[index].add(row)
         self._view_seconds += views_done - started
         self._infer_seconds += infer_done - views_done
         self._planner.view_latency.add(len(objects), infer_done - started)

@@ -18,7 +18,7 @@ from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.perceiver.batch_costs import BatchCosts
 from allweather.runtimes.perceiver.boxes import regions_of
-from allweather.runtimes.perceiver.object_votes import ObjectVote, entropy, most_promising
+from allweather.runtimes.perceiver.object_state import ObjectState, entropy, most_promising
 from allweather.runtimes.preprocess import InputSpec, Region
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import BATCH_SIZES
@@ -220,9 +220,9 @@ def test_batches_take_the_least_time(call: float, view: float, most: int, times:
 
 def test_gains_fall_from_view_to_view_and_follow_the_losses() -> None:
     policy = parse_policy("top:3")
-    bad, good = (ObjectVote(("identity",) * 3, (1.0,) * 3, (loss,) * 3) for loss in (2.0, 0.5))
-    for vote in (good, bad):
-        vote.add(np.array([1.0, 0.0], np.float32))
+    bad, good = (ObjectState(("identity",) * 3, (1.0,) * 3, (loss,) * 3) for loss in (2.0, 0.5))
+    for state in (good, bad):
+        state.add(np.array([1.0, 0.0], np.float32))
     assert bad.gain(1, 0.0) > bad.gain(2, 0.0) > 0
     assert most_promising([good, bad], policy)[0] == 1
     assert sorted(most_promising([good, bad], policy)) == [0, 0, 1, 1]

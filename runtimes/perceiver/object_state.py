@@ -11,14 +11,14 @@ from allweather.runtimes.tta.aggregate import average
 from allweather.runtimes.tta.policy import Averaged, Policy
 from allweather.runtimes.types import Floats
 
-# Averaging lowers the expected loss even by a view that is no better than those before: the loss of a vote of k views
-# is about that of one of them, times 1 - DIVERSITY (1 - 1/k).
+# Averaging lowers the expected loss even by a view that is no better than those before: the loss of an average of k
+# views is about that of one of them, times 1 - DIVERSITY (1 - 1/k). A guess; it was not fitted to any classifier.
 DIVERSITY = 0.3
 
 
 @dataclass
-class ObjectVote:
-    """The vote on one object.
+class ObjectState:
+    """The views of one object, and what those that were run gave.
 
     Attributes:
         views: Names of the policy's views, in the order in which they are run.
@@ -42,7 +42,7 @@ class ObjectVote:
         self._logits.append(logits)
         self._probabilities = None
 
-    def follow_with(self, ranked: ObjectVote, predicted_loss: float, most: int) -> None:
+    def follow_with(self, ranked: ObjectState, predicted_loss: float, most: int) -> None:
         """Lets the ranked views follow the first one, the identity, which was run before there was time to rank.
 
         Args:
@@ -64,11 +64,11 @@ class ObjectVote:
         return self._probabilities
 
     def gain(self, count: int, uncertainty: float) -> float:
-        """Returns by how much the expected loss of the vote falls if one view follows `count` others.
+        """Returns by how much the expected loss of the average falls if one view follows `count` others.
 
         Args:
             count: Number of views before it, at least 1.
-            uncertainty: Expected loss of a view if none was predicted, in nats: the entropy of the vote so far.
+            uncertainty: Expected loss of a view if none was predicted, in nats: the entropy of the average so far.
         """
         return self._expected_loss(count, uncertainty) - self._expected_loss(count + 1, uncertainty)
 
@@ -77,30 +77,30 @@ class ObjectVote:
         return mean * (1 - DIVERSITY * (1 - 1 / count))
 
 
-def most_promising(votes: Sequence[ObjectVote], policy: Policy) -> list[int]:
+def most_promising(states: Sequence[ObjectState], policy: Policy) -> list[int]:
     """Returns the objects in the order in which their next views promise most, an object once for each of its views.
 
-    Objects whose vote is confident enough for the policy's early exit get no further view; with an early exit, no
-    object has more than one view before its vote is looked at again.
+    Objects whose average is confident enough for the policy's early exit get no further view; with an early exit, no
+    object has more than one view before its average is checked again.
 
     Args:
-        votes: The votes, each with at least one view.
-        policy: The policy of all votes.
+        states: The objects, each with at least one view.
+        policy: The policy of all objects.
     """
     gains: list[tuple[float, int, int]] = []
-    for index, vote in enumerate(votes):
-        done, planned = vote.views_run, len(vote.views)
+    for index, state in enumerate(states):
+        done, planned = state.views_run, len(state.views)
         if done == planned:
             continue
         uncertainty = 0.0
-        if policy.exits_early or not vote.predicted_losses:
-            probabilities = vote.probabilities(policy.averages)
+        if policy.exits_early or not state.predicted_losses:
+            probabilities = state.probabilities(policy.averages)
             if float(probabilities.max()) > policy.early_exit_threshold:
                 continue
             uncertainty = entropy(probabilities)
         lowest = np.inf
         for before in range(done, done + 1 if policy.exits_early else planned):
-            lowest = min(lowest, vote.gain(before, uncertainty))  # a view never goes before an earlier one
+            lowest = min(lowest, state.gain(before, uncertainty))  # a view never goes before an earlier one
             gains.append((-lowest, before, index))
     return [index for *_, index in sorted(gains)]
 
