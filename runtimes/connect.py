@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from allweather.runtimes.errors import EngineTimeoutError, ParityError, UsageErr
 from allweather.runtimes.load import budget_from_ms, resolve_policy
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.region import Region
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import batch_sizes
 from allweather.runtimes.tta.policy import Policy
@@ -131,10 +132,27 @@ class RemotePerceiver(Perceiver):
             EngineError: The server failed.
             UsageError: The image is not uint8 [H, W, 3].
         """
+        with self._within_budget(frame):
+            return super().decide(frame, skipped)
+
+    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int = 0) -> list[Decision]:
+        """See `Perceiver.decide_regions`.
+
+        Raises:
+            EngineTimeoutError: The server did not respond within the budget.
+            EngineError: The server failed.
+            UsageError: The image is not uint8 [H, W, 3], or a region does not lie inside of it.
+        """
+        with self._within_budget(frame):
+            return super().decide_regions(frame, regions, skipped)
+
+    @contextmanager
+    def _within_budget(self, frame: Frame) -> Iterator[None]:
+        """Limits the calls of the server in a `with` block to the deadline of a frame."""
         with self.lock():
             self._deadline.moment = self.budget.deadline(frame) - self.budget.reserve
             try:
-                return super().decide(frame, skipped)
+                yield
             finally:
                 self._deadline.moment = math.inf
 

@@ -29,60 +29,6 @@ MIN_STD, MAX_STD, MAX_MEAN = 1e-6, 1e6, 1e6
 
 
 @dataclass(frozen=True)
-class Region:
-    """A rectangular part of a frame.
-
-    Attributes:
-        x: Left edge in pixels, at least 0.
-        y: Top edge in pixels, at least 0.
-        width: Width in pixels, at least 1.
-        height: Height in pixels, at least 1.
-    """
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-    def __post_init__(self) -> None:
-        """Checks that the region is not empty and that its left and top edges are not negative.
-
-        Raises:
-            UsageError: It is empty, or an edge is negative or no whole number.
-        """
-        if not all(isinstance(edge, int | np.integer) for edge in (self.x, self.y, self.width, self.height)):
-            raise UsageError(
-                f"the edges and sides of a region are whole numbers of pixels; "
-                f"got {self.x!r:.20}, {self.y!r:.20}, {self.width!r:.20}, {self.height!r:.20}"
-            )
-        if min(self.x, self.y) < 0 or min(self.width, self.height) < 1:
-            raise UsageError(
-                f"a region is x,y,width,height with x, y >= 0 and width, height >= 1; "
-                f"got {self.x},{self.y},{self.width},{self.height}"
-            )
-
-    def crop(self, image: Image) -> Image:
-        """Returns the part of an image inside the region, as a NumPy view of the same memory.
-
-        Args:
-            image: uint8 [H, W, 3].
-
-        Returns:
-            uint8 [height, width, 3].
-
-        Raises:
-            UsageError: The region does not lie inside the image.
-        """
-        height, width = image.shape[:2]
-        if self.x + self.width > width or self.y + self.height > height:
-            raise UsageError(
-                f"the region {self.x},{self.y},{self.width},{self.height} reaches outside the frame of "
-                f"{width} x {height} pixels; choose one inside it"
-            )
-        return image[self.y : self.y + self.height, self.x : self.x + self.width]
-
-
-@dataclass(frozen=True)
 class InputSpec:
     """The input of a model, and how an image is prepared for it.
 

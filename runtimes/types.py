@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.region import Region
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """One image [H, W, 3] or a batch of images [n, h, w, 3]; RGB, 0..255."""
@@ -112,6 +113,7 @@ class StageTimes:
         views: Computing the views.
         infer: Running the classifier.
         aggregate: Softmax, averaging, and the rest of the decision.
+        detect: Finding the objects of the frame by a detector; 0 without one.
     """
 
     prepare: float
@@ -120,16 +122,17 @@ class StageTimes:
     views: float
     infer: float
     aggregate: float
+    detect: float = 0.0
 
     @property
     def total(self) -> float:
         """Sum of all stages, in seconds."""
-        return self.prepare + self.rank + self.plan + self.views + self.infer + self.aggregate
+        return self.prepare + self.rank + self.plan + self.views + self.infer + self.aggregate + self.detect
 
 
 @dataclass(frozen=True, eq=False)  # as == of two arrays is an array, and no bool
 class Decision:
-    """The prediction for a frame, its confidence, and how it was made.
+    """The prediction for a frame or for an object of it, its confidence, and how it was made.
 
     Attributes:
         label: Name of the most probable class.
@@ -147,6 +150,9 @@ class Decision:
         expected_seconds: A high quantile of the time that running the views takes, or the first view of a policy that
             may exit early; nan if nothing was measured yet.
         reason: What set the number of views that were run.
+        region: The part of the frame that was decided on; None for the whole frame.
+        name: Name of that region, if it has one.
+        track: Number by which the detector knows the object again in other frames; None if it gives none.
     """
 
     label: str
@@ -163,6 +169,9 @@ class Decision:
     time_left: float = float("inf")
     expected_seconds: float = float("nan")
     reason: Reason = "policy"
+    region: Region | None = None
+    name: str = ""
+    track: int | None = None
 
 
 @dataclass(frozen=True)

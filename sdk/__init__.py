@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from allweather.runtimes.loop.watch import watch as watch
     from allweather.runtimes.perceiver import Perceiver as Perceiver
     from allweather.runtimes.preprocess import InputSpec as InputSpec
-    from allweather.runtimes.preprocess import Region as Region
+    from allweather.runtimes.region import Region as Region
     from allweather.runtimes.sinks.base import Ended as Ended
     from allweather.runtimes.sinks.base import Sink as Sink
+    from allweather.runtimes.sinks.event import Event as Event
     from allweather.runtimes.tta.policy import Policy as Policy
     from allweather.runtimes.tta.views import View as View
     from allweather.runtimes.tta.views import register_view as register_view
@@ -76,6 +77,7 @@ _MODULES = {
     "EngineError": "allweather.runtimes.errors",
     "EngineSpec": "allweather.runtimes.engines.base",
     "EngineTimeoutError": "allweather.runtimes.errors",
+    "Event": "allweather.runtimes.sinks.event",
     "Frame": "allweather.runtimes.types",
     "InputSpec": "allweather.runtimes.preprocess",
     "NotBuiltError": "allweather.runtimes.errors",
@@ -84,7 +86,7 @@ _MODULES = {
     "Perceiver": "allweather.runtimes.perceiver",
     "Plan": "allweather.runtimes.types",
     "Policy": "allweather.runtimes.tta.policy",
-    "Region": "allweather.runtimes.preprocess",
+    "Region": "allweather.runtimes.region",
     "ReplacedError": "allweather.runtimes.bundle.bundle",
     "Sink": "allweather.runtimes.sinks.base",
     "StageTimes": "allweather.runtimes.types",

@@ -135,7 +135,7 @@ def run_benchmark(
             with _open_source(source) as camera:
                 run(camera, perceiver, [], limit=WARM_UP_DECISIONS)
             with _open_source(source) as camera:
-                report = run(camera, perceiver, [CallbackSink(lambda frame, decision: None)], limit=frames)
+                report = run(camera, perceiver, [CallbackSink(lambda frame, decisions: None)], limit=frames)
         if not report.decided:
             raise CameraError(f"{source_name} gives no frames; name another source")
         runs.append(Run(engine_name, model_precision, policy, count, report))

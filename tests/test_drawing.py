@@ -13,8 +13,19 @@ FOLDERS = ("sdk", "exporters", "trainers", "runtimes")
 LOOSE = {
     "runtimes": {
         "perceiver": ("warm_up", "load", "connect"),
-        "types": ("types", "errors", "choices", "preprocess", "crop", "text", "markdown", "redaction", "setting_types"),
-    },
+        "types": (
+            "types",
+            "errors",
+            "choices",
+            "preprocess",
+            "region",
+            "crop",
+            "text",
+            "markdown",
+            "redaction",
+            "setting_types",
+        ),
+    },  # fmt: skip
     "trainers": {
         "choices": ("choices",),
         "data": ("torchvision_import", "image_tensors"),

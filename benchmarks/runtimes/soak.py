@@ -38,7 +38,7 @@ from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.monitor.server import MonitorServer
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.types import Decision, Floats, Frame, Image
@@ -52,7 +52,7 @@ class DecisionWatcher(Sink):
     def __init__(self) -> None:
         self.count, self.last, self.stop = 0, time.monotonic(), False
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
         """Counts the decision."""
         self.count, self.last = self.count + 1, time.monotonic()
         if self.stop:
@@ -126,7 +126,7 @@ def memory_slope(frames: int) -> str:
     samples = np.zeros(100)  # allocated before, so that it is not measured itself
 
     class Sampling(Sink):
-        def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+        def write(self, frame: Frame, decision: Decision) -> None:
             if frame.index % (frames // 100) == 0 and frame.index // (frames // 100) < len(samples):
                 samples[frame.index // (frames // 100)] = memory()
 
@@ -150,7 +150,7 @@ def memory_slope_of_faults(decisions: int, protocol: str) -> str:
         class Sampling(Sink):
             count = 0
 
-            def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+            def write(self, frame: Frame, decision: Decision) -> None:
                 if self.count % (decisions // 100) == 0 and self.count // (decisions // 100) < len(samples):
                     samples[self.count // (decisions // 100)] = memory(), threading.active_count(), open_files()
                 self.count += 1

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Protocol
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, OutputError, UsageError
+from allweather.runtimes.loop.deciders import Decider, FoundObject, decide_on
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Drops, Frame
 
@@ -21,48 +21,12 @@ logger = logging.getLogger(__name__)
 MAX_CONSECUTIVE_FAILURES = 10  # frames in a row on which the engine fails; its watchdog gives up earlier
 
 
-class Decider(Protocol):
-    """What decides on frames: the perceiver, or a wrapper of it."""
-
-    def lock(self) -> AbstractContextManager[object]:
-        """Returns a lock; in a `with` block on it, no other thread decides."""
-
-    def can_meet_deadline(self, frame: Frame) -> bool:
-        """Returns whether the frame can be decided on before its deadline; also True if no frame could be."""
-
-    def decide(self, frame: Frame, skipped: int) -> Decision:
-        """Decides on `frame`. `skipped` is the number of frames of the source since the last one decided on."""
-
-
-class FunctionDecider:
-    """Decides by a function, without a lock and without a deadline.
-
-    Args:
-        function: Called with a frame and the number of frames skipped before it; returns the decision.
-    """
-
-    def __init__(self, function: Callable[[Frame, int], Decision]) -> None:
-        self._function = function
-
-    def lock(self) -> AbstractContextManager[object]:
-        """See `Decider.lock`."""
-        return nullcontext()
-
-    def can_meet_deadline(self, frame: Frame) -> bool:
-        """See `Decider.can_meet_deadline`."""
-        return True
-
-    def decide(self, frame: Frame, skipped: int) -> Decision:
-        """Calls the function."""
-        return self._function(frame, skipped)
-
-
 def run(
     camera: Camera,
     decider: Decider,
     sinks: Sequence[Sink],
     *,
-    region: Region | None = None,
+    region: Region | Mapping[str, Region] | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
 ) -> LoopReport:
@@ -75,9 +39,9 @@ def run(
         camera: Gives the frames. It is closed at the end unless the caller holds it open in a `with` block.
         decider: Decides on each frame.
         sinks: Take the decisions, in this order.
-        region: The part of each frame to decide on; None for the whole frame. The sinks get the whole frame and the
-            region.
-        limit: Number of decisions after which the loop ends, at least 1; None for no limit.
+        region: The part of each frame to decide on, or several by their names; None for the whole frame. The sinks get
+            the whole frame.
+        limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames; another thread may read it meanwhile.
 
     Returns:
@@ -105,27 +69,27 @@ def decide_frames(
     decider: Decider,
     sinks: Sequence[Sink] = (),
     *,
-    region: Region | None = None,
+    region: Region | Mapping[str, Region] | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
-) -> Generator[tuple[Frame, Decision], None, None]:
+) -> Generator[tuple[Frame, tuple[Decision, ...]], None, None]:
     """Decides on the frames of a camera as fast as the caller takes the decisions; the loop of `run` and `watch`.
 
-    The sinks are opened before the first frame, get each decision before it is yielded, and are closed when the
+    The sinks are opened before the first frame, get the decisions before they are yielded, and are closed when the
     generator ends, fails, or is closed. If closing a sink fails, the error is raised; it is only logged if the loop
     ended by another error or because the generator was closed.
 
     Args:
         camera: Gives the frames. It is open while the generator runs, and closed at its end unless the caller holds it
             open in a `with` block.
-        decider: Decides on each frame, or on the region of it.
+        decider: Decides on each frame, or on regions of it.
         sinks: Take the decisions, in this order.
-        region: The part of each frame to decide on; None for the whole frame.
-        limit: Number of decisions after which the loop ends, at least 1; None for no limit.
+        region: The part of each frame to decide on, or several by their names; None for the whole frame.
+        limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames.
 
     Yields:
-        Each whole frame that was decided on, and the decision.
+        Each whole frame that was decided on, and its decisions: one for the frame or for each of its regions.
 
     Raises:
         Ended: A sink or a signal handler ended the loop.
@@ -140,19 +104,19 @@ def decide_frames(
     stats = stats or LoopStats()
     stats.start(lambda: camera.drops)
     camera.on_wait = stats.mark_alive
-    with camera, _opened(sinks), closing(_decide(camera, decider, region, stats)) as decisions:
-        for count, (frame, decision) in enumerate(decisions, start=1):
+    with camera, _opened(sinks), closing(_decide(camera, decider, _named(region), stats)) as decided:
+        for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
-            _write(sinks, frame, decision, region)
+            _write(sinks, frame, decisions)
             stats.add_stage_time("sink", stats.clock() - started)
-            yield frame, decision
+            yield frame, decisions
             if count == limit:
                 return
 
 
 def _decide(
-    camera: Camera, decider: Decider, region: Region | None, stats: LoopStats
-) -> Generator[tuple[Frame, Decision], None, None]:
+    camera: Camera, decider: Decider, objects: Sequence[FoundObject] | None, stats: LoopStats
+) -> Generator[tuple[Frame, tuple[Decision, ...]], None, None]:
     """Reads frames and decides on them, without sinks.
 
     Of a live camera, the newest frame is taken once the decider is free. One that is too old for its deadline is
@@ -179,9 +143,9 @@ def _decide(
                     stats.add_drops(Drops(late=1))
                     dropped_late = True
                     continue
-                cropped = Frame(region.crop(frame.image), frame.index, frame.captured) if region else frame
                 try:
-                    decision = decider.decide(cropped, 0 if next_index is None else frame.index - next_index)
+                    skipped = 0 if next_index is None else frame.index - next_index
+                    decisions = decide_on(decider, frame, objects, skipped)
                 except EngineError as error:
                     failures, failure = failures + 1, error
                     # A server may come back while a live camera goes on; a file would end without any further decision.
@@ -194,16 +158,24 @@ def _decide(
                     continue
             failures, dropped_late = 0, False
             next_index = frame.index + 1
-            stats.add_decision(decision)
-            yield frame, decision
+            stats.add_decisions(decisions)
+            yield frame, decisions
 
 
-def _write(sinks: Sequence[Sink], frame: Frame, decision: Decision, region: Region | None) -> None:
-    """Hands one decision to every sink, even if one of them ends the loop."""
+def _named(region: Region | Mapping[str, Region] | None) -> tuple[FoundObject, ...] | None:
+    """Returns the parts of a frame that are decided on; None for the whole frame."""
+    if region is None:
+        return None
+    regions = {"": region} if isinstance(region, Region) else region
+    return tuple(FoundObject(each, name) for name, each in regions.items())
+
+
+def _write(sinks: Sequence[Sink], frame: Frame, decisions: Sequence[Decision]) -> None:
+    """Hands the decisions of a frame to every sink, even if one of them ends the loop."""
     ended: Ended | None = None
     for sink in sinks:
         try:
-            sink.write(frame, decision, region)
+            sink.write_frame(frame, decisions)
         except Ended as request:
             ended = request
     if ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from allweather.runtimes.cameras.base import Camera
@@ -11,7 +11,7 @@ from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.signals import StopOnSignal
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.types import Decision, Frame
@@ -38,18 +38,18 @@ def run_cameras(
     loops: Sequence[CameraLoop],
     perceiver: Perceiver,
     *,
-    region: Region | None,
+    region: Region | Mapping[str, Region] | None,
     limit: int | None,
-    on_decision: Callable[[Frame, Decision], None],
+    on_decisions: Callable[[Frame, Sequence[Decision]], None],
 ) -> tuple[list[LoopReport], list[int]]:
     """Runs the loop of each camera until its frames end, or until SIGINT, SIGTERM or SIGHUP is received.
 
     Args:
         loops: At least one. Each of several has a thread of its own, and they share the perceiver.
         perceiver: Decides on the frames.
-        region: The part of each frame to decide on; None for the whole frame.
-        limit: Number of decisions per camera after which its loop ends; None for no limit.
-        on_decision: Called with each frame and decision, by one thread at a time.
+        region: The part of each frame to decide on, or several by their names; None for the whole frame.
+        limit: Number of frames decided on per camera after which its loop ends; None for no limit.
+        on_decisions: Called with each frame and its decisions, by one thread at a time.
 
     Returns:
         The statistics of each loop, and the numbers of the signals that were received.
@@ -59,15 +59,15 @@ def run_cameras(
     """
     if len(loops) == 1:
         only = loops[0]
-        with StopOnSignal(perceiver, on_decision) as stopper:
+        with StopOnSignal(perceiver, on_decisions) as stopper:
             run(only.camera, stopper, [*only.sinks, stopper], region=region, limit=limit, stats=only.stats)
         return [only.stats.report()], stopper.received
     errors: list[BaseException] = []
     failed, callback_lock = threading.Event(), threading.Lock()
 
-    def call_back(frame: Frame, decision: Decision) -> None:
+    def call_back(frame: Frame, decisions: Sequence[Decision]) -> None:
         with callback_lock:
-            on_decision(frame, decision)
+            on_decisions(frame, decisions)
 
     def run_loop(loop: CameraLoop) -> None:
         try:
@@ -80,7 +80,7 @@ def run_cameras(
     threads = [
         threading.Thread(target=run_loop, args=(loop,), name=f"loop {loop.camera.name}", daemon=True) for loop in loops
     ]
-    with StopOnSignal(perceiver, on_decision) as stopper:
+    with StopOnSignal(perceiver, on_decisions) as stopper:
         for thread in threads:
             thread.start()
         try:

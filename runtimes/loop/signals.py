@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
-from allweather.runtimes.loop.loop import Decider
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.loop.deciders import Decider
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Frame
 
@@ -28,7 +28,7 @@ class StopOnSignal(Sink):
 
     Args:
         decider: Decides on frames.
-        on_decision: Called with each frame and decision after the sinks before this one have written it.
+        on_decisions: Called with each frame and its decisions after the sinks before this one have written them.
         clock: Returns monotonic seconds.
 
     Attributes:
@@ -38,11 +38,11 @@ class StopOnSignal(Sink):
     def __init__(
         self,
         decider: Decider,
-        on_decision: Callable[[Frame, Decision], None],
+        on_decisions: Callable[[Frame, Sequence[Decision]], None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._decider, self._on_decision, self._clock = decider, on_decision, clock
+        self._decider, self._on_decisions, self._clock = decider, on_decisions, clock
         self._burst_end = math.inf  # monotonic seconds
         self._busy = True  # whether a signal has to wait
         self.received: list[int] = []
@@ -68,20 +68,34 @@ class StopOnSignal(Sink):
 
     def decide(self, frame: Frame, skipped: int) -> Decision:
         """Decides on the frame; signals wait from now on, until the decision has been written."""
+        with self._working():
+            return self._decider.decide(frame, skipped)
+
+    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int) -> list[Decision]:
+        """Decides on the regions; signals wait from now on, until the decisions have been written."""
+        with self._working():
+            return self._decider.decide_regions(frame, regions, skipped)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
         self._busy = True
         try:
-            return self._decider.decide(frame, skipped)
+            yield
         except BaseException:  # nothing will be written of this frame, so the wait for the next one may be interrupted
             self._busy = False
             raise
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Ends the loop if a signal was received, as the sinks before this one have now written the decision.
+    def write(self, frame: Frame, decision: Decision) -> None:
+        """See `write_frame`."""
+        self.write_frame(frame, (decision,))
+
+    def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
+        """Ends the loop if a signal was received, as the sinks before this one have now written the decisions.
 
         Raises:
             Ended: A signal was received.
         """
-        self._on_decision(frame, decision)
+        self._on_decisions(frame, decisions)
         self._busy = False
         if self.received:
             raise Ended

@@ -19,15 +19,16 @@ class LoopReport:
     Attributes:
         frames: Number of frames of the source that were decided on or dropped.
         decided: Number of frames decided on.
-        late: Number of decisions that came after their deadline.
+        late: Number of frames with a decision that came after its deadline.
         drops: Number of frames not decided on, by cause.
         seconds: How long the loop has run.
-        decision_time: How long the decisions took; None before the first one.
+        decision_time: How long the decisions on a frame took, all its objects together; None before the first one.
         frame_age: Age of the frames when they were decided on, counted from their capture; None before the first one.
         stages: How long each stage of a decision took. Besides the stages of `StageTimes` there are "capture", reading
             and decoding a frame of a file or iterable, and "sink", all sinks together. Stages that never ran are
             missing.
         views_per_frame: Pairs (number of views run, number of frames with it), in ascending order.
+        labels: Number of decisions for each label, the most frequent first; objects without a decision have none.
     """
 
     frames: int
@@ -39,10 +40,11 @@ class LoopReport:
     frame_age: LatencySummary | None
     stages: Mapping[str, LatencySummary]
     views_per_frame: tuple[tuple[int, int], ...]
+    labels: Mapping[str, int]
 
     @property
     def decisions_per_second(self) -> float:
-        """Decisions per second over the whole run, including capture, drawing and writing; 0 for an empty run."""
+        """Frames decided on per second over the whole run, with capture, drawing and writing; 0 for an empty run."""
         return self.decided / self.seconds if self.seconds > 0 else 0.0
 
     @property
@@ -52,7 +54,7 @@ class LoopReport:
 
     @property
     def mean_views(self) -> float:
-        """Mean number of views per decision; 0 for an empty run."""
+        """Mean number of views per frame; 0 for an empty run."""
         return self.views_run / self.decided if self.decided else 0.0
 
 
@@ -84,8 +86,10 @@ class LoopStats:
         self._camera_drops: Callable[[], Drops] = Drops
         self._decision_time = Quantiles()
         self._frame_age = Quantiles()
-        stages = ("capture", *(field.name for field in fields(StageTimes)), "sink")
-        self._stages = {stage: Quantiles() for stage in stages}
+        self._decision_stages = tuple(field.name for field in fields(StageTimes))
+        self._stages = {stage: Quantiles() for stage in ("capture", *self._decision_stages, "sink")}
+        self._decided = 0
+        self._labels: Counter[str] = Counter()
         self._views_per_frame: Counter[int] = Counter()
         self._late = 0
         self._started = self._last_alive = clock()
@@ -112,15 +116,22 @@ class LoopStats:
             self._loop_drops = self._loop_drops.plus(drops)
             self._last_alive = self.clock()
 
-    def add_decision(self, decision: Decision) -> None:
-        """Counts one decision."""
+    def add_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Counts a frame that was decided on.
+
+        Args:
+            decisions: One for the frame or for each of its objects, of which there may be none.
+        """
         with self._lock:
-            self._late += decision.late
-            self._decision_time.add(decision.times.total)
-            self._frame_age.add(decision.age)
-            self._views_per_frame[len(decision.views)] += 1
-            for stage, seconds in vars(decision.times).items():
-                self._stages[stage].add(seconds)
+            self._decided += 1
+            self._late += any(decision.late for decision in decisions)
+            self._labels.update(decision.label for decision in decisions)
+            self._views_per_frame[sum(len(decision.views) for decision in decisions)] += 1
+            if decisions:
+                self._decision_time.add(sum(decision.times.total for decision in decisions))
+                self._frame_age.add(max(decision.age for decision in decisions))
+                for stage in self._decision_stages:
+                    self._stages[stage].add(sum(getattr(decision.times, stage) for decision in decisions))
             self._last_alive = self._last_decision = self.clock()
 
     def add_stage_time(self, stage: str, seconds: float) -> None:
@@ -154,7 +165,7 @@ class LoopStats:
         """Returns the statistics of the run so far."""
         with self._lock:
             drops = self._camera_drops().plus(self._loop_drops)
-            decided = self._decision_time.count
+            decided = self._decided
             summaries = {stage: quantiles.summary() for stage, quantiles in self._stages.items()}
             return LoopReport(
                 frames=decided + drops.total,
@@ -166,4 +177,5 @@ class LoopStats:
                 frame_age=self._frame_age.summary(),
                 stages={stage: summary for stage, summary in summaries.items() if summary},
                 views_per_frame=tuple(sorted(self._views_per_frame.items())),
+                labels={label: count for label, count in self._labels.most_common() if label},
             )

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Literal, overload
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.loop.loop import decide_frames
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
-from allweather.runtimes.types import Decision, Image
+from allweather.runtimes.types import Decision, Frame, Image
+
+
+@overload
+def watch(
+    source: str | int | Path | Camera | Iterable[Image],
+    perceiver: Perceiver,
+    *,
+    sinks: Sequence[Sink] = ...,
+    region: Region | Mapping[str, Region] | None = ...,
+    live: bool = ...,
+    bgr: bool = ...,
+    frames: Literal[False] = ...,
+) -> Iterator[Decision]: ...
+
+
+@overload
+def watch(
+    source: str | int | Path | Camera | Iterable[Image],
+    perceiver: Perceiver,
+    *,
+    sinks: Sequence[Sink] = ...,
+    region: Region | Mapping[str, Region] | None = ...,
+    live: bool = ...,
+    bgr: bool = ...,
+    frames: Literal[True],
+) -> Iterator[tuple[Frame, tuple[Decision, ...]]]: ...
 
 
 def watch(
@@ -21,10 +48,11 @@ def watch(
     perceiver: Perceiver,
     *,
     sinks: Sequence[Sink] = (),
-    region: Region | None = None,
+    region: Region | Mapping[str, Region] | None = None,
     live: bool = False,
     bgr: bool = False,
-) -> Iterator[Decision]:
+    frames: bool = False,
+) -> Iterator[Decision] | Iterator[tuple[Frame, tuple[Decision, ...]]]:
     """Decides on the frames of a source, one after the other.
 
     The source and the sinks are opened before the first frame and closed when the iteration ends: after the last frame,
@@ -43,13 +71,16 @@ def watch(
         perceiver: Decides; made by `load` or `connect`.
         sinks: Each of them gets every decision before it is yielded. An error of a sink is raised; `Ended` from a sink
             ends the iteration. An error while a sink is closed because the caller left the iteration is logged.
-        region: The part of each frame to decide on; None for the whole frame.
+        region: The part of each frame to decide on, or several by their names, which share the budget; None for the
+            whole frame.
         live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
             device. Has no effect on other sources.
         bgr: Whether the images of an iterable have the channels blue, green, red, as OpenCV reads them.
+        frames: Whether to yield each frame with all its decisions, instead of one decision after the other.
 
     Yields:
-        One decision per frame: on every frame of a file, folder or iterable, on the newest frame of a live source.
+        A decision on each frame, or on each region of it: of every frame of a file, folder or iterable, of the newest
+        frame of a live source. With `frames`, pairs of the frame and a tuple of its decisions.
 
     Raises:
         UsageError: An argument has the wrong type, or the region does not lie inside the frame.
@@ -61,8 +92,7 @@ def watch(
     if not isinstance(perceiver, Perceiver):
         came = type(perceiver).__name__
         raise UsageError(f"watch expects a source and a perceiver, as returned by allweather.load; got {came}")
-    if region is not None and not isinstance(region, Region):
-        raise UsageError(f"region is an allweather.Region(x=, y=, width=, height=) or None; got {region!r:.60}")
+    _check_region(region)
     if isinstance(sinks, Sink):
         raise UsageError(f"sinks is a list of sinks; got one sink: write sinks=[{type(sinks).__name__}(...)]")
     if not isinstance(sinks, Sequence):  # an iterator would be used up by the check
@@ -73,10 +103,28 @@ def watch(
     camera = _open(source, live=live, bgr=bgr)
     try:
         with closing(decide_frames(camera, perceiver, sinks, region=region)) as decisions:
-            for _, decision in decisions:
-                yield decision
+            for frame, found in decisions:
+                if frames:
+                    yield frame, found
+                else:
+                    yield from found
     except Ended:
         return
+
+
+def _check_region(region: object) -> None:
+    """Checks that this is a region, several by name, or None.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    regions = list(region.items()) if isinstance(region, Mapping) else [("", region)]
+    named = all(isinstance(name, str) and isinstance(each, Region) for name, each in regions)
+    if region is not None and not (regions and named):
+        raise UsageError(
+            "region is an allweather.Region(x=, y=, width=, height=), a dict of such by their names, or None; "
+            f"got {region!r:.60}"
+        )
 
 
 def _open(source: str | int | Path | Camera | Iterable[Image], *, live: bool, bgr: bool) -> Camera:

@@ -56,9 +56,17 @@ function addTable(parent) {
 
 function showDecision(panel, state) {
   panel.replaceChildren();
-  const camera = state.camera, decision = state.decision;
+  const camera = state.camera, decisions = state.decisions, decision = decisions[0];
   if (camera.phase !== "live") addElement(panel, "p", "problem", camera.phase + (camera.error ? ": " + camera.error : ""));
-  if (!decision) return;
+  if (state.version && !decision) addElement(panel, "p", "gray", "no objects in this frame");
+  if (decisions.length > 1) {
+    const addRow = addTable(panel);
+    decisions.forEach((each, index) => addRow(
+      each.name || "object " + (each.track == null ? index + 1 : each.track),
+      each.label ? each.label + " " + Math.round(100 * each.confidence) + "%" : REASONS[each.reason],
+    ));
+  }
+  if (decisions.length !== 1) return;
   const heading = addElement(panel, "div", "label");
   addElement(heading, "span", "", decision.label);
   addElement(heading, "span", "", Math.round(100 * decision.confidence) + "%");
@@ -74,9 +82,10 @@ function showDecision(panel, state) {
 
 function showTime(panel, state) {
   panel.replaceChildren();
-  const decision = state.decision, budget = state.budget_seconds;
+  const decision = state.decisions[0], budget = state.budget_seconds;
   if (!decision) return;
-  const stages = Object.entries(decision.times);
+  const stages = Object.keys(decision.times).map(
+    (stage) => [stage, state.decisions.reduce((sum, each) => sum + each.times[stage], 0)]);
   const spent = stages.reduce((sum, [, seconds]) => sum + seconds, 0);
   const total = Math.max(budget || 0, decision.age, spent) || 1;
   const waiting = Math.max(0, decision.age - spent);
@@ -92,8 +101,8 @@ function showFrames(panel, state) {
   panel.replaceChildren();
   const addRow = addTable(panel);
   addRow("camera", state.camera.name);
-  if (state.decision) addRow("number of this frame", state.decision.index);
-  addRow("decisions", state.decided + " (" + state.decisions_per_second.toFixed(1) + " per second)");
+  if (state.index != null) addRow("number of this frame", state.index);
+  addRow("frames decided on", state.decided + " (" + state.decisions_per_second.toFixed(1) + " per second)");
   addRow("late decisions", state.late);
   for (const [cause, count] of Object.entries(state.drops)) addRow(CAUSES[cause], count);
   const quantiles = state.frame_age;
@@ -133,7 +142,7 @@ function loadImage(blob) {
 }
 
 function showImage(holder, image, state) {
-  image.alt = "frame " + state.decision.index + " of " + state.camera.name;
+  image.alt = "frame " + state.index + " of " + state.camera.name;
   for (const old of holder.children) URL.revokeObjectURL(old.src);
   holder.replaceChildren(image);
 }

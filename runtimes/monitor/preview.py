@@ -1,11 +1,11 @@
-"""`LivePreview`: the newest frame and decision of one camera, drawn and encoded only while there is a viewer."""
+"""`LivePreview`: the newest frame of one camera with its decisions, drawn and encoded only while there is a viewer."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,10 +14,9 @@ import numpy as np
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.loop.stats import LoopStats
-from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
-from allweather.runtimes.sinks.jsonl import decision_record, finite_or_none
+from allweather.runtimes.sinks.record import decision_record, finite_or_none
 from allweather.runtimes.types import Budget, Decision, Frame, Image
 
 MAX_SIDE_PIXELS = 960  # of the JPEG; encoding it takes some 3 ms of a core
@@ -28,21 +27,23 @@ HISTOGRAM_BOUNDS = tuple(0.0005 * 2 ** (step / 2) for step in range(25))  # seco
 
 @dataclass(frozen=True)
 class EncodedFrame:
-    """A frame with its decision drawn on it.
+    """A frame with its decisions drawn on it.
 
     Attributes:
-        version: Number of decisions on this camera up to this one; it identifies the image.
-        decision: The decision on the frame.
+        version: Number of frames of this camera that were decided on up to this one; it identifies the image.
+        index: Index of the frame in its source.
+        decisions: The decisions on the frame.
         jpeg: The image as JPEG.
     """
 
     version: int
-    decision: Decision
+    index: int
+    decisions: Sequence[Decision]
     jpeg: bytes
 
 
 class LivePreview(Sink):
-    """A sink that keeps the newest frame and decision for any number of viewers. It costs the loop one assignment.
+    """A sink that keeps the newest frame and its decisions for any number of viewers. It costs the loop one assignment.
 
     Args:
         camera: The camera of the loop.
@@ -56,17 +57,21 @@ class LivePreview(Sink):
     ) -> None:
         self.camera, self.stats = camera, stats
         self._budget, self._clock = budget, clock
-        self._newest: tuple[int, Frame, Decision, Region | None] | None = None  # the version first
+        self._newest: tuple[int, Frame, Sequence[Decision]] | None = None  # the version first
         self._encoding = threading.Lock()
         self._encoded: EncodedFrame | None = None
         self._last_encoded = -math.inf  # monotonic seconds
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
-        """Keeps one frame and its decision instead of the previous ones."""
-        self._newest = (self._newest[0] + 1 if self._newest else 1, frame, decision, region)
+    def write(self, frame: Frame, decision: Decision) -> None:
+        """See `write_frame`."""
+        self.write_frame(frame, (decision,))
+
+    def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
+        """Keeps one frame and its decisions instead of the previous ones."""
+        self._newest = (self._newest[0] + 1 if self._newest else 1, frame, decisions)
 
     def encode(self) -> EncodedFrame | None:
-        """Returns the newest frame with its decision as JPEG; None before the first.
+        """Returns the newest frame with its decisions as JPEG; None before the first.
 
         An image serves all viewers, and is made at most `MAX_FRAMES_PER_SECOND` times a second, however many they are.
         """
@@ -74,19 +79,19 @@ class LivePreview(Sink):
             newest, now = self._newest, self._clock()
             is_new = newest is not None and (self._encoded is None or newest[0] != self._encoded.version)
             if newest and is_new and now - self._last_encoded >= 1 / MAX_FRAMES_PER_SECOND:
-                version, frame, decision, region = newest
-                self._encoded = EncodedFrame(version, decision, _jpeg(annotate(frame.image, decision, region)))
+                version, frame, decisions = newest
+                self._encoded = EncodedFrame(version, frame.index, decisions, _jpeg(annotate(frame.image, decisions)))
                 self._last_encoded = now
             return self._encoded
 
-    def snapshot(self, decision: Decision | None = None) -> Mapping[str, Any]:
+    def snapshot(self, decisions: Sequence[Decision] | None = None) -> Mapping[str, Any]:
         """Returns what the page shows besides the image, as JSON values; None replaces nan and infinity.
 
         Args:
-            decision: The decision to show: that of the image beside it. The newest one if None.
+            decisions: The decisions to show: those of the image beside it. The newest ones if None.
         """
         report, newest = self.stats.report(), self._newest
-        decision = decision or (newest[2] if newest else None)
+        shown = decisions if decisions is not None else newest[2] if newest else ()
         decision_time_counts, frame_age_counts = self.stats.cumulative_counts(HISTOGRAM_BOUNDS)
         return {
             "camera": asdict(self.camera.state),
@@ -100,7 +105,7 @@ class LivePreview(Sink):
             "decision_time_counts": decision_time_counts,
             "frame_age_counts": frame_age_counts,
             "frame_age": asdict(report.frame_age) if report.frame_age else None,
-            "decision": decision_record(decision) if decision else None,
+            "decisions": [decision_record(decision) for decision in shown],
         }
 
 

@@ -112,7 +112,11 @@ class Routes:
         for index, preview in enumerate(self._previews):
             frame = preview.encode()
             states.append(
-                {**preview.snapshot(frame.decision if frame else None), "version": frame.version if frame else 0}
+                {
+                    **preview.snapshot(frame.decisions if frame else None),
+                    "version": frame.version if frame else 0,
+                    "index": int(frame.index) if frame else None,
+                }
             )
             if frame and str(frame.version) != (seen[index] if index < len(seen) else ""):
                 disposition = f'name="frame-{index}"; filename="frame-{index}.jpg"'
@@ -133,7 +137,7 @@ def _image(preview: LivePreview) -> Response:
         return text_response(
             HTTPStatus.SERVICE_UNAVAILABLE, "there is no frame of this camera yet; try again", ["Retry-After: 1"]
         )
-    headers = [f"X-Frame-Index: {int(frame.decision.index)}"]
+    headers = [f"X-Frame-Index: {int(frame.index)}"]
     return Response(HTTPStatus.OK, "image/jpeg", (frame.jpeg,), headers=headers)
 
 

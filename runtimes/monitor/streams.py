@@ -60,7 +60,7 @@ class FrameStream(Stream):
         self._version, self._sent = frame.version, now
         head = (
             f"Content-Type: image/jpeg\r\nContent-Length: {len(frame.jpeg)}\r\n"
-            f"X-Frame-Index: {int(frame.decision.index)}\r\n\r\n"
+            f"X-Frame-Index: {int(frame.index)}\r\n\r\n"
         )
         return head.encode(), frame.jpeg, b"\r\n--frame\r\n"  # browsers show an image when its boundary has come
 

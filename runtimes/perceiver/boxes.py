@@ -8,23 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.preprocess import InputSpec, Region, check_image
-from allweather.runtimes.types import Image
-
-
-def prepare_regions(image: Image, boxes: Any, spec: InputSpec) -> list[Image]:
-    """Returns the prepared part of an image for each box, uint8 [h, w, 3] each.
-
-    Args:
-        image: uint8 [H, W, 3].
-        boxes: See `regions_of`.
-        spec: Input of the classifier.
-
-    Raises:
-        UsageError: The image is not uint8 [H, W, 3], or a box covers nothing of it.
-    """
-    check_image(image)
-    return [spec.prepare(region.crop(image)) for region in regions_of(boxes, *image.shape[:2])]
+from allweather.runtimes.region import Region
 
 
 def regions_of(boxes: Any, height: int, width: int) -> list[Region]:

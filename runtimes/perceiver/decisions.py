@@ -8,6 +8,7 @@ import numpy as np
 
 from allweather.runtimes.perceiver.object_state import ObjectState
 from allweather.runtimes.perceiver.run_objects import ObjectsResult
+from allweather.runtimes.region import Region
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import ViewResult
 from allweather.runtimes.types import Decision, Floats, Frame, Plan, Reason, StageTimes
@@ -66,6 +67,8 @@ def object_decisions(
     policy: Policy,
     classes: Sequence[str],
     frame: Frame,
+    regions: Sequence[Region],
+    skipped: int,
     *,
     prepare_seconds: float,
     run_seconds: float,
@@ -82,6 +85,8 @@ def object_decisions(
         policy: The policy of all objects.
         classes: Class names, in the order of the logits.
         frame: The frame.
+        regions: The part of the frame that each object is in.
+        skipped: Number of frames that were dropped since the previous one.
         prepare_seconds: Seconds spent on cropping and resizing.
         run_seconds: Seconds spent on what was run, all stages together.
         age: Seconds from capture to decision.
@@ -112,10 +117,11 @@ def object_decisions(
                 times=times,
                 age=age,
                 late=late,
-                skipped=0,
+                skipped=skipped,
                 planned_views=policy.max_views,
                 time_left=result.time_left,
                 reason=_reason(result, index, policy, confidence),
+                region=regions[index],
             )
         )
     return decisions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -12,13 +11,14 @@ import numpy as np
 
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.perceiver.boxes import prepare_regions
+from allweather.runtimes.perceiver.boxes import regions_of
 from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
+from allweather.runtimes.perceiver.run_batch import decide_batch
 from allweather.runtimes.perceiver.run_objects import ObjectsRun
-from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.preprocess import InputSpec, check_image
+from allweather.runtimes.region import Region
 from allweather.runtimes.system.fair_lock import FairLock
-from allweather.runtimes.tta.batch import infer_in_batches, run_views_batch
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy, parse_policy
@@ -117,34 +117,18 @@ class Perceiver:
         if not len(images):
             return []
         with self._lock:
-            clock = self._clock
-            started = clock()
-            prepared = [self.spec.prepare(_swap_red_and_blue(image) if bgr else image) for image in images]
-            prepare_done = clock()
-            losses: list[Floats | None] = [None] * len(images)
-            if self._loss_predictor:
-                small = [self._loss_predictor.spec.prepare(image) for image in prepared]
-                losses = [row[None] for row in infer_in_batches(self._loss_predictor.engine.infer, small)]
-            rank_done = clock()
-            plans = [self._planner.plan(row, math.inf, self._rng) for row in losses]
-            plan_done = clock()
-            results = run_views_batch(self._engine.infer, prepared, plans, self.policy, clock)
-            view_seconds = sum(result.view_seconds for result in results)
-            infer_seconds = sum(result.infer_seconds for result in results)
-            done, share = clock(), 1 / len(images)
-            aggregate = done - plan_done - view_seconds - infer_seconds
-            stages = (
-                prepare_done - started, rank_done - prepare_done, plan_done - rank_done, view_seconds, infer_seconds,
-                aggregate,
-            )  # fmt: skip
-            times = StageTimes(*(share * seconds for seconds in stages))
-            decisions = []
-            for image, plan, result in zip(prepared, plans, results, strict=True):
-                frame = Frame(image, self._decided, started)
-                decisions.append(
-                    frame_decision(self.classes, self.policy, frame, 0, plan, result, times, done - started, late=False)
-                )
-                self._decided += 1
+            decisions = decide_batch(
+                [_swap_red_and_blue(image) if bgr else image for image in images],
+                self._engine.infer,
+                self._loss_predictor,
+                self._planner,
+                self.classes,
+                self.spec,
+                self._decided,
+                self._clock,
+                self._rng,
+            )
+            self._decided += len(decisions)
             return decisions
 
     def objects(self, frame: Frame | Image, boxes: Any, *, bgr: bool = False) -> list[Decision]:
@@ -172,11 +156,29 @@ class Perceiver:
         if not isinstance(frame, Frame):
             frame = Frame(frame, self._decided, self._clock())
         image = _swap_red_and_blue(frame.image) if bgr else frame.image
+        check_image(image)
+        return self.decide_regions(Frame(image, frame.index, frame.captured), regions_of(boxes, *image.shape[:2]))
+
+    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int = 0) -> list[Decision]:
+        """Decides on several regions of a frame within one budget for all of them, as `objects` does.
+
+        Args:
+            frame: The frame, with the time of its capture.
+            regions: The parts of the frame, the most important first.
+            skipped: Number of frames that were dropped since the previous one; it is passed on in the decisions.
+
+        Returns:
+            One decision for each region, in their order.
+
+        Raises:
+            UsageError: The image is not uint8 [H, W, 3], or a region does not lie inside of it.
+            EngineError: The engine failed.
+        """
+        if not regions:
+            return []
         with self._lock:
             clock, started = self._clock, self._clock()
-            prepared = prepare_regions(image, boxes, self.spec)
-            if not prepared:
-                return []
+            prepared = [self.spec.prepare(region.crop(frame.image)) for region in regions]
             prepare_done = clock()
             run = ObjectsRun(
                 self._engine.infer,
@@ -194,7 +196,7 @@ class Perceiver:
             self._planner.learn(late=late, could_be_shorter=result.views_run > 1 or result.ranked)
             self._decided += 1
             return object_decisions(
-                result, self.policy, self.classes, frame,
+                result, self.policy, self.classes, frame, regions, skipped,
                 prepare_seconds=prepare_done - started, run_seconds=done - prepare_done,
                 age=done - frame.captured, late=done > self.budget.deadline(frame),
             )  # fmt: skip

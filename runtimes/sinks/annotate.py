@@ -1,14 +1,15 @@
-"""Draws a decision onto its frame, for windows, videos and the monitor page."""
+"""Draws decisions onto their frame, for windows, videos and the monitor page."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.text import printable
 from allweather.runtimes.types import Decision, Image
 
@@ -34,16 +35,16 @@ MIN_SIDE_PIXELS = 240  # frames with a shorter side are enlarged, or the text on
 MAX_SIDE_PIXELS = 1280  # frames are not enlarged beyond this
 
 
-def annotate(image: Image, decision: Decision, region: Region | None = None) -> Image:
-    """Returns a copy of `image` with the decision drawn on it: label, confidence, time, views, and whether it was late.
+def annotate(image: Image, decisions: Sequence[Decision]) -> Image:
+    """Returns a copy of `image` with decisions drawn on it.
 
-    Sizes follow the short side of the frame, so that it looks the same at 360 and at 1080 lines. Frames that are too
-    small for text are enlarged by a whole factor.
+    A single one has a panel with label, confidence, time, views, and whether it was late; of several, each has its
+    label and confidence at its region. Regions are drawn as rectangles. Sizes follow the short side of the frame, so
+    that it looks the same at 360 and at 1080 lines. Frames that are too small for text are enlarged by a whole factor.
 
     Args:
         image: uint8 [H, W, 3], RGB.
-        decision: The decision to draw.
-        region: The part of the frame that was decided on; drawn as a rectangle if given.
+        decisions: The decisions to draw; any number of them.
 
     Returns:
         uint8 [n H, n W, 3], RGB, in new memory. The factor n is 1 for frames of 240 lines and more.
@@ -51,9 +52,15 @@ def annotate(image: Image, decision: Decision, region: Region | None = None) -> 
     factor = max(1, min(-(-MIN_SIDE_PIXELS // min(image.shape[:2])), MAX_SIDE_PIXELS // max(image.shape[:2])))
     canvas = np.array(image.repeat(factor, 0).repeat(factor, 1) if factor > 1 else image, np.uint8, order="C")
     scale = min(canvas.shape[:2]) / DESIGN_PIXELS
-    if region is not None:
-        _draw_region(canvas, region, factor, scale)
-    _draw_panel(canvas, decision, scale)
+    for decision in decisions:
+        if decision.region is not None:
+            _draw_region(canvas, decision.region, factor, scale)
+    if len(decisions) == 1:
+        _draw_panel(canvas, decisions[0], scale)
+        return canvas
+    for decision in decisions:
+        if decision.region is not None:
+            _draw_caption(canvas, decision, decision.region, factor, scale)
     return canvas
 
 
@@ -111,6 +118,17 @@ def _draw_panel(canvas: Image, decision: Decision, scale: float) -> None:
     details = f"{milliseconds:.1f} ms   {count} view{'s' if count != 1 else ''}: {' '.join(decision.views)}"
     max_width = right - left - (late.width + pad if decision.late else 0)
     _Text.fit(details, 8 * scale, max_width).draw(canvas, left, edge + 63 * scale, GRAY)
+
+
+def _draw_caption(canvas: Image, decision: Decision, region: Region, factor: int, scale: float) -> None:
+    """Draws label and confidence above the region, or inside of it where there is no space above."""
+    height, pad = 20 * scale, 5 * scale
+    percent = f"{100 * decision.confidence:.0f}%" if decision.label else "?"
+    text = _Text.fit(f"{decision.label} {percent}".lstrip(), 9 * scale, max(height, canvas.shape[1] - 2 * pad))
+    left = max(0.0, min(factor * region.x, canvas.shape[1] - text.width - 2 * pad))
+    top = factor * region.y - height if factor * region.y >= height else factor * region.y
+    _shade(canvas, left, top, text.width + 2 * pad, height)
+    text.draw(canvas, left + pad, top + 14.5 * scale, WHITE if decision.confidence >= MIN_CONFIDENT else UNCERTAIN)
 
 
 def _shade(canvas: Image, left: float, top: float, width: float, height: float) -> None:

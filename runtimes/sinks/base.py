@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.types import Decision, Frame
 
 
@@ -18,13 +19,14 @@ class Ended(BaseException):
 class Sink(ABC):
     """Base class of everything that takes decisions. Derive from it to send decisions where you need them.
 
-    Define `write`, and also `open` and `close` if there is something to open and close. Example::
+    Define `write`, and also `open` and `close` if there is something to open and close. Where a frame has several
+    objects and all of them belong together, as on a picture, define `write_frame` as well. Example::
 
         class Alarm(allweather.Sink):
             def open(self):
                 self._lamp = gpiozero.LED(17)
 
-            def write(self, frame, decision, region):
+            def write(self, frame, decision):
                 self._lamp.value = decision.label == "stop" and decision.confidence > 0.9
 
             def close(self):
@@ -49,17 +51,40 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
         """Takes one decision.
 
         Args:
             frame: The whole frame, uint8 [H, W, 3] RGB. It must not be changed.
-            decision: The decision on it.
-            region: The part of the frame that was decided on; None for the whole frame.
+            decision: The decision on it, or on the part of it that `decision.region` says.
 
         Raises:
             OutputError: The decision cannot be written. Whatever is raised ends the loop.
             Ended: The loop is to end. The other sinks still get this decision.
+        """
+
+    def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
+        """Takes all decisions of a frame. The loop calls it; unless overridden it calls `write` for each decision.
+
+        Args:
+            frame: The whole frame, uint8 [H, W, 3] RGB. It must not be changed.
+            decisions: One for the whole frame or for each of its objects, of which there may be none.
+
+        Raises:
+            OutputError: A decision cannot be written. Whatever is raised ends the loop.
+            Ended: The loop is to end. The other sinks still get these decisions.
+        """
+        for decision in decisions:
+            self.write(frame, decision)
+
+    def write_event(self, event: Event) -> None:  # noqa: B027 -- optional on purpose
+        """Takes an event of the camera. Does nothing unless overridden.
+
+        Args:
+            event: What has changed.
+
+        Raises:
+            OutputError: The event cannot be written. Whatever is raised ends the loop.
         """
 
     def close(self) -> None:  # noqa: B027 -- optional on purpose

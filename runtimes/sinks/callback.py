@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.types import Decision, Frame
 
 
 class CallbackSink(Sink):
-    """Calls a function with each frame and its decision. An exception of the function ends the loop.
+    """Calls a function with each frame and its decisions. An exception of the function ends the loop.
 
     Args:
-        function: Called as `function(frame, decision)`; its result is ignored.
+        function: Called as `function(frame, decisions)`; its result is ignored.
     """
 
-    def __init__(self, function: Callable[[Frame, Decision], object]) -> None:
+    def __init__(self, function: Callable[[Frame, Sequence[Decision]], object]) -> None:
         self._function = function
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
+        """See `write_frame`."""
+        self.write_frame(frame, (decision,))
+
+    def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
         """Calls the function."""
-        self._function(frame, decision)
+        self._function(frame, decisions)

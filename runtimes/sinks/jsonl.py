@@ -13,17 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from allweather.runtimes.choices import ROTATED, STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
-from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.base import Sink
+from allweather.runtimes.sinks.record import json_line
 from allweather.runtimes.system.path_argument import as_path
-from allweather.runtimes.text import json_line as one_line_of_json
 from allweather.runtimes.types import Decision, Frame
 
 logger = logging.getLogger(__name__)
@@ -91,7 +88,7 @@ class JsonlSink(Sink):
         if torn:
             self._waiting.append(b"\n")
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
         """Appends one line, or keeps it in memory while the disk is full or the reader of a pipe is slow.
 
         Raises:
@@ -213,44 +210,6 @@ class JsonlSink(Sink):
             path.replace(kept)
         self._open_file()
         full.close()
-
-
-def json_line(decision: Decision, time: float, *, source: str = "", file: str = "") -> str:
-    """Returns the decision as one line of JSON with its line end.
-
-    Args:
-        decision: The decision.
-        time: Its time in seconds since 1970.
-        source: Name of the source of the frame; left out if empty.
-        file: Name of the image file; left out if empty.
-    """
-    names = {name: text for name, text in (("source", source), ("file", file)) if text}
-    record = {"time": round(time, 3), **names, **decision_record(decision)}
-    return one_line_of_json(record) + "\n"
-
-
-def decision_record(decision: Decision) -> dict[str, Any]:
-    """Returns the decision as JSON values, without the probabilities; None replaces nan and infinity."""
-    return {
-        "index": int(decision.index),
-        "label": decision.label,
-        "confidence": finite_or_none(decision.confidence),
-        "views": list(decision.views),
-        "predicted_losses": [finite_or_none(loss) for loss in decision.predicted_losses],
-        "age": finite_or_none(decision.age),
-        "late": bool(decision.late),
-        "skipped": int(decision.skipped),
-        "planned_views": int(decision.planned_views),
-        "time_left": finite_or_none(decision.time_left),
-        "expected_seconds": finite_or_none(decision.expected_seconds),
-        "reason": decision.reason,
-        "times": {stage: finite_or_none(seconds) for stage, seconds in asdict(decision.times).items()},
-    }
-
-
-def finite_or_none(value: float) -> float | None:
-    """Returns a Python float, also for a NumPy scalar; None for nan and infinity, which JSON does not have."""
-    return float(value) if math.isfinite(value) else None
 
 
 def _ends_within_line(path: Path) -> bool:

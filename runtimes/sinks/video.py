@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from allweather.runtimes.cameras.opencv import MAX_FPS, name_for_opencv, opencv_log_silenced
 from allweather.runtimes.errors import OutputError, UsageError
-from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -37,9 +36,7 @@ class VideoSink(Sink):
         self,
         path: Path | str,
         fps: float | Callable[[], float],
-        draw: Callable[[Frame, Decision, Region | None], Image] = lambda frame, decision, region: annotate(
-            frame.image, decision, region
-        ),
+        draw: Callable[[Frame, Sequence[Decision]], Image] = lambda frame, decisions: annotate(frame.image, decisions),
     ) -> None:
         """Creates no file yet.
 
@@ -47,7 +44,7 @@ class VideoSink(Sink):
             path: The file, .mp4, .avi or .webm; its folder is created if missing.
             fps: Frames per second at which the video plays, in (0, 1000]. Or a function that returns them and is called
                 at the first frame, as a camera may not know its frame rate earlier.
-            draw: Makes an image of the video, uint8 [H, W, 3], RGB, of a frame, its decision and its region.
+            draw: Makes an image of the video, uint8 [H, W, 3], RGB, of a frame and its decisions.
 
         Raises:
             UsageError: The suffix or the frame rate is not supported.
@@ -63,13 +60,17 @@ class VideoSink(Sink):
         self._size = (0, 0)  # width, height
         self._frames_written = 0
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
+        """See `write_frame`."""
+        self.write_frame(frame, (decision,))
+
+    def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
         """Draws and encodes one frame.
 
         Raises:
             OutputError: The path cannot be written to, or the installed cv2 cannot encode the format.
         """
-        image = self._draw(frame, decision, region)
+        image = self._draw(frame, decisions)
         if self._writer is None:
             self._writer = self._start_writer(width=image.shape[1], height=image.shape[0])
         if (image.shape[1], image.shape[0]) != self._size:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import cv2
 
 from allweather.runtimes.errors import DependencyError, OutputError
-from allweather.runtimes.preprocess import Region
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Frame
@@ -48,13 +48,17 @@ class WindowSink(Sink):
                 "and pip install opencv-python, or write a video instead"
             ) from error
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
+        """See `write_frame`."""
+        self.write_frame(frame, (decision,))
+
+    def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
         """Shows one frame.
 
         Raises:
             Ended: The user pressed q or Esc or closed the window.
         """
-        image = annotate(frame.image, decision, region)
+        image = annotate(frame.image, decisions)
         cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(1) & 0xFF  # also lets the window draw itself
         if key in QUIT_KEYS or not self._is_visible():

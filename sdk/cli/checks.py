@@ -11,7 +11,7 @@ import typer
 from allweather.runtimes.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
-    from allweather.runtimes.preprocess import Region
+    from allweather.runtimes.region import Region
 
 FOREIGN = (".onnx", ".xml", ".pth", ".pt")  # files of other programs
 Name = TypeVar("Name", bound=str)
@@ -161,7 +161,7 @@ def parse_region(text: str | None) -> Region | None:
     Raises:
         UsageError: It is written in another way.
     """
-    from allweather.runtimes.preprocess import Region
+    from allweather.runtimes.region import Region
 
     if text is None:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -144,15 +143,14 @@ def run(
             url = stack.enter_context(MonitorServer(previews, address, token)).url
             say(f"serving the live page on {url}{'?token=... (yours)' if token else ''}")
         update = stack.enter_context(progress_bar("run", limit))
-        labels: Counter[str] = Counter()
         stack.enter_context(SystemdNotifier(previews))
         reports, signals = run_cameras(
             loops, perceiver, region=parsed_region, limit=limit,
-            on_decision=partial(_show_decision, update, labels, limit),
+            on_decisions=partial(_show_decisions, update, limit),
         )  # fmt: skip
     followed = {"engine": perceiver.engine_name, "precision": perceiver.precision, "policy": perceiver.policy.name}
     if not to_stdout:  # where only lines of JSON are expected
-        _print_reports([loop.camera.name for loop in loops], reports, followed, labels, as_json)
+        _print_reports([loop.camera.name for loop in loops], reports, followed, as_json)
     if signals:
         raise typer.Exit(128 + signals[0])
 
@@ -241,7 +239,7 @@ def _open_sinks(
 
 
 def _print_reports(
-    names: Sequence[str], reports: Sequence[LoopReport], followed: dict[str, str], labels: Counter[str], as_json: bool
+    names: Sequence[str], reports: Sequence[LoopReport], followed: dict[str, str], as_json: bool
 ) -> None:
     facts = [
         {
@@ -254,13 +252,17 @@ def _print_reports(
         }
         for name, report in zip(names, reports, strict=True)
     ]
+    labels: dict[str, int] = {}
+    for report in reports:
+        for label, count in report.labels.items():
+            labels[label] = labels.get(label, 0) + count
     if as_json:
         print_result(
             {"sources": facts, "labels": labels} if len(facts) > 1 else {**facts[0], "labels": labels}, True, "run"
         )
         return
     for each in facts:
-        common = labels.most_common(MAX_SHOWN_LABELS) if len(facts) == 1 else ()
+        common = list(labels.items())[:MAX_SHOWN_LABELS] if len(facts) == 1 else ()
         values = {**each, "labels": ", ".join(f"{label} {count}" for label, count in common)}
         print_result({key: value for key, value in values.items() if value != ""}, False, "run")
 
@@ -281,6 +283,5 @@ def _in_words(report: LoopReport) -> dict[str, Any]:
     }
 
 
-def _show_decision(update: Update, labels: Counter[str], limit: int | None, frame: Frame, decision: Decision) -> None:
-    labels[decision.label] += 1
-    update(frame.index + 1, f"run: {decision.label}", limit)
+def _show_decisions(update: Update, limit: int | None, frame: Frame, decisions: Sequence[Decision]) -> None:
+    update(frame.index + 1, f"run: {decisions[0].label}" if decisions else "run", limit)

@@ -13,10 +13,11 @@ from allweather.demo.drive_images import Example
 from allweather.demo.outcomes import FrameOutcome
 from allweather.demo.split_screen import Reading, split_screen
 from allweather.runtimes.cameras.open import camera_from
-from allweather.runtimes.loop.loop import FunctionDecider, run
+from allweather.runtimes.loop.deciders import FunctionDecider
+from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.stats import LoopReport
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.sinks.video import VideoSink
 from allweather.runtimes.types import Decision, Frame, Image
@@ -77,7 +78,7 @@ def run_drive(
 
     log = out / "decisions.jsonl"
     log.unlink(missing_ok=True)
-    video = VideoSink(out / "drive.mp4", FPS, lambda frame, decision, region: recorder.draw(frame.image))
+    video = VideoSink(out / "drive.mp4", FPS, lambda frame, decisions: recorder.draw(frame.image))
     loop = run(camera_from(road.images()), FunctionDecider(decide), [video, JsonlSink(log)])
     return DriveResult(tuple(systems), loop, tuple(recorder.outcomes), recorder.examples, recorder.preview)
 

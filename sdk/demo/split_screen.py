@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.types import Image
 from allweather.trainers.data.signs import CLASSES
 from allweather.trainers.data.signs.landscape.texture import composite

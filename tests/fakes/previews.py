@@ -28,8 +28,8 @@ def preview(count: int = 1, budget: float = 0.033) -> LivePreview:
     """A preview after `count` decisions."""
     result = LivePreview(camera_from([]), LoopStats(), Budget(budget))
     for index in range(count):
-        result.stats.add_decision(decision(index))
-        result.write(Frame(np.full((30, 40, 3), 90, np.uint8), index, 0.0), decision(index), None)
+        result.stats.add_decisions((decision(index),))
+        result.write(Frame(np.full((30, 40, 3), 90, np.uint8), index, 0.0), decision(index))
     return result
 
 

@@ -19,7 +19,8 @@ from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.perceiver.batch_costs import BatchCosts
 from allweather.runtimes.perceiver.boxes import regions_of
 from allweather.runtimes.perceiver.object_state import ObjectState, entropy, most_promising
-from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.region import Region
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import BATCH_SIZES
 from allweather.runtimes.tta.policy import parse_policy

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.region import Region
 from allweather.runtimes.types import Image
 
 SIDE = st.integers(1, 200)

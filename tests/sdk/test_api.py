@@ -32,6 +32,7 @@ PUBLIC = [
     "EngineError",
     "EngineSpec",
     "EngineTimeoutError",
+    "Event",
     "Frame",
     "InputSpec",
     "NotBuiltError",

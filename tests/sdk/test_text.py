@@ -22,7 +22,7 @@ from allweather.reports.html import Section, page
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.monitor.prometheus import _distinct
 from allweather.runtimes.sinks.annotate import annotate
-from allweather.runtimes.sinks.jsonl import json_line
+from allweather.runtimes.sinks.record import json_line
 from allweather.runtimes.text import forbidden_character, printable, to_json, valid_unicode
 
 MARKUP = (
@@ -167,7 +167,7 @@ def test_labels_of_metrics_differ(names: list[str]) -> None:
 @given(texts)
 def test_a_frame_is_annotated_with_any_label(text: str) -> None:
     image = np.zeros((240, 320, 3), np.uint8)
-    assert annotate(image, decision_of(label=text)).shape == image.shape
+    assert annotate(image, [decision_of(label=text)]).shape == image.shape
 
 
 def test_a_long_label_costs_no_more_than_a_short_one() -> None:
@@ -175,7 +175,7 @@ def test_a_long_label_costs_no_more_than_a_short_one() -> None:
     seconds = []
     for label in ("a" * 100, "a" * 1_000_000):
         started = time.perf_counter()
-        annotate(image, decision_of(label=label))
+        annotate(image, [decision_of(label=label)])
         seconds.append(time.perf_counter() - started)
     assert seconds[1] < 10 * seconds[0] + 0.05
 

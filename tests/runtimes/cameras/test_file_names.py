@@ -36,7 +36,7 @@ def write_and_read(name: str) -> None:
     for index, image in enumerate(images):
         times = StageTimes(0, 0, 0, 0, 0, 0)
         decision = Decision("sign", 1.0, np.ones(1, np.float32), index, ("identity",), (), times, 0.0, False, 0)
-        sink.write(Frame(image, index, 0.0), decision, None)
+        sink.write(Frame(image, index, 0.0), decision)
     sink.close()
     levels = [round(float(frame.image.mean()) / 40) for frame in open_camera(name)]
     assert levels == [0, 1, 2, 3, 4], levels

@@ -15,9 +15,10 @@ import pytest
 
 from allweather.runtimes.cameras import Camera, LiveCamera, camera_from, open_camera
 from allweather.runtimes.errors import CameraError, OutputError, UsageError
-from allweather.runtimes.loop.loop import FunctionDecider, decide_frames, run
+from allweather.runtimes.loop.deciders import FunctionDecider
+from allweather.runtimes.loop.loop import decide_frames, run
 from allweather.runtimes.loop.stats import LoopStats
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks import CallbackSink, Ended, JsonlSink, Sink, VideoSink
 from allweather.runtimes.types import Decision, Drops, Frame, Image, StageTimes
 
@@ -48,11 +49,11 @@ class RecordingSink(Sink):
     def open(self) -> None:
         self.calls.append("open")
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
         if self._write is not None and frame.index == self._at:
             raise self._write
         self.calls.append(decision.label)
-        self.regions.append(region)
+        self.regions.append(decision.region)
         self.shapes.append(frame.image.shape)
 
     def close(self) -> None:
@@ -116,7 +117,7 @@ def test_damaged_images_are_in_the_report_and_in_the_decisions(tmp_path: Path) -
     (tmp_path / "1.png").write_bytes(b"damaged")
     skipped = []
     with open_camera(str(tmp_path)) as camera:
-        report = run(camera, decide, [CallbackSink(lambda frame, decision: skipped.append(decision.skipped))])
+        report = run(camera, decide, [CallbackSink(lambda frame, decisions: skipped.append(decisions[0].skipped))])
     assert (report.frames, report.decided, report.drops) == (4, 3, Drops(decode=1))
     assert skipped == [0, 1, 0]
 
@@ -129,7 +130,7 @@ def test_a_slow_decider_of_a_live_camera_gets_the_newest_frame_and_the_number_sk
     decided: list[tuple[int, int]] = []
     report = run(
         LiveCamera(lambda: Ticking(100), "ticking"), FunctionDecider(slow),
-        [CallbackSink(lambda frame, decision: decided.append((frame.index, decision.skipped)))],
+        [CallbackSink(lambda frame, decisions: decided.append((frame.index, decisions[0].skipped)))],
     )  # fmt: skip
     assert 0 < report.decided < 100
     assert report.frames == 100
@@ -272,7 +273,7 @@ def test_an_error_of_the_camera_closes_the_sinks() -> None:
 
 def test_decide_frames_yields_frames_with_their_decisions() -> None:
     pairs = list(decide_frames(camera_from(images(3)), decide))
-    assert [(frame.index, decision.index) for frame, decision in pairs] == [(0, 0), (1, 1), (2, 2)]
+    assert [(frame.index, decision.index) for frame, (decision,) in pairs] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_closing_decide_frames_closes_the_camera() -> None:

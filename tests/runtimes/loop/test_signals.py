@@ -15,7 +15,7 @@ from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.signals import StopOnSignal
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.types import Decision, Frame, Image
 
@@ -32,7 +32,7 @@ class SignallingSink(Sink):
         if self._signal_at == "open":
             self.stopper.handle_signal(signal.SIGINT, None)
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
         if frame.index == self._signal_at:
             self.stopper.handle_signal(signal.SIGINT, None)
         self.count += 1
@@ -59,7 +59,7 @@ def run_ten_frames(
                 stopper.handle_signal(signal.SIGTERM, None)
             yield np.zeros((8, 8, 3), np.uint8)
 
-    with StopOnSignal(perceiver, lambda frame, decision: None) as stopper:
+    with StopOnSignal(perceiver, lambda frame, decisions: None) as stopper:
         first.stopper = second.stopper = stopper
         report = run(camera_from(images()), stopper, [first, second, stopper])
     assert first.closed
@@ -91,7 +91,7 @@ def test_a_signal_does_not_interrupt_opening_the_sinks() -> None:
 
 
 def test_a_signal_that_comes_while_something_is_logged_is_not_lost() -> None:
-    stopper = StopOnSignal(Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8)), lambda frame, decision: None)
+    stopper = StopOnSignal(Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8)), lambda frame, decisions: None)
     stopper.open()
 
     class Stream(io.StringIO):
@@ -110,7 +110,7 @@ def test_a_signal_that_comes_while_something_is_logged_is_not_lost() -> None:
 def test_signals_that_come_together_are_one_wish_and_a_later_one_interrupts(second: int, seconds: float) -> None:
     times = iter([5.0, 5.0 + seconds])
     decider = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8))
-    stopper = StopOnSignal(decider, lambda frame, decision: None, clock=lambda: next(times))
+    stopper = StopOnSignal(decider, lambda frame, decisions: None, clock=lambda: next(times))
     stopper.handle_signal(signal.SIGTERM, None)
     if seconds < 1:
         stopper.handle_signal(second, None)
@@ -130,7 +130,7 @@ def test_a_ctrl_c_that_is_ignored_stays_ignored() -> None:  # as in the backgrou
     decider = Perceiver(FakeEngine(2), ("dark", "bright"), InputSpec(8, 8))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with StopOnSignal(decider, lambda frame, decision: None) as stopper:
+        with StopOnSignal(decider, lambda frame, decisions: None) as stopper:
             stopper.open()
             signal.raise_signal(signal.SIGINT)
             with pytest.raises(Ended):
@@ -148,7 +148,7 @@ def test_a_lost_terminal_ends_the_loop_and_an_ignored_one_does_not() -> None:
     try:
         for handler, is_handled in ((signal.SIG_DFL, True), (signal.SIG_IGN, False)):
             signal.signal(signal.SIGHUP, handler)
-            with StopOnSignal(decider, lambda frame, decision: None) as stopper:
+            with StopOnSignal(decider, lambda frame, decisions: None) as stopper:
                 assert (signal.getsignal(signal.SIGHUP) == stopper.handle_signal) == is_handled
                 stopper.open()
                 if not is_handled:

@@ -19,8 +19,8 @@ def test_it_counts_frames_and_measures_by_its_clock() -> None:
     stats = LoopStats(clock=lambda: now[0])
     camera_drops = [Drops(decode=7, source=1)]
     stats.start(lambda: camera_drops[0])
-    stats.add_decision(decision(age=0.02, seconds=0.01))
-    stats.add_decision(decision(age=0.06, late=True, seconds=0.03))
+    stats.add_decisions((decision(age=0.02, seconds=0.01),))
+    stats.add_decisions((decision(age=0.06, late=True, seconds=0.03),))
     stats.add_stage_time("sink", 0.5)
     now[0] = 104.0
     camera_drops[0] = Drops(decode=8, superseded=1, source=1)
@@ -32,7 +32,7 @@ def test_it_counts_frames_and_measures_by_its_clock() -> None:
     assert report.decision_time == LatencySummary(2, 0.01, 0.02, 0.01, 0.03, 0.03, 0.03)
     assert report.frame_age is not None
     assert report.frame_age.maximum == 0.06
-    assert list(report.stages) == ["prepare", "rank", "plan", "views", "infer", "aggregate", "sink"]
+    assert list(report.stages) == ["prepare", "rank", "plan", "views", "infer", "aggregate", "detect", "sink"]
     assert (report.stages["infer"].mean, report.stages["sink"].maximum) == (0.02, 0.5)
     assert (report.views_per_frame, report.views_run, report.mean_views) == (((1, 2),), 2, 1.0)
 
@@ -55,7 +55,7 @@ def test_the_heartbeat_tells_deciding_from_waiting() -> None:
     now = [10.0]
     stats = LoopStats(clock=lambda: now[0])
     assert stats.heartbeat() == Heartbeat(10.0, None)
-    stats.add_decision(decision())
+    stats.add_decisions((decision(),))
     now[0] = 12.0
     stats.mark_alive()
     assert stats.heartbeat() == Heartbeat(12.0, 10.0)
@@ -64,5 +64,5 @@ def test_the_heartbeat_tells_deciding_from_waiting() -> None:
 def test_cumulative_counts_of_decision_times_and_frame_ages() -> None:
     stats = LoopStats()
     for milliseconds in (1, 2, 4, 8):
-        stats.add_decision(decision(age=milliseconds / 500, seconds=milliseconds / 1000))
+        stats.add_decisions((decision(age=milliseconds / 500, seconds=milliseconds / 1000),))
     assert stats.cumulative_counts([0.0005, 0.003, 0.005, 1.0]) == ([0, 2, 3, 4], [0, 1, 2, 4])

@@ -16,7 +16,8 @@ from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import CameraError, EngineError, OutputError, UsageError
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.types import Decision, Floats, Frame, Image
@@ -54,7 +55,7 @@ class MySink(Sink):
     def open(self) -> None:
         self.opened += 1
 
-    def write(self, frame: Frame, decision: Decision, region: Region | None) -> None:
+    def write(self, frame: Frame, decision: Decision) -> None:
         if self._error and frame.index == self._at:
             raise self._error
         self.indices.append(frame.index)
@@ -208,7 +209,7 @@ def test_a_file_may_be_named_by_text_or_path(perceiver: Perceiver, tmp_path: Pat
 def test_images_of_opencv_are_converted(perceiver: Perceiver) -> None:
     images = [np.full((8, 8, 3), (255, 0, 0), np.uint8)]
     shown: list[Image] = []
-    sink = CallbackSink(lambda frame, decision: shown.append(frame.image))
+    sink = CallbackSink(lambda frame, decisions: shown.append(frame.image))
     assert [decision.label for decision in allweather.watch(images, perceiver)] == ["red"]
     assert [decision.label for decision in allweather.watch(images, perceiver, sinks=[sink], bgr=True)] == ["blue"]
     assert shown[0][0, 0].tolist() == [0, 0, 255]

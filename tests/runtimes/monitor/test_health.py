@@ -27,7 +27,7 @@ def test_a_loop_that_waits_is_alive_and_one_that_hangs_is_not() -> None:
     now = [100.0]
     stats = LoopStats(clock=lambda: now[0])
     preview = LivePreview(camera_from([]), stats, Budget())
-    stats.add_decision(decision())
+    stats.add_decisions((decision(),))
     assert check_health([preview]) == Health(True, True, ())
     now[0] += 6
     stats.mark_alive()

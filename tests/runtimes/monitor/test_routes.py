@@ -100,13 +100,13 @@ def test_an_update_holds_the_images_that_were_not_seen_beside_their_own_states()
     live._clock = lambda: clock[0]
     with MonitorServer([live, preview(0), preview(2)], LOCALHOST) as server:
         for index in range(3):
-            live.write(Frame(np.zeros((30, 40, 3), np.uint8), index, 0.0), decision(index), None)
+            live.write(Frame(np.zeros((30, 40, 3), np.uint8), index, 0.0), decision(index))
             states, parts = images(server)
             assert set(parts) == {"frame-0", "frame-2"}
             # the image of the first decision is shown until a newer one may be encoded, and its panel with it
-            assert states[0]["decision"]["index"] == states[0]["version"] - 1 == (0 if index < 2 else 2)
+            assert states[0]["index"] == states[0]["version"] - 1 == (0 if index < 2 else 2)
             clock[0] += 1 if index else 0
-        assert (states[1]["version"], states[1]["decision"]) == (0, None)
+        assert (states[1]["version"], states[1]["decisions"]) == (0, [])
         versions = ".".join(str(state["version"]) for state in states)
         assert images(server, f"?seen={versions}")[1] == {}
         assert set(images(server, "?seen=1")[1]) == {"frame-0", "frame-2"}

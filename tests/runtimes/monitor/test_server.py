@@ -55,12 +55,12 @@ def test_events_hold_the_state_of_all_cameras_and_no_nan() -> None:
     with MonitorServer([preview(2), preview(0)], LOCALHOST) as server:
         states: list[dict[str, Any]] = json.loads(first_event(server))
     first, second = states
-    assert first["decision"]["label"] == "<b>stop</b>"
-    assert first["decision"]["predicted_losses"] == [0.25, None]
-    assert (first["decision"]["planned_views"], first["decision"]["reason"]) == (4, "budget")
+    assert first["decisions"][0]["label"] == "<b>stop</b>"
+    assert first["decisions"][0]["predicted_losses"] == [0.25, None]
+    assert (first["decisions"][0]["planned_views"], first["decisions"][0]["reason"]) == (4, "budget")
     assert (first["decided"], first["budget_seconds"], first["views_per_frame"]) == (2, 0.033, [[2, 2]])
     assert first["decision_time_counts"][-1] == first["frame_age_counts"][-1] == 2
-    assert (second["decided"], second["decision"]) == (0, None)
+    assert (second["decided"], second["decisions"]) == (0, [])
 
 
 def test_a_token_that_no_browser_sends_unchanged_is_refused_and_one_of_signs_works() -> None:

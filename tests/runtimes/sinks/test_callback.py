@@ -9,12 +9,13 @@ from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.types import Decision, Frame
 
 
-def test_the_function_gets_frame_and_decision() -> None:
-    calls: list[tuple[Frame, Decision]] = []
+def test_the_function_gets_a_frame_with_its_decisions() -> None:
+    calls: list[tuple[Frame, tuple[Decision, ...]]] = []
     with opened(CallbackSink(lambda *arguments: calls.append(arguments))) as sink:
-        pair = frame(), decision()
-        sink.write(*pair, None)
-    assert calls == [pair]
+        shown, first, second = frame(), decision(), decision(label="crossing")
+        sink.write(shown, first)
+        sink.write_frame(shown, (first, second))
+    assert calls == [(shown, (first,)), (shown, (first, second))]
 
 
 def test_an_error_of_the_function_is_raised() -> None:
@@ -22,4 +23,4 @@ def test_an_error_of_the_function_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        CallbackSink(fail).write(frame(), decision(), None)
+        CallbackSink(fail).write(frame(), decision())

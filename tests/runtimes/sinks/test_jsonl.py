@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import OutputError
+from allweather.runtimes.region import Region
 from allweather.runtimes.sinks import jsonl
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.types import Frame
@@ -32,14 +34,26 @@ def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "out.jsonl"
     with opened(JsonlSink(path, wall_clock=lambda: 1.7e9 + 0.12345)) as sink:
         for index in range(3):
-            sink.write(frame(index), decision(index), None)
+            sink.write(frame(index), decision(index))
             assert len(path.read_text().splitlines()) == index + 1
     assert json.loads(path.read_text().splitlines()[2]) == {
         "time": 1700000000.123, "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"],
         "predicted_losses": [0.5], "age": 0.02, "late": False, "skipped": 3,
         "planned_views": 1, "time_left": None, "expected_seconds": None, "reason": "policy",
-        "times": {"prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "aggregate": 0.0},
+        "times": {
+            "prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "aggregate": 0.0, "detect": 0.0,
+        },
     }  # fmt: skip
+
+
+def test_a_line_says_which_object_of_the_frame_it_is_about(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    found = replace(decision(), region=Region(1, 2, 30, 40), name="gate", track=7)
+    with opened(JsonlSink(path)) as sink:
+        sink.write_frame(frame(), (found, decision()))
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert (first["region"], first["name"], first["track"]) == ([1, 2, 30, 40], "gate", 7)
+    assert not {"region", "name", "track"} & set(second)
 
 
 @given(
@@ -54,7 +68,7 @@ def test_any_decision_is_one_line_of_strict_json(
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     path.unlink(missing_ok=True)
     with opened(JsonlSink(path)) as sink:
-        sink.write(frame(), decision(label=label, losses=tuple(losses), confidence=confidence), None)
+        sink.write(frame(), decision(label=label, losses=tuple(losses), confidence=confidence))
     (line,) = path.read_bytes().split(b"\n")[:-1]
     parsed = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not in the JSON standard"))
     assert parsed["label"] == label.encode("utf-8", "replace").decode()
@@ -69,7 +83,7 @@ def test_a_log_is_continued_even_after_an_incomplete_line(end: str, tmp_path: Pa
     path.write_text('{"index": 7}\n{"ind' + end)
     for index in (8, 9):
         with opened(JsonlSink(path)) as sink:
-            sink.write(frame(index), decision(index), None)
+            sink.write(frame(index), decision(index))
     complete, torn, *later = path.read_text().splitlines()
     assert (complete, torn) == ('{"index": 7}', '{"ind')
     assert [json.loads(text)["index"] for text in later] == [8, 9]
@@ -79,7 +93,7 @@ def test_a_continued_log_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     for index in range(50):
         with opened(JsonlSink(path, rotate_bytes=1000)) as sink:
-            sink.write(frame(index), decision(index), None)
+            sink.write(frame(index), decision(index))
         assert path.stat().st_size < 1500
     assert json.loads(path.read_text().splitlines()[-1])["index"] == 49
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1"]
@@ -90,7 +104,7 @@ def test_a_disk_that_stays_full_is_reported_once_and_at_the_end(caplog: pytest.L
     sink = JsonlSink(Path("/dev/full"))
     sink.open()
     for index in range(3):
-        sink.write(frame(index), decision(index), None)
+        sink.write(frame(index), decision(index))
     (message,) = (record.getMessage() for record in caplog.records)
     assert "disk is full" in message
     assert "kept in memory" in message
@@ -134,7 +148,7 @@ def test_no_decision_is_lost_while_a_disk_is_full(free: int, max_waiting: int) -
             now[0] += 0.2
             if index == 12:
                 Disk.free = 10**9
-            sink.write(frame(index), decision(index), None)
+            sink.write(frame(index), decision(index))
         lost = sink._lost
         if lost:
             with pytest.raises(OutputError, match=f"{lost} decisions are missing"):
@@ -151,7 +165,7 @@ def test_a_log_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with opened(JsonlSink(path, rotate_bytes=1000, fsync=True)) as sink:
         for index in range(50):
-            sink.write(frame(index), decision(index), None)
+            sink.write(frame(index), decision(index))
             assert path.stat().st_size < 1500
     rotated, current = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl.1", "a.jsonl"))
     assert [json.loads(text)["index"] for text in (*rotated, *current)] == list(
@@ -170,8 +184,8 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_source_and_file_are_in_each_line(tmp_path: Path) -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     with opened(JsonlSink(tmp_path / "log", source="pictures")) as sink:
-        sink.write(Frame(image, 0, 0.0, file="a.png"), decision(0), None)
-        sink.write(Frame(image, 1, 0.0), decision(1), None)
+        sink.write(Frame(image, 0, 0.0, file="a.png"), decision(0))
+        sink.write(Frame(image, 1, 0.0), decision(1))
     first, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
     assert (first["source"], first["file"]) == ("pictures", "a.png")
     assert "file" not in second
@@ -192,11 +206,11 @@ def test_a_reader_that_has_gone_ends_the_loop_without_a_complaint(
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     sink = JsonlSink(tmp_path / "pipe")
     sink.open()
-    sink.write(frame(0), decision(0), None)
+    sink.write(frame(0), decision(0))
     assert json.loads(os.read(reader, 9999))["index"] == 0
     os.close(reader)
     with pytest.raises(BrokenPipeError, match="has gone"):
-        sink.write(frame(1), decision(1), None)
+        sink.write(frame(1), decision(1))
     sink.close()
     assert not caplog.text
 
@@ -211,7 +225,7 @@ def test_a_slow_reader_does_not_hold_up_the_loop_and_gets_every_line(
     sink = JsonlSink(tmp_path / "pipe")
     sink.open()
     for index in range(count):
-        sink.write(frame(index), decision(index), None)
+        sink.write(frame(index), decision(index))
     closer = threading.Thread(target=sink.close)
     closer.start()
     received = b""
@@ -232,7 +246,7 @@ def test_lines_that_a_reader_never_takes_are_counted(tmp_path: Path, monkeypatch
     sink = JsonlSink(tmp_path / "pipe")
     sink.open()
     for index in range(1000):
-        sink.write(frame(index), decision(index), None)
+        sink.write(frame(index), decision(index))
     with pytest.raises(OutputError, match=r"too slow; (\d+) decisions are missing") as caught:
         sink.close()
     missing = int(str(caught.value).split("; ")[-1].split()[0])
@@ -254,7 +268,7 @@ def test_other_kinds_of_files(place: str, said: str, tmp_path: Path) -> None:
                 sink.open()
         else:
             with opened(sink):
-                sink.write(frame(0), decision(0), None)
+                sink.write(frame(0), decision(0))
 
 
 @pytest.mark.skipif(not LINUX, reason="needs the devices of Linux")
@@ -262,7 +276,7 @@ def test_a_link_is_rotated_by_its_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "log")
     with opened(JsonlSink(tmp_path / "link", rotate_bytes=1)) as sink:
         for index in range(2):
-            sink.write(frame(index), decision(index), None)
+            sink.write(frame(index), decision(index))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "log", "log.1"]
     assert (tmp_path / "link").is_symlink()
 
@@ -275,7 +289,7 @@ def test_a_dash_is_stdout(to_pipe: bool, tmp_path: Path, monkeypatch: pytest.Mon
         "from allweather.runtimes.sinks.jsonl import JsonlSink\n"
         "from decisions import decision, frame, opened\n"
         "with opened(JsonlSink('-')) as sink:\n"
-        "    [sink.write(frame(index), decision(index), None) for index in range(500)]\n"
+        "    [sink.write(frame(index), decision(index)) for index in range(500)]\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with tempfile.TemporaryFile() as file:

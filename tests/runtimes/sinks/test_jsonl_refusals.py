@@ -17,7 +17,7 @@ def test_a_folder_in_the_place_of_the_previous_log_is_named(tmp_path: Path) -> N
     sink = JsonlSink(tmp_path / "log", rotate_bytes=1)
     sink.open()
     for index in range(2):
-        sink.write(frame(index), decision(index), None)
+        sink.write(frame(index), decision(index))
     with pytest.raises(OutputError, match=r"cannot write .*log\.1: it is a folder.*1 decisions are missing"):
         sink.close()
 

@@ -25,7 +25,7 @@ def test_a_video_has_every_frame_and_appears_when_done(suffix: str, tmp_path: Pa
     sink = VideoSink(path, 12.5)
     sink.open()
     for index in range(7):
-        sink.write(frame(index), decision(index), None)
+        sink.write(frame(index), decision(index))
         assert not path.exists()
     sink.close()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -42,7 +42,7 @@ def test_frames_of_other_sizes_are_resized_and_odd_ones_made_even(tmp_path: Path
     path = tmp_path / "video.mp4"
     with opened(VideoSink(path, 10)) as sink:
         for height, width in ((241, 321), (480, 640), (300, 250)):
-            sink.write(frame(height=height, width=width), decision(), None)
+            sink.write(frame(height=height, width=width), decision())
     assert [read.image.shape for read in open_camera(str(path))] == [(240, 320, 3)] * 3
 
 
@@ -68,7 +68,7 @@ def test_an_impossible_frame_rate_is_refused(fps: float) -> None:
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with opened(VideoSink(tmp_path / "file" / "video.mp4", 10)) as sink, pytest.raises(OutputError):
-        sink.write(frame(), decision(), None)
+        sink.write(frame(), decision())
 
 
 def test_a_cv2_that_cannot_encode_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_a_cv2_that_cannot_encode_is_explained(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(cv2, "VideoWriter", Refusing)
     with opened(VideoSink(tmp_path / "video.mp4", 10)) as sink, pytest.raises(OutputError, match="mp4v"):
-        sink.write(frame(), decision(), None)
+        sink.write(frame(), decision())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -99,7 +99,7 @@ def test_a_video_that_does_not_fit_on_the_disk_is_an_output_error(suffix: str, t
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
     try:
         for index in range(20):
-            sink.write(Frame(noise, index, 0.0), decision(index), None)
+            sink.write(Frame(noise, index, 0.0), decision(index))
         with pytest.raises(OutputError, match="of 20 frames"):
             sink.close()
     finally:
@@ -111,10 +111,10 @@ def test_the_frame_rate_may_be_given_by_a_function(tmp_path: Path) -> None:
     known: list[float] = []
     with opened(VideoSink(tmp_path / "video.avi", lambda: known[0])) as sink:
         known.append(12.0)
-        sink.write(frame(), decision(), None)
+        sink.write(frame(), decision())
     assert cv2.VideoCapture(str(tmp_path / "video.avi")).get(cv2.CAP_PROP_FPS) == 12
     with (
         opened(VideoSink(tmp_path / "other.avi", lambda: 1e9)) as sink,
         pytest.raises(UsageError, match="frames per second"),
     ):
-        sink.write(frame(), decision(), None)
+        sink.write(frame(), decision())

@@ -44,10 +44,10 @@ class Screen:
 def test_a_key_ends_the_loop(key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(monkeypatch)
     with opened(WindowSink("road")) as sink:
-        sink.write(frame(), decision(), None)
+        sink.write(frame(), decision())
         screen.key = key
         with pytest.raises(Ended):
-            sink.write(frame(), decision(), None)
+            sink.write(frame(), decision())
     assert (screen.shown, screen.destroyed) == (2, 1)
 
 
@@ -56,7 +56,7 @@ def test_closing_the_window_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> No
     with opened(WindowSink("road")) as sink:
         screen.visible = False
         with pytest.raises(Ended):
-            sink.write(frame(), decision(), None)
+            sink.write(frame(), decision())
     assert screen.destroyed == 0
 
 

@@ -19,7 +19,7 @@ from allweather.cli.checks import (
     parse_region,
 )
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 
 app = typer.Typer()
 found: list[UsageError] = []

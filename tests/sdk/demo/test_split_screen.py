@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from allweather.demo.split_screen import STRIP_HEIGHT, Reading, split_screen
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 
 REGION = Region(300, 100, 60, 60)
 

@@ -18,7 +18,8 @@ from allweather.runtimes.cameras.image_files.decode import Reduction, decode
 from allweather.runtimes.cameras.image_files.header import image_size
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import DataError
-from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.region import Region
 from allweather.runtimes.types import Image
 from allweather.trainers.choices import Padding
 from allweather.trainers.data.streamed.image_source import ImageSource

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from allweather.runtimes.cameras.image_files.decode import Reduction
-from allweather.runtimes.preprocess import Region
+from allweather.runtimes.region import Region
 from allweather.runtimes.types import Image
 
 AREA_SHARES = (0.08, 1.0)  # of the image, drawn uniformly (Szegedy et al. 2015, section 6)

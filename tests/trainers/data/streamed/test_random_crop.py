@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.runtimes.preprocess import InputSpec, Region
+from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.region import Region
 from allweather.trainers.data.streamed.decoding import Copies, Decoder, Request
 from allweather.trainers.data.streamed.image_source import FileSource
 from allweather.trainers.data.streamed.random_crop import draw_region, largest_reduction
