@@ -25,7 +25,7 @@ LOOSE = {
             "redaction",
             "setting_types",
         ),
-    },  # fmt: skip
+    },
     "trainers": {
         "choices": ("choices",),
         "data": ("torchvision_import", "image_tensors"),
