@@ -7,11 +7,13 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from allweather.runtimes.engines.base import Engine, Interruptible
 from allweather.runtimes.errors import EngineError, StalledError
+from allweather.runtimes.threads.worker import CLOSE_SECONDS, TimedOutError, Worker
 from allweather.runtimes.types import Floats, Image
 
 T = TypeVar("T")
@@ -23,7 +25,6 @@ CALL_SECONDS = 2.0  # limit of a call with a batch size that this engine has run
 REOPENED_CALL_SECONDS = 20.0  # limit with a batch size that only an earlier engine has run: the new one opens first
 MAX_RESTARTS = 5  # within RESTART_WINDOW_SECONDS, or in a row without a successful call
 RESTART_WINDOW_SECONDS = 60.0
-CLOSE_SECONDS = 1.0  # limit of the time that `close` waits for the thread
 
 
 def run_within(seconds: float, call: Callable[[], T], action: str, engine: Engine | None = None) -> T:
@@ -53,18 +54,13 @@ def run_within(seconds: float, call: Callable[[], T], action: str, engine: Engin
     try:
         result, error = results.get(timeout=seconds)
     except queue.Empty:
-        _interrupt(engine, thread)
+        if isinstance(engine, Interruptible):
+            engine.interrupt()
+            thread.join(CLOSE_SECONDS)
         raise EngineError(f"{action} has not finished within {seconds:.0f} s, and was given up") from None
     if error is not None:
         raise error
     return result  # type: ignore[return-value] # it is None only where T is
-
-
-def _interrupt(engine: Engine | None, thread: threading.Thread) -> None:
-    """Ends the call that a thread is in, as far as the engine can, and waits for the thread for a limited time."""
-    if isinstance(engine, Interruptible):
-        engine.interrupt()
-        thread.join(CLOSE_SECONDS)
 
 
 class WatchdogEngine:
@@ -95,7 +91,7 @@ class WatchdogEngine:
         self._restarts_without_success = 0
         self._batch_sizes: set[int] = set()  # those that any of the engines has run
         self._closed = False
-        self._worker = _Worker(lambda: engine, name)
+        self._worker = _EngineWorker(lambda: engine, name)
 
     def infer(self, images: Image) -> Floats:
         """See `Engine.infer`.
@@ -139,65 +135,49 @@ class WatchdogEngine:
         self._restarts_without_success += 1
         logger.warning("%s; the engine is restarted", error)
         self._worker.stop()
-        self._worker = _Worker(self._reopen, self._name)
+        self._worker = _EngineWorker(self._reopen, self._name)
 
 
-class _Worker:
+class _EngineWorker:
     """A thread that opens, runs and closes one engine.
 
-    It is not a ThreadPoolExecutor: at the end of the program Python waits for the threads of one, even if they hang.
-
     Args:
-        start: Opens the engine.
+        open_engine: Opens the engine.
         name: Name of the engine, for messages.
 
     Attributes:
         batch_sizes: Batch sizes that the engine has run.
     """
 
-    def __init__(self, start: Callable[[], Engine], name: str) -> None:
+    def __init__(self, open_engine: Callable[[], Engine], name: str) -> None:
         self.batch_sizes: set[int] = set()
-        self._start, self._name = start, name
+        self._open_engine, self._name = open_engine, name
         self._engine: Engine | None = None  # once it is open
-        self._requests: queue.SimpleQueue[Image | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[Floats | BaseException] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name=f"engine {name}", daemon=True)
-        self._thread.start()
+        self._worker: Worker[Image, Floats] = Worker(self._opened, f"engine {name}")
 
     def infer(self, images: Image, limit: float) -> Floats:
-        self._requests.put(images)
         try:
-            result = self._results.get(timeout=limit)
-        except queue.Empty:
-            self.stop()
-            _interrupt(self._engine, self._thread)
+            logits = self._worker.call(images, limit)
+        except TimedOutError:
+            if isinstance(self._engine, Interruptible):
+                self._engine.interrupt()
+                self._worker.join()
             raise EngineError(f"the engine {self._name} has not finished a call within {limit:.1f} s") from None
-        if isinstance(result, BaseException):
-            raise result
         self.batch_sizes.add(len(images))
-        return result
+        return logits
 
     def stop(self) -> None:
         """Ends the thread when its call is finished, without waiting for that."""
-        self._requests.put(None)
+        self._worker.stop()
 
     def close(self) -> None:
         """Ends the thread and waits for it, for a limited time."""
-        self.stop()
-        self._thread.join(CLOSE_SECONDS)
+        self._worker.close()
 
-    def _serve(self) -> None:
+    @contextmanager
+    def _opened(self) -> Iterator[Callable[[Image], Floats]]:
+        engine = self._engine = self._open_engine()
         try:
-            engine = self._engine = self._start()
-        except Exception as error:  # noqa: BLE001 -- the thread that makes the next call raises it
-            if self._requests.get() is not None:
-                self._results.put(error)
-            return
-        try:
-            while (images := self._requests.get()) is not None:
-                try:
-                    self._results.put(engine.infer(images))
-                except Exception as error:  # noqa: BLE001 -- the thread that made the call raises it
-                    self._results.put(error)
+            yield engine.infer
         finally:
             engine.close()

@@ -18,7 +18,7 @@ from allweather.runtimes.perceiver.run_batch import decide_batch
 from allweather.runtimes.perceiver.run_objects import ObjectsRun
 from allweather.runtimes.preprocess import InputSpec, check_image
 from allweather.runtimes.region import Region
-from allweather.runtimes.system.fair_lock import FairLock
+from allweather.runtimes.threads.fair_lock import FairLock
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy, parse_policy

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import OutputError
-from allweather.runtimes.region import Region
 from allweather.runtimes.sinks import jsonl
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.types import Frame
@@ -44,16 +42,6 @@ def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
             "prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "aggregate": 0.0, "detect": 0.0,
         },
     }  # fmt: skip
-
-
-def test_a_line_says_which_object_of_the_frame_it_is_about(tmp_path: Path) -> None:
-    path = tmp_path / "out.jsonl"
-    found = replace(decision(), region=Region(1, 2, 30, 40), name="gate", track=7)
-    with opened(JsonlSink(path)) as sink:
-        sink.write_frame(frame(), (found, decision()))
-    first, second = map(json.loads, path.read_text().splitlines())
-    assert (first["region"], first["name"], first["track"]) == ([1, 2, 30, 40], "gate", 7)
-    assert not {"region", "name", "track"} & set(second)
 
 
 @given(

@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.system.fair_lock import FairLock
+from allweather.runtimes.threads.fair_lock import FairLock
 
 
 def test_the_lock_is_given_in_the_order_in_which_it_was_asked_for() -> None:

@@ -1,0 +1,73 @@
+"""Calls that a worker makes in its thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from allweather.runtimes.threads import TimedOutError, Worker
+
+
+class Doubling:
+    """Doubles numbers; hangs on 0 until it is released, and fails on negative ones."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.ended, self.released = threading.Event(), threading.Event()
+
+    @contextmanager
+    def start(self) -> Iterator[Callable[[int], int]]:
+        yield self.double
+        self.ended.set()
+
+    def double(self, number: int) -> int:
+        self.threads.add(threading.get_ident())
+        if number == 0:
+            self.released.wait(10)
+        if number < 0:
+            raise ValueError(number)
+        return 2 * number
+
+
+def test_all_calls_are_made_in_one_other_thread() -> None:
+    doubling = Doubling()
+    worker: Worker[int, int] = Worker(doubling.start, "doubling")
+    assert [worker.call(number, 10.0) for number in range(1, 5)] == [2, 4, 6, 8]
+    worker.close()
+    assert doubling.ended.is_set()
+    assert len(doubling.threads) == 1
+    assert threading.get_ident() not in doubling.threads
+
+
+def test_an_error_reaches_the_caller_and_the_worker_goes_on() -> None:
+    worker: Worker[int, int] = Worker(Doubling().start, "doubling")
+    with pytest.raises(ValueError, match="-3"):
+        worker.call(-3, 10.0)
+    assert worker.call(3, 10.0) == 6
+    worker.close()
+
+
+def test_a_call_that_hangs_is_left_behind_and_its_thread_ends_with_it() -> None:
+    doubling = Doubling()
+    worker: Worker[int, int] = Worker(doubling.start, "doubling")
+    with pytest.raises(TimedOutError):
+        worker.call(0, 0.05)
+    assert not doubling.ended.is_set()
+    doubling.released.set()
+    worker.join()
+    assert doubling.ended.is_set()
+
+
+def test_an_error_of_the_start_is_raised_by_the_first_call() -> None:
+    @contextmanager
+    def start() -> Iterator[Callable[[int], int]]:
+        raise ZeroDivisionError
+        yield
+
+    worker: Worker[int, int] = Worker(start, "failing")
+    with pytest.raises(ZeroDivisionError):
+        worker.call(1, 10.0)
+    worker.join()
