@@ -10,8 +10,9 @@ AllweatherError
 |   |-- ParityError         the outputs of an engine differ from the golden outputs in the bundle
 |   |-- EngineTimeoutError  an engine on a server did not respond within the time that was left
 |   `-- NotBuiltError       an engine has to be built on this device first
+|-- DetectorError           a detector fails, hangs, or returns no boxes
 |-- CameraError             a source of frames cannot be opened or read
-|-- StalledError            a camera or engine hangs, and restarting it did not help  (command line: exit code 75)
+|-- StalledError            a camera, engine or detector hangs, also after a restart  (command line: exit code 75)
 |-- OutputError             a result cannot be written (folder, permission, full disk)
 `-- DependencyError         an optional library is not installed
 
@@ -83,8 +84,12 @@ class CameraError(AllweatherError):
     """A source of frames cannot be opened or read."""
 
 
+class DetectorError(AllweatherError):
+    """A detector fails, hangs, or returns something else than boxes."""
+
+
 class StalledError(AllweatherError):
-    """A camera or an engine hangs, and restarting it in this process did not help; a new process may."""
+    """A camera, an engine or a detector hangs, and restarting it in this process did not help; a new process may."""
 
 
 class OutputError(AllweatherError):

@@ -183,6 +183,7 @@ class Drops:
         superseded: Frames of a live source that a newer frame replaced before they were processed.
         late: Frames of a live source that were too old to be decided on before their deadline.
         engine: Frames on which the engine failed.
+        detector: Frames on which the detector failed.
         source: How often a live source was lost. How many frames were lost with it is not known.
     """
 
@@ -190,12 +191,13 @@ class Drops:
     superseded: int = 0
     late: int = 0
     engine: int = 0
+    detector: int = 0
     source: int = 0
 
     @property
     def total(self) -> int:
         """Number of dropped frames of all causes, except those that were lost with their source."""
-        return self.decode + self.superseded + self.late + self.engine
+        return self.decode + self.superseded + self.late + self.engine + self.detector
 
     def plus(self, other: Drops) -> Drops:
         """Returns the sum of both, cause by cause."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.errors import CheckpointError as CheckpointError
     from allweather.runtimes.errors import DataError as DataError
     from allweather.runtimes.errors import DependencyError as DependencyError
+    from allweather.runtimes.errors import DetectorError as DetectorError
     from allweather.runtimes.errors import EngineError as EngineError
     from allweather.runtimes.errors import EngineTimeoutError as EngineTimeoutError
     from allweather.runtimes.errors import NotBuiltError as NotBuiltError
@@ -71,6 +72,7 @@ _MODULES = {
     "DataError": "allweather.runtimes.errors",
     "Decision": "allweather.runtimes.types",
     "DependencyError": "allweather.runtimes.errors",
+    "DetectorError": "allweather.runtimes.errors",
     "Drops": "allweather.runtimes.types",
     "Ended": "allweather.runtimes.sinks.base",
     "Engine": "allweather.runtimes.engines.base",

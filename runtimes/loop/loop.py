@@ -9,16 +9,16 @@ from functools import partial
 from types import TracebackType
 
 from allweather.runtimes.cameras.base import Camera
-from allweather.runtimes.errors import EngineError, EngineTimeoutError, OutputError, UsageError
-from allweather.runtimes.loop.deciders import Decider, FoundObject, decide_on
+from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.loop.deciders import Decider, FoundObject
+from allweather.runtimes.loop.detector import Detector, ObjectDetector
+from allweather.runtimes.loop.newest_frame import NewestFrame
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
-from allweather.runtimes.types import Decision, Drops, Frame
+from allweather.runtimes.types import Decision, Frame
 
 logger = logging.getLogger(__name__)
-
-MAX_CONSECUTIVE_FAILURES = 10  # frames in a row on which the engine fails; its watchdog gives up earlier
 
 
 def run(
@@ -27,6 +27,7 @@ def run(
     sinks: Sequence[Sink],
     *,
     region: Region | Mapping[str, Region] | None = None,
+    detector: Detector | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
 ) -> LoopReport:
@@ -41,6 +42,8 @@ def run(
         sinks: Take the decisions, in this order.
         region: The part of each frame to decide on, or several by their names; None for the whole frame. The sinks get
             the whole frame.
+        detector: Finds the objects of each frame, which are decided on instead of the whole of it; its time is a part
+            of the budget.
         limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames; another thread may read it meanwhile.
 
@@ -50,14 +53,16 @@ def run(
     Raises:
         CameraError: The camera fails.
         EngineError: The engine fails.
+        DetectorError: The detector fails.
         OutputError: A sink fails.
-        StalledError: The camera or the engine hangs, and restarting it did not help.
-        UsageError: The limit is not positive, or the region does not lie inside the frame.
+        StalledError: The camera, the engine or the detector hangs, and restarting it did not help.
+        UsageError: The limit is not positive, the region does not lie inside the frame, or there is a detector, too.
     """
     stats = stats or LoopStats()
     try:
-        with closing(decide_frames(camera, decider, sinks, region=region, limit=limit, stats=stats)) as decisions:
-            for _ in decisions:
+        frames = decide_frames(camera, decider, sinks, region=region, detector=detector, limit=limit, stats=stats)
+        with closing(frames):
+            for _ in frames:
                 continue
     except Ended:
         logger.info("a sink or a signal has ended the loop")
@@ -70,6 +75,7 @@ def decide_frames(
     sinks: Sequence[Sink] = (),
     *,
     region: Region | Mapping[str, Region] | None = None,
+    detector: Detector | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
 ) -> Generator[tuple[Frame, tuple[Decision, ...]], None, None]:
@@ -85,26 +91,34 @@ def decide_frames(
         decider: Decides on each frame, or on regions of it.
         sinks: Take the decisions, in this order.
         region: The part of each frame to decide on, or several by their names; None for the whole frame.
+        detector: Finds the objects of each frame, which are decided on instead of the whole of it.
         limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames.
 
     Yields:
-        Each whole frame that was decided on, and its decisions: one for the frame or for each of its regions.
+        Each whole frame that was decided on, and its decisions: one for the frame, or for each region or object.
 
     Raises:
         Ended: A sink or a signal handler ended the loop.
         CameraError: The camera fails.
         EngineError: The engine fails.
+        DetectorError: The detector fails.
         OutputError: A sink fails.
-        StalledError: The camera or the engine hangs, and restarting it did not help.
-        UsageError: The limit is not positive, or the region does not lie inside the frame.
+        StalledError: The camera, the engine or the detector hangs, and restarting it did not help.
+        UsageError: The limit is not positive, the region does not lie inside the frame, or there is a detector, too.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
+    if region is not None and detector is not None:
+        raise UsageError("a detector finds the regions to decide on: leave out either the region or the detector")
     stats = stats or LoopStats()
     stats.start(lambda: camera.drops)
     camera.on_wait = stats.mark_alive
-    with camera, _opened(sinks), closing(_decide(camera, decider, _named(region), stats)) as decided:
+    with ExitStack() as stack:
+        objects = _named(region) if detector is None else stack.enter_context(closing(ObjectDetector(detector)))
+        stack.enter_context(camera)
+        stack.enter_context(_opened(sinks))
+        decided = stack.enter_context(closing(NewestFrame(camera, decider, objects, stats).decide()))
         for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
             _write(sinks, frame, decisions)
@@ -112,54 +126,6 @@ def decide_frames(
             yield frame, decisions
             if count == limit:
                 return
-
-
-def _decide(
-    camera: Camera, decider: Decider, objects: Sequence[FoundObject] | None, stats: LoopStats
-) -> Generator[tuple[Frame, tuple[Decision, ...]], None, None]:
-    """Reads frames and decides on them, without sinks.
-
-    Of a live camera, the newest frame is taken once the decider is free. One that is too old for its deadline is
-    dropped, but never two in a row, as a loop that only drops frames would be useless. A frame on which the engine
-    fails is dropped too; the tenth in a row (`MAX_CONSECUTIVE_FAILURES`) raises the error, except with a live camera
-    whose server does not respond in time. If the frames end and it has failed on all of them, the error is raised, too.
-    """
-    next_index: int | None = None  # no frame counts as skipped before the first one of this loop
-    failures, dropped_late = 0, False
-    failure: EngineError | None = None
-    with closing(iter(camera)) as frames:
-        while True:
-            started = stats.clock()
-            read = next(frames, None)
-            if read is None:
-                if failure and next_index is None:  # a result without any decision would look like that of no frames
-                    raise failure
-                return
-            if not camera.live:
-                stats.add_stage_time("capture", stats.clock() - started)
-            with decider.lock():
-                frame = camera.latest(read)
-                if camera.live and not dropped_late and not decider.can_meet_deadline(frame):
-                    stats.add_drops(Drops(late=1))
-                    dropped_late = True
-                    continue
-                try:
-                    skipped = 0 if next_index is None else frame.index - next_index
-                    decisions = decide_on(decider, frame, objects, skipped)
-                except EngineError as error:
-                    failures, failure = failures + 1, error
-                    # A server may come back while a live camera goes on; a file would end without any further decision.
-                    is_tolerable = isinstance(error, EngineTimeoutError) and camera.live
-                    if failures >= MAX_CONSECUTIVE_FAILURES and not is_tolerable:
-                        raise
-                    if failures <= MAX_CONSECUTIVE_FAILURES:
-                        logger.warning("no decision on frame %d: %s", frame.index, error)
-                    stats.add_drops(Drops(engine=1))
-                    continue
-            failures, dropped_late = 0, False
-            next_index = frame.index + 1
-            stats.add_decisions(decisions)
-            yield frame, decisions
 
 
 def _named(region: Region | Mapping[str, Region] | None) -> tuple[FoundObject, ...] | None:

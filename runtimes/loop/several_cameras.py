@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from allweather.runtimes.cameras.base import Camera
+from allweather.runtimes.loop.deciders import Decider
+from allweather.runtimes.loop.detector import Detector
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.signals import StopOnSignal
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
@@ -27,18 +29,21 @@ class CameraLoop:
         camera: Gives the frames.
         sinks: Take the decisions, in this order.
         stats: Counts what becomes of the frames.
+        region: The part of each frame to decide on, or several by their names; None for the whole frame.
+        detector: Finds the objects of each frame, which are decided on instead of the whole of it.
     """
 
     camera: Camera
     sinks: Sequence[Sink]
     stats: LoopStats
+    region: Region | Mapping[str, Region] | None = None
+    detector: Detector | None = None
 
 
 def run_cameras(
     loops: Sequence[CameraLoop],
     perceiver: Perceiver,
     *,
-    region: Region | Mapping[str, Region] | None,
     limit: int | None,
     on_decisions: Callable[[Frame, Sequence[Decision]], None],
 ) -> tuple[list[LoopReport], list[int]]:
@@ -47,7 +52,6 @@ def run_cameras(
     Args:
         loops: At least one. Each of several has a thread of its own, and they share the perceiver.
         perceiver: Decides on the frames.
-        region: The part of each frame to decide on, or several by their names; None for the whole frame.
         limit: Number of frames decided on per camera after which its loop ends; None for no limit.
         on_decisions: Called with each frame and its decisions, by one thread at a time.
 
@@ -60,7 +64,7 @@ def run_cameras(
     if len(loops) == 1:
         only = loops[0]
         with StopOnSignal(perceiver, on_decisions) as stopper:
-            run(only.camera, stopper, [*only.sinks, stopper], region=region, limit=limit, stats=only.stats)
+            _run_loop(only, stopper, stopper, limit)
         return [only.stats.report()], stopper.received
     errors: list[BaseException] = []
     failed, callback_lock = threading.Event(), threading.Lock()
@@ -71,8 +75,7 @@ def run_cameras(
 
     def run_loop(loop: CameraLoop) -> None:
         try:
-            sinks = [*loop.sinks, CallbackSink(call_back)]
-            run(loop.camera, perceiver, sinks, region=region, limit=limit, stats=loop.stats)
+            _run_loop(loop, perceiver, CallbackSink(call_back), limit)
         except BaseException as error:  # noqa: BLE001 -- raised again by the main thread
             errors.append(error)
             failed.set()
@@ -98,3 +101,11 @@ def run_cameras(
     if errors:
         raise errors[0]
     return [loop.stats.report() for loop in loops], stopper.received
+
+
+def _run_loop(loop: CameraLoop, decider: Decider, last_sink: Sink, limit: int | None) -> None:
+    """Runs one loop to its end."""
+    sinks = [*loop.sinks, last_sink]
+    run(
+        loop.camera, decider, sinks, region=loop.region, detector=loop.detector, limit=limit, stats=loop.stats
+    )  # fmt: skip

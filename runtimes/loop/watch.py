@@ -10,6 +10,7 @@ from typing import Literal, overload
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.cameras.open import camera_from, open_camera
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.loop.detector import Detector
 from allweather.runtimes.loop.loop import decide_frames
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
@@ -24,6 +25,7 @@ def watch(
     *,
     sinks: Sequence[Sink] = ...,
     region: Region | Mapping[str, Region] | None = ...,
+    detector: Detector | None = ...,
     live: bool = ...,
     bgr: bool = ...,
     frames: Literal[False] = ...,
@@ -37,6 +39,7 @@ def watch(
     *,
     sinks: Sequence[Sink] = ...,
     region: Region | Mapping[str, Region] | None = ...,
+    detector: Detector | None = ...,
     live: bool = ...,
     bgr: bool = ...,
     frames: Literal[True],
@@ -49,6 +52,7 @@ def watch(
     *,
     sinks: Sequence[Sink] = (),
     region: Region | Mapping[str, Region] | None = None,
+    detector: Detector | None = None,
     live: bool = False,
     bgr: bool = False,
     frames: bool = False,
@@ -73,26 +77,32 @@ def watch(
             ends the iteration. An error while a sink is closed because the caller left the iteration is logged.
         region: The part of each frame to decide on, or several by their names, which share the budget; None for the
             whole frame.
+        detector: A function from an image to the boxes of its objects, [n, 4] in pixels (left, top, right and bottom
+            edge), or to detections that have them as `xyxy`. Each object is decided on, all of a frame within one
+            budget, of which the detector's time is a part. It runs in a thread of its own.
         live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
             device. Has no effect on other sources.
         bgr: Whether the images of an iterable have the channels blue, green, red, as OpenCV reads them.
         frames: Whether to yield each frame with all its decisions, instead of one decision after the other.
 
     Yields:
-        A decision on each frame, or on each region of it: of every frame of a file, folder or iterable, of the newest
-        frame of a live source. With `frames`, pairs of the frame and a tuple of its decisions.
+        A decision on each frame, or on each region or object of it: of every frame of a file, folder or iterable, of
+        the newest frame of a live source. With `frames`, pairs of the frame and a tuple of its decisions.
 
     Raises:
         UsageError: An argument has the wrong type, or the region does not lie inside the frame.
         CameraError: The source cannot be opened or read.
         EngineError: The engine fails again and again.
+        DetectorError: The detector fails again and again.
         OutputError: A sink fails.
-        StalledError: The camera or the engine hangs, and restarting it did not help.
+        StalledError: The camera, the engine or the detector hangs, and restarting it did not help.
     """
     if not isinstance(perceiver, Perceiver):
         came = type(perceiver).__name__
         raise UsageError(f"watch expects a source and a perceiver, as returned by allweather.load; got {came}")
     _check_region(region)
+    if detector is not None and not callable(detector):
+        raise UsageError(f"detector is a function from an image to boxes, or None; got {type(detector).__name__}")
     if isinstance(sinks, Sink):
         raise UsageError(f"sinks is a list of sinks; got one sink: write sinks=[{type(sinks).__name__}(...)]")
     if not isinstance(sinks, Sequence):  # an iterator would be used up by the check
@@ -102,7 +112,7 @@ def watch(
             raise UsageError(f"a sink is an object of a class derived from allweather.Sink; got {type(sink).__name__}")
     camera = _open(source, live=live, bgr=bgr)
     try:
-        with closing(decide_frames(camera, perceiver, sinks, region=region)) as decisions:
+        with closing(decide_frames(camera, perceiver, sinks, region=region, detector=detector)) as decisions:
             for frame, found in decisions:
                 if frames:
                     yield frame, found

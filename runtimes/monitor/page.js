@@ -7,7 +7,7 @@ const REASONS = { policy: "all views of the policy", early_exit: "early exit, co
                   no_time_to_rank: "no time for the loss predictor", past_deadline: "less time left than one view takes",
                   undecided: "no time for this object" };
 const CAUSES = { decode: "dropped: damaged", superseded: "dropped: superseded", late: "dropped: too old",
-                 engine: "dropped: engine failed", source: "times camera was lost" };
+                 engine: "dropped: engine failed", detector: "dropped: detector failed", source: "times camera was lost" };
 const SVG = "http://www.w3.org/2000/svg";
 const milliseconds = (seconds) => seconds == null ? "" : (1000 * seconds).toFixed(seconds < 0.01 ? 2 : 1) + " ms";
 

@@ -23,24 +23,36 @@ def regions_of(boxes: Any, height: int, width: int) -> list[Region]:
     Raises:
         UsageError: They are no such array, or a box is empty or lies outside of the frame; the message names it.
     """
+    regions = visible_regions(boxes, height, width)
+    for index, region in enumerate(regions):
+        if region is None:
+            left, top, right, bottom = _as_edges(boxes)[index]
+            raise UsageError(
+                f"box {index} is {left:g}, {top:g}, {right:g}, {bottom:g}, which covers nothing of the frame of "
+                f"{width} x {height} px; a box is its left, top, right and bottom edge"
+            )
+    return [region for region in regions if region is not None]
+
+
+def visible_regions(boxes: Any, height: int, width: int) -> list[Region | None]:
+    """Returns the part of a frame that each box covers, as `regions_of` does; None for a box that covers nothing.
+
+    Raises:
+        UsageError: They are no boxes.
+    """
     edges = _as_edges(boxes)
     lows = np.floor(edges[:, :2]).clip(0, (width, height)).astype(np.int64)
     highs = np.ceil(edges[:, 2:]).clip(0, (width, height)).astype(np.int64)
-    outside = np.flatnonzero((lows >= highs).any(axis=1))
-    if len(outside):
-        left, top, right, bottom = edges[outside[0]]
-        raise UsageError(
-            f"box {outside[0]} is {left:g}, {top:g}, {right:g}, {bottom:g}, which covers nothing of the frame of "
-            f"{width} x {height} px; a box is its left, top, right and bottom edge"
-        )
     return [
-        Region(int(x), int(y), int(right - x), int(bottom - y))
+        Region(int(x), int(y), int(right - x), int(bottom - y)) if right > x and bottom > y else None
         for (x, y), (right, bottom) in zip(lows, highs, strict=True)
     ]
 
 
 def _as_edges(boxes: Any) -> npt.NDArray[np.float64]:
     try:
+        if boxes is None:  # which numpy takes for a number
+            raise TypeError
         edges = np.asarray(boxes, np.float64)
     except (TypeError, ValueError):
         raise UsageError(f"boxes are numbers, [n, 4]; got {type(boxes).__name__}") from None

@@ -155,17 +155,27 @@ def parse_names(kind: str, names: Sequence[str] | None, known: Sequence[Name]) -
     return [name for name in known if name in (names or ())]
 
 
-def parse_region(text: str | None) -> Region | None:
-    """Parses a region that is written as x,y,width,height.
+def parse_regions(texts: Sequence[str] | None) -> Region | dict[str, Region] | None:
+    """Parses regions that are written as [NAME=]x,y,width,height.
+
+    Returns:
+        The region, if it is a single one without a name; regions by their names; or None without any.
 
     Raises:
-        UsageError: It is written in another way.
+        UsageError: One is written in another way, or of several, two have the same name or one has none.
     """
     from allweather.runtimes.region import Region
 
-    if text is None:
-        return None
-    return Region(*parse_numbers(text, 4, int, "--region is x,y,width,height in pixels"))
+    regions: dict[str, Region] = {}
+    for text in texts or ():
+        name, _, edges = text.rpartition("=")
+        if name in regions:
+            fault = f"two are called {name!r}" if name else "two have no name"
+            raise UsageError(f"of several regions each has a name of its own, --region NAME=x,y,width,height; {fault}")
+        regions[name] = Region(*parse_numbers(edges, 4, int, "--region is [NAME=]x,y,width,height in pixels"))
+    if len(regions) > 1 and "" in regions:
+        raise UsageError("of several regions each has a name, --region NAME=x,y,width,height; one has none")
+    return regions[""] if list(regions) == [""] else regions or None
 
 
 def parse_numbers(text: str, count: int, kind: type[int] | type[float], expected: str) -> list[int] | list[float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from allweather.cli.checks import parse_region
+from allweather.cli.checks import parse_regions
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.options import AsJson, BundleFile, Engine, Precision, Threads
 from allweather.runtimes.choices import ROTATED, STDOUT
@@ -60,8 +60,11 @@ def run(
     ] = None,
     threads: Threads = None,
     region: Annotated[
-        str | None,
-        typer.Option(help="Part of each frame to decide on: x,y,width,height in pixels; the whole frame if not given."),
+        list[str] | None,
+        typer.Option(
+            help="Part of each frame to decide on: [NAME=]x,y,width,height in pixels; the whole frame if not given. "
+            "May be repeated, with a name for each: they share the budget."
+        ),
     ] = None,
     live: Annotated[
         bool,
@@ -118,7 +121,7 @@ def run(
     from allweather.runtimes.monitor.preview import LivePreview
     from allweather.runtimes.monitor.systemd import SystemdNotifier
 
-    parsed_region = parse_region(region)
+    regions = parse_regions(region)
     _check_outputs(bundle, source, jsonl, video, jsonl_mb, jsonl_fsync, show)
     to_stdout = jsonl == Path(STDOUT)
     if to_stdout and as_json:
@@ -136,7 +139,7 @@ def run(
             previews.append(LivePreview(camera, stats, perceiver.budget))
             log, film = (_indexed(path, index, len(source)) for path in (jsonl, video))
             sinks = _open_sinks(camera, log, film, jsonl_mb, jsonl_fsync, show)
-            loops.append(CameraLoop(camera, [*sinks, previews[-1]] if address else sinks, stats))
+            loops.append(CameraLoop(camera, [*sinks, previews[-1]] if address else sinks, stats, regions))
         if address:
             from allweather.runtimes.monitor.server import MonitorServer
 
@@ -145,7 +148,7 @@ def run(
         update = stack.enter_context(progress_bar("run", limit))
         stack.enter_context(SystemdNotifier(previews))
         reports, signals = run_cameras(
-            loops, perceiver, region=parsed_region, limit=limit,
+            loops, perceiver, limit=limit,
             on_decisions=partial(_show_decisions, update, limit),
         )  # fmt: skip
     followed = {"engine": perceiver.engine_name, "precision": perceiver.precision, "policy": perceiver.policy.name}

@@ -26,6 +26,7 @@ PUBLIC = [
     "DataError",
     "Decision",
     "DependencyError",
+    "DetectorError",
     "Drops",
     "Ended",
     "Engine",

@@ -83,7 +83,7 @@ def test_cameras_are_closed_at_the_same_time() -> None:
     cameras = [ClosingTogether(closing), ClosingTogether(closing), StoredCamera(Failing(), "gate")]
     loops = [CameraLoop(each, [], LoopStats()) for each in cameras]
     with new_perceiver() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_cameras(loops, perceiver, region=None, limit=None, on_decisions=ignore)
+        run_cameras(loops, perceiver, limit=None, on_decisions=ignore)
     assert all(camera.closed_together for camera in cameras[:2])  # type: ignore[attr-defined]
 
 
@@ -91,7 +91,7 @@ def test_no_source_is_closed_while_it_is_read() -> None:
     captures = [Ticking(), Ticking(), Failing()]
     loops = [CameraLoop(StoredCamera(each, "porch"), [], LoopStats()) for each in captures]
     with new_perceiver() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_cameras(loops, perceiver, region=None, limit=None, on_decisions=ignore)
+        run_cameras(loops, perceiver, limit=None, on_decisions=ignore)
     assert [each.closed for each in captures] == [True] * 3
     assert not any(each.misused for each in captures)
 
@@ -103,10 +103,9 @@ def test_the_callback_gets_each_decision_of_several_cameras() -> None:
         run_cameras(
             loops,
             perceiver,
-            region=None,
             limit=None,
             on_decisions=lambda _, decisions: labels.update([decisions[0].label]),
-        )  # fmt: skip
+        )
     assert labels.total() == 6
 
 
@@ -126,7 +125,7 @@ cameras = [SignallingCamera(Ticking(), "porch"), StoredCamera(Failing(), "gate")
 with new_perceiver() as perceiver:
     try:
         loops = [CameraLoop(each, [], LoopStats()) for each in cameras]
-        run_cameras(loops, perceiver, region=None, limit=None, on_decisions=ignore)
+        run_cameras(loops, perceiver, limit=None, on_decisions=ignore)
     except CameraError as error:
         print(error)
 """

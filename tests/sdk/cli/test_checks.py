@@ -16,7 +16,7 @@ from allweather.cli.checks import (
     hidden_sibling,
     parse_names,
     parse_numbers,
-    parse_region,
+    parse_regions,
 )
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.region import Region
@@ -72,8 +72,24 @@ def test_numbers_and_regions() -> None:
     for text in ("1", "1,2,3", "1,x", ""):
         with pytest.raises(UsageError, match="two numbers; got"):
             parse_numbers(text, 2, float, "two numbers")
-    assert parse_region(None) is None
-    assert parse_region("1,2,3,4") == Region(1, 2, 3, 4)
+    assert parse_regions(None) is None
+    assert parse_regions(["1,2,3,4"]) == Region(1, 2, 3, 4)
+    assert parse_regions(["a=b=1,2,3,4"]) == {"a=b": Region(1, 2, 3, 4)}
+    assert parse_regions(["gate=1,2,3,4", "door=5,6,7,8"]) == {"gate": Region(1, 2, 3, 4), "door": Region(5, 6, 7, 8)}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["gate=1,2,3"], "got '1,2,3'"),
+        (["gate=1,2,3,4", "5,6,7,8"], "one has none"),
+        (["gate=1,2,3,4", "gate=5,6,7,8"], "two are called 'gate'"),
+        (["1,2,3,4", "5,6,7,8"], "two have no name"),
+    ],
+)
+def test_of_several_regions_each_has_a_name(texts: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_regions(texts)
 
 
 def test_a_report_needs_a_folder(tmp_path: Path) -> None:

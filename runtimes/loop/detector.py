@@ -1,0 +1,149 @@
+"""`ObjectDetector`: finds the objects of a frame by a function of the user's, as a stage of the frame's budget."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from allweather.runtimes.errors import DetectorError, StalledError, UsageError, first_line
+from allweather.runtimes.loop.deciders import FoundObject
+from allweather.runtimes.perceiver.boxes import visible_regions
+from allweather.runtimes.threads import TimedOutError, Worker
+from allweather.runtimes.tta.latency_model import LatencyModel
+from allweather.runtimes.types import Decision, Frame, Image
+
+logger = logging.getLogger(__name__)
+
+Detector: TypeAlias = Callable[[Image], Any]
+"""A function from an image, uint8 [H, W, 3] RGB, to the boxes of its objects.
+
+It returns int or float [n, 4] in pixels (left, top, right and bottom edge; n may be 0), or an object that has them as
+`xyxy`, as the detections of supervision and the boxes of Ultralytics do. Of such an object, `confidence` or `conf`
+[n] puts the most certain boxes first, and `tracker_id` or `id` [n] tells which object of other frames each one is.
+"""
+
+FIRST_CALL_SECONDS = 120.0  # limit of the first call, which may load or compile a model
+CALL_SECONDS = 5.0  # limit of any other call: a detector that is slow on purpose is faster, one that hangs never ends
+MAX_HANGS = 3  # in a row; each leaves a thread behind
+
+
+class ObjectDetector:
+    """Runs a detector in a thread of its own, measures it, and limits its time.
+
+    Args:
+        function: The detector.
+        clock: Returns monotonic seconds.
+    """
+
+    def __init__(self, function: Detector, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._function, self._clock = function, clock
+        self._latency = LatencyModel()
+        self._limit, self._hangs, self._told = FIRST_CALL_SECONDS, 0, False
+        self._worker: Worker[Image, Any] | None = None  # the thread is started by the first call
+
+    def as_if_detected(self, frame: Frame) -> Frame:
+        """Returns the frame as if it were older by the time that the detector takes."""
+        return replace(frame, captured=frame.captured - self._latency.seconds(1))
+
+    def find(self, frame: Frame) -> tuple[tuple[FoundObject, ...], float]:
+        """Finds the objects of a frame.
+
+        Args:
+            frame: The frame.
+
+        Returns:
+            The objects, the most certain first if the detector says how certain it is; and the seconds that it took.
+            Boxes that cover nothing of the frame are left out.
+
+        Raises:
+            DetectorError: The detector failed, took too long, or returned something else than boxes.
+            StalledError: It has hung again and again.
+        """
+        started = self._clock()
+        found = self._call(frame.image)
+        seconds = self._clock() - started
+        self._latency.add(1, seconds)
+        try:
+            objects, outside = found_objects(found, *frame.image.shape[:2])
+        except UsageError as error:
+            raise DetectorError(f"the detector must return boxes: {error}") from error
+        if outside and not self._told:
+            self._told = True
+            logger.warning("the detector gave %d boxes that cover nothing of the frame; such are left out", outside)
+        return objects, seconds
+
+    def close(self) -> None:
+        """Ends the thread; one that hangs is left behind."""
+        if self._worker:
+            self._worker.close()
+            self._worker = None
+
+    def _call(self, image: Image) -> Any:
+        self._worker = self._worker or Worker(self._started, "detector")
+        try:
+            found = self._worker.call(image, self._limit)
+        except TimedOutError:
+            self._worker = None
+            self._hangs += 1
+            message = f"the detector has not finished within {self._limit:.0f} s"
+            if self._hangs == MAX_HANGS:
+                raise StalledError(f"{message}, {MAX_HANGS} times in a row; start the program again") from None
+            raise DetectorError(message) from None
+        except Exception as error:
+            raise DetectorError(f"the detector failed with {type(error).__name__}: {first_line(error)}") from error
+        self._limit, self._hangs = CALL_SECONDS, 0
+        return found
+
+    @contextmanager
+    def _started(self) -> Iterator[Detector]:
+        yield self._function
+
+
+def found_objects(found: Any, height: int, width: int) -> tuple[tuple[FoundObject, ...], int]:
+    """Returns what a detector has found in a frame, and the number of boxes that cover nothing of it.
+
+    Args:
+        found: What the detector returned; see `Detector`.
+        height: Height of the frame in pixels.
+        width: Width of the frame in pixels.
+
+    Raises:
+        UsageError: These are no boxes, or there are not as many confidences or numbers of tracks as boxes.
+    """
+    boxes = getattr(found, "xyxy", found)
+    regions = visible_regions(boxes, height, width)
+    count = len(regions)
+    confidences, tracks = _column(found, ("confidence", "conf"), count), _column(found, ("tracker_id", "id"), count)
+    order: Sequence[int] = range(count)
+    if confidences is not None:
+        order = np.argsort(-np.asarray(confidences, np.float64), kind="stable").tolist()
+    objects = tuple(
+        FoundObject(region, track=None if tracks is None else int(tracks[index]))
+        for index in order
+        if (region := regions[index]) is not None
+    )
+    return objects, count - len(objects)
+
+
+def with_detect_time(decisions: Sequence[Decision], seconds: float) -> tuple[Decision, ...]:
+    """Returns the decisions on the objects of a frame with their shares of the detector's time."""
+    return tuple(
+        replace(decision, times=replace(decision.times, detect=seconds / len(decisions))) for decision in decisions
+    )
+
+
+def _column(found: Any, names: Sequence[str], count: int) -> Any:
+    """Returns the first of some attributes that is there, with a value for each box; None without one."""
+    for name in names:
+        values = getattr(found, name, None)
+        if values is not None:
+            if np.shape(values) != (count,):
+                raise UsageError(f"there are {count} boxes, and {name} has the shape {list(np.shape(values))}")
+            return np.asarray(values)
+    return None
