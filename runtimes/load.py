@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from numbers import Real
 from pathlib import Path
@@ -60,12 +60,45 @@ def load(
         UsageError: An argument has the wrong type, the budget or a number is out of range, there is no such engine or
             precision, or the bundle cannot follow the policy.
     """
-    budget = budget_from_ms(budget_ms)
+    return load_several(
+        path, [(budget_ms, policy)], engine=engine, precision=precision, threads=threads, max_boxes=max_boxes
+    )[0]
+
+
+def load_several(
+    path: Path | str,
+    uses: Sequence[tuple[float | None, str | Policy | None]],
+    *,
+    engine: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    max_boxes: int = 1,
+) -> list[Perceiver]:
+    """Opens a bundle once for several uses, such as cameras, each with a budget and a policy of its own.
+
+    The perceivers share the engines and use them in turn. Close the first one, when none of them is used any more.
+
+    Args:
+        path: See `load`.
+        uses: Budget in milliseconds and policy of each use, at least one; see `load`.
+        engine: See `load`.
+        precision: See `load`.
+        threads: See `load`.
+        max_boxes: See `load`.
+
+    Returns:
+        One perceiver for each use, in their order.
+
+    Raises:
+        AllweatherError: As `load`.
+    """
+    budgets = [budget_from_ms(milliseconds) for milliseconds, _ in uses]
     _check_count("threads", threads)
     _check_count("boxes", max_boxes)
     if precision is not None:
         check_choice("precision", precision, Precision)
-    arguments = (budget, engine, precision, policy, threads, max_boxes)
+    policies = [policy for _, policy in uses]
+    arguments = (budgets, policies, engine, precision, threads, max_boxes)
     try:
         return _load(Bundle.open(path), *arguments)
     except ReplacedError:  # between opening it and reading its models
@@ -74,15 +107,15 @@ def load(
 
 def _load(
     bundle: Bundle,
-    budget: Budget,
+    budgets: Sequence[Budget],
+    policies: Sequence[str | Policy | None],
     engine: str | None,
     precision: str | None,
-    policy: str | Policy | None,
     threads: int | None,
     max_boxes: int,
-) -> Perceiver:
-    """Makes a perceiver of an opened bundle; see `load`."""
-    chosen = resolve_policy(bundle, policy)
+) -> list[Perceiver]:
+    """Makes the perceivers of an opened bundle; see `load_several`."""
+    chosen = [resolve_policy(bundle, policy) for policy in policies]
     classifier_engine, model = open_engine(bundle, engine, precision, threads=threads)
     name = engine or (model.engine if model else "")
     with ExitStack() as undo:
@@ -91,7 +124,7 @@ def _load(
         )
         undo.enter_context(closing(classifier))
         loss_predictor = None
-        if chosen.needs_predictor:
+        if any(policy.needs_predictor for policy in chosen):
             predictor_engine = _with_watchdog(
                 open_loss_predictor(bundle, model, engine, threads),
                 lambda: open_loss_predictor(bundle, model, engine, threads),
@@ -99,21 +132,27 @@ def _load(
                 model,
             )
             loss_predictor = LossPredictor(undo.enter_context(closing(predictor_engine)), bundle.input_of("predictor"))
-        counts = _batches_to_time(chosen, budget, max_boxes)
+        counts = {
+            count
+            for policy, budget in zip(chosen, budgets, strict=True)
+            for count in _batches_to_time(policy, budget, max_boxes)
+        }
+        longest = max(chosen, key=lambda policy: policy.max_views)
         perceiver = Perceiver(
             classifier,
             bundle.classes,
             bundle.input,
-            budget,
-            policy=chosen,
+            budgets[0],
+            policy=chosen[0],
             loss_predictor=loss_predictor,
-            view_latency=measure_view_latency(classifier, bundle.input, chosen, counts),
+            view_latency=measure_view_latency(classifier, bundle.input, longest, sorted(counts)),
             predictor_latency=measure_predictor_latency(loss_predictor, max_boxes) if loss_predictor else None,
             engine_name=name,
             precision=model.precision if model else "",
         )
+        others = [perceiver.sharing(*use) for use in zip(budgets[1:], chosen[1:], strict=True)]
         undo.pop_all()
-        return perceiver
+        return [perceiver, *others]
 
 
 def _batches_to_time(policy: Policy, budget: Budget, max_boxes: int) -> tuple[int, ...]:

@@ -107,6 +107,11 @@ def check_image(image: object) -> None:
         )
 
 
+def swap_red_and_blue(image: Image) -> Image:
+    """Returns a BGR image as RGB; anything that is not [H, W, C] as it is, so that `prepare` raises the error."""
+    return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image
+
+
 def _are_three_numbers(values: object) -> bool:
     """Returns whether these are three finite numbers."""
     return (

@@ -16,14 +16,14 @@ from allweather.runtimes.perceiver.decisions import frame_decision, object_decis
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
 from allweather.runtimes.perceiver.run_batch import decide_batch
 from allweather.runtimes.perceiver.run_objects import ObjectsRun
-from allweather.runtimes.preprocess import InputSpec, check_image
+from allweather.runtimes.preprocess import InputSpec, check_image, swap_red_and_blue
 from allweather.runtimes.region import Region
 from allweather.runtimes.threads.fair_lock import FairLock
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.run_views import run_views
-from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, Plan, StageTimes
+from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, StageTimes
 
 CENTER = parse_policy("center")
 
@@ -45,8 +45,7 @@ class Perceiver:
         predictor_latency: Latency model of the loss predictor, if it was measured; each frame adapts it.
         clock: Function that returns monotonic seconds; the same clock that frames are stamped with.
         seed: Random seed of policies that draw views; the same seed gives the same views.
-        engine_name: Name of the engine, for reports.
-        precision: Precision of the classifier, such as "int8", for reports.
+        engine_name, precision: Name of the engine and precision of the classifier, such as "int8", for reports.
 
     Raises:
         UsageError: The policy needs a loss predictor and there is none, or it needs the true losses.
@@ -72,15 +71,34 @@ class Perceiver:
         check_runnable(policy, loss_predictor is not None)
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
         self._engine, self._clock = engine, clock
-        self._loss_predictor = loss_predictor if policy.needs_predictor else None
+        self._loss_predictor, self._owns_engines = loss_predictor, True
+        self._predictor_latency = predictor_latency or LatencyModel()
         self._planner = Planner(
-            policy,
-            view_latency or LatencyModel(),
-            (predictor_latency or LatencyModel()) if policy.needs_predictor else None,
+            policy, view_latency or LatencyModel(), self._predictor_latency if policy.needs_predictor else None
         )
         self._rng = np.random.default_rng(seed)
         self._decided = 0
         self._lock = FairLock()
+
+    def sharing(self, budget: Budget | None, policy: Policy) -> Perceiver:
+        """Returns a perceiver with a budget and a policy of its own, which uses the same engines in turn with this one.
+
+        Closing it does nothing; it must not be used once this one is closed.
+
+        Args:
+            budget: Time from capture to decision; None for no deadline.
+            policy: Which views are run if there is time.
+
+        Raises:
+            UsageError: The policy needs a loss predictor, which this perceiver was made without, or the true losses.
+        """
+        other = Perceiver(
+            self._engine, self.classes, self.spec, budget, policy=policy, loss_predictor=self._loss_predictor,
+            view_latency=self._planner.view_latency, predictor_latency=self._predictor_latency, clock=self._clock,
+            engine_name=self.engine_name, precision=self.precision,
+        )  # fmt: skip
+        other._lock, other._owns_engines = self._lock, False
+        return other
 
     def __call__(self, image: Image, *, bgr: bool = False) -> Decision:
         """Decides on an image that was captured just now.
@@ -95,7 +113,7 @@ class Perceiver:
         """
         captured = self._clock()
         with self._lock:
-            return self.decide(Frame(_swap_red_and_blue(image) if bgr else image, self._decided, captured))
+            return self.decide(Frame(swap_red_and_blue(image) if bgr else image, self._decided, captured))
 
     def batch(self, images: Iterable[Image], *, bgr: bool = False) -> list[Decision]:
         """Decides on many images, faster than one by one, without a deadline and with the same predictions.
@@ -118,7 +136,7 @@ class Perceiver:
             return []
         with self._lock:
             decisions = decide_batch(
-                [_swap_red_and_blue(image) if bgr else image for image in images],
+                [swap_red_and_blue(image) if bgr else image for image in images],
                 self._engine.infer,
                 self._loss_predictor,
                 self._planner,
@@ -155,7 +173,7 @@ class Perceiver:
         """
         if not isinstance(frame, Frame):
             frame = Frame(frame, self._decided, self._clock())
-        image = _swap_red_and_blue(frame.image) if bgr else frame.image
+        image = swap_red_and_blue(frame.image) if bgr else frame.image
         check_image(image)
         return self.decide_regions(Frame(image, frame.index, frame.captured), regions_of(boxes, *image.shape[:2]))
 
@@ -245,20 +263,9 @@ class Perceiver:
             )
             age, late = done - frame.captured, done > self.budget.deadline(frame)
             decision = frame_decision(self.classes, self.policy, frame, skipped, plan, result, times, age, late=late)
-            self._learn(plan, times, result.views_run, late=done > self.budget.deadline(frame) - self.budget.reserve)
+            planner.observe(plan, times, result.views_run, late=age > self.budget.seconds - self.budget.reserve)
             self._decided += 1
             return decision
-
-    def _learn(self, plan: Plan, times: StageTimes, views_run: int, *, late: bool) -> None:
-        """Adapts the latency models and the planner's margin to a decision."""
-        planner = self._planner
-        if planner.predictor_latency and not plan.predicted_losses:
-            planner.predictor_latency.follow(planner.view_latency)
-        elif planner.predictor_latency:
-            planner.predictor_latency.add(1, times.rank)
-        planner.learn(late=late, could_be_shorter=len(plan.views) > 1 or bool(plan.predicted_losses))
-        batch_size, calls = (1, views_run) if self.policy.exits_early else (views_run, 1)
-        planner.view_latency.add(batch_size, (times.views + times.infer + times.aggregate) / calls)
 
     def _time_left(self, frame: Frame) -> float:
         """Returns the seconds to the frame's deadline, less the reserve."""
@@ -276,7 +283,9 @@ class Perceiver:
         return f"<Perceiver: {engine}, {len(self.classes)} classes, {size}, policy {self.policy.name}>"
 
     def close(self) -> None:
-        """Closes the engines."""
+        """Closes the engines, unless they are those of another perceiver."""
+        if not self._owns_engines:
+            return
         self._engine.close()
         if self._loss_predictor:
             self._loss_predictor.engine.close()
@@ -290,8 +299,3 @@ class Perceiver:
     ) -> None:
         """Closes the engines."""
         self.close()
-
-
-def _swap_red_and_blue(image: Image) -> Image:
-    """Returns a BGR image as RGB; anything that is not [H, W, C] as it is, so that `prepare` raises the error."""
-    return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image

@@ -31,7 +31,7 @@ def decide_batch(
     Args:
         images: uint8 [H, W, 3] each, RGB, of any sizes; at least one.
         infer: `Engine.infer` of the classifier.
-        loss_predictor: The loss predictor; None if the policy needs none.
+        loss_predictor: The loss predictor; may be None if the policy needs none.
         planner: Follows the policy.
         classes: Class names, in the order of the logits.
         spec: The classifier's input.
@@ -51,7 +51,7 @@ def decide_batch(
     prepared = [spec.prepare(image) for image in images]
     prepare_done = clock()
     losses: list[Floats | None] = [None] * len(images)
-    if loss_predictor:
+    if loss_predictor and planner.policy.needs_predictor:
         small = [loss_predictor.spec.prepare(image) for image in prepared]
         losses = [row[None] for row in infer_in_batches(loss_predictor.engine.infer, small)]
     rank_done = clock()

@@ -9,7 +9,7 @@ import numpy as np
 
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.types import Floats, Plan, Reason
+from allweather.runtimes.types import Floats, Plan, Reason, StageTimes
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12)  # an engine compiles each of them, and the largest size of the policy
 TARGET_LATE_RATE = 0.001  # target share of late decisions among those that were planned to be in time
@@ -75,6 +75,23 @@ class Planner:
         elif self._since_late > SETTLE_DECISIONS and could_be_shorter:
             self._log_margin = min(self._log_margin + MARGIN_STEP, MAX_MARGIN)
             self._since_late = 0
+
+    def observe(self, plan: Plan, times: StageTimes, views_run: int, *, late: bool) -> None:
+        """Adapts the latency models and the safety margin to a decision on one frame.
+
+        Args:
+            plan: What was planned.
+            times: Seconds that each stage took.
+            views_run: Number of views that were run.
+            late: Whether the decision was made after the time that was left for it.
+        """
+        if self.predictor_latency and not plan.predicted_losses:
+            self.predictor_latency.follow(self.view_latency)
+        elif self.predictor_latency:
+            self.predictor_latency.add(1, times.rank)
+        self.learn(late=late, could_be_shorter=len(plan.views) > 1 or bool(plan.predicted_losses))
+        batch_size, calls = (1, views_run) if self.policy.exits_early else (views_run, 1)
+        self.view_latency.add(batch_size, (times.views + times.infer + times.aggregate) / calls)
 
     def has_time_to_predict(self, time_left: float) -> bool:
         """Returns whether the policy ranks views, and the loss predictor and one view fit into the time left."""
