@@ -77,8 +77,7 @@ class Perceiver:
             policy, view_latency or LatencyModel(), self._predictor_latency if policy.needs_predictor else None
         )
         self._rng = np.random.default_rng(seed)
-        self._decided = 0
-        self._lock = FairLock()
+        self._decided, self._lock = 0, FairLock()
 
     def sharing(self, budget: Budget | None, policy: Policy) -> Perceiver:
         """Returns a perceiver with a budget and a policy of its own, which uses the same engines in turn with this one.
@@ -118,8 +117,8 @@ class Perceiver:
     def batch(self, images: Iterable[Image], *, bgr: bool = False) -> list[Decision]:
         """Decides on many images, faster than one by one, without a deadline and with the same predictions.
 
-        The stage times of a decision are its share of the times of the whole batch; its age is the time of the whole
-        batch. A policy with an early exit is not faster this way, as it runs its views one by one.
+        Stage times are shares of those of the whole batch, whose time is each decision's age. A policy with an early exit
+        is not faster this way, as it runs its views one by one.
 
         Args:
             images: uint8 [H, W, 3] each, RGB, of any sizes.
