@@ -117,8 +117,8 @@ class Perceiver:
     def batch(self, images: Iterable[Image], *, bgr: bool = False) -> list[Decision]:
         """Decides on many images, faster than one by one, without a deadline and with the same predictions.
 
-        Stage times are shares of those of the whole batch, whose time is each decision's age. A policy with an early exit
-        is not faster this way, as it runs its views one by one.
+        Stage times are shares of those of the whole batch, whose time is the age of each decision. A policy with an
+        early exit is not faster this way, as it runs its views one by one.
 
         Args:
             images: uint8 [H, W, 3] each, RGB, of any sizes.
