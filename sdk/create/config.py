@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from allweather.exporters.choices import ColorOrder, InputLayout
 from allweather.runtimes.choices import CropKind, EngineName, Precision
+from allweather.settings_file.section import Section, Text, Texts
 from allweather.trainers.choices import (
     DATASET_FORMS,
     ClassWeights,
@@ -27,15 +28,7 @@ from allweather.trainers.choices import (
 NONE = "none"  # in place of a section: its stage is left out
 GENERATE = "generate"
 
-Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 Three = Annotated[tuple[float, float, float], Field(strict=False)]
-
-
-class Section(BaseModel):
-    """A section of the configuration; unknown keys are refused, and no value is taken for one of another type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Fit(Section):

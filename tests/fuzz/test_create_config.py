@@ -11,7 +11,7 @@ from mutations import fuzz, mutated, opened_or_refused
 from allweather.create.config import CreateConfig
 from allweather.create.config_file import parse_config
 from allweather.create.report import settings_yaml
-from allweather.create.yaml_file import parse_yaml
+from allweather.settings_file.yaml_file import parse_yaml
 
 REAL = (
     settings_yaml(CreateConfig()).encode() + b"# a comment\nmore: [1, 'two', \"three\"]\ntext: |\n  several\n  lines\n"

@@ -16,8 +16,8 @@ from allweather.create.config import CreateConfig, Finetune, Train
 from allweather.create.config_file import parse_config, read_config
 from allweather.create.report import settings_yaml
 from allweather.create.settings import CreateSettings
-from allweather.create.yaml_file import parse_yaml
 from allweather.runtimes.errors import UsageError
+from allweather.settings_file.yaml_file import parse_yaml
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide-create.md"
 

@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allweather.create.yaml_file import MAX_BYTES, parse_yaml, read_yaml
 from allweather.runtimes.errors import UsageError
+from allweather.settings_file.yaml_file import MAX_BYTES, parse_yaml, read_yaml
 
 NAME = "create.yaml"
 
