@@ -10,6 +10,7 @@ from types import TracebackType
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, OutputError, UsageError
+from allweather.runtimes.loop.connection_events import ConnectionEvents
 from allweather.runtimes.loop.deciders import Decider, FoundObject, decide_on
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.region import Region
@@ -103,15 +104,18 @@ def decide_frames(
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
     stats = stats or LoopStats()
     stats.start(lambda: camera.drops)
-    camera.on_wait = stats.mark_alive
+    connection = ConnectionEvents(camera, sinks)
+    camera.on_wait = partial(_note_wait, stats, connection)
     with camera, _opened(sinks), closing(_decide(camera, decider, _named(region), stats)) as decided:
         for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
+            connection.note()
             _write(sinks, frame, decisions)
             stats.add_stage_time("sink", stats.clock() - started)
             yield frame, decisions
             if count == limit:
                 return
+        connection.note_end()
 
 
 def _decide(
@@ -160,6 +164,12 @@ def _decide(
             next_index = frame.index + 1
             stats.add_decisions(decisions)
             yield frame, decisions
+
+
+def _note_wait(stats: LoopStats, connection: ConnectionEvents) -> None:
+    """Notes that the loop waits for a frame."""
+    stats.mark_alive()
+    connection.note()
 
 
 def _named(region: Region | Mapping[str, Region] | None) -> tuple[FoundObject, ...] | None:
