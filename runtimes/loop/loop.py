@@ -10,6 +10,7 @@ from types import TracebackType
 
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.loop.connection_events import ConnectionEvents
 from allweather.runtimes.loop.deciders import Decider, FoundObject
 from allweather.runtimes.loop.detector import Detector, ObjectDetector
 from allweather.runtimes.loop.newest_frame import NewestFrame
@@ -113,7 +114,8 @@ def decide_frames(
         raise UsageError("a detector finds the regions to decide on: leave out either the region or the detector")
     stats = stats or LoopStats()
     stats.start(lambda: camera.drops)
-    camera.on_wait = stats.mark_alive
+    connection = ConnectionEvents(camera, sinks)
+    camera.on_wait = partial(_note_wait, stats, connection)
     with ExitStack() as stack:
         objects = _named(region) if detector is None else stack.enter_context(closing(ObjectDetector(detector)))
         stack.enter_context(camera)
@@ -121,11 +123,19 @@ def decide_frames(
         decided = stack.enter_context(closing(NewestFrame(camera, decider, objects, stats).decide()))
         for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
+            connection.note()
             _write(sinks, frame, decisions)
             stats.add_stage_time("sink", stats.clock() - started)
             yield frame, decisions
             if count == limit:
                 return
+        connection.note_end()
+
+
+def _note_wait(stats: LoopStats, connection: ConnectionEvents) -> None:
+    """Notes that the loop waits for a frame."""
+    stats.mark_alive()
+    connection.note()
 
 
 def _named(region: Region | Mapping[str, Region] | None) -> tuple[FoundObject, ...] | None:

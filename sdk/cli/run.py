@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,18 +14,15 @@ import typer
 from allweather.cli.checks import parse_regions
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.options import AsJson, BundleFile, Engine, Precision, Threads
-from allweather.runtimes.choices import ROTATED, STDOUT
-from allweather.runtimes.errors import UsageError, map_write_errors
+from allweather.cli.run_sinks import RunOutputs
+from allweather.runtimes.choices import STDOUT
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.redaction import redacted
 
 if TYPE_CHECKING:
-    from allweather.runtimes.cameras.base import Camera
     from allweather.runtimes.loop.stats import LoopReport
-    from allweather.runtimes.sinks.base import Sink
     from allweather.runtimes.types import Decision, Frame
 
-DEFAULT_FPS = 25.0  # of the written video, where the source does not tell its frame rate
-MEGABYTE = 10**6
 MAX_PORT = 65535
 MAX_SHOWN_LABELS = 8
 _HOST = re.compile(r"[\w.-]*|\[?[0-9a-fA-F.]*:[0-9a-fA-F:.]*(?:%\w+)?\]?")
@@ -122,7 +118,8 @@ def run(
     from allweather.runtimes.monitor.systemd import SystemdNotifier
 
     regions = parse_regions(region)
-    _check_outputs(bundle, source, jsonl, video, jsonl_mb, jsonl_fsync, show)
+    outputs = RunOutputs(jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show)
+    outputs.check(bundle, source)
     to_stdout = jsonl == Path(STDOUT)
     if to_stdout and as_json:
         raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")
@@ -137,8 +134,7 @@ def run(
             stack.callback(camera.close)  # the loop opens it, so that frames that pass before are counted as well
             stats = LoopStats()
             previews.append(LivePreview(camera, stats, perceiver.budget))
-            log, film = (_indexed(path, index, len(source)) for path in (jsonl, video))
-            sinks = _open_sinks(camera, log, film, jsonl_mb, jsonl_fsync, show)
+            sinks = outputs.sinks(camera, index, len(source))
             loops.append(CameraLoop(camera, [*sinks, previews[-1]] if address else sinks, stats, regions))
         if address:
             from allweather.runtimes.monitor.server import MonitorServer
@@ -158,52 +154,6 @@ def run(
         raise typer.Exit(128 + signals[0])
 
 
-def _check_outputs(
-    bundle: Path,
-    sources: Sequence[str],
-    jsonl: Path | None,
-    video: Path | None,
-    jsonl_mb: float | None,
-    fsync: bool,
-    show: bool,
-) -> None:
-    """Checks the options about what is written and shown, before anything is opened."""
-    for path in (path for path in (jsonl, video) if path and path != Path(STDOUT)):
-        for index in range(len(sources)):
-            _check_not_read(path, index, bundle, sources)
-            if path is jsonl and jsonl_mb is not None:
-                _check_not_read(path, index, bundle, sources, suffix=ROTATED)
-    if jsonl and video and os.path.realpath(jsonl) == os.path.realpath(video):
-        raise UsageError(f"--jsonl and --video both write {video}; name another file for one of them")
-    if jsonl is None and (jsonl_mb is not None or fsync):
-        raise UsageError(
-            "--jsonl-mb and --jsonl-fsync are about the file of --jsonl; name one, such as --jsonl log.jsonl"
-        )
-    if jsonl_mb is not None and not 0 < jsonl_mb < float("inf"):
-        raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {jsonl_mb:g}")
-    if show and len(sources) > 1:
-        raise UsageError("--show opens one window, for one source; use --serve for several")
-
-
-def _check_not_read(path: Path, index: int, bundle: Path, sources: Sequence[str], suffix: str = "") -> None:
-    """Checks that what is written for one of the sources is neither a source nor a part of the bundle."""
-    from allweather.runtimes.cameras.image_files.names import is_image_name
-
-    with map_write_errors(path):  # such as a name that is too long
-        written = _indexed(path, index, len(sources))
-        assert written is not None, "there is a path"
-        written = written.with_name(written.name + suffix)
-        target = Path(os.path.realpath(written))  # Path.resolve() fails for a link to itself
-        if target.is_relative_to(os.path.realpath(bundle)):
-            raise UsageError(f"{written} is in the bundle, which would be damaged; name another file to write")
-        for source in sources:
-            # Path.exists() fails for a name that is too long, as a pipeline may be
-            if not target.exists() or not os.path.exists(source):  # noqa: PTH110
-                continue
-            if target.samefile(source) or (is_image_name(target.name) and target.parent.samefile(source)):
-                raise UsageError(f"{written} is a source itself; name another file to write")
-
-
 def _parse_address(text: str) -> tuple[str, int]:
     """Returns the host and port of [HOST:]PORT."""
     host, _, port = text.rpartition(":")
@@ -214,31 +164,6 @@ def _parse_address(text: str) -> tuple[str, int]:
             f"--serve is [HOST:]PORT, and HOST a name or address of this machine, such as 0.0.0.0; got {redacted(text)}"
         )
     return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _indexed(path: Path | None, index: int, num_sources: int) -> Path | None:
-    """Returns the file of one of several sources: log.jsonl becomes log-0.jsonl. Stdout and pipes stay one."""
-    if path is None or num_sources == 1 or path == Path(STDOUT) or (path.exists() and not path.is_file()):
-        return path
-    return path.with_name(f"{path.stem}-{index}{path.suffix}")
-
-
-def _open_sinks(
-    camera: Camera, jsonl: Path | None, video: Path | None, jsonl_mb: float | None, fsync: bool, show: bool
-) -> list[Sink]:
-    from allweather.runtimes.sinks.jsonl import JsonlSink
-    from allweather.runtimes.sinks.video import VideoSink
-    from allweather.runtimes.sinks.window import WindowSink
-
-    sinks: list[Sink] = []
-    if jsonl:
-        rotate_bytes = max(1, round(jsonl_mb * MEGABYTE)) if jsonl_mb else None
-        sinks.append(JsonlSink(jsonl, source=camera.name, rotate_bytes=rotate_bytes, fsync=fsync))
-    if video:
-        sinks.append(VideoSink(video, lambda: camera.fps or DEFAULT_FPS))
-    if show:
-        sinks.append(WindowSink())
-    return sinks
 
 
 def _print_reports(

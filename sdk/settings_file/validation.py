@@ -59,7 +59,8 @@ def _path_of_key(error: ErrorDetails, root: type[BaseModel]) -> tuple[list[str],
     Where there may be one of two kinds, pydantic puts in which of them, which is not in the file.
     """
     path: list[str] = []
-    section, kinds = root, [root]
+    section: type[BaseModel] = root
+    kinds: list[Any] = [root]
     loc = error["loc"]
     for index, part in enumerate(loc):
         sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from programs import require_program
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # names of the program
 OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--remote-debugging-pipe", "--window-size=1200,900", "about:blank",
@@ -95,12 +96,12 @@ class Browser:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """Starts a browser, and ends it at the end of the block."""
-    assert CHROMIUM
+    """Starts a browser, and ends it at the end of the block. Without one, the test is skipped."""
+    program = require_program(*CHROMIUM, without="what a browser shows is not tested")
     to_browser, from_browser = os.pipe(), os.pipe()
     reader, writer = to_browser[0], from_browser[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", START, str(reader), str(writer), CHROMIUM, *OPTIONS, f"--user-data-dir={profile}"],
+        [sys.executable, "-c", START, str(reader), str(writer), program, *OPTIONS, f"--user-data-dir={profile}"],
         pass_fds=(reader, writer), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(to_browser[0])

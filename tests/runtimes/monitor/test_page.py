@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from browser import CHROMIUM, Tab, browser
+from browser import Tab, browser
 from previews import LOCALHOST, connect, first_event, preview
 
 from allweather.runtimes.monitor.server import MonitorServer
@@ -23,7 +23,6 @@ from allweather.runtimes.types import Drops, Reason, StageTimes
 PAGE, STYLE = (
     files("allweather.runtimes.monitor").joinpath(f"page.{kind}").read_text("utf-8") for kind in ("js", "css")
 )
-needs_browser = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: what a browser shows is not tested")
 IMAGES_SHOWN = "[...document.querySelectorAll('.image img')].filter(image => image.naturalWidth > 0).length"
 
 
@@ -67,7 +66,6 @@ def test_the_script_takes_no_text_as_markup() -> None:
 
 
 @pytest.mark.slow
-@needs_browser
 def test_a_browser_shows_the_decision_with_the_image_of_its_frame(tmp_path: Path) -> None:
     with MonitorServer([preview(3), preview(0)], LOCALHOST, "s3+cret") as server, browser(tmp_path) as started:
         tab = Tab(started, f"{server.url}?token=s3+cret")
@@ -81,7 +79,6 @@ def test_a_browser_shows_the_decision_with_the_image_of_its_frame(tmp_path: Path
 
 
 @pytest.mark.slow
-@needs_browser
 def test_eight_cameras_in_each_of_seven_tabs_show_their_images(tmp_path: Path) -> None:
     """A browser opens six connections to a host at most."""
     with MonitorServer([preview(1) for _ in range(8)], LOCALHOST) as server, browser(tmp_path) as started:
@@ -90,7 +87,6 @@ def test_eight_cameras_in_each_of_seven_tabs_show_their_images(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@needs_browser
 @pytest.mark.parametrize("path", ["/cams/", "/cams", "/a/b/c/"])
 def test_the_page_works_behind_a_proxy_that_adds_a_prefix(tmp_path: Path, path: str) -> None:
     with MonitorServer([preview(1)], LOCALHOST) as server, browser(tmp_path) as started:

@@ -1,0 +1,114 @@
+"""`Outbox`: a bounded queue between the camera loop, which never waits, and the thread that sends what is in it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000  # items: ten minutes at 30 decisions a second, some 20 MB
+STOP_SECONDS = 2.0  # for the thread to notice that it is to stop; one that hangs in a socket is left behind
+
+Item = TypeVar("Item")
+
+
+class Outbox(Generic[Item]):
+    """Hands items to a function in a thread of its own, in the order in which they came.
+
+    While the function is slower than the items come, they wait. Once too many wait, the oldest is dropped and counted:
+    who looks at a camera wants to know what it sees now.
+
+    Args:
+        name: Name of the thread, and of the receiver in messages; without passwords.
+        send: Takes one or several items, and returns how many of them it has given up. It may wait for as long as it
+            needs, but must return soon once `stopping` is set.
+        max_waiting: Number of items that wait at most.
+        max_batch: Number of items that `send` gets at once at most.
+
+    Attributes:
+        stopping: Set when there is no more time for waiting.
+    """
+
+    def __init__(
+        self, name: str, send: Callable[[Sequence[Item]], int], *, max_waiting: int = MAX_WAITING, max_batch: int = 1
+    ) -> None:
+        self._name, self._send, self._max_waiting, self._max_batch = name, send, max_waiting, max_batch
+        self._waiting: deque[Item] = deque()
+        self._sending = 0  # items that `send` has at the moment
+        self._lost = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._overflowing = False
+        self.stopping = threading.Event()
+        # A daemon thread, so that a receiver that hangs cannot keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def lost(self) -> int:
+        """Number of items that were dropped or given up so far; for any thread."""
+        return self._lost
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Takes an item, without waiting."""
+        with self._changed:
+            self._waiting.append(item)
+            overflows = len(self._waiting) > self._max_waiting
+            if overflows:
+                self._waiting.popleft()
+                self._lost += 1
+            begins = overflows and not self._overflowing
+            # Once for a receiver that is away, and not again for every item that one gets through.
+            self._overflowing = overflows or (self._overflowing and 2 * len(self._waiting) > self._max_waiting)
+            self._changed.notify_all()
+        if begins:
+            logger.warning("%s takes decisions too slowly or not at all; the oldest of them are dropped", self._name)
+
+    def close(self, seconds: float) -> int:
+        """Waits until everything is sent, but no longer than some seconds, and ends the thread.
+
+        Args:
+            seconds: How long to wait.
+
+        Returns:
+            The number of items that were never sent.
+        """
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._waiting and not self._sending, max(0.0, seconds))
+        self.stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(max(STOP_SECONDS, deadline - time.monotonic()))
+        with self._changed:
+            self._lost += len(self._waiting) + (self._sending if self._thread.is_alive() else 0)
+            self._waiting.clear()
+            return self._lost
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            given_up = self._send(batch)
+            with self._changed:
+                self._sending = 0
+                self._lost += given_up
+                self._changed.notify_all()
+
+    def _next_batch(self) -> list[Item]:
+        """Waits for items and takes them; nothing once the outbox is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            if self.stopping.is_set():
+                return []
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+            self._sending = len(batch)
+            return batch
