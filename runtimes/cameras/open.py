@@ -40,6 +40,7 @@ DEFAULT_FPS = 25.0  # of images, and of a video that does not state its frame ra
 def open_camera(
     source: str | int | Path,
     *,
+    name: str = "",
     live: bool = False,
     wait_seconds: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -54,6 +55,7 @@ def open_camera(
             image; a network stream (rtsp://, rtsps://, http://, https://, udp://); or a GStreamer pipeline that ends in
             an appsink (any text with " ! "). "env:NAME" and "file:PATH" take any of these from an environment variable
             or from the only line of a file.
+        name: Name of the camera for messages and logs; the source without passwords if empty.
         live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
             device. Has no effect on devices, streams and pipelines.
         wait_seconds: Seconds without a frame after which reading a device, stream or pipeline fails, above 0; None to
@@ -73,7 +75,7 @@ def open_camera(
             f"a source is text, a number or a path; got {type(source).__name__}: the first argument is the source"
         )
     source = read_source(source) if isinstance(source, str) else str(source)
-    name = printable(redacted(source))
+    name = name or printable(redacted(source))
     check_wait(wait_seconds)
     if " ! " in source and not os.path.lexists(source):
         check_gstreamer(name)

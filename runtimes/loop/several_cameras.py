@@ -23,10 +23,11 @@ END_TIMEOUT_SECONDS = 5.0  # for the other loops to end after one of them failed
 
 @dataclass(frozen=True)
 class CameraLoop:
-    """One camera with its sinks and statistics.
+    """One camera with its perceiver, sinks and statistics.
 
     Attributes:
         camera: Gives the frames.
+        perceiver: Decides on them; loops may share one, or its engines.
         sinks: Take the decisions, in this order.
         stats: Counts what becomes of the frames.
         region: The part of each frame to decide on, or several by their names; None for the whole frame.
@@ -34,6 +35,7 @@ class CameraLoop:
     """
 
     camera: Camera
+    perceiver: Perceiver
     sinks: Sequence[Sink]
     stats: LoopStats
     region: Region | Mapping[str, Region] | None = None
@@ -42,18 +44,18 @@ class CameraLoop:
 
 def run_cameras(
     loops: Sequence[CameraLoop],
-    perceiver: Perceiver,
     *,
     limit: int | None,
     on_decisions: Callable[[Frame, Sequence[Decision]], None],
+    on_hangup: Callable[[], bool] | None = None,
 ) -> tuple[list[LoopReport], list[int]]:
     """Runs the loop of each camera until its frames end, or until SIGINT, SIGTERM or SIGHUP is received.
 
     Args:
-        loops: At least one. Each of several has a thread of its own, and they share the perceiver.
-        perceiver: Decides on the frames.
+        loops: At least one. Each of several has a thread of its own.
         limit: Number of frames decided on per camera after which its loop ends; None for no limit.
         on_decisions: Called with each frame and its decisions, by one thread at a time.
+        on_hangup: Called on SIGHUP, in the main thread; returns whether the loops end. They always do if None.
 
     Returns:
         The statistics of each loop, and the numbers of the signals that were received.
@@ -63,7 +65,7 @@ def run_cameras(
     """
     if len(loops) == 1:
         only = loops[0]
-        with StopOnSignal(perceiver, on_decisions) as stopper:
+        with StopOnSignal(only.perceiver, on_decisions, on_hangup=on_hangup) as stopper:
             _run_loop(only, stopper, stopper, limit)
         return [only.stats.report()], stopper.received
     errors: list[BaseException] = []
@@ -75,7 +77,7 @@ def run_cameras(
 
     def run_loop(loop: CameraLoop) -> None:
         try:
-            _run_loop(loop, perceiver, CallbackSink(call_back), limit)
+            _run_loop(loop, loop.perceiver, CallbackSink(call_back), limit)
         except BaseException as error:  # noqa: BLE001 -- raised again by the main thread
             errors.append(error)
             failed.set()
@@ -83,7 +85,7 @@ def run_cameras(
     threads = [
         threading.Thread(target=run_loop, args=(loop,), name=f"loop {loop.camera.name}", daemon=True) for loop in loops
     ]
-    with StopOnSignal(perceiver, on_decisions) as stopper:
+    with StopOnSignal(loops[0].perceiver, on_decisions, on_hangup=on_hangup) as stopper:
         for thread in threads:
             thread.start()
         try:

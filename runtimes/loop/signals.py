@@ -29,6 +29,7 @@ class StopOnSignal(Sink):
     Args:
         decider: Decides on frames.
         on_decisions: Called with each frame and its decisions after the sinks before this one have written them.
+        on_hangup: Called on SIGHUP, in the main thread; returns whether the loop ends. It always does if None.
         clock: Returns monotonic seconds.
 
     Attributes:
@@ -40,9 +41,11 @@ class StopOnSignal(Sink):
         decider: Decider,
         on_decisions: Callable[[Frame, Sequence[Decision]], None],
         *,
+        on_hangup: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._decider, self._on_decisions, self._clock = decider, on_decisions, clock
+        self._on_hangup = on_hangup
         self._burst_end = math.inf  # monotonic seconds
         self._busy = True  # whether a signal has to wait
         self.received: list[int] = []
@@ -111,6 +114,8 @@ class StopOnSignal(Sink):
             Ended: The loop is waiting for a frame.
             KeyboardInterrupt: It is a further signal, and no SIGHUP, a second or more after the first.
         """
+        if number == SIGHUP and self._on_hangup is not None and not self._on_hangup():
+            return
         self.received.append(number)
         if len(self.received) > 1:
             if number == SIGHUP or self._clock() < self._burst_end:

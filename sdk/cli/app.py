@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from allweather import __version__
 from allweather.cli.bench import bench
 from allweather.cli.build import build
+from allweather.cli.config import config
 from allweather.cli.corrupt import corrupt
 from allweather.cli.create import create
 from allweather.cli.demo import demo
@@ -45,10 +46,10 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Measure": {"inspect": inspect, "evaluate": evaluate, "corrupt": corrupt, "bench": bench},
     "Deploy": {"export": export, "lint": lint, "build": build},
-    "Run": {"run": run, "doctor": doctor, "demo": demo},
+    "Run": {"run": run, "config": config, "doctor": doctor, "demo": demo},
 }
 PATH_OPTIONS = frozenset(  # of all commands
-    {"--config", "--jsonl", "--onnx", "--out", "--report", "--use", "--video", "--view-losses"}
+    {"--check", "--config", "--jsonl", "--onnx", "--out", "--report", "--use", "--video", "--view-losses"}
 )
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]  # click's, which typer brings or has a copy of

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,32 +13,38 @@ import typer
 
 from allweather.cli.checks import parse_regions
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
-from allweather.cli.options import AsJson, BundleFile, Engine, Precision, Threads
-from allweather.cli.run_sinks import RunOutputs
+from allweather.cli.options import AsJson, Engine, Precision, Threads
 from allweather.runtimes.choices import STDOUT
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.redaction import redacted
+from allweather.site.outputs import RunOutputs
+from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
 
 if TYPE_CHECKING:
     from allweather.runtimes.loop.stats import LoopReport
     from allweather.runtimes.types import Decision, Frame
+    from allweather.site.run_site import SiteReport
 
-MAX_PORT = 65535
 MAX_SHOWN_LABELS = 8
-_HOST = re.compile(r"[\w.-]*|\[?[0-9a-fA-F.]*:[0-9a-fA-F:.]*(?:%\w+)?\]?")
 
 
 @handle_errors
 def run(
-    bundle: BundleFile,
+    bundle: Annotated[Path | None, typer.Argument(help="Bundle: a folder or a .zip file.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with bundle, cameras and what is written, in place of all options but --limit and --json; "
+            "SIGHUP reads it again. 'allweather config --check FILE' checks it."
+        ),
+    ] = None,
     source: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             help="Camera index, video file, folder of images, URL or GStreamer pipeline; env:NAME or file:PATH takes "
             "it from an environment variable or a file, as other users of the machine can read a command line. May be "
             "repeated; all sources share one engine."
         ),
-    ],
+    ] = None,
     engine: Engine = None,
     precision: Precision = None,
     budget_ms: Annotated[
@@ -110,78 +116,90 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Runs a bundle on cameras, videos or folders within a latency budget."""
-    from allweather.runtimes.cameras.open import open_camera
-    from allweather.runtimes.load import load
-    from allweather.runtimes.loop.several_cameras import CameraLoop, run_cameras
-    from allweather.runtimes.loop.stats import LoopStats
-    from allweather.runtimes.monitor.preview import LivePreview
-    from allweather.runtimes.monitor.systemd import SystemdNotifier
+    from allweather.site.read import read_site
+    from allweather.site.run_site import run_site
 
-    regions = parse_regions(region)
-    outputs = RunOutputs(jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show)
-    outputs.check(bundle, source)
-    to_stdout = jsonl == Path(STDOUT)
+    if config is None:
+        outputs = RunOutputs(jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show)
+        cameras = SiteCamera("", "", policy, budget_ms, parse_regions(region), live, wait, outputs)
+        address = None if serve is None else parse_address(serve, "--serve")
+        site = _site(bundle, source or [], cameras, ModelChoice("", engine, precision, threads), address, token)
+    else:
+        given = {
+            "BUNDLE": bundle, "--source": source, "--engine": engine, "--precision": precision, "--threads": threads,
+            "--budget-ms": budget_ms, "--policy": policy, "--region": region, "--live": live, "--wait": wait,
+            "--show": show, "--jsonl": jsonl, "--jsonl-mb": jsonl_mb, "--jsonl-fsync": jsonl_fsync, "--video": video,
+            "--serve": serve,
+        }  # fmt: skip
+        _check_only_config(given)
+        site = read_site(config)
+        site = site if site.token else replace(site, token=token)
+    to_stdout = any(camera.outputs.jsonl == Path(STDOUT) for camera in site.cameras)
     if to_stdout and as_json:
         raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")
-    address = None if serve is None else _parse_address(serve)
-    with ExitStack() as stack:
-        perceiver = stack.enter_context(
-            load(bundle, engine=engine, precision=precision, budget_ms=budget_ms, policy=policy, threads=threads)
-        )
-        loops, previews = [], []
-        for index, name in enumerate(source):
-            camera = open_camera(name, live=live, wait_seconds=wait)
-            stack.callback(camera.close)  # the loop opens it, so that frames that pass before are counted as well
-            stats = LoopStats()
-            previews.append(LivePreview(camera, stats, perceiver.budget))
-            sinks = outputs.sinks(camera, index, len(source))
-            loops.append(CameraLoop(camera, [*sinks, previews[-1]] if address else sinks, stats, regions))
-        if address:
-            from allweather.runtimes.monitor.server import MonitorServer
-
-            url = stack.enter_context(MonitorServer(previews, address, token)).url
-            say(f"serving the live page on {url}{'?token=... (yours)' if token else ''}")
-        update = stack.enter_context(progress_bar("run", limit))
-        stack.enter_context(SystemdNotifier(previews))
-        reports, signals = run_cameras(
-            loops, perceiver, limit=limit,
+    with progress_bar("run", limit) as update:
+        report = run_site(
+            site,
+            limit=limit,
             on_decisions=partial(_show_decisions, update, limit),
-        )  # fmt: skip
-    followed = {"engine": perceiver.engine_name, "precision": perceiver.precision, "policy": perceiver.policy.name}
-    if not to_stdout:  # where only lines of JSON are expected
-        _print_reports([loop.camera.name for loop in loops], reports, followed, as_json)
-    if signals:
-        raise typer.Exit(128 + signals[0])
-
-
-def _parse_address(text: str) -> tuple[str, int]:
-    """Returns the host and port of [HOST:]PORT."""
-    host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
-        raise UsageError(f"--serve is [HOST:]PORT with a port up to {MAX_PORT}, such as 8080; got {redacted(text)}")
-    if not _HOST.fullmatch(host):
-        raise UsageError(
-            f"--serve is [HOST:]PORT, and HOST a name or address of this machine, such as 0.0.0.0; got {redacted(text)}"
+            on_page=partial(_say_address, site.token),
+            # a lost terminal ends the program; without one, SIGHUP is what a supervisor sends
+            read_again=None if config is None or sys.stderr.isatty() else partial(read_site, config),
         )
-    return host.strip("[]") or "127.0.0.1", int(port)
+    if not to_stdout:  # where only lines of JSON are expected
+        _print_reports(report, as_json)
+    if report.signals:
+        raise typer.Exit(128 + report.signals[0])
 
 
-def _print_reports(
-    names: Sequence[str], reports: Sequence[LoopReport], followed: dict[str, str], as_json: bool
-) -> None:
+def _check_only_config(given: Mapping[str, object]) -> None:
+    """Checks that no option is given that a configuration replaces."""
+    names = [name for name, value in given.items() if value is not None and value is not False]
+    if names:
+        raise UsageError(f"--config replaces {', '.join(names)}; leave it out, or write it into the file")
+
+
+def _site(
+    bundle: Path | None,
+    sources: Sequence[str],
+    camera: SiteCamera,
+    models: ModelChoice,
+    address: tuple[str, int] | None,
+    token: str,
+) -> Site:
+    """Returns what the options say: the same for each source, but for the files that are written."""
+    if bundle is None or not sources:
+        missing = "the bundle" if bundle is None else "--source"
+        raise UsageError(f"{missing} is missing: allweather run BUNDLE --source SOURCE, or run --config FILE")
+    if camera.outputs.show and len(sources) > 1:
+        raise UsageError("--show opens one window, for one source; use --serve for several")
+    outputs = [camera.outputs.for_source(index, len(sources)) for index in range(len(sources))]
+    for each in outputs:
+        each.check(bundle, sources)
+    cameras = tuple(replace(camera, source=source, outputs=each) for source, each in zip(sources, outputs, strict=True))
+    return Site(replace(models, bundle=str(bundle)), cameras, address, token)
+
+
+def _say_address(token: str, url: str) -> None:
+    say(f"serving the live page on {url}{'?token=... (yours)' if token else ''}")
+
+
+def _print_reports(site: SiteReport, as_json: bool) -> None:
     facts = [
         {
             "source": name,
             "frames": report.frames,
             "decided": report.decided,
             "late": report.late,
-            **followed,
+            "engine": perceiver.engine_name,
+            "precision": perceiver.precision,
+            "policy": perceiver.policy.name,
             **({"report": to_json(report)} if as_json else _in_words(report)),
         }
-        for name, report in zip(names, reports, strict=True)
+        for name, perceiver, report in zip(site.names, site.perceivers, site.reports, strict=True)
     ]
     labels: dict[str, int] = {}
-    for report in reports:
+    for report in site.reports:
         for label, count in report.labels.items():
             labels[label] = labels.get(label, 0) + count
     if as_json:

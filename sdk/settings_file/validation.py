@@ -36,10 +36,11 @@ def validation_error(
         error: The error of pydantic.
         name: Name of the file, for the message.
         root: The model that was validated.
-        wanted: What some keys take, in words, by the path of the key, where the type does not say it.
+        wanted: What some keys take, in words, by the path of the key, where the type does not say it. A * stands for
+            the index of an item of a list or the name of one of a mapping.
     """
     first = error.errors(include_url=False)[0]
-    path, section = _path_of_key(first, root)
+    path, pattern, section = _path_of_key(first, root)
     where = ".".join(path)
     if first["type"] == "extra_forbidden":
         kind = f"key of {'.'.join(path[:-1])}" if path[:-1] else "key"
@@ -48,17 +49,19 @@ def validation_error(
         return UsageError(f"{name}: {where} is missing; add it: {section.model_fields[path[-1]].description}")
     while path and path[-1].isdigit() and first["type"] in ("missing", "too_long"):  # of a list of fixed length
         path.pop()
+        pattern.pop()
     where = ".".join(path)
-    takes = (wanted or {}).get(where) or _wanted(first)
+    takes = (wanted or {}).get(".".join(pattern)) or _wanted(first)
     return UsageError(f"{name}: {where} must be {takes}; got {_came(first['input'])}")
 
 
-def _path_of_key(error: ErrorDetails, root: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """Returns the path of a key in the file, and the section that it is in.
+def _path_of_key(error: ErrorDetails, root: type[BaseModel]) -> tuple[list[str], list[str], type[BaseModel]]:
+    """Returns the path of a key in the file, the same with * for items, and the section that it is in.
 
     Where there may be one of two kinds, pydantic puts in which of them, which is not in the file.
     """
     path: list[str] = []
+    pattern: list[str] = []
     section: type[BaseModel] = root
     kinds: list[Any] = [root]
     loc = error["loc"]
@@ -73,7 +76,8 @@ def _path_of_key(error: ErrorDetails, root: type[BaseModel]) -> tuple[list[str],
         elif not (isinstance(part, int) or dict in kinds):
             continue
         path.append(printable(str(part)[:64]))
-    return path, section
+        pattern.append("*" if owner is None else path[-1])
+    return path, pattern, section
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

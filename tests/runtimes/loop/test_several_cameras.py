@@ -81,28 +81,30 @@ def new_perceiver() -> Perceiver:
 def test_cameras_are_closed_at_the_same_time() -> None:
     closing = threading.Barrier(2)
     cameras = [ClosingTogether(closing), ClosingTogether(closing), StoredCamera(Failing(), "gate")]
-    loops = [CameraLoop(each, [], LoopStats()) for each in cameras]
-    with new_perceiver() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_cameras(loops, perceiver, limit=None, on_decisions=ignore)
+    perceiver = new_perceiver()
+    loops = [CameraLoop(each, perceiver, [], LoopStats()) for each in cameras]
+    with perceiver, pytest.raises(CameraError, match="the cable is cut"):
+        run_cameras(loops, limit=None, on_decisions=ignore)
     assert all(camera.closed_together for camera in cameras[:2])  # type: ignore[attr-defined]
 
 
 def test_no_source_is_closed_while_it_is_read() -> None:
     captures = [Ticking(), Ticking(), Failing()]
-    loops = [CameraLoop(StoredCamera(each, "porch"), [], LoopStats()) for each in captures]
-    with new_perceiver() as perceiver, pytest.raises(CameraError, match="the cable is cut"):
-        run_cameras(loops, perceiver, limit=None, on_decisions=ignore)
+    perceiver = new_perceiver()
+    loops = [CameraLoop(StoredCamera(each, "porch"), perceiver, [], LoopStats()) for each in captures]
+    with perceiver, pytest.raises(CameraError, match="the cable is cut"):
+        run_cameras(loops, limit=None, on_decisions=ignore)
     assert [each.closed for each in captures] == [True] * 3
     assert not any(each.misused for each in captures)
 
 
 def test_the_callback_gets_each_decision_of_several_cameras() -> None:
     labels: Counter[str] = Counter()
-    loops = [CameraLoop(StoredCamera(Ticking(3), "porch"), [], LoopStats()) for _ in range(2)]
-    with new_perceiver() as perceiver:
+    perceiver = new_perceiver()
+    loops = [CameraLoop(StoredCamera(Ticking(3), "porch"), perceiver, [], LoopStats()) for _ in range(2)]
+    with perceiver:
         run_cameras(
             loops,
-            perceiver,
             limit=None,
             on_decisions=lambda _, decisions: labels.update([decisions[0].label]),
         )
@@ -124,8 +126,8 @@ class SignallingCamera(StoredCamera):
 cameras = [SignallingCamera(Ticking(), "porch"), StoredCamera(Failing(), "gate")]
 with new_perceiver() as perceiver:
     try:
-        loops = [CameraLoop(each, [], LoopStats()) for each in cameras]
-        run_cameras(loops, perceiver, limit=None, on_decisions=ignore)
+        loops = [CameraLoop(each, perceiver, [], LoopStats()) for each in cameras]
+        run_cameras(loops, limit=None, on_decisions=ignore)
     except CameraError as error:
         print(error)
 """

@@ -1,10 +1,10 @@
-"""The sinks of allweather run: what its options write and show, checked before anything is opened."""
+"""`RunOutputs`: what is written and shown of the decisions on cameras, checked before anything is opened."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ MEGABYTE = 10**6
 
 @dataclass(frozen=True)
 class RunOutputs:
-    """What is written and shown of the decisions on all sources.
+    """What is written and shown of the decisions on a source.
 
     Attributes:
         jsonl: Log of decisions; "-" for stdout, None for no log.
@@ -47,9 +47,8 @@ class RunOutputs:
         Raises:
             UsageError: They do not agree, or a file that is written is a source or a part of the bundle.
         """
-        for index in range(len(sources)):
-            for path in self._written(index, len(sources)):
-                _check_not_read(path, bundle, sources)
+        for path in self._written():
+            _check_not_read(path, bundle, sources)
         if self.jsonl and self.video and os.path.realpath(self.jsonl) == os.path.realpath(self.video):
             raise UsageError(f"--jsonl and --video both write {self.video}; name another file for one of them")
         if self.jsonl is None and (self.jsonl_mb is not None or self.jsonl_fsync):
@@ -58,16 +57,17 @@ class RunOutputs:
             )
         if self.jsonl_mb is not None and not 0 < self.jsonl_mb < float("inf"):
             raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {self.jsonl_mb:g}")
-        if self.show and len(sources) > 1:
-            raise UsageError("--show opens one window, for one source; use --serve for several")
 
-    def sinks(self, camera: Camera, index: int, num_sources: int) -> list[Sink]:
-        """Makes the sinks of one source. They are opened by its loop.
+    def for_source(self, index: int, num_sources: int) -> RunOutputs:
+        """Returns the outputs of one of several sources: each has files of its own, log-0.jsonl for log.jsonl."""
+        log, film = (path and _indexed(path, index, num_sources) for path in (self.jsonl, self.video))
+        return replace(self, jsonl=log, video=film)
+
+    def sinks(self, camera: Camera) -> list[Sink]:
+        """Makes the sinks. They are opened by the loop of the source.
 
         Args:
             camera: The source.
-            index: Its index, from 0.
-            num_sources: Number of all sources. Each of several has files of its own.
         """
         from allweather.runtimes.sinks.jsonl import JsonlSink
         from allweather.runtimes.sinks.video import VideoSink
@@ -76,24 +76,21 @@ class RunOutputs:
         sinks: list[Sink] = []
         if self.jsonl:
             rotate_bytes = max(1, round(self.jsonl_mb * MEGABYTE)) if self.jsonl_mb else None
-            path = _indexed(self.jsonl, index, num_sources)
-            sinks.append(JsonlSink(path, source=camera.name, rotate_bytes=rotate_bytes, fsync=self.jsonl_fsync))
+            sinks.append(JsonlSink(self.jsonl, source=camera.name, rotate_bytes=rotate_bytes, fsync=self.jsonl_fsync))
         if self.video:
-            sinks.append(VideoSink(_indexed(self.video, index, num_sources), lambda: camera.fps or DEFAULT_FPS))
+            sinks.append(VideoSink(self.video, lambda: camera.fps or DEFAULT_FPS))
         if self.show:
             sinks.append(WindowSink())
         return sinks
 
-    def _written(self, index: int, num_sources: int) -> Iterator[Path]:
-        """Yields the files that are written for one of the sources."""
+    def _written(self) -> Iterator[Path]:
+        """Yields the files that are written."""
         for path in (self.jsonl, self.video):
             if path is None or path == Path(STDOUT):
                 continue
-            with map_write_errors(path):  # such as a name that is too long
-                written = _indexed(path, index, num_sources)
-            yield written
+            yield path
             if path is self.jsonl and self.jsonl_mb is not None:
-                yield written.with_name(written.name + ROTATED)
+                yield path.with_name(path.name + ROTATED)
 
 
 def _check_not_read(written: Path, bundle: Path, sources: Sequence[str]) -> None:
@@ -114,6 +111,7 @@ def _check_not_read(written: Path, bundle: Path, sources: Sequence[str]) -> None
 
 def _indexed(path: Path, index: int, num_sources: int) -> Path:
     """Returns the file of one of several sources: log.jsonl becomes log-0.jsonl. Stdout and pipes stay one."""
-    if num_sources == 1 or path == Path(STDOUT) or (path.exists() and not path.is_file()):
-        return path
+    with map_write_errors(path):  # such as a name that is too long
+        if num_sources == 1 or path == Path(STDOUT) or (path.exists() and not path.is_file()):
+            return path
     return path.with_name(f"{path.stem}-{index}{path.suffix}")

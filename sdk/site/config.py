@@ -1,0 +1,70 @@
+"""The configuration of `allweather run`: every key with its type, its default and what it means.
+
+The table of keys in docs/guide-site.md is made of the descriptions here, as is the schema of `allweather config`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from allweather.runtimes.choices import Precision
+from allweather.settings_file.section import Section, Text
+
+Milliseconds = Annotated[float, Field(gt=0)]
+Edges = Annotated[tuple[int, int, int, int], Field(strict=False)]
+
+
+class JsonlConfig(Section):
+    """A log of decisions as lines of JSON."""
+
+    path: Text = Field(description="The file, which is continued; a pipe; or - for stdout.")
+    megabytes: float | None = Field(
+        default=None, gt=0, description="Size after which a new file is begun; the one before is kept as FILE.1."
+    )
+    fsync: bool = Field(default=False, description="Whether each line is on the disk before the next frame is taken.")
+
+
+class CameraConfig(Section):
+    """One camera."""
+
+    name: Text = Field(description="Name of the camera in logs, metrics and on the page; each has its own.")
+    source: Text = Field(
+        description="Device number, video, folder, URL or GStreamer pipeline; or env:NAME or file:PATH of one."
+    )
+    policy: Text | None = Field(default=None, description="Policy of this camera; that of the site if empty.")
+    budget_ms: Milliseconds | None = Field(
+        default=None, description="Milliseconds from capture to decision; those of the site if empty."
+    )
+    regions: dict[Text, Edges] = Field(
+        default={}, description="Parts of the frame to decide on, NAME: [x, y, width, height]; all of it if empty."
+    )
+    live: bool = Field(default=False, description="Whether a file is played at its own speed, as a camera would.")
+    wait: float | None = Field(
+        default=None, gt=0, description="Seconds without a frame after which the program fails; it waits if empty."
+    )
+    jsonl: JsonlConfig | None = Field(default=None, description="Log of decisions as lines of JSON.")
+    video: Text | None = Field(default=None, description="Annotated video to write: .mp4, .avi or .webm.")
+
+
+class SiteConfig(Section):
+    """The configuration of `allweather run`."""
+
+    bundle: Text = Field(description="The bundle: a folder or a .zip file.")
+    engine: Text | None = Field(default=None, description="Engine, such as openvino; the fastest here if empty.")
+    precision: Precision | None = Field(
+        default=None, description="Precision of the classifier; the one that the bundle prefers if empty."
+    )
+    threads: int | None = Field(default=None, ge=1, description="Threads of the engine; all cores if empty.")
+    policy: Text | None = Field(default=None, description="Policy of all cameras; the bundle's own if empty.")
+    budget_ms: Milliseconds | None = Field(
+        default=None, description="Milliseconds from capture to decision on all cameras; no deadline if empty."
+    )
+    serve: Text | None = Field(default=None, description="[HOST:]PORT of the page; there is none if empty.")
+    token: Text | None = Field(
+        default=None, description="Token that viewers of the page must send: env:NAME or file:PATH of it."
+    )
+    cameras: Annotated[tuple[CameraConfig, ...], Field(strict=False, min_length=1)] = Field(
+        description="The cameras; all of them share the bundle."
+    )

@@ -1,0 +1,80 @@
+"""Loads the models of a site, and opens its cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from allweather.runtimes.cameras.open import open_camera
+from allweather.runtimes.load import load_several
+from allweather.runtimes.loop.several_cameras import CameraLoop
+from allweather.runtimes.loop.stats import LoopStats
+from allweather.runtimes.monitor.preview import LivePreview
+from allweather.runtimes.perceiver import Perceiver
+from allweather.site.site import Site
+
+
+@dataclass(frozen=True)
+class LoadedSite:
+    """A site whose models are loaded.
+
+    Attributes:
+        site: The site.
+        perceivers: One for each camera; they share the engines, which the first one closes.
+    """
+
+    site: Site
+    perceivers: Sequence[Perceiver]
+
+    def close(self) -> None:
+        """Closes the engines."""
+        self.perceivers[0].close()
+
+
+def load_site(site: Site) -> LoadedSite:
+    """Loads the models of a site.
+
+    Raises:
+        AllweatherError: As `allweather.load`.
+    """
+    models = site.models
+    uses = [(camera.budget_ms, camera.policy) for camera in site.cameras]
+    return LoadedSite(
+        site,
+        load_several(
+            Path(models.bundle), uses, engine=models.engine, precision=models.precision, threads=models.threads
+        ),
+    )
+
+
+@contextmanager
+def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[LivePreview]]]:
+    """Opens the cameras of a site, and closes them at the end of the `with` block.
+
+    Args:
+        loaded: The site with its models.
+
+    Yields:
+        A loop for each camera, and what the page shows of it.
+
+    Raises:
+        CameraError: A file or folder cannot be opened.
+        UsageError: What a source or an output names cannot work.
+    """
+    loops: list[CameraLoop] = []
+    previews: list[LivePreview] = []
+    try:
+        for camera, perceiver in zip(loaded.site.cameras, loaded.perceivers, strict=True):
+            source = open_camera(camera.source, name=camera.name, live=camera.live, wait_seconds=camera.wait)
+            stats = LoopStats()
+            preview = LivePreview(source, stats, perceiver.budget)
+            sinks = camera.outputs.sinks(source)
+            shown = [*sinks, preview] if loaded.site.address else sinks
+            loops.append(CameraLoop(source, perceiver, shown, stats, camera.region))
+            previews.append(preview)
+        yield loops, previews
+    finally:
+        for loop in loops:
+            loop.camera.close()

@@ -1,0 +1,115 @@
+"""Reads the configuration of `allweather run`, and makes a `Site` of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from allweather.runtimes.cameras.source_text import ENVIRONMENT, FILE, read_source
+from allweather.runtimes.choices import STDOUT
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.region import Region
+from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.text import printable
+from allweather.settings_file import read_yaml, validation_error
+from allweather.site.config import CameraConfig, SiteConfig
+from allweather.site.outputs import RunOutputs
+from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
+
+WANTED = {"cameras.*.regions.*": "four whole numbers: [x, y, width, height]"}  # where the type does not say it
+
+
+def read_site(path: Path | str) -> Site:
+    """Reads a configuration, and checks all of it that can be checked without opening a camera or a bundle.
+
+    Paths in it are relative to the folder in which the program was started.
+
+    Args:
+        path: The YAML file.
+
+    Raises:
+        UsageError: It cannot be read, or something in it is wrong; the message names the key.
+    """
+    path = as_path(path)
+    return site_from(read_yaml(path), printable(path.name[:100]))
+
+
+def site_from(raw: Mapping[str, Any], name: str) -> Site:
+    """Checks the content of a configuration; see `read_site`.
+
+    Args:
+        raw: Content of the file.
+        name: Name of the file, for messages.
+
+    Raises:
+        UsageError: As `read_site`.
+    """
+    try:
+        config = SiteConfig.model_validate(raw)
+    except ValidationError as error:
+        raise validation_error(error, name, SiteConfig, WANTED) from error
+    try:
+        return _site(config)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _site(config: SiteConfig) -> Site:
+    cameras = tuple(_camera(camera, config) for camera in config.cameras)
+    _check_distinct([camera.name for camera in config.cameras], "two cameras are called {}; each has a name of its own")
+    written = [
+        os.path.realpath(each)
+        for camera in cameras
+        for each in (camera.outputs.jsonl, camera.outputs.video)
+        if each is not None and each != Path(STDOUT)
+    ]
+    _check_distinct(written, "{} is written twice; name a file for each camera")
+    for camera in cameras:
+        camera.outputs.check(Path(config.bundle), [each.source for each in cameras])
+    return Site(
+        ModelChoice(config.bundle, config.engine, config.precision, config.threads),
+        cameras,
+        None if config.serve is None else parse_address(config.serve, "serve"),
+        "" if config.token is None else _secret(config.token, "token"),
+    )
+
+
+def _camera(camera: CameraConfig, config: SiteConfig) -> SiteCamera:
+    jsonl = camera.jsonl
+    outputs = RunOutputs(
+        jsonl=None if jsonl is None else Path(jsonl.path),
+        jsonl_mb=jsonl.megabytes if jsonl else None,
+        jsonl_fsync=bool(jsonl and jsonl.fsync),
+        video=None if camera.video is None else Path(camera.video),
+    )
+    try:
+        regions = {name: Region(*edges) for name, edges in camera.regions.items()}
+    except UsageError as error:
+        raise UsageError(f"camera {printable(camera.name[:64])}: {error}") from error
+    return SiteCamera(
+        source=camera.source,
+        name=printable(camera.name),
+        policy=camera.policy or config.policy,
+        budget_ms=camera.budget_ms or config.budget_ms,
+        region=regions or None,
+        live=camera.live,
+        wait=camera.wait,
+        outputs=outputs,
+    )
+
+
+def _secret(text: str, key: str) -> str:
+    """Returns a secret of an environment variable or of a file."""
+    if not text.startswith((ENVIRONMENT, FILE)):
+        raise UsageError(f"{key} is env:NAME or file:PATH, where the secret itself is; others may read this file")
+    return read_source(text)
+
+
+def _check_distinct(texts: list[str], message: str) -> None:
+    for index, text in enumerate(texts):
+        if text in texts[:index]:
+            raise UsageError(message.format(printable(text[:100])))

@@ -1,0 +1,95 @@
+"""`Site`: a bundle on cameras, each with a policy, a budget, regions and outputs of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.redaction import redacted
+from allweather.runtimes.region import Region
+from allweather.site.outputs import RunOutputs
+
+MAX_PORT = 65535
+_HOST = re.compile(r"[\w.-]*|\[?[0-9a-fA-F.]*:[0-9a-fA-F:.]*(?:%\w+)?\]?")
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which models run, and how; two sites with the same choice can share what is loaded.
+
+    Attributes:
+        bundle: Path of the bundle.
+        engine: Name of the engine; None for the fastest.
+        precision: Precision of the classifier; None for the one that the bundle prefers.
+        threads: Number of CPU threads; None for all cores.
+    """
+
+    bundle: str
+    engine: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class SiteCamera:
+    """One camera of a site.
+
+    Attributes:
+        source: Text that names the source, as `open_camera` takes it.
+        name: Name for messages, metrics and logs; empty for the source without passwords.
+        policy: Policy of its decisions; None for the bundle's own.
+        budget_ms: Milliseconds from capture to decision; None for no deadline.
+        region: The part of each frame to decide on, or several by their names; None for the whole frame.
+        live: Whether a file is played at its own speed.
+        wait: Seconds without a frame after which the camera fails; None to wait for ever.
+        outputs: What is written and shown of its decisions.
+    """
+
+    source: str
+    name: str = ""
+    policy: str | None = None
+    budget_ms: float | None = None
+    region: Region | Mapping[str, Region] | None = None
+    live: bool = False
+    wait: float | None = None
+    outputs: RunOutputs = field(default_factory=RunOutputs)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What runs.
+
+    Attributes:
+        models: The models of all cameras.
+        cameras: At least one.
+        address: Host and port of the page; None for no page.
+        token: Token that viewers of the page must send; may be empty.
+    """
+
+    models: ModelChoice
+    cameras: tuple[SiteCamera, ...]
+    address: tuple[str, int] | None = None
+    token: str = ""
+
+
+def parse_address(text: str, option: str) -> tuple[str, int]:
+    """Returns the host and port of [HOST:]PORT.
+
+    Args:
+        text: The address.
+        option: Name of the option or key, for messages.
+
+    Raises:
+        UsageError: It is written in another way.
+    """
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
+        raise UsageError(f"{option} is [HOST:]PORT with a port up to {MAX_PORT}, such as 8080; got {redacted(text)}")
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"{option} is [HOST:]PORT, and HOST a name or address of this machine, such as 0.0.0.0; got "
+            f"{redacted(text)}"
+        )
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,139 @@
+"""Reading the configuration of `allweather run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.region import Region
+from allweather.settings_file.yaml_file import parse_yaml
+from allweather.site import read_site
+from allweather.site.read import site_from
+
+FULL = """
+bundle: my.aw
+engine: onnx
+precision: int8
+threads: 1
+policy: top:2
+budget_ms: 33
+serve: 0.0.0.0:8080
+token: env:SITE_TOKEN
+cameras:
+  - name: front
+    source: rtsp://me:hunter2@front/1
+    budget_ms: 20.5
+    regions:
+      gate: [0, 10, 200, 100]
+      door: [300, 10, 100, 100]
+    jsonl: {path: front.jsonl, megabytes: 100, fsync: true}
+  - name: yard
+    source: "0"
+    policy: hflip
+    wait: 30
+    live: true
+    video: yard.mp4
+"""
+
+
+def test_a_camera_has_the_settings_of_the_site_unless_it_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SITE_TOKEN", "s3cret")
+    path = tmp_path / "site.yaml"
+    path.write_text(FULL)
+    site = read_site(path)
+    front, yard = site.cameras
+    assert (site.models.bundle, site.models.engine, site.models.precision, site.models.threads) == (
+        "my.aw", "onnx", "int8", 1,
+    )  # fmt: skip
+    assert (site.address, site.token) == (("0.0.0.0", 8080), "s3cret")  # noqa: S104 -- an address to listen on
+    assert (front.policy, front.budget_ms) == ("top:2", 20.5)
+    assert front.region == {"gate": Region(0, 10, 200, 100), "door": Region(300, 10, 100, 100)}
+    assert (front.outputs.jsonl, front.outputs.jsonl_mb, front.outputs.jsonl_fsync) == (Path("front.jsonl"), 100, True)
+    assert (yard.source, yard.policy, yard.budget_ms, yard.region, yard.wait, yard.live) == (
+        "0", "hflip", 33, None, 30, True,
+    )  # fmt: skip
+    assert yard.outputs.video == Path("yard.mp4")
+
+
+SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "source": "0"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budget": 3}, "no key is called 'budget'; did you mean budget_ms"),
+        ({"budget_ms": "33"}, "budget_ms must be a number; got the text '33'"),
+        ({"budget_ms": 0}, "budget_ms must be above 0"),
+        ({"threads": 0}, "threads must be at least 1; got 0"),
+        ({"cameras": []}, "cameras must be a list of 1; got a list"),
+        ({"cameras": None}, "cameras must be a list"),
+        ({"cameras": [{"name": "a"}]}, "cameras.0.source is missing; add it: Device number"),
+        ({"cameras": [{"name": "a", "source": 0}]}, "cameras.0.source must be text; got 0"),
+        ({"cameras": [{"name": "a", "source": "0", "wiat": 3}]}, "no key of cameras.0 is called 'wiat'; did you mean"),
+        ({"cameras": [{"name": "", "source": "0"}]}, "cameras.0.name must be text that is not empty"),
+        (
+            {"cameras": [{"name": "a", "source": "0", "regions": {"g": [1, 2, 3]}}]},
+            "cameras.0.regions.g must be four whole numbers",
+        ),
+        (
+            {"cameras": [{"name": "a", "source": "0", "regions": {"g": [1, 2, 0, 3]}}]},
+            "camera a: a region is x,y,width,height",
+        ),
+        ({"cameras": [{"name": "a", "source": "0"}, {"name": "a", "source": "1"}]}, "two cameras are called a"),
+        (
+            {
+                "cameras": [
+                    {"name": "a", "source": "0", "jsonl": {"path": "x.jsonl"}},
+                    {"name": "b", "source": "1", "jsonl": {"path": "./x.jsonl"}},
+                ]
+            },
+            "x.jsonl is written twice",
+        ),
+        ({"cameras": [{"name": "a", "source": "0", "video": "my.aw/x.mp4"}]}, "is in the bundle"),
+        ({"serve": "99999"}, "serve is .HOST:.PORT"),
+        ({"token": "hunter2"}, "token is env:NAME or file:PATH, where the secret itself is"),
+        ({"token": "env:NOT_SET"}, "NOT_SET"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"site.yaml.*{message}") as caught:
+        site_from({**SMALL, **change}, "site.yaml")
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(["bundle", "engine", "precision", "threads", "policy", "budget_ms", "serve", "token", "cameras"])
+CAMERA_KEYS = st.sampled_from(["name", "source", "policy", "budget_ms", "regions", "live", "wait", "jsonl", "video"])
+CAMERAS = st.lists(st.dictionaries(CAMERA_KEYS | st.text(max_size=5), VALUES, max_size=6), max_size=3)
+
+
+@given(st.dictionaries(KEYS | st.text(max_size=8), VALUES | CAMERAS, max_size=9))
+@settings(max_examples=300)
+def test_any_content_is_a_site_or_a_line(raw: dict[str, Any]) -> None:
+    told = ""
+    try:
+        site_from({**SMALL, **raw}, "site.yaml")
+    except UsageError as error:
+        told = str(error)
+    assert "\n" not in told
+    assert len(told) < 1000
+
+
+def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLWEATHER_TOKEN", "s3cret")
+    monkeypatch.setenv("FRONT_CAMERA", "rtsp://front/1")
+    sample = Path(__file__).parents[3] / "samples" / "deploy" / "site.yaml"
+    site = site_from(parse_yaml(sample.read_bytes(), "site.yaml"), "site.yaml")
+    assert [camera.name for camera in site.cameras] == ["front", "yard"]

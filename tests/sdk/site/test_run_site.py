@@ -1,0 +1,149 @@
+"""Running a configuration: cameras with settings of their own, and reading it again while it runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from commands import invoke, one_line, start
+
+from allweather.runtimes.errors import UsageError
+from allweather.site.open_site import load_site
+from allweather.site.read import site_from
+from allweather.site.reload import Reload
+
+
+def write_video(path: Path, frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 48))
+    for index in range(frames):
+        writer.write(np.full((48, 64, 3), index % 256, np.uint8))
+    writer.release()
+
+
+def config(bundle: Path, folder: Path, **keys: Any) -> dict[str, Any]:
+    """Returns a configuration with two cameras, which differ in policy, regions and log."""
+    cameras = [
+        {"name": "front", "source": str(folder / "x.avi"), "jsonl": {"path": str(folder / "front.jsonl")}},
+        {
+            "name": "yard", "source": str(folder / "x.avi"), "policy": "center", "regions": {"gate": [0, 0, 32, 32]},
+            "jsonl": {"path": str(folder / "yard.jsonl")},
+        },
+    ]  # fmt: skip
+    return {"bundle": str(bundle), "engine": "onnx", "policy": "hflip", "threads": 1, "cameras": cameras, **keys}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.mark.end_to_end
+def test_each_camera_has_its_policy_its_regions_and_its_log(sample_bundle: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "x.avi", 4)
+    (tmp_path / "site.yaml").write_text(json.dumps(config(sample_bundle, tmp_path)))
+    done = invoke("run", "--config", str(tmp_path / "site.yaml"), "--json")
+    assert done.exit_code == 0, done.output
+    front, yard = lines(tmp_path / "front.jsonl"), lines(tmp_path / "yard.jsonl")
+    assert {each["source"] for each in front} == {"front"}
+    assert [len(each["views"]) for each in front] == [2] * 4
+    assert [(len(each["views"]), each["name"], each["region"]) for each in yard] == [(1, "gate", [0, 0, 32, 32])] * 4
+
+
+@pytest.mark.end_to_end
+def test_a_configuration_is_read_again_and_a_wrong_one_changes_nothing(sample_bundle: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "x.avi", 2000)
+    path = tmp_path / "site.yaml"
+    raw = config(sample_bundle, tmp_path)
+    for camera in raw["cameras"]:
+        camera["live"] = True
+    path.write_text(json.dumps(raw))
+    running = start("run", "--config", str(path))
+    try:
+        wait_until(lambda: len(lines(tmp_path / "front.jsonl")) > 2)
+        path.write_text(json.dumps({**raw, "polcy": "center"}))
+        running.send_signal(signal.SIGHUP)
+        time.sleep(1.0)
+        before = len(lines(tmp_path / "front.jsonl"))
+        wait_until(lambda: len(lines(tmp_path / "front.jsonl")) > before + 2)
+        path.write_text(json.dumps({**raw, "policy": "center"}))
+        running.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(lines(tmp_path / "front.jsonl")[-1]["views"]) == 1)
+    finally:
+        running.send_signal(signal.SIGTERM)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "the configuration stays as it was: site.yaml: no key is called 'polcy'; did you mean policy?" in errors
+    assert "Traceback" not in errors
+
+
+def wait_until(condition: Any, seconds: float = 60.0) -> None:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds
+        time.sleep(0.05)
+
+
+def test_models_that_stay_the_same_are_not_loaded_again(sample_bundle: Path, tmp_path: Path) -> None:
+    raw = config(sample_bundle, tmp_path)
+    running = load_site(site_from(raw, "site.yaml"))
+    served = site_from({**raw, "serve": "8080"}, "site.yaml")
+    hangups: list[int] = []
+    previous = signal.signal(signal.SIGHUP, lambda *_: hangups.append(1))
+    try:
+        reload = Reload(lambda: served, running)
+        assert not reload.on_hangup()
+        reload.join()
+        time.sleep(0)  # the handler runs between two instructions of this thread
+        assert hangups == [1]
+        assert reload.ready is not None
+        assert reload.ready.site is served
+        assert reload.ready.perceivers is running.perceivers
+        assert reload.on_hangup()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+        running.close()
+
+
+def test_a_configuration_that_cannot_be_read_is_not_ready(sample_bundle: Path, tmp_path: Path) -> None:
+    def read() -> Any:
+        raise UsageError("site.yaml: no")
+
+    running = load_site(site_from(config(sample_bundle, tmp_path), "site.yaml"))
+    reload = Reload(read, running)
+    assert not reload.on_hangup()
+    reload.join()
+    assert reload.ready is None
+    running.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "the bundle is missing"),
+        (["run", "x.aw"], "--source is missing"),
+        (["run", "--config", "site.yaml", "--source", "0", "--live"], "--config replaces --source, --live"),
+        (["run", "--config", "no.yaml"], "cannot read no.yaml"),
+        (["config"], "give either --check FILE or --schema"),
+        (["config", "--check", "no.yaml"], "cannot read no.yaml"),
+    ],
+)
+def test_bad_usage_is_one_line(arguments: list[str], message: str) -> None:
+    done = invoke(*arguments)
+    assert done.exit_code == 2
+    assert message in one_line(done)
+
+
+def test_the_check_says_what_each_camera_runs(sample_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(json.dumps(config(sample_bundle, tmp_path)))
+    checked = json.loads(invoke("config", "--check", str(path), "--json").stdout)
+    assert [(each["name"], each["policy"]) for each in checked["cameras"]] == [("front", "hflip"), ("yard", "center")]
+    path.write_text(json.dumps(config(sample_bundle, tmp_path, policy="top:99")))
+    assert "top:99" in one_line(invoke("config", "--check", str(path)))
+    schema = json.loads(invoke("config", "--schema").stdout)
+    assert {"bundle", "cameras"} <= set(schema["required"])
