@@ -1,7 +1,8 @@
-"""What `allweather run` runs: a bundle on cameras, each with its sinks, from options or from a configuration file."""
+"""What `allweather run` runs: a bundle on cameras, each with its sinks, from options or from a configuration file.
 
-from allweather.site.config import SiteConfig
-from allweather.site.read import read_site
+`config` and `read`, the configuration file, are not imported here, as the command line needs neither to start.
+"""
+
 from allweather.site.site import Site, SiteCamera
 
-__all__ = ["Site", "SiteCamera", "SiteConfig", "read_site"]
+__all__ = ["Site", "SiteCamera"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.redaction import redacted
-from allweather.runtimes.region import Region
 from allweather.site.outputs import RunOutputs
+
+if TYPE_CHECKING:
+    from allweather.runtimes.region import Region
 
 MAX_PORT = 65535
 _HOST = re.compile(r"[\w.-]*|\[?[0-9a-fA-F.]*:[0-9a-fA-F:.]*(?:%\w+)?\]?")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from key_tables import key_table
 
 from allweather.create.config import CreateConfig, Finetune, Train
 from allweather.create.config_file import parse_config, read_config
@@ -133,40 +130,8 @@ def test_the_settings_of_the_stages() -> None:
     assert (foreign.fit, foreign.finetune) == (None, None)
 
 
-def words_of(kind: Any) -> str:
-    """What a key takes, for the table of the guide."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return " or ".join(words_of(each) for each in get_args(kind) if each is not type(None))
-    if get_origin(kind) is Literal:
-        return ", ".join(f"`{each}`" for each in get_args(kind))
-    if get_origin(kind) is tuple:
-        inner = get_args(kind)
-        return "three numbers" if len(inner) == 3 else f"list of {words_of(inner[0])}"
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return "section"
-    named = {int: "whole number", float: "number", bool: "true or false", str: "text"}
-    return named[kind] if kind in named else words_of(get_args(kind)[0])  # of Annotated
-
-
-def default_of(field: FieldInfo) -> str:
-    default = field.default
-    if field.is_required():
-        return "required"
-    return "" if default in (None, ()) or isinstance(default, BaseModel) else str(default).lower()
-
-
-def rows(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in section.model_fields.items():
-        assert field.description, name
-        assert field.description.endswith("."), name
-        yield f"| `{prefix}{name}` | {words_of(field.annotation)} | {default_of(field)} | {field.description} |"
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from rows(kind, f"{name}.")
-
-
 def test_the_guide_lists_every_key_as_it_is() -> None:
-    expected = "\n".join(["| key | takes | default | meaning |", "|---|---|---|---|", *rows(CreateConfig)])
+    expected = key_table(CreateConfig)
     assert len(re.findall(r"\| `train\.", expected)) == len(Train.model_fields)
     assert expected in GUIDE.read_text(), f"docs/guide-create.md should have:\n\n{expected}\n"
 

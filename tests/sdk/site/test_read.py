@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from key_tables import key_table
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.region import Region
 from allweather.settings_file.yaml_file import parse_yaml
-from allweather.site import read_site
-from allweather.site.read import site_from
+from allweather.site.config import SiteConfig
+from allweather.site.read import read_site, site_from
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guide-site.md"
 
 FULL = """
 bundle: my.aw
@@ -131,9 +134,14 @@ def test_any_content_is_a_site_or_a_line(raw: dict[str, Any]) -> None:
     assert len(told) < 1000
 
 
+def test_the_guide_lists_every_key_as_it_is() -> None:
+    expected = key_table(SiteConfig)
+    assert expected in GUIDE.read_text(), f"docs/guide-site.md should have:\n\n{expected}\n"
+
+
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLWEATHER_TOKEN", "s3cret")
     monkeypatch.setenv("FRONT_CAMERA", "rtsp://front/1")
-    sample = Path(__file__).parents[3] / "samples" / "deploy" / "site.yaml"
+    sample = GUIDE.parents[1] / "samples" / "deploy" / "site.yaml"
     site = site_from(parse_yaml(sample.read_bytes(), "site.yaml"), "site.yaml")
     assert [camera.name for camera in site.cameras] == ["front", "yard"]
