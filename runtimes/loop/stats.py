@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,8 @@ from dataclasses import dataclass, fields
 
 from allweather.runtimes.loop.latency import LatencySummary, Quantiles
 from allweather.runtimes.types import Decision, Drops, StageTimes
+
+CONFIDENCE_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class LoopReport:
             missing.
         views_per_frame: Pairs (number of views run, number of frames with it), in ascending order.
         labels: Number of decisions for each label, the most frequent first; objects without a decision have none.
+        confidences: Number of decisions by their confidence: up to 0.1, up to 0.2, ..., up to 1.
+        mean_confidence: Mean confidence of all decisions; nan before the first one.
     """
 
     frames: int
@@ -41,6 +46,8 @@ class LoopReport:
     stages: Mapping[str, LatencySummary]
     views_per_frame: tuple[tuple[int, int], ...]
     labels: Mapping[str, int]
+    confidences: tuple[int, ...]
+    mean_confidence: float
 
     @property
     def decisions_per_second(self) -> float:
@@ -90,6 +97,7 @@ class LoopStats:
         self._stages = {stage: Quantiles() for stage in ("capture", *self._decision_stages, "sink")}
         self._decided = 0
         self._labels: Counter[str] = Counter()
+        self._confidences, self._confidence_sum = [0] * CONFIDENCE_BINS, 0.0
         self._views_per_frame: Counter[int] = Counter()
         self._late = 0
         self._started = self._last_alive = clock()
@@ -125,7 +133,11 @@ class LoopStats:
         with self._lock:
             self._decided += 1
             self._late += any(decision.late for decision in decisions)
-            self._labels.update(decision.label for decision in decisions)
+            for decision in decisions:
+                if decision.label:  # an object that there was no time for has none
+                    self._labels[decision.label] += 1
+                    self._confidences[_bin_of(decision.confidence)] += 1
+                    self._confidence_sum += decision.confidence
             self._views_per_frame[sum(len(decision.views) for decision in decisions)] += 1
             if decisions:
                 self._decision_time.add(sum(decision.times.total for decision in decisions))
@@ -177,5 +189,12 @@ class LoopStats:
                 frame_age=self._frame_age.summary(),
                 stages={stage: summary for stage, summary in summaries.items() if summary},
                 views_per_frame=tuple(sorted(self._views_per_frame.items())),
-                labels={label: count for label, count in self._labels.most_common() if label},
+                labels=dict(self._labels.most_common()),
+                confidences=tuple(self._confidences),
+                mean_confidence=self._confidence_sum / max(sum(self._confidences), 1) if self._labels else math.nan,
             )
+
+
+def _bin_of(confidence: float) -> int:
+    """Returns the index of the bin of a confidence, 0..1; bins contain their upper ends."""
+    return min(max(math.ceil(confidence * CONFIDENCE_BINS) - 1, 0), CONFIDENCE_BINS - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -12,6 +13,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from allweather.runtimes.loop.stats import CONFIDENCE_BINS
 from allweather.runtimes.monitor.preview import HISTOGRAM_BOUNDS, LivePreview
 from allweather.runtimes.text import printable
 
@@ -47,6 +49,12 @@ class LoopCollector:
             "Age of a frame when it was decided on, from its capture.",
             labels=["camera"],
         )
+        labels = CounterMetricFamily(
+            "allweather_labels", "Number of decisions for each label.", labels=["camera", "label"]
+        )
+        confidences = HistogramMetricFamily(
+            "allweather_confidence", "Confidence of the decisions, 0 to 1.", labels=["camera"]
+        )
         cameras = _distinct([printable(preview.camera.name) for preview in self._previews])
         for index, preview in enumerate(self._previews):
             camera, report = cameras[index], preview.stats.report()
@@ -56,13 +64,20 @@ class LoopCollector:
             for cause, count in vars(report.drops).items():
                 drops.add_metric([camera, cause], count)
             up.add_metric([camera], preview.camera.state.phase == "live")
+            for label, count in report.labels.items():
+                labels.add_metric([camera, printable(label)], count)
+            cumulative = list(accumulate(report.confidences))
+            bounds = [f"{(each + 1) / CONFIDENCE_BINS:g}" for each in range(CONFIDENCE_BINS - 1)]
+            buckets = [*zip(bounds, map(float, cumulative), strict=False), ("+Inf", float(cumulative[-1]))]
+            total = report.mean_confidence * cumulative[-1] if cumulative[-1] else 0.0
+            confidences.add_metric([camera], buckets, total)
             histograms = preview.stats.cumulative_counts(HISTOGRAM_BOUNDS)
             summaries = (report.decision_time, report.frame_age)
             for family, counts, summary in zip((times, ages), histograms, summaries, strict=True):
                 total = summary.count if summary else 0
                 buckets = [(name, float(count)) for name, count in zip(BUCKET_NAMES, counts, strict=True)]
                 family.add_metric([camera], [*buckets, ("+Inf", total)], summary.mean * total if summary else 0.0)
-        yield from (decisions, late, drops, views_run, up, times, ages)
+        yield from (decisions, late, drops, views_run, up, times, ages, labels, confidences)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -32,6 +32,9 @@ def test_it_counts_frames_and_measures_by_its_clock() -> None:
     assert report.decision_time == LatencySummary(2, 0.01, 0.02, 0.01, 0.03, 0.03, 0.03)
     assert report.frame_age is not None
     assert report.frame_age.maximum == 0.06
+    assert (sum(report.confidences), report.mean_confidence) == (2, 1.0)
+    assert report.confidences[9] == 2
+    assert report.labels == {"stop": 2}
     assert list(report.stages) == ["prepare", "rank", "plan", "views", "infer", "aggregate", "detect", "sink"]
     assert (report.stages["infer"].mean, report.stages["sink"].maximum) == (0.02, 0.5)
     assert (report.views_per_frame, report.views_run, report.mean_views) == (((1, 2),), 2, 1.0)

@@ -26,11 +26,27 @@ def test_the_metrics_are_served_and_can_be_parsed() -> None:
     assert samples["allweather_camera_up"].value == 1
 
 
+def test_labels_and_confidences_are_counted() -> None:
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(metrics_text([preview(4)]).decode())
+        for sample in family.samples
+    }
+    assert {key[1:]: value for key, value in samples.items() if key[0] == "allweather_labels_total"} == {
+        ("iterator", "<b>stop</b>"): 4
+    }
+    assert samples["allweather_confidence_count", "iterator"] == 4
+    counts = [value for key, value in samples.items() if key[0] == "allweather_confidence_bucket"]
+    assert counts == sorted(counts)
+    assert counts[-1] == 4
+    assert len(counts) == 10
+
+
 def test_drops_are_labelled_by_cause() -> None:
     (family,) = (each for each in text_string_to_metric_families(metrics_text([preview()]).decode())
                  if each.name == "allweather_drops")  # fmt: skip
     assert {sample.labels["cause"] for sample in family.samples if sample.name.endswith("_total")} == {
-        "decode", "superseded", "late", "engine", "source",
+        "decode", "superseded", "late", "engine", "detector", "source",
     }  # fmt: skip
 
 
