@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.loop.watch import watch as watch
     from allweather.runtimes.perceiver import Perceiver as Perceiver
     from allweather.runtimes.preprocess import InputSpec as InputSpec
+    from allweather.runtimes.realtime import realtime as realtime
     from allweather.runtimes.region import Region as Region
     from allweather.runtimes.sinks.base import Ended as Ended
     from allweather.runtimes.sinks.base import Sink as Sink
@@ -99,6 +100,7 @@ _MODULES = {
     "connect": "allweather.runtimes.connect",
     "load": "allweather.runtimes.load",
     "open_camera": "allweather.runtimes.cameras.open",
+    "realtime": "allweather.runtimes.realtime",
     "register_view": "allweather.runtimes.tta.views",
     "watch": "allweather.runtimes.loop.watch",
 }

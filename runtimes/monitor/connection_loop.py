@@ -16,6 +16,7 @@ from allweather.runtimes.monitor.request import Request
 from allweather.runtimes.monitor.response import Response, text_response
 from allweather.runtimes.monitor.routes import Routes
 from allweather.runtimes.monitor.streams import Stream
+from allweather.runtimes.realtime import as_usual
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class ConnectionLoop:
 
     def run(self) -> None:
         """Serves until `stop` is called, and then closes all connections and the listening socket."""
+        as_usual()
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake_receiver, selectors.EVENT_READ)

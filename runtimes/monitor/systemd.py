@@ -11,6 +11,7 @@ from types import TracebackType
 
 from allweather.runtimes.monitor.health import check_health
 from allweather.runtimes.monitor.preview import LivePreview
+from allweather.runtimes.realtime import as_usual
 from allweather.runtimes.text import printable, shortened
 
 MAX_STATUS_CHARACTERS = 1000  # a datagram that is too long would not be sent, nor that the program is alive
@@ -58,6 +59,7 @@ class SystemdNotifier:
             self._notify("STOPPING=1")
 
     def _report_alive(self) -> None:
+        as_usual()
         while not self._stopping.wait(self._interval):
             health = check_health(self._previews)
             if health.alive:

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from allweather.runtimes.realtime import as_usual
+
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # items: ten minutes at 30 decisions a second, some 20 MB
@@ -96,6 +98,7 @@ class Outbox(Generic[Item]):
             return self._lost
 
     def _run(self) -> None:
+        as_usual()
         while batch := self._next_batch():
             given_up = self._send(batch)
             with self._changed:

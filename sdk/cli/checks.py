@@ -178,6 +178,17 @@ def parse_regions(texts: Sequence[str] | None) -> Region | dict[str, Region] | N
     return regions[""] if list(regions) == [""] else regions or None
 
 
+def parse_cores(text: str | None) -> tuple[int, ...] | None:
+    """Parses numbers of cores that are written as 2,3.
+
+    Raises:
+        UsageError: They are written in another way.
+    """
+    if text is None:
+        return None
+    return tuple(map(int, parse_numbers(text, text.count(",") + 1, int, "--cores are numbers of cores, such as 2,3")))
+
+
 def parse_numbers(text: str, count: int, kind: type[int] | type[float], expected: str) -> list[int] | list[float]:
     """Parses `count` numbers with commas between them.
 

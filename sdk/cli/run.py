@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from allweather.cli.checks import parse_regions
+from allweather.cli.checks import parse_cores, parse_regions
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.options import AsJson, Engine, Precision, Threads
 from allweather.runtimes.choices import STDOUT
@@ -113,6 +113,17 @@ def run(
             help="Token that viewers of the page must send; required if other machines can reach HOST.",
         ),
     ] = "",
+    realtime: Annotated[
+        bool,
+        typer.Option(
+            "--realtime",
+            help="Run before other programs: locks the memory and has real-time priority, where the system permits it.",
+        ),
+    ] = False,
+    cores: Annotated[
+        str | None,
+        typer.Option(help="Cores for --realtime, such as 2,3; all that the process may use if not given."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a bundle on cameras, videos or folders within a latency budget."""
@@ -123,13 +134,16 @@ def run(
         outputs = RunOutputs(jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show)
         cameras = SiteCamera("", "", policy, budget_ms, parse_regions(region), live, wait, outputs)
         address = None if serve is None else parse_address(serve, "--serve")
+        if cores is not None and not realtime:
+            raise UsageError("--cores is about --realtime, which is not given; use taskset for the cores alone")
         site = _site(bundle, source or [], cameras, ModelChoice("", engine, precision, threads), address, token)
+        site = replace(site, realtime=realtime, cores=parse_cores(cores))
     else:
         given = {
             "BUNDLE": bundle, "--source": source, "--engine": engine, "--precision": precision, "--threads": threads,
             "--budget-ms": budget_ms, "--policy": policy, "--region": region, "--live": live, "--wait": wait,
             "--show": show, "--jsonl": jsonl, "--jsonl-mb": jsonl_mb, "--jsonl-fsync": jsonl_fsync, "--video": video,
-            "--serve": serve,
+            "--serve": serve, "--realtime": realtime, "--cores": cores,
         }  # fmt: skip
         _check_only_config(given)
         site = read_site(config)

@@ -61,6 +61,10 @@ class SiteConfig(Section):
     budget_ms: Milliseconds | None = Field(
         default=None, description="Milliseconds from capture to decision on all cameras; no deadline if empty."
     )
+    realtime: bool = Field(default=False, description="Whether memory is locked and the loops have real-time priority.")
+    cores: Annotated[tuple[int, ...], Field(strict=False)] | None = Field(
+        default=None, description="Cores of capture, loops and engine in real time; all of them if empty."
+    )
     serve: Text | None = Field(default=None, description="[HOST:]PORT of the page; there is none if empty.")
     token: Text | None = Field(
         default=None, description="Token that viewers of the page must send: env:NAME or file:PATH of it."

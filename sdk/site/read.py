@@ -68,6 +68,8 @@ def _site(config: SiteConfig) -> Site:
         if each is not None and each != Path(STDOUT)
     ]
     _check_distinct(written, "{} is written twice; name a file for each camera")
+    if config.cores is not None and not config.realtime:
+        raise UsageError("cores is about realtime, which is not true")
     for camera in cameras:
         camera.outputs.check(Path(config.bundle), [each.source for each in cameras])
     return Site(
@@ -75,6 +77,8 @@ def _site(config: SiteConfig) -> Site:
         cameras,
         None if config.serve is None else parse_address(config.serve, "serve"),
         "" if config.token is None else _secret(config.token, "token"),
+        config.realtime,
+        config.cores,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 from allweather.runtimes.errors import AllweatherError
@@ -13,6 +13,7 @@ from allweather.runtimes.loop.stats import LoopReport
 from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.monitor.systemd import SystemdNotifier
 from allweather.runtimes.perceiver import Perceiver
+from allweather.runtimes.realtime import realtime
 from allweather.runtimes.types import Decision, Frame
 from allweather.site.open_site import LoadedSite, load_site, opened_cameras
 from allweather.site.reload import Reload
@@ -63,6 +64,18 @@ def run_site(
         AllweatherError: Whatever ended one of the loops.
     """
     previews: list[LivePreview] = []
+    with realtime(site.cores) if site.realtime else nullcontext():
+        return _run(site, previews, limit, on_decisions, on_page, read_again)
+
+
+def _run(
+    site: Site,
+    previews: list[LivePreview],
+    limit: int | None,
+    on_decisions: Callable[[Frame, Sequence[Decision]], None],
+    on_page: Callable[[str], None],
+    read_again: Callable[[], Site] | None,
+) -> SiteReport:
     loaded = load_site(site)
     try:
         with SystemdNotifier(previews):

@@ -69,12 +69,16 @@ class Site:
         cameras: At least one.
         address: Host and port of the page; None for no page.
         token: Token that viewers of the page must send; may be empty.
+        realtime: Whether memory is locked and the loops have real-time priority.
+        cores: Cores of capture, loops and engine in real time; None for all that the process may use.
     """
 
     models: ModelChoice
     cameras: tuple[SiteCamera, ...]
     address: tuple[str, int] | None = None
     token: str = ""
+    realtime: bool = False
+    cores: tuple[int, ...] | None = None
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:

@@ -53,6 +53,7 @@ PUBLIC = [
     "connect",
     "load",
     "open_camera",
+    "realtime",
     "register_view",
     "watch",
 ]
