@@ -20,9 +20,13 @@ def json_line(decision: Decision, time: float, *, source: str = "", file: str = 
         source: Name of the source of the frame; left out if empty.
         file: Name of the image file; left out if empty.
     """
+    return one_line_of_json(named_decision_record(decision, time, source=source, file=file)) + "\n"
+
+
+def named_decision_record(decision: Decision, time: float, *, source: str = "", file: str = "") -> dict[str, Any]:
+    """Returns the decision as JSON values, with its time and the names that are not empty; see `json_line`."""
     names = {name: text for name, text in (("source", source), ("file", file)) if text}
-    record = {"time": round(time, 3), **names, **decision_record(decision)}
-    return one_line_of_json(record) + "\n"
+    return {"time": round(time, 3), **names, **decision_record(decision)}
 
 
 def event_line(event: Event, time: float) -> str:
