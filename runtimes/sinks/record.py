@@ -20,13 +20,9 @@ def json_line(decision: Decision, time: float, *, source: str = "", file: str = 
         source: Name of the source of the frame; left out if empty.
         file: Name of the image file; left out if empty.
     """
-    return one_line_of_json(named_decision_record(decision, time, source=source, file=file)) + "\n"
-
-
-def named_decision_record(decision: Decision, time: float, *, source: str = "", file: str = "") -> dict[str, Any]:
-    """Returns the decision as JSON values, with its time and the names that are not empty; see `json_line`."""
     names = {name: text for name, text in (("source", source), ("file", file)) if text}
-    return {"time": round(time, 3), **names, **decision_record(decision)}
+    record = {"time": round(time, 3), **names, **decision_record(decision)}
+    return one_line_of_json(record) + "\n"
 
 
 def event_line(event: Event, time: float) -> str:
@@ -36,18 +32,14 @@ def event_line(event: Event, time: float) -> str:
         event: The event.
         time: Its time in seconds since 1970.
     """
-    return one_line_of_json(event_record(event, time)) + "\n"
-
-
-def event_record(event: Event, time: float) -> dict[str, Any]:
-    """Returns an event as JSON values; `time` is in seconds since 1970."""
-    return {
+    record = {
         "time": round(time, 3),
         "event": event.kind,
         "source": event.source,
         "state": event.state,
         "reason": event.reason,
     }
+    return one_line_of_json(record) + "\n"
 
 
 def decision_record(decision: Decision) -> dict[str, Any]:

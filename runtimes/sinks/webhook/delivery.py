@@ -10,6 +10,7 @@ import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -111,7 +112,7 @@ class _NoRedirection(urllib.request.HTTPRedirectHandler):
         """Follows no redirection; it becomes an HTTPError."""
 
 
-def _outcome(status: int, headers: http.client.HTTPMessage) -> Outcome:
+def _outcome(status: int, headers: Message) -> Outcome:
     """Returns what a status that is no success means."""
     said = f"{status} {http.client.responses.get(status, '')}".strip()
     if status in TEMPORARY or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -6,7 +6,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.sinks.outbox import MAX_WAITING, Outbox
-from allweather.runtimes.sinks.record import event_record, named_decision_record
+from allweather.runtimes.sinks.record import event_line, json_line
 from allweather.runtimes.sinks.webhook.delivery import FORM, Outcome, Receiver
-from allweather.runtimes.text import json_line
+from allweather.runtimes.text import json_line as one_line_of_json
 from allweather.runtimes.types import Decision, Frame
 
 logger = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ class WebhookSink(Sink):
         self._clock, self._wall_clock = clock, wall_clock
         self._fault = ""  # why the last attempt failed
         self._refusal = ""  # why something was refused
-        self._outbox: Outbox[tuple[str, dict[str, Any]]] = Outbox(
+        self._outbox: Outbox[tuple[str, str]] = Outbox(
             str(self._receiver), self._send, max_waiting=max_waiting, max_batch=batch_size
         )
 
@@ -91,12 +90,11 @@ class WebhookSink(Sink):
 
     def write(self, frame: Frame, decision: Decision) -> None:
         """Takes a decision, without waiting."""
-        record = named_decision_record(decision, self._wall_clock(), source=self._source, file=frame.file)
-        self._outbox.put(("decisions", record))
+        self._outbox.put(("decisions", json_line(decision, self._wall_clock(), source=self._source, file=frame.file)))
 
     def write_event(self, event: Event) -> None:
         """Takes an event, without waiting."""
-        self._outbox.put(("events", event_record(event, self._wall_clock() - (self._clock() - event.time))))
+        self._outbox.put(("events", event_line(event, self._wall_clock() - (self._clock() - event.time))))
 
     def close(self) -> None:
         """Sends what waits, for five seconds at most.
@@ -108,20 +106,24 @@ class WebhookSink(Sink):
             cause = self._fault or self._refusal or "it was too slow or away for too long"
             raise OutputError(f"{lost} decisions are missing at {self._receiver}: {cause}")
 
-    def _send(self, records: Sequence[tuple[str, dict[str, Any]]]) -> int:
-        """Posts some records until they are accepted or refused; returns how many were given up."""
-        found = {kind: [record for each, record in records if each == kind] for kind in ("decisions", "events")}
-        body = json_line({"source": self._source, **found}).encode("utf-8", "replace")
+    def _send(self, lines: Sequence[tuple[str, str]]) -> int:
+        """Posts some lines of JSON until they are accepted or refused; returns how many were given up."""
+        lists = [
+            f'"{kind}": [{", ".join(line.rstrip() for each, line in lines if each == kind)}]'
+            for kind in ("decisions", "events")
+        ]
+        source = one_line_of_json({"source": self._source}).rstrip("}")
+        body = f"{source}, {', '.join(lists)}}}".encode("utf-8", "replace")
         delivery, attempts = str(uuid.uuid4()), 0
         while not self._outbox.stopping.is_set():
             outcome = self._receiver.post(body, delivery, self._wall_clock())
             self._note(outcome)
             if outcome.kind != "failed":
-                return len(records) if outcome.kind == "refused" else 0
+                return len(lines) if outcome.kind == "refused" else 0
             wait = min(MIN_WAIT_SECONDS * 2**attempts, MAX_WAIT_SECONDS) * self._rng.uniform(0.5, 1.0)
             attempts = min(attempts + 1, MAX_DOUBLINGS)
             self._outbox.stopping.wait(max(wait, outcome.retry_after))
-        return len(records)
+        return len(lines)
 
     def _note(self, outcome: Outcome) -> None:
         if outcome.fault and outcome.fault != self._fault:  # logged once, however many attempts follow
