@@ -24,7 +24,8 @@ MAX_LINES = 300
 MAX_FILES = 14  # Python files in a folder of source; the commands, one a file, aside
 MIN_FILES = 3
 DEVICE_LIBRARIES = {
-    "cv2", "numpy", "prometheus_client", "pydantic", "openvino", "onnxruntime", "tensorrt", "allweather",
+    "cv2", "numpy", "prometheus_client", "pydantic", "openvino", "onnxruntime", "tensorrt", "paho", "pyarrow",
+    "allweather",
 }  # fmt: skip
 HEAVY = ("cv2", "numpy", "torch", "openvino", "onnx", "onnxruntime", "pydantic", "typer", "rich", "matplotlib")
 

@@ -1,4 +1,4 @@
-"""Reads the text that names a camera from an environment variable or a file, so that `ps` shows no password."""
+"""Reads a text that may hold a password from an environment variable or a file, so that `ps` shows no password."""
 
 from __future__ import annotations
 
@@ -15,13 +15,24 @@ ADVICE = "it holds one line with a device, file, folder, URL or pipeline, such a
 
 
 def read_source(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the source that a text stands for: the text itself, unless it is env:NAME or file:PATH.
+    """Returns the source that a text stands for; see `read_indirect`. A file called env:NAME is named as ./env:NAME.
 
-    The command line of a process can be read by every user of a machine; the environment and files cannot. A file that
-    is itself called so is named as ./env:NAME. A URL file:// is left as it is.
+    Raises:
+        UsageError: The variable is not set, the file cannot be read, or it does not hold one line of text.
+    """
+    return read_indirect(text, "source", ADVICE, environment)
+
+
+def read_indirect(text: str, what: str, advice: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Returns what a text stands for: the text itself, unless it is env:NAME or file:PATH.
+
+    The command line of a process can be read by every user of a machine; the environment and files cannot. A URL
+    file:// is left as it is.
 
     Args:
-        text: A source, env: and the name of an environment variable, or file: and the path of a text file.
+        text: A text, env: and the name of an environment variable, or file: and the path of a text file.
+        what: What the text is, for messages.
+        advice: What the variable or the file should hold, for messages.
         environment: The environment variables.
 
     Raises:
@@ -31,31 +42,31 @@ def read_source(text: str, environment: Mapping[str, str] = os.environ) -> str:
         name = text.removeprefix(ENVIRONMENT)
         where = f"the environment variable {printable(name)}"
         if name not in environment:
-            raise UsageError(f"{where} of the source {printable(text)} is not set; {ADVICE}")
-        return _one_line(environment[name], where)
+            raise UsageError(f"{where} of the {what} {printable(text)} is not set; {advice}")
+        return _one_line(environment[name], where, advice)
     if text.startswith(FILE) and not text.startswith(f"{FILE}//"):
         path = Path(text.removeprefix(FILE))
         where = f"the file {printable(str(path))}"
         try:
             if not path.is_file():  # to read a device or a pipe could wait for ever
-                raise UsageError(f"there is no file {printable(str(path))} for the source {printable(text)}; {ADVICE}")
+                raise UsageError(f"there is no file {printable(str(path))} for the {what} {printable(text)}; {advice}")
             with path.open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
             if len(content) > MAX_FILE_BYTES:
-                raise UsageError(f"{where} has more than {MAX_FILE_BYTES} bytes; {ADVICE}")
-            return _one_line(content.decode("utf-8-sig"), where)
+                raise UsageError(f"{where} has more than {MAX_FILE_BYTES} bytes; {advice}")
+            return _one_line(content.decode("utf-8-sig"), where, advice)
         except OSError as error:
-            raise UsageError(f"{where} cannot be read: {error.strerror or error}; {ADVICE}") from error
+            raise UsageError(f"{where} cannot be read: {error.strerror or error}; {advice}") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"{where} is not text in UTF-8; {ADVICE}") from error
+            raise UsageError(f"{where} is not text in UTF-8; {advice}") from error
     return text
 
 
-def _one_line(text: str, where: str) -> str:
+def _one_line(text: str, where: str, advice: str) -> str:
     """Returns the only line of a text that is not empty, without blanks around it."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if len(lines) != 1:
-        raise UsageError(f"{where} holds {len(lines) or 'no'} lines of text; {ADVICE}")
+        raise UsageError(f"{where} holds {len(lines) or 'no'} lines of text; {advice}")
     if "\0" in lines[0]:
-        raise UsageError(f"{where} is not text; {ADVICE}")
+        raise UsageError(f"{where} is not text; {advice}")
     return lines[0]

@@ -1,46 +1,19 @@
-"""A sink that logs decisions as lines of JSON. It survives a full disk, and its files do not grow without limit."""
+"""A sink that logs decisions as lines of JSON."""
 
 from __future__ import annotations
 
-import errno
-import logging
-import math
-import os
-import select
-import stat
-import sys
 import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from io import FileIO
 from pathlib import Path
 
-from allweather.runtimes.choices import ROTATED, STDOUT
-from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.sinks.base import Sink
+from allweather.runtimes.sinks.line_log import LineLog
 from allweather.runtimes.sinks.record import json_line
-from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Decision, Frame
-
-logger = logging.getLogger(__name__)
-
-MAX_WAITING_LINES = 20_000  # kept in memory while the disk is full: ten minutes at 30 frames per second, some 10 MB
-CLOSE_SECONDS = 10.0  # that a reader may take for nothing before it is given up at the end
-RETRY_SECONDS = 0.5  # between attempts to write to a full disk
 
 
 class JsonlSink(Sink):
-    """Writes one JSON object per line: a log that can be read while it grows.
-
-    Unlike results, which appear completely or not at all, the log is written under its own name, and each line is in
-    the file as soon as the decision is made (`tail -f`). An existing file is continued, as a supervisor restarts a
-    program that failed; an incomplete line, left by a program that was killed, stays a line of its own. A line that
-    cannot be written is kept in memory until there is space again. The loop does not wait for that. A file that is
-    removed or renamed meanwhile, as logrotate does, is followed by a new one under the same name.
-
-    A pipe is written in the same way: while its reader is slow, lines are kept in memory, and a frame waits half a
-    second at most once there are too many; when its reader has gone, the loop ends.
+    """Writes one JSON object per line: a log that can be read while it grows. `LineLog` says what it survives.
 
     Args:
         path: The file, whose folder is created if missing; a pipe; or "-" for stdout.
@@ -62,17 +35,8 @@ class JsonlSink(Sink):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._stdout = str(path) == STDOUT
-        self._path = Path("stdout") if self._stdout else as_path(path)  # as it is called in messages
-        self._source, self._rotate_bytes, self._fsync = source, rotate_bytes, fsync
-        self._clock, self._wall_clock = clock, wall_clock
-        self._file: FileIO | None = None
-        self._mode = 0  # of the open file: what kind of file it is
-        self._size = 0
-        self._waiting: deque[bytes] = deque()
-        self._written = 0  # bytes of the first waiting line that are in the file
-        self._lost = 0
-        self._next_attempt = -math.inf  # monotonic seconds; -inf while the disk works
+        self._log = LineLog(path, rotate_bytes=rotate_bytes, fsync=fsync, clock=clock)
+        self._source, self._wall_clock = source, wall_clock
 
     def open(self) -> None:
         """Opens the log at its end.
@@ -80,13 +44,7 @@ class JsonlSink(Sink):
         Raises:
             OutputError: The path cannot be written to, or is a pipe that nothing reads.
         """
-        with map_write_errors(self._path):
-            if not self._stdout:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            torn = not self._stdout and _ends_within_line(self._path)
-            self._open_file()
-        if torn:
-            self._waiting.append(b"\n")
+        self._log.open()
 
     def write(self, frame: Frame, decision: Decision) -> None:
         """Appends one line, or keeps it in memory while the disk is full or the reader of a pipe is slow.
@@ -95,15 +53,7 @@ class JsonlSink(Sink):
             BrokenPipeError: The reader of the pipe has gone.
         """
         line = json_line(decision, self._wall_clock(), source=self._source, file=frame.file)
-        self._waiting.append(line.encode("utf-8", "replace"))  # a label from JSON may hold lone surrogates
-        if self._clock() >= self._next_attempt:
-            self._try_to_write()
-        if len(self._waiting) > MAX_WAITING_LINES and self._is_pipe:
-            self._wait_for_reader(RETRY_SECONDS)
-            self._try_to_write()
-        if len(self._waiting) > MAX_WAITING_LINES:
-            del self._waiting[1 if self._written else 0]
-            self._lost += 1
+        self._log.append(line.encode("utf-8", "replace"))  # a label from JSON may hold lone surrogates
 
     def close(self) -> None:
         """Writes the lines that are kept in memory, and closes the log.
@@ -112,140 +62,4 @@ class JsonlSink(Sink):
             OutputError: Some lines could not be written.
             BrokenPipeError: The reader of the pipe has gone.
         """
-        if self._file is None:
-            return
-        try:
-            while self._is_pipe and self._waiting and self._wait_for_reader(CLOSE_SECONDS):
-                self._try_to_write()
-            self._write_waiting()
-        except OutputError as error:
-            raise OutputError(f"{error}; {len(self._waiting) + self._lost} decisions are missing in it") from error
-        finally:
-            file, self._file = self._file, None
-            with map_write_errors(self._path):
-                file.close()
-        if self._lost:
-            cause = "its reader was too slow" if self._is_pipe else "its disk was full for too long"
-            raise OutputError(f"{self._lost} decisions are missing in {self._path}: {cause}")
-
-    @property
-    def _is_pipe(self) -> bool:
-        return stat.S_ISFIFO(self._mode) or stat.S_ISSOCK(self._mode)
-
-    @property
-    def _is_file(self) -> bool:
-        return stat.S_ISREG(self._mode) and not self._stdout
-
-    def _try_to_write(self) -> None:
-        """Writes what waits, as far as possible.
-
-        Raises:
-            BrokenPipeError: The reader of the pipe has gone.
-        """
-        try:
-            self._write_waiting()
-            self._next_attempt = -math.inf
-        except BrokenPipeError:
-            self._waiting.clear()  # nobody will read it
-            raise
-        except OutputError as error:
-            if self._is_pipe:  # that its reader is slow for a moment is no fault, and it may read on at any time
-                return
-            if self._next_attempt == -math.inf:
-                logger.error("%s; decisions are kept in memory until then", error)
-            self._next_attempt = self._clock() + RETRY_SECONDS
-
-    def _wait_for_reader(self, seconds: float) -> bool:
-        """Waits until the pipe takes more, for some seconds at most; returns whether it does."""
-        assert self._file is not None, "opened first"
-        return bool(select.select((), (self._file,), (), seconds)[1])
-
-    def _open_file(self) -> None:
-        # No buffer: a line can be read at once, and a full disk is noticed at the line that did not fit.
-        self._file = FileIO(_stdout() if self._stdout else _open(self._path), "a")
-        status = os.fstat(self._file.fileno())
-        self._mode, self._size = status.st_mode, status.st_size
-
-    def _write_waiting(self) -> None:
-        assert self._file is not None, "opened first"
-        with map_write_errors(self._path):
-            self._follow_path()
-            while self._waiting:
-                if self._is_file and self._rotate_bytes and self._size >= self._rotate_bytes and not self._written:
-                    self._rotate()
-                data = self._waiting[0]
-                written = self._file.write(data[self._written :])  # an unbuffered file may take only a part
-                if written is None:
-                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-                self._size += written
-                self._written += written
-                if self._written == len(data):
-                    self._waiting.popleft()
-                    self._written = 0
-                if self._fsync and self._is_file:
-                    os.fsync(self._file.fileno())
-
-    def _follow_path(self) -> None:
-        """Begins a new file if the open one is no longer at the path: what is written into it would be lost."""
-        if not self._is_file or not self._waiting:
-            return
-        assert self._file is not None, "opened first"
-        with suppress(FileNotFoundError, NotADirectoryError):
-            if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
-                return
-        left = self._file
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._open_file()
-        left.close()
-        self._written = 0  # the whole line goes into the new file
-        logger.warning("the log %s was removed or renamed; a new one is begun", self._path)
-
-    def _rotate(self) -> None:
-        full = self._file
-        assert full is not None
-        path = Path(os.path.realpath(self._path))  # not the link to it, such as /dev/stdout
-        kept = path.with_name(path.name + ROTATED)
-        # a missing file was removed by somebody, or an earlier attempt failed after this step
-        with map_write_errors(kept), suppress(FileNotFoundError):
-            path.replace(kept)
-        self._open_file()
-        full.close()
-
-
-def _ends_within_line(path: Path) -> bool:
-    """Returns whether the last line of a file has no line end."""
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() != b"\n"
-
-
-def _open(path: Path) -> int:
-    """Opens a file or pipe for appending, without waiting for the reader of a pipe; returns its descriptor.
-
-    Raises:
-        OSError: It cannot be written.
-        OutputError: It is a disk.
-    """
-    if path.is_block_device():
-        raise OutputError(f"cannot write {path}: it is a disk; name a file on it")
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    return os.open(path, flags, 0o666)
-
-
-def _stdout() -> int:
-    """Returns a descriptor of stdout, which does not block if stdout is a pipe.
-
-    Raises:
-        OutputError: Stdout was closed when the program started.
-    """
-    if sys.__stdout__ is None:
-        raise OutputError("cannot write stdout: it is closed; name a file")
-    handle = os.dup(1)
-    if stat.S_ISFIFO(os.fstat(handle).st_mode):
-        with suppress(OSError):  # opened again, as the copy would make stdout itself non-blocking, for other programs
-            other = _open(Path(f"/dev/fd/{handle}"))
-            os.close(handle)
-            return other
-    return handle
+        self._log.close()

@@ -1,4 +1,4 @@
-"""A decision as JSON values, as logs and the monitor page have it."""
+"""Decisions and events as JSON values, as logs, messages and the monitor page have them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.text import json_line as one_line_of_json
 from allweather.runtimes.types import Decision
 
@@ -21,6 +22,23 @@ def json_line(decision: Decision, time: float, *, source: str = "", file: str = 
     """
     names = {name: text for name, text in (("source", source), ("file", file)) if text}
     record = {"time": round(time, 3), **names, **decision_record(decision)}
+    return one_line_of_json(record) + "\n"
+
+
+def event_line(event: Event, time: float) -> str:
+    """Returns an event as one line of JSON with its line end.
+
+    Args:
+        event: The event.
+        time: Its time in seconds since 1970.
+    """
+    record = {
+        "time": round(time, 3),
+        "event": event.kind,
+        "source": event.source,
+        "state": event.state,
+        "reason": event.reason,
+    }
     return one_line_of_json(record) + "\n"
 
 

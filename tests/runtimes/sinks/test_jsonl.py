@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import OutputError
-from allweather.runtimes.sinks import jsonl
+from allweather.runtimes.sinks import line_log
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.types import Frame
 
@@ -126,8 +126,8 @@ class Disk:
 def test_no_decision_is_lost_while_a_disk_is_full(free: int, max_waiting: int) -> None:
     now = [0.0]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jsonl, "FileIO", Disk)
-        patch.setattr(jsonl, "MAX_WAITING_LINES", max_waiting)
+        patch.setattr(line_log, "FileIO", Disk)
+        patch.setattr(line_log, "MAX_WAITING_LINES", max_waiting)
         path = Path(folder, "a.jsonl")
         Disk.free = free
         sink = JsonlSink(path, clock=lambda: now[0])
@@ -137,7 +137,7 @@ def test_no_decision_is_lost_while_a_disk_is_full(free: int, max_waiting: int) -
             if index == 12:
                 Disk.free = 10**9
             sink.write(frame(index), decision(index))
-        lost = sink._lost
+        lost = sink._log.lost
         if lost:
             with pytest.raises(OutputError, match=f"{lost} decisions are missing"):
                 sink.close()
@@ -226,9 +226,9 @@ def test_a_slow_reader_does_not_hold_up_the_loop_and_gets_every_line(
 
 @pytest.mark.skipif(not LINUX, reason="needs pipes with names")
 def test_lines_that_a_reader_never_takes_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "MAX_WAITING_LINES", 10)
-    monkeypatch.setattr(jsonl, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(jsonl, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(line_log, "MAX_WAITING_LINES", 10)
+    monkeypatch.setattr(line_log, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(line_log, "CLOSE_SECONDS", 0.0)
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     sink = JsonlSink(tmp_path / "pipe")

@@ -1,0 +1,6 @@
+"""Decisions and events as POSTs of JSON to a URL."""
+
+from allweather.runtimes.sinks.webhook.delivery import signature
+from allweather.runtimes.sinks.webhook.sink import WebhookSink
+
+__all__ = ["WebhookSink", "signature"]

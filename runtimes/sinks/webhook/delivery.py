@@ -1,0 +1,124 @@
+"""`Receiver`: one POST of JSON to a URL, signed, and what became of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from allweather.runtimes.errors import UsageError, first_line
+from allweather.runtimes.redaction import redacted
+
+FORM = "a webhook is http:// or https:// with a host, in ASCII without blanks, such as https://host/path"
+MAX_RETRY_AFTER_SECONDS = 300.0
+# May well be accepted later: too early, too many, a time-out, and whatever is wrong with the receiver itself (5xx).
+TEMPORARY = frozenset({408, 425, 429})
+_URL = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a POST.
+
+    Attributes:
+        kind: "accepted"; "refused", which trying again would not change; or "failed", which it may.
+        fault: Why it was not accepted.
+        retry_after: Seconds that the receiver asks to wait; 0 if it does not.
+    """
+
+    kind: Literal["accepted", "refused", "failed"]
+    fault: str = ""
+    retry_after: float = 0.0
+
+
+class Receiver:
+    """Whoever takes the POSTs.
+
+    A redirection is not followed, as it would take decisions and signature to somebody who was not named.
+
+    Args:
+        url: http:// or https://; a user and a password in it are sent as basic authentication.
+        secret: What the signature is made with; empty for no signature.
+        timeout: Seconds without a sign of life after which a POST has failed.
+
+    Raises:
+        UsageError: It is no such URL.
+    """
+
+    def __init__(self, url: str, *, secret: str, timeout: float) -> None:
+        self._shown = redacted(url)
+        wrong = UsageError(f"{FORM}; got {self._shown}")
+        try:
+            parts = urlsplit(url)
+            is_usable = bool(parts.hostname) and parts.port != 0
+        except ValueError:  # such as a port that is no number
+            raise wrong from None
+        if parts.scheme not in ("http", "https") or not is_usable or not _URL.fullmatch(url):
+            raise wrong
+        self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+        self._secret, self._timeout = secret.encode(), timeout
+        self._headers = {"Content-Type": "application/json", "User-Agent": "allweather"}
+        if parts.username is not None:
+            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+        self._opener = urllib.request.build_opener(_NoRedirection)
+
+    def __str__(self) -> str:
+        """Returns the URL as messages show it, without user, password and tokens."""
+        return self._shown
+
+    def post(self, body: bytes, delivery: str, time: float) -> Outcome:
+        """Sends a body of JSON and waits for what the receiver says.
+
+        Args:
+            body: The body.
+            delivery: Id of the body, the same at each attempt, by which the receiver knows one that it has already.
+            time: Seconds since 1970.
+        """
+        timestamp = str(int(time))
+        headers = {**self._headers, "X-Allweather-Delivery": delivery, "X-Allweather-Timestamp": timestamp}
+        if self._secret:
+            headers["X-Allweather-Signature"] = f"sha256={signature(self._secret, timestamp, body)}"
+        request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310 -- http or https
+        try:
+            with self._opener.open(request, timeout=self._timeout):
+                return Outcome("accepted")
+        except urllib.error.HTTPError as error:
+            with error:
+                return _outcome(error.code, error.headers)
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # URLError is an OSError
+            reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            return Outcome("failed", first_line(reason) if isinstance(reason, BaseException) else str(reason))
+
+
+def signature(secret: bytes, timestamp: str, body: bytes) -> str:
+    """Returns the signature of a POST: HMAC-SHA256, in hexadecimal, of time stamp, full stop and body.
+
+    The time stamp is signed, too, so that a receiver can refuse what somebody has recorded and sends again later.
+    """
+    return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+class _NoRedirection(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any) -> None:
+        """Follows no redirection; it becomes an HTTPError."""
+
+
+def _outcome(status: int, headers: Message) -> Outcome:
+    """Returns what a status that is no success means."""
+    said = f"{status} {http.client.responses.get(status, '')}".strip()
+    if status in TEMPORARY or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        after = headers.get("Retry-After", "")
+        seconds = float(after) if re.fullmatch("[0-9]{1,9}", after) else 0.0  # it may also be a date
+        return Outcome("failed", said, min(seconds, MAX_RETRY_AFTER_SECONDS))
+    if status < http.HTTPStatus.BAD_REQUEST:
+        return Outcome("refused", f"{said}, which is not followed; name the URL to which it leads")
+    return Outcome("refused", said)
