@@ -11,6 +11,7 @@ from types import TracebackType
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, OutputError, UsageError
 from allweather.runtimes.loop.deciders import Decider, FoundObject, decide_on
+from allweather.runtimes.loop.events import CameraEvents, call_all
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
@@ -76,7 +77,8 @@ def decide_frames(
     """Decides on the frames of a camera as fast as the caller takes the decisions; the loop of `run` and `watch`.
 
     The sinks are opened before the first frame, get the decisions before they are yielded, and are closed when the
-    generator ends, fails, or is closed. If closing a sink fails, the error is raised; it is only logged if the loop
+    generator ends, fails, or is closed. They are also told when the camera is lost or back, and when it sees worse or
+    better. If closing a sink fails, the error is raised; it is only logged if the loop
     ended by another error or because the generator was closed.
 
     Args:
@@ -103,9 +105,11 @@ def decide_frames(
         raise UsageError(f"the limit is a number of frames >= 1; got {limit}")
     stats = stats or LoopStats()
     stats.start(lambda: camera.drops)
-    camera.on_wait = stats.mark_alive
+    events = CameraEvents(camera, sinks, stats)
+    camera.on_wait = events.on_wait
     with camera, _opened(sinks), closing(_decide(camera, decider, _named(region), stats)) as decided:
         for count, (frame, decisions) in enumerate(decided, start=1):
+            events.add_frame(frame, decisions)
             started = stats.clock()
             _write(sinks, frame, decisions)
             stats.add_stage_time("sink", stats.clock() - started)
@@ -171,15 +175,7 @@ def _named(region: Region | Mapping[str, Region] | None) -> tuple[FoundObject, .
 
 
 def _write(sinks: Sequence[Sink], frame: Frame, decisions: Sequence[Decision]) -> None:
-    """Hands the decisions of a frame to every sink, even if one of them ends the loop."""
-    ended: Ended | None = None
-    for sink in sinks:
-        try:
-            sink.write_frame(frame, decisions)
-        except Ended as request:
-            ended = request
-    if ended:
-        raise ended
+    call_all(sinks, lambda sink: sink.write_frame(frame, decisions))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from allweather.runtimes.camera_health.states import CameraHealth
 from allweather.runtimes.loop.latency import LatencySummary, Quantiles
 from allweather.runtimes.types import Decision, Drops, StageTimes
 
@@ -29,6 +30,7 @@ class LoopReport:
             missing.
         views_per_frame: Pairs (number of views run, number of frames with it), in ascending order.
         labels: Number of decisions for each label, the most frequent first; objects without a decision have none.
+        health: Whether the camera sees well; None before the first frame, and for a folder of images.
     """
 
     frames: int
@@ -41,6 +43,7 @@ class LoopReport:
     stages: Mapping[str, LatencySummary]
     views_per_frame: tuple[tuple[int, int], ...]
     labels: Mapping[str, int]
+    health: CameraHealth | None = None
 
     @property
     def decisions_per_second(self) -> float:
@@ -94,6 +97,12 @@ class LoopStats:
         self._late = 0
         self._started = self._last_alive = clock()
         self._last_decision: float | None = None
+        self._health: CameraHealth | None = None
+
+    @property
+    def health(self) -> CameraHealth | None:
+        """Whether the camera sees well; None before the first frame, and for a folder of images."""
+        return self._health
 
     def start(self, camera_drops: Callable[[], Drops]) -> None:
         """Starts the run.
@@ -115,6 +124,10 @@ class LoopStats:
         with self._lock:
             self._loop_drops = self._loop_drops.plus(drops)
             self._last_alive = self.clock()
+
+    def set_health(self, health: CameraHealth) -> None:
+        """Keeps how well the camera sees now."""
+        self._health = health
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Counts a frame that was decided on.
@@ -178,4 +191,5 @@ class LoopStats:
                 stages={stage: summary for stage, summary in summaries.items() if summary},
                 views_per_frame=tuple(sorted(self._views_per_frame.items())),
                 labels={label: count for label, count in self._labels.most_common() if label},
+                health=self._health,
             )

@@ -19,7 +19,8 @@ from pathlib import Path
 from allweather.runtimes.choices import ROTATED, STDOUT
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.sinks.base import Sink
-from allweather.runtimes.sinks.record import json_line
+from allweather.runtimes.sinks.event import Event
+from allweather.runtimes.sinks.record import event_line, json_line
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Decision, Frame
 
@@ -32,6 +33,8 @@ RETRY_SECONDS = 0.5  # between attempts to write to a full disk
 
 class JsonlSink(Sink):
     """Writes one JSON object per line: a log that can be read while it grows.
+
+    A line is a decision or, if it has the key "event", an event of the camera.
 
     Unlike results, which appear completely or not at all, the log is written under its own name, and each line is in
     the file as soon as the decision is made (`tail -f`). An existing file is continued, as a supervisor restarts a
@@ -94,7 +97,17 @@ class JsonlSink(Sink):
         Raises:
             BrokenPipeError: The reader of the pipe has gone.
         """
-        line = json_line(decision, self._wall_clock(), source=self._source, file=frame.file)
+        self._append(json_line(decision, self._wall_clock(), source=self._source, file=frame.file))
+
+    def write_event(self, event: Event) -> None:
+        """Appends an event of the camera as a line of its own; see `write`.
+
+        Raises:
+            BrokenPipeError: The reader of the pipe has gone.
+        """
+        self._append(event_line(event, self._wall_clock(), source=self._source))
+
+    def _append(self, line: str) -> None:
         self._waiting.append(line.encode("utf-8", "replace"))  # a label from JSON may hold lone surrogates
         if self._clock() >= self._next_attempt:
             self._try_to_write()

@@ -1,4 +1,4 @@
-"""A decision as JSON values, as logs and the monitor page have it."""
+"""A decision or an event as JSON values, as logs and the monitor page have it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.text import json_line as one_line_of_json
 from allweather.runtimes.types import Decision
 
@@ -21,6 +22,19 @@ def json_line(decision: Decision, time: float, *, source: str = "", file: str = 
     """
     names = {name: text for name, text in (("source", source), ("file", file)) if text}
     record = {"time": round(time, 3), **names, **decision_record(decision)}
+    return one_line_of_json(record) + "\n"
+
+
+def event_line(event: Event, time: float, *, source: str = "") -> str:
+    """Returns an event of a camera as one line of JSON with its line end.
+
+    Args:
+        event: The event.
+        time: Its time in seconds since 1970.
+        source: Name of the camera; left out if empty.
+    """
+    values = {"kind": event.kind, "state": event.state, "reason": event.reason}
+    record = {"time": round(time, 3), **({"source": source} if source else {}), "event": values}
     return one_line_of_json(record) + "\n"
 
 
