@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from allweather.runtimes.bundle.bundle import Bundle as Bundle
     from allweather.runtimes.bundle.bundle import ReplacedError as ReplacedError
+    from allweather.runtimes.camera_health.states import CameraHealth as CameraHealth
+    from allweather.runtimes.camera_health.tracker import CameraHealthTracker as CameraHealthTracker
     from allweather.runtimes.cameras.base import Camera as Camera
     from allweather.runtimes.cameras.base import CameraState as CameraState
     from allweather.runtimes.cameras.open import open_camera as open_camera
@@ -66,6 +68,8 @@ _MODULES = {
     "BundleError": "allweather.runtimes.errors",
     "Camera": "allweather.runtimes.cameras.base",
     "CameraError": "allweather.runtimes.errors",
+    "CameraHealth": "allweather.runtimes.camera_health.states",
+    "CameraHealthTracker": "allweather.runtimes.camera_health.tracker",
     "CameraState": "allweather.runtimes.cameras.base",
     "CheckpointError": "allweather.runtimes.errors",
     "CompiledModel": "allweather.runtimes.engines.base",

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from operator import methodcaller
 from types import TracebackType
 
 from allweather.runtimes.cameras.base import Camera
@@ -13,6 +14,7 @@ from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.loop.connection_events import ConnectionEvents
 from allweather.runtimes.loop.deciders import Decider, FoundObject
 from allweather.runtimes.loop.detector import Detector, ObjectDetector
+from allweather.runtimes.loop.health_events import HealthEvents, call_all
 from allweather.runtimes.loop.newest_frame import NewestFrame
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.region import Region
@@ -83,8 +85,9 @@ def decide_frames(
     """Decides on the frames of a camera as fast as the caller takes the decisions; the loop of `run` and `watch`.
 
     The sinks are opened before the first frame, get the decisions before they are yielded, and are closed when the
-    generator ends, fails, or is closed. If closing a sink fails, the error is raised; it is only logged if the loop
-    ended by another error or because the generator was closed.
+    generator ends, fails, or is closed. They are also told when the camera is lost or back, and when it sees worse or
+    better. If closing a sink fails, the error is raised; it is only logged if the loop ended by another error or
+    because the generator was closed.
 
     Args:
         camera: Gives the frames. It is open while the generator runs, and closed at its end unless the caller holds it
@@ -114,7 +117,7 @@ def decide_frames(
         raise UsageError("a detector finds the regions to decide on: leave out either the region or the detector")
     stats = stats or LoopStats()
     stats.start(lambda: camera.drops)
-    connection = ConnectionEvents(camera, sinks)
+    connection, health = ConnectionEvents(camera, sinks), HealthEvents(camera, sinks, stats)
     camera.on_wait = partial(_note_wait, stats, connection)
     with ExitStack() as stack:
         objects = _named(region) if detector is None else stack.enter_context(closing(ObjectDetector(detector)))
@@ -124,7 +127,8 @@ def decide_frames(
         for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
             connection.note()
-            _write(sinks, frame, decisions)
+            health.add_frame(frame, decisions)
+            call_all(sinks, methodcaller("write_frame", frame, decisions))
             stats.add_stage_time("sink", stats.clock() - started)
             yield frame, decisions
             if count == limit:
@@ -144,18 +148,6 @@ def _named(region: Region | Mapping[str, Region] | None) -> tuple[FoundObject, .
         return None
     regions = {"": region} if isinstance(region, Region) else region
     return tuple(FoundObject(each, name) for name, each in regions.items())
-
-
-def _write(sinks: Sequence[Sink], frame: Frame, decisions: Sequence[Decision]) -> None:
-    """Hands the decisions of a frame to every sink, even if one of them ends the loop."""
-    ended: Ended | None = None
-    for sink in sinks:
-        try:
-            sink.write_frame(frame, decisions)
-        except Ended as request:
-            ended = request
-    if ended:
-        raise ended
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from allweather.runtimes.camera_health.states import CameraHealth
 from allweather.runtimes.loop.latency import LatencySummary, Quantiles
 from allweather.runtimes.types import Decision, Drops, StageTimes
 
@@ -34,6 +35,7 @@ class LoopReport:
         labels: Number of decisions for each label, the most frequent first; objects without a decision have none.
         confidences: Number of decisions by their confidence: up to 0.1, up to 0.2, ..., up to 1.
         mean_confidence: Mean confidence of all decisions; nan before the first one.
+        health: Whether the camera sees well; None before the first frame, and for a folder of images.
     """
 
     frames: int
@@ -48,6 +50,7 @@ class LoopReport:
     labels: Mapping[str, int]
     confidences: tuple[int, ...]
     mean_confidence: float
+    health: CameraHealth | None = None
 
     @property
     def decisions_per_second(self) -> float:
@@ -102,6 +105,12 @@ class LoopStats:
         self._late = 0
         self._started = self._last_alive = clock()
         self._last_decision: float | None = None
+        self._health: CameraHealth | None = None
+
+    @property
+    def health(self) -> CameraHealth | None:
+        """Whether the camera sees well; None before the first frame, and for a folder of images."""
+        return self._health
 
     def start(self, camera_drops: Callable[[], Drops]) -> None:
         """Starts the run.
@@ -123,6 +132,10 @@ class LoopStats:
         with self._lock:
             self._loop_drops = self._loop_drops.plus(drops)
             self._last_alive = self.clock()
+
+    def set_health(self, health: CameraHealth) -> None:
+        """Keeps how well the camera sees now."""
+        self._health = health
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Counts a frame that was decided on.
@@ -192,6 +205,7 @@ class LoopStats:
                 labels=dict(self._labels.most_common()),
                 confidences=tuple(self._confidences),
                 mean_confidence=self._confidence_sum / max(sum(self._confidences), 1) if self._labels else math.nan,
+                health=self._health,
             )
 
 

@@ -6,6 +6,8 @@ const UPDATE_MILLISECONDS = 100, HIDDEN_MILLISECONDS = 1000, RETRY_MILLISECONDS 
 const REASONS = { policy: "all views of the policy", early_exit: "early exit, confident enough", budget: "fewer, to keep the budget",
                   no_time_to_rank: "no time for the loss predictor", past_deadline: "less time left than one view takes",
                   undecided: "no time for this object" };
+const HEALTH = { clear: "clear", degraded: "degraded", blind: "blind" };
+const HEALTH_REASONS = { dark: "too dark", overexposed: "overexposed", blurred: "blurred", noisy: "noisy", covered: "covered or dirty" };
 const CAUSES = { decode: "dropped: damaged", superseded: "dropped: superseded", late: "dropped: too old",
                  engine: "dropped: engine failed", detector: "dropped: detector failed", source: "times camera was lost" };
 const SVG = "http://www.w3.org/2000/svg";
@@ -58,6 +60,11 @@ function showDecision(panel, state) {
   panel.replaceChildren();
   const camera = state.camera, decisions = state.decisions, decision = decisions[0];
   if (camera.phase !== "live") addElement(panel, "p", "problem", camera.phase + (camera.error ? ": " + camera.error : ""));
+  const health = state.health;
+  if (health) {
+    const reasons = health.reasons.map((reason) => HEALTH_REASONS[reason]).join(", ");
+    addElement(panel, "p", "health " + health.state, "camera health: " + HEALTH[health.state] + (reasons ? ", " + reasons : ""));
+  }
   if (state.version && !decision) addElement(panel, "p", "gray", "no objects in this frame");
   if (decisions.length > 1) {
     const addRow = addTable(panel);

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from allweather.runtimes.camera_health.states import CameraHealth
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.sinks.annotate import annotate
@@ -105,8 +106,15 @@ class LivePreview(Sink):
             "decision_time_counts": decision_time_counts,
             "frame_age_counts": frame_age_counts,
             "frame_age": asdict(report.frame_age) if report.frame_age else None,
+            "health": _health_record(report.health) if report.health else None,
             "decisions": [decision_record(decision) for decision in shown],
         }
+
+
+def _health_record(health: CameraHealth) -> Mapping[str, Any]:
+    """Returns how well a camera sees as JSON values."""
+    measures = {name: finite_or_none(value) for name, value in asdict(health.measures).items()}
+    return {"state": health.state, "reasons": list(health.reasons), "measures": measures}
 
 
 def _jpeg(image: Image) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -13,6 +14,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from allweather.runtimes.camera_health.states import HealthReason, HealthState
 from allweather.runtimes.loop.stats import CONFIDENCE_BINS
 from allweather.runtimes.monitor.preview import HISTOGRAM_BOUNDS, LivePreview
 from allweather.runtimes.text import printable
@@ -43,6 +45,14 @@ class LoopCollector:
         )
         views_run = CounterMetricFamily("allweather_views_run", "Number of views run.", labels=["camera"])
         up = GaugeMetricFamily("allweather_camera_up", "1 while frames come, else 0.", labels=["camera"])
+        states = GaugeMetricFamily(
+            "allweather_camera_health", "1 for the state that the camera is in, else 0.", labels=["camera", "state"]
+        )
+        reasons = GaugeMetricFamily(
+            "allweather_camera_health_reason",
+            "1 for each reason why the camera does not see well, else 0.",
+            labels=["camera", "reason"],
+        )
         times = HistogramMetricFamily("allweather_decision_seconds", "Time that a decision took.", labels=["camera"])
         ages = HistogramMetricFamily(
             "allweather_frame_age_seconds",
@@ -71,13 +81,18 @@ class LoopCollector:
             buckets = [*zip(bounds, map(float, cumulative), strict=False), ("+Inf", float(cumulative[-1]))]
             total = report.mean_confidence * cumulative[-1] if cumulative[-1] else 0.0
             confidences.add_metric([camera], buckets, total)
+            if report.health:
+                for state in get_args(HealthState):
+                    states.add_metric([camera, state], state == report.health.state)
+                for reason in get_args(HealthReason):
+                    reasons.add_metric([camera, reason], reason in report.health.reasons)
             histograms = preview.stats.cumulative_counts(HISTOGRAM_BOUNDS)
             summaries = (report.decision_time, report.frame_age)
             for family, counts, summary in zip((times, ages), histograms, summaries, strict=True):
                 total = summary.count if summary else 0
                 buckets = [(name, float(count)) for name, count in zip(BUCKET_NAMES, counts, strict=True)]
                 family.add_metric([camera], [*buckets, ("+Inf", total)], summary.mean * total if summary else 0.0)
-        yield from (decisions, late, drops, views_run, up, times, ages, labels, confidences)
+        yield from (decisions, late, drops, views_run, up, states, reasons, times, ages, labels, confidences)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

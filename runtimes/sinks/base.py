@@ -80,11 +80,14 @@ class Sink(ABC):
     def write_event(self, event: Event) -> None:  # noqa: B027 -- optional on purpose
         """Takes an event of the camera. Does nothing unless overridden.
 
+        It is called after `open`, by the same thread as `write`: between two frames, or while the loop waits for one.
+
         Args:
             event: What has changed.
 
         Raises:
             OutputError: The event cannot be written. Whatever is raised ends the loop.
+            Ended: The loop is to end. The other sinks still get this event.
         """
 
     def close(self) -> None:  # noqa: B027 -- optional on purpose

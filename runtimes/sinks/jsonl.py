@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from allweather.runtimes.sinks.base import Sink
+from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.sinks.line_log import LineLog
-from allweather.runtimes.sinks.record import json_line
+from allweather.runtimes.sinks.record import event_line, json_line
 from allweather.runtimes.types import Decision, Frame
 
 
 class JsonlSink(Sink):
     """Writes one JSON object per line: a log that can be read while it grows. `LineLog` says what it survives.
+
+    A line is a decision or, if it has the key "event", an event of the camera: that it is lost or back, or that it sees
+    worse or better. That it is there at first, and its end, are no lines.
 
     Args:
         path: The file, whose folder is created if missing; a pipe; or "-" for stdout.
@@ -36,7 +40,8 @@ class JsonlSink(Sink):
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = LineLog(path, rotate_bytes=rotate_bytes, fsync=fsync, clock=clock)
-        self._source, self._wall_clock = source, wall_clock
+        self._source, self._clock, self._wall_clock = source, clock, wall_clock
+        self._is_lost = False  # whether a line says that the camera is lost, and none that it is back
 
     def open(self) -> None:
         """Opens the log at its end.
@@ -54,6 +59,19 @@ class JsonlSink(Sink):
         """
         line = json_line(decision, self._wall_clock(), source=self._source, file=frame.file)
         self._log.append(line.encode("utf-8", "replace"))  # a label from JSON may hold lone surrogates
+
+    def write_event(self, event: Event) -> None:
+        """Appends an event of the camera as a line of its own; see `write`.
+
+        Raises:
+            BrokenPipeError: The reader of the pipe has gone.
+        """
+        if event.kind == "connection":
+            before, self._is_lost = self._is_lost, event.state == "waiting"
+            if not (self._is_lost or (before and event.state == "live")):
+                return
+        line = event_line(event, self._wall_clock() - (self._clock() - event.time))
+        self._log.append(line.encode("utf-8", "replace"))
 
     def close(self) -> None:
         """Writes the lines that are kept in memory, and closes the log.

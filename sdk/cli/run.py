@@ -20,6 +20,7 @@ from allweather.site.outputs import RunOutputs
 from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
 
 if TYPE_CHECKING:
+    from allweather.runtimes.camera_health.states import CameraHealth
     from allweather.runtimes.loop.stats import LoopReport
     from allweather.runtimes.types import Decision, Frame
     from allweather.site.run_site import SiteReport
@@ -235,12 +236,17 @@ def _in_words(report: LoopReport) -> dict[str, Any]:
     causes = [f"{cause} {count}" for cause, count in vars(report.drops).items() if count and cause != "source"]
     return {
         "dropped": ", ".join(causes) or "none",
+        "camera health": _health_in_words(report.health),
         "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
         "views per frame": report.mean_views,
         "decisions per second": report.decisions_per_second,
         "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
         "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),
     }
+
+
+def _health_in_words(health: CameraHealth | None) -> str:
+    return f"{health.state} ({', '.join(health.reasons)})" if health and health.reasons else ""
 
 
 def _show_decisions(update: Update, limit: int | None, frame: Frame, decisions: Sequence[Decision]) -> None:

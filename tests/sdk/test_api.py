@@ -19,6 +19,8 @@ PUBLIC = [
     "BundleError",
     "Camera",
     "CameraError",
+    "CameraHealth",
+    "CameraHealthTracker",
     "CameraState",
     "CheckpointError",
     "CompiledModel",

@@ -1,0 +1,71 @@
+"""The blocks of an image: their means, their detail, and the lowest values that each had in the last ten minutes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from allweather.runtimes.types import Floats
+
+GRID = (12, 16)  # rows and columns of blocks
+SMALL_PIXELS = 15  # of a thumbnail of 160: detail is smaller than that, shading by the lens or a cloth is not
+PERIOD_SECONDS = 20.0  # of each, the lowest value is kept
+PERIODS = 30  # ten minutes
+
+
+def block_means(luma: npt.NDArray[np.generic]) -> Floats:
+    """Returns the mean of each block of a grid over an image, float32 [12, 16].
+
+    Args:
+        luma: uint8 or float32 [h, w].
+    """
+    return np.asarray(cv2.resize(luma.astype(np.float32, copy=False), GRID[::-1], interpolation=cv2.INTER_AREA))
+
+
+def block_detail(thumbnail: npt.NDArray[np.uint8], noise: float) -> Floats:
+    """Returns the standard deviation of the small structures in each block, float32 [12, 16], in levels.
+
+    Args:
+        thumbnail: uint8 [h, w].
+        noise: Standard deviation of its noise, which is taken off.
+    """
+    luma = thumbnail.astype(np.float32)
+    small = luma - cv2.blur(luma, (SMALL_PIXELS, SMALL_PIXELS))
+    return np.asarray(np.sqrt(np.maximum(block_means(small * small) - noise * noise, 0)), np.float32)
+
+
+class LowestValues:
+    """The lowest value of each block in the last ten minutes, without the last half a minute.
+
+    What has been learned takes effect only after the next period, so that the value of a block that is being covered
+    is not taken for its lowest one before it is known to be covered.
+    """
+
+    def __init__(self) -> None:
+        self._periods: deque[Floats] = deque(maxlen=PERIODS + 2)
+        self._in_period = 0.0  # seconds of the present one
+
+    def values(self) -> Floats | None:
+        """Returns them, float32 [12, 16]; None before they have been learned for a minute."""
+        usable = list(self._periods)[:-2]
+        return np.min(usable, axis=0) if usable else None
+
+    def learn(self, values: Floats, use: npt.NDArray[np.bool_], passed: float) -> None:
+        """Takes the present values.
+
+        Args:
+            values: float32 [12, 16].
+            use: Which of them to learn, bool [12, 16]; of the others, what was learned before is kept.
+            passed: Seconds since the previous ones.
+        """
+        self._in_period += passed
+        if not self._periods or self._in_period > PERIOD_SECONDS:
+            before = self._periods[-1] if self._periods else np.full(GRID, math.inf, np.float32)
+            self._periods.append(np.where(use, values, before).astype(np.float32))
+            self._in_period = 0.0
+        else:
+            np.minimum(self._periods[-1], values, out=self._periods[-1], where=use)
