@@ -34,7 +34,6 @@ EXTRAS = {  # extra that installs each library, by the name that it is imported 
     "torch": "train",
     "torchvision": "train",
     "webdataset": "webdataset",
-    "yaml": "train",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -128,9 +128,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Runs a bundle on cameras, videos or folders within a latency budget."""
-    from allweather.site.read import read_site
     from allweather.site.run_site import run_site
 
+    read_again: Callable[[], Site] | None = None
     if config is None:
         outputs = RunOutputs(jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show)
         cameras = SiteCamera("", "", policy, budget_ms, parse_regions(region), live, wait, outputs)
@@ -147,8 +147,12 @@ def run(
             "--serve": serve, "--realtime": realtime, "--cores": cores,
         }  # fmt: skip
         _check_only_config(given)
+        from allweather.site.read import read_site
+
         site = read_site(config)
         site = site if site.token else replace(site, token=token)
+        if not sys.stderr.isatty():  # a lost terminal ends the program; without one, SIGHUP is what a supervisor sends
+            read_again = partial(read_site, config)
     to_stdout = any(camera.outputs.jsonl == Path(STDOUT) for camera in site.cameras)
     if to_stdout and as_json:
         raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")
@@ -158,8 +162,7 @@ def run(
             limit=limit,
             on_decisions=partial(_show_decisions, update, limit),
             on_page=partial(_say_address, site.token),
-            # a lost terminal ends the program; without one, SIGHUP is what a supervisor sends
-            read_again=None if config is None or sys.stderr.isatty() else partial(read_site, config),
+            read_again=read_again,
         )
     if not to_stdout:  # where only lines of JSON are expected
         _print_reports(report, as_json)
