@@ -90,6 +90,37 @@ def run(
     video: Annotated[
         Path | None, typer.Option(help="Write an annotated video (.mp4, .avi or .webm); an existing file is replaced.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Append each decision to this table: .csv, a row at once, or .parquet, which is complete at the end."
+        ),
+    ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            help="Publish each decision to an MQTT broker, mqtt://[USER@]HOST[:PORT][/TOPIC], or mqtts:// for TLS; "
+            "env:NAME or file:PATH takes it, with a password, from an environment variable or a file. In TOPIC, "
+            "allweather/CAMERA if not given, CAMERA is the source."
+        ),
+    ] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(help="Post decisions to this URL as JSON; also env:NAME or file:PATH."),
+    ] = None,
+    webhook_secret: Annotated[
+        str,
+        typer.Option(
+            envvar="ALLWEATHER_WEBHOOK_SECRET", help="Secret that posts to the webhook are signed with (HMAC-SHA256)."
+        ),
+    ] = "",
+    hard_frames: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save frames with a confidence of at most 0.6 in this folder, to be labeled: one in ten seconds at "
+            "most, 500 MB in all."
+        ),
+    ] = None,
     serve: Annotated[
         str | None,
         typer.Option(
@@ -115,7 +146,10 @@ def run(
     from allweather.runtimes.monitor.systemd import SystemdNotifier
 
     parsed_region = parse_region(region)
-    outputs = RunOutputs(jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show)
+    outputs = RunOutputs(
+        jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show, table=table, mqtt=mqtt,
+        webhook=webhook, webhook_secret=webhook_secret if webhook else "", hard_frames=hard_frames,
+    )  # fmt: skip
     outputs.check(bundle, source)
     to_stdout = jsonl == Path(STDOUT)
     if to_stdout and as_json:

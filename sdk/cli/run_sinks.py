@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,11 @@ class RunOutputs:
         jsonl_fsync: Whether each line is on the disk before the next frame is processed.
         video: Annotated video; None for none.
         show: Whether the frames are shown in a window.
+        mqtt: Address of an MQTT broker; None for none.
+        webhook: URL that decisions are posted to; None for none.
+        webhook_secret: What the posts are signed with; empty for no signature.
+        table: Table of decisions, .csv or .parquet; None for none.
+        hard_frames: Folder of frames that were hard to decide on; None for none.
     """
 
     jsonl: Path | None = None
@@ -36,6 +41,11 @@ class RunOutputs:
     jsonl_fsync: bool = False
     video: Path | None = None
     show: bool = False
+    mqtt: str | None = field(default=None, repr=False)  # it may hold a password, as may the next two
+    webhook: str | None = field(default=None, repr=False)
+    webhook_secret: str = field(default="", repr=False)
+    table: Path | None = None
+    hard_frames: Path | None = None
 
     def check(self, bundle: Path, sources: Sequence[str]) -> None:
         """Checks that the options agree, and that nothing that is read would be overwritten.
@@ -50,8 +60,7 @@ class RunOutputs:
         for index in range(len(sources)):
             for path in self._written(index, len(sources)):
                 _check_not_read(path, bundle, sources)
-        if self.jsonl and self.video and os.path.realpath(self.jsonl) == os.path.realpath(self.video):
-            raise UsageError(f"--jsonl and --video both write {self.video}; name another file for one of them")
+        self._check_apart()
         if self.jsonl is None and (self.jsonl_mb is not None or self.jsonl_fsync):
             raise UsageError(
                 "--jsonl-mb and --jsonl-fsync are about the file of --jsonl; name one, such as --jsonl log.jsonl"
@@ -60,6 +69,7 @@ class RunOutputs:
             raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {self.jsonl_mb:g}")
         if self.show and len(sources) > 1:
             raise UsageError("--show opens one window, for one source; use --serve for several")
+        self._check_receivers(len(sources))
 
     def sinks(self, camera: Camera, index: int, num_sources: int) -> list[Sink]:
         """Makes the sinks of one source. They are opened by its loop.
@@ -70,6 +80,7 @@ class RunOutputs:
             num_sources: Number of all sources. Each of several has files of its own.
         """
         from allweather.runtimes.sinks.jsonl import JsonlSink
+        from allweather.runtimes.sinks.table import TableSink
         from allweather.runtimes.sinks.video import VideoSink
         from allweather.runtimes.sinks.window import WindowSink
 
@@ -80,13 +91,71 @@ class RunOutputs:
             sinks.append(JsonlSink(path, source=camera.name, rotate_bytes=rotate_bytes, fsync=self.jsonl_fsync))
         if self.video:
             sinks.append(VideoSink(_indexed(self.video, index, num_sources), lambda: camera.fps or DEFAULT_FPS))
+        if self.table:
+            sinks.append(TableSink(_indexed(self.table, index, num_sources), source=camera.name))
         if self.show:
             sinks.append(WindowSink())
+        if self.hard_frames:
+            from allweather.runtimes.sinks.hard_frames import HardFramesSink
+
+            sinks.append(HardFramesSink(self.hard_frames, source=camera.name))
+        if self.mqtt is not None:
+            from allweather.runtimes.sinks.mqtt import MqttSink
+
+            # an index, as two cameras of one topic could not be told apart; their names may differ in a password alone
+            name = camera.name if num_sources == 1 else f"{camera.name}-{index}"
+            sinks.append(MqttSink(self.mqtt, source=name))
+        if self.webhook is not None:
+            from allweather.runtimes.sinks.webhook import WebhookSink
+
+            sinks.append(WebhookSink(self.webhook, source=camera.name, secret=self.webhook_secret))
         return sinks
 
+    def _check_apart(self) -> None:
+        """Checks that no two options write the same file.
+
+        Raises:
+            UsageError: Two do.
+        """
+        written = [("--jsonl", self.jsonl), ("--video", self.video), ("--table", self.table)]
+        real: dict[str, str] = {}
+        for option, path in written:
+            if path is None or path == Path(STDOUT):
+                continue
+            other = real.setdefault(os.path.realpath(path), option)
+            if other != option:
+                raise UsageError(f"{other} and {option} both write {path}; name another file for one of them")
+
+    def _check_receivers(self, num_sources: int) -> None:
+        """Checks the addresses that decisions are sent to, before minutes are spent on the engine.
+
+        Raises:
+            UsageError: One is no address, or several sources would publish under one topic.
+        """
+        from allweather.runtimes.sinks.mqtt.address import parse_address
+        from allweather.runtimes.sinks.mqtt.topics import CAMERA, DEFAULT_TOPIC, camera_topic
+        from allweather.runtimes.sinks.table.sink import check_suffix
+
+        if self.table is not None:
+            check_suffix(self.table)
+        if self.mqtt is not None:
+            topic = parse_address(self.mqtt).topic or DEFAULT_TOPIC
+            camera_topic(topic, "")
+            if num_sources > 1 and CAMERA not in topic.split("/"):
+                raise UsageError(
+                    f"with several sources the topic of --mqtt has a level {CAMERA}, which stands for the camera, such "
+                    f"as {topic}/{CAMERA}; got {topic}"
+                )
+        if self.webhook is not None:
+            from allweather.runtimes.sinks.webhook import check_url
+
+            check_url(self.webhook)
+
     def _written(self, index: int, num_sources: int) -> Iterator[Path]:
-        """Yields the files that are written for one of the sources."""
-        for path in (self.jsonl, self.video):
+        """Yields what is written for one of the sources."""
+        if self.hard_frames:
+            yield self.hard_frames
+        for path in (self.jsonl, self.video, self.table):
             if path is None or path == Path(STDOUT):
                 continue
             with map_write_errors(path):  # such as a name that is too long
