@@ -16,7 +16,7 @@ from allweather.cli.console import Update, handle_errors, print_result, progress
 from allweather.cli.options import AsJson, Engine, Precision, Threads
 from allweather.runtimes.choices import STDOUT
 from allweather.runtimes.errors import UsageError
-from allweather.site.outputs import RunOutputs
+from allweather.site.outputs import MqttOutput, RunOutputs
 from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
 
 if TYPE_CHECKING:
@@ -100,6 +100,37 @@ def run(
     video: Annotated[
         Path | None, typer.Option(help="Write an annotated video (.mp4, .avi or .webm); an existing file is replaced.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Append each decision to this table: .csv, a row at once, or .parquet, which is complete at the end."
+        ),
+    ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            help="Publish each decision to an MQTT broker, mqtt://[USER@]HOST[:PORT][/TOPIC], or mqtts:// for TLS; "
+            "env:NAME or file:PATH takes it, with a password, from an environment variable or a file. In TOPIC, "
+            "allweather/CAMERA if not given, CAMERA is the source."
+        ),
+    ] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(help="Post decisions to this URL as JSON; also env:NAME or file:PATH."),
+    ] = None,
+    webhook_secret: Annotated[
+        str,
+        typer.Option(
+            envvar="ALLWEATHER_WEBHOOK_SECRET", help="Secret that posts to the webhook are signed with (HMAC-SHA256)."
+        ),
+    ] = "",
+    hard_frames: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save frames with a confidence of at most 0.6 in this folder, to be labeled: one in ten seconds at "
+            "most, 500 MB in all."
+        ),
+    ] = None,
     serve: Annotated[
         str | None,
         typer.Option(
@@ -132,7 +163,11 @@ def run(
 
     read_again: Callable[[], Site] | None = None
     if config is None:
-        outputs = RunOutputs(jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show)
+        outputs = RunOutputs(
+            jsonl=jsonl, jsonl_mb=jsonl_mb, jsonl_fsync=jsonl_fsync, video=video, show=show, table=table,
+            mqtt=None if mqtt is None else MqttOutput(mqtt),
+            webhook=webhook, webhook_secret=webhook_secret if webhook else "", hard_frames=hard_frames,
+        )  # fmt: skip
         cameras = SiteCamera("", "", policy, budget_ms, parse_regions(region), live, wait, outputs)
         address = None if serve is None else parse_address(serve, "--serve")
         if cores is not None and not realtime:
@@ -144,7 +179,8 @@ def run(
             "BUNDLE": bundle, "--source": source, "--engine": engine, "--precision": precision, "--threads": threads,
             "--budget-ms": budget_ms, "--policy": policy, "--region": region, "--live": live, "--wait": wait,
             "--show": show, "--jsonl": jsonl, "--jsonl-mb": jsonl_mb, "--jsonl-fsync": jsonl_fsync, "--video": video,
-            "--serve": serve, "--realtime": realtime, "--cores": cores,
+            "--serve": serve, "--realtime": realtime, "--cores": cores, "--table": table,
+            "--mqtt": mqtt, "--webhook": webhook, "--hard-frames": hard_frames,
         }  # fmt: skip
         _check_only_config(given)
         from allweather.site.read import read_site

@@ -5,7 +5,7 @@ The table of keys in docs/guide-site.md is made of the descriptions here, as is 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,34 @@ class JsonlConfig(Section):
         default=None, gt=0, description="Size after which a new file is begun; the one before is kept as FILE.1."
     )
     fsync: bool = Field(default=False, description="Whether each line is on the disk before the next frame is taken.")
+
+
+class MqttConfig(Section):
+    """An MQTT broker that decisions and events are sent to."""
+
+    address: Text = Field(
+        description="mqtt:// or mqtts:// [USER[:PASSWORD]@]HOST[:PORT][/TOPIC]; or env:NAME or file:PATH of it."
+    )
+    qos: Literal[0, 1, 2] = Field(
+        default=1, description="0: a message may be lost with the connection; 1: it may come twice; 2: it comes once."
+    )
+    ca_file: Text | None = Field(
+        default=None, description="PEM file of the authorities that check the broker; the system's if empty."
+    )
+    certificate: Text | None = Field(default=None, description="PEM file of the client's own certificate.")
+    key: Text | None = Field(default=None, description="PEM file of its key; in the file of the certificate if empty.")
+    discovery: str = Field(
+        default="homeassistant", description='Topic in which Home Assistant finds new devices; "" announces none.'
+    )
+
+
+class WebhookConfig(Section):
+    """A URL that decisions and events are posted to."""
+
+    url: Text = Field(description="http:// or https:// URL; or env:NAME or file:PATH of it.")
+    secret: Text | None = Field(
+        default=None, description="What the posts are signed with: env:NAME or file:PATH of it; unsigned if empty."
+    )
 
 
 class CameraConfig(Section):
@@ -45,7 +73,13 @@ class CameraConfig(Section):
         default=None, gt=0, description="Seconds without a frame after which the program fails; it waits if empty."
     )
     jsonl: JsonlConfig | None = Field(default=None, description="Log of decisions as lines of JSON.")
+    table: Text | None = Field(default=None, description="Table of decisions to write: .csv or .parquet.")
     video: Text | None = Field(default=None, description="Annotated video to write: .mp4, .avi or .webm.")
+    hard_frames: Text | None = Field(
+        default=None, description="Folder for frames that were hard to decide on, for labelling; cameras may share it."
+    )
+    mqtt: MqttConfig | None = Field(default=None, description="MQTT broker that decisions and events are sent to.")
+    webhook: WebhookConfig | None = Field(default=None, description="URL that decisions and events are posted to.")
 
 
 class SiteConfig(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,27 @@ MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)
+class MqttOutput:
+    """An MQTT broker that decisions are sent to; see `MqttSink`.
+
+    Attributes:
+        address: Where it is; it may hold a password.
+        qos: Quality of service, 0 to 2.
+        ca_file: PEM file of the authorities that its certificate is checked by; None for the system's.
+        certificate: PEM file of the client's own certificate; None for none.
+        key: PEM file of its private key; None if it is in the file of the certificate.
+        discovery: Topic below which Home Assistant finds new devices; "" to announce none.
+    """
+
+    address: str = field(repr=False)
+    qos: int = 1
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    discovery: str = "homeassistant"
+
+
+@dataclass(frozen=True)
 class RunOutputs:
     """What is written and shown of the decisions on a source.
 
@@ -29,6 +50,12 @@ class RunOutputs:
         jsonl_fsync: Whether each line is on the disk before the next frame is processed.
         video: Annotated video; None for none.
         show: Whether the frames are shown in a window.
+        mqtt: MQTT broker; None for none.
+        webhook: URL that decisions are posted to; None for none.
+        webhook_secret: What the posts are signed with; empty for no signature.
+        table: Table of decisions, .csv or .parquet; None for none.
+        hard_frames: Folder of frames that were hard to decide on; None for none.
+        number: Index of the source among several that are named alike; None for one alone or with a name of its own.
     """
 
     jsonl: Path | None = None
@@ -36,6 +63,12 @@ class RunOutputs:
     jsonl_fsync: bool = False
     video: Path | None = None
     show: bool = False
+    mqtt: MqttOutput | None = None
+    webhook: str | None = field(default=None, repr=False)  # it may hold a password, as may the next one
+    webhook_secret: str = field(default="", repr=False)
+    table: Path | None = None
+    hard_frames: Path | None = None
+    number: int | None = None
 
     def check(self, bundle: Path, sources: Sequence[str]) -> None:
         """Checks that the options agree, and that nothing that is read would be overwritten.
@@ -49,19 +82,22 @@ class RunOutputs:
         """
         for path in self._written():
             _check_not_read(path, bundle, sources)
-        if self.jsonl and self.video and os.path.realpath(self.jsonl) == os.path.realpath(self.video):
-            raise UsageError(f"--jsonl and --video both write {self.video}; name another file for one of them")
+        self._check_apart()
         if self.jsonl is None and (self.jsonl_mb is not None or self.jsonl_fsync):
             raise UsageError(
                 "--jsonl-mb and --jsonl-fsync are about the file of --jsonl; name one, such as --jsonl log.jsonl"
             )
         if self.jsonl_mb is not None and not 0 < self.jsonl_mb < float("inf"):
             raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {self.jsonl_mb:g}")
+        self._check_receivers()
 
     def for_source(self, index: int, num_sources: int) -> RunOutputs:
         """Returns the outputs of one of several sources: each has files of its own, log-0.jsonl for log.jsonl."""
-        log, film = (path and _indexed(path, index, num_sources) for path in (self.jsonl, self.video))
-        return replace(self, jsonl=log, video=film)
+        if num_sources == 1:
+            return self
+        files = {name: getattr(self, name) for name in ("jsonl", "video", "table")}
+        indexed = {name: _indexed(path, index) for name, path in files.items() if path is not None}
+        return replace(self, number=index, **indexed)
 
     def sinks(self, camera: Camera) -> list[Sink]:
         """Makes the sinks. They are opened by the loop of the source.
@@ -70,6 +106,7 @@ class RunOutputs:
             camera: The source.
         """
         from allweather.runtimes.sinks.jsonl import JsonlSink
+        from allweather.runtimes.sinks.table import TableSink
         from allweather.runtimes.sinks.video import VideoSink
         from allweather.runtimes.sinks.window import WindowSink
 
@@ -79,13 +116,77 @@ class RunOutputs:
             sinks.append(JsonlSink(self.jsonl, source=camera.name, rotate_bytes=rotate_bytes, fsync=self.jsonl_fsync))
         if self.video:
             sinks.append(VideoSink(self.video, lambda: camera.fps or DEFAULT_FPS))
+        if self.table:
+            sinks.append(TableSink(self.table, source=camera.name))
         if self.show:
             sinks.append(WindowSink())
+        if self.hard_frames:
+            from allweather.runtimes.sinks.hard_frames import HardFramesSink
+
+            sinks.append(HardFramesSink(self.hard_frames, source=camera.name))
+        if self.mqtt is not None:
+            from allweather.runtimes.sinks.mqtt import MqttSink
+
+            # an index, as two cameras of one topic could not be told apart; their names may differ in a password alone
+            name = camera.name if self.number is None else f"{camera.name}-{self.number}"
+            to = self.mqtt
+            sinks.append(
+                MqttSink(
+                    to.address, source=name, qos=to.qos, ca_file=to.ca_file, certificate=to.certificate, key=to.key,
+                    discovery=to.discovery,
+                )
+            )  # fmt: skip
+        if self.webhook is not None:
+            from allweather.runtimes.sinks.webhook import WebhookSink
+
+            sinks.append(WebhookSink(self.webhook, source=camera.name, secret=self.webhook_secret))
         return sinks
 
+    def _check_apart(self) -> None:
+        """Checks that no two options write the same file.
+
+        Raises:
+            UsageError: Two do.
+        """
+        written = [("--jsonl", self.jsonl), ("--video", self.video), ("--table", self.table)]
+        real: dict[str, str] = {}
+        for option, path in written:
+            if path is None or path == Path(STDOUT):
+                continue
+            other = real.setdefault(os.path.realpath(path), option)
+            if other != option:
+                raise UsageError(f"{other} and {option} both write {path}; name another file for one of them")
+
+    def _check_receivers(self) -> None:
+        """Checks the addresses that decisions are sent to, before minutes are spent on the engine.
+
+        Raises:
+            UsageError: One is no address, or several sources would publish under one topic.
+        """
+        from allweather.runtimes.sinks.mqtt.address import parse_address
+        from allweather.runtimes.sinks.mqtt.topics import CAMERA, DEFAULT_TOPIC, camera_topic
+        from allweather.runtimes.sinks.table.sink import check_suffix
+
+        if self.table is not None:
+            check_suffix(self.table)
+        if self.mqtt is not None:
+            topic = parse_address(self.mqtt.address).topic or DEFAULT_TOPIC
+            camera_topic(topic, "")
+            if self.number is not None and CAMERA not in topic.split("/"):
+                raise UsageError(
+                    f"with several sources the topic of --mqtt has a level {CAMERA}, which stands for the camera, such "
+                    f"as {topic}/{CAMERA}; got {topic}"
+                )
+        if self.webhook is not None:
+            from allweather.runtimes.sinks.webhook import check_url
+
+            check_url(self.webhook)
+
     def _written(self) -> Iterator[Path]:
-        """Yields the files that are written."""
-        for path in (self.jsonl, self.video):
+        """Yields what is written."""
+        if self.hard_frames:
+            yield self.hard_frames
+        for path in (self.jsonl, self.video, self.table):
             if path is None or path == Path(STDOUT):
                 continue
             yield path
@@ -109,9 +210,9 @@ def _check_not_read(written: Path, bundle: Path, sources: Sequence[str]) -> None
                 raise UsageError(f"{written} is a source itself; name another file to write")
 
 
-def _indexed(path: Path, index: int, num_sources: int) -> Path:
+def _indexed(path: Path, index: int) -> Path:
     """Returns the file of one of several sources: log.jsonl becomes log-0.jsonl. Stdout and pipes stay one."""
     with map_write_errors(path):  # such as a name that is too long
-        if num_sources == 1 or path == Path(STDOUT) or (path.exists() and not path.is_file()):
+        if path == Path(STDOUT) or (path.exists() and not path.is_file()):
             return path
     return path.with_name(f"{path.stem}-{index}{path.suffix}")

@@ -9,15 +9,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from allweather.runtimes.cameras.source_text import ENVIRONMENT, FILE, read_source
+from allweather.runtimes.cameras.source_text import ENVIRONMENT, FILE, read_indirect
 from allweather.runtimes.choices import STDOUT
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.region import Region
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 from allweather.settings_file import read_yaml, validation_error
-from allweather.site.config import CameraConfig, SiteConfig
-from allweather.site.outputs import RunOutputs
+from allweather.site.config import CameraConfig, MqttConfig, SiteConfig, WebhookConfig
+from allweather.site.outputs import MqttOutput, RunOutputs
 from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
 
 WANTED = {"cameras.*.regions.*": "four whole numbers: [x, y, width, height]"}  # where the type does not say it
@@ -64,7 +64,7 @@ def _site(config: SiteConfig) -> Site:
     written = [
         os.path.realpath(each)
         for camera in cameras
-        for each in (camera.outputs.jsonl, camera.outputs.video)
+        for each in (camera.outputs.jsonl, camera.outputs.video, camera.outputs.table)
         if each is not None and each != Path(STDOUT)
     ]
     _check_distinct(written, "{} is written twice; name a file for each camera")
@@ -88,7 +88,12 @@ def _camera(camera: CameraConfig, config: SiteConfig) -> SiteCamera:
         jsonl=None if jsonl is None else Path(jsonl.path),
         jsonl_mb=jsonl.megabytes if jsonl else None,
         jsonl_fsync=bool(jsonl and jsonl.fsync),
-        video=None if camera.video is None else Path(camera.video),
+        video=_path(camera.video),
+        table=_path(camera.table),
+        hard_frames=_path(camera.hard_frames),
+        mqtt=None if camera.mqtt is None else _mqtt(camera.mqtt),
+        webhook=camera.webhook.url if camera.webhook else None,
+        webhook_secret=_secret_of(camera.webhook),
     )
     try:
         regions = {name: Region(*edges) for name, edges in camera.regions.items()}
@@ -106,11 +111,30 @@ def _camera(camera: CameraConfig, config: SiteConfig) -> SiteCamera:
     )
 
 
+def _mqtt(config: MqttConfig) -> MqttOutput:
+    return MqttOutput(
+        config.address,
+        config.qos,
+        _path(config.ca_file),
+        _path(config.certificate),
+        _path(config.key),
+        config.discovery,
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _secret_of(webhook: WebhookConfig | None) -> str:
+    return _secret(webhook.secret, "secret of the webhook") if webhook and webhook.secret else ""
+
+
 def _secret(text: str, key: str) -> str:
     """Returns a secret of an environment variable or of a file."""
     if not text.startswith((ENVIRONMENT, FILE)):
         raise UsageError(f"{key} is env:NAME or file:PATH, where the secret itself is; others may read this file")
-    return read_source(text)
+    return read_indirect(text, key, "it holds one line with the secret")
 
 
 def _check_distinct(texts: list[str], message: str) -> None:

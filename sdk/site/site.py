@@ -50,7 +50,7 @@ class SiteCamera:
         outputs: What is written and shown of its decisions.
     """
 
-    source: str
+    source: str = field(repr=False)  # it may hold a password
     name: str = ""
     policy: str | None = None
     budget_ms: float | None = None
@@ -76,7 +76,7 @@ class Site:
     models: ModelChoice
     cameras: tuple[SiteCamera, ...]
     address: tuple[str, int] | None = None
-    token: str = ""
+    token: str = field(default="", repr=False)
     realtime: bool = False
     cores: tuple[int, ...] | None = None
 

@@ -52,8 +52,7 @@ class TableSink(Sink):
             DependencyError: The library for Parquet is not installed.
         """
         path = as_path(path)
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"a table of decisions ends in {' or '.join(SUFFIXES)}; got {path}")
+        check_suffix(path)
         self._table: Table = CsvTable(path) if path.suffix.lower() == ".csv" else _parquet_table(path)
         self._source, self._wall_clock = source, wall_clock
 
@@ -76,6 +75,16 @@ class TableSink(Sink):
             OutputError: Some rows could not be written.
         """
         self._table.close()
+
+
+def check_suffix(path: Path) -> None:
+    """Checks that a table can be written to a path.
+
+    Raises:
+        UsageError: It has another suffix.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"a table of decisions ends in {' or '.join(SUFFIXES)}; got {path}")
 
 
 def _parquet_table(path: Path) -> Table:

@@ -75,7 +75,7 @@ class WebhookSink(Sink):
             if not 0 < value < float("inf"):
                 raise UsageError(f"{name} of a webhook is a number above 0; got {value!r:.40}")
         secret = read_indirect(secret, "secret of the webhook", "it holds one line with the secret")
-        self._receiver = Receiver(read_indirect(url, "URL of the webhook", FORM), secret=secret, timeout=timeout)
+        self._receiver = Receiver(_read_url(url), secret=secret, timeout=timeout)
         self._source, self._rng = source, rng or np.random.default_rng()
         self._clock, self._wall_clock = clock, wall_clock
         self._fault = ""  # why the last attempt failed
@@ -134,3 +134,19 @@ class WebhookSink(Sink):
         self._fault = outcome.fault
         if outcome.kind == "refused":
             self._refusal = outcome.fault
+
+
+def check_url(url: str) -> None:
+    """Checks that decisions can be posted to a URL; nothing is sent.
+
+    Args:
+        url: http:// or https://, or env:NAME or file:PATH, the environment variable or file that holds it.
+
+    Raises:
+        UsageError: It is none.
+    """
+    Receiver(_read_url(url), secret="", timeout=TIMEOUT_SECONDS)
+
+
+def _read_url(url: str) -> str:
+    return read_indirect(url, "URL of the webhook", FORM)

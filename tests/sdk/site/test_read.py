@@ -41,6 +41,10 @@ cameras:
     wait: 30
     live: true
     video: yard.mp4
+    table: yard.csv
+    hard_frames: hard
+    mqtt: {address: "mqtts://me:hunter2@broker/cams/yard", qos: 2, ca_file: ca.pem, discovery: ""}
+    webhook: {url: "https://host/hook", secret: env:SITE_TOKEN}
 """
 
 
@@ -62,7 +66,13 @@ def test_a_camera_has_the_settings_of_the_site_unless_it_has_its_own(
     assert (yard.source, yard.policy, yard.budget_ms, yard.region, yard.wait, yard.live) == (
         "0", "hflip", 33, None, 30, True,
     )  # fmt: skip
-    assert yard.outputs.video == Path("yard.mp4")
+    outputs = yard.outputs
+    assert (outputs.video, outputs.table, outputs.hard_frames) == (Path("yard.mp4"), Path("yard.csv"), Path("hard"))
+    assert outputs.mqtt is not None
+    assert (outputs.mqtt.qos, outputs.mqtt.ca_file, outputs.mqtt.discovery) == (2, Path("ca.pem"), "")
+    assert (outputs.webhook, outputs.webhook_secret) == ("https://host/hook", "s3cret")
+    assert "hunter2" not in repr(site)
+    assert "s3cret" not in repr(outputs)
 
 
 SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "source": "0"}]}
@@ -101,6 +111,20 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
         ),
         ({"cameras": [{"name": "a", "source": "0", "video": "my.aw/x.mp4"}]}, "is in the bundle"),
         ({"serve": "99999"}, "serve is .HOST:.PORT"),
+        (
+            {"cameras": [{"name": "a", "source": "0", "webhook": {"url": "ftp://me:hunter2@host"}}]},
+            "http",
+        ),
+        (
+            {"cameras": [{"name": "a", "source": "0", "webhook": {"url": "http://host", "secret": "hunter2"}}]},
+            "secret of the webhook is env:NAME or file:PATH",
+        ),
+        ({"cameras": [{"name": "a", "source": "0", "mqtt": {"address": "http://host"}}]}, "mqtt://"),
+        (
+            {"cameras": [{"name": "a", "source": "0", "mqtt": {"address": "mqtt://h", "qos": 3}}]},
+            "qos must be 0, 1 or 2",
+        ),
+        ({"cameras": [{"name": "a", "source": "0", "table": "x.txt"}]}, "csv"),
         ({"token": "hunter2"}, "token is env:NAME or file:PATH, where the secret itself is"),
         ({"token": "env:NOT_SET"}, "NOT_SET"),
     ],

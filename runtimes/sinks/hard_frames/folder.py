@@ -1,0 +1,131 @@
+"""The folder of saved frames: names that sort by time, and a limit on their size."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from allweather.runtimes.errors import map_write_errors
+from allweather.runtimes.system.atomic_files import atomic_file
+
+MAX_WORD_CHARACTERS = 48
+NOTES = ".json"  # ends the name of what is noted beside an image
+_OTHER = re.compile(r"[^\w.+-]+")
+_OURS = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[\w.+-]+_[01]\.\d{2}(?:-\d+)?\.(?:png|jpg)")
+
+
+@dataclass(frozen=True)
+class SavedImage:
+    """An image that was saved, and the notes beside it.
+
+    Attributes:
+        path: The image.
+        bytes: Size of both files.
+    """
+
+    path: Path
+    bytes: int
+
+
+class FrameFolder:
+    """A folder that holds images up to a size in all; the oldest go first.
+
+    Only files of its own are removed: those that have a name as `save` gives it, and notes beside them.
+
+    Args:
+        path: The folder.
+        max_bytes: Size of all images and notes.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path, self._max_bytes = path, max_bytes
+
+    def open(self) -> None:
+        """Makes the folder if it is missing.
+
+        Raises:
+            OutputError: No file can be written there.
+        """
+        from allweather.runtimes.system.atomic_files import check_file
+
+        with map_write_errors(self._path):
+            self._path.mkdir(parents=True, exist_ok=True)
+        check_file(self._path / f"check{NOTES}")
+
+    def save(self, name: str, suffix: str, image: bytes, notes: dict[str, Any]) -> Path:
+        """Saves an image and what is known of it, and removes the oldest ones if there is too much now.
+
+        Args:
+            name: Name of the image without suffix, see `image_name`.
+            suffix: ".png" or ".jpg".
+            image: Content of the file.
+            notes: Values of JSON.
+
+        Returns:
+            The path of the image.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        path = self._free_path(name, suffix)
+        with atomic_file(path.with_suffix(NOTES)) as temporary:  # first, so that no image is ever without notes
+            temporary.write_text(json.dumps(notes, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(image)
+        self._remove_oldest(path)
+        return path
+
+    def images(self) -> list[SavedImage]:
+        """Returns the images that are there, the oldest first."""
+        return sorted(self._found(), key=lambda each: each.path.name)
+
+    def _found(self) -> Iterator[SavedImage]:
+        with suppress(OSError), os.scandir(self._path) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file(follow_symlinks=False)}
+            for name, size in sizes.items():
+                notes = Path(name).with_suffix(NOTES).name
+                if _OURS.fullmatch(name) and notes in sizes:
+                    yield SavedImage(self._path / name, size + sizes[notes])
+
+    def _free_path(self, name: str, suffix: str) -> Path:
+        path, number = self._path / f"{name}{suffix}", 1
+        while path.with_suffix(NOTES).exists():
+            number += 1
+            path = self._path / f"{name}-{number}{suffix}"
+        return path
+
+    def _remove_oldest(self, newest: Path) -> None:
+        images = self.images()
+        size = sum(each.bytes for each in images)
+        for each in images:
+            if size <= self._max_bytes or each.path == newest:
+                return
+            for path in (each.path, each.path.with_suffix(NOTES)):
+                with suppress(OSError):  # removed by somebody, or by the sink of another camera
+                    path.unlink()
+            size -= each.bytes
+
+
+def image_name(time: float, source: str, label: str, confidence: float) -> str:
+    """Returns the name of an image without its suffix: time in UTC, camera, label, confidence.
+
+    Args:
+        time: Seconds since 1970.
+        source: Name of the camera.
+        label: The label.
+        confidence: Its confidence, 0..1.
+    """
+    moment = datetime.fromtimestamp(round(time, 3), timezone.utc)
+    stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03}Z"
+    return f"{stamp}_{_word(source, 'camera')}_{_word(label, 'undecided')}_{confidence:.2f}"
+
+
+def _word(text: str, default: str) -> str:
+    return _OTHER.sub("-", text).strip("-.")[:MAX_WORD_CHARACTERS].strip("-.") or default

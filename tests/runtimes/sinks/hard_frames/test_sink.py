@@ -1,0 +1,144 @@
+"""Saved hard frames: which, how often, how much of the disk, and by which names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from decisions import decision, frame, opened
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.region import Region
+from allweather.runtimes.sinks.hard_frames import FrameFolder, HardFramesSink
+from allweather.runtimes.sinks.hard_frames.folder import _OURS, image_name
+from allweather.runtimes.types import Frame
+
+
+class Clock:
+    """A clock that the tests set."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def images(folder: Path) -> list[Path]:
+    return [each.path for each in FrameFolder(folder, 0).images()]
+
+
+def test_the_region_of_the_least_certain_object_is_saved_with_what_was_decided(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    noise.setflags(write=False)
+    sure = decision(5, confidence=0.55)
+    unsure = replace(decision(5, label="né/../x", confidence=0.31), region=Region(10, 20, 30, 16), name="gate")
+    unknown = replace(decision(5, label="", confidence=0.1), reason="undecided")
+    with opened(
+        HardFramesSink(tmp_path / "new" / "hard", source="rtsp://***@front/a", wall_clock=lambda: 1.7e9)
+    ) as sink:
+        sink.write_frame(Frame(noise, 5, 0.0), (sure, unsure, unknown))
+    (path,) = images(tmp_path / "new" / "hard")
+    assert path.name == "20231114T221320.000Z_rtsp-front-a_né-..-x_0.31.png"
+    assert np.array_equal(cv2.imread(str(path))[..., ::-1], noise[20:36, 10:40])
+    notes = json.loads(path.with_suffix(".json").read_text())
+    assert {key: notes[key] for key in ("time", "source", "index", "label", "name", "region", "probabilities")} == {
+        "time": 1.7e9, "source": "rtsp://***@front/a", "index": 5, "label": "né/../x", "name": "gate",
+        "region": [10, 20, 30, 16], "probabilities": [1.0],
+    }  # fmt: skip
+
+
+def test_sure_decisions_and_empty_frames_are_not_saved(tmp_path: Path) -> None:
+    with opened(HardFramesSink(tmp_path, max_confidence=0.6)) as sink:
+        sink.write_frame(frame(), ())
+        sink.write_frame(frame(), (decision(confidence=0.61),))
+        sink.write_frame(frame(), (replace(decision(confidence=0.1), reason="undecided"),))
+    assert not images(tmp_path)
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg"])
+def test_one_in_some_seconds_is_saved(image_format: Any, tmp_path: Path) -> None:
+    clock = Clock(100.0)
+    sink = HardFramesSink(
+        tmp_path, min_seconds=10, image_format=image_format, clock=clock, wall_clock=lambda: 1.7e9 + clock.seconds
+    )
+    with opened(sink):
+        for index in range(50):
+            clock.seconds = 100.0 + index
+            sink.write(frame(index), decision(index, confidence=0.5))
+    kept = [json.loads(path.with_suffix(".json").read_text())["index"] for path in images(tmp_path)]
+    assert kept == [0, 10, 20, 30, 40]
+    assert {path.suffix for path in images(tmp_path)} == {".png" if image_format == "png" else ".jpg"}
+
+
+def test_the_folder_stays_below_its_size_and_only_files_of_its_own_are_removed(tmp_path: Path) -> None:
+    stranger = tmp_path / "20000101T000000.000Z_mine_stop_0.50.png"  # one of the user, without notes beside it
+    others = [stranger, tmp_path / "notes.json", tmp_path / "a.png"]
+    for path in others:
+        path.write_bytes(b"x" * 5000)
+    folder = FrameFolder(tmp_path, 10_000)
+    for index in range(20):
+        folder.save(image_name(1.7e9 + index, "front", "stop", 0.5), ".png", bytes(2000), {"index": index})
+        assert sum(each.bytes for each in folder.images()) <= 10_000
+    kept = [json.loads(path.with_suffix(".json").read_text())["index"] for path in images(tmp_path)]
+    assert kept == [16, 17, 18, 19]
+    assert all(path.stat().st_size == 5000 for path in others)
+
+
+def test_the_newest_image_stays_even_if_it_is_larger_than_the_folder_may_be(tmp_path: Path) -> None:
+    folder = FrameFolder(tmp_path, 10)
+    for index in range(3):
+        folder.save(image_name(1.7e9 + index, "front", "stop", 0.5), ".png", bytes(2000), {"index": index})
+    assert len(folder.images()) == 1
+
+
+def test_two_images_of_one_moment_have_names_of_their_own(tmp_path: Path) -> None:
+    folder = FrameFolder(tmp_path, 10**6)
+    for index in range(3):
+        folder.save(image_name(1.7e9, "front", "stop", 0.5), ".png", b"image", {"index": index})
+    assert len(folder.images()) == 3
+
+
+@given(st.text(st.characters()), st.text(st.characters()), st.floats(0, 1), st.floats(0, 4e9))
+def test_any_camera_and_label_make_a_name_that_is_known_again(
+    source: str, label: str, confidence: float, time: float
+) -> None:
+    name = image_name(time, source, label, confidence)
+    assert _OURS.fullmatch(f"{name}.png")
+    assert len(name.encode()) < 255 - 40
+    assert name[:19] <= image_name(time + 1, source, label, confidence)[:19]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_frame(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="a part of the path is a file"):
+        HardFramesSink(tmp_path / "file" / "hard").open()
+
+
+def test_a_folder_that_is_lost_is_told_once_and_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "hard"
+    sink = HardFramesSink(folder, min_seconds=0)
+    sink.open()
+    folder.rmdir()
+    folder.touch()
+    for index in range(3):
+        sink.write(frame(index), decision(index, confidence=0.5))
+    with pytest.raises(OutputError, match="3 hard frames are missing in"):
+        sink.close()
+    assert ["hard frames are left out until then" in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("max_confidence", 1.1), ("min_seconds", -1), ("max_folder_mb", 0), ("image_format", "gif")],
+)
+def test_settings_out_of_range_are_told(setting: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=rf"{setting} is .*got {value!r}"):
+        HardFramesSink(tmp_path, **{setting: value})  # type: ignore[arg-type]
