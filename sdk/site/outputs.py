@@ -95,9 +95,8 @@ class RunOutputs:
         """Returns the outputs of one of several sources: each has files of its own, log-0.jsonl for log.jsonl."""
         if num_sources == 1:
             return self
-        files = {name: getattr(self, name) for name in ("jsonl", "video", "table")}
-        indexed = {name: _indexed(path, index) for name, path in files.items() if path is not None}
-        return replace(self, number=index, **indexed)
+        jsonl, video, table = (path and _indexed(path, index) for path in (self.jsonl, self.video, self.table))
+        return replace(self, jsonl=jsonl, video=video, table=table, number=index)
 
     def sinks(self, camera: Camera) -> list[Sink]:
         """Makes the sinks. They are opened by the loop of the source.

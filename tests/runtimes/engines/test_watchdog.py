@@ -20,7 +20,8 @@ from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.watchdog import WatchdogEngine, run_within
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, StalledError
-from allweather.runtimes.loop.loop import MAX_CONSECUTIVE_FAILURES, run
+from allweather.runtimes.loop.loop import run
+from allweather.runtimes.loop.newest_frame import MAX_CONSECUTIVE_FAILURES
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.types import Floats, Image
