@@ -14,6 +14,7 @@ from allweather.runtimes.loop.deciders import Decider, FoundObject, decide_on
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.temporal import Smoother
 from allweather.runtimes.types import Decision, Drops, Frame
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def run(
     region: Region | Mapping[str, Region] | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
+    smoother: Smoother | None = None,
 ) -> LoopReport:
     """Decides on the frames of a camera until they end, and hands every decision to the sinks.
 
@@ -43,6 +45,7 @@ def run(
             the whole frame.
         limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames; another thread may read it meanwhile.
+        smoother: Combines the decisions of this camera over its frames; None to take each frame by itself.
 
     Returns:
         The statistics of the whole run.
@@ -56,7 +59,9 @@ def run(
     """
     stats = stats or LoopStats()
     try:
-        with closing(decide_frames(camera, decider, sinks, region=region, limit=limit, stats=stats)) as decisions:
+        with closing(
+            decide_frames(camera, decider, sinks, region=region, limit=limit, stats=stats, smoother=smoother)
+        ) as decisions:
             for _ in decisions:
                 continue
     except Ended:
@@ -72,6 +77,7 @@ def decide_frames(
     region: Region | Mapping[str, Region] | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
+    smoother: Smoother | None = None,
 ) -> Generator[tuple[Frame, tuple[Decision, ...]], None, None]:
     """Decides on the frames of a camera as fast as the caller takes the decisions; the loop of `run` and `watch`.
 
@@ -87,6 +93,7 @@ def decide_frames(
         region: The part of each frame to decide on, or several by their names; None for the whole frame.
         limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames.
+        smoother: Combines the decisions of this camera over its frames; None to take each frame by itself.
 
     Yields:
         Each whole frame that was decided on, and its decisions: one for the frame or for each of its regions.
@@ -104,7 +111,7 @@ def decide_frames(
     stats = stats or LoopStats()
     stats.start(lambda: camera.drops)
     camera.on_wait = stats.mark_alive
-    with camera, _opened(sinks), closing(_decide(camera, decider, _named(region), stats)) as decided:
+    with camera, _opened(sinks), closing(_decide(camera, decider, _named(region), stats, smoother)) as decided:
         for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
             _write(sinks, frame, decisions)
@@ -115,7 +122,11 @@ def decide_frames(
 
 
 def _decide(
-    camera: Camera, decider: Decider, objects: Sequence[FoundObject] | None, stats: LoopStats
+    camera: Camera,
+    decider: Decider,
+    objects: Sequence[FoundObject] | None,
+    stats: LoopStats,
+    smoother: Smoother | None,
 ) -> Generator[tuple[Frame, tuple[Decision, ...]], None, None]:
     """Reads frames and decides on them, without sinks.
 
@@ -158,6 +169,8 @@ def _decide(
                     continue
             failures, dropped_late = 0, False
             next_index = frame.index + 1
+            if smoother:
+                decisions = smoother(frame, decisions)
             stats.add_decisions(decisions)
             yield frame, decisions
 

@@ -14,6 +14,7 @@ from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.callback import CallbackSink
+from allweather.runtimes.temporal import Smoother, Smoothing
 from allweather.runtimes.types import Decision, Frame
 
 END_TIMEOUT_SECONDS = 5.0  # for the other loops to end after one of them failed, or after a signal
@@ -41,6 +42,7 @@ def run_cameras(
     region: Region | Mapping[str, Region] | None,
     limit: int | None,
     on_decisions: Callable[[Frame, Sequence[Decision]], None],
+    smoothing: Smoothing | None = None,
 ) -> tuple[list[LoopReport], list[int]]:
     """Runs the loop of each camera until its frames end, or until SIGINT, SIGTERM or SIGHUP is received.
 
@@ -50,6 +52,7 @@ def run_cameras(
         region: The part of each frame to decide on, or several by their names; None for the whole frame.
         limit: Number of frames decided on per camera after which its loop ends; None for no limit.
         on_decisions: Called with each frame and its decisions, by one thread at a time.
+        smoothing: How the decisions of each camera are combined over its frames; None to take each frame by itself.
 
     Returns:
         The statistics of each loop, and the numbers of the signals that were received.
@@ -57,10 +60,17 @@ def run_cameras(
     Raises:
         AllweatherError: The error that ended one of the loops; the others are ended too.
     """
+
+    def smoother() -> Smoother | None:  # each camera has its own objects
+        return Smoother(perceiver.classes, smoothing) if smoothing else None
+
     if len(loops) == 1:
         only = loops[0]
         with StopOnSignal(perceiver, on_decisions) as stopper:
-            run(only.camera, stopper, [*only.sinks, stopper], region=region, limit=limit, stats=only.stats)
+            run(
+                only.camera, stopper, [*only.sinks, stopper], region=region, limit=limit, stats=only.stats,
+                smoother=smoother(),
+            )  # fmt: skip
         return [only.stats.report()], stopper.received
     errors: list[BaseException] = []
     failed, callback_lock = threading.Event(), threading.Lock()
@@ -72,7 +82,7 @@ def run_cameras(
     def run_loop(loop: CameraLoop) -> None:
         try:
             sinks = [*loop.sinks, CallbackSink(call_back)]
-            run(loop.camera, perceiver, sinks, region=region, limit=limit, stats=loop.stats)
+            run(loop.camera, perceiver, sinks, region=region, limit=limit, stats=loop.stats, smoother=smoother())
         except BaseException as error:  # noqa: BLE001 -- raised again by the main thread
             errors.append(error)
             failed.set()

@@ -13,7 +13,9 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.loop.loop import decide_frames
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.temporal import Smoother, Smoothing
 from allweather.runtimes.types import Decision, Frame, Image
 
 
@@ -26,6 +28,7 @@ def watch(
     region: Region | Mapping[str, Region] | None = ...,
     live: bool = ...,
     bgr: bool = ...,
+    smoothing: Smoothing | None = ...,
     frames: Literal[False] = ...,
 ) -> Iterator[Decision]: ...
 
@@ -39,6 +42,7 @@ def watch(
     region: Region | Mapping[str, Region] | None = ...,
     live: bool = ...,
     bgr: bool = ...,
+    smoothing: Smoothing | None = ...,
     frames: Literal[True],
 ) -> Iterator[tuple[Frame, tuple[Decision, ...]]]: ...
 
@@ -51,6 +55,7 @@ def watch(
     region: Region | Mapping[str, Region] | None = None,
     live: bool = False,
     bgr: bool = False,
+    smoothing: Smoothing | None = None,
     frames: bool = False,
 ) -> Iterator[Decision] | Iterator[tuple[Frame, tuple[Decision, ...]]]:
     """Decides on the frames of a source, one after the other.
@@ -76,6 +81,8 @@ def watch(
         live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
             device. Has no effect on other sources.
         bgr: Whether the images of an iterable have the channels blue, green, red, as OpenCV reads them.
+        smoothing: How the decisions on one object are combined over frames, such as `allweather.Smoothing()`; None to
+            take each frame by itself.
         frames: Whether to yield each frame with all its decisions, instead of one decision after the other.
 
     Yields:
@@ -100,9 +107,12 @@ def watch(
     for sink in sinks:
         if not isinstance(sink, Sink):
             raise UsageError(f"a sink is an object of a class derived from allweather.Sink; got {type(sink).__name__}")
+    if smoothing is not None:
+        check_instance("smoothing", smoothing, Smoothing, "write smoothing=allweather.Smoothing()")
+    smoother = Smoother(perceiver.classes, smoothing) if smoothing else None
     camera = _open(source, live=live, bgr=bgr)
     try:
-        with closing(decide_frames(camera, perceiver, sinks, region=region)) as decisions:
+        with closing(decide_frames(camera, perceiver, sinks, region=region, smoother=smoother)) as decisions:
             for frame, found in decisions:
                 if frames:
                     yield frame, found

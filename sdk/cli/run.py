@@ -63,6 +63,13 @@ def run(
         str | None,
         typer.Option(help="Part of each frame to decide on: x,y,width,height in pixels; the whole frame if not given."),
     ] = None,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            help="Combine the decisions on each object over frames; the value is for about how many frames an object "
+            "stays, such as 30. Each frame is taken by itself if not given."
+        ),
+    ] = None,
     live: Annotated[
         bool,
         typer.Option(
@@ -117,8 +124,10 @@ def run(
     from allweather.runtimes.loop.stats import LoopStats
     from allweather.runtimes.monitor.preview import LivePreview
     from allweather.runtimes.monitor.systemd import SystemdNotifier
+    from allweather.runtimes.temporal import Smoothing
 
     parsed_region = parse_region(region)
+    smoothing = None if smooth is None else Smoothing(object_frames=smooth)
     _check_outputs(bundle, source, jsonl, video, jsonl_mb, jsonl_fsync, show)
     to_stdout = jsonl == Path(STDOUT)
     if to_stdout and as_json:
@@ -146,7 +155,7 @@ def run(
         stack.enter_context(SystemdNotifier(previews))
         reports, signals = run_cameras(
             loops, perceiver, region=parsed_region, limit=limit,
-            on_decisions=partial(_show_decisions, update, limit),
+            on_decisions=partial(_show_decisions, update, limit), smoothing=smoothing,
         )  # fmt: skip
     followed = {"engine": perceiver.engine_name, "precision": perceiver.precision, "policy": perceiver.policy.name}
     if not to_stdout:  # where only lines of JSON are expected

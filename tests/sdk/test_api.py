@@ -44,6 +44,8 @@ PUBLIC = [
     "Region",
     "ReplacedError",
     "Sink",
+    "Smoother",
+    "Smoothing",
     "StageTimes",
     "StalledError",
     "TrainingError",
