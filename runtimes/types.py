@@ -153,6 +153,10 @@ class Decision:
         region: The part of the frame that was decided on; None for the whole frame.
         name: Name of that region, if it has one.
         track: Number by which the detector knows the object again in other frames; None if it gives none.
+        frames: Number of frames for which the label of the object has been the same. 1 without temporal smoothing; with
+            it, label, confidence and probabilities are of all frames of the object together.
+        stable: Whether that is as many frames as `Smoothing.stable_frames`; None without temporal smoothing.
+        frame_label: Label of this frame alone; empty without temporal smoothing.
     """
 
     label: str
@@ -172,6 +176,9 @@ class Decision:
     region: Region | None = None
     name: str = ""
     track: int | None = None
+    frames: int = 1
+    stable: bool | None = None
+    frame_label: str = ""
 
 
 @dataclass(frozen=True)

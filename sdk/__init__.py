@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from allweather.runtimes.sinks.base import Ended as Ended
     from allweather.runtimes.sinks.base import Sink as Sink
     from allweather.runtimes.sinks.event import Event as Event
+    from allweather.runtimes.temporal import Smoother as Smoother
+    from allweather.runtimes.temporal import Smoothing as Smoothing
     from allweather.runtimes.tta.policy import Policy as Policy
     from allweather.runtimes.tta.views import View as View
     from allweather.runtimes.tta.views import register_view as register_view
@@ -96,6 +98,8 @@ _MODULES = {
     "Region": "allweather.runtimes.region",
     "ReplacedError": "allweather.runtimes.bundle.bundle",
     "Sink": "allweather.runtimes.sinks.base",
+    "Smoother": "allweather.runtimes.temporal",
+    "Smoothing": "allweather.runtimes.temporal",
     "StageTimes": "allweather.runtimes.types",
     "StalledError": "allweather.runtimes.errors",
     "TrainingError": "allweather.runtimes.errors",

@@ -19,6 +19,7 @@ from allweather.runtimes.loop.newest_frame import NewestFrame
 from allweather.runtimes.loop.stats import LoopReport, LoopStats
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.temporal import Smoother
 from allweather.runtimes.types import Decision, Frame
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def run(
     detector: Detector | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
+    smoother: Smoother | None = None,
 ) -> LoopReport:
     """Decides on the frames of a camera until they end, and hands every decision to the sinks.
 
@@ -49,6 +51,7 @@ def run(
             of the budget.
         limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames; another thread may read it meanwhile.
+        smoother: Combines the decisions of this camera over its frames; None to take each frame by itself.
 
     Returns:
         The statistics of the whole run.
@@ -63,7 +66,9 @@ def run(
     """
     stats = stats or LoopStats()
     try:
-        frames = decide_frames(camera, decider, sinks, region=region, detector=detector, limit=limit, stats=stats)
+        frames = decide_frames(
+            camera, decider, sinks, region=region, detector=detector, limit=limit, stats=stats, smoother=smoother
+        )
         with closing(frames):
             for _ in frames:
                 continue
@@ -81,6 +86,7 @@ def decide_frames(
     detector: Detector | None = None,
     limit: int | None = None,
     stats: LoopStats | None = None,
+    smoother: Smoother | None = None,
 ) -> Generator[tuple[Frame, tuple[Decision, ...]], None, None]:
     """Decides on the frames of a camera as fast as the caller takes the decisions; the loop of `run` and `watch`.
 
@@ -98,6 +104,7 @@ def decide_frames(
         detector: Finds the objects of each frame, which are decided on instead of the whole of it.
         limit: Number of frames decided on after which the loop ends, at least 1; None for no limit.
         stats: Counts what becomes of the frames.
+        smoother: Combines the decisions of this camera over its frames; None to take each frame by itself.
 
     Yields:
         Each whole frame that was decided on, and its decisions: one for the frame, or for each region or object.
@@ -123,7 +130,7 @@ def decide_frames(
         objects = _named(region) if detector is None else stack.enter_context(closing(ObjectDetector(detector)))
         stack.enter_context(camera)
         stack.enter_context(_opened(sinks))
-        decided = stack.enter_context(closing(NewestFrame(camera, decider, objects, stats).decide()))
+        decided = stack.enter_context(closing(NewestFrame(camera, decider, objects, stats, smoother).decide()))
         for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
             connection.note()

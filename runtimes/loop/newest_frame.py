@@ -11,6 +11,7 @@ from allweather.runtimes.errors import DetectorError, EngineError, EngineTimeout
 from allweather.runtimes.loop.deciders import Decider, FoundObject, decide_on
 from allweather.runtimes.loop.detector import ObjectDetector, with_detect_time
 from allweather.runtimes.loop.stats import LoopStats
+from allweather.runtimes.temporal import Smoother
 from allweather.runtimes.types import Decision, Drops, Frame
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class NewestFrame:
         decider: Decides on them.
         objects: What of each frame to decide on: None for the whole of it, some objects, or a detector that finds them.
         stats: Counts what becomes of the frames.
+        smoother: Combines the decisions over the frames; None to take each frame by itself.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class NewestFrame:
         decider: Decider,
         objects: Sequence[FoundObject] | ObjectDetector | None,
         stats: LoopStats,
+        smoother: Smoother | None,
     ) -> None:
-        self._camera, self._decider, self._objects, self._stats = camera, decider, objects, stats
+        self._camera, self._decider, self._objects = camera, decider, objects
+        self._stats, self._smoother = stats, smoother
         self._next_index: int | None = None  # no frame counts as skipped before the first one of this loop
         self._failures, self._dropped_late = 0, False
 
@@ -73,6 +77,8 @@ class NewestFrame:
                     self._failures, self._dropped_late = 0, False
                     frame, decisions = decided
                     self._next_index = frame.index + 1
+                    if self._smoother:
+                        decisions = self._smoother(frame, decisions)
                     stats.add_decisions(decisions)
                     yield frame, decisions
 

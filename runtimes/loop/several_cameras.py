@@ -16,6 +16,7 @@ from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.callback import CallbackSink
+from allweather.runtimes.temporal import Smoother, Smoothing
 from allweather.runtimes.types import Decision, Frame
 
 END_TIMEOUT_SECONDS = 5.0  # for the other loops to end after one of them failed, or after a signal
@@ -32,6 +33,7 @@ class CameraLoop:
         stats: Counts what becomes of the frames.
         region: The part of each frame to decide on, or several by their names; None for the whole frame.
         detector: Finds the objects of each frame, which are decided on instead of the whole of it.
+        smoothing: How the decisions are combined over the frames; None to take each frame by itself.
     """
 
     camera: Camera
@@ -40,6 +42,7 @@ class CameraLoop:
     stats: LoopStats
     region: Region | Mapping[str, Region] | None = None
     detector: Detector | None = None
+    smoothing: Smoothing | None = None
 
 
 def run_cameras(
@@ -108,6 +111,8 @@ def run_cameras(
 def _run_loop(loop: CameraLoop, decider: Decider, last_sink: Sink, limit: int | None) -> None:
     """Runs one loop to its end."""
     sinks = [*loop.sinks, last_sink]
+    smoother = Smoother(loop.perceiver.classes, loop.smoothing) if loop.smoothing else None
     run(
-        loop.camera, decider, sinks, region=loop.region, detector=loop.detector, limit=limit, stats=loop.stats
+        loop.camera, decider, sinks, region=loop.region, detector=loop.detector, limit=limit, stats=loop.stats,
+        smoother=smoother,
     )  # fmt: skip

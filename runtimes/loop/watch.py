@@ -14,7 +14,9 @@ from allweather.runtimes.loop.detector import Detector
 from allweather.runtimes.loop.loop import decide_frames
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.sinks.base import Ended, Sink
+from allweather.runtimes.temporal import Smoother, Smoothing
 from allweather.runtimes.types import Decision, Frame, Image
 
 
@@ -28,6 +30,7 @@ def watch(
     detector: Detector | None = ...,
     live: bool = ...,
     bgr: bool = ...,
+    smoothing: Smoothing | None = ...,
     frames: Literal[False] = ...,
 ) -> Iterator[Decision]: ...
 
@@ -42,6 +45,7 @@ def watch(
     detector: Detector | None = ...,
     live: bool = ...,
     bgr: bool = ...,
+    smoothing: Smoothing | None = ...,
     frames: Literal[True],
 ) -> Iterator[tuple[Frame, tuple[Decision, ...]]]: ...
 
@@ -55,6 +59,7 @@ def watch(
     detector: Detector | None = None,
     live: bool = False,
     bgr: bool = False,
+    smoothing: Smoothing | None = None,
     frames: bool = False,
 ) -> Iterator[Decision] | Iterator[tuple[Frame, tuple[Decision, ...]]]:
     """Decides on the frames of a source, one after the other.
@@ -83,6 +88,8 @@ def watch(
         live: Whether to play a file or folder at its own speed and to drop frames that are not read in time, as for a
             device. Has no effect on other sources.
         bgr: Whether the images of an iterable have the channels blue, green, red, as OpenCV reads them.
+        smoothing: How the decisions on one object are combined over frames, such as `allweather.Smoothing()`; None to
+            take each frame by itself.
         frames: Whether to yield each frame with all its decisions, instead of one decision after the other.
 
     Yields:
@@ -110,10 +117,14 @@ def watch(
     for sink in sinks:
         if not isinstance(sink, Sink):
             raise UsageError(f"a sink is an object of a class derived from allweather.Sink; got {type(sink).__name__}")
+    if smoothing is not None:
+        check_instance("smoothing", smoothing, Smoothing, "write smoothing=allweather.Smoothing()")
+    smoother = Smoother(perceiver.classes, smoothing) if smoothing else None
     camera = _open(source, live=live, bgr=bgr)
     try:
-        with closing(decide_frames(camera, perceiver, sinks, region=region, detector=detector)) as decisions:
-            for frame, found in decisions:
+        decided = decide_frames(camera, perceiver, sinks, region=region, detector=detector, smoother=smoother)
+        with closing(decided):
+            for frame, found in decided:
                 if frames:
                     yield frame, found
                 else:

@@ -58,6 +58,7 @@ def decision_record(decision: Decision) -> dict[str, Any]:
         "expected_seconds": finite_or_none(decision.expected_seconds),
         "reason": decision.reason,
         **_object_record(decision),
+        **_smoothing_record(decision),
         "times": {stage: finite_or_none(seconds) for stage, seconds in asdict(decision.times).items()},
     }
 
@@ -71,6 +72,13 @@ def _object_record(decision: Decision) -> dict[str, Any]:
         "track": None if decision.track is None else int(decision.track),
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _smoothing_record(decision: Decision) -> dict[str, Any]:
+    """Returns what temporal smoothing made of a decision; nothing if it was not smoothed."""
+    if decision.stable is None:
+        return {}
+    return {"frames": int(decision.frames), "stable": bool(decision.stable), "frame_label": decision.frame_label}
 
 
 def finite_or_none(value: float) -> float | None:

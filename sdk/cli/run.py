@@ -69,6 +69,13 @@ def run(
             "May be repeated, with a name for each: they share the budget."
         ),
     ] = None,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            help="Combine the decisions on each object over frames; the value is for about how many frames an object "
+            "stays, such as 30. Each frame is taken by itself if not given."
+        ),
+    ] = None,
     live: Annotated[
         bool,
         typer.Option(
@@ -168,7 +175,7 @@ def run(
             mqtt=None if mqtt is None else MqttOutput(mqtt),
             webhook=webhook, webhook_secret=webhook_secret if webhook else "", hard_frames=hard_frames,
         )  # fmt: skip
-        cameras = SiteCamera("", "", policy, budget_ms, parse_regions(region), live, wait, outputs)
+        cameras = SiteCamera("", "", policy, budget_ms, parse_regions(region), live, wait, outputs, smooth)
         address = None if serve is None else parse_address(serve, "--serve")
         if cores is not None and not realtime:
             raise UsageError("--cores is about --realtime, which is not given; use taskset for the cores alone")
@@ -180,7 +187,7 @@ def run(
             "--budget-ms": budget_ms, "--policy": policy, "--region": region, "--live": live, "--wait": wait,
             "--show": show, "--jsonl": jsonl, "--jsonl-mb": jsonl_mb, "--jsonl-fsync": jsonl_fsync, "--video": video,
             "--serve": serve, "--realtime": realtime, "--cores": cores, "--table": table,
-            "--mqtt": mqtt, "--webhook": webhook, "--hard-frames": hard_frames,
+            "--smooth": smooth, "--mqtt": mqtt, "--webhook": webhook, "--hard-frames": hard_frames,
         }  # fmt: skip
         _check_only_config(given)
         from allweather.site.read import read_site

@@ -68,6 +68,12 @@ class CameraConfig(Section):
     regions: dict[Text, Edges] = Field(
         default={}, description="Parts of the frame to decide on, NAME: [x, y, width, height]; all of it if empty."
     )
+    smooth: float | None = Field(
+        default=None,
+        ge=2,
+        description="About how many frames an object stays, over which its decisions are combined; each frame is taken "
+        "by itself if empty.",
+    )
     live: bool = Field(default=False, description="Whether a file is played at its own speed, as a camera would.")
     wait: float | None = Field(
         default=None, gt=0, description="Seconds without a frame after which the program fails; it waits if empty."

@@ -13,6 +13,7 @@ from allweather.runtimes.loop.several_cameras import CameraLoop
 from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.perceiver import Perceiver
+from allweather.runtimes.temporal import Smoothing
 from allweather.site.site import Site
 
 
@@ -72,7 +73,8 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
             preview = LivePreview(source, stats, perceiver.budget)
             sinks = camera.outputs.sinks(source)
             shown = [*sinks, preview] if loaded.site.address else sinks
-            loops.append(CameraLoop(source, perceiver, shown, stats, camera.region))
+            smoothing = None if camera.smooth_frames is None else Smoothing(camera.smooth_frames)
+            loops.append(CameraLoop(source, perceiver, shown, stats, camera.region, smoothing=smoothing))
             previews.append(preview)
         yield loops, previews
     finally:

@@ -108,6 +108,7 @@ def _camera(camera: CameraConfig, config: SiteConfig) -> SiteCamera:
         live=camera.live,
         wait=camera.wait,
         outputs=outputs,
+        smooth_frames=camera.smooth,
     )
 
 

@@ -48,6 +48,8 @@ class SiteCamera:
         live: Whether a file is played at its own speed.
         wait: Seconds without a frame after which the camera fails; None to wait for ever.
         outputs: What is written and shown of its decisions.
+        smooth_frames: About how many frames an object stays, over which its decisions are combined; None to take each
+            frame by itself.
     """
 
     source: str = field(repr=False)  # it may hold a password
@@ -58,6 +60,18 @@ class SiteCamera:
     live: bool = False
     wait: float | None = None
     outputs: RunOutputs = field(default_factory=RunOutputs)
+    smooth_frames: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the number of frames.
+
+        Raises:
+            UsageError: It is out of range.
+        """
+        if self.smooth_frames is not None:
+            from allweather.runtimes.temporal import Smoothing
+
+            Smoothing(self.smooth_frames)
 
 
 @dataclass(frozen=True)

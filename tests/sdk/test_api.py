@@ -47,6 +47,8 @@ PUBLIC = [
     "Region",
     "ReplacedError",
     "Sink",
+    "Smoother",
+    "Smoothing",
     "StageTimes",
     "StalledError",
     "TrainingError",

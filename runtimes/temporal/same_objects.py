@@ -1,0 +1,88 @@
+"""Which decisions of a frame are on the same objects as those of earlier frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from allweather.runtimes.region import Region
+from allweather.runtimes.types import Decision
+
+
+class ObjectKey(NamedTuple):
+    """What an object of a camera is known by: its track, else its name, else the box that it was first seen in.
+
+    Attributes:
+        name: Name of its region; empty if it has none.
+        track: Number that the detector gave it; None if it gave none.
+        box: Number of the box without name and track; None for all others, and for the whole frame.
+    """
+
+    name: str = ""
+    track: int | None = None
+    box: int | None = None
+
+
+def find_objects(
+    decisions: Sequence[Decision], boxes: Mapping[ObjectKey, Region], min_overlap: float
+) -> list[ObjectKey | None]:
+    """Finds the object of each decision.
+
+    Args:
+        decisions: The decisions of a frame.
+        boxes: Where the objects were seen last that are known by their boxes alone.
+        min_overlap: Smallest intersection over union of the boxes of an object in two frames, above 0.
+
+    Returns:
+        The key of each decision's object; None for a box that overlaps none of `boxes` enough.
+    """
+    keys: list[ObjectKey | None] = []
+    unknown: dict[int, Region] = {}
+    for index, decision in enumerate(decisions):
+        if decision.track is None and not decision.name and decision.region is not None:
+            unknown[index] = decision.region
+            keys.append(None)
+        else:
+            keys.append(ObjectKey(decision.name, decision.track))
+    earlier = list(boxes)
+    for row, column in match_boxes(list(unknown.values()), list(boxes.values()), min_overlap):
+        keys[list(unknown)[row]] = earlier[column]
+    return keys
+
+
+def match_boxes(boxes: Sequence[Region], earlier: Sequence[Region], min_overlap: float) -> list[tuple[int, int]]:
+    """Pairs boxes with earlier ones, the largest overlap first.
+
+    Args:
+        boxes: The boxes of a frame.
+        earlier: Boxes of earlier frames.
+        min_overlap: Smallest intersection over union of a pair, above 0.
+
+    Returns:
+        Pairs of the index of a box and that of an earlier one; each box is in one pair at most.
+    """
+    pairs: list[tuple[int, int]] = []
+    overlaps = intersection_over_union(boxes, earlier)
+    while overlaps.size and overlaps.max() >= min_overlap:
+        row, column = divmod(int(overlaps.argmax()), overlaps.shape[1])
+        pairs.append((row, column))
+        overlaps[row], overlaps[:, column] = 0.0, 0.0
+    return pairs
+
+
+def intersection_over_union(first: Sequence[Region], second: Sequence[Region]) -> npt.NDArray[np.float64]:
+    """Returns the area that two boxes share, over what they cover: float64 [len(first), len(second)], 0..1."""
+    ones, others = _edges(first)[:, None], _edges(second)[None]
+    sides = np.minimum(ones[..., 2:], others[..., 2:]) - np.maximum(ones[..., :2], others[..., :2])
+    shared = sides.clip(0.0).prod(-1)
+    covered = (ones[..., 2:] - ones[..., :2]).prod(-1) + (others[..., 2:] - others[..., :2]).prod(-1) - shared
+    return np.asarray(shared / covered)
+
+
+def _edges(boxes: Sequence[Region]) -> npt.NDArray[np.float64]:
+    """Returns left, top, right and bottom of each box, float64 [n, 4]."""
+    edges = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes]
+    return np.array(edges, np.float64).reshape(-1, 4)

@@ -1,0 +1,136 @@
+"""`Smoother`: combines the decisions of a camera over its frames, object by object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.region import Region
+from allweather.runtimes.temporal.label_filter import Belief, first_belief, predicted_belief, updated_belief
+from allweather.runtimes.temporal.same_objects import ObjectKey, find_objects
+from allweather.runtimes.temporal.settings import Smoothing
+from allweather.runtimes.types import Decision, Frame
+
+
+@dataclass(frozen=True)
+class _Object:
+    """What is remembered of an object: what is believed about it, and when and where."""
+
+    belief: Belief
+    label: str
+    frames: int  # for which the label has been the same
+    index: int  # of the last frame that was decided on
+    captured: float  # time of that frame
+    region: Region | None  # of the last frame, decided on or not
+
+
+class Smoother:
+    """Combines the decisions of one camera over its frames, object by object. For use by one thread.
+
+    Decisions are on the same object if they have the same track, which a detector may give; without tracks, if their
+    regions have the same name; without either, if their regions overlap from frame to frame, or are the whole frame.
+
+    `watch(..., smoothing=Smoothing())` does it for you. In a loop of your own::
+
+        smoother = allweather.Smoother(perceiver.classes)
+        ...
+        decisions = smoother(frame, [perceiver.decide(frame)])
+
+    Args:
+        classes: Class names, in the order of the probabilities.
+        settings: How frames are combined; the defaults of `Smoothing` if None.
+    """
+
+    def __init__(self, classes: Sequence[str], settings: Smoothing | None = None) -> None:
+        self._classes, self._settings = tuple(classes), settings or Smoothing()
+        self._objects: dict[ObjectKey, _Object] = {}  # those seen last come last
+        self._box_numbers = count()
+
+    @property
+    def num_objects(self) -> int:
+        """Number of objects that are remembered."""
+        return len(self._objects)
+
+    def __call__(self, frame: Frame, decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+        """Returns the decisions on a frame, combined with those of earlier frames.
+
+        An object that there was no time for ("undecided") keeps the label that it had, if it was seen before.
+
+        Args:
+            frame: The frame. Its index and its time say how long ago earlier ones were.
+            decisions: The decision on it, or on each of its objects; none that was combined before.
+
+        Returns:
+            The decisions in the same order, with other `label`, `confidence`, `probabilities`, `frames` and `stable`;
+            `frame_label` is the label of the frame alone. All else is as it was: views, reason and times.
+
+        Raises:
+            UsageError: A decision has another number of probabilities than there are classes.
+        """
+        for decision in decisions:
+            if len(decision.probabilities) != len(self._classes):
+                raise UsageError(
+                    f"the smoother is for {len(self._classes)} classes, and a decision has "
+                    f"{len(decision.probabilities)} probabilities; give it the classes of the perceiver that decides"
+                )
+        self._forget_before(frame)
+        boxes = {key: each.region for key, each in self._objects.items() if key.box is not None and each.region}
+        keys = find_objects(decisions, boxes, self._settings.min_overlap)
+        return tuple(
+            self._combine(frame, decision, key or ObjectKey(box=next(self._box_numbers)))
+            for decision, key in zip(decisions, keys, strict=True)
+        )
+
+    def _forget_before(self, frame: Frame) -> None:
+        """Forgets objects that were last seen long ago, and all of them if the frames start anew."""
+        settings = self._settings
+        self._objects = {
+            key: each
+            for key, each in self._objects.items()
+            if 0 < frame.index - each.index <= settings.max_gap_frames
+            and frame.captured - each.captured <= settings.max_gap_seconds
+        }
+
+    def _combine(self, frame: Frame, decision: Decision, key: ObjectKey) -> Decision:
+        known = self._objects.pop(key, None)
+        if known is None:
+            if decision.reason == "undecided":
+                return decision
+            seen = _Object(
+                first_belief(decision.probabilities), decision.label, 1, frame.index, frame.captured, decision.region
+            )
+            self._remember(key, seen)
+            return replace(decision, stable=self._is_stable(seen), frame_label=decision.label)
+        if known.index == frame.index:  # two decisions with one track: the second one stands alone
+            self._remember(key, known)
+            return decision
+        belief = predicted_belief(known.belief, frame.index - known.index, self._settings)
+        if decision.reason == "undecided":
+            seen = replace(known, region=decision.region)
+        else:
+            belief = updated_belief(belief, decision.probabilities, self._settings)
+            label = self._classes[int(belief.argmax())]
+            frames = known.frames + 1 if label == known.label else 1
+            seen = _Object(belief, label, frames, frame.index, frame.captured, decision.region)
+        self._remember(key, seen)
+        return replace(
+            decision,
+            label=seen.label,
+            confidence=float(belief.max()),
+            probabilities=belief.astype(np.float32),
+            frames=seen.frames,
+            stable=self._is_stable(seen),
+            frame_label=decision.label,
+        )
+
+    def _is_stable(self, seen: _Object) -> bool:
+        return seen.frames >= self._settings.stable_frames
+
+    def _remember(self, key: ObjectKey, seen: _Object) -> None:
+        self._objects[key] = seen
+        if len(self._objects) > self._settings.max_objects:
+            del self._objects[next(iter(self._objects))]
