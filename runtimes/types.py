@@ -133,8 +133,8 @@ class Decision:
 
     Attributes:
         label: Name of the most probable class.
-        confidence: Probability of that class, 0..1.
-        probabilities: float32 [C], sums to 1.
+        confidence: Probability of that class, 0..1; calibrated if the policy has a `ConfidenceModel`.
+        probabilities: float32 [C], sums to 1; calibrated likewise.
         index: Index of the frame in its source.
         views: Names of the views that were run.
         predicted_losses: Predicted loss of each view that was run; empty if no losses were predicted.
@@ -147,6 +147,9 @@ class Decision:
         expected_seconds: A high quantile of the time that running the views takes, or the first view of a policy that
             may exit early; nan if nothing was measured yet.
         reason: What set the number of views that were run.
+        accepted: Whether it may be relied upon: accepted decisions err at most as often as `allweather tune-policy
+            --risk` was told, on images like those of the validation data. None if no threshold was found.
+        unknown: Whether the image is unlike those of the validation data, so that none of the classes may be right.
     """
 
     label: str
@@ -163,6 +166,8 @@ class Decision:
     time_left: float = float("inf")
     expected_seconds: float = float("nan")
     reason: Reason = "policy"
+    accepted: bool | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
