@@ -8,7 +8,7 @@ sequence, in which each test may have the whole level (Learn then Test; Angelopo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from allweather.runtimes.tta.confidence_model import Acceptance, ConfidenceModel, check_share
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.types import Floats
 from allweather.trainers.data.split import LabeledImages
+from allweather.trainers.policies.average import Array, Indices, mean_energies
 from allweather.trainers.policies.confidence import BudgetDecisions
 from allweather.trainers.training.uncertainty import LEVEL
 
@@ -80,6 +82,28 @@ def judge(model: ConfidenceModel, decisions: BudgetDecisions) -> JudgedDecisions
         unknown = [model.is_unknown(each, number) for each in decisions.energies[rows].tolist()]
         confidence[np.flatnonzero(rows)[unknown]] = -np.inf
     return JudgedDecisions(confidence, decisions.correct)
+
+
+def accepted_decisions(
+    policy: Policy, chosen: Indices, by_view: Mapping[str, Floats], probabilities: Array, views_run: Indices
+) -> npt.NDArray[np.bool_]:
+    """Returns which decisions a policy accepts, bool [n]; none of one that has no threshold.
+
+    Args:
+        policy: The policy.
+        chosen: See `average_views`.
+        by_view: See `average_views`.
+        probabilities: What `average_views` returned.
+        views_run: What `average_views` returned.
+    """
+    model = policy.confidence_model
+    if model is None or model.acceptance is None:
+        return np.zeros(len(chosen), np.bool_)
+    energies = np.take_along_axis(mean_energies(policy, chosen, by_view), views_run[:, None] - 1, 1)[:, 0]
+    nobody_knows = np.zeros(len(chosen), np.bool_)
+    judged = judge(model, BudgetDecisions(probabilities, views_run, energies, nobody_knows))
+    accepted: npt.NDArray[np.bool_] = judged.confidence >= model.acceptance.threshold
+    return accepted
 
 
 def find_acceptance(
