@@ -136,8 +136,8 @@ class Decision:
 
     Attributes:
         label: Name of the most probable class.
-        confidence: Probability of that class, 0..1.
-        probabilities: float32 [C], sums to 1.
+        confidence: Probability of that class, 0..1; calibrated if the policy has a `ConfidenceModel`.
+        probabilities: float32 [C], sums to 1; calibrated likewise.
         index: Index of the frame in its source.
         views: Names of the views that were run.
         predicted_losses: Predicted loss of each view that was run; empty if no losses were predicted.
@@ -157,6 +157,10 @@ class Decision:
             it, label, confidence and probabilities are of all frames of the object together.
         stable: Whether that is as many frames as `Smoothing.stable_frames`; None without temporal smoothing.
         frame_label: Label of this frame alone; empty without temporal smoothing.
+        accepted: Whether it may be relied upon: accepted decisions err at most as often as `allweather tune-policy
+            --risk` was told, on images like those of the validation data. None if no threshold was found. With temporal
+            smoothing, a label that is not that of the frame alone is not accepted.
+        unknown: Whether the image is unlike those of the validation data, so that none of the classes may be right.
     """
 
     label: str
@@ -179,6 +183,8 @@ class Decision:
     frames: int = 1
     stable: bool | None = None
     frame_label: str = ""
+    accepted: bool | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True)

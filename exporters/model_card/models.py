@@ -10,6 +10,7 @@ from allweather.runtimes.tta.policy import Policy
 
 MAX_CLASSES = 100  # names that are listed; the manifest has all
 MAX_REASON = 300
+MAX_TEMPERATURES = 12
 NONE = "n/a"  # in a table, for what was not measured
 
 
@@ -55,6 +56,7 @@ def policies(manifest: Manifest) -> list[str]:
     return [
         *table,
         "",
+        *_confidence(manifest.policies[0]),
         "The first is followed unless another is named. What a policy gains is not stored with it: "
         "`allweather evaluate BUNDLE --data DATA --policy NAME --corrupted generate` measures it.",
     ]
@@ -107,7 +109,7 @@ def limits(manifest: Manifest) -> list[str]:
         "Images from outside of the data: other cameras, places, seasons, or classes. An image of none of the classes "
         "gets the name of one of them all the same.",
         "Fairness: whether it is equally accurate for groups of people, places or things was not evaluated.",
-        "Confidence: whether the probabilities are as high as the accuracy was not evaluated.",
+        *_unknown_confidence(manifest),
         "Attacks: images that are made to mislead it were not tried.",
         "Latency on your device: manifest.json has that on the machine of the export, where it can run the engine; "
         "`allweather bench BUNDLE` measures it.",
@@ -155,6 +157,30 @@ def _choice(policy: Policy) -> str:
         "oracle": f"the {policy.num_views} with the lowest true losses of",
     }[policy.pick]
     return f"{chosen} {views}{', each also flipped' if policy.hflip else ''}"
+
+
+def _confidence(policy: Policy) -> list[str]:
+    """Returns what the first policy says about its confidence; nothing if that was not tuned."""
+    model = policy.confidence_model
+    if model is None:
+        return []
+    temperatures = ", ".join(f"{each:.2f}" for each in model.temperatures[:MAX_TEMPERATURES])
+    lines = [f"Its confidence is calibrated; temperatures after 1, 2, ... views: {temperatures}."]
+    found = model.acceptance
+    if found is not None:
+        lines.append(
+            f"Decisions are accepted from a confidence of {found.threshold:.4f}: {100 * found.coverage:.1f} % of "
+            f"{found.images} validation images, nine of ten of them corrupted, {found.errors} errors among "
+            f"{found.accepted} accepted; at most {100 * found.risk:g} % are errors, at a confidence level of "
+            f"{100 * found.level:g} %."
+        )
+    return [" ".join(lines), ""]
+
+
+def _unknown_confidence(manifest: Manifest) -> list[str]:
+    if manifest.policies and manifest.policies[0].confidence_model:
+        return ["Confidence under other policies than the first, and on images unlike the validation images."]
+    return ["Confidence: whether the probabilities are as high as the accuracy was not evaluated."]
 
 
 def _early_exit(policy: Policy) -> str:

@@ -9,13 +9,15 @@ from pydantic import SerializerFunctionWrapHandler, WrapSerializer
 from allweather.runtimes.tta.policy import Policy
 
 
-def _without_usual_average(policy: Policy, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """Leaves out that probabilities are averaged: versions of allweather that only know this can read the file."""
+def _without_defaults(policy: Policy, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Leaves out what says nothing new, so that versions of allweather that do not know it can read the file."""
     stored: dict[str, Any] = serialize(policy)
     if policy.averages == "probabilities":
         del stored["averages"]
+    if policy.confidence_model is None:
+        del stored["confidence_model"]
     return stored
 
 
-StoredPolicy = Annotated[Policy, WrapSerializer(_without_usual_average)]
-"""A `Policy`; its field `averages` is only written where it is "logits", and read as "probabilities" if missing."""
+StoredPolicy = Annotated[Policy, WrapSerializer(_without_defaults)]
+"""A `Policy`; `averages` is only written where it is "logits", and `confidence_model` where there is one."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from allweather.runtimes.perceiver.object_state import ObjectState
+from allweather.runtimes.perceiver.prediction import no_prediction, predict
 from allweather.runtimes.perceiver.run_objects import ObjectsResult
 from allweather.runtimes.region import Region
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import ViewResult
-from allweather.runtimes.types import Decision, Floats, Frame, Plan, Reason, StageTimes
+from allweather.runtimes.types import Decision, Frame, Plan, Reason, StageTimes
 
 
 def frame_decision(
@@ -39,15 +37,14 @@ def frame_decision(
         age: Seconds from capture to decision.
         late: Whether the decision was made after its deadline.
     """
-    best = int(result.probabilities.argmax())
-    confidence = float(result.probabilities[best])
+    predicted = predict(result.probabilities, result.views_run, result.energy, policy, classes)
     reason: Reason = plan.reason
     if result.views_run < len(plan.views):
-        reason = "early_exit" if confidence > policy.early_exit_threshold else "budget"
+        reason = "early_exit" if predicted.average_confidence > policy.early_exit_threshold else "budget"
     return Decision(
-        label=classes[best],
-        confidence=confidence,
-        probabilities=result.probabilities,
+        label=predicted.label,
+        confidence=predicted.confidence,
+        probabilities=predicted.probabilities,
         index=frame.index,
         views=plan.views[: result.views_run],
         predicted_losses=plan.predicted_losses[: result.views_run],
@@ -59,6 +56,8 @@ def frame_decision(
         time_left=plan.time_left,
         expected_seconds=plan.expected_seconds,
         reason=reason,
+        accepted=predicted.accepted,
+        unknown=predicted.unknown,
     )
 
 
@@ -105,12 +104,16 @@ def object_decisions(
             infer=share * result.infer_seconds,
             aggregate=rest / count,
         )
-        probabilities, label, confidence = _prediction(state, policy, classes)
+        if state.views_run:
+            average = state.probabilities(policy.averages)
+            predicted = predict(average, state.views_run, state.energy(policy), policy, classes)
+        else:
+            predicted = no_prediction(policy, classes)
         decisions.append(
             Decision(
-                label=label,
-                confidence=confidence,
-                probabilities=probabilities,
+                label=predicted.label,
+                confidence=predicted.confidence,
+                probabilities=predicted.probabilities,
                 index=frame.index,
                 views=state.views[: state.views_run],
                 predicted_losses=state.predicted_losses[: state.views_run],
@@ -120,28 +123,21 @@ def object_decisions(
                 skipped=skipped,
                 planned_views=policy.max_views,
                 time_left=result.time_left,
-                reason=_reason(result, index, policy, confidence),
+                reason=_reason(result, index, policy, predicted.average_confidence),
                 region=regions[index],
+                accepted=predicted.accepted,
+                unknown=predicted.unknown,
             )
         )
     return decisions
 
 
-def _prediction(state: ObjectState, policy: Policy, classes: Sequence[str]) -> tuple[Floats, str, float]:
-    """Returns probabilities, label and confidence: equal ones, none and 0 if nothing was run."""
-    if not state.views_run:
-        return np.full(len(classes), 1 / len(classes), np.float32), "", 0.0
-    probabilities = state.probabilities(policy.averages)
-    best = int(probabilities.argmax())
-    return probabilities, classes[best], float(probabilities[best])
-
-
-def _reason(result: ObjectsResult, index: int, policy: Policy, confidence: float) -> Reason:
+def _reason(result: ObjectsResult, index: int, policy: Policy, average_confidence: float) -> Reason:
     state = result.states[index]
     if not state.views_run:
         return "undecided"
     if result.forced and index == 0:
         return "past_deadline"
     if state.views_run < len(state.views):
-        return "early_exit" if confidence > policy.early_exit_threshold else "budget"
+        return "early_exit" if average_confidence > policy.early_exit_threshold else "budget"
     return "no_time_to_rank" if policy.needs_predictor and not result.ranked else "policy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from allweather.runtimes.tta.aggregate import average
 from allweather.runtimes.tta.policy import Averaged, Policy
+from allweather.runtimes.tta.run_views import mean_energy
 from allweather.runtimes.types import Floats
 
 # Averaging lowers the expected loss even by a view that is no better than those before: the loss of an average of k
@@ -62,6 +64,10 @@ class ObjectState:
         if self._probabilities is None:
             self._probabilities = average(np.stack(self._logits), self.weights[: self.views_run], averages)
         return self._probabilities
+
+    def energy(self, policy: Policy) -> float:
+        """Returns the mean energy of the views that were run; nan if none was, or the policy does not use it."""
+        return mean_energy(np.stack(self._logits), policy) if self._logits else math.nan
 
     def gain(self, count: int, uncertainty: float) -> float:
         """Returns by how much the expected loss of the average falls if one view follows `count` others.

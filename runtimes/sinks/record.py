@@ -48,6 +48,8 @@ def decision_record(decision: Decision) -> dict[str, Any]:
         "index": int(decision.index),
         "label": decision.label,
         "confidence": finite_or_none(decision.confidence),
+        "accepted": decision.accepted,
+        "unknown": decision.unknown,
         "views": list(decision.views),
         "predicted_losses": [finite_or_none(loss) for loss in decision.predicted_losses],
         "age": finite_or_none(decision.age),

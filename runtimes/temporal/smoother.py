@@ -125,6 +125,8 @@ class Smoother:
             frames=seen.frames,
             stable=self._is_stable(seen),
             frame_label=decision.label,
+            # the risk was measured on single frames: of another label nothing is known
+            accepted=decision.accepted and seen.label == decision.label,
         )
 
     def _is_stable(self, seen: _Object) -> bool:

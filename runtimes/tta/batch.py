@@ -9,7 +9,7 @@ import numpy as np
 from allweather.runtimes.tta.aggregate import average
 from allweather.runtimes.tta.planner import BATCH_SIZES
 from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.tta.run_views import ViewResult, run_views, steps_without_deadline
+from allweather.runtimes.tta.run_views import ViewResult, mean_energy, run_views, steps_without_deadline
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image, Plan
 
@@ -85,5 +85,6 @@ def run_views_batch(
         probabilities = average(logits[start:end], plan.weights, policy.averages)
         share = len(plan.views) / len(views)
         view_seconds, infer_seconds = share * (views_done - started), share * (infer_done - views_done)
-        results.append(ViewResult(probabilities, len(plan.views), started, view_seconds, infer_seconds))
+        energy = mean_energy(logits[start:end], policy)
+        results.append(ViewResult(probabilities, len(plan.views), started, view_seconds, infer_seconds, energy))
     return results

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
 from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.text import forbidden_character
+from allweather.runtimes.tta.confidence_model import ConfidenceModel
 from allweather.runtimes.tta.views import CHAIN, CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 
@@ -51,6 +52,8 @@ class Policy:
         averages: What is averaged over the views: "probabilities", or "logits", whose softmax is then the geometric
             mean of the probabilities, normalized (a product of experts; Hinton 2002). A class that one view finds
             improbable loses more by it. With one view both are the same.
+        confidence_model: Calibrates the confidence of its decisions, and says which to accept; None if it was not
+            tuned. It belongs to these views and this average, and to one model.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Policy:
     weights: tuple[float, ...] = ()
     early_exit_threshold: float = 1.0
     averages: Averaged = "probabilities"
+    confidence_model: ConfidenceModel | None = None
     __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # applies when a manifest or a checkpoint is read
 
     def __post_init__(self) -> None:
@@ -178,7 +182,7 @@ class Policy:
             UsageError: There are fewer of them than the policy chooses, or this version of allweather does not know all
                 of them.
         """
-        return replace(self, views=tuple(predictor_views)) if self.ranks else self
+        return replace(self, views=tuple(predictor_views), confidence_model=None) if self.ranks else self
 
     def fallback_views(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """Returns what a ranking policy runs without losses: the identity, and the horizontal flip if it flips."""
@@ -206,9 +210,11 @@ def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Seque
     base, exits_early, share = text.partition("@")
     if exits_early:
         base_policy = parse_policy(base, tuned, predictor_views)
-        return replace(base_policy, name=text, early_exit_threshold=_parse_share(text, share))
+        threshold = _parse_share(text, share)
+        return replace(base_policy, name=text, early_exit_threshold=threshold, confidence_model=None)
     if text.endswith(LOGITS) and not (base := text.removesuffix(LOGITS)).endswith(LOGITS):
-        return replace(parse_policy(base, tuned, predictor_views), name=text, averages="logits")
+        base_policy = parse_policy(base, tuned, predictor_views)
+        return replace(base_policy, name=text, averages="logits", confidence_model=None)
     kind, _, rest = text.partition(":")
     fixed = {
         "center": ("identity",),

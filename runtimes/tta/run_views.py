@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from allweather.runtimes.tta.aggregate import average
+from allweather.runtimes.tta.confidence_model import energy
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image
@@ -23,6 +25,7 @@ class ViewResult:
         started: Time at the start, in seconds of the clock.
         view_seconds: Seconds spent on computing the views.
         infer_seconds: Seconds spent in the classifier.
+        energy: Mean energy of the views that were run; nan for a policy without a confidence model.
     """
 
     probabilities: Floats
@@ -30,6 +33,7 @@ class ViewResult:
     started: float
     view_seconds: float
     infer_seconds: float
+    energy: float = math.nan
 
 
 def run_views(
@@ -69,7 +73,13 @@ def run_views(
         probabilities = average(np.stack(logits), weights[: len(logits)], policy.averages)
         step = 0 if float(probabilities.max()) > policy.early_exit_threshold else steps(len(logits))
         if not step:
-            return ViewResult(probabilities, len(logits), started, view_seconds, infer_seconds)
+            mean = mean_energy(np.stack(logits), policy)
+            return ViewResult(probabilities, len(logits), started, view_seconds, infer_seconds, mean)
+
+
+def mean_energy(logits: Floats, policy: Policy) -> float:
+    """Returns the mean energy of some views, whose logits are float32 [k, C]; nan if the policy does not use it."""
+    return float(energy(logits).mean()) if policy.confidence_model else math.nan
 
 
 def steps_without_deadline(count: int, policy: Policy) -> Callable[[int], int]:

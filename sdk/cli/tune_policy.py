@@ -19,8 +19,10 @@ from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
+    from allweather.runtimes.tta.confidence_model import Acceptance
     from allweather.runtimes.tta.policy import Policy
-    from allweather.trainers.policies.selection import PolicyGain, PolicySelection
+    from allweather.trainers.policies.comparison import PolicyComparison
+    from allweather.trainers.policies.selection import PolicyGain
     from allweather.trainers.policies.tuning import TunedPolicy
 
 
@@ -42,6 +44,13 @@ def tune_policy(
         int, typer.Option(help="Largest number of views that the chosen policy runs for an image, on average.")
     ] = 4,
     copies: Annotated[int, typer.Option(help="Number of corrupted copies of each validation image.")] = 1,
+    risk: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest share of errors among accepted decisions, such as 0.02. The confidence from which decisions "
+            "are accepted is found on half of the images, and stored if it holds the risk (at 95 %)."
+        ),
+    ] = None,
     own_model: OwnModel = None,
     stream: Stream = None,
     workers: Workers = None,
@@ -61,28 +70,35 @@ def tune_policy(
     gps:K is found by greedy search: the K views whose average is best.
 
     learned has a weight for each view. All other policies are compared as they are.
+
+    The confidence of the stored policy is calibrated with a temperature for each number of views, unless it is stored
+    without a comparison. With --risk it also says which decisions to accept, so that few of these are errors.
     """
     check_model_path(model, out)
     if max_views < 1:
         raise UsageError(f"--max-views is the number of views for an image, at least 1; got {max_views}")
+    from allweather.runtimes.tta.confidence_model import check_share
     from allweather.runtimes.tta.policy import MAX_VIEWS
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
     from allweather.trainers.data.registry import dataset_hflip
     from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import open_model
-    from allweather.trainers.methods.loss_predictor.held_back import policy_images
     from allweather.trainers.policies.comparison import compare_policies, parse_requested
+    from allweather.trainers.steps.tuning_images import tuning_images
 
+    if risk is not None:
+        check_share("risk", risk)
     reading = Reading(stream, workers)
     prepare_cpu()
     with open_model(model, model=own_model) as opened:
         hflip = dataset_hflip(data) if opened.hflip is None else opened.hflip
         requested = parse_requested(policy or (), opened, hflip=hflip)
-        if policy and len(policy) == 1 and not isinstance(requested[0], str):
+        given = requested[0] if policy and len(policy) == 1 and not isinstance(requested[0], str) else None
+        if given and risk is None:
             unused = ("max_views", "copies", "stream", "workers", "seed")
-            check_not_given(context, unused, f"{policy[0]} is stored as it is")
-            _store(model, out, (requested[0],), own_model, replace=False)
-            facts = {kind_of(model): str(out), "policy": policy[0], "views": list(requested[0].views)}
+            check_not_given(context, unused, f"{given.name} is stored as it is")
+            _store(model, out, (given,), own_model, replace=False)
+            facts = {kind_of(model): str(out), "policy": given.name, "views": list(given.views)}
             print_result(facts, as_json, "stored")
             return
         if policy and len(policy) == 1:
@@ -96,18 +112,20 @@ def tune_policy(
                 update(done, f"tune-policy: {done} of {total} batches", total)
 
             say_inventory(dataset.inventory)
+            images, target = tuning_images(dataset.val, opened.predict_losses is not None, risk)
             comparison = compare_policies(
-                opened, policy_images(dataset.val, opened.predict_losses is not None), requested,
-                hflip=hflip, max_views=max_views, copy_settings=CopySettings(copies=copies, seed=seed), watch=watch,
+                opened, images, requested,
+                hflip=hflip, max_views=max_views, copy_settings=CopySettings(copies=copies, seed=seed), target=target,
+                is_given=given is not None, watch=watch,
             )  # fmt: skip
     for note in dataset.notes:
         say(note)
     _store(model, out, comparison.policies, own_model, replace=True)
     if not as_json and len(comparison.results) > 1:
         print_table(_rows(comparison.results))
-    for line in comparison.selection.sentences():
+    for line in comparison.sentences():
         say(line)
-    values = _result(comparison.selection, comparison.results, copies, as_json)
+    values = _result(comparison, copies, risk, as_json)
     print_result({kind_of(model): str(out), **values, "inventory": dataset.inventory}, as_json, "tuned")
 
 
@@ -128,11 +146,11 @@ def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str 
     add_to_bundle(bundle, None, stored, None, out)
 
 
-def _result(
-    selection: PolicySelection, results: Sequence[TunedPolicy], copies: int, as_json: bool
-) -> dict[str, object]:
+def _result(comparison: PolicyComparison, copies: int, risk: float | None, as_json: bool) -> dict[str, object]:
     """Returns what the command prints on stdout."""
-    best, center = selection.chosen, selection.center
+    selection = comparison.selection
+    best, center, model = selection.chosen, selection.center, comparison.policies[0].confidence_model
+    assert model is not None
     values: dict[str, object] = {
         "policy": best.policy.name,
         "views": list(best.policy.views),
@@ -143,13 +161,22 @@ def _result(
         "center_val_accuracy": center.accuracy,
         "calibrated_log_likelihood": best.log_likelihood,
         "center_calibrated_log_likelihood": center.log_likelihood,
+        "temperatures": list(model.temperatures),
+        **({} if risk is None else _acceptance(model.acceptance)),
     }
     if as_json:
         gains = {each.tuned.policy.name: each for each in selection.gains}
         values["level_with"] = list(selection.level_with)
-        values["judgement"] = selection.sentences()
-        values["compared"] = [{**_facts(each), **_gain(gains.get(each.policy.name))} for each in results]
+        values["judgement"] = comparison.sentences()
+        values["compared"] = [{**_facts(each), **_gain(gains.get(each.policy.name))} for each in comparison.results]
+        values["confidence_model"] = dataclasses.asdict(model)
     return values
+
+
+def _acceptance(found: Acceptance | None) -> dict[str, object]:
+    """Returns from which confidence decisions are accepted, and how many are; None where no threshold was found."""
+    threshold, coverage = (None, None) if found is None else (found.threshold, found.coverage)
+    return {"accepted_from_confidence": threshold, "coverage": coverage}
 
 
 def _facts(result: TunedPolicy) -> dict[str, object]:

@@ -134,6 +134,10 @@ class Tune(Section):
     )
     max_views: int = Field(default=4, description="Largest mean number of views of the chosen policy.")
     copies: int = Field(default=1, description="Corrupted copies of each validation image.")
+    risk: float | None = Field(
+        default=None,
+        description="Share of errors that accepted decisions may have, such as 0.02; none if empty.",
+    )
 
 
 class Export(Section):

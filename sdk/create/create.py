@@ -220,8 +220,7 @@ class _Creation:
         return self._stage(
             TUNE, "tune", section.model_dump(mode="json"), {"the model": model.digest},
             lambda folder, run: policy_stage(
-                self._model_of(model), self._start.dataset, self._settings, section.policies, section.max_views,
-                self._own, folder, run,
+                self._model_of(model), self._start.dataset, self._settings, section, self._own, folder, run
             ),
         )  # fmt: skip
 

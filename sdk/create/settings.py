@@ -12,6 +12,7 @@ from allweather.exporters.compilation import DEFAULT_ENGINES, ExportOptions, pre
 from allweather.exporters.foreign.model_input import InputSettings
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.tta.confidence_model import check_share
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.image_size import ImageSize, parse_size
 from allweather.trainers.methods.finetune import FinetuneSettings
@@ -69,6 +70,8 @@ class CreateSettings:
             tuning = CopySettings(copies=config.tune.copies, seed=config.seed)
             if config.tune.max_views < 1:
                 raise UsageError(f"max_views must be at least 1; got {config.tune.max_views}")
+            if config.tune.risk is not None:
+                check_share("risk", config.tune.risk)
         with _section("export"):
             export = _export(config)
         return CreateSettings(size, crop, fit, foreign, None if foreign else finetune, predictor, tuning, export)

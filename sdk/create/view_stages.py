@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from allweather.create.classifier_stages import BUNDLE, CHECKPOINT, models_in_words, rejections
+from allweather.create.config import Tune
 from allweather.create.kept_stages import StageResult
 from allweather.create.settings import CreateSettings
 from allweather.exporters.addition import add_to_bundle
@@ -20,12 +21,12 @@ from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.inference.open_model import open_model
-from allweather.trainers.methods.loss_predictor.held_back import policy_images
 from allweather.trainers.methods.loss_predictor.quality import quality_sentences
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.train import add_predictor, predictor_for
 from allweather.trainers.methods.output_paths import resume_path
 from allweather.trainers.policies.comparison import compare_policies, parse_requested
+from allweather.trainers.steps.tuning_images import tuning_images
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 
@@ -76,8 +77,7 @@ def policy_stage(
     model: Path,
     dataset: Dataset,
     settings: CreateSettings,
-    policies: tuple[str, ...],
-    max_views: float,
+    section: Tune,
     own_model: str | None,
     folder: Path,
     run: StageRun,
@@ -86,17 +86,20 @@ def policy_stage(
     start = load_checkpoint(model, own_model) if is_checkpoint(model) else None
     adapted = start.adapt(dataset) if start else dataset
     with open_model(start or model) as opened:
-        requested = parse_requested(policies, opened, hflip=adapted.hflip)
-        images = policy_images(adapted.with_classes(opened.classes).val, opened.predict_losses is not None)
+        requested = parse_requested(section.policies, opened, hflip=adapted.hflip)
+        images, target = tuning_images(
+            adapted.with_classes(opened.classes).val, opened.predict_losses is not None, section.risk
+        )
         comparison = compare_policies(
             opened, images, requested,
-            hflip=adapted.hflip, max_views=max_views, copy_settings=settings.tuning, watch=run.update,
+            hflip=adapted.hflip, max_views=section.max_views, copy_settings=settings.tuning, target=target,
+            watch=run.update,
         )  # fmt: skip
     if start:
         save_checkpoint(folder / CHECKPOINT, dataclasses.replace(start, policies=comparison.policies))
     else:
         add_to_bundle(model, None, comparison.policies, None, folder / BUNDLE)
-    return StageResult(comparison.selection.chosen.policy.name, tuple(comparison.selection.sentences()))
+    return StageResult(comparison.selection.chosen.policy.name, tuple(comparison.sentences()))
 
 
 def export_stage(

@@ -56,6 +56,9 @@ class PolicyResult:
         errors: Mean error over the severities of each corruption, 0..1.
         view_shares: For each corruption, how often each of `views` is ranked first, 0..1.
         views: Names of the policy's views.
+        coverage: Share of accepted decisions, 0..1, by group of images, as `mean_views`; all None for a policy that
+            has no threshold.
+        selective_risk: Share of errors among accepted decisions, likewise; None where none was accepted.
     """
 
     policy: str
@@ -69,6 +72,8 @@ class PolicyResult:
     errors: dict[str, float]
     view_shares: dict[str, tuple[float, ...]]
     views: tuple[str, ...]
+    coverage: dict[str, float | None]
+    selective_risk: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ def policy_evaluation(
     """
     keep = None if keep is None else as_path(keep)
     started = time.perf_counter()
-    always = [CENTER, best_single_view(evaluated)]
+    one_view = next((each for each in requested if each.name == CENTER.name), CENTER)  # perhaps a tuned one
+    always = [one_view, best_single_view(evaluated)]
     policies = [*always, *(each for each in requested if each.name not in [policy.name for policy in always])]
     outcomes = run_policies(evaluated, dataset, corrupted, policies, seed=seed, keep=keep, watch=watch)
     timed = [policy for policy in policies if policy.pick != "oracle"]
@@ -194,6 +200,7 @@ def _policy_result(
     }
     clean, common, extra = (_error_rate(index, outcomes, group) for group in GROUPS.values())
     assert clean is not None
+    accepted = {name: _accepted(index, policy, outcomes, group) for name, group in GROUPS.items()}
     return PolicyResult(
         policy=policy.name,
         mean_views={
@@ -213,7 +220,21 @@ def _policy_result(
         },
         view_shares={name: tuple((counts / counts.sum()).tolist()) for name, counts in view_counts.items()},
         views=policy.views,
+        coverage={name: coverage for name, (coverage, _) in accepted.items()},
+        selective_risk={name: risk for name, (_, risk) in accepted.items()},
     )
+
+
+def _accepted(
+    index: int, policy: Policy, outcomes: Sequence[CellOutcome], group: Sequence[str]
+) -> tuple[float | None, float | None]:
+    """Returns the coverage and the selective risk of the policy with this index over a group of corruptions."""
+    cells = [cell for cell in outcomes if cell.corruption in group]
+    if not cells or policy.confidence_model is None or policy.confidence_model.acceptance is None:
+        return None, None
+    accepted = np.concatenate([cell.accepted[index] for cell in cells])
+    correct = np.concatenate([cell.correct[index] for cell in cells])
+    return float(accepted.mean()), float((~correct[accepted]).mean()) if accepted.any() else None
 
 
 def _share_of_oracle_gain(common: ErrorRate | None, outcomes: Sequence[CellOutcome]) -> float | None:

@@ -27,10 +27,11 @@ from allweather.trainers.corruptions.sets import CorruptedSet, Labels
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.losses.soft_ranks import correlation, ranks
+from allweather.trainers.policies.acceptance import accepted_decisions
 from allweather.trainers.policies.average import CENTER, average_views
 
 # the arrays of an outcome, as they are saved
-ARRAY_FIELDS = ("correct", "confidence", "first_view", "views_run", "rank_correlation")
+ARRAY_FIELDS = ("correct", "confidence", "first_view", "views_run", "rank_correlation", "accepted")
 
 
 def best_single_view(evaluated: EvaluatedModel) -> Policy:
@@ -51,6 +52,7 @@ class CellOutcome:
         views_run: int64 [policies, n], number of images that the classifier got.
         rank_correlation: float32 [n], rank correlation of predicted and true losses over the predictor's views; nan
             without a loss predictor.
+        accepted: bool [policies, n], whether the decision is accepted; False for a policy that has no such threshold.
     """
 
     corruption: str
@@ -60,6 +62,7 @@ class CellOutcome:
     first_view: npt.NDArray[np.int64]
     views_run: npt.NDArray[np.int64]
     rank_correlation: Floats
+    accepted: npt.NDArray[np.bool_]
 
 
 def run_policies(
@@ -104,7 +107,8 @@ def run_policies(
     cells = [("clean", 0)]
     if corrupted:
         cells += [(name, severity) for name in corrupted.corruptions for severity in SEVERITIES]
-    texts = json.dumps([[policy.name, policy.views, policy.weights, policy.averages] for policy in policies] + [seed])
+    facts = [[each.name, each.views, each.weights, each.averages, str(each.confidence_model)] for each in policies]
+    texts = json.dumps([*facts, seed])
     resume_key = {
         "images": resume_key_of(evaluated, corrupted, dataset),
         "policies": hashlib.sha256(texts.encode()).hexdigest(),
@@ -144,7 +148,7 @@ def _run_cell(
     policies: Sequence[Policy],
     rng: np.random.Generator,
 ) -> CellOutcome:
-    correct, confidence, first_view, views_run, rank_correlation, start = [], [], [], [], [], 0
+    correct, confidence, first_view, views_run, rank_correlation, accepted, start = [], [], [], [], [], [], 0
     names = {each for policy in policies for each in policy.views_for(range(len(policy.views)))[0]}
     if evaluated.predict_losses or any(policy.pick == "oracle" for policy in policies):
         names |= set(evaluated.predictor_views)
@@ -165,6 +169,14 @@ def _run_cell(
         confidence.append(np.stack([average.max(1).astype(np.float32) for average, _ in averages]))
         views_run.append(np.stack([counts for _, counts in averages]))
         first_view.append(np.stack([indices[:, 0] for indices in chosen]))
+        accepted.append(
+            np.stack(
+                [
+                    accepted_decisions(policy, indices, by_view, *average)
+                    for policy, indices, average in zip(policies, chosen, averages, strict=True)
+                ]
+            )
+        )
         rank_correlation.append(_rank_correlations(predicted_losses, true_losses, len(images)))
     return CellOutcome(
         corruption=name,
@@ -174,6 +186,7 @@ def _run_cell(
         first_view=np.concatenate(first_view, 1),
         views_run=np.concatenate(views_run, 1),
         rank_correlation=np.concatenate(rank_correlation),
+        accepted=np.concatenate(accepted, 1),
     )
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from allweather.evaluation.policies import ErrorRate, PolicyEvaluation
+from allweather.evaluation.policies import ErrorRate, PolicyEvaluation, PolicyResult
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, page, write_files
 from allweather.runtimes.markdown import markdown, markdown_page, markdown_table
@@ -16,6 +16,7 @@ from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 
 Row = Sequence[str]
+ACCEPTED = "accepted, % (errors among them), clean / common / extra"
 TABLE_NOTE = (
     "Mean views and latency ratio are those on clean / common corrupted images where they differ. The latency ratio is "
     "the time of a decision relative to that with one view. The last column is how much of the accuracy that the best "
@@ -79,6 +80,9 @@ def summary_table(result: PolicyEvaluation) -> list[Row]:
             "share of oracle gain, %",
         )
     ]  # fmt: skip
+    has_accepted = any(each.coverage["clean"] is not None for each in result.results)
+    if has_accepted:
+        rows[0] = (*rows[0], ACCEPTED)
     for each in result.results:
         share = "" if each.share_of_oracle_gain is None else f"{100 * each.share_of_oracle_gain:.1f}"
         rows.append(
@@ -88,9 +92,20 @@ def summary_table(result: PolicyEvaluation) -> list[Row]:
                 _clean_and_corrupted(each.latency_ratio, each.corrupted_latency_ratio),
                 *map(_interval, (each.clean, each.common, each.extra)),
                 share,
+                *((_accepted(each),) if has_accepted else ()),
             )
         )
     return rows
+
+
+def _accepted(result: PolicyResult) -> str:
+    """Returns coverage and risk of each group with images, in percent; nothing for a policy without a threshold."""
+    parts = []
+    for name, coverage in result.coverage.items():
+        risk = result.selective_risk[name]
+        if coverage is not None:
+            parts.append(f"{100 * coverage:.1f}" + ("" if risk is None else f" ({100 * risk:.2f})"))
+    return " / ".join(parts)
 
 
 def correlations(result: PolicyEvaluation) -> list[str]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.tta.aggregate import from_mean, scores
+from allweather.runtimes.tta.confidence_model import energy
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.types import Floats
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 CENTER = parse_policy("center")  # one view, the unchanged image
 
 
-def average_views(
-    policy: Policy, chosen: npt.NDArray[np.int64], by_view: Mapping[str, Floats]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def average_views(policy: Policy, chosen: Indices, by_view: Mapping[str, Floats]) -> tuple[Array, Indices]:
     """Averages the views that a policy runs, until its early exit, as the camera loop does for one image.
 
     Args:
@@ -27,6 +27,20 @@ def average_views(
 
     Returns:
         (probabilities, float64 [n, C], which sum to 1; number of views run, int64 [n]).
+    """
+    *_, last = averages_of_budgets(policy, chosen, by_view)
+    return last
+
+
+def averages_of_budgets(
+    policy: Policy, chosen: Indices, by_view: Mapping[str, Floats]
+) -> Iterator[tuple[Array, Indices]]:
+    """Yields what `average_views` returns if the budget leaves time for 1 view, 2 views, ..., all views of the policy.
+
+    Args:
+        policy: See `average_views`.
+        chosen: See `average_views`.
+        by_view: See `average_views`.
     """
     total, weights = np.zeros(next(iter(by_view.values())).shape), np.zeros((len(chosen), 1))
     views_run, active = np.zeros(len(chosen), np.int64), np.ones(len(chosen), np.bool_)
@@ -38,11 +52,27 @@ def average_views(
                 total[rows] += view_weights[part] * scores(by_view[names[part]][rows], policy.averages)
                 weights[rows] += view_weights[part]
             views_run += active
+            average = from_mean(total / np.where(weights > 0, weights, 1), policy.averages)
             if policy.exits_early:
-                active &= _mean(policy, total, weights).max(1) <= policy.early_exit_threshold
-    return _mean(policy, total, weights), views_run
+                active &= average.max(1) <= policy.early_exit_threshold
+            yield average, views_run.copy()
 
 
-def _mean(policy: Policy, total: Array, weights: Array) -> Array:
-    """Returns the probabilities, float64 [n, C], of weighted sums of scores and the sums of their weights [n, 1]."""
-    return from_mean(total / np.where(weights > 0, weights, 1), policy.averages)
+def mean_energies(policy: Policy, chosen: Indices, by_view: Mapping[str, Floats]) -> Array:
+    """Computes the mean energy of the first view, the first two views, ..., all views that a policy chose.
+
+    Args:
+        policy: The policy.
+        chosen: See `average_views`.
+        by_view: See `average_views`.
+
+    Returns:
+        float64 [n, policy.max_views].
+    """
+    names, _ = policy.views_for(range(len(policy.views)))
+    of_views = np.stack([energy(by_view[name]) for name in names], 1)
+    parts = policy.images_per_view
+    columns = (chosen[:, :, None] * parts + np.arange(parts)).reshape(len(chosen), -1)
+    run = np.take_along_axis(of_views, columns, 1)
+    means: Array = run.cumsum(1) / np.arange(1, run.shape[1] + 1)
+    return means

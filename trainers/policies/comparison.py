@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import check_runnable
@@ -11,7 +11,9 @@ from allweather.runtimes.tta.policy import Policy, is_found_by_tuning, parse_pol
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel
-from allweather.trainers.policies.every_view import view_logits
+from allweather.trainers.policies.acceptance import RiskTarget, find_acceptance, judge, needed_images
+from allweather.trainers.policies.confidence import decisions_of_budgets, fallback_policy, fit_confidence_model
+from allweather.trainers.policies.every_view import ViewLogits, view_logits
 from allweather.trainers.policies.selection import PolicySelection, select_policy
 from allweather.trainers.policies.tuning import (
     TunedPolicy,
@@ -33,12 +35,21 @@ class PolicyComparison:
     Attributes:
         results: The compared policies with their metrics.
         selection: Which of them was chosen, and what could not be told.
-        policies: Policies to store: the chosen one first, then those that were tuned here, then those of before.
+        policies: Policies to store: the chosen one first, with its confidence model, then those that were tuned here,
+            then those of before.
+        confidence_sentence: Says in plain words what was found out about the confidence of the chosen policy.
+        is_given: Whether it was not chosen, but given as the only one.
     """
 
     results: tuple[TunedPolicy, ...]
     selection: PolicySelection
     policies: tuple[Policy, ...]
+    confidence_sentence: str
+    is_given: bool = False
+
+    def sentences(self) -> list[str]:
+        """Says in plain words what was chosen, what could not be told, and which decisions are accepted."""
+        return [*(() if self.is_given else self.selection.sentences()), self.confidence_sentence]
 
 
 def parse_requested(texts: Sequence[str], model: EvaluatedModel, *, hflip: bool) -> tuple[Policy | str, ...]:
@@ -64,9 +75,14 @@ def compare_policies(
     hflip: bool,
     max_views: float = MAX_VIEWS,
     copy_settings: CopySettings | None = None,
+    target: RiskTarget | None = None,
+    is_given: bool = False,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> PolicyComparison:
     """Runs the views of all policies on corrupted copies of validation images, and chooses a policy.
+
+    The confidence of the chosen one is calibrated on the same images. A threshold of accepted decisions is found on
+    others, of which each has one copy.
 
     Args:
         model: The model that is to follow it.
@@ -75,6 +91,8 @@ def compare_policies(
         hflip: Whether an image keeps its class when it is flipped horizontally.
         max_views: Largest mean number of views of the chosen policy.
         copy_settings: How the images are corrupted; one copy of each if None.
+        target: Share of errors that accepted decisions may have; None for no threshold.
+        is_given: Whether the first requested policy is taken, without regard to the comparison.
         watch: Called with (batches done, batches in total).
 
     Raises:
@@ -88,10 +106,68 @@ def compare_policies(
     logits = view_logits(model, val, settings, fixed, candidates=candidates, watch=watch)
     results = tuple(tune(logits, each) for each in requested)
     selection = select_policy(results, evaluate_center(logits), max_views)
+    if is_given:
+        selection = replace(selection, chosen=results[0])
     policies = model.policies
-    for each in (*(each for each in results if is_found_by_tuning(each.policy.name)), selection.chosen):
-        policies = put_first(policies, each.policy)
-    return PolicyComparison(results, selection, policies)
+    for each in results:
+        if is_found_by_tuning(each.policy.name):
+            policies = put_first(policies, each.policy)
+    chosen = replace(selection.chosen.policy, confidence_model=fit_confidence_model(selection.chosen.policy, logits))
+    if target is not None:
+        chosen = _with_acceptance(model, chosen, logits, target, settings, watch)
+    sentence = _confidence_sentence(chosen, target)
+    return PolicyComparison(results, selection, put_first(policies, chosen), sentence, is_given)
+
+
+def _with_acceptance(
+    model: EvaluatedModel,
+    policy: Policy,
+    first: ViewLogits,
+    target: RiskTarget,
+    settings: CopySettings,
+    watch: Callable[[int, int], None],
+) -> Policy:
+    """Returns the policy with the threshold of its accepted decisions, or without one if none holds the risk."""
+    images = target.images_for(policy)
+    if len(images) < needed_images(target.risk, target.level):
+        return policy
+    fallback = fallback_policy(policy)
+    followed = (policy,) if fallback is None else (fallback, policy)  # all views of the policy come last
+    other_copies = replace(settings, copies=1, seed=settings.seed + 1)
+    second = view_logits(model, images, other_copies, followed, candidates=(), watch=watch)
+    confidence_model = policy.confidence_model
+    assert confidence_model is not None
+    on_first, on_second = (
+        [judge(confidence_model, each) for one in followed for each in decisions_of_budgets(one, logits)]
+        for logits in (first, second)
+    )
+    acceptance = find_acceptance(on_first, on_second, target.risk, target.level)
+    return replace(policy, confidence_model=replace(confidence_model, acceptance=acceptance))
+
+
+def _confidence_sentence(policy: Policy, target: RiskTarget | None) -> str:
+    model = policy.confidence_model
+    assert model is not None
+    first, *_, last = (*model.temperatures, model.temperatures[-1])
+    line = f"the confidence of {policy.name} is calibrated by a temperature of {first:.2f}"
+    line += f" (one view) to {last:.2f} (all views)" if len(model.temperatures) > 1 else ""
+    if target is None:
+        return line
+    images, found, needed = len(target.images_for(policy)), model.acceptance, needed_images(target.risk, target.level)
+    if found is not None:
+        return (
+            f"{line}; accepted from a confidence of {found.threshold:.4f}: {100 * found.coverage:.1f} % of "
+            f"{found.images} other images, {found.errors} errors among {found.accepted}; at most "
+            f"{100 * found.risk:g} % of accepted decisions are errors ({100 * found.level:g} %, Learn then Test)"
+        )
+    why = (
+        f"{needed} accepted decisions without an error are the fewest that could, and only {images} images are left: "
+        "add images to the val split"
+        if images < needed
+        else f"too many of the most confident of {images} decisions are errors, or too few images tell it: add images "
+        "to the val split"
+    )
+    return f"{line}; no threshold is stored, as none holds a risk of {100 * target.risk:g} %: {why}, or allow more risk"
 
 
 def _parse(text: str, model: EvaluatedModel) -> Policy | str:

@@ -22,13 +22,13 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.frozen_classifier import FrozenClassifier
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
 from allweather.trainers.methods.loss_predictor import PredictorSettings, add_predictor, predictor_for
-from allweather.trainers.methods.loss_predictor.held_back import policy_images
 from allweather.trainers.methods.output_paths import resume_path
 from allweather.trainers.policies.comparison import MAX_VIEWS, compare_policies, parse_requested
 from allweather.trainers.steps.arguments import check_argument, check_run
 from allweather.trainers.steps.classifiers import with_epochs
 from allweather.trainers.steps.output import output_file
 from allweather.trainers.steps.start import check_start, checkpoint_of
+from allweather.trainers.steps.tuning_images import tuning_images
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 
@@ -125,6 +125,7 @@ def tune_policy(
     max_views: float = MAX_VIEWS,
     copies: int = 1,
     seed: int = 0,
+    risk: float | None = None,
 ) -> Checkpoint: ...
 
 
@@ -137,6 +138,7 @@ def tune_policy(
     max_views: float = MAX_VIEWS,
     copies: int = 1,
     seed: int = 0,
+    risk: float | None = None,
 ) -> tuple[Policy, ...]: ...
 
 
@@ -148,11 +150,13 @@ def tune_policy(
     max_views: float = MAX_VIEWS,
     copies: int = 1,
     seed: int = 0,
+    risk: float | None = None,
 ) -> Checkpoint | tuple[Policy, ...]:
     """Chooses the test-time augmentation policy that is best on corrupted validation images.
 
     It is one view unless another policy is more accurate beyond chance (95 %, paired bootstrap); of policies that are
     level, it is the one that runs the fewest views. `trainers.policies.compare_policies` returns all that was compared.
+    The confidence of the chosen policy is calibrated; see `Policy.confidence_model`.
 
     Args:
         start: The model, which is not changed: a checkpoint or a trained module (see `checkpoint_of`), or a bundle or
@@ -163,12 +167,16 @@ def tune_policy(
         max_views: Largest mean number of views of the chosen policy.
         copies: Corrupted copies of each validation image.
         seed: Random seed; the same seed gives the same result.
+        risk: Share of errors that accepted decisions may have, above 0 and below 1. Half of the images are then kept to
+            find the confidence from which decisions are accepted; if none holds the risk, none is stored. None for no
+            such threshold.
 
     Returns:
         The checkpoint with the chosen policy first; or for a bundle its policies, which `exporters.add_to_bundle` adds.
 
     Raises:
-        UsageError: A text is no policy, the model cannot follow it, or the data has other classes.
+        UsageError: A text is no policy, the model cannot follow it, the risk is out of range, or the data has other
+            classes.
     """
     check_start(start)
     check_argument("data", data, Dataset)
@@ -181,14 +189,11 @@ def tune_policy(
         adapted = start.adapt(data) if isinstance(start, Checkpoint) else _adapted(opened, data)
         requested = parse_requested(policies, opened, hflip=adapted.hflip)
         settings = CopySettings(copies=copies, seed=seed)
+        images, target = tuning_images(adapted.val, opened.predict_losses is not None, risk)
         comparison = compare_policies(
-            opened,
-            policy_images(adapted.val, opened.predict_losses is not None),
-            requested,
-            hflip=adapted.hflip,
-            max_views=max_views,
-            copy_settings=settings,
-        )
+            opened, images, requested,
+            hflip=adapted.hflip, max_views=max_views, copy_settings=settings, target=target,
+        )  # fmt: skip
     if isinstance(start, Checkpoint):
         return dataclasses.replace(start, policies=comparison.policies)
     return comparison.policies

@@ -227,6 +227,31 @@ def test_what_a_policy_averages_is_only_written_where_it_is_logits(raw: Any) -> 
         assert "policies.0.averages: Input should be 'probabilities' or 'logits'" in refused(wrong)
 
 
+def test_a_confidence_model_is_only_written_where_there_is_one(raw: Any) -> None:
+    plain = {
+        "name": "center", "pick": "all", "views": ["identity"], "num_views": 1, "hflip": False, "weights": [],
+        "early_exit_threshold": 1.0,
+    }  # fmt: skip
+    acceptance = {"threshold": 0.9, "risk": 0.02, "level": 0.95, "images": 500, "accepted": 300, "errors": 2}
+    model = {"temperatures": [1.5], "max_energies": [-3.25], "acceptance": acceptance}
+    policies = [plain, {**plain, "name": "tuned", "confidence_model": model}]
+    read = parse_manifest(json.dumps(changed(raw, ("policies",), policies)).encode(), "here")
+    assert read.policies[0].confidence_model is None
+    assert read.policies[1].confidence_model is not None
+    assert json.loads(read.model_dump_json())["policies"] == policies
+    for wrong, words in (
+        ({**model, "temperatures": [0]}, "a temperature is 0.05 to 20; got 0"),
+        ({**model, "temperatures": [1.5] * 65}, "1 to 64 temperatures"),
+        ({**model, "max_energies": []}, "as many energies"),
+        ({**model, "more": 1}, "more"),
+        ({**model, "acceptance": {**acceptance, "threshold": 2}}, "threshold of accepted decisions is 0 to 1; got 2"),
+        ({**model, "acceptance": {**acceptance, "errors": -1}}, "got -1 errors"),
+        ({**model, "acceptance": {**acceptance, "risk": "low"}}, "risk"),
+        ([1.5], "confidence_model"),
+    ):
+        assert words in refused(changed(raw, ("policies",), [{**plain, "confidence_model": wrong}]))
+
+
 @pytest.mark.parametrize("name", ["top:1\nERROR", "\x1b[31mtop:1", "", "  ", "x" * 5000])
 def test_the_name_of_a_policy_fits_a_line_of_a_log(raw: Any, name: str) -> None:
     policy = {"name": name, "pick": "all", "views": ["identity"], "num_views": 1}

@@ -64,6 +64,34 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
     assert f"{result['images']} images decide nothing, at least 50 are needed: one view is stored" in one_line(done)
 
 
+def test_decisions_are_accepted_only_where_enough_images_show_their_risk(plain: Path, tmp_path: Path) -> None:
+    root, out = write_jpegs(tmp_path / "data", {"train": 3, "val": 12, "test": 2}), tmp_path / "out.safetensors"
+    line = ["tune-policy", plain, "--data", f"folder:{root}", "--policy", "hflip", "--out", out, "--json"]
+    few = json_of(invoke(*line, "--risk", 0.02))
+    assert (
+        "149 accepted decisions without an error are the fewest that could, and only 18 images are left"
+        in (few["judgement"][-1])
+    )
+    assert (few["accepted_from_confidence"], few["coverage"]) == (None, None)
+    (policy,) = load_checkpoint(out).policies
+    assert policy.name == "hflip"  # a single one is stored, whatever it gains
+    assert policy.confidence_model is not None
+    assert policy.confidence_model.acceptance is None
+    lenient = json_of(invoke(*line, "--risk", 0.99))
+    (policy,) = load_checkpoint(out).policies
+    assert policy.confidence_model is not None
+    assert policy.confidence_model.acceptance is not None
+    found = policy.confidence_model.acceptance
+    assert (found.images, found.risk, found.level) == (18, 0.99, 0.95)
+    assert lenient["accepted_from_confidence"] == found.threshold
+    assert lenient["coverage"] == found.coverage
+    assert len(lenient["temperatures"]) == 2
+    assert "at most 99 % of accepted decisions are errors (95 %, Learn then Test)" in lenient["judgement"][-1]
+    plainly = json_of(invoke(*line))
+    assert "temperatures" not in plainly  # stored as it is
+    assert load_checkpoint(out).policies[0].confidence_model is None
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -74,6 +102,8 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
         (["--policy", "hflip", "--max-views", 2], "hflip is stored as it is; leave out --max-views"),
         (["--policy", "gps:2", "--max-views", 2], "is the only one; leave out --max-views"),
         (["--max-views", 0], "--max-views ... at least 1; got 0"),
+        (["--risk", 0], "risk of accepted decisions is above 0 and below 1; got 0"),
+        (["--risk", "2"], "above 0 and below 1; got 2"),
     ],
 )
 def test_bad_input(plain: Path, folder: Path, tmp_path: Path, options: list[object], words: str) -> None:

@@ -70,9 +70,15 @@ def policy_images(val: LabeledImages, has_predictor: bool) -> LabeledImages:
         val: The val split.
         has_predictor: Whether the model has a loss predictor; without one, all images are as good as new.
     """
+    unseen = unseen_by_predictor(val, has_predictor)
+    return val if bool(unseen.all()) else val.take(unseen.nonzero()[:, 0])
+
+
+def unseen_by_predictor(val: LabeledImages, has_predictor: bool) -> torch.Tensor:
+    """Returns for each validation image whether no loss predictor has learned on it, bool [n]; see `policy_images`."""
     if not has_predictor or not holds_back(val):
-        return val
-    return val.take(_left_for_policies(val).nonzero()[:, 0])
+        return torch.ones(len(val), dtype=torch.bool)
+    return _left_for_policies(val)
 
 
 def _left_for_policies(val: LabeledImages) -> torch.Tensor:
