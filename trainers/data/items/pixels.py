@@ -58,7 +58,7 @@ def _of_pillow(image: PillowImage.Image) -> np.ndarray:
             values = np.asarray(image)[..., None]
             if values.min(initial=0) >= 0 and values.max(initial=0) <= FULL:
                 return values.astype(np.uint16)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's for a damaged PNG, and for one of a closed file
+    except (OSError, SyntaxError, ValueError, AssertionError) as error:  # the last two of one whose file was closed
         raise DataError(f"its image cannot be decoded: {first_line(error)}; remove or replace it") from error
     cure = "scale its values to 0..255, and image.convert('L')" if image.mode in ("F", "I") else "image.convert('RGB')"
     raise DataError(f"its image is a PIL image of mode {image.mode}; wanted is {', '.join(MODES)} or I;16: {cure}")

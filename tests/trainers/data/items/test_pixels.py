@@ -152,5 +152,5 @@ def test_a_pil_image_of_a_closed_file_is_told(tmp_path: Path) -> None:
     PillowImage.new("RGB", (8, 8)).save(tmp_path / "a.png")
     with PillowImage.open(tmp_path / "a.png") as opened:
         pass
-    with pytest.raises(DataError, match="its image cannot be decoded: Operation on closed image"):
+    with pytest.raises(DataError, match="its image cannot be decoded: "):
         to_pixels(opened)
