@@ -93,7 +93,8 @@ def load_several(
         AllweatherError: As `load`.
     """
     budgets = [budget_from_ms(milliseconds) for milliseconds, _ in uses]
-    _check_count("threads", threads)
+    if threads is not None:
+        _check_count("threads", threads)
     _check_count("boxes", max_boxes)
     if precision is not None:
         check_choice("precision", precision, Precision)
@@ -165,14 +166,12 @@ def _batches_to_time(policy: Policy, budget: Budget, max_boxes: int) -> tuple[in
     return tuple(sorted({*frame, *boxes}))
 
 
-def _check_count(of: str, count: int | None) -> None:
+def _check_count(of: str, count: int) -> None:
     """Checks a number of threads or boxes.
 
     Raises:
         UsageError: It is not a whole number within the range that engines take.
     """
-    if count is None:
-        return
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_THREADS:
         limit = "at least 1" if isinstance(count, int) and count < 1 else f"a whole number from 1 to {MAX_THREADS}"
         raise UsageError(f"the number of {of} is {limit}; got {count!r:.40}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 import threading
@@ -29,6 +28,7 @@ MOTION_JPEG_CURE = (  # FFMPEG refuses one that does not begin with a boundary, 
     "; motion JPEG that only a browser shows is read with the environment variable "
     "OPENCV_FFMPEG_CAPTURE_OPTIONS='input_format;mjpeg'"
 )
+MIN_FPS = 0.01  # a damaged file may state a frame in a hundred years, for which playing it live would wait
 MAX_FPS = 1000.0  # a stream that does not know its frame rate may state its time base instead, often 90000
 MIN_SHARE_READ = 0.95  # of the number of frames that a file states; in some formats it is an estimate
 _log_level_lock = threading.Lock()
@@ -54,7 +54,7 @@ class OpenCvCapture:
         """
         self.endless = endless
         fps = float(video.get(cv2.CAP_PROP_FPS))
-        self.fps: float | None = fps if math.isfinite(fps) and 0 < fps <= MAX_FPS else None
+        self.fps: float | None = fps if MIN_FPS <= fps <= MAX_FPS else None
         self._video = video
         self._name = name
         self._stored = stored

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 
 from allweather.runtimes.monitor.health import check_health
@@ -68,9 +69,9 @@ class SystemdNotifier:
 
     def _notify(self, text: str) -> None:
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify_socket:
+        with (
+            suppress(OSError),  # the loops go on even if the supervisor has ended, or no more files can be opened
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify_socket,
+        ):
             notify_socket.setblocking(False)
-            try:
-                notify_socket.sendto(text.encode(), address)
-            except OSError:  # the loops go on even if the supervisor has ended
-                return
+            notify_socket.sendto(text.encode(), address)

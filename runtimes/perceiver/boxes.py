@@ -52,11 +52,14 @@ def visible_regions(boxes: Any, height: int, width: int) -> list[Region | None]:
 def _as_edges(boxes: Any) -> npt.NDArray[np.float64]:
     try:
         if boxes is None:  # which numpy takes for a number
-            raise TypeError
-        edges = np.asarray(boxes, np.float64)
-    except (TypeError, ValueError):
-        raise UsageError(f"boxes are numbers, [n, 4]; got {type(boxes).__name__}") from None
-    if edges.size == 0:
+            raise TypeError("there are none")
+        given = np.asarray(boxes)
+        if given.dtype.kind not in "biufO":  # numpy makes numbers of dates and texts, and drops imaginary parts
+            raise UsageError(f"boxes are numbers, [n, 4]; got values of type {given.dtype}")
+        edges = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # the last one of torch, for gradients
+        raise UsageError(f"boxes are numbers, [n, 4]; got {type(boxes).__name__}: {error}") from None
+    if edges.ndim and not len(edges):
         return np.zeros((0, 4))
     if edges.ndim != 2 or edges.shape[1] != 4:
         raise UsageError(f"boxes are [n, 4], the left, top, right and bottom edge of each; got {list(edges.shape)}")

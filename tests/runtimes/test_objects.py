@@ -55,6 +55,13 @@ class BatchEngine(FakeEngine):
         return super().infer(images)
 
 
+class NeedsGradient:
+    """Raises what a tensor of torch does that needs a gradient."""
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("use detach")
+
+
 class BrightnessPredictor(BatchEngine):
     """Predicts higher losses for brighter images; of the views, later ones are better."""
 
@@ -251,11 +258,23 @@ def test_boxes_are_clipped_to_whole_pixels_of_the_frame(boxes: Any, region: Regi
         ([[0, 0, math.nan, 4]], "box 0 has an edge that is no finite number"),
         ([0, 0, 4, 4], r"boxes are \[n, 4\].*got \[4\]"),
         ("boxes", "boxes are numbers"),
+        ([[], [], []], r"boxes are \[n, 4\].*got \[3, 0\]"),
+        ([[0, 0, 10**400, 4]], "boxes are numbers.*too large"),
+        (np.array([[0, 0, 4 + 1j, 4]]), "boxes are numbers.*complex"),
+        ([["0", "0", "4", "4"]], "boxes are numbers"),
+        (np.array([[0, 0, 4, 4]], "datetime64[s]"), "boxes are numbers.*datetime"),
+        (NeedsGradient(), "boxes are numbers.*got NeedsGradient: use detach"),
     ],
 )
 def test_bad_boxes_are_told_by_their_number(boxes: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         regions_of(boxes, height=20, width=30)
+
+
+@pytest.mark.parametrize("count", [None, 0, -1, True, 1.5, math.nan, "3", 2**63])
+def test_the_number_of_boxes_is_checked(count: Any) -> None:
+    with pytest.raises(UsageError, match="the number of boxes is"):
+        load(BUNDLE, max_boxes=count)
 
 
 def test_bad_images_are_told() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from allweather.runtimes.cameras.image_files.jpeg_png import PNG_START
 from allweather.runtimes.cameras.image_files.tiff import (
     BITS_PER_SAMPLE,
     MAX_SAMPLE_VALUE,
+    PHOTOMETRIC,
     SAMPLE_FORMAT,
     TIFF_STARTS,
     tiff_tags,
@@ -23,6 +25,9 @@ MAX_PNM_HEADER = 1 << 16  # bytes that are searched for it
 # PFM, Radiance and OpenEXR, which OpenCV recognizes by their content in a file of any name
 FLOAT_IMAGE = re.compile(rb"P[Ff]\s|#\?(RADIANCE|RGBE)|\x76\x2f\x31\x01")
 UNSIGNED = 1
+BLACK_IS_ZERO = 1
+# what OpenCV takes for gray as it is where a sample has more than 8 bits
+MISREAD = MappingProxyType({0: "in which 0 is white", 3: "with a palette"})
 CURE = "save it as PNG or TIFF with 8 bits a channel"
 
 
@@ -68,6 +73,9 @@ def _of_tiff(data: bytes) -> SampleRange:
         )
     if bits <= 8:
         return SampleRange()
+    photometric = tags.get(PHOTOMETRIC, BLACK_IS_ZERO)
+    if photometric in MISREAD:
+        return SampleRange(problem=f"it is a TIFF of {bits} bits {MISREAD[photometric]}, which is not read; {CURE}")
     stated = tags.get(MAX_SAMPLE_VALUE, 0)
     return SampleRange(stated, stated=True) if 0 < stated < 65535 else SampleRange(65535)
 

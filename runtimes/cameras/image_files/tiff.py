@@ -8,7 +8,7 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIF
 # byte, short, long and long8, and the same with a sign; others do not state what is read here
 TYPES = {1: "B", 3: "H", 4: "I", 16: "Q", 6: "b", 8: "h", 9: "i", 17: "q"}
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
-BITS_PER_SAMPLE, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 258, 281, 339
+BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE_VALUE, SAMPLE_FORMAT = 258, 262, 281, 339
 
 
 def tiff_tags(data: bytes) -> dict[int, int]:

@@ -121,7 +121,8 @@ def test_pixels_of_another_type_are_refused_and_damaged_frames_are_none() -> Non
 
 
 @pytest.mark.parametrize(
-    ("stated", "fps"), [(30.0, 30.0), (0.0, None), (-1.0, None), (90000.0, None), (float("nan"), None)]
+    ("stated", "fps"),
+    [(30.0, 30.0), (0.1, 0.1), (0.0, None), (1e-9, None), (-1.0, None), (90000.0, None), (float("nan"), None)],
 )
 def test_an_impossible_frame_rate_is_ignored(stated: float, fps: float | None) -> None:
     video: Any = Video(None, fps=stated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from pathlib import Path
@@ -40,3 +41,16 @@ def test_what_no_supervisor_would_say_does_no_harm(timeout: str, address: str) -
     with SystemdNotifier([preview()], {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": timeout}) as notifier:
         time.sleep(0.01)  # an error in the thread would fail the test
         assert notifier._thread is None or notifier._thread.is_alive()
+
+
+def test_a_shortage_of_descriptors_does_no_harm(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with SystemdNotifier([preview()], {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "3000"}) as notifier:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            time.sleep(0.01)  # an error in the thread would fail the test
+            notifier._notify("READY=1")
+            assert notifier._thread is not None
+            assert notifier._thread.is_alive()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

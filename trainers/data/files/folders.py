@@ -99,7 +99,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
     Raises:
         DataError: There is no training folder, or two folders could be the same split.
     """
-    names = sorted(entry.name for entry in _entries(root) if entry.is_dir()) if root.is_dir() else []
+    names = sorted(entry.name for entry in _entries(root) if _is_folder(entry)) if root.is_dir() else []
     folders: dict[str, Path] = {}
     for split, known in SPLIT_NAMES.items():
         found = [name for name in names if name.lower() in known]
@@ -125,7 +125,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
 def _unused_folders(root: Path, folders: Mapping[str, Path]) -> tuple[str, ...]:
     """Returns the names of folders beside the splits, which no split uses."""
     used = {folder.name for folder in folders.values()}
-    names = (entry.name for entry in _entries(root) if entry.is_dir())
+    names = (entry.name for entry in _entries(root) if _is_folder(entry))
     return tuple(sorted(name for name in names if name not in used and not is_hidden(name)))
 
 
@@ -135,7 +135,7 @@ def _class_folders(split: Path) -> tuple[str, ...]:
     Raises:
         DataError: The folder cannot be read.
     """
-    return tuple(sorted(entry.name for entry in _entries(split) if entry.is_dir() and not is_hidden(entry.name)))
+    return tuple(sorted(entry.name for entry in _entries(split) if _is_folder(entry) and not is_hidden(entry.name)))
 
 
 def _find_split(split: str, folder: Path, folder_name: str) -> SplitFiles:
@@ -176,7 +176,7 @@ def _find(folder: Path, leave_out: frozenset[str] = frozenset()) -> FoundFiles:
                 continue
             if is_hidden(entry.name):
                 hidden.append(path)
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 waiting.append(path)
             elif _is_special(entry):
                 other[SPECIAL] += 1
@@ -186,6 +186,13 @@ def _find(folder: Path, leave_out: frozenset[str] = frozenset()) -> FoundFiles:
                 other[path.suffix.lower() or NO_SUFFIX] += 1
     images.sort(key=lambda image: image.path)
     return FoundFiles(tuple(images), dict(other), tuple(hidden), tuple(unreadable))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads to itself, which is told when it is read
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:

@@ -36,9 +36,13 @@ def to_pixels(image: object) -> DecodedImage:
     if isinstance(image, Tensor):
         if image.dtype == torch.bfloat16:
             image = image.float()
-        if image.layout != torch.strided or image.is_quantized or image.is_meta:
+        if image.is_nested or image.layout != torch.strided or image.is_quantized or image.is_meta:
             raise DataError("its image is a sparse, quantized or meta tensor; wanted is a dense one: image.to_dense()")
-        return _to_8_bits(_channels_last(image.detach().cpu().numpy(), channels_first=True))
+        try:
+            values = image.detach().cpu().numpy()
+        except (TypeError, RuntimeError) as error:  # of 8-bit floats, for example
+            raise DataError(f"its image is a tensor that is no numpy array: {first_line(error)}") from error
+        return _to_8_bits(_channels_last(values, channels_first=True))
     if isinstance(image, np.ndarray):
         return _to_8_bits(_channels_last(image, channels_first=False))
     raise DataError(f"its image is of the type {type(image).__name__}; wanted is a PIL image, an array or a tensor")
@@ -52,9 +56,9 @@ def _of_pillow(image: PillowImage.Image) -> np.ndarray:
             return np.asarray(image).astype(np.uint16)[..., None]
         if image.mode == "I":  # what Pillow makes of 16-bit files at times
             values = np.asarray(image)[..., None]
-            if values.min() >= 0 and values.max() <= FULL:
+            if values.min(initial=0) >= 0 and values.max(initial=0) <= FULL:
                 return values.astype(np.uint16)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, AssertionError) as error:  # the last two of one whose file was closed
         raise DataError(f"its image cannot be decoded: {first_line(error)}; remove or replace it") from error
     cure = "scale its values to 0..255, and image.convert('L')" if image.mode in ("F", "I") else "image.convert('RGB')"
     raise DataError(f"its image is a PIL image of mode {image.mode}; wanted is {', '.join(MODES)} or I;16: {cure}")

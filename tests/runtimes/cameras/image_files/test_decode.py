@@ -181,9 +181,9 @@ def test_floating_point_images_of_any_name_are_refused_instead_of_black(extensio
         decode_image(data)
 
 
-def big_tiff(samples: npt.NDArray[Any], sample_format: int) -> bytes:
+def big_tiff(samples: npt.NDArray[Any], sample_format: int, photometric: int = 1) -> bytes:
     """A BigTIFF of one gray image, as other programs write it beyond 4 GB."""
-    tags = {256: samples.shape[1], 257: samples.shape[0], 258: samples.itemsize * 8, 259: 1, 262: 1, 277: 1,
+    tags = {256: samples.shape[1], 257: samples.shape[0], 258: samples.itemsize * 8, 259: 1, 262: photometric, 277: 1,
             278: samples.shape[0], 273: 0, 279: samples.nbytes, 339: sample_format}  # fmt: skip
     tags[273] = 16 + 8 + 20 * len(tags) + 8
     entries = b"".join(struct.pack("<HHQQ", tag, 4, 1, value) for tag, value in sorted(tags.items()))
@@ -197,6 +197,17 @@ def test_big_tiff_is_scaled_and_refused_as_tiff_is() -> None:
         decode_image(big_tiff(gray.astype("<u2") * 16, 1))
     with pytest.raises(DataError, match="TIFF of 32-bit floating-point values"):
         decode_image(big_tiff((gray / 255).astype("<f4"), 3))
+
+
+@pytest.mark.parametrize(("photometric", "what"), [(0, "in which 0 is white"), (3, "with a palette")])
+def test_tiff_of_16_bits_that_opencv_would_misread_is_refused(photometric: int, what: str) -> None:
+    with pytest.raises(DataError, match=f"a TIFF of 16 bits {what}, which is not read; save it as"):
+        decode_image(big_tiff(smooth()[..., 0].astype("<u2") * 257, 1, photometric))
+
+
+def test_tiff_of_8_bits_in_which_0_is_white_is_not_a_negative() -> None:
+    gray = smooth()[..., 0]
+    assert np.array_equal(decode_image(big_tiff(255 - gray, 1, photometric=0))[..., 0], gray)
 
 
 def test_16_bits_become_8_by_rounding_and_whole_gray_levels_stay() -> None:

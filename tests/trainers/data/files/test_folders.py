@@ -221,6 +221,15 @@ def test_a_pipe_or_device_is_not_read(root: Path) -> None:
     assert "2 files of other kinds (pipes, sockets or devices 2)" in "\n".join(dataset.notes)
 
 
+def test_a_link_to_itself_is_an_image_that_cannot_be_read(root: Path) -> None:
+    (root / "train/aa/loop.png").symlink_to("loop.png")
+    (root / "train/loop").symlink_to("loop")
+    (root / "loop").symlink_to("loop")
+    dataset = read(root)
+    assert counts(dataset) == [[12, 12], [4, 4], [4, 4]]
+    assert "1 of 25 images could not be read and are left out, such as aa/loop.png" in "\n".join(dataset.notes)
+
+
 def test_a_root_of_class_folders_is_divided_and_that_is_said(root: Path) -> None:
     (root / "train/loose.png").touch()
     dataset, plain = read(root), root / "train"

@@ -121,9 +121,12 @@ NORMALIZED = (torch.linspace(0, 1, 192).reshape(3, 8, 8) - 0.45) / 0.22
         (np.zeros((2, 4, 4, 3), np.uint8), r"shape \[2, 4, 4, 3\]"),
         (np.zeros((0, 4, 3), np.uint8), "its image is empty"),
         (PillowImage.new("RGB", (0, 0)), "its image is empty"),
+        (PillowImage.new("I", (0, 4)), "its image is empty"),
         (np.zeros(12, np.uint8), r"shape \[12\]"),
         (torch.rand(3, 8, 8).to_sparse(), r"sparse, quantized or meta tensor; wanted is a dense one"),
         (torch.rand(3, 8, 8, device="meta"), "sparse, quantized or meta tensor"),
+        (torch.rand(3, 8, 8).to(torch.float8_e4m3fn), "a tensor that is no numpy array: Got unsupported ScalarType"),
+        (torch.zeros(3, 8, 8, dtype=torch.cfloat).conj(), "a tensor that is no numpy array: .*resolve_conj"),
         ("cat.png", "its image is of the type str; wanted is a PIL image"),
         (None, "its image is of the type NoneType"),
     ],
@@ -142,4 +145,12 @@ def test_a_pil_image_of_a_damaged_file_is_told(tmp_path: Path) -> None:
         PillowImage.open(tmp_path / "a.jpg") as opened,
         pytest.raises(DataError, match="its image cannot be decoded: "),
     ):
+        to_pixels(opened)
+
+
+def test_a_pil_image_of_a_closed_file_is_told(tmp_path: Path) -> None:
+    PillowImage.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with PillowImage.open(tmp_path / "a.png") as opened:
+        pass
+    with pytest.raises(DataError, match="its image cannot be decoded: "):
         to_pixels(opened)
