@@ -48,8 +48,11 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Run": {"run": run, "doctor": doctor, "demo": demo},
 }
 PATH_OPTIONS = frozenset(  # of all commands
-    {"--config", "--jsonl", "--onnx", "--out", "--report", "--use", "--video", "--view-losses"}
-)
+    {
+        "--config", "--hard-frames", "--jsonl", "--onnx", "--out", "--report", "--table", "--use", "--video",
+        "--view-losses",
+    }
+)  # fmt: skip
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]  # click's, which typer brings or has a copy of
 
