@@ -48,7 +48,14 @@ if TYPE_CHECKING:
     from allweather.runtimes.region import Region as Region
     from allweather.runtimes.sinks.base import Ended as Ended
     from allweather.runtimes.sinks.base import Sink as Sink
+    from allweather.runtimes.sinks.callback import CallbackSink as CallbackSink
     from allweather.runtimes.sinks.event import Event as Event
+    from allweather.runtimes.sinks.hard_frames.sink import HardFramesSink as HardFramesSink
+    from allweather.runtimes.sinks.jsonl import JsonlSink as JsonlSink
+    from allweather.runtimes.sinks.mqtt.sink import MqttSink as MqttSink
+    from allweather.runtimes.sinks.table.sink import TableSink as TableSink
+    from allweather.runtimes.sinks.video import VideoSink as VideoSink
+    from allweather.runtimes.sinks.webhook.sink import WebhookSink as WebhookSink
     from allweather.runtimes.temporal import Smoother as Smoother
     from allweather.runtimes.temporal import Smoothing as Smoothing
     from allweather.runtimes.tta.policy import Policy as Policy
@@ -68,6 +75,7 @@ _MODULES = {
     "Budget": "allweather.runtimes.types",
     "Bundle": "allweather.runtimes.bundle.bundle",
     "BundleError": "allweather.runtimes.errors",
+    "CallbackSink": "allweather.runtimes.sinks.callback",
     "Camera": "allweather.runtimes.cameras.base",
     "CameraError": "allweather.runtimes.errors",
     "CameraHealth": "allweather.runtimes.camera_health.states",
@@ -88,7 +96,10 @@ _MODULES = {
     "EngineTimeoutError": "allweather.runtimes.errors",
     "Event": "allweather.runtimes.sinks.event",
     "Frame": "allweather.runtimes.types",
+    "HardFramesSink": "allweather.runtimes.sinks.hard_frames.sink",
     "InputSpec": "allweather.runtimes.preprocess",
+    "JsonlSink": "allweather.runtimes.sinks.jsonl",
+    "MqttSink": "allweather.runtimes.sinks.mqtt.sink",
     "NotBuiltError": "allweather.runtimes.errors",
     "OutputError": "allweather.runtimes.errors",
     "ParityError": "allweather.runtimes.errors",
@@ -102,9 +113,12 @@ _MODULES = {
     "Smoothing": "allweather.runtimes.temporal",
     "StageTimes": "allweather.runtimes.types",
     "StalledError": "allweather.runtimes.errors",
+    "TableSink": "allweather.runtimes.sinks.table.sink",
     "TrainingError": "allweather.runtimes.errors",
     "UsageError": "allweather.runtimes.errors",
+    "VideoSink": "allweather.runtimes.sinks.video",
     "View": "allweather.runtimes.tta.views",
+    "WebhookSink": "allweather.runtimes.sinks.webhook.sink",
     "connect": "allweather.runtimes.connect",
     "load": "allweather.runtimes.load",
     "open_camera": "allweather.runtimes.cameras.open",

@@ -49,8 +49,11 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Run": {"run": run, "config": config, "doctor": doctor, "demo": demo},
 }
 PATH_OPTIONS = frozenset(  # of all commands
-    {"--check", "--config", "--jsonl", "--onnx", "--out", "--report", "--use", "--video", "--view-losses"}
-)
+    {
+        "--check", "--config", "--hard-frames", "--jsonl", "--onnx", "--out", "--report", "--table", "--use", "--video",
+        "--view-losses",
+    }
+)  # fmt: skip
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]  # click's, which typer brings or has a copy of
 

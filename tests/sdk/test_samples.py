@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from mqtt_broker import Listener, broker
 from onnx.numpy_helper import from_array
 from onnx_graphs import Form, build, fitted_head
 from typer.main import get_command
@@ -26,6 +27,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.files.lists import find_list
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+FAKES = Path(__file__).parents[1] / "fakes"
 
 
 def run_sample(name: str, *arguments: object) -> str:
@@ -107,6 +109,35 @@ def test_track(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
     tracks = {int(line[2]) for line in lines if line[3] == "red"}
     assert len(lines) >= 12
     assert len(tracks) >= 2, "a detection begins a new track"
+
+
+@pytest.mark.end_to_end
+def test_mqtt(sample_bundle: Path, folder: Path, tmp_path: Path) -> None:
+    source = folder / "test" / "green"
+    count = len(list(source.iterdir()))
+    with broker(tmp_path) as started, Listener(started) as heard:
+        output = run_sample("mqtt.py", sample_bundle, source, started.address)
+        assert len(output.splitlines()) == count
+        heard.wait("site/gate/availability", "offline")
+        assert heard.indices("site/gate/decision") == [*range(count)]
+
+
+@pytest.mark.end_to_end
+def test_ros2_publisher(sample_bundle: Path, folder: Path) -> None:
+    """There is no ROS 2 here: what is published is read from a fake of it, which says nothing of the real one."""
+    source = folder / "test" / "green"
+    command = [sys.executable, str(FAKES / "fake_ros2.py"), str(SAMPLES / "ros2_publisher.py"), str(sample_bundle)]
+    done = subprocess.run([*command, str(source), "gate"], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    first, *messages, last, end = done.stdout.splitlines()
+    assert (first, last, end) == ("init", "destroyed", "shutdown")
+    assert len(messages) == len(list(source.iterdir()))
+    for topic, message in map(json.loads, messages):
+        assert topic == "gate"
+        assert 90 < message["header"]["stamp"] < 100  # the clock shows 100, and the frame is older
+        (found,) = message["detections"]
+        assert found["bbox"] == {"center": {"position": {"x": 20.0, "y": 16.0}}, "size_x": 40.0, "size_y": 32.0}
+        assert found["results"][0]["hypothesis"]["class_id"] in Bundle.open(sample_bundle).classes
 
 
 @pytest.mark.end_to_end

@@ -128,4 +128,5 @@ def image_name(time: float, source: str, label: str, confidence: float) -> str:
 
 
 def _word(text: str, default: str) -> str:
-    return _OTHER.sub("-", text).strip("-.")[:MAX_WORD_CHARACTERS].strip("-.") or default
+    """Returns a text as a part of a name; of a long one the end, in which paths and addresses differ."""
+    return _OTHER.sub("-", text).strip("-.")[-MAX_WORD_CHARACTERS:].strip("-.") or default

@@ -15,8 +15,11 @@ _OTHER = re.compile(r"[^\w.-]+")  # also + and #, which stand for any level, / b
 
 
 def topic_level(name: str, default: str = "camera") -> str:
-    """Returns a name as one level of a topic: letters, digits, "_", "." and "-"; `default` if nothing is left of it."""
-    return _OTHER.sub("-", name).strip("-.")[:MAX_LEVEL_CHARACTERS].strip("-.") or default
+    """Returns a name as one level of a topic: letters, digits, "_", "." and "-"; `default` if nothing is left of it.
+
+    Of a long name the end is kept, in which paths and addresses differ.
+    """
+    return _OTHER.sub("-", name).strip("-.")[-MAX_LEVEL_CHARACTERS:].strip("-.") or default
 
 
 def camera_topic(topic: str, source: str) -> str:

@@ -20,6 +20,8 @@ LINES = [
     ("export", "x.safetensors", "--data", "signs", "--out"),
     ("run", "x.aw", "--source", "0", "--video"),
     ("run", "x.aw", "--source", "0", "--jsonl"),
+    ("run", "x.aw", "--source", "0", "--table"),
+    ("run", "x.aw", "--source", "0", "--hard-frames"),
     ("demo", "--out"),
 ]
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.hard_frames import FrameFolder, HardFramesSink
+from allweather.runtimes.sinks.hard_frames import sink as module
 from allweather.runtimes.sinks.hard_frames.folder import _OURS, image_name
 from allweather.runtimes.types import Frame
 
@@ -64,7 +65,8 @@ def test_sure_decisions_and_empty_frames_are_not_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("image_format", ["png", "jpeg"])
-def test_one_in_some_seconds_is_saved(image_format: Any, tmp_path: Path) -> None:
+def test_one_in_some_seconds_is_saved(image_format: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 100)
     clock = Clock(100.0)
     sink = HardFramesSink(
         tmp_path, min_seconds=10, image_format=image_format, clock=clock, wall_clock=lambda: 1.7e9 + clock.seconds
