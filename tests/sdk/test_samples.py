@@ -199,7 +199,7 @@ def test_the_systemd_unit_uses_only_known_options() -> None:
     run: Any = get_command(app)
     known_options = {option for parameter in run.commands["run"].params for option in parameter.opts}
     used_options = {word for word in line.split() if word.startswith("--")}
-    assert "--serve" in used_options
+    assert "--config" in used_options
     assert used_options <= known_options
 
 
