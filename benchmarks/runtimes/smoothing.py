@@ -95,6 +95,7 @@ METHODS: dict[str, Method] = {
     "smoothing, objects by track": partial(smoothed, Smoothing(), "track"),
     "smoothing, objects by box": partial(smoothed, Smoothing(), "box"),
     "smoothing, no cue": partial(smoothed, Smoothing(), "nothing"),
+    "smoothing, no cue, outlier rate 0.02": partial(smoothed, Smoothing(outlier_rate=0.02), "nothing"),
 }
 
 
