@@ -31,8 +31,8 @@ def first_belief(probabilities: Floats) -> Belief:
     Args:
         probabilities: float [C]. A class with nan or a negative value counts as 0; if all are 0, they count as equal.
     """
-    finite = np.nan_to_num(np.asarray(probabilities, np.float64), nan=0.0, posinf=1.0, neginf=0.0)
-    clean = np.clip(finite, 0.0, 1.0)
+    values = np.asarray(probabilities, np.float64)
+    clean: Belief = np.where(values > 0, np.minimum(values, 1.0), 0.0)  # nan is not above 0
     total = clean.sum()
     return clean / total if total > 0 else np.full(len(clean), 1 / len(clean))
 

@@ -65,8 +65,10 @@ def match_boxes(boxes: Sequence[Region], earlier: Sequence[Region], min_overlap:
         Pairs of the index of a box and that of an earlier one; each box is in one pair at most.
     """
     pairs: list[tuple[int, int]] = []
+    if not boxes or not earlier:
+        return pairs
     overlaps = intersection_over_union(boxes, earlier)
-    while overlaps.size and overlaps.max() >= min_overlap:
+    while overlaps.max() >= min_overlap:
         row, column = divmod(int(overlaps.argmax()), overlaps.shape[1])
         pairs.append((row, column))
         overlaps[row], overlaps[:, column] = 0.0, 0.0
@@ -85,4 +87,4 @@ def intersection_over_union(first: Sequence[Region], second: Sequence[Region]) -
 def _edges(boxes: Sequence[Region]) -> npt.NDArray[np.float64]:
     """Returns left, top, right and bottom of each box, float64 [n, 4]."""
     edges = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes]
-    return np.array(edges, np.float64).reshape(-1, 4)
+    return np.array(edges, np.float64)

@@ -1,0 +1,137 @@
+"""Sequences of frames with their true labels, and what bundles of samples/ give for each frame by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from allweather import Perceiver, load
+from allweather.demo.drive import region_around
+from allweather.runtimes.types import Floats, Image
+from allweather.trainers.corruptions import CORRUPTIONS, corrupt_images
+from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.signs import render_drive
+
+BUNDLES = Path(__file__).resolve().parents[2] / "samples" / "bundles"
+DRIVE_SYSTEMS = {
+    "plain": ("signs-plain", "center"),
+    "robust": ("signs-robust", "center"),
+    "robust + TTA": ("signs-robust", None),
+}
+IMAGE_SYSTEMS = {"one view": ("cifar10-resnet20", "center"), "its policy": ("cifar10-resnet20", None)}
+DRIVE_FRAMES = 1680
+OBJECTS, MIN_FRAMES, MAX_FRAMES = 60, 20, 40  # of a sequence of CIFAR-10 images
+MAX_SHIFT = 3  # pixels
+
+
+@dataclass(frozen=True)
+class LabeledFrame:
+    """What is decided on in one frame.
+
+    Attributes:
+        image: uint8 [h, w, 3], RGB.
+        label: The true class; -1 if there is none.
+        object: Number of the object; -1 if there is none.
+        part: Name of the weather, or "corrupted".
+        box: Where it is in the frame: left, top, width, height.
+    """
+
+    image: Image
+    label: int
+    object: int
+    part: str
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A sequence of n frames without the images; see `LabeledFrame`.
+
+    Attributes:
+        label: int [n].
+        object: int [n].
+        part: text [n].
+        box: int [n, 4].
+        systems: Names of the systems, [s].
+        probabilities: float32 [s, n, C], what each system gives for each frame.
+    """
+
+    label: npt.NDArray[np.int64]
+    object: npt.NDArray[np.int64]
+    part: npt.NDArray[np.str_]
+    box: npt.NDArray[np.int64]
+    systems: npt.NDArray[np.str_]
+    probabilities: Floats
+
+
+def drive(folder: Path, seed: int) -> Recording:
+    """Returns the demo's drive, in which each system decides on the square around the nearest sign."""
+    return _recorded(folder / f"drive-{seed}.npz", DRIVE_SYSTEMS, lambda: _drive(seed))
+
+
+def corrupted_images(folder: Path, data: str, split: str, seed: int) -> Recording:
+    """Returns a synthetic sequence: each object is one image that stays for 20 to 40 frames.
+
+    It moves by at most a pixel a frame, within three pixels; one of the 19 corruptions is drawn for each object, with a
+    severity that drifts by one step in a tenth of the frames; noise, snow and the like are drawn anew in each frame.
+
+    Args:
+        folder: Where recordings are kept.
+        data: Name of the data set, such as cifar10:ROOT.
+        split: "val" or "test".
+        seed: Random seed.
+    """
+    name = f"{split}-{seed}.npz"
+    return _recorded(folder / name, IMAGE_SYSTEMS, lambda: _corrupted(data, split, np.random.default_rng(seed)))
+
+
+def _drive(seed: int) -> Iterator[LabeledFrame]:
+    for frame in render_drive(seed, DRIVE_FRAMES):
+        region = region_around(frame.box, frame.image)
+        label, sign = (-1 if each is None else each for each in (frame.label, frame.sign))
+        box = (region.x, region.y, region.width, region.height)
+        yield LabeledFrame(region.crop(frame.image), label, sign, frame.condition, box)
+
+
+def _corrupted(data: str, split: str, rng: np.random.Generator) -> Iterator[LabeledFrame]:
+    held = getattr(open_dataset(data), split)
+    images, labels = np.asarray(held.images), np.asarray(held.labels)
+    for number, index in enumerate(rng.choice(len(labels), OBJECTS, replace=False)):
+        kind, severity = str(rng.choice(list(CORRUPTIONS))), int(rng.integers(1, 6))
+        padded = np.pad(images[index], ((MAX_SHIFT, MAX_SHIFT), (MAX_SHIFT, MAX_SHIFT), (0, 0)), "reflect")
+        y, x = MAX_SHIFT, MAX_SHIFT
+        height, width = images[index].shape[:2]
+        for _ in range(rng.integers(MIN_FRAMES, MAX_FRAMES + 1)):
+            y, x = np.clip(np.add((y, x), rng.integers(-1, 2, 2)), 0, 2 * MAX_SHIFT)
+            if rng.random() < 0.1:
+                severity = int(np.clip(severity + rng.choice((-1, 1)), 1, 5))
+            image = corrupt_images(padded[None, y : y + height, x : x + width].copy(), kind, severity, rng)[0]
+            yield LabeledFrame(image, int(labels[index]), number, "corrupted", (0, 0, width, height))
+
+
+def _recorded(
+    path: Path, systems: dict[str, tuple[str, str | None]], frames: Callable[[], Iterator[LabeledFrame]]
+) -> Recording:
+    """Reads a recording; makes it first if it is not there."""
+    if not path.exists():
+        perceivers = [load(BUNDLES / name, policy=policy, threads=1) for name, policy in systems.values()]
+        recording = _record(frames(), tuple(systems), perceivers)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **{field.name: getattr(recording, field.name) for field in fields(recording)})
+        for perceiver in perceivers:
+            perceiver.close()
+    with np.load(path) as stored:
+        return Recording(**{field.name: stored[field.name] for field in fields(Recording)})
+
+
+def _record(frames: Iterator[LabeledFrame], systems: tuple[str, ...], perceivers: list[Perceiver]) -> Recording:
+    rows, results = [], []
+    for frame in frames:
+        rows.append((frame.label, frame.object, frame.part, frame.box))
+        results.append([perceiver(frame.image).probabilities for perceiver in perceivers])
+    labels, objects, parts, boxes = (np.array(column) for column in zip(*rows, strict=True))
+    return Recording(labels, objects, parts, boxes, np.array(systems), np.array(results, np.float32).swapaxes(0, 1))
