@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Image
-from allweather.trainers.corruptions.catalogue import EXTRA, corrupt_images
+from allweather.trainers.corruptions.catalogue import COMMON, EXTRA, corrupt_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
 from allweather.trainers.corruptions.sets import CopySettings, open_corrupted_set
 from allweather.trainers.corruptions.sets.corrupted_copies import corrupted_copies
@@ -29,6 +30,7 @@ CLEAN, SEEN, HELD_OUT = "clean", "kinds as in val", "4 held-out kinds"
 OTHER = (
     "uniform noise", "noise around gray", "noise almost black", "black", "white", "gray", "road signs", "digits",
 )  # fmt: skip
+GROUPS = (FIRST, SECOND, CLEAN, SEEN, HELD_OUT, *COMMON, *EXTRA, *OTHER)
 
 
 def corrupted_by_held_out_kinds(images: Image, rng: np.random.Generator) -> Image:
@@ -51,7 +53,7 @@ def other_images(side: int, rng: np.random.Generator) -> Iterator[tuple[str, Ima
     yield OTHER[2], rng.integers(0, 12, shape, np.uint8)
     for name, level in zip(OTHER[3:6], (0, 255, 128), strict=True):
         yield name, np.full((1, side, side, 3), level, np.uint8)
-    signs = open_dataset("signs").test.loaded().images.numpy()[: 2 * COUNT]
+    signs = open_dataset("signs", num_train=100).test.loaded().images.numpy()[: 2 * COUNT]
     yield OTHER[6], np.stack([cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in signs])
     digits = (load_digits().images[: 2 * COUNT] * 255 / 16).astype(np.uint8)
     large = (cv2.resize(each, (side, side), interpolation=cv2.INTER_CUBIC) for each in digits)
@@ -92,28 +94,30 @@ def logits_of(model: EvaluatedModel, names: Sequence[str], images: Image, labels
 def all_logits(
     model: EvaluatedModel, dataset: Dataset, folder: str, names: Sequence[str], count: int, seed: int, kept: Path
 ) -> dict[str, ViewLogits]:
-    """Runs views of all groups, or reads what an earlier run has written to `kept`, an .npz file."""
-    if not kept.exists():
-        arrays: dict[str, npt.NDArray[np.generic]] = {}
+    """Runs views of all groups, and keeps the logits of each in `kept`, where a later run finds them."""
+    kept.mkdir(parents=True, exist_ok=True)
 
-        def keep(name: str, result: ViewLogits) -> None:
-            arrays[f"{name}/logits"], arrays[f"{name}/labels"] = result.logits.numpy(), result.labels.numpy()
+    def path(name: str) -> Path:
+        return kept / f"{name.replace(' ', '-')}.npz"
+
+    def keep(name: str, run: Callable[[], ViewLogits]) -> None:
+        if not path(name).exists():
+            result = run()
+            arrays = {"logits": result.logits.numpy(), "labels": result.labels.numpy()}
+            np.savez(path(name), names=np.array(result.names), **arrays)
             print(f"{name}: {len(result.labels)} images", flush=True)
 
+    if not all(path(name).exists() for name in GROUPS):
         for name, every_other in ((FIRST, 0), (SECOND, 1)):  # as `tuning_images` divides them without a predictor
             part = dataset.val.take(torch.arange(every_other, len(dataset.val), 2))
-            settings = CopySettings(copies=1, seed=seed + every_other)
-            result = view_logits(model, part, settings, candidates=names)
-            keep(name, ViewLogits(result.names, result.logits, result.labels))
+            settings = CopySettings(1, seed=seed + every_other)
+            keep(name, partial(view_logits, model, part, settings, candidates=names))
         for name, images, labels in groups(dataset, model.classes, model, folder, count, seed):
-            keep(name, logits_of(model, names, images, labels))
-        np.savez(kept, names=np.array(names), **arrays)
-    with np.load(kept) as stored:
-        given = tuple(stored["names"].tolist())
-        found = [name.removesuffix("/labels") for name in stored.files if name.endswith("/labels")]
-        return {
-            name: ViewLogits(
-                given, torch.from_numpy(stored[f"{name}/logits"]), torch.from_numpy(stored[f"{name}/labels"])
-            )
-            for name in found
-        }
+            keep(name, partial(logits_of, model, names, images, labels))
+    return {name: _read(path(name)) for name in GROUPS}
+
+
+def _read(path: Path) -> ViewLogits:
+    with np.load(path) as stored:
+        logits, labels = torch.from_numpy(stored["logits"]), torch.from_numpy(stored["labels"])
+        return ViewLogits(tuple(stored["names"].tolist()), logits, labels)

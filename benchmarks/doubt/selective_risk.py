@@ -183,8 +183,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with open_model(args.model) as model:
         dataset = model.open_data(args.data)
-        kept = out / "logits.npz"
-        logits = all_logits(model, dataset, args.corrupted, names, args.images, args.seed, kept)
+        logits = all_logits(model, dataset, args.corrupted, names, args.images, args.seed, out / "logits")
         print(f"\n{model.path}, {model.backend}; {this_device().line()}; seed {args.seed}")
     print("\nExpected calibration error, %:\n", *calibration_table(policies, logits), sep="\n")
     print("\nAccepted decisions:\n", *risk_table(policies, risks, logits), sep="\n")
