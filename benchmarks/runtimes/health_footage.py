@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 
 import cv2
@@ -16,8 +17,8 @@ from allweather.trainers.data.signs.conditions.lens import dirt
 from allweather.trainers.data.signs.landscape.texture import smooth_noise
 
 RATE = 4.0  # frames a second: as many as are measured of 30
-SIZE = (360, 640)  # height and width of the drive
-PHOTO_SIZE = (240, 360)  # of the other scenes, as small as that so that photographs need not be enlarged
+SIZE = (240, 360)  # height and width; as small as that so that photographs need not be enlarged
+MARGIN = 64  # pixels by which a field of noise is larger than an image
 BASE_NOISE = 2.0  # levels, of the sensor in all scenes but the drive
 PHOTOS = (
     ("sklearn.datasets", "images/china.jpg"),
@@ -33,9 +34,15 @@ def photos() -> list[Image]:
 
 
 def noisy(image: Image | Floats, deviation: float, rng: np.random.Generator) -> Image:
-    """Returns an image with independent noise of each pixel and channel."""
-    noise = rng.standard_normal(image.shape, np.float32) * np.float32(deviation)
-    return np.asarray((image + noise).clip(0, 255), np.uint8)
+    """Returns an image with independent noise of each pixel and channel: a part of a field that all images share."""
+    top, left = rng.integers(0, MARGIN, 2)
+    noise = _noise_field(image.shape[0], image.shape[1])[top : top + image.shape[0], left : left + image.shape[1]]
+    return np.asarray(cv2.add(noise * np.float32(deviation), np.asarray(image, np.float32)).clip(0, 255), np.uint8)
+
+
+@lru_cache(maxsize=4)
+def _noise_field(height: int, width: int) -> Floats:
+    return np.random.default_rng(9).standard_normal((height + MARGIN, width + MARGIN, 3), np.float32)
 
 
 def drive(seed: int, count: int) -> Iterator[Image]:
@@ -47,12 +54,12 @@ def panned_photo(seed: int, count: int, light: float = 1.0, noise: float = BASE_
     """Yields a part of a photograph that moves slowly over it, as from a camera that pans."""
     rng = np.random.default_rng([seed, 1])
     photo = photos()[seed % len(PHOTOS)]
-    free = np.array(photo.shape[:2]) - PHOTO_SIZE
+    free = np.array(photo.shape[:2]) - SIZE
     phases, periods = rng.uniform(0, 2 * math.pi, 2), rng.uniform(20, 60, 2)  # seconds
     for index in range(count):
         share = 0.5 + 0.5 * np.sin(phases + 2 * math.pi * index / RATE / periods)
         top, left = (free * share).astype(int)
-        part = photo[top : top + PHOTO_SIZE[0], left : left + PHOTO_SIZE[1]]
+        part = photo[top : top + SIZE[0], left : left + SIZE[1]]
         yield noisy(part * np.float32(light), noise, rng)
 
 
@@ -61,16 +68,16 @@ def fixed_camera(seed: int, count: int, light: float = 1.0, noise: float = BASE_
     rng = np.random.default_rng([seed, 2])
     background, *others = np.roll(np.arange(len(PHOTOS)), -(seed % len(PHOTOS)))
     all_photos = photos()
-    scene = all_photos[background][: PHOTO_SIZE[0], -PHOTO_SIZE[1] :]
+    scene = all_photos[background][: SIZE[0], -SIZE[1] :]
     sides = rng.integers(30, 90, 6)
     textures = [all_photos[rng.choice(others)][100 : 100 + side, 200 : 200 + side] for side in sides]
-    rows, speeds = rng.uniform(0.2, 0.9, 6) * PHOTO_SIZE[0], rng.uniform(-40, 40, 6)  # pixels a second
+    rows, speeds = rng.uniform(0.2, 0.9, 6) * SIZE[0], rng.uniform(-40, 40, 6)  # pixels a second
     for index in range(count):
         canvas = scene.copy()
         for texture, row, speed in zip(textures, rows, speeds, strict=True):
-            left = int(speed * index / RATE) % (2 * PHOTO_SIZE[1]) - len(texture)
-            top = int(min(row, PHOTO_SIZE[0] - len(texture)))
-            shown = texture[:, max(0, -left) : max(0, PHOTO_SIZE[1] - left)]
+            left = int(speed * index / RATE) % (2 * SIZE[1]) - len(texture)
+            top = int(min(row, SIZE[0] - len(texture)))
+            shown = texture[:, max(0, -left) : max(0, SIZE[1] - left)]
             canvas[top : top + len(texture), max(0, left) : max(0, left) + shown.shape[1]] = shown
         yield noisy(canvas * np.float32(light), noise, rng)
 
@@ -78,7 +85,7 @@ def fixed_camera(seed: int, count: int, light: float = 1.0, noise: float = BASE_
 def flat_scene(seed: int, count: int) -> Iterator[Image]:
     """Yields a scene with little in it: a sky with soft clouds that drift, or a wall with a faint texture."""
     rng = np.random.default_rng([seed, 3])
-    height, width = PHOTO_SIZE
+    height, width = SIZE
     is_sky = seed % 2 == 0
     texture = smooth_noise(rng, height, 3 * width, 80.0 if is_sky else 6.0, 4)
     slope = np.linspace(-30, 30, height, dtype=np.float32)[:, None]
@@ -110,15 +117,19 @@ class Fault:
     reasons: tuple[str, ...]
 
 
+@lru_cache(maxsize=4)
+def _blobs(seed: int, height: int, width: int, share: float) -> Floats:
+    """Draws the opacity of mud, float32 [H, W, 1]."""
+    field = smooth_noise(np.random.default_rng([seed, 4]), height, width, 0.35 * height, 3)
+    edge = np.float32(np.quantile(field, 1 - share))
+    return np.asarray(np.clip((field - edge) / 0.03 + 0.5, 0, 1)[..., None], np.float32)
+
+
 def mud(share: float) -> Callable[[Image, float, int], Image]:
     """Returns a fault: blobs on the lens, opaque with soft edges, that hide a share of the image."""
 
     def apply(image: Image, progress: float, seed: int) -> Image:
-        rng = np.random.default_rng([seed, 4])
-        height, width = image.shape[:2]
-        field = smooth_noise(rng, height, width, 0.35 * height, 3)
-        edge = np.float32(np.quantile(field, 1 - share))
-        opacity = (np.clip((field - edge) / 0.03 + 0.5, 0, 1) * np.float32(progress))[..., None]
+        opacity = _blobs(seed, image.shape[0], image.shape[1], share) * np.float32(progress)
         return np.asarray(image * (1 - opacity) + np.float32([62, 50, 38]) * opacity, np.uint8)
 
     return apply
@@ -171,7 +182,7 @@ FAULTS: Mapping[str, Fault] = {
     "film of dirt, as in the drive": Fault(
         lambda image, progress, seed: dirt(image, 1.2 * progress, 0, seed), 1.0, "degraded", ("blurred", "covered")
     ),
-    "dusk, a sixth of the light": Fault(light(1 / 6, 4.0), 40.0, "degraded", ("dark",)),
+    "dusk, a sixth of the light": Fault(light(1 / 6, 4.0), 20.0, "degraded", ("dark",)),
     "night, a hundredth of it": Fault(light(0.01, 2.0), 40.0, "blind", ("dark",)),
     "defocus, 0.8 % of the height": Fault(defocus(0.008), 5.0, "degraded", ("blurred",)),
     "defocus, 1.6 % of the height": Fault(defocus(0.016), 5.0, "degraded", ("blurred",)),

@@ -15,6 +15,7 @@ GRID = (12, 16)  # rows and columns of blocks
 SMALL_PIXELS = 15  # of a thumbnail of 160: detail is smaller than that, shading by the lens or a cloth is not
 PERIOD_SECONDS = 20.0  # of each, the lowest value is kept
 PERIODS = 30  # ten minutes
+MIN_PERIODS = 6  # before, too little of the scene has been seen to say what is unusual
 
 
 def block_means(luma: npt.NDArray[np.generic]) -> Floats:
@@ -28,6 +29,8 @@ def block_means(luma: npt.NDArray[np.generic]) -> Floats:
 
 def block_detail(thumbnail: npt.NDArray[np.uint8], noise: float) -> Floats:
     """Returns the standard deviation of the small structures in each block, float32 [12, 16], in levels.
+
+    In the blocks at the border, a slope counts as a small structure, too.
 
     Args:
         thumbnail: uint8 [h, w].
@@ -50,9 +53,9 @@ class LowestValues:
         self._in_period = 0.0  # seconds of the present one
 
     def values(self) -> Floats | None:
-        """Returns them, float32 [12, 16]; None before they have been learned for a minute."""
+        """Returns them, float32 [12, 16]; None before they have been learned for nearly three minutes."""
         usable = list(self._periods)[:-2]
-        return np.min(usable, axis=0) if usable else None
+        return np.min(usable, axis=0) if len(usable) >= MIN_PERIODS else None
 
     def learn(self, values: Floats, use: npt.NDArray[np.bool_], passed: float) -> None:
         """Takes the present values.

@@ -17,10 +17,11 @@ SCENE_QUANTILE = 0.8  # of the blocks: how much the scene changes, also when mos
 MIN_SCENE_CHANGE = 2.0  # levels; a scene with less is at rest
 MIN_LOWEST_CHANGE = 0.1  # of the scene's: a block that has stood stiller before, as the sky, says nothing
 MIN_LOWEST_DETAIL = 5.0  # levels: a block that has had less detail before says nothing
-LOST = 0.3  # of its lowest value in ten minutes: a block that has less is covered
-SAME_SHARE = 0.3  # of the blocks that are what they were, unless the camera has moved
+LOST = 0.4  # of its lowest value in ten minutes: a block that has less is covered
+SAME_SHARE = 0.2  # of the blocks that are what they were, unless the camera has moved
 MAX_SHIFT = 8.0  # levels by which such a block may differ from its average over half a minute
-MIN_BLOCKS = GRID[0] * GRID[1] // 4  # that say something, or a share of them would mean little
+PASSING_SECONDS = 8.0  # for which most of the image may be another one until it is another scene
+MIN_BLOCKS = GRID[0] * GRID[1] // 8  # that say something, or a share of them would mean little
 
 
 class CoveredBlocks:
@@ -66,7 +67,7 @@ class CoveredBlocks:
     def _restart(self) -> None:
         self._change, self._detail, self._luma, self._slow_luma = (np.zeros(GRID, np.float32) for _ in range(4))
         self._lowest_change, self._lowest_detail = LowestValues(), LowestValues()
-        self._seen_seconds = 0.0
+        self._seen_seconds = self._shifted_seconds = 0.0
 
     def _by_change(self, passed: float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns of which blocks it can be told by their change whether they are covered, and which of them are."""
@@ -79,8 +80,11 @@ class CoveredBlocks:
     def _by_detail(self, passed: float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns the same by their detail, which is known of a camera that has not moved."""
         shift = np.abs(self._luma - self._slow_luma)
-        if float(np.quantile(shift, SAME_SHARE)) > MAX_SHIFT:  # most of the image is another one
+        has_shifted = float(np.quantile(shift, SAME_SHARE)) > MAX_SHIFT  # or something large passes by
+        self._shifted_seconds = self._shifted_seconds + passed if has_shifted else 0.0
+        if self._shifted_seconds > PASSING_SECONDS:
             self._lowest_detail = LowestValues()
+        if has_shifted:
             return _none(), _none()
         return _compare(self._lowest_detail, self._detail, MIN_LOWEST_DETAIL, passed)
 

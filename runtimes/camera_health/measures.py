@@ -59,7 +59,7 @@ def measure(image: Image) -> ImageMeasures:
     return ImageMeasures(
         brightness=float(thumbnail.mean()) / 255,
         overexposed=float((thumbnail >= WHITE_LEVEL).mean()),
-        detail=float(np.quantile(block_detail(thumbnail, thumbnail_noise), DETAIL_QUANTILE)),
+        detail=float(np.quantile(block_detail(thumbnail, thumbnail_noise)[1:-1, 1:-1], DETAIL_QUANTILE)),
         sharpness=_sharpness(tiles, thumbnail, image.shape[1] / thumbnail.shape[1], noise),
         noise=noise,
         thumbnail=thumbnail,

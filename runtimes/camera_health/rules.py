@@ -62,14 +62,14 @@ class Rule:
 
 MAX_DARK = 0.13  # brightness of a dark image
 MIN_WHITE = 0.35  # share of an overexposed image that is white
-FLAT = Rule("blind", "covered", "detail", 3.0, 4.5)
+FLAT = Rule("blind", "covered", "detail", 1.3, 1.8)
 RULES = (  # the worst first
     FLAT,
     Rule("blind", "covered", "covered", 0.7, 0.5, above=True),
     Rule("blind", "dark", "brightness", 0.04, 0.06),
     Rule("blind", "overexposed", "overexposed", 0.9, 0.8, above=True),
     Rule("blind", "blurred", "sharpness", 0.03, 0.045),
-    Rule("degraded", "covered", "covered", 0.2, 0.1, above=True),
+    Rule("degraded", "covered", "covered", 0.1, 0.05, above=True, on_seconds=8.0),
     Rule("degraded", "dark", "brightness", MAX_DARK, 0.17),
     Rule("degraded", "overexposed", "overexposed", MIN_WHITE, 0.25, above=True),
     Rule("degraded", "blurred", "sharpness", 0.17, 0.2, factor=0.6, doubtful=0.25),

@@ -16,8 +16,8 @@ from allweather.runtimes.types import Image
 INTERVAL_SECONDS = 0.25  # between two frames that are measured: health changes over seconds
 MAX_PASSED_SECONDS = 1.0  # that a single frame counts for, however long there was none before it
 SMOOTHING_SECONDS = 1.0
-RECENT_SECONDS = 5.0  # over which the brightness before a sudden darkness is known
-SUDDEN = 0.5  # share of its recent brightness that a scene keeps unless something suddenly covers the lens
+RECENT_SECONDS = 3.0  # over which the brightness before a sudden darkness is known
+SUDDEN = 0.25  # share of its recent brightness that a scene keeps unless something suddenly covers the lens
 NAMES = tuple(field.name for field in fields(SmoothedMeasures))
 
 
