@@ -10,6 +10,9 @@ const HEALTH = { clear: "clear", degraded: "degraded", blind: "blind" };
 const HEALTH_REASONS = { dark: "too dark", overexposed: "overexposed", blurred: "blurred", noisy: "noisy", covered: "covered or dirty" };
 const CAUSES = { decode: "dropped: damaged", superseded: "dropped: superseded", late: "dropped: too old",
                  engine: "dropped: engine failed", detector: "dropped: detector failed", source: "times camera was lost" };
+const HISTORY_MILLISECONDS = 2000, HISTORY_SECONDS = 300;
+// of the most frequent labels: colors that color-blind people can tell apart (Okabe and Ito); the others share a gray
+const LABEL_COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"];
 const SVG = "http://www.w3.org/2000/svg";
 const milliseconds = (seconds) => seconds == null ? "" : (1000 * seconds).toFixed(seconds < 0.01 ? 2 : 1) + " ms";
 
@@ -31,14 +34,17 @@ function addShape(parent, tag, attributes, text) {
 
 function addCamera() {
   const root = addElement(document.getElementById("cameras"), "section", "camera");
-  const image = addElement(root, "div", "image");
+  const left = addElement(root, "div");
+  const image = addElement(left, "div", "image");
+  const history = addElement(left, "div", "panel");
+  addElement(history, "h2", "", "last five minutes");
   const panels = addElement(root, "div");
   const addPanel = (title) => {
     const panel = addElement(panels, "div", "panel");
     addElement(panel, "h2", "", title);
     return addElement(panel, "div");
   };
-  return { root, image, decision: addPanel("decision"), time: addPanel("time"), frames: addPanel("frames"), histogram: addPanel("latency") };
+  return { root, image, history: addElement(history, "div"), decision: addPanel("decision"), time: addPanel("time"), frames: addPanel("frames"), histogram: addPanel("latency") };
 }
 
 function addBar(parent, segments) {
@@ -138,6 +144,48 @@ function showHistogram(panel, state) {
   addElement(panel, "span", "legend", "frame age at the decision");
 }
 
+// A strip of the most frequent label of each second, the mean confidence below it, and late frames and trouble under that.
+function showHistory(panel, seconds, name) {
+  panel.replaceChildren();
+  if (!seconds.length) return addElement(panel, "p", "gray", "nothing decided yet");
+  const counts = new Map(), x = (age) => 300 * (1 - (age + 1) / HISTORY_SECONDS), width = 300 / HISTORY_SECONDS + 0.1;
+  for (const each of seconds) if (each.label) counts.set(each.label, (counts.get(each.label) || 0) + each.frames);
+  const labels = [...counts.keys()].sort((first, second) => counts.get(second) - counts.get(first));
+  const color = (label) => LABEL_COLORS[labels.indexOf(label)] || "var(--age)";
+  const late = seconds.reduce((sum, each) => sum + each.late, 0);
+  const troubled = seconds.filter((each) => each.health === "degraded" || each.health === "blind").length;
+  const summary = name + ", last five minutes: mostly " + (labels.slice(0, 3).join(", ") || "no label") + "; " + late
+    + " late frames; " + troubled + " seconds in which the camera saw badly";
+  const chart = addShape(panel, "svg", { viewBox: "0 0 300 70", class: "timeline", role: "img", "aria-label": summary });
+  for (const each of seconds) {
+    if (each.label) addShape(addShape(chart, "rect", { x: x(each.age), y: 0, width, height: 12, fill: color(each.label) }), "title", {},
+      each.age + " s ago: " + each.label);
+    if (each.late) addShape(chart, "rect", { x: x(each.age), y: 52, width: Math.max(width, 1), height: 4, fill: "var(--late)" });
+    if (each.health === "degraded") addShape(chart, "rect", { x: x(each.age), y: 58, width, height: 4, fill: "var(--uncertain)" });
+    if (each.health === "blind") addShape(chart, "rect", { x: x(each.age), y: 58, width, height: 6, fill: "var(--late)" });
+  }
+  addShape(chart, "line", { x1: 0, x2: 300, y1: 32, y2: 32, stroke: "var(--border)" }); // half of the confidence
+  const point = (each) => x(each.age).toFixed(2) + "," + (48 - 32 * each.confidence).toFixed(2);
+  const sure = seconds.filter((each) => each.confidence != null);
+  let run = []; // a gap of a second breaks the line
+  sure.forEach((each, index) => {
+    run.push(point(each));
+    if (index + 1 === sure.length || sure[index + 1].age < each.age - 1) {
+      addShape(chart, "polyline", { points: run.join(" "), fill: "none", stroke: "var(--text)", "stroke-width": 1, "stroke-linecap": "round" });
+      run = [];
+    }
+  });
+  [240, 180, 120, 60].forEach((age) => addShape(chart, "text", { x: x(age), y: 69, "text-anchor": "middle" }, "-" + age / 60 + " min"));
+  const legend = addElement(panel, "div", "chips");
+  labels.slice(0, LABEL_COLORS.length).forEach((label) => {
+    const chip = addElement(legend, "span", "chip", label);
+    chip.style.borderLeft = "10px solid " + color(label);
+  });
+  if (labels.length > LABEL_COLORS.length) addElement(legend, "span", "gray", (labels.length - LABEL_COLORS.length) + " more in gray");
+  addElement(panel, "p", "gray", "strip: label; line: confidence" + (late ? "; red: " + late + " late" : "")
+    + (troubled ? "; lowest row: " + troubled + " s degraded or blind" : ""));
+}
+
 function loadImage(blob) {
   return new Promise((resolve) => {
     const image = new Image();
@@ -175,6 +223,8 @@ async function update() {
   while (cameras.length > states.length) cameras.pop().root.remove();
   states.forEach((state, index) => {
     if (images[index]) showImage(cameras[index].image, images[index], state);
+    cameras[index].name = state.camera.name;
+    cameras[index].root.setAttribute("aria-label", "camera " + state.camera.name);
     showDecision(cameras[index].decision, state);
     showTime(cameras[index].time, state);
     showFrames(cameras[index].frames, state);
@@ -184,10 +234,23 @@ async function update() {
   showStatus(states.length === 1 ? "1 camera" : states.length + " cameras", false);
 }
 
+let lastHistory = 0; // milliseconds
+
+async function updateHistory() {
+  if (Date.now() - lastHistory < HISTORY_MILLISECONDS) return;
+  lastHistory = Date.now();
+  const response = await fetch(folder + "history" + location.search, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS) });
+  if (!response.ok) throw new Error(await response.text());
+  (await response.json()).forEach((seconds, index) => {
+    if (cameras[index]) showHistory(cameras[index].history, seconds, cameras[index].name);
+  });
+}
+
 async function run() {
   let pause = document.hidden ? HIDDEN_MILLISECONDS : UPDATE_MILLISECONDS;
   try {
     await update();
+    await updateHistory();
   } catch (error) {
     pause = RETRY_MILLISECONDS;
     seen = []; // a server that was started again counts from the beginning

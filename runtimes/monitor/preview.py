@@ -15,6 +15,7 @@ import numpy as np
 from allweather.runtimes.camera_health.states import CameraHealth
 from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.loop.stats import LoopStats
+from allweather.runtimes.monitor.history import History
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.record import decision_record, finite_or_none
@@ -44,13 +45,16 @@ class EncodedFrame:
 
 
 class LivePreview(Sink):
-    """A sink that keeps the newest frame and its decisions for any number of viewers. It costs the loop one assignment.
+    """A sink that keeps the newest frame, its decisions, and the last minutes in short, for any number of viewers.
 
     Args:
         camera: The camera of the loop.
         stats: The statistics of the loop.
         budget: The latency budget of its decisions.
         clock: Returns monotonic seconds.
+
+    Attributes:
+        history: What was decided in each of the last seconds.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class LivePreview(Sink):
         self.camera, self.stats = camera, stats
         self._budget, self._clock = budget, clock
         self._newest: tuple[int, Frame, Sequence[Decision]] | None = None  # the version first
+        self.history = History()
         self._encoding = threading.Lock()
         self._encoded: EncodedFrame | None = None
         self._last_encoded = -math.inf  # monotonic seconds
@@ -69,6 +74,8 @@ class LivePreview(Sink):
 
     def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
         """Keeps one frame and its decisions instead of the previous ones."""
+        health = self.stats.health
+        self.history.add(self._clock(), decisions, health.state if health else "")
         self._newest = (self._newest[0] + 1 if self._newest else 1, frame, decisions)
 
     def encode(self) -> EncodedFrame | None:
@@ -84,6 +91,10 @@ class LivePreview(Sink):
                 self._encoded = EncodedFrame(version, frame.index, decisions, _jpeg(annotate(frame.image, decisions)))
                 self._last_encoded = now
             return self._encoded
+
+    def timeline(self) -> list[Mapping[str, Any]]:
+        """Returns the last minutes as JSON values; see `History.record`."""
+        return self.history.record(self._clock())
 
     def snapshot(self, decisions: Sequence[Decision] | None = None) -> Mapping[str, Any]:
         """Returns what the page shows besides the image, as JSON values; None replaces nan and infinity.

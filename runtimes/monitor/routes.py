@@ -19,7 +19,7 @@ from allweather.runtimes.monitor.response import Response, text_response
 from allweather.runtimes.monitor.streams import EventStream, FrameStream, Stream
 
 METHODS = ("GET", "HEAD")
-KNOWN_PATHS = "/, /update, /events, /frames/0, /frames/0.jpg, /metrics, /healthz"
+KNOWN_PATHS = "/, /update, /history, /events, /frames/0, /frames/0.jpg, /metrics, /healthz"
 
 
 class Routes:
@@ -36,7 +36,7 @@ class Routes:
         self._previews, self._token, self._local_only = tuple(previews), token.encode(), local_only
         self._boundary = secrets.token_hex(16)  # between the parts of an update; no image can hold it but by chance
         self._paths: Mapping[str, Callable[[Request], Response]] = {
-            "/": self._page, "/update": self._update, "/metrics": self._metrics,
+            "/": self._page, "/update": self._update, "/history": self._history, "/metrics": self._metrics,
         }  # fmt: skip
 
     def respond(self, request: Request) -> Response | Stream:
@@ -93,6 +93,11 @@ class Routes:
     def _metrics(self, request: Request) -> Response:
         content_type = "text/plain; version=0.0.4; charset=utf-8"
         return Response(HTTPStatus.OK, content_type, (metrics_text(self._previews),))
+
+    def _history(self, request: Request) -> Response:
+        """What each camera decided in the last minutes, second by second."""
+        body = json.dumps([preview.timeline() for preview in self._previews], allow_nan=False).encode()
+        return Response(HTTPStatus.OK, "application/json", (body,))
 
     def _health(self) -> Response:
         health = check_health(self._previews)
