@@ -18,6 +18,7 @@ from allweather.runtimes.redaction import redacted_addresses
 from allweather.runtimes.system.atomic_files import check_file
 from allweather.runtimes.system.home_path import home_path
 from allweather.runtimes.system.isolated_imports import isolated_imports
+from allweather.runtimes.text import valid_unicode
 from allweather.trainers.choices import LOG_FORMS, LoggerName
 from allweather.trainers.training.progress import EpochReport
 
@@ -99,13 +100,13 @@ def _system_errors() -> Iterator[None]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns nested values as one level, with dots between the names; what is no plain value becomes text."""
+    """Returns nested values as one level, with dots between the names; what is no number becomes valid text."""
     result: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
             result |= flat(value, f"{prefix}{name}.")
         else:
-            result[f"{prefix}{name}"] = value if isinstance(value, bool | int | float | str) else str(value)
+            result[f"{prefix}{name}"] = value if isinstance(value, bool | int | float) else valid_unicode(str(value))
     return result
 
 
@@ -145,7 +146,7 @@ def open_logger(text: str, run: str) -> Logger:
     if name == "mlflow":
         from allweather.trainers.training.mlflow_logger import MlflowLogger
 
-        return MlflowLogger(place, run=run)
+        return MlflowLogger(place, run=valid_unicode(run))
     if name == "tensorboard":
         with isolated_imports():
             importlib.import_module(LIBRARIES[name])  # the logger would import it later

@@ -20,7 +20,7 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.models.classifier import Classifier
-from allweather.trainers.training.experiment_log import check_log, flat, open_logger
+from allweather.trainers.training.experiment_log import ExperimentLog, check_log, flat, open_logger
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.mlflow_logger import allowed_name
@@ -196,3 +196,10 @@ def test_settings_become_flat_and_names_allowed() -> None:
     assert flat({"a": 1, "b": {"c": None, "d": {"e": [1, 2]}}}) == {"a": 1, "b.c": "None", "b.d.e": "[1, 2]"}
     assert allowed_name("brightness+") == "brightness plus"
     assert allowed_name("a*b/c d") == "a_b/c d"
+
+
+@pytest.mark.parametrize("name", ["csv", "tensorboard", "mlflow"])
+def test_a_name_that_is_no_utf8_can_be_logged(name: str, tmp_path: Path) -> None:
+    logger = open_logger(f"{name}:{tmp_path}", "run\udcff")
+    with ExperimentLog([logger]).open({"data": "folder:caf\udce9\n$x"}, []):
+        pass
