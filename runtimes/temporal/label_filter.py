@@ -25,16 +25,15 @@ Belief: TypeAlias = npt.NDArray[np.float64]
 """The probability of each label, [C]; sums to 1."""
 
 
-def first_belief(probabilities: Floats) -> Belief:
-    """Returns the belief after the first frame of an object: what the classifier gives for it.
+def first_belief(probabilities: Floats, settings: Smoothing) -> Belief:
+    """Returns the belief after the first frame of an object, before which all labels were equally probable.
 
     Args:
-        probabilities: float [C]. A class with nan or a negative value counts as 0; if all are 0, they count as equal.
+        probabilities: float [C], what the classifier gives for the frame. A class with nan or a negative value counts
+            as 0; if all are 0, they count as equal.
+        settings: How frames are combined.
     """
-    values = np.asarray(probabilities, np.float64)
-    clean: Belief = np.where(values > 0, np.minimum(values, 1.0), 0.0)  # nan is not above 0
-    total = clean.sum()
-    return clean / total if total > 0 else np.full(len(clean), 1 / len(clean))
+    return updated_belief(np.full(len(probabilities), 1 / len(probabilities)), probabilities, settings)
 
 
 def predicted_belief(belief: Belief, gap: int, settings: Smoothing) -> Belief:
@@ -54,11 +53,14 @@ def updated_belief(predicted: Belief, probabilities: Floats, settings: Smoothing
 
     Args:
         predicted: The belief before the frame, from `predicted_belief`; all above 0.
-        probabilities: float [C], what the classifier gives for the frame; see `first_belief`. Equal ones say nothing.
+        probabilities: float [C], what the classifier gives for the frame; see `first_belief`; equal ones say nothing.
         settings: How frames are combined.
     """
     rate = settings.outlier_rate
-    likelihood = (1 - rate) * first_belief(probabilities) + rate / len(predicted)
+    values = np.asarray(probabilities, np.float64)
+    values = np.where(values > 0, np.minimum(values, 1.0), 0.0)  # nan is not above 0
+    total = values.sum()
+    likelihood = (1 - rate) * (values / total if total > 0 else 1 / len(values)) + rate / len(values)
     posterior: Belief = predicted * likelihood  # both are far above the smallest float
     posterior /= posterior.sum()
     return posterior

@@ -15,6 +15,10 @@ from allweather.runtimes.temporal.same_objects import ObjectKey, find_objects
 from allweather.runtimes.temporal.settings import Smoothing
 from allweather.runtimes.types import Decision, Frame
 
+# Last frames in which a box is looked for: a detector may miss an object once, and a box that an object left longer ago
+# would be taken for that of the next one to pass there.
+BOX_CALLS = 2
+
 
 @dataclass(frozen=True)
 class _Object:
@@ -25,7 +29,8 @@ class _Object:
     frames: int  # for which the label has been the same
     index: int  # of the last frame that was decided on
     captured: float  # time of that frame
-    region: Region | None  # of the last frame, decided on or not
+    region: Region | None  # of the last frame that it was seen in, decided on or not
+    call: int  # of the smoother, for that frame
 
 
 class Smoother:
@@ -49,6 +54,7 @@ class Smoother:
         self._classes, self._settings = tuple(classes), settings or Smoothing()
         self._objects: dict[ObjectKey, _Object] = {}  # those seen last come last
         self._box_numbers = count()
+        self._calls = 0
 
     @property
     def num_objects(self) -> int:
@@ -78,7 +84,12 @@ class Smoother:
                     f"{len(decision.probabilities)} probabilities; give it the classes of the perceiver that decides"
                 )
         self._forget_before(frame)
-        boxes = {key: each.region for key, each in self._objects.items() if key.box is not None and each.region}
+        self._calls += 1
+        boxes = {
+            key: each.region
+            for key, each in self._objects.items()
+            if key.box is not None and each.region and self._calls - each.call <= BOX_CALLS
+        }
         keys = find_objects(decisions, boxes, self._settings.min_overlap)
         return tuple(
             self._combine(frame, decision, key or ObjectKey(box=next(self._box_numbers)))
@@ -101,8 +112,9 @@ class Smoother:
             if decision.reason == "undecided":
                 return decision
             seen = _Object(
-                first_belief(decision.probabilities), decision.label, 1, frame.index, frame.captured, decision.region
-            )
+                first_belief(decision.probabilities, self._settings), decision.label, 1, frame.index, frame.captured,
+                decision.region, self._calls,
+            )  # fmt: skip
             self._remember(key, seen)
             return replace(decision, stable=self._is_stable(seen), frame_label=decision.label)
         if known.index == frame.index:  # two decisions with one track: the second one stands alone
@@ -110,12 +122,12 @@ class Smoother:
             return decision
         belief = predicted_belief(known.belief, frame.index - known.index, self._settings)
         if decision.reason == "undecided":
-            seen = replace(known, region=decision.region)
+            seen = replace(known, region=decision.region, call=self._calls)
         else:
             belief = updated_belief(belief, decision.probabilities, self._settings)
             label = self._classes[int(belief.argmax())]
             frames = known.frames + 1 if label == known.label else 1
-            seen = _Object(belief, label, frames, frame.index, frame.captured, decision.region)
+            seen = _Object(belief, label, frames, frame.index, frame.captured, decision.region, self._calls)
         self._remember(key, seen)
         return replace(
             decision,

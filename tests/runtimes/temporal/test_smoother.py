@@ -206,6 +206,21 @@ def test_a_box_that_jumps_is_another_object() -> None:
     assert (result.label, result.frames) == ("1", 1)
 
 
+def test_a_box_that_passes_where_another_object_was_seen_last_is_still_the_same_one() -> None:
+    smoother, first, second = Smoother(names(2)), Region(60, 0, 20, 20), [Region(x, 0, 20, 20) for x in range(0, 80, 6)]
+    for index in range(3):
+        smoother(frame(index), [replace(decision(sure(0, 0.99, 2)), region=first)])
+    for index, box in enumerate(second):
+        (result,) = smoother(frame(3 + index), [replace(decision(sure(1, 0.99, 2)), region=box)])
+        assert (result.label, result.frames) == ("1", index + 1)
+
+
+def test_a_detector_may_miss_a_box_once() -> None:
+    smoother, box = Smoother(names(2)), replace(decision(sure(0, 0.99, 2)), region=Region(0, 0, 20, 20))
+    found = [smoother(frame(index), [box] if seen == "x" else []) for index, seen in enumerate("xx.xx..x")]
+    assert [each[0].frames for each in found if each] == [1, 2, 3, 4, 1]
+
+
 def test_two_decisions_with_one_track() -> None:
     smoother = Smoother(names(2))
     for index in range(3):
