@@ -116,7 +116,7 @@ def run(
     mqtt: Annotated[
         str | None,
         typer.Option(
-            help="Publish each decision to an MQTT broker, mqtt://[USER@]HOST[:PORT][/TOPIC], or mqtts:// for TLS; "
+            help="Publish each decision to an MQTT broker, such as mqtt://USER@HOST:PORT/TOPIC, or mqtts:// for TLS; "
             "env:NAME or file:PATH takes it, with a password, from an environment variable or a file. In TOPIC, "
             "allweather/CAMERA if not given, CAMERA is the source."
         ),

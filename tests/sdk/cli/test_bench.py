@@ -7,7 +7,7 @@ from commands import invoke, json_of, one_line
 
 from allweather.runtimes.bundle.manifest import Manifest
 
-STAGES = {"capture", "prepare", "rank", "plan", "views", "infer", "aggregate", "sink"}
+STAGES = {"capture", "prepare", "rank", "plan", "views", "infer", "aggregate", "detect", "sink"}
 
 
 @pytest.mark.slow
