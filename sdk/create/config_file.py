@@ -24,6 +24,7 @@ WANTED = {
     "bool_type": "true or false",
     "string_type": "text",
     "string_too_short": "text that is not empty",
+    "string_unicode": "text in UTF-8",
     "tuple_type": "a list, such as [a, b]",
 }
 OPTIONAL = ("finetune", "predictor")  # sections in whose place there may be `none`
