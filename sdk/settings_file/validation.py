@@ -21,6 +21,7 @@ WANTED = {
     "bool_type": "true or false",
     "string_type": "text",
     "string_too_short": "text that is not empty",
+    "string_unicode": "text in UTF-8",
     "tuple_type": "a list, such as [a, b]",
     "dict_type": "a section of names",
     "model_type": "a section of keys",

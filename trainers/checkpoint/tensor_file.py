@@ -13,6 +13,7 @@ from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, OutputError, first_line
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.text import valid_unicode
 
 SCHEMA_VERSION = 2  # of the JSON headers of checkpoints, predictors and learned augmentations
 METADATA_KEY = "allweather"  # of the JSON text in the metadata of the safetensors file
@@ -88,6 +89,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         )
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; name a .safetensors file")
+    if valid_unicode(str(path)) != str(path):
+        raise CheckpointError(f"{path} cannot be opened, as safetensors takes no path that is not UTF-8; rename it")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping

@@ -141,3 +141,8 @@ def test_the_example_of_the_guide_is_read(tmp_path: Path) -> None:
     path = tmp_path / "create.yaml"
     path.write_text(text)
     CreateSettings.of(read_config(path, {}))
+
+
+def test_text_that_is_no_utf8_is_told() -> None:
+    with pytest.raises(UsageError, match=r"data must be text in UTF-8; got the text 'folder:caf\?'"):
+        read_config(None, {"data": "folder:caf\udce9", "train.arch": "resnet20"})

@@ -101,6 +101,13 @@ def test_tensors_and_header_survive_and_nothing_else_is_written(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
+def test_a_path_that_is_no_utf8_is_not_called_damage(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.safetensors"
+    tensor_file.write(path, WEIGHTS, {"format": "x"})
+    with pytest.raises(CheckpointError, match="no path that is not UTF-8; rename it"):
+        tensor_file.read(path)
+
+
 def test_tensors_that_share_memory_are_each_stored(tmp_path: Path) -> None:
     weights = torch.arange(12.0)
     tensors = {"a": weights, "tied": weights, "row": weights[3:6], "turned": weights.reshape(3, 4).T}
