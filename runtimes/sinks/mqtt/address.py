@@ -68,7 +68,7 @@ def parse_address(
     except ValueError:  # such as a port that is no number
         raise wrong from None
     host = parts.hostname or ""
-    if parts.scheme not in PORTS or not _HOST.fullmatch(host) or port == 0 or set("?#") & set(text):
+    if parts.scheme not in PORTS or not _HOST.fullmatch(host) or port == 0 or "?" in text or "#" in text:
         raise wrong
     user, password = user or unquote(parts.username or ""), password or unquote(parts.password or "")
     if password and not user:

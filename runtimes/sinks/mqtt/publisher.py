@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import sys
 import threading
@@ -17,10 +16,9 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from allweather.runtimes.errors import OutputError, first_line
+from allweather.runtimes.sinks.fault_log import FaultLog
 from allweather.runtimes.sinks.mqtt.address import MqttAddress
 from allweather.runtimes.sinks.outbox import Outbox
-
-logger = logging.getLogger(__name__)
 
 WINDOW = 20  # messages that the broker has not confirmed yet; paho sends as many at once by default
 KEEPALIVE_SECONDS = 20  # without a sign of life for one and a half times as long, the connection counts as lost
@@ -28,6 +26,7 @@ MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 1, 60  # between attempts to connect, doubl
 POLL_SECONDS = 0.5
 CLOSE_SECONDS = 5.0  # for what waits to be sent at the end
 GOODBYE_SECONDS = 1.0  # for the last message and the end of the connection
+SLOW = "it was too slow or away for too long"
 ONLINE, OFFLINE = b"online", b"offline"
 
 
@@ -63,7 +62,7 @@ class Publisher:
         self._retained: dict[str, Message] = {}  # the newest of each topic
         self._changed = threading.Condition()  # never held while paho is called, whose locks its callbacks hold
         self._connected = False
-        self._fault = "the broker has not been reached"  # why there is no connection
+        self._faults = FaultLog(str(address))
         self._refused = False  # whether the broker has answered the last attempt with a refusal
         self._confirmed: deque[int] = deque()  # ids of messages, added by paho's thread, taken by that of the outbox
         self._cut = False  # whether the connection was lost, with what was not written yet
@@ -115,6 +114,7 @@ class Publisher:
             with self._changed:
                 self._changed.wait(0.05)
         lost += len(self._unconfirmed)
+        cause = self._faults.fault or (SLOW if self._connected else "the broker has not been reached")
         if self._connected:
             goodbye = self._client.publish(self._availability, OFFLINE, qos=1, retain=True)
             if goodbye.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -125,10 +125,7 @@ class Publisher:
         ending.start()
         ending.join(GOODBYE_SECONDS)
         if lost:
-            raise OutputError(f"{lost} messages are missing at {self._address}: {self._cause()}")
-
-    def _cause(self) -> str:
-        return self._fault or "it was too slow or away for too long"
+            raise OutputError(f"{lost} messages are missing at {self._address}: {cause}")
 
     def _send(self, messages: Sequence[Message]) -> int:
         """Hands a message to paho once the broker is there and has confirmed enough; returns how many were given up."""
@@ -166,14 +163,14 @@ class Publisher:
             self._unconfirmed.pop(self._confirmed.popleft(), None)
         return len(self._unconfirmed)
 
-    def _note_connection(self, connected: bool, fault: str) -> None:
+    def _note_connection(self, connected: bool, fault: str = "") -> None:
+        if fault:
+            self._faults.note(fault, "trying again, and decisions wait until then")
+        elif connected:
+            self._faults.clear()
         with self._changed:
-            if connected:
-                logger.info("connected to %s", self._address)
-            elif fault and fault != self._fault:  # logged once, however many attempts follow
-                logger.warning("%s: %s; trying again, and decisions wait until then", self._address, fault)
             self._cut = self._cut or (self._connected and not connected)
-            self._connected, self._fault = connected, fault
+            self._connected = connected
             self._changed.notify_all()
 
     # paho's thread calls these.
@@ -188,7 +185,7 @@ class Publisher:
             retained = list(self._retained.values())
         for message in retained:
             client.publish(message.topic, message.payload, qos=1, retain=True)
-        self._note_connection(True, "")
+        self._note_connection(True)
 
     def _on_connect_fail(self, client: paho.Client, data: Any) -> None:
         self._refused = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -13,13 +12,12 @@ from allweather.runtimes.cameras.source_text import read_indirect
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.event import Event
+from allweather.runtimes.sinks.fault_log import FaultLog
 from allweather.runtimes.sinks.outbox import MAX_WAITING, Outbox
 from allweather.runtimes.sinks.record import event_line, json_line
-from allweather.runtimes.sinks.webhook.delivery import FORM, Outcome, Receiver
+from allweather.runtimes.sinks.webhook.delivery import FORM, Receiver
 from allweather.runtimes.text import json_line as one_line_of_json
 from allweather.runtimes.types import Decision, Frame
-
-logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 50  # some 20 kB
 TIMEOUT_SECONDS = 10.0
@@ -78,7 +76,7 @@ class WebhookSink(Sink):
         self._receiver = Receiver(_read_url(url), secret=secret, timeout=timeout)
         self._source, self._rng = source, rng or np.random.default_rng()
         self._clock, self._wall_clock = clock, wall_clock
-        self._fault = ""  # why the last attempt failed
+        self._faults = FaultLog(str(self._receiver))
         self._refusal = ""  # why something was refused
         self._outbox: Outbox[tuple[str, str]] = Outbox(
             str(self._receiver), self._send, max_waiting=max_waiting, max_batch=batch_size
@@ -103,7 +101,7 @@ class WebhookSink(Sink):
             OutputError: Some decisions could not be sent.
         """
         if lost := self._outbox.close(CLOSE_SECONDS):
-            cause = self._fault or self._refusal or "it was too slow or away for too long"
+            cause = self._faults.fault or self._refusal or "it was too slow or away for too long"
             raise OutputError(f"{lost} decisions are missing at {self._receiver}: {cause}")
 
     def _send(self, lines: Sequence[tuple[str, str]]) -> int:
@@ -117,23 +115,18 @@ class WebhookSink(Sink):
         delivery, attempts = str(uuid.uuid4()), 0
         while not self._outbox.stopping.is_set():
             outcome = self._receiver.post(body, delivery, self._wall_clock())
-            self._note(outcome)
-            if outcome.kind != "failed":
-                return len(lines) if outcome.kind == "refused" else 0
+            if outcome.kind == "accepted":
+                self._faults.clear()
+                return 0
+            if outcome.kind == "refused":
+                self._faults.note(outcome.fault, "these decisions are lost")
+                self._refusal = outcome.fault
+                return len(lines)
+            self._faults.note(outcome.fault, "trying again, and decisions wait until then")
             wait = min(MIN_WAIT_SECONDS * 2**attempts, MAX_WAIT_SECONDS) * self._rng.uniform(0.5, 1.0)
             attempts = min(attempts + 1, MAX_DOUBLINGS)
             self._outbox.stopping.wait(max(wait, outcome.retry_after))
         return len(lines)
-
-    def _note(self, outcome: Outcome) -> None:
-        if outcome.fault and outcome.fault != self._fault:  # logged once, however many attempts follow
-            what = "these decisions are lost" if outcome.kind == "refused" else "trying again, and decisions wait"
-            logger.warning("%s: %s; %s", self._receiver, outcome.fault, what)
-        if outcome.kind == "accepted" and self._fault:
-            logger.warning("%s takes decisions again", self._receiver)
-        self._fault = outcome.fault
-        if outcome.kind == "refused":
-            self._refusal = outcome.fault
 
 
 def check_url(url: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from decisions import decision, frame, opened
-from mqtt_broker import Broker, Listener, Relay, broker
+from mqtt_broker import WAIT_SECONDS, Broker, Listener, Relay, broker
 from programs import require_program
 
 from allweather.runtimes.errors import OutputError
@@ -40,7 +40,7 @@ def started(tmp_path: Path) -> Iterator[Broker]:
 
 
 def wait_until_connected(sink: MqttSink) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + WAIT_SECONDS
     while not sink.connected:
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -84,10 +84,11 @@ sink.open()
 input()
 """
     with Listener(started) as heard:
-        program = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
-        heard.wait(f"{BASE}/availability", "online")
-        program.send_signal(signal.SIGKILL)
-        program.communicate()
+        with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as program:
+            try:
+                heard.wait(f"{BASE}/availability", "online")
+            finally:
+                program.send_signal(signal.SIGKILL)
         heard.wait(f"{BASE}/availability", "offline")
 
 
@@ -163,7 +164,7 @@ def test_a_wrong_password_is_told_once_and_never_shown(tmp_path: Path, caplog: p
         sink = MqttSink(address, source="front", discovery="")
         sink.open()
         sink.write(frame(), decision())
-        end = time.monotonic() + 20
+        end = time.monotonic() + WAIT_SECONDS
         while not caplog.records:
             assert time.monotonic() < end
             time.sleep(0.05)

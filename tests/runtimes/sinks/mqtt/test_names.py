@@ -34,7 +34,7 @@ def test_addresses(text: str, address: MqttAddress) -> None:
     "text",
     [
         "", "broker", "http://broker", "mqtt://", "mqtt://:1883", "mqtt://a b", "mqtt://host:0", "mqtt://host:x",
-        "mqtt://host:99999", "mqtt://host?qos=1", "mqtt://me:s3cret@ho st/", "mqtt://me:s3cret@[::1",
+        "mqtt://host:99999", "mqtt://host?qos=1", "mqtt://host/a/#", "mqtt://me:s3cret@ho st/", "mqtt://me:s3cret@[::1",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_told_without_its_password(text: str) -> None:

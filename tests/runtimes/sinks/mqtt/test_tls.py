@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from decisions import decision, frame
-from mqtt_broker import Broker, broker
+from mqtt_broker import WAIT_SECONDS, Broker, broker
 from programs import require_program
 
 from allweather.runtimes.errors import OutputError, UsageError
@@ -68,7 +68,7 @@ def test_a_certified_client_is_let_in(certificates: Path, tmp_path: Path) -> Non
             key=str(certificates / "client.key"),
         )  # fmt: skip
         sink.open()
-        end = time.monotonic() + 20
+        end = time.monotonic() + WAIT_SECONDS
         while not sink.connected:
             assert time.monotonic() < end
             time.sleep(0.02)
@@ -90,7 +90,7 @@ def test_a_stranger_is_not_trusted(
         sink = MqttSink(tls(started), ca_file=certificates / f"{trusted}.pem", discovery="", **own)
         sink.open()
         sink.write(frame(), decision())
-        end = time.monotonic() + 20
+        end = time.monotonic() + WAIT_SECONDS
         while not caplog.records:
             assert time.monotonic() < end
             time.sleep(0.02)
