@@ -217,9 +217,9 @@ def _print_stable(recordings: Sequence[Recording], system: int) -> None:
     """Prints how many frames of the bad parts are stable, the errors among them, and what smoothing takes."""
     wrong, stable, seconds = [], [], 0.0
     for each in recordings:
-        started = time.perf_counter()
+        started = time.process_time()
         found = decisions(each, system, Smoothing(), "track")
-        seconds += time.perf_counter() - started
+        seconds += time.process_time() - started
         bad = (each.label >= 0) & (each.part != "clear")
         stable.append(np.array([bool(one.stable) for one in found])[bad])
         wrong.append((np.array([int(one.label) for one in found]) != each.label)[bad])
@@ -227,7 +227,7 @@ def _print_stable(recordings: Sequence[Recording], system: int) -> None:
     microseconds = 1e6 * seconds / sum(len(each.label) for each in recordings)
     print(
         f"\nstable are {100 * chosen.mean():.1f} % of the bad frames; of those {100 * errors[chosen].mean():.2f} % are "
-        f"wrong, of the others {100 * errors[~chosen].mean():.2f} %; {microseconds:.0f} us a decision"
+        f"wrong, of the others {100 * errors[~chosen].mean():.2f} %; {microseconds:.0f} us of a core a decision"
     )
 
 
