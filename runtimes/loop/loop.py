@@ -109,7 +109,7 @@ def decide_frames(
     camera.on_wait = events.on_wait
     with camera, _opened(sinks), closing(_decide(camera, decider, _named(region), stats)) as decided:
         for count, (frame, decisions) in enumerate(decided, start=1):
-            events.add_frame(frame, decisions)
+            events.add_frame(frame)
             started = stats.clock()
             _write(sinks, frame, decisions)
             stats.add_stage_time("sink", stats.clock() - started)
