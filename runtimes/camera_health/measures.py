@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from allweather.runtimes.camera_health.blocks import block_detail
+from allweather.runtimes.camera_health.blocks import block_detail, quantile
 from allweather.runtimes.camera_health.tiles import Tiles, noise_deviation, sharpest_edges
 from allweather.runtimes.types import Image
 
@@ -59,7 +59,7 @@ def measure(image: Image) -> ImageMeasures:
     return ImageMeasures(
         brightness=float(thumbnail.mean()) / 255,
         overexposed=float((thumbnail >= WHITE_LEVEL).mean()),
-        detail=float(np.quantile(block_detail(thumbnail, thumbnail_noise)[1:-1, 1:-1], DETAIL_QUANTILE)),
+        detail=quantile(block_detail(thumbnail, thumbnail_noise)[1:-1, 1:-1], DETAIL_QUANTILE),
         sharpness=_sharpness(tiles, thumbnail, image.shape[1] / thumbnail.shape[1], noise),
         noise=noise,
         thumbnail=thumbnail,

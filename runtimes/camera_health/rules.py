@@ -60,7 +60,7 @@ class Rule:
         return value > limit if self.above else value < limit
 
 
-MAX_DARK = 0.13  # brightness of a dark image
+MAX_DARK = 0.12  # brightness of a dark image
 MIN_WHITE = 0.35  # share of an overexposed image that is white
 FLAT = Rule("blind", "covered", "detail", 1.3, 1.8)
 RULES = (  # the worst first
@@ -70,7 +70,7 @@ RULES = (  # the worst first
     Rule("blind", "overexposed", "overexposed", 0.9, 0.8, above=True),
     Rule("blind", "blurred", "sharpness", 0.03, 0.045),
     Rule("degraded", "covered", "covered", 0.1, 0.05, above=True, on_seconds=8.0),
-    Rule("degraded", "dark", "brightness", MAX_DARK, 0.17),
+    Rule("degraded", "dark", "brightness", MAX_DARK, 0.15),
     Rule("degraded", "overexposed", "overexposed", MIN_WHITE, 0.25, above=True),
     Rule("degraded", "blurred", "sharpness", 0.17, 0.2, factor=0.6, doubtful=0.25),
     Rule("degraded", "noisy", "noise", 15.0, 11.0, above=True, factor=4.0, doubtful=6.0),

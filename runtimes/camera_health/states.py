@@ -21,7 +21,7 @@ HealthReason = Literal["dark", "overexposed", "blurred", "noisy", "covered"]
 - "overexposed": A large part of the image is white, as against the sun.
 - "blurred": The sharpest edges are not sharp: the lens is out of focus, or has a film on it.
 - "noisy": The sensor is noisy, as at high gain.
-- "covered": Something lies on the lens: the whole image shows no detail, or a part of it stands still.
+- "covered": Something lies on the lens: the whole image shows no detail, or a part has lost it or stands still.
 """
 
 
@@ -35,9 +35,8 @@ class SmoothedMeasures:
         detail: Standard deviation of the luma within the richest blocks, in levels of 255.
         sharpness: Slope of the sharpest edges relative to their height, per pixel; about 0.4 in a sharp image.
         noise: Standard deviation of the noise, in levels of 255.
-        covered: Share of the image that stands still though it usually moves and the rest does, 0..1.
-        predicted_loss: Lowest predicted loss of the views that were run: a score, of which only the order means
-            something.
+        covered: Share of the image that has lost its movement or its detail, of the part of which that can be told;
+            0..1.
     """
 
     brightness: float = math.nan
@@ -46,7 +45,6 @@ class SmoothedMeasures:
     sharpness: float = math.nan
     noise: float = math.nan
     covered: float = math.nan
-    predicted_loss: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from allweather.runtimes.camera_health.blocks import quantile
 from allweather.runtimes.types import Image
 
 TILES = 3  # along each side of the image
@@ -92,7 +93,7 @@ def sharpest_edges(tiles: Tiles, noise: float) -> tuple[float, float]:
             _clear_seams(at_edges, tiles.count)
         values = slope[at_edges] / (2.0 * height[at_edges])
         shares.append(len(values) / height.size)
-        slopes.append(_upper_quantile(values, EDGE_QUANTILE) if len(values) else math.nan)
+        slopes.append(quantile(values, EDGE_QUANTILE) if len(values) else math.nan)
     return (float(np.nanmax(slopes)) if max(shares) else math.nan), max(shares)
 
 
@@ -111,7 +112,7 @@ def noise_deviation(tiles: Tiles) -> float:
     usable = blocks[(means > NOISE_RANGE[0]) & (means < NOISE_RANGE[1])]
     if not usable.size:
         return math.nan
-    return float(np.quantile(usable, NOISE_QUANTILE)) * math.sqrt(math.pi / 2) / 6
+    return quantile(usable, NOISE_QUANTILE) * math.sqrt(math.pi / 2) / 6
 
 
 def _shifted(luma: npt.NDArray[np.uint8], size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -126,8 +127,3 @@ def _clear_seams(mask: npt.NDArray[np.bool_], count: int) -> None:
     reach = EDGE_WINDOW // 2
     tiles = mask.reshape(count, -1, mask.shape[1])
     tiles[:, :reach] = tiles[:, -reach:] = False
-
-
-def _upper_quantile(values: npt.NDArray[np.floating], q: float) -> float:
-    index = int(q * (len(values) - 1))
-    return float(np.partition(values, index)[index])

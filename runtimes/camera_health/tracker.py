@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 from allweather.runtimes.camera_health.covered_blocks import CoveredBlocks
 from allweather.runtimes.camera_health.measures import ImageMeasures, measure
@@ -48,25 +48,24 @@ class CameraHealthTracker:
         self._recent_brightness = Average(RECENT_SECONDS)
         self._brightness_before = math.nan  # the recent one, just before the image lost its detail
 
-    def update(self, image: Image, time: float, predicted_loss: float = math.nan) -> CameraHealth:
+    def update(self, image: Image, time: float) -> CameraHealth:
         """Takes a frame and returns the present health.
 
         Args:
             image: uint8 [H, W, 3], RGB. It is not changed.
             time: Time of the frame in seconds. A frame that comes less than a quarter of a second after the last one
                 that was measured, or before it, is passed over.
-            predicted_loss: Predicted loss of the image; nan if none was predicted.
         """
         if self._time is not None and time < self._time + INTERVAL_SECONDS:
             return self.health
-        return self.add(measure(image), time, predicted_loss)
+        return self.add(measure(image), time)
 
-    def add(self, measures: ImageMeasures, time: float, predicted_loss: float = math.nan) -> CameraHealth:
+    def add(self, measures: ImageMeasures, time: float) -> CameraHealth:
         """Takes the measures of a frame, and returns the present health; see `update`."""
         passed = 0.0 if self._time is None else min(max(0.0, time - self._time), MAX_PASSED_SECONDS)
         self._time = time
-        smoothed = self._smooth(measures, predicted_loss, passed)
-        values = asdict(smoothed)
+        smoothed = self._smooth(measures, passed)
+        values: Mapping[str, float] = vars(smoothed)
         holding: dict[Rule, HealthReason] = {}
         for rule, switch in self._switches.items():
             value = values[rule.measure]
@@ -83,7 +82,7 @@ class CameraHealthTracker:
         self.health = CameraHealth(state, reasons, self.health.since if unchanged else time, smoothed)
         return self.health
 
-    def _smooth(self, measures: ImageMeasures, predicted_loss: float, passed: float) -> SmoothedMeasures:
+    def _smooth(self, measures: ImageMeasures, passed: float) -> SmoothedMeasures:
         if measures.detail >= FLAT.leave:
             self._brightness_before = self._recent_brightness.value
         self._recent_brightness.add(measures.brightness, passed)
@@ -94,7 +93,6 @@ class CameraHealthTracker:
             "sharpness": measures.sharpness,
             "noise": measures.noise,
             "covered": self._covered.update(measures.thumbnail, measures.thumbnail_noise, passed),
-            "predicted_loss": predicted_loss,
         }
         return SmoothedMeasures(**{name: self._averages[name].add(value, passed) for name, value in values.items()})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from allweather.runtimes.camera_health.states import CameraHealth
@@ -11,7 +10,7 @@ from allweather.runtimes.cameras.base import Camera
 from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.event import Event
-from allweather.runtimes.types import Decision, Frame
+from allweather.runtimes.types import Frame
 
 
 class HealthEvents:
@@ -31,11 +30,11 @@ class HealthEvents:
         self._tracker = CameraHealthTracker()
         self._told = CameraHealth()
 
-    def add_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
+    def add_frame(self, frame: Frame) -> None:
         """Takes a frame that was decided on, and tells what has changed."""
         if frame.file:  # images of a folder follow each other as they like
             return
-        health = self._tracker.update(frame.image, self._seconds(frame), _predicted_loss(decisions))
+        health = self._tracker.update(frame.image, self._seconds(frame))
         self._stats.set_health(health)
         before, self._told = self._told, health
         if (health.state, health.reasons) != (before.state, before.reasons):
@@ -59,12 +58,3 @@ def call_all(sinks: Sequence[Sink], call: Callable[[Sink], None]) -> None:
             ended = request
     if ended:
         raise ended
-
-
-def _predicted_loss(decisions: Sequence[Decision]) -> float:
-    """Returns the lowest predicted loss of the views that were run, as a mean over the objects of a frame.
-
-    It is at most that of the image as it is, which is predicted for all frames but known only where that view was run.
-    """
-    lowest = [min(decision.predicted_losses) for decision in decisions if decision.predicted_losses]
-    return sum(lowest) / len(lowest) if lowest else math.nan

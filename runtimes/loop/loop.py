@@ -134,7 +134,7 @@ def decide_frames(
         for count, (frame, decisions) in enumerate(decided, start=1):
             started = stats.clock()
             connection.note()
-            health.add_frame(frame, decisions)
+            health.add_frame(frame)
             call_all(sinks, methodcaller("write_frame", frame, decisions))
             stats.add_stage_time("sink", stats.clock() - started)
             yield frame, decisions

@@ -115,8 +115,8 @@ def test_a_pause_or_a_clock_that_goes_back_is_no_fault() -> None:
     tracker, frame = CameraHealthTracker(), clear_frames()[0]
     for time in (0.0, 1.0, 5000.0, 3.0, 5000.2, 5000.25, 1e9):
         assert tracker.update(frame, time).state == "clear"
-    for time in (1e9 + 1000, 1e9 + 5000, 1e9 + 9000, 1e9 + 13000):  # one frame an hour: a frame counts for a second
-        health = tracker.update(np.zeros_like(frame), time)
+    for hour in range(1, 10):  # one frame an hour: a frame counts for a second
+        health = tracker.update(np.zeros_like(frame), 1e9 + 3600.0 * hour)
     assert (health.state, health.reasons) == ("blind", ("covered", "dark"))
 
 
