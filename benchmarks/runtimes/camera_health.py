@@ -6,7 +6,8 @@ All footage is made (see health_footage.py): a rendered drive, a part of a photo
 pans, and a fixed camera that things pass. Frames come four times a second, which is as often as the tracker measures
 one of 30 a second. Each fault comes after three minutes of clear footage (one minute, forwards, backwards and forwards
 again). The delay counts from when the fault is complete; it is negative where it was noticed as it came. The clear
-footage changes its scene every 15 to 60 seconds: bright, dim, lit nights, skies, walls, frames that stand still; in its second half every 4 to 7 minutes.
+footage changes its scene every 15 to 60 seconds: bright, dim, lit nights, skies, walls, frames that stand still; in its
+second half every 4 to 7 minutes.
 """
 
 from __future__ import annotations

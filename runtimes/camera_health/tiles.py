@@ -112,7 +112,7 @@ def noise_deviation(tiles: Tiles) -> float:
     usable = blocks[(means > NOISE_RANGE[0]) & (means < NOISE_RANGE[1])]
     if not usable.size:
         return math.nan
-    return quantile(usable, NOISE_QUANTILE) * math.sqrt(math.pi / 2) / 6
+    return quantile(usable.astype(np.float32), NOISE_QUANTILE) * math.sqrt(math.pi / 2) / 6
 
 
 def _shifted(luma: npt.NDArray[np.uint8], size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
