@@ -17,7 +17,8 @@ from allweather.reports.policies import summary_table
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.confidence_model import Acceptance, ConfidenceModel
+from allweather.runtimes.tta.aggregate import probabilities
+from allweather.runtimes.tta.confidence_model import Acceptance, ConfidenceModel, energy, with_temperature
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
@@ -83,8 +84,10 @@ def test_policies_predict_as_the_perceiver_that_follows_them(evaluated: Evaluate
 
 
 def test_accepted_decisions_are_those_of_the_perceiver(evaluated: EvaluatedModel, dataset: Dataset) -> None:
-    acceptance = Acceptance(0.2, 0.02, 0.95, images=500, accepted=300, errors=2)
-    model = ConfidenceModel((2.0, 1.5, 1.0, 1.0), (-2.31,) * 4, acceptance)
+    images = logits(dataset.test.images.numpy())
+    half = float(np.median(with_temperature(probabilities(images), 2.0).max(1)))
+    acceptance = Acceptance(half, 0.02, 0.95, images=500, accepted=300, errors=2)
+    model = ConfidenceModel((2.0,) * 4, (float(np.quantile(energy(images), 0.8)),) * 4, acceptance)
     tuned = [replace(parse_policy(text), confidence_model=model) for text in ("center", "top:2+flip", "hflip@0.15")]
     (clean,) = run_policies(evaluated, dataset, None, tuned)
     for policy, confidence, accepted in zip(tuned, clean.confidence, clean.accepted, strict=True):
@@ -95,7 +98,7 @@ def test_accepted_decisions_are_those_of_the_perceiver(evaluated: EvaluatedModel
         decisions = [perceiver(image) for image in dataset.test.images.numpy()]
         assert [each.accepted for each in decisions] == accepted.tolist()
         assert [each.confidence for each in decisions] == pytest.approx(confidence.tolist(), abs=1e-5)
-        assert 0 < accepted.sum() < len(accepted)
+    assert 0 < clean.accepted[0].sum() < len(images)
     result = policy_evaluation(evaluated, dataset, None, tuned)[0].results
     assert [each.policy for each in result] == ["center", "oracle:1", "top:2+flip", "hflip@0.15"]
     assert result[0].coverage == {"clean": clean.accepted[0].mean(), "common": None, "extra": None}
