@@ -27,7 +27,7 @@ from allweather.trainers.corruptions.sets import CorruptedSet, Labels
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.losses.soft_ranks import correlation, ranks
-from allweather.trainers.policies.acceptance import accepted_decisions
+from allweather.trainers.policies.acceptance import confidence_and_accepted
 from allweather.trainers.policies.average import CENTER, average_views
 
 # the arrays of an outcome, as they are saved
@@ -47,7 +47,7 @@ class CellOutcome:
         corruption: Name of the corruption, or "clean".
         severity: 1 to 5, or 0 for the clean images.
         correct: bool [policies, n], whether the prediction is correct.
-        confidence: float32 [policies, n], the largest probability, averaged over the views, 0..1.
+        confidence: float32 [policies, n], the largest probability of the average, 0..1; calibrated if the policy is.
         first_view: int64 [policies, n], index in the policy's views of the view that it ranks first.
         views_run: int64 [policies, n], number of images that the classifier got.
         rank_correlation: float32 [n], rank correlation of predicted and true losses over the predictor's views; nan
@@ -166,17 +166,14 @@ def _run_cell(
             chosen.append(policy.choose(losses, rng, len(images)))
         averages = [average_views(policy, indices, by_view) for policy, indices in zip(policies, chosen, strict=True)]
         correct.append(np.stack([average.argmax(1) == batch_labels for average, _ in averages]))
-        confidence.append(np.stack([average.max(1).astype(np.float32) for average, _ in averages]))
         views_run.append(np.stack([counts for _, counts in averages]))
         first_view.append(np.stack([indices[:, 0] for indices in chosen]))
-        accepted.append(
-            np.stack(
-                [
-                    accepted_decisions(policy, indices, by_view, *average)
-                    for policy, indices, average in zip(policies, chosen, averages, strict=True)
-                ]
-            )
-        )
+        judged = [
+            confidence_and_accepted(policy, indices, by_view, *average)
+            for policy, indices, average in zip(policies, chosen, averages, strict=True)
+        ]
+        confidence.append(np.stack([each for each, _ in judged]))
+        accepted.append(np.stack([each for _, each in judged]))
         rank_correlation.append(_rank_correlations(predicted_losses, true_losses, len(images)))
     return CellOutcome(
         corruption=name,

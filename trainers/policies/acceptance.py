@@ -75,19 +75,16 @@ class JudgedDecisions:
 
 def judge(model: ConfidenceModel, decisions: BudgetDecisions) -> JudgedDecisions:
     """Calibrates decisions and finds the unknown images, as the camera loop does for one image."""
-    confidence = np.empty(len(decisions.correct), np.float32)
-    for number in np.unique(decisions.views_run).tolist():
-        rows = decisions.views_run == number
-        confidence[rows] = model.calibrated(decisions.probabilities[rows].astype(np.float32), number).max(1)
-        unknown = [model.is_unknown(each, number) for each in decisions.energies[rows].tolist()]
-        confidence[np.flatnonzero(rows)[unknown]] = -np.inf
-    return JudgedDecisions(confidence, decisions.correct)
+    confidence, unknown = _calibrated(model, decisions)
+    return JudgedDecisions(np.where(unknown, np.float32(-np.inf), confidence), decisions.correct)
 
 
-def accepted_decisions(
+def confidence_and_accepted(
     policy: Policy, chosen: Indices, by_view: Mapping[str, Floats], probabilities: Array, views_run: Indices
-) -> npt.NDArray[np.bool_]:
-    """Returns which decisions a policy accepts, bool [n]; none of one that has no threshold.
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Returns the confidence of a policy's decisions, float32 [n], and which of them it accepts, bool [n].
+
+    Without a confidence model the confidence is not calibrated; without a threshold no decision is accepted.
 
     Args:
         policy: The policy.
@@ -96,14 +93,24 @@ def accepted_decisions(
         probabilities: What `average_views` returned.
         views_run: What `average_views` returned.
     """
-    model = policy.confidence_model
-    if model is None or model.acceptance is None:
-        return np.zeros(len(chosen), np.bool_)
+    model, accepted = policy.confidence_model, np.zeros(len(chosen), np.bool_)
+    if model is None:
+        return probabilities.max(1).astype(np.float32), accepted
     energies = np.take_along_axis(mean_energies(policy, chosen, by_view), views_run[:, None] - 1, 1)[:, 0]
-    nobody_knows = np.zeros(len(chosen), np.bool_)
-    judged = judge(model, BudgetDecisions(probabilities, views_run, energies, nobody_knows))
-    accepted: npt.NDArray[np.bool_] = judged.confidence >= model.acceptance.threshold
-    return accepted
+    confidence, unknown = _calibrated(model, BudgetDecisions(probabilities, views_run, energies, accepted))
+    if model.acceptance is not None:
+        accepted = ~unknown & (confidence >= model.acceptance.threshold)
+    return confidence, accepted
+
+
+def _calibrated(model: ConfidenceModel, decisions: BudgetDecisions) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Returns the calibrated confidence, float32 [n], and whether the images are unknown, bool [n]."""
+    confidence, unknown = np.empty(len(decisions.correct), np.float32), np.empty(len(decisions.correct), np.bool_)
+    for number in np.unique(decisions.views_run).tolist():
+        rows = decisions.views_run == number
+        confidence[rows] = model.calibrated(decisions.probabilities[rows].astype(np.float32), number).max(1)
+        unknown[rows] = [model.is_unknown(each, number) for each in decisions.energies[rows].tolist()]
+    return confidence, unknown
 
 
 def find_acceptance(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from allweather.evaluation import policy_outcomes
+from allweather.evaluation.policies import policy_evaluation
 from allweather.evaluation.policy_outcomes import latency_ratios, run_policies
+from allweather.reports.policies import summary_table
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.tta.aggregate import probabilities
+from allweather.runtimes.tta.confidence_model import Acceptance, ConfidenceModel, energy, with_temperature
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
@@ -76,6 +81,33 @@ def test_policies_predict_as_the_perceiver_that_follows_them(evaluated: Evaluate
         assert [len(each.views) for each in decisions] == views_run.tolist(), policy.name
         assert [each.confidence for each in decisions] == pytest.approx(clean.confidence[row].tolist(), abs=1e-5)
     assert 1 < clean.views_run[-1].mean() < 4  # the last policy exits early on some images
+
+
+def test_accepted_decisions_are_those_of_the_perceiver(evaluated: EvaluatedModel, dataset: Dataset) -> None:
+    images = logits(dataset.test.images.numpy())
+    half = float(np.median(with_temperature(probabilities(images), 2.0).max(1)))
+    acceptance = Acceptance(half, 0.02, 0.95, images=500, accepted=300, errors=2)
+    model = ConfidenceModel((2.0,) * 4, (float(np.quantile(energy(images), 0.8)),) * 4, acceptance)
+    tuned = [replace(parse_policy(text), confidence_model=model) for text in ("center", "top:2+flip", "hflip@0.15")]
+    (clean,) = run_policies(evaluated, dataset, None, tuned)
+    for policy, confidence, accepted in zip(tuned, clean.confidence, clean.accepted, strict=True):
+        loss_predictor = LossPredictor(FunctionEngine(predict_losses), InputSpec(32, 32))
+        perceiver = Perceiver(
+            FunctionEngine(logits), dataset.classes, InputSpec(32, 32), policy=policy, loss_predictor=loss_predictor
+        )
+        decisions = [perceiver(image) for image in dataset.test.images.numpy()]
+        assert [each.accepted for each in decisions] == accepted.tolist()
+        assert [each.confidence for each in decisions] == pytest.approx(confidence.tolist(), abs=1e-5)
+    assert 0 < clean.accepted[0].sum() < len(images)
+    result = policy_evaluation(evaluated, dataset, None, tuned)[0].results
+    assert [each.policy for each in result] == ["center", "oracle:1", "top:2+flip", "hflip@0.15"]
+    assert result[0].coverage == {"clean": clean.accepted[0].mean(), "common": None, "extra": None}
+    assert result[0].selective_risk["clean"] == (~clean.correct[0][clean.accepted[0]]).mean()
+    assert result[1].coverage == {"clean": None, "common": None, "extra": None}
+    table = summary_table(policy_evaluation(evaluated, dataset, None, tuned)[0])
+    assert table[0][-1].startswith("accepted, %")
+    assert table[1][-1].startswith(f"{100 * clean.accepted[0].mean():.1f} (")
+    assert table[2][-1] == ""
 
 
 def test_cells_come_in_order_and_the_oracle_is_never_worse(
