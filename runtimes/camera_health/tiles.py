@@ -62,7 +62,7 @@ class Tiles:
     def is_measurable(self) -> bool:
         """Whether the tiles are large enough to measure anything."""
         rows, columns = self.luma.shape
-        return min(rows // self.count, columns) >= MIN_SIDE
+        return bool(min(rows // self.count, columns) >= MIN_SIDE)
 
 
 def sharpest_edges(tiles: Tiles, noise: float) -> tuple[float, float]:
