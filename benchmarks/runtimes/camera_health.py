@@ -6,8 +6,8 @@ All footage is made (see health_footage.py): a rendered drive, a part of a photo
 pans, and a fixed camera that things pass. Frames come four times a second, which is as often as the tracker measures
 one of 30 a second. Each fault comes after three minutes of clear footage (one minute, forwards, backwards and forwards
 again). The delay counts from when the fault is complete; it is negative where it was noticed as it came. The clear
-footage changes its scene every 15 to 60 seconds: bright, dim, lit nights, skies, walls, frames that stand still; in its
-second half every 4 to 7 minutes.
+footage changes its scene every 15 to 60 seconds (bright, dim, lit nights, skies, walls, frames that stand still), and
+in its second half every 4 to 7 minutes.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from allweather.runtimes.system.device import this_device
 from allweather.runtimes.types import Image
 
 CLEAR_SECONDS, FAULT_SECONDS = 60.0, 25.0
+MIN_TEXT_SECONDS = 5.0  # that a stretch of a state must last to have room for its reasons
 COLORS = {"clear": "#009e73", "degraded": "#e69f00", "blind": "#d55e00"}  # of Okabe and Ito's palette
 Key = tuple[str, tuple[str, ...]]  # state and reasons
 
@@ -230,7 +231,9 @@ def draw(path: Path, seed: int) -> None:
                     state, reasons = previous[0]
                     begin, end = seconds[previous[1]], index / RATE - first / RATE
                     bottom.axvspan(begin, end, color=COLORS[state], linewidth=0)
-                    bottom.text((begin + end) / 2, 0.5, "\n".join(reasons), ha="center", va="center", fontsize=7)
+                    if end - begin > MIN_TEXT_SECONDS:
+                        middle = (begin + end) / 2
+                        bottom.text(middle, 0.5, "\n".join(reasons), ha="center", va="center", fontsize=7)
                 previous = (key, index) if key else None
         for axes in (top, bottom):
             for begin in begins:

@@ -27,7 +27,7 @@ def block_means(luma: npt.NDArray[np.generic]) -> Floats:
     return np.asarray(cv2.resize(luma.astype(np.float32, copy=False), GRID[::-1], interpolation=cv2.INTER_AREA))
 
 
-def quantile(values: npt.NDArray[np.floating], q: float) -> float:
+def quantile(values: npt.NDArray[np.number], q: float) -> float:
     """Returns the value that a share `q` of the values does not exceed, ten times as fast as `np.quantile`.
 
     Args:

@@ -17,6 +17,7 @@ import pytest
 from browser import Tab, browser
 from previews import LOCALHOST, connect, first_event, preview
 
+from allweather.runtimes.camera_health import CameraHealth, HealthReason, HealthState
 from allweather.runtimes.monitor.server import MonitorServer
 from allweather.runtimes.types import Drops, Reason, StageTimes
 
@@ -28,7 +29,9 @@ IMAGES_SHOWN = "[...document.querySelectorAll('.image img')].filter(image => ima
 
 def state() -> dict[str, Any]:
     """Returns the state of one camera as the page gets it."""
-    with MonitorServer([preview(3)], LOCALHOST) as server:
+    shown = preview(3)
+    shown.stats.set_health(CameraHealth("degraded", ("dark",)))
+    with MonitorServer([shown], LOCALHOST) as server:
         (first,) = json.loads(first_event(server))
     return dict(first)
 
@@ -47,7 +50,8 @@ def table_keys(name: str) -> set[str]:
 def test_every_key_that_the_page_reads_is_sent() -> None:
     sent = state()
     sent.update(version=3, index=2)  # of updates alone, see test_routes
-    for variable, keys in (("state", sent), ("decision", sent["decisions"][0]), ("camera", sent["camera"])):
+    for variable, keys in (("state", sent), ("decision", sent["decisions"][0]), ("camera", sent["camera"]),
+                           ("health", sent["health"])):  # fmt: skip
         read = keys_read(variable)
         assert read, f"the page reads nothing of {variable}"
         assert read <= set(keys), f"{variable} has no {read - set(keys)}"
@@ -58,6 +62,9 @@ def test_every_reason_stage_and_cause_has_its_words_or_color() -> None:
     assert table_keys("REASONS") == set(get_args(Reason))
     stages = {field.name for field in fields(StageTimes)}
     assert all(STYLE.count(f"--{stage}:") == 2 for stage in stages)  # light and dark
+    assert table_keys("HEALTH") == set(get_args(HealthState))
+    assert table_keys("HEALTH_REASONS") == set(get_args(HealthReason))
+    assert all(f".health.{state}" in STYLE for state in get_args(HealthState) if state != "clear")
     assert table_keys("CAUSES") == {field.name for field in fields(Drops)}
 
 
@@ -76,6 +83,19 @@ def test_a_browser_shows_the_decision_with_the_image_of_its_frame(tmp_path: Path
         assert tab.evaluate("document.title") == "allweather: 2 cameras"
         assert not started.events  # nothing was blocked, and nothing failed
     assert all(part in text for part in ("<b>stop</b>", "2 of 4 views", "identity", "33.0 ms"))
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_health_of_a_camera_in_words(tmp_path: Path) -> None:
+    sick = preview(1)
+    sick.stats.set_health(CameraHealth("degraded", ("dark", "covered")))
+    with MonitorServer([sick], LOCALHOST) as server, browser(tmp_path) as started:
+        tab = Tab(started, server.url)
+        tab.wait(f"{IMAGES_SHOWN} === 1")
+        assert tab.evaluate("document.querySelector('.health').innerText") == (
+            "camera health: degraded, too dark, covered or dirty"
+        )
+        assert not started.events
 
 
 @pytest.mark.slow

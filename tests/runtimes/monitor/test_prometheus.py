@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from previews import LOCALHOST, get, preview
 from prometheus_client.parser import text_string_to_metric_families
 
+from allweather.runtimes.camera_health import CameraHealth, HealthReason, HealthState
 from allweather.runtimes.monitor.prometheus import metrics_text
 from allweather.runtimes.monitor.server import MonitorServer
 
@@ -48,6 +51,21 @@ def test_drops_are_labelled_by_cause() -> None:
     assert {sample.labels["cause"] for sample in family.samples if sample.name.endswith("_total")} == {
         "decode", "superseded", "late", "engine", "detector", "source",
     }  # fmt: skip
+
+
+def test_the_health_of_a_camera_is_one_of_three_states_with_its_reasons() -> None:
+    assert 'allweather_camera_health{camera="iterator"' not in metrics_text([preview()]).decode()
+    sick = preview(1)
+    sick.stats.set_health(CameraHealth("degraded", ("dark", "noisy")))
+    text = metrics_text([sick]).decode()
+    states = {
+        state: f'allweather_camera_health{{camera="iterator",state="{state}"}}' for state in get_args(HealthState)
+    }
+    assert [state for state, name in states.items() if f"{name} 1.0" in text] == ["degraded"]
+    assert [state for state, name in states.items() if f"{name} 0.0" in text] == ["clear", "blind"]
+    for reason in get_args(HealthReason):
+        name = f'allweather_camera_health_reason{{camera="iterator",reason="{reason}"}}'
+        assert f"{name} {float(reason in ('dark', 'noisy'))}" in text
 
 
 def test_the_same_source_twice_has_two_labels() -> None:
