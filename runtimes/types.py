@@ -25,7 +25,7 @@ Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_dead
 - "no_time_to_rank": The deadline left no time for the loss predictor, so that views were run without ranking them.
 - "past_deadline": The deadline left no time for any view; one was run nevertheless.
 - "undecided": There was no time for this one of several objects of a frame: no view was run, the label is empty, and
-  all classes are equally probable.
+  all classes are equally probable; with temporal smoothing it keeps the label of earlier frames.
 """
 
 
@@ -153,8 +153,8 @@ class Decision:
         region: The part of the frame that was decided on; None for the whole frame.
         name: Name of that region, if it has one.
         track: Number by which the detector knows the object again in other frames; None if it gives none.
-        frames: Number of frames for which the label of the object has been the same. 1 without temporal smoothing; with
-            it, label, confidence and probabilities are of all frames of the object together.
+        frames: Number of decided frames for which the label of the object has been the same; 1 without temporal
+            smoothing. With it, label, confidence and probabilities are of all frames of the object together.
         stable: Whether that is as many frames as `Smoothing.stable_frames`; None without temporal smoothing.
         frame_label: Label of this frame alone; empty without temporal smoothing.
         accepted: Whether it may be relied upon: accepted decisions err at most as often as `allweather tune-policy

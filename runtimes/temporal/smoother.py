@@ -110,7 +110,7 @@ class Smoother:
         known = self._objects.pop(key, None)
         if known is None:
             if decision.reason == "undecided":
-                return decision
+                return replace(decision, frames=0, stable=False)
             seen = _Object(
                 first_belief(decision.probabilities, self._settings), decision.label, 1, frame.index, frame.captured,
                 decision.region, self._calls,
@@ -119,7 +119,7 @@ class Smoother:
             return replace(decision, stable=self._is_stable(seen), frame_label=decision.label)
         if known.index == frame.index:  # two decisions with one track: the second one stands alone
             self._remember(key, known)
-            return decision
+            return replace(decision, stable=False, frame_label=decision.label)
         belief = predicted_belief(known.belief, frame.index - known.index, self._settings)
         if decision.reason == "undecided":
             seen = replace(known, region=decision.region, call=self._calls)

@@ -73,7 +73,7 @@ def run(
         float | None,
         typer.Option(
             help="Combine the decisions on each object over frames; the value is for about how many frames an object "
-            "stays, such as 30. Each frame is taken by itself if not given."
+            "stays, such as 10. Each frame is taken by itself if not given."
         ),
     ] = None,
     live: Annotated[

@@ -166,7 +166,8 @@ def test_objects_that_were_not_seen_for_long_are_forgotten(later: Frame, forgott
 
 def test_an_undecided_object_keeps_its_label_until_it_is_forgotten() -> None:
     smoother = Smoother(names(2), Smoothing(max_gap_frames=3))
-    assert smoother(frame(0), [undecided(2)])[0].label == ""
+    first = smoother(frame(0), [undecided(2)])[0]
+    assert (first.label, first.frames, first.stable) == ("", 0, False)
     assert smoother(frame(1), [decision(sure(1, 0.9, 2))])[0].label == "1"
     results = [smoother(frame(index), [undecided(2)])[0] for index in range(2, 7)]
     assert [each.label for each in results] == ["1", "1", "1", "", ""]
@@ -227,7 +228,7 @@ def test_two_decisions_with_one_track() -> None:
         both = [replace(decision(sure(label, 0.9, 2)), track=1) for label in (0, 1)]
         first, second = smoother(frame(index), both)
         assert (first.label, first.frames) == ("0", index + 1)
-        assert second is both[1]
+        assert (second.label, second.confidence, second.stable) == ("1", both[1].confidence, False)
 
 
 @settings(max_examples=20)
