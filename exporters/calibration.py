@@ -55,8 +55,8 @@ def calibration_set(dataset: Dataset) -> CalibrationSet:
     count = len(chosen)
     if count < MIN_CALIBRATION_IMAGES:
         raise DataError(
-            f"INT8 needs at least {MIN_CALIBRATION_IMAGES} training images for calibration; {dataset.name} has {count}: "
-            "add images, or export in another precision, such as --precision fp32"
+            f"INT8 needs at least {MIN_CALIBRATION_IMAGES} training images for calibration; {dataset.name} has {count}"
+            ": add images, or export in another precision, such as --precision fp32"
         )
     if count < ENOUGH_CALIBRATION_IMAGES:
         log.warning(
