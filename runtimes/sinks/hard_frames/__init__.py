@@ -1,6 +1,5 @@
 """Frames that were hard to decide on, saved for people to label."""
 
-from allweather.runtimes.sinks.hard_frames.folder import FrameFolder, SavedImage
 from allweather.runtimes.sinks.hard_frames.sink import HardFramesSink
 
-__all__ = ["FrameFolder", "HardFramesSink", "SavedImage"]
+__all__ = ["HardFramesSink"]

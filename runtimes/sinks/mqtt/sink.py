@@ -85,8 +85,8 @@ class MqttSink(Sink):
             raise UsageError(f"the quality of service (qos) of MQTT is 0, 1 or 2; got {qos!r:.40}")
         if max_waiting < 1:
             raise UsageError(f"max_waiting is a number of messages, at least 1; got {max_waiting!r:.40}")
-        broker = parse_address(address, user=user, password=password)
         files = [None if path is None else as_path(path) for path in (ca_file, certificate, key)]
+        broker = parse_address(address, user=user, password=password)
         if any(files) and not broker.tls:
             raise UsageError("ca_file, certificate and key are for an encrypted connection; write mqtts://")
         self._base = camera_topic(broker.topic or topic, source)

@@ -259,16 +259,6 @@ def test_other_kinds_of_files(place: str, said: str, tmp_path: Path) -> None:
                 sink.write(frame(0), decision(0))
 
 
-@pytest.mark.skipif(not LINUX, reason="needs the devices of Linux")
-def test_a_link_is_rotated_by_its_file(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "log")
-    with opened(JsonlSink(tmp_path / "link", rotate_bytes=1)) as sink:
-        for index in range(2):
-            sink.write(frame(index), decision(index))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "log", "log.1"]
-    assert (tmp_path / "link").is_symlink()
-
-
 @pytest.mark.skipif(not LINUX, reason="needs pipes with names")
 @pytest.mark.parametrize("to_pipe", [True, False])
 def test_a_dash_is_stdout(to_pipe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,3 +87,12 @@ def test_two_loops_that_share_a_log_both_follow_its_rotation(tmp_path: Path) -> 
             first.write(frame(index), decision(index))
         second.write(frame(9), decision(9))
     assert _indices(path) == [2, 9]
+
+
+def test_a_link_is_rotated_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    with opened(JsonlSink(tmp_path / "link", rotate_bytes=1)) as sink:
+        for index in range(2):
+            sink.write(frame(index), decision(index))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "log", "log.1"]
+    assert (tmp_path / "link").is_symlink()

@@ -17,7 +17,7 @@ from commands import invoke, json_of, one_line
 from mqtt_broker import Listener, broker
 
 from allweather.runtimes.bundle.bundle import Bundle
-from allweather.runtimes.sinks.hard_frames import FrameFolder
+from allweather.runtimes.sinks.hard_frames.folder import FrameFolder
 
 
 @contextmanager

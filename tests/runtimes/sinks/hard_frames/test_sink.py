@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.region import Region
-from allweather.runtimes.sinks.hard_frames import FrameFolder, HardFramesSink
+from allweather.runtimes.sinks.hard_frames import HardFramesSink
 from allweather.runtimes.sinks.hard_frames import sink as module
-from allweather.runtimes.sinks.hard_frames.folder import _OURS, image_name
+from allweather.runtimes.sinks.hard_frames.folder import _OURS, FrameFolder, image_name
 from allweather.runtimes.types import Frame
 
 
