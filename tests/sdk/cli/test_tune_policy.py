@@ -65,7 +65,7 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
 
 
 def test_decisions_are_accepted_only_where_enough_images_show_their_risk(plain: Path, tmp_path: Path) -> None:
-    root, out = write_jpegs(tmp_path / "data", {"train": 3, "val": 12, "test": 2}), tmp_path / "out.safetensors"
+    root, out = write_jpegs(tmp_path / "data", {"train": 3, "val": 12, "test": 4}), tmp_path / "out.safetensors"
     line = ["tune-policy", plain, "--data", f"folder:{root}", "--policy", "hflip", "--out", out, "--json"]
     few = json_of(invoke(*line, "--risk", 0.02))
     assert (
