@@ -22,7 +22,7 @@ NAMES = tuple(field.name for field in fields(SmoothedMeasures))
 
 
 class CameraHealthTracker:
-    """Follows whether one camera sees well. It needs a millisecond of one core four times a second, and 100 kB.
+    """Follows whether one camera sees well. It needs two to four milliseconds of one core four times a second.
 
     Example::
 
