@@ -1,6 +1,6 @@
 """MQTT discovery of Home Assistant: messages by which a camera appears there by itself, without configuration.
 
-Source: the "MQTT Discovery" chapter of Home Assistant's documentation of its MQTT integration.
+Written after the format of MQTT discovery that Home Assistant takes; it was not tried with Home Assistant.
 """
 
 from __future__ import annotations
