@@ -16,6 +16,7 @@ from allweather.runtimes.types import Image
 INTERVAL_SECONDS = 0.25  # between two frames that are measured: health changes over seconds
 MAX_PASSED_SECONDS = 1.0  # that a single frame counts for, however long there was none before it
 SMOOTHING_SECONDS = 1.0
+MAX_UNKNOWN_SECONDS = 30.0  # for which a reason stays while nothing can be told of its measure
 RECENT_SECONDS = 3.0  # over which the brightness before a sudden darkness is known
 SUDDEN = 0.25  # share of its recent brightness that a scene keeps unless something suddenly covers the lens
 NAMES = tuple(field.name for field in fields(SmoothedMeasures))
@@ -44,6 +45,7 @@ class CameraHealthTracker:
         self._normals = {rule.measure: Normal() for rule in RULES if rule.factor is not None}
         self._switches = {rule: Switch(rule.on_seconds, rule.off_seconds) for rule in RULES}
         self._holding: dict[Rule, HealthReason] = {}  # the rules that hold, the worst first, with their reasons
+        self._unknown = dict.fromkeys(NAMES, 0.0)  # seconds since each measure was known
         self._covered = CoveredBlocks()
         self._recent_brightness = Average(RECENT_SECONDS)
         self._brightness_before = math.nan  # the recent one, just before the image lost its detail
@@ -66,11 +68,14 @@ class CameraHealthTracker:
         self._time = time
         smoothed = self._smooth(measures, passed)
         values: Mapping[str, float] = vars(smoothed)
+        for name, value in values.items():
+            self._unknown[name] = self._unknown[name] + passed if math.isnan(value) else 0.0
         holding: dict[Rule, HealthReason] = {}
         for rule, switch in self._switches.items():
             value = values[rule.measure]
             normal = self._normals[rule.measure].median if rule.factor is not None else math.nan
-            turn_on, stay_on = rule.turns_on(value, normal), rule.stays_on(value, normal)
+            is_known = self._unknown[rule.measure] <= MAX_UNKNOWN_SECONDS
+            turn_on, stay_on = rule.turns_on(value, normal), is_known and rule.stays_on(value, normal)
             if switch.update(turn_on=turn_on, stay_on=stay_on, passed=passed):
                 holding[rule] = self._holding.get(rule) or self._reason(rule, smoothed)
         self._holding = holding

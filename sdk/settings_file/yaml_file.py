@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import yaml
 
 from allweather.runtimes.errors import UsageError, first_line
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 
 MAX_BYTES = 64 << 10
@@ -20,7 +21,7 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path | str) -> dict[str, Any]:
     """Reads a file of settings.
 
     Numbers, true, false and null are read as YAML 1.2 writes them (so 1e-3 is a number, and no and 1:30 are texts).
@@ -34,6 +35,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: It cannot be read, is no YAML, is no section of keys, or has a key twice, an alias or a tag.
     """
+    path = as_path(path)
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

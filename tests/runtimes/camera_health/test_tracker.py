@@ -151,3 +151,12 @@ def size_of(value: object) -> int:
     elif isinstance(value, list | tuple | set) or type(value).__name__ == "deque":
         inner = list(value)  # type: ignore[call-overload]
     return sys.getsizeof(value) + sum(size_of(each) for each in inner if not isinstance(each, type))
+
+
+def test_a_reason_is_forgotten_when_nothing_can_be_told_of_it_for_long() -> None:
+    clear = clear_measures()[: int(4 * RATE)]
+    noise = [replace(clear[0], noise=40.0)] * int(10 * RATE)
+    unknown = [replace(clear[0], noise=float("nan"))] * int(45 * RATE)
+    health = follow([*clear, *noise, *unknown])
+    assert health[len(clear) + len(noise) + int(20 * RATE)].reasons == ("noisy",)
+    assert health[-1].state == "clear"
