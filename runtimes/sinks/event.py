@@ -8,8 +8,8 @@ from typing import Literal
 EventKind = Literal["connection", "health"]
 """What an event is about.
 
-- "connection": Whether frames come. The states are those of `CameraState.phase`: "waiting" when the camera is lost or
-  not available, with the error as reason, and "live" when it is back.
+- "connection": Whether frames come. The states are those of `CameraState.phase`: "connecting", "live", "waiting" when the
+  camera is lost or not available, with the error as reason, and "ended".
 - "health": Whether the camera sees well. The states are "clear", "degraded" and "blind", with the reasons of
   `CameraHealth` separated by commas.
 """
@@ -17,7 +17,7 @@ EventKind = Literal["connection", "health"]
 
 @dataclass(frozen=True)
 class Event:
-    """A camera has changed its state. A camera without an event so far is "live" and "clear".
+    """A camera has changed its state. A camera without an event of its health so far is "clear".
 
     Attributes:
         kind: What the event is about.
