@@ -8,8 +8,8 @@ from typing import Literal
 EventKind = Literal["connection", "health"]
 """What an event is about.
 
-- "connection": Whether frames come. The states are those of `CameraState.phase`: "connecting", "live", "waiting" when the
-  camera is lost or not available, with the error as reason, and "ended".
+- "connection": Whether frames come. The states are those of `CameraState.phase`: "connecting", "live", "waiting" (the
+  camera is lost or not available; the reason is the error), and "ended".
 - "health": Whether the camera sees well. The states are "clear", "degraded" and "blind", with the reasons of
   `CameraHealth` separated by commas.
 """
