@@ -31,7 +31,7 @@ def write_and_read(name: str) -> None:
     from allweather.runtimes.types import Decision, Frame, StageTimes
 
     images = (np.full((32, 32, 3), 40 * level, np.uint8) for level in range(5))
-    sink = VideoSink(Path(name), 10, lambda frame, decision, region: frame.image)
+    sink = VideoSink(Path(name), 10, lambda frame, decisions: frame.image)
     sink.open()
     for index, image in enumerate(images):
         times = StageTimes(0, 0, 0, 0, 0, 0)
