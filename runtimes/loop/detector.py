@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from allweather.runtimes.errors import DetectorError, StalledError, UsageError, first_line
 from allweather.runtimes.loop.deciders import FoundObject
@@ -122,7 +123,7 @@ def found_objects(found: Any, height: int, width: int) -> tuple[tuple[FoundObjec
     confidences, tracks = _column(found, ("confidence", "conf"), count), _column(found, ("tracker_id", "id"), count)
     order: Sequence[int] = range(count)
     if confidences is not None:
-        order = np.argsort(-np.asarray(confidences, np.float64), kind="stable").tolist()
+        order = np.argsort(-confidences, kind="stable").tolist()
     objects = tuple(
         FoundObject(region, track=None if tracks is None else int(tracks[index]))
         for index in order
@@ -138,12 +139,17 @@ def with_detect_time(decisions: Sequence[Decision], seconds: float) -> tuple[Dec
     )
 
 
-def _column(found: Any, names: Sequence[str], count: int) -> Any:
-    """Returns the first of some attributes that is there, with a value for each box; None without one."""
+def _column(found: Any, names: Sequence[str], count: int) -> npt.NDArray[np.float64] | None:
+    """Returns the first of some attributes that is there, float64 [n], with a value for each box; None without one."""
     for name in names:
         values = getattr(found, name, None)
-        if values is not None:
-            if np.shape(values) != (count,):
-                raise UsageError(f"there are {count} boxes, and {name} has the shape {list(np.shape(values))}")
-            return np.asarray(values)
+        if values is None:
+            continue
+        try:
+            column = np.asarray(values, np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:  # such as a tensor on a GPU, or None among numbers
+            raise UsageError(f"{name} is a number for each box; got {type(values).__name__}: {error}") from None
+        if column.shape != (count,) or not np.isfinite(column).all():
+            raise UsageError(f"{name} is a finite number for each of {count} boxes; got {list(column.shape)}")
+        return column
     return None

@@ -102,7 +102,9 @@ def test_frames_on_which_the_detector_fails_are_dropped_and_counted(perceiver: P
         (None, "the detector must return boxes: boxes are numbers"),
         ([[1, 2, 3]], "boxes are .n, 4."),
         ([[0, 0, float("nan"), 5]], "box 0 has an edge that is no finite number"),
-        (SimpleNamespace(xyxy=np.zeros((2, 4)), confidence=np.zeros(3)), "there are 2 boxes, and confidence has"),
+        (SimpleNamespace(xyxy=np.zeros((2, 4)), confidence=np.zeros(3)), "confidence is a finite number for each of 2"),
+        (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[None]), "tracker_id is a finite number for each of 1"),
+        (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=["a"]), "tracker_id is a number for each box; got list"),
     ],
 )
 def test_a_detector_that_never_gives_boxes_ends_the_loop(perceiver: Perceiver, returned: Any, message: str) -> None:
