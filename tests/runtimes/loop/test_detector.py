@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from red_engine import RedEngine
 
 import allweather
 from allweather.runtimes.cameras.open import camera_from
-from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import DetectorError, StalledError, UsageError
 from allweather.runtimes.loop import detector as detector_module
 from allweather.runtimes.loop.detector import ObjectDetector, found_objects
@@ -26,16 +26,9 @@ from allweather.runtimes.region import Region
 from allweather.runtimes.types import Frame, Image
 
 
-class RedEngine(FakeEngine):
-    """Its two logits are the mean red and the mean blue."""
-
-    def infer(self, images: Image) -> Any:
-        return np.asarray(images.astype(np.float32).mean((1, 2))[:, [0, 2]])
-
-
 @pytest.fixture
 def perceiver() -> Iterator[Perceiver]:
-    with Perceiver(RedEngine(2), ("red", "blue"), InputSpec(8, 8)) as perceiver:
+    with Perceiver(RedEngine(), ("red", "blue"), InputSpec(8, 8)) as perceiver:
         yield perceiver
 
 

@@ -6,31 +6,24 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from red_engine import RedEngine
 
 import allweather
 from allweather.runtimes.cameras.open import camera_from
-from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.loop import CameraLoop, LoopStats, run_cameras
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.sinks.callback import CallbackSink
-from allweather.runtimes.types import Decision, Floats, Image
+from allweather.runtimes.types import Decision
 
 RED, BLUE = (np.full((8, 8, 3), color, np.uint8) for color in ((200, 0, 0), (0, 0, 200)))
 CLASSES = ("red", "blue")
 
 
-class RedEngine(FakeEngine):
-    """Its two logits are a hundredth of the mean red and the mean blue."""
-
-    def infer(self, images: Image) -> Floats:
-        return np.asarray(images.astype(np.float32).mean((1, 2))[:, [0, 2]] / 100)
-
-
 @pytest.fixture
 def perceiver() -> Iterator[Perceiver]:
-    with Perceiver(RedEngine(2), CLASSES, InputSpec(8, 8)) as perceiver:
+    with Perceiver(RedEngine(0.01), CLASSES, InputSpec(8, 8)) as perceiver:
         yield perceiver
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from red_engine import RedEngine
 
 import allweather
 from allweather.runtimes.cameras.base import Camera
-from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import CameraError, EngineError, OutputError, UsageError
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.callback import CallbackSink
-from allweather.runtimes.types import Decision, Floats, Frame, Image
+from allweather.runtimes.types import Decision, Frame, Image
 
 
 class MyCamera(Camera):
@@ -66,16 +66,9 @@ class MySink(Sink):
             raise self._close_error
 
 
-class RedEngine(FakeEngine):
-    """Its two logits are the mean red and the mean blue."""
-
-    def infer(self, images: Image) -> Floats:
-        return np.asarray(images.astype(np.float32).mean((1, 2))[:, [0, 2]])
-
-
 @pytest.fixture
 def perceiver() -> Iterator[Perceiver]:
-    with Perceiver(RedEngine(2), ("red", "blue"), InputSpec(8, 8)) as perceiver:
+    with Perceiver(RedEngine(), ("red", "blue"), InputSpec(8, 8)) as perceiver:
         yield perceiver
 
 
