@@ -112,11 +112,13 @@ def test_nothing_is_lost_while_a_broker_is_killed_and_replaced(qos: int, tmp_pat
         relay.lead_to(second)
         for index in range(300, 400):
             sink.write(frame(index), decision(index))
-        heard.wait_for(DECISIONS, lambda texts: len({json.loads(text)["index"] for text in texts}) == 300)
+        heard.wait_for(DECISIONS, lambda texts: {json.loads(text)["index"] for text in texts} >= {*range(100, 400)})
         sink.close()
-        assert sorted(set(heard.indices(DECISIONS))) == [*range(100, 400)]
+        arrived = heard.indices(DECISIONS)
+        # the first broker may have been killed before it confirmed the last ones, which are sent again then
+        assert {*range(100, 400)} <= {*arrived} <= {*range(80, 400)}
         if qos == 2:
-            assert len(heard.indices(DECISIONS)) == 300
+            assert len(arrived) == len({*arrived})
         assert json.loads(heard.texts(f"{BASE}/connection")[-1])["state"] == "live"  # the new broker is told again
         heard.wait(f"{BASE}/availability", "offline")
     relay.cut()
