@@ -96,7 +96,7 @@ class ObjectDetector:
             if self._hangs == MAX_HANGS:
                 raise StalledError(f"{message}, {MAX_HANGS} times in a row; start the program again") from None
             raise DetectorError(message) from None
-        except Exception as error:
+        except Exception as error:  # a function of the user's may raise anything
             raise DetectorError(f"the detector failed with {type(error).__name__}: {first_line(error)}") from error
         self._limit, self._hangs = CALL_SECONDS, 0
         return found
