@@ -68,6 +68,8 @@ def _site(config: SiteConfig) -> Site:
         if each is not None and each != Path(STDOUT)
     ]
     _check_distinct(written, "{} is written twice; name a file for each camera")
+    topics = [_topic(camera) for camera in cameras if camera.outputs.mqtt]
+    _check_distinct(topics, "two cameras publish to {}; give each another topic, or name them apart")
     if config.cores is not None and not config.realtime:
         raise UsageError("cores is about realtime, which is not true")
     for camera in cameras:
@@ -121,6 +123,16 @@ def _mqtt(config: MqttConfig) -> MqttOutput:
         _path(config.key),
         config.discovery,
     )
+
+
+def _topic(camera: SiteCamera) -> str:
+    """Returns where a camera publishes: the broker and the topic."""
+    from allweather.runtimes.sinks.mqtt.address import parse_address
+    from allweather.runtimes.sinks.mqtt.topics import DEFAULT_TOPIC, camera_topic
+
+    assert camera.outputs.mqtt is not None, "there is a broker"
+    broker = parse_address(camera.outputs.mqtt.address)
+    return f"{broker}/{camera_topic(broker.topic or DEFAULT_TOPIC, camera.name)}"
 
 
 def _path(text: str | None) -> Path | None:

@@ -124,6 +124,15 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
             {"cameras": [{"name": "a", "source": "0", "mqtt": {"address": "mqtt://h", "qos": 3}}]},
             "qos must be 0, 1 or 2",
         ),
+        (
+            {
+                "cameras": [
+                    {"name": "a", "source": "0", "mqtt": {"address": "mqtt://broker/cams"}},
+                    {"name": "b", "source": "1", "mqtt": {"address": "mqtt://broker:1883/cams"}},
+                ]
+            },
+            "two cameras publish to mqtt://broker:1883/cams; give each another topic",
+        ),
         ({"cameras": [{"name": "a", "source": "0", "table": "x.txt"}]}, "csv"),
         ({"token": "hunter2"}, "token is env:NAME or file:PATH, where the secret itself is"),
         ({"token": "env:NOT_SET"}, "NOT_SET"),
