@@ -33,6 +33,11 @@ class LoadedSite:
         """Closes the engines."""
         self.perceivers[0].close()
 
+    def close_unless_shared(self, other: LoadedSite) -> None:
+        """Closes the engines, unless they are those of another site."""
+        if self.perceivers is not other.perceivers:
+            self.close()
+
 
 def load_site(site: Site) -> LoadedSite:
     """Loads the models of a site.

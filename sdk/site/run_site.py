@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from allweather.runtimes.errors import AllweatherError
@@ -64,33 +65,66 @@ def run_site(
         AllweatherError: Whatever ended one of the loops.
     """
     previews: list[LivePreview] = []
-    with realtime(site.cores) if site.realtime else nullcontext():
-        return _run(site, previews, limit, on_decisions, on_page, read_again)
+    with ExitStack() as stack:
+        if site.realtime:
+            stack.enter_context(realtime(site.cores))
+        if read_again is not None:
+            stack.enter_context(_hangup_does_nothing())
+        running, previous = load_site(site), None
+        stack.callback(lambda: running.close())
+        stack.enter_context(SystemdNotifier(previews))
+        while True:
+            with ExitStack() as opened:
+                running, loops = _open_or_keep(running, previous, previews, on_page, opened)
+                reload = None if read_again is None else opened.enter_context(closing(Reload(read_again, running)))
+                on_hangup = None if reload is None else reload.on_hangup
+                reports, signals = run_cameras(loops, limit=limit, on_decisions=on_decisions, on_hangup=on_hangup)
+                # a signal that ends the program may come while a configuration is ready
+                ready = reload.take() if reload and signals[:1] == [signal.SIGHUP] else None
+            if ready is None:
+                return SiteReport([loop.camera.name for loop in loops], running.perceivers, reports, signals)
+            running, previous = ready, running
 
 
-def _run(
-    site: Site,
-    previews: list[LivePreview],
-    limit: int | None,
-    on_decisions: Callable[[Frame, Sequence[Decision]], None],
-    on_page: Callable[[str], None],
-    read_again: Callable[[], Site] | None,
-) -> SiteReport:
-    loaded = load_site(site)
+@contextmanager
+def _hangup_does_nothing() -> Iterator[None]:
+    """Lets a SIGHUP that comes while no loop runs do nothing, as it would end the program."""
+    before = signal.signal(signal.SIGHUP, lambda number, frame: None)  # it is not ignored, as loops handle it
     try:
-        with SystemdNotifier(previews):
-            while True:
-                reload = None if read_again is None else Reload(read_again, loaded)
-                with ExitStack() as stack:
-                    loops = _open(loaded, previews, on_page, stack)
-                    on_hangup = None if reload is None else reload.on_hangup
-                    reports, signals = run_cameras(loops, limit=limit, on_decisions=on_decisions, on_hangup=on_hangup)
-                if reload is None or reload.ready is None:
-                    names = [loop.camera.name for loop in loops]
-                    return SiteReport(names, loaded.perceivers, reports, signals)
-                loaded = _switched(loaded, reload.ready)
+        yield
     finally:
-        loaded.close()
+        signal.signal(signal.SIGHUP, before)
+
+
+def _open_or_keep(
+    site: LoadedSite,
+    previous: LoadedSite | None,
+    previews: list[LivePreview],
+    on_page: Callable[[str], None],
+    stack: ExitStack,
+) -> tuple[LoadedSite, list[CameraLoop]]:
+    """Opens a site; if that fails, the previous one. The engines of the other one are closed.
+
+    Returns:
+        The site that is open, and its loops.
+
+    Raises:
+        AllweatherError: It cannot be opened, and there is no previous one, or that cannot be opened again.
+    """
+    try:
+        with ExitStack() as attempt:
+            loops = _open(site, previews, on_page, attempt)
+            stack.enter_context(attempt.pop_all())
+    except AllweatherError as error:
+        if previous is None:
+            raise
+        logger.error("the configuration stays as it was: %s", error)
+        site.close_unless_shared(previous)
+        return previous, _open(previous, previews, on_page, stack)
+    if previous is not None:
+        logger.info("the configuration was read again")
+        previous.close_unless_shared(site)
+    return site, loops
 
 
 def _open(
@@ -98,24 +132,9 @@ def _open(
 ) -> list[CameraLoop]:
     """Opens cameras and page; returns the loops."""
     loops, opened = stack.enter_context(opened_cameras(loaded))
-    previews[:] = opened  # also for systemd
     if loaded.site.address:
         from allweather.runtimes.monitor.server import MonitorServer
 
         on_page(stack.enter_context(MonitorServer(opened, loaded.site.address, loaded.site.token)).url)
+    previews[:] = opened  # also for systemd
     return loops
-
-
-def _switched(old: LoadedSite, new: LoadedSite) -> LoadedSite:
-    """Returns the site that runs next: the new one, or the old one if the cameras of the new one cannot be opened."""
-    failed = False
-    try:
-        with opened_cameras(new):  # a device is opened by its loop, so that this costs nothing
-            logger.info("the configuration was read again")
-    except AllweatherError as error:
-        failed = True
-        logger.error("the configuration stays as it was: %s", error)
-    replaced, kept = (new, old) if failed else (old, new)
-    if replaced.perceivers is not kept.perceivers:
-        replaced.close()
-    return kept

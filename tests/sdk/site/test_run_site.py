@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,9 @@ import pytest
 from commands import invoke, one_line, start
 
 from allweather.runtimes.errors import UsageError
-from allweather.site.open_site import load_site
+from allweather.site.open_site import LoadedSite, load_site
 from allweather.site.read import site_from
-from allweather.site.reload import Reload
+from allweather.site.reload import Reload, reloaded
 
 
 def write_video(path: Path, frames: int) -> None:
@@ -70,6 +72,12 @@ def test_a_configuration_is_read_again_and_a_wrong_one_changes_nothing(sample_bu
         time.sleep(1.0)
         before = len(lines(tmp_path / "front.jsonl"))
         wait_until(lambda: len(lines(tmp_path / "front.jsonl")) > before + 2)
+        with socket.create_server(("127.0.0.1", 0)) as taken:  # what can be told only when it is opened
+            path.write_text(json.dumps({**raw, "serve": str(taken.getsockname()[1])}))
+            running.send_signal(signal.SIGHUP)
+            time.sleep(2.0)
+            before = len(lines(tmp_path / "front.jsonl"))
+            wait_until(lambda: len(lines(tmp_path / "front.jsonl")) > before + 2)
         path.write_text(json.dumps({**raw, "policy": "center"}))
         running.send_signal(signal.SIGHUP)
         wait_until(lambda: len(lines(tmp_path / "front.jsonl")[-1]["views"]) == 1)
@@ -78,6 +86,7 @@ def test_a_configuration_is_read_again_and_a_wrong_one_changes_nothing(sample_bu
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 128 + signal.SIGTERM
     assert "the configuration stays as it was: site.yaml: no key is called 'polcy'; did you mean policy?" in errors
+    assert "the configuration stays as it was: cannot serve a page on 127.0.0.1" in errors
     assert "Traceback" not in errors
 
 
@@ -100,10 +109,11 @@ def test_models_that_stay_the_same_are_not_loaded_again(sample_bundle: Path, tmp
         reload.join()
         time.sleep(0)  # the handler runs between two instructions of this thread
         assert hangups == [1]
-        assert reload.ready is not None
-        assert reload.ready.site is served
-        assert reload.ready.perceivers is running.perceivers
         assert reload.on_hangup()
+        ready = reload.take()
+        assert ready is not None
+        assert ready.site is served
+        assert ready.perceivers is running.perceivers
     finally:
         signal.signal(signal.SIGHUP, previous)
         running.close()
@@ -117,8 +127,43 @@ def test_a_configuration_that_cannot_be_read_is_not_ready(sample_bundle: Path, t
     reload = Reload(read, running)
     assert not reload.on_hangup()
     reload.join()
-    assert reload.ready is None
+    assert reload.take() is None
     running.close()
+
+
+def test_what_is_loaded_when_the_program_ends_is_closed_and_told_to_nobody(sample_bundle: Path, tmp_path: Path) -> None:
+    raw = config(sample_bundle, tmp_path)
+    running = load_site(site_from(raw, "site.yaml"))
+    reading, ended = threading.Event(), threading.Event()
+
+    def read() -> Any:
+        reading.set()
+        ended.wait(30)
+        return site_from({**raw, "policy": "center"}, "site.yaml")
+
+    hangups: list[int] = []
+    previous = signal.signal(signal.SIGHUP, lambda *_: hangups.append(1))
+    try:
+        before = threading.active_count()
+        reload = Reload(read, running)
+        reload.on_hangup()
+        reading.wait(30)
+        reload.close()
+        ended.set()
+        reload.join()
+        assert not hangups
+        assert reload.take() is None
+        wait_until(lambda: threading.active_count() == before)
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+        running.close()
+
+
+def test_the_priority_of_the_program_cannot_be_changed_while_it_runs(sample_bundle: Path, tmp_path: Path) -> None:
+    raw = config(sample_bundle, tmp_path)
+    running = LoadedSite(site_from(raw, "site.yaml"), ())
+    with pytest.raises(UsageError, match="realtime and cores hold for the whole program"):
+        reloaded(site_from({**raw, "realtime": True}, "site.yaml"), running)
 
 
 @pytest.mark.parametrize(
