@@ -1,8 +1,10 @@
-"""Sends many decisions to all sinks while the MQTT broker is killed and started again, and the webhook fails.
+"""Runs the loop into all sinks, while the MQTT broker is killed, the webhook fails and a detector throws and hangs.
 
-    python benchmarks/runtimes/soak_sinks.py [--decisions N] [--rate PER_SECOND]
+    python benchmarks/runtimes/soak_sinks.py [--frames N] [--rate PER_SECOND]
 
-Prints the memory of this process at each tenth of the way, and at the end how many decisions each sink has got. It
+The loop decides with a real bundle, within a budget and with camera health and smoothing, on the boxes of a detector.
+That throws every hundredth time and hangs three times. The broker is killed and started again three times, and the
+webhook refuses every seventh post. Prints how fast memory grows, and how many of the decisions each sink has got. It
 needs Mosquitto, and `allweather[mqtt,parquet]`.
 """
 
@@ -16,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,13 +26,20 @@ from typing import Any
 import numpy as np
 import paho.mqtt.client as paho
 import pyarrow.parquet
+from soak import memory, trend
 
 import allweather
-from allweather.runtimes.types import StageTimes
+from allweather.runtimes.cameras.open import camera_from
+from allweather.runtimes.loop.loop import run
+from allweather.runtimes.loop.stats import LoopStats
+from allweather.runtimes.temporal import Smoother
+from allweather.runtimes.types import Image
 
 LOCALHOST = "127.0.0.1"
-PARTS = 10
-AWAY_SECONDS = 3.0  # that the broker is away, twice
+BUNDLE = Path(__file__).parents[2] / "samples" / "bundles" / "signs-robust"
+AWAY_SECONDS = 3.0  # that the broker is away
+HANG_SECONDS = 8.0  # of the detector, which is given 5
+FAULTS = 3  # of the broker, and hangs of the detector
 
 
 class Broker:
@@ -88,67 +98,133 @@ class Hook(BaseHTTPRequestHandler):
         """Logs nothing."""
 
 
-def memory_mb() -> float:
-    """Resident memory of this process in megabytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
+class Watched(allweather.Sink):
+    """Counts the decisions before the other sinks get them, takes their time, and disturbs the broker.
+
+    Args:
+        broker: The broker.
+        frames: Number of frames that there will be.
+    """
+
+    def __init__(self, broker: Broker, frames: int) -> None:
+        self.decisions = 0
+        self.indices: set[int] = set()
+        self.memory = np.zeros(100)  # allocated before, so that it is not measured itself
+        self.write_seconds = np.zeros(frames)
+        self._broker, self._frames, self._back_at, self._kills = broker, frames, float("inf"), 0
+
+    def write(self, frame: allweather.Frame, decision: allweather.Decision) -> None:
+        """Is not called, as `write_frame` takes all decisions of a frame."""
+
+    def write_frame(self, frame: allweather.Frame, decisions: Sequence[allweather.Decision]) -> None:
+        """Counts the decisions on a frame."""
+        self.decisions += len(decisions)
+        self.indices.add(frame.index)
+        position = 100 * frame.index // self._frames
+        if self.memory[position] == 0:
+            self.memory[position] = memory()
+        if time.monotonic() > self._back_at:
+            self._broker.start()
+            self._back_at = float("inf")
+        if self._kills < FAULTS and frame.index > (self._kills + 1) * self._frames // (FAULTS + 1):
+            self._broker.kill()
+            self._back_at, self._kills = time.monotonic() + AWAY_SECONDS, self._kills + 1
+        self.write_seconds[frame.index] = -time.perf_counter()
+
+
+class Last(allweather.Sink):
+    """Takes the time when all sinks have got the decisions on a frame."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+
+    def write(self, frame: allweather.Frame, decision: allweather.Decision) -> None:
+        """Is not called, as `write_frame` takes all decisions of a frame."""
+
+    def write_frame(self, frame: allweather.Frame, decisions: Sequence[allweather.Decision]) -> None:
+        """Takes the time."""
+        self._watched.write_seconds[frame.index] += time.perf_counter()
+
+
+class FaultyDetector:
+    """Finds one or two boxes, throws every hundredth time, and hangs now and then.
+
+    Args:
+        frames: Number of frames that there will be.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self.calls = self.errors = self.hangs = 0
+        self._frames = frames
+
+    def __call__(self, image: Image) -> list[tuple[int, int, int, int]]:
+        """Returns the boxes."""
+        self.calls += 1
+        if self.hangs < FAULTS and self.calls > (self.hangs + 0.5) * self._frames // FAULTS:
+            self.hangs += 1
+            time.sleep(HANG_SECONDS)
+        if self.calls % 100 == 0:
+            self.errors += 1
+            raise RuntimeError("out of memory")
+        return [(8, 8, 72, 72), (160, 90, 260, 190)][: 1 + self.calls % 2]
+
+
+def images(frames: int, rate: float) -> Iterator[Image]:
+    """Yields images of noise at a rate."""
+    drawn = np.random.default_rng(0).integers(0, 256, (16, 240, 320, 3), dtype=np.uint8)
+    started = time.monotonic()
+    for index in range(frames):
+        time.sleep(max(0.0, started + index / rate - time.monotonic()))
+        yield drawn[index % len(drawn)]
 
 
 def main() -> None:
     """Runs the soak."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--decisions", type=int, default=100_000)
-    parser.add_argument("--rate", type=float, default=1000.0)
+    parser.add_argument("--frames", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=200.0)
     arguments = parser.parse_args()
-    count, rate = arguments.decisions, arguments.rate
-    image = np.zeros((240, 320, 3), np.uint8)
-    times = StageTimes(0, 0, 0, 0, 0.001, 0)
+    frames = arguments.frames
     with tempfile.TemporaryDirectory() as folder, ThreadingHTTPServer((LOCALHOST, 0), Hook) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         root = Path(folder)
         broker = Broker(root)
         broker.start()
+        watched, detector = Watched(broker, frames), FaultyDetector(frames)
         sinks: list[allweather.Sink] = [
+            watched,
             allweather.MqttSink(f"mqtt://{LOCALHOST}:{broker.port}", source="soak", topic="CAMERA"),
             allweather.WebhookSink(f"http://{LOCALHOST}:{server.server_address[1]}", source="soak"),
             allweather.TableSink(root / "a.csv"), allweather.TableSink(root / "a.parquet"),
             allweather.JsonlSink(root / "a.jsonl"),
             allweather.HardFramesSink(root / "hard", min_seconds=1, max_folder_mb=0.01),
+            Last(watched),
         ]  # fmt: skip
-        for sink in sinks:
-            sink.open()
-        started, back_at = time.monotonic(), float("inf")
-        slowest = 0.0
-        for index in range(count):
-            if index in (count // 3, 2 * count // 3):
-                broker.kill()
-                back_at = time.monotonic() + AWAY_SECONDS
-            if time.monotonic() > back_at:
-                broker.start()
-                back_at = float("inf")
-            decision = allweather.Decision(
-                "stop", 0.5, np.ones(1, np.float32), index, ("identity",), (0.5,), times, 0.02, False, 0
-            )
-            before = time.perf_counter()
-            for sink in sinks:
-                sink.write_frame(allweather.Frame(image, index, before), (decision,))
-            slowest = max(slowest, time.perf_counter() - before)
-            if index % (count // PARTS) == 0:
-                print(f"{index:8d} decisions, {memory_mb():.1f} MB", flush=True)
-            time.sleep(max(0.0, started + index / rate - time.monotonic()))
-        print(f"{count:8d} decisions, {memory_mb():.1f} MB; slowest write to all {1000 * slowest:.1f} ms")
-        for sink in sinks:
+        with allweather.load(BUNDLE, budget_ms=33) as perceiver:
+            smoother = Smoother(perceiver.classes, allweather.Smoothing())
+            camera = camera_from(images(frames, arguments.rate))
+            stats = LoopStats()
             try:
-                sink.close()
+                run(camera, perceiver, sinks, detector=detector, smoother=smoother, stats=stats)
             except allweather.OutputError as error:
                 print(error)
+            report = stats.report()
+        milliseconds = 1000 * np.sort(watched.write_seconds[[*watched.indices]])
+        print(f"{report.frames} frames, the detector threw {detector.errors} times and hung {detector.hangs} times")
+        print(f"{watched.decisions} decisions on {report.decided} frames, late {report.late}; drops {report.drops}")
+        print(f"memory {trend(watched.memory, frames)}")
+        quantiles = (
+            milliseconds[len(milliseconds) // 2],
+            milliseconds[int(0.99 * len(milliseconds))],
+            milliseconds[-1],
+        )
+        print("a write to all sinks p50 / p99 / longest: " + " / ".join(f"{each:.2f}" for each in quantiles) + " ms")
         with (root / "a.csv").open() as file:
             rows = sum(1 for _ in csv.reader(file)) - 1
-        print(f"MQTT {len(broker.heard)}, webhook {Hook.decisions}, CSV {rows}, ", end="")
-        print(f"Parquet {pyarrow.parquet.read_metadata(root / 'a.parquet').num_rows}, ", end="")
-        print(
-            f"JSONL {(root / 'a.jsonl').read_bytes().count(10)}, hard frames {len(list((root / 'hard').glob('*.png')))}"
-        )
+        lines = (root / "a.jsonl").read_text().count('"index"')
+        print(f"CSV {rows}, Parquet {pyarrow.parquet.read_metadata(root / 'a.parquet').num_rows}, JSONL {lines}")
+        print(f"MQTT {len(broker.heard)} of {len(watched.indices)} frames, webhook {Hook.decisions} decisions", end="")
+        print(f", hard frames {len(list((root / 'hard').glob('*.png')))}")
         broker.kill()
         server.shutdown()
 

@@ -34,8 +34,8 @@ def run(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file with bundle, cameras and what is written, in place of all options but --limit and --json; "
-            "SIGHUP reads it again. 'allweather config --check FILE' checks it."
+            help="YAML file with bundle, cameras and what is written, in place of all options but --limit, --json and "
+            "secrets; SIGHUP reads it again. 'allweather config --check FILE' checks it."
         ),
     ] = None,
     source: Annotated[
@@ -192,10 +192,10 @@ def run(
         _check_only_config(given)
         from allweather.site.read import read_site
 
-        site = read_site(config)
-        site = site if site.token else replace(site, token=token)
+        read = partial(read_site, config, token=token, webhook_secret=webhook_secret)
+        site = read()
         if not sys.stderr.isatty():  # a lost terminal ends the program; without one, SIGHUP is what a supervisor sends
-            read_again = partial(read_site, config)
+            read_again = read
     to_stdout = any(camera.outputs.jsonl == Path(STDOUT) for camera in site.cameras)
     if to_stdout and as_json:
         raise UsageError("--json and --jsonl - both write to stdout; leave one of them out")

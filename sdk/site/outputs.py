@@ -70,6 +70,10 @@ class RunOutputs:
     hard_frames: Path | None = None
     number: int | None = None
 
+    def signed_with(self, secret: str) -> RunOutputs:
+        """Returns the same outputs; posts to a webhook that has no secret yet are signed with this one."""
+        return replace(self, webhook_secret=self.webhook_secret or secret) if self.webhook else self
+
     def check(self, bundle: Path, sources: Sequence[str]) -> None:
         """Checks that the options agree, and that nothing that is read would be overwritten.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,28 @@ from allweather.site.site import ModelChoice, Site, SiteCamera, parse_address
 WANTED = {"cameras.*.regions.*": "four whole numbers: [x, y, width, height]"}  # where the type does not say it
 
 
-def read_site(path: Path | str) -> Site:
+def read_site(path: Path | str, *, token: str = "", webhook_secret: str = "") -> Site:
     """Reads a configuration, and checks all of it that can be checked without opening a camera or a bundle.
 
     Paths in it are relative to the folder in which the program was started.
 
     Args:
         path: The YAML file.
+        token: Token of the page, where the file names none.
+        webhook_secret: What posts to webhooks are signed with, where the file names nothing.
 
     Raises:
         UsageError: It cannot be read, or something in it is wrong; the message names the key.
     """
     path = as_path(path)
-    return site_from(read_yaml(path), printable(path.name[:100]))
+    site = site_from(read_yaml(path), printable(path.name[:100]))
+    return replace(
+        site,
+        token=site.token or token,
+        cameras=tuple(
+            replace(camera, outputs=camera.outputs.signed_with(webhook_secret)) for camera in site.cameras
+        ),
+    )  # fmt: skip
 
 
 def site_from(raw: Mapping[str, Any], name: str) -> Site:

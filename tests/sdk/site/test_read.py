@@ -167,6 +167,22 @@ def test_any_content_is_a_site_or_a_line(raw: dict[str, Any]) -> None:
     assert len(told) < 1000
 
 
+def test_secrets_of_the_command_line_count_where_the_file_has_none(tmp_path: Path) -> None:
+    file, secret = tmp_path / "site.yaml", tmp_path / "secret"
+    secret.write_text("of the file")
+    hook = "source: '0', webhook: {url: 'http://hook.example'"
+    file.write_text(
+        f"bundle: my.aw\ncameras:\n  - {{name: a, {hook}}}}}\n  - {{name: b, {hook}, secret: 'file:{secret}'}}}}\n"
+        "  - {name: c, source: '1'}\n"
+    )
+    line, written = "of the line", "of the file"
+    site = read_site(file, token=line, webhook_secret=line)
+    assert site.token == line
+    assert [camera.outputs.webhook_secret for camera in site.cameras] == [line, written, ""]
+    file.write_text(f"bundle: my.aw\ntoken: 'file:{secret}'\ncameras: [{{name: a, source: '0'}}]")
+    assert read_site(file, token=line).token == written
+
+
 def test_the_guide_lists_every_key_as_it_is() -> None:
     expected = key_table(SiteConfig)
     assert expected in GUIDE.read_text(), f"docs/guide-site.md should have:\n\n{expected}\n"
