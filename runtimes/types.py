@@ -161,6 +161,8 @@ class Decision:
             --risk` was told, on images like those of the validation data. None if no threshold was found. With temporal
             smoothing, a label that is not that of the frame alone is not accepted.
         unknown: Whether the image is unlike those of the validation data, so that none of the classes may be right.
+        agreement: Share of the views that were run, 0..1, whose own most probable class is that of their average; 1 if
+            a single one was.
     """
 
     label: str
@@ -185,6 +187,7 @@ class Decision:
     frame_label: str = ""
     accepted: bool | None = None
     unknown: bool = False
+    agreement: float = 1.0
 
 
 @dataclass(frozen=True)

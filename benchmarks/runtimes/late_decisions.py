@@ -1,6 +1,6 @@
 """Counts the decisions that are late while another process keeps a CPU core busy.
 
-    python benchmarks/runtimes/late_decisions.py [BUNDLE] [--frames N] [--threads N] [--calls N]
+    python benchmarks/runtimes/late_decisions.py [BUNDLE] [--frames N] [--threads N] [--calls N] [--realtime]
 
 The budget is 1.5 times the median time of a decision with one view, measured on the idle machine. Then frames of
 640 x 480 come as fast as they are decided on, while another process keeps a core busy; the policy asks for four views.
@@ -8,6 +8,9 @@ Before each frame the engine is called once without the loop, which shows how ma
 Last, on the idle machine, the mean number of views is compared with the largest number that the budget allows: the one
 whose decisions, run without a budget, take no longer than it 99 times in 100. Without BUNDLE, the model is an untrained
 ResNet-50 at 224 px in INT8.
+
+With --realtime, the measurement beside a busy core is made a second time with `allweather.realtime()`: loop and single
+calls then run before other programs.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from untrained_bundle import untrained_bundle
 
-from allweather import load
+from allweather import load, realtime
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.cameras.open import camera_from
 from allweather.runtimes.engines.open import open_engine
@@ -112,6 +115,22 @@ def print_report(name: str, report: LoopReport, budget: float) -> None:
     print(f", views {report.mean_views:.3f}, p50 / p90 / p99 / maximum {tails} ms", flush=True)
 
 
+def measure_loaded(name: str, bundle: Path, arguments: argparse.Namespace, budget: float) -> None:
+    """Prints how many decisions are late, and how many single calls between them take too long."""
+    call_seconds: list[float] = []
+    images = frames_between_calls(bundle, arguments.threads, call_seconds)
+    loaded = run_loop(bundle, arguments.threads, MAX_VIEWS, arguments.frames, budget, images)
+    print_report(name, loaded, budget)
+    seconds = np.array(call_seconds)
+    late = 100 * np.mean(seconds > 1.5 * np.median(seconds))
+    longer = 100 * np.mean(seconds > budget)
+    print(
+        f"engine calls between the frames: {late:.3f} % take longer than 1.5 times their median, {longer:.3f} % longer "
+        "than the budget",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Prints one line for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -119,6 +138,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20_000)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--calls", type=int, default=300, help="number of decisions on the idle machine")
+    parser.add_argument("--realtime", action="store_true", help="measure with and without real-time priority")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bundle = arguments.bundle
@@ -133,12 +153,10 @@ def main() -> None:
         budget = 1.5 * times[1].p50
         print_report("idle", run_loop(bundle, arguments.threads, MAX_VIEWS, arguments.calls, budget), budget)
         with loaded_core():
-            call_seconds: list[float] = []
-            images = frames_between_calls(bundle, arguments.threads, call_seconds)
-            loaded = run_loop(bundle, arguments.threads, MAX_VIEWS, arguments.frames, budget, images)
-            print_report("one core loaded", loaded, budget)
-            late = 100 * np.mean(np.array(call_seconds) > 1.5 * np.median(call_seconds))
-            print(f"engine calls between the frames: {late:.3f} % take longer than 1.5 times their median", flush=True)
+            measure_loaded("one core loaded", bundle, arguments, budget)
+            if arguments.realtime:
+                with realtime():
+                    measure_loaded("the same, in real time", bundle, arguments, budget)
         for count in range(1, MAX_VIEWS + 1):
             budget = 1.02 * times[count].p99
             fitting = max(each for each, summary in times.items() if summary.p99 <= budget)

@@ -43,15 +43,20 @@ FAULTS = 3  # of the broker, and hangs of the detector
 
 
 class Broker:
-    """Mosquitto on a port of its own, and a client that counts the decisions that reach it."""
+    """Mosquitto on a port of its own, and a client that notes the frames of which a decision reaches it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Folder for its settings.
+        frames: Number of frames that there will be.
+    """
+
+    def __init__(self, folder: Path, frames: int) -> None:
         with socket.socket() as one:
             one.bind((LOCALHOST, 0))
             self.port = one.getsockname()[1]
         self._config = folder / "mosquitto.conf"
         self._config.write_text(f"listener {self.port} {LOCALHOST}\nallow_anonymous true\nmax_queued_messages 0\n")
-        self.heard: set[int] = set()
+        self.heard = np.zeros(frames, bool)  # by frame; allocated before, so that it is not measured itself
 
     def start(self) -> None:
         """Starts the broker, and listens."""
@@ -70,7 +75,7 @@ class Broker:
 
     def _hear(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
         text = message.payload
-        self.heard.add(int(text[text.index(b'"index": ') + 9 :].split(b",", 1)[0]))
+        self.heard[int(text[text.index(b'"index": ') + 9 :].split(b",", 1)[0])] = True
 
     def kill(self) -> None:
         """Ends the broker at once."""
@@ -108,7 +113,6 @@ class Watched(allweather.Sink):
 
     def __init__(self, broker: Broker, frames: int) -> None:
         self.decisions = 0
-        self.indices: set[int] = set()
         self.memory = np.zeros(100)  # allocated before, so that it is not measured itself
         self.write_seconds = np.zeros(frames)
         self._broker, self._frames, self._back_at, self._kills = broker, frames, float("inf"), 0
@@ -119,7 +123,6 @@ class Watched(allweather.Sink):
     def write_frame(self, frame: allweather.Frame, decisions: Sequence[allweather.Decision]) -> None:
         """Counts the decisions on a frame."""
         self.decisions += len(decisions)
-        self.indices.add(frame.index)
         position = 100 * frame.index // self._frames
         if self.memory[position] == 0:
             self.memory[position] = memory()
@@ -188,7 +191,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadingHTTPServer((LOCALHOST, 0), Hook) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         root = Path(folder)
-        broker = Broker(root)
+        broker = Broker(root, frames)
         broker.start()
         watched, detector = Watched(broker, frames), FaultyDetector(frames)
         sinks: list[allweather.Sink] = [
@@ -209,7 +212,7 @@ def main() -> None:
             except allweather.OutputError as error:
                 print(error)
             report = stats.report()
-        milliseconds = 1000 * np.sort(watched.write_seconds[[*watched.indices]])
+        milliseconds = 1000 * np.sort(watched.write_seconds[watched.write_seconds > 0])
         print(f"{report.frames} frames, the detector threw {detector.errors} times and hung {detector.hangs} times")
         print(f"{watched.decisions} decisions on {report.decided} frames, late {report.late}; drops {report.drops}")
         print(f"memory {trend(watched.memory, frames)}")
@@ -223,7 +226,7 @@ def main() -> None:
             rows = sum(1 for _ in csv.reader(file)) - 1
         lines = (root / "a.jsonl").read_text().count('"index"')
         print(f"CSV {rows}, Parquet {pyarrow.parquet.read_metadata(root / 'a.parquet').num_rows}, JSONL {lines}")
-        print(f"MQTT {len(broker.heard)} of {len(watched.indices)} frames, webhook {Hook.decisions} decisions", end="")
+        print(f"MQTT {broker.heard.sum()} of {report.decided} frames, webhook {Hook.decisions} decisions", end="")
         print(f", hard frames {len(list((root / 'hard').glob('*.png')))}")
         broker.kill()
         server.shutdown()

@@ -58,6 +58,7 @@ def frame_decision(
         reason=reason,
         accepted=predicted.accepted,
         unknown=predicted.unknown,
+        agreement=result.agreement,
     )
 
 
@@ -127,6 +128,7 @@ def object_decisions(
                 region=regions[index],
                 accepted=predicted.accepted,
                 unknown=predicted.unknown,
+                agreement=state.agreement(policy.averages) if state.views_run else 1.0,
             )
         )
     return decisions

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from allweather.runtimes.tta.aggregate import average
+from allweather.runtimes.tta.aggregate import agreement, average
 from allweather.runtimes.tta.policy import Averaged, Policy
 from allweather.runtimes.tta.run_views import mean_energy
 from allweather.runtimes.types import Floats
@@ -68,6 +68,10 @@ class ObjectState:
     def energy(self, policy: Policy) -> float:
         """Returns the mean energy of the views that were run; nan if none was, or the policy does not use it."""
         return mean_energy(np.stack(self._logits), policy) if self._logits else math.nan
+
+    def agreement(self, averages: Averaged) -> float:
+        """Returns the share of the views that were run, 0..1, whose own most probable class is that of the average."""
+        return agreement(np.stack(self._logits), self.probabilities(averages))
 
     def gain(self, count: int, uncertainty: float) -> float:
         """Returns by how much the expected loss of the average falls if one view follows `count` others.

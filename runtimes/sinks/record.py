@@ -50,6 +50,7 @@ def decision_record(decision: Decision) -> dict[str, Any]:
         "confidence": finite_or_none(decision.confidence),
         "accepted": decision.accepted,
         "unknown": decision.unknown,
+        "agreement": finite_or_none(decision.agreement),
         "views": list(decision.views),
         "predicted_losses": [finite_or_none(loss) for loss in decision.predicted_losses],
         "age": finite_or_none(decision.age),

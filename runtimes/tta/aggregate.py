@@ -29,6 +29,19 @@ def average(logits: Floats, weights: Sequence[float] = (), averages: Averaged = 
     return np.asarray(from_mean(mean, averages), np.float32)
 
 
+def agreement(logits: Floats, probabilities: Floats) -> float:
+    """Returns the share of views, 0..1, whose own most probable class is that of their average.
+
+    Args:
+        logits: float32 [k, C], k >= 1.
+        probabilities: float32 [C], their average.
+    """
+    if len(logits) == 1:
+        return 1.0
+    most_probable = scores(logits, "logits").argmax(axis=-1)
+    return float((most_probable == probabilities.argmax()).mean())
+
+
 def scores(logits: Floats, averages: Averaged) -> npt.NDArray[np.float64]:
     """Computes what is averaged over the views: the softmax of each view's logits, or the logits themselves.
 

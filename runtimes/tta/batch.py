@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from allweather.runtimes.tta.aggregate import average
+from allweather.runtimes.tta.aggregate import agreement, average
 from allweather.runtimes.tta.planner import BATCH_SIZES
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import ViewResult, mean_energy, run_views, steps_without_deadline
@@ -82,9 +82,10 @@ def run_views_batch(
     results, end = [], 0
     for plan in plans:
         start, end = end, end + len(plan.views)
-        probabilities = average(logits[start:end], plan.weights, policy.averages)
+        rows = logits[start:end]
+        probabilities = average(rows, plan.weights, policy.averages)
         share = len(plan.views) / len(views)
         view_seconds, infer_seconds = share * (views_done - started), share * (infer_done - views_done)
-        energy = mean_energy(logits[start:end], policy)
-        results.append(ViewResult(probabilities, len(plan.views), started, view_seconds, infer_seconds, energy))
+        energy, agreed = mean_energy(rows, policy), agreement(rows, probabilities)
+        results.append(ViewResult(probabilities, len(rows), started, view_seconds, infer_seconds, energy, agreed))
     return results

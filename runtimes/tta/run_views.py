@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allweather.runtimes.tta.aggregate import average
+from allweather.runtimes.tta.aggregate import agreement, average
 from allweather.runtimes.tta.confidence_model import energy
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import view
@@ -26,6 +26,7 @@ class ViewResult:
         view_seconds: Seconds spent on computing the views.
         infer_seconds: Seconds spent in the classifier.
         energy: Mean energy of the views that were run; nan for a policy without a confidence model.
+        agreement: Share of the views, 0..1, whose own most probable class is that of the average.
     """
 
     probabilities: Floats
@@ -34,6 +35,7 @@ class ViewResult:
     view_seconds: float
     infer_seconds: float
     energy: float = math.nan
+    agreement: float = 1.0
 
 
 def run_views(
@@ -73,8 +75,9 @@ def run_views(
         probabilities = average(np.stack(logits), weights[: len(logits)], policy.averages)
         step = 0 if float(probabilities.max()) > policy.early_exit_threshold else steps(len(logits))
         if not step:
-            mean = mean_energy(np.stack(logits), policy)
-            return ViewResult(probabilities, len(logits), started, view_seconds, infer_seconds, mean)
+            rows = np.stack(logits)
+            mean, agreed = mean_energy(rows, policy), agreement(rows, probabilities)
+            return ViewResult(probabilities, len(rows), started, view_seconds, infer_seconds, mean, agreed)
 
 
 def mean_energy(logits: Floats, policy: Policy) -> float:

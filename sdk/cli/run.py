@@ -134,8 +134,8 @@ def run(
     hard_frames: Annotated[
         Path | None,
         typer.Option(
-            help="Save frames with a confidence of at most 0.6 in this folder, to be labeled: one in ten seconds at "
-            "most, 500 MB in all."
+            help="Save frames with a confidence of at most 0.6, or on which views disagree, in this folder, to be "
+            "labeled: one in ten seconds at most, 500 MB in all."
         ),
     ] = None,
     serve: Annotated[

@@ -59,6 +59,15 @@ def test_the_label_follows_the_brightness(value: int, height: int, width: int) -
     assert (decision.views, decision.predicted_losses) == (("identity",), ())
 
 
+@pytest.mark.parametrize(("policy", "expected"), [("center", 1.0), ("hflip", 1.0), ("set:identity,gamma2", 0.5)])
+def test_agreement_is_the_share_of_views_that_have_the_label(policy: str, expected: float) -> None:
+    """Darkened by gamma, an image at dusk is one at night."""
+    engine = FakeEngine(len(CLASSES))
+    perceiver = Perceiver(engine, CLASSES, InputSpec(8, 8), policy=parse_policy(policy), clock=Clock())
+    decisions = [perceiver(gray(100)), *perceiver.batch([gray(100)]), *perceiver.objects(gray(100), [(0, 0, 8, 8)])]
+    assert [each.agreement for each in decisions] == [expected] * 3
+
+
 @settings(deadline=None)
 @given(
     waited=st.integers(0, 64), seconds=st.integers(0, 64), ticks=st.integers(0, 8), budget=st.integers(1, 128),

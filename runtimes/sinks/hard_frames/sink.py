@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MEGABYTE = 10**6
 MAX_CONFIDENCE = 0.6
+MAX_AGREEMENT = 0.5
 MIN_SECONDS = 10.0
 MAX_FOLDER_MB = 500.0
 JPEG_QUALITY = 95
@@ -44,10 +45,10 @@ class _Hard:
 
 
 class HardFramesSink(Sink):
-    """Saves the part of a frame that was decided on where the confidence is low, with the decision as JSON beside it.
+    """Saves what was decided on where the confidence is low or views disagree, with the decision as JSON beside it.
 
-    Of several objects of a frame the least certain is saved. A frame is saved when some seconds have passed since the
-    last one, so that a bad hour does not fill the folder, and the oldest ones are removed when the folder is full.
+    Of several hard objects of a frame the least certain is saved. A frame is saved when some seconds have passed since
+    the last one, so that a bad hour does not fill the folder, and the oldest ones are removed when the folder is full.
     Names begin with the time, and have camera, label and confidence. Images are compressed and written by a thread of
     its own, and those that a slow disk does not take are left out.
 
@@ -55,6 +56,8 @@ class HardFramesSink(Sink):
         folder: The folder, which is created if missing. Several cameras may share it. Files of others in it stay.
         source: Name of the camera, without passwords.
         max_confidence: A decision with this confidence or less is hard, 0..1; 1 saves any.
+        max_agreement: A decision with which this share of its views or less agree is hard, 0..1; 0 looks at confidence
+            alone. A single view agrees with itself.
         min_seconds: Seconds between two images at least.
         max_folder_mb: Megabytes of all images in the folder at most.
         image_format: "png", as the camera gave it, or "jpeg", a tenth of the size.
@@ -68,6 +71,7 @@ class HardFramesSink(Sink):
         *,
         source: str = "camera",
         max_confidence: float = MAX_CONFIDENCE,
+        max_agreement: float = MAX_AGREEMENT,
         min_seconds: float = MIN_SECONDS,
         max_folder_mb: float = MAX_FOLDER_MB,
         image_format: Literal["png", "jpeg"] = "png",
@@ -79,8 +83,9 @@ class HardFramesSink(Sink):
         Raises:
             UsageError: A number is out of range, or the format is unknown.
         """
-        if not 0 <= max_confidence <= 1:
-            raise UsageError(f"max_confidence is a number from 0 to 1; got {max_confidence!r:.40}")
+        for name, share in (("max_confidence", max_confidence), ("max_agreement", max_agreement)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name} is a number from 0 to 1; got {share!r:.40}")
         if not 0 <= min_seconds < math.inf:
             raise UsageError(f"min_seconds is a number of seconds, at least 0; got {min_seconds!r:.40}")
         if not 0 < max_folder_mb < math.inf:
@@ -90,7 +95,7 @@ class HardFramesSink(Sink):
         self._path = as_path(folder, "a folder")
         self._folder = FrameFolder(self._path, round(max_folder_mb * MEGABYTE))
         self._source, self._suffix = source, SUFFIXES[image_format]
-        self._max_confidence, self._min_seconds = max_confidence, min_seconds
+        self._max_confidence, self._max_agreement, self._min_seconds = max_confidence, max_agreement, min_seconds
         self._clock, self._wall_clock = clock, wall_clock
         self._last = -math.inf  # when an image was taken last, in monotonic seconds
         self._failing, self._fault = False, ""  # whether the last image could not be written; why one could not
@@ -111,16 +116,20 @@ class HardFramesSink(Sink):
 
     def write_frame(self, frame: Frame, decisions: Sequence[Decision]) -> None:
         """Takes the least certain of the decisions, if it is hard and some seconds have passed since the last one."""
-        decided = [each for each in decisions if each.reason != "undecided"]  # of the others nothing is known
-        if not decided:
-            return
-        hardest = min(decided, key=lambda each: each.confidence)
         now = self._clock()
-        if hardest.confidence > self._max_confidence or now < self._last + self._min_seconds:
+        if now < self._last + self._min_seconds:
             return
-        self._last = now
+        hard = [each for each in decisions if self._is_hard(each)]
+        if not hard:
+            return
+        self._last, hardest = now, min(hard, key=lambda each: each.confidence)
         image = frame.image if hardest.region is None else hardest.region.crop(frame.image)
         self._outbox.put(_Hard(image, hardest, frame.file, self._wall_clock()))
+
+    def _is_hard(self, decision: Decision) -> bool:
+        if decision.reason == "undecided":  # nothing is known
+            return False
+        return decision.confidence <= self._max_confidence or decision.agreement <= self._max_agreement
 
     def close(self) -> None:
         """Writes what waits.

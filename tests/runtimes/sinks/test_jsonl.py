@@ -37,6 +37,7 @@ def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
     assert json.loads(path.read_text().splitlines()[2]) == {
         "time": 1700000000.123, "index": 2, "label": "stop", "confidence": 0.9, "views": ["identity"],
         "predicted_losses": [0.5], "age": 0.02, "late": False, "skipped": 3, "accepted": None, "unknown": False,
+        "agreement": 1.0,
         "planned_views": 1, "time_left": None, "expected_seconds": None, "reason": "policy",
         "times": {
             "prepare": 0.001, "rank": 0.0, "plan": 0.0, "views": 0.0, "infer": 0.01, "aggregate": 0.0, "detect": 0.0,

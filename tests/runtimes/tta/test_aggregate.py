@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from allweather.runtimes.tta.aggregate import average, scores
+from allweather.runtimes.tta.aggregate import agreement, average, scores
 from allweather.runtimes.tta.policy import Averaged
 
 BOTH: tuple[Averaged, ...] = ("probabilities", "logits")
@@ -132,6 +132,23 @@ def test_extreme_logits_are_averaged(logits: list[list[float]], weights: list[fl
 def test_64_views_of_the_largest_weight_have_a_finite_average() -> None:
     rows = np.tile(np.array([[np.inf, -np.inf, np.nan]], np.float32), (64, 1))
     assert average(rows, (1e6,) * 64, "logits").tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("logits", "expected"),
+    [
+        ([[4, 0]], 1),
+        ([[4, 0], [0, 3], [5, 0]], 2 / 3),
+        ([[4, 0, 3], [0, 4, 3]], 0),  # the average is of a class that no view prefers
+        ([[4, 0], [np.nan, 3], [5, np.inf]], 2 / 3),
+    ],
+)
+def test_agreement_is_the_share_of_views_that_prefer_the_class_of_the_average(
+    logits: list[list[float]], expected: float
+) -> None:
+    rows = np.array(logits, np.float32)
+    chosen = average(rows, (), "logits" if expected == 0 else "probabilities")
+    assert agreement(rows, chosen) == pytest.approx(expected)
 
 
 def test_weights_of_views() -> None:

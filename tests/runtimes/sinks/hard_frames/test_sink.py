@@ -137,9 +137,23 @@ def test_a_folder_that_is_lost_is_told_once_and_at_the_end(tmp_path: Path, caplo
     assert ["hard frames are left out until then" in record.getMessage() for record in caplog.records] == [True]
 
 
+def test_sure_decisions_on_which_views_disagree_are_saved(tmp_path: Path) -> None:
+    with opened(HardFramesSink(tmp_path, min_seconds=0)) as sink:
+        for index, agreement in enumerate((1.0, 0.75, 0.5)):
+            sink.write_frame(frame(index), (replace(decision(index, confidence=0.9), agreement=agreement),))
+    (path,) = images(tmp_path)
+    assert json.loads(path.with_suffix(".json").read_text())["agreement"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("max_confidence", 1.1), ("min_seconds", -1), ("max_folder_mb", 0), ("image_format", "gif")],
+    [
+        ("max_confidence", 1.1),
+        ("max_agreement", -0.1),
+        ("min_seconds", -1),
+        ("max_folder_mb", 0),
+        ("image_format", "gif"),
+    ],
 )
 def test_settings_out_of_range_are_told(setting: str, value: object, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"{setting} is .*got {value!r}"):
