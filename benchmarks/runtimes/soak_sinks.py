@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import shutil
 import socket
 import subprocess
@@ -19,13 +20,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paho.mqtt.client as paho
 import pyarrow.parquet
+from paho.mqtt.enums import CallbackAPIVersion
 from soak import memory, trend
 
 import allweather
@@ -43,46 +47,27 @@ FAULTS = 3  # of the broker, and hangs of the detector
 
 
 class Broker:
-    """Mosquitto on a port of its own, and a client that notes the frames of which a decision reaches it.
+    """Mosquitto on a port of its own.
 
     Args:
         folder: Folder for its settings.
-        frames: Number of frames that there will be.
+        port: The port.
     """
 
-    def __init__(self, folder: Path, frames: int) -> None:
-        with socket.socket() as one:
-            one.bind((LOCALHOST, 0))
-            self.port = one.getsockname()[1]
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} {LOCALHOST}\nallow_anonymous true\nmax_queued_messages 0\n")
-        self.heard = np.zeros(frames, bool)  # by frame; allocated before, so that it is not measured itself
+    def __init__(self, folder: Path, port: int) -> None:
+        program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "mosquitto"
+        self._command = [program, "-c", str(folder / "mosquitto.conf")]
+        Path(self._command[2]).write_text(f"listener {port} {LOCALHOST}\nallow_anonymous true\nmax_queued_messages 0\n")
 
     def start(self) -> None:
-        """Starts the broker, and listens."""
-        program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "mosquitto"
-        self._process = subprocess.Popen([program, "-c", str(self._config)], stderr=subprocess.DEVNULL)  # noqa: S603 -- our own words
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self._client.on_connect = lambda client, *_: client.subscribe("soak/decision", 1)
-        self._client.on_message = self._hear
-        while True:
-            try:
-                self._client.connect(LOCALHOST, self.port)
-                break
-            except OSError:
-                time.sleep(0.02)
-        self._client.loop_start()
-
-    def _hear(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
-        text = message.payload
-        self.heard[int(text[text.index(b'"index": ') + 9 :].split(b",", 1)[0])] = True
+        """Starts the broker."""
+        nowhere = subprocess.DEVNULL
+        self._process = subprocess.Popen(self._command, stdout=nowhere, stderr=nowhere)  # noqa: S603 -- our own words
 
     def kill(self) -> None:
         """Ends the broker at once."""
         self._process.kill()
         self._process.wait()
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -103,6 +88,49 @@ class Hook(BaseHTTPRequestHandler):
         """Logs nothing."""
 
 
+def receive(broker_port: int, frames: int, parent: Connection) -> None:
+    """Takes what is posted and published, in a process of its own whose memory is not measured.
+
+    Args:
+        broker_port: Port of the broker.
+        frames: Number of frames that there will be.
+        parent: Is sent the port of the webhook first; after anything is received from it, the number of frames of which
+            a decision was published, and of decisions that were posted.
+    """
+    heard = np.zeros(frames, bool)
+
+    def hear(client: Any, data: Any, message: paho.MQTTMessage) -> None:
+        heard[int(message.payload[message.payload.index(b'"index": ') + 9 :].split(b",", 1)[0])] = True
+
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.reconnect_delay_set(0.05, 0.1)  # type: ignore[arg-type]  # sooner than the sink, or it misses some
+    client.on_connect = lambda client, *_: client.subscribe("soak/decision", 1)
+    client.on_message = hear
+    client.connect_async(LOCALHOST, broker_port)
+    client.loop_start()
+    with ThreadingHTTPServer((LOCALHOST, 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        parent.send(server.server_address[1])
+        parent.recv()
+        time.sleep(2)  # for what the broker has not passed on yet
+        parent.send((int(heard.sum()), Hook.decisions))
+        server.shutdown()
+
+
+@contextmanager
+def receiving(broker_port: int, frames: int) -> Iterator[Connection]:
+    """Runs `receive` in a process of its own while the `with` block lasts."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=receive, args=(broker_port, frames, theirs), daemon=True)
+    process.start()
+    try:
+        yield ours
+    finally:
+        process.terminate()
+        process.join()
+
+
 class Watched(allweather.Sink):
     """Counts the decisions before the other sinks get them, takes their time, and disturbs the broker.
 
@@ -114,7 +142,7 @@ class Watched(allweather.Sink):
     def __init__(self, broker: Broker, frames: int) -> None:
         self.decisions = 0
         self.memory = np.zeros(100)  # allocated before, so that it is not measured itself
-        self.write_seconds = np.zeros(frames)
+        self.write_seconds = np.full(frames, np.nan)
         self._broker, self._frames, self._back_at, self._kills = broker, frames, float("inf"), 0
 
     def write(self, frame: allweather.Frame, decision: allweather.Decision) -> None:
@@ -188,48 +216,47 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=200.0)
     arguments = parser.parse_args()
     frames = arguments.frames
-    with tempfile.TemporaryDirectory() as folder, ThreadingHTTPServer((LOCALHOST, 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with socket.socket() as one:
+        one.bind((LOCALHOST, 0))
+        port = int(one.getsockname()[1])
+    with tempfile.TemporaryDirectory() as folder, receiving(port, frames) as receiver:
         root = Path(folder)
-        broker = Broker(root, frames)
+        broker = Broker(root, port)
         broker.start()
         watched, detector = Watched(broker, frames), FaultyDetector(frames)
         sinks: list[allweather.Sink] = [
             watched,
-            allweather.MqttSink(f"mqtt://{LOCALHOST}:{broker.port}", source="soak", topic="CAMERA"),
-            allweather.WebhookSink(f"http://{LOCALHOST}:{server.server_address[1]}", source="soak"),
+            allweather.MqttSink(f"mqtt://{LOCALHOST}:{port}", source="soak", topic="CAMERA"),
+            allweather.WebhookSink(f"http://{LOCALHOST}:{receiver.recv()}", source="soak"),
             allweather.TableSink(root / "a.csv"), allweather.TableSink(root / "a.parquet"),
             allweather.JsonlSink(root / "a.jsonl"),
-            allweather.HardFramesSink(root / "hard", min_seconds=1, max_folder_mb=0.01),
+            allweather.HardFramesSink(root / "hard", min_seconds=1, max_folder_mb=0.5),
             Last(watched),
         ]  # fmt: skip
+        stats = LoopStats()
         with allweather.load(BUNDLE, budget_ms=33) as perceiver:
             smoother = Smoother(perceiver.classes, allweather.Smoothing())
             camera = camera_from(images(frames, arguments.rate))
-            stats = LoopStats()
             try:
                 run(camera, perceiver, sinks, detector=detector, smoother=smoother, stats=stats)
             except allweather.OutputError as error:
                 print(error)
-            report = stats.report()
-        milliseconds = 1000 * np.sort(watched.write_seconds[watched.write_seconds > 0])
+        report = stats.report()
         print(f"{report.frames} frames, the detector threw {detector.errors} times and hung {detector.hangs} times")
         print(f"{watched.decisions} decisions on {report.decided} frames, late {report.late}; drops {report.drops}")
-        print(f"memory {trend(watched.memory, frames)}")
-        quantiles = (
-            milliseconds[len(milliseconds) // 2],
-            milliseconds[int(0.99 * len(milliseconds))],
-            milliseconds[-1],
-        )
+        print(f"memory {trend(watched.memory, frames)}; at each eighth {watched.memory[::12].round(1).tolist()}")
+        milliseconds = 1000 * np.sort(watched.write_seconds[~np.isnan(watched.write_seconds)])
+        quantiles = [milliseconds[int(share * (len(milliseconds) - 1))] for share in (0.5, 0.99, 1)]
         print("a write to all sinks p50 / p99 / longest: " + " / ".join(f"{each:.2f}" for each in quantiles) + " ms")
         with (root / "a.csv").open() as file:
             rows = sum(1 for _ in csv.reader(file)) - 1
         lines = (root / "a.jsonl").read_text().count('"index"')
         print(f"CSV {rows}, Parquet {pyarrow.parquet.read_metadata(root / 'a.parquet').num_rows}, JSONL {lines}")
-        print(f"MQTT {broker.heard.sum()} of {report.decided} frames, webhook {Hook.decisions} decisions", end="")
+        receiver.send("how many?")
+        heard, posted = receiver.recv()
+        print(f"MQTT {heard} of {report.decided} frames, webhook {posted} decisions", end="")
         print(f", hard frames {len(list((root / 'hard').glob('*.png')))}")
         broker.kill()
-        server.shutdown()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Measures tables 2 and 3 of the FMA paper (Kapoor et al.) for any checkpoint; the same command resumes a killed run.
 
     python benchmarks/trainers/finetuning_tables.py START DATA FOLDER [--epochs N] [--learned FILE ...]
-        [--only NAME ...]
+        [--layers NAME ...] [--only NAME ...]
 
 Rivals: the starting checkpoint, AT, ST, AugMix, RandAugment, TrivialAugment and learned augmentations. START is a
 checkpoint; if it has no augmentation strengths, they are searched first. DATA is a data set such as cifar10:ROOT.
 FOLDER gets a checkpoint for each run of the plan and a record of its accuracies, and tables.md with all finished runs.
-FILEs are learned augmentations; each adds a run that is named after the file. NAMEs choose the runs to train: st-ca-0
-is a single run, st-ca all runs that differ from it only by their seeds, and ia all runs with one augmentation.
+FILEs are learned augmentations; each adds a run that is named after the file. With --layers there is a run of FMA that
+compares only the outputs of these layers, fma-layers-ca. The NAMEs of --only choose the runs to train: st-ca-0 is a
+single run, st-ca all runs that differ from it only by their seeds, and ia all runs with one augmentation.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Run:
         return f"{self.group}-{self.settings.fit.seed}"
 
 
-def plan(epochs: int, learned: Sequence[Path]) -> Iterator[Run]:
+def plan(epochs: int, learned: Sequence[Path], layers: Sequence[str]) -> Iterator[Run]:
     """Yields all runs, those of table 3 first."""
 
     def fit(seed: int) -> FitSettings:
@@ -62,6 +63,8 @@ def plan(epochs: int, learned: Sequence[Path]) -> Iterator[Run]:
         yield Run("robust", FinetuneSettings("robust", fit=fit(seed)))
         yield Run("fma-ca", FinetuneSettings("fma", "ca", fit=fit(seed)))
         yield Run("st-ca", FinetuneSettings("st", "ca", fit=fit(seed)))
+        if layers:
+            yield Run("fma-layers-ca", FinetuneSettings("fma", "ca", layers=tuple(layers), fit=fit(seed)))
         if seed == 0:
             yield Run("at-ca", FinetuneSettings("at", "ca", fit=fit(seed)))
             for name in ("augmix", "randaugment", "trivial"):
@@ -136,6 +139,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--learned", nargs="*", type=Path, default=[], metavar="FILE")
+    parser.add_argument("--layers", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--only", nargs="*", default=[])
     args = parser.parse_args()
     fabric: Fabric = launch()
@@ -143,7 +147,7 @@ def main() -> None:
     dataset = open_dataset_of(args.data, first.classes, first.input)
     open_study_folder(args.folder, start=args.start, data=args.data, epochs=args.epochs)
     first = with_strengths(first, dataset, DEFAULT_POINTS, keep=args.folder / "strengths.json", fabric=fabric)
-    runs = list(plan(args.epochs, args.learned))
+    runs = list(plan(args.epochs, args.learned, args.layers))
     for run in runs:
         out = args.folder / f"{run.name}.safetensors"
         if is_selected(run, args.only) and not out.is_file():

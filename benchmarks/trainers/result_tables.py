@@ -128,7 +128,7 @@ TABLES = (
         "robust-finetuning",
         "test accuracy, %, and mean gain",
         FINETUNING_COLUMNS,
-        ("start", "at-ca", "st-ca", "fma-ca", "robust"),
+        ("start", "at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust"),
         {"start": "resnet20-45000.safetensors"},
         ("epochs",),
         {"at-ca": "+1.98", "st-ca": "+8.86", "fma-ca": "+8.94"},
