@@ -45,6 +45,8 @@ def golden_differences(bundle: Bundle) -> list[dict[str, object]]:
     return rows
 
 
+if len(sys.argv) < 2:
+    sys.exit("usage: python jetson_check.py BUNDLE [DATA]")
 path, data = sys.argv[1], sys.argv[2:]
 report: dict[str, object] = {"doctor": command("doctor"), "build": command("build", path)}
 built = report["build"]["result"] is not None

@@ -8,6 +8,8 @@ import sys
 
 import allweather
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python mqtt.py BUNDLE SOURCE ADDRESS")
 bundle, source, address = sys.argv[1:4]
 sink = allweather.MqttSink(address, source="gate", topic="site/CAMERA", qos=1)
 with allweather.load(bundle, budget_ms=33) as perceiver:

@@ -1,7 +1,6 @@
 """Publishes decisions to ROS 2 as vision_msgs/Detection2DArray: python ros2_publisher.py BUNDLE SOURCE [TOPIC].
 
-Run it where ROS 2 is set up (source /opt/ros/DISTRO/setup.bash; apt install ros-DISTRO-vision-msgs), in an environment
-of Python that sees its packages (venv --system-site-packages). `ros2 topic echo TOPIC` shows the messages.
+Run it where ROS 2 with vision_msgs is set up (source /opt/ros/DISTRO/setup.bash), in a venv --system-site-packages.
 """
 
 import sys
@@ -32,16 +31,15 @@ class Ros2Sink(allweather.Sink):
 
     def write_frame(self, frame, decisions):
         """Publishes a message with one detection a decision; without a region, its box is the whole frame."""
-        message = self._msg.Detection2DArray()
-        age = max((decision.age for decision in decisions), default=0.0)  # of the frame, a moment ago
+        message, age = self._msg.Detection2DArray(), max((each.age for each in decisions), default=0.0)
         message.header.stamp = (self._node.get_clock().now() - self._seconds(age)).to_msg()
         message.header.frame_id = "camera"
         for decision in decisions:
             region = decision.region or allweather.Region(0, 0, frame.image.shape[1], frame.image.shape[0])
             found, best = self._msg.Detection2D(), self._msg.ObjectHypothesisWithPose()
             found.header, found.id = message.header, decision.name
-            found.bbox.center.position.x = region.x + region.width / 2
-            found.bbox.center.position.y = region.y + region.height / 2
+            center = found.bbox.center.position
+            center.x, center.y = region.x + region.width / 2, region.y + region.height / 2
             found.bbox.size_x, found.bbox.size_y = float(region.width), float(region.height)
             best.hypothesis.class_id, best.hypothesis.score = decision.label, float(decision.confidence)
             found.results.append(best)
@@ -54,6 +52,8 @@ class Ros2Sink(allweather.Sink):
         self._rclpy.try_shutdown()
 
 
+if len(sys.argv) < 3:
+    sys.exit("usage: python ros2_publisher.py BUNDLE SOURCE [TOPIC]")
 bundle, source, topic = [*sys.argv[1:], "decisions"][:3]
 with allweather.load(bundle, budget_ms=33) as perceiver:
     for _ in allweather.watch(source, perceiver, sinks=[Ros2Sink(topic)]):

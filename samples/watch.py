@@ -9,6 +9,8 @@ import sys
 
 import allweather
 
+if len(sys.argv) != 3:
+    sys.exit("usage: python watch.py BUNDLE SOURCE")
 bundle, source = sys.argv[1:3]
 with allweather.load(bundle, budget_ms=33) as perceiver:
     for decision in allweather.watch(source, perceiver):

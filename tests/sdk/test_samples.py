@@ -58,6 +58,30 @@ def test_train(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "colors.aw" / "manifest.json").is_file()
 
 
+@pytest.mark.end_to_end
+def test_own_network(folder: Path, tmp_path: Path) -> None:
+    output = run_sample("own_network.py", folder, tmp_path / "colors.aw")
+    (accuracy,) = re.findall(r"accuracy (\d\.\d+)", output)
+    assert float(accuracy) > 0.6
+    assert Bundle.open(tmp_path / "colors.aw").classes == ("blue", "green", "red")
+
+
+@pytest.mark.slow
+def test_several_cameras(sample_bundle: Path, tmp_path: Path) -> None:
+    frames = list(Bundle.open(sample_bundle).golden_frames())
+    for name, order in (("front", frames), ("yard", frames[::-1])):
+        (tmp_path / name).mkdir()
+        for index, frame in enumerate(order):
+            cv2.imwrite(str(tmp_path / name / f"{index:03}.png"), frame[..., ::-1])
+    sources = [tmp_path / name for name in ("front", "nowhere", "yard")]
+    lines = run_sample("several_cameras.py", sample_bundle, *sources).splitlines()
+    with allweather.load(sample_bundle) as perceiver:
+        labels = [decision.label for decision in perceiver.batch(frames)]
+    for source, expected in ((sources[0], labels), (sources[2], labels[::-1])):
+        changes = [label for label, before in zip(expected, ["", *expected], strict=False) if label != before]
+        assert [line.split(", ")[1].split()[0] for line in lines if line.startswith(str(source))] == changes
+
+
 @pytest.mark.slow
 def test_research_losses() -> None:
     before, after = (
@@ -201,6 +225,23 @@ def test_the_systemd_unit_uses_only_known_options() -> None:
     used_options = {word for word in line.split() if word.startswith("--")}
     assert "--config" in used_options
     assert used_options <= known_options
+
+
+@pytest.mark.slow
+def test_a_sample_without_arguments_says_what_it_takes() -> None:
+    lines = [re.search(r"python (\w+\.py [A-Z].*)\.\n", path.read_text()) for path in sorted(SAMPLES.glob("*.py"))]
+    usages = [line[1] for line in lines if line]
+    assert len(usages) > 8
+    started = [
+        subprocess.Popen([sys.executable, str(SAMPLES / each.split()[0])], stderr=subprocess.PIPE) for each in usages
+    ]
+    for program, usage in zip(started, usages, strict=True):
+        _, said = program.communicate(timeout=200)
+        assert program.returncode
+        assert b"Traceback" not in said
+
+
+assert re.search(rf"usage: (python )?{re.escape(usage.split()[0])}", said.decode())
 
 
 def test_every_sample_is_tested() -> None:

@@ -1,0 +1,37 @@
+"""Decides on the frames of several sources at once with one engine: python several_cameras.py BUNDLE SOURCE...
+
+Each source has a thread of its own; the engine takes them in turn. `allweather run --config site.yaml` does the same
+without a program, and keeps a camera that fails from ending the others.
+"""
+
+import sys
+import threading
+
+import allweather
+
+SAY = threading.Lock()  # one line at a time
+
+
+def decide(source: str, perceiver: allweather.Perceiver) -> None:
+    """Prints each change of the label of one source."""
+    label = ""
+    try:
+        for decision in allweather.watch(source, perceiver):
+            if decision.label != label:
+                label = decision.label
+                with SAY:
+                    print(f"{source}: frame {decision.index}, {label} {decision.confidence:.0%}", flush=True)
+    except allweather.AllweatherError as error:
+        with SAY:
+            print(f"{source}: {error}", file=sys.stderr)
+
+
+if len(sys.argv) < 3:
+    sys.exit("usage: python several_cameras.py BUNDLE SOURCE...")
+bundle, *sources = sys.argv[1:]
+with allweather.load(bundle) as perceiver:
+    threads = [threading.Thread(target=decide, args=(source, perceiver)) for source in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
