@@ -1,6 +1,7 @@
 """The configuration of `allweather run`: every key with its type, its default and what it means.
 
-The table of keys in docs/guide-site.md is made of the descriptions here, as is the schema of `allweather config`.
+The table of keys in docs/how-to/configuration-file.md is made of the descriptions here, as is the schema of
+`allweather config`.
 """
 
 from __future__ import annotations
