@@ -45,7 +45,8 @@ class Perceiver:
         predictor_latency: Latency model of the loss predictor, if it was measured; each frame adapts it.
         clock: Function that returns monotonic seconds; the same clock that frames are stamped with.
         seed: Random seed of policies that draw views; the same seed gives the same views.
-        engine_name, precision: Name of the engine and precision of the classifier, such as "int8", for reports.
+        engine_name: Name of the engine, for reports.
+        precision: Precision of the classifier, such as "int8", for reports.
 
     Raises:
         UsageError: The policy needs a loss predictor and there is none, or it needs the true losses.
