@@ -10,7 +10,8 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "how-to" / "troubleshooting.md"
 FOLDERS = ("sdk", "exporters", "trainers", "runtimes")
 LEAST = 8  # letters of a part of a message that is looked for
-NO_MESSAGES = {"past_deadline", "no_time_to_rank", "superseded", "degraded", "accepted", "/healthz"}  # values in outputs
+# values in outputs
+NO_MESSAGES = {"past_deadline", "no_time_to_rank", "superseded", "degraded", "accepted", "/healthz"}
 
 
 @cache

@@ -86,7 +86,8 @@ def test_a_tutorial_runs_and_prints_what_it_shows(page: Path, folder: Path) -> N
 
 
 def test_there_is_a_tutorial_for_each_user() -> None:
-    assert [page.stem for page in TUTORIALS] == ["camera-application", "jetson-prototype", "research", "vision-pipeline"]
+    names = ["camera-application", "jetson-prototype", "research", "vision-pipeline"]
+    assert [page.stem for page in TUTORIALS] == names
 
 
 def test_the_comparison_finds_what_it_looks_for() -> None:

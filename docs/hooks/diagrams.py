@@ -102,10 +102,10 @@ def _draw_box(box: _Box) -> tuple[str, float, float]:
             curve += f" C{x1:.0f} {middle:.0f} {x2:.0f} {middle:.0f} {x2:.0f} {y2:.0f}"
         parts.append(f'<path class="thin" d="{curve}" marker-end="url(#arrow)"/>')
     for name, text in box.texts.items():
-        x, y = places[name]
-        half = box.width(name) / 2
-        parts.append(f'<rect class="node" x="{x - half:.0f}" y="{y:.0f}" width="{2 * half:.0f}" height="{HEIGHT}" '
-                     f'rx="4"/><text x="{x:.0f}" y="{y + 19:.0f}" text-anchor="middle">{html.escape(text)}</text>')  # fmt: skip
+        (x, y), width = places[name], box.width(name)
+        place = f'x="{x - width / 2:.0f}" y="{y:.0f}" width="{width:.0f}" height="{HEIGHT}"'
+        parts.append(f'<rect class="node" {place} rx="4"/>')
+        parts.append(f'<text x="{x:.0f}" y="{y + 19:.0f}" text-anchor="middle">{html.escape(text)}</text>')
     return "".join(parts), wide + 2 * PAD, first + ROW * (len(rows) - 1) + HEIGHT + PAD
 
 

@@ -31,8 +31,7 @@ CENTER = parse_policy("center")
 class Perceiver:
     """Decides what a frame shows, within a time budget. A context manager.
 
-    Any number of threads may use a perceiver; they wait for each other, and decide in the order in which they came. The
-    time that a frame waits is part of its budget.
+    Any number of threads may use a perceiver, in the order in which they came; a frame's budget includes its wait.
 
     Args:
         engine: Runs the classifier; closed with the perceiver.

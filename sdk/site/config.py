@@ -31,8 +31,8 @@ class MqttConfig(Section):
     """An MQTT broker that decisions and events are sent to."""
 
     address: Text = Field(
-        description="mqtt://HOST, with USER:PASSWORD@ before HOST, and :PORT and /TOPIC after it, if needed; mqtts:// for "
-        "TLS; or env:NAME or file:PATH of it."
+        description="mqtt://HOST, with USER:PASSWORD@ before HOST, and :PORT and /TOPIC after it, if needed; mqtts:// "
+        "for TLS; or env:NAME or file:PATH of it."
     )
     qos: Literal[0, 1, 2] = Field(
         default=1, description="0: a message may be lost with the connection; 1: it may come twice; 2: it comes once."
