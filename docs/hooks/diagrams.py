@@ -57,11 +57,14 @@ def _draw(source: str, *_: Any, **__: Any) -> str:
                      f'height="{height:.0f}" rx="8"/>{inner}</g>')  # fmt: skip
     for start, _end in between:
         bottom = places[start]
-        parts.append(f'<path class="thick" d="M{width / 2:.0f} {bottom:.0f} v36" marker-end="url(#arrow)"/>')
+        parts.append(f'<path class="thick" d="M{width / 2:.0f} {bottom:.0f} v36" marker-end="url(#thick)"/>')
     size = f'viewBox="-2 -2 {width + 4:.0f} {top + 4:.0f}"'
-    head = '<marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">' \
-           '<path d="M0 0 8 4 0 8z"/></marker>'  # fmt: skip
-    return f'<svg class="diagram" {size} style="max-width:{width:.0f}px"><defs>{head}</defs>{"".join(parts)}</svg>'
+    heads = "".join(
+        f'<marker id="{name}" class="{name}" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" '
+        f'markerWidth="{side}" markerHeight="{side}" orient="auto"><path d="M0 0 8 4 0 8z"/></marker>'
+        for name, side in (("arrow", 7), ("thick", 14))
+    )
+    return f'<svg class="diagram" {size} style="max-width:{width:.0f}px"><defs>{heads}</defs>{"".join(parts)}</svg>'
 
 
 def _parse(source: str) -> tuple[list[_Box], list[tuple[str, str]]]:
