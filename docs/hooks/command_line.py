@@ -11,7 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-PAGE = "reference/command-line.md"  # the page before them, with the list of commands in place of LIST
+PAGE = "reference/commands/index.md"  # the page before them, with the list of commands in place of LIST
 LIST = "<!-- commands -->"
 SECTION = "Command line"  # of the navigation, which the pages are added to
 WORDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: "true or false"}
@@ -70,7 +70,7 @@ def _list() -> Iterator[str]:
     for group, names in _groups().items():
         yield from ("", f"## {group}", "", "| command | what it does |", "|---|---|")
         for name in names:
-            yield f"| [`{name}`](commands/{name}.md) | {_cell(_first_paragraph(_commands()[name].help))} |"
+            yield f"| [`{name}`]({name}.md) | {_cell(_first_paragraph(_commands()[name].help))} |"
 
 
 def _command_page(name: str) -> Iterator[str]:
@@ -85,10 +85,12 @@ def _command_page(name: str) -> Iterator[str]:
         yield from ("## Arguments", "", "| argument | meaning |", "|---|---|")
         yield from (f"| `{_argument(each)}` | {_cell(each.help)} |" for each in arguments)
         yield ""
+    yield from ('<div class="options" markdown>', "")
     for panel in dict.fromkeys(each.rich_help_panel for each in options):
         yield from (f"## {panel or 'Options'}", "", "| option | takes | default | meaning |", "|---|---|---|---|")
         yield from (_row(each, kinds[each.name]) for each in options if each.rich_help_panel == panel)
         yield ""
+    yield "</div>"
 
 
 def _argument(argument: Any) -> str:
