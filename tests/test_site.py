@@ -70,7 +70,8 @@ def test_every_public_name_is_described_once(site: Path) -> None:
         short = package.__name__.rpartition(".")[2]
         names += [f"allweather.{short}.{name}" for name in package.__all__ if not name.isupper()]
     text = "".join(text for name, text in pages(site).items() if name.startswith("reference/api/"))
-    text = text.replace("allweather.runtimes.realtime.realtime.realtime", "allweather.realtime")  # else it is the package
+    # a package has the name of this function, so its page names the place
+    text = text.replace("allweather.runtimes.realtime.realtime.realtime", "allweather.realtime")
     assert [name for name in names if text.count(f'id="{name}"') != 1] == []
     assert all(f"trainers.{name}" in text for name in trainers.__all__ if name.isupper())
 
