@@ -29,11 +29,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for file in files.documentation_pages()
         for target in _outside(PurePosixPath("docs", file.src_uri), file.content_string)
     ]
-    waiting += [PurePosixPath(name) for name in _named(config.nav or [])]
+    waiting += _named(config.nav or [])
     done: set[PurePosixPath] = set()
     while waiting:
         path = waiting.pop()
-        if path in done or not (ROOT / path).exists():
+        if path in done:
             continue
         done.add(path)
         text = _content(path)
@@ -57,10 +57,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return LINK.sub(replace, markdown)
 
 
-def _named(nav: object) -> Iterator[str]:
+def _named(nav: object) -> Iterator[PurePosixPath]:
     """Yields the files of the repository whose pages the navigation names."""
     if isinstance(nav, str) and nav.startswith(f"{FOLDER}/"):
-        yield nav.removeprefix(f"{FOLDER}/")
+        name = nav.removeprefix(f"{FOLDER}/")
+        yield PurePosixPath(name if (ROOT / name).exists() else name.removesuffix(".md"))
     for inner in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
         yield from _named(inner)
 
@@ -73,9 +74,9 @@ def _place(uri: str) -> PurePosixPath:
 
 def _page(path: PurePosixPath) -> str:
     """The page of a file or folder of the repository."""
-    name = "index.md" if (ROOT / path).is_dir() else f"{path.name}.md"
-    folder = path if (ROOT / path).is_dir() else path.parent
-    return str(PurePosixPath(FOLDER, folder, path.name if path.suffix == ".md" else name))
+    if (ROOT / path).is_dir():
+        return f"{FOLDER}/{path}/index.md"
+    return f"{FOLDER}/{path}" if path.suffix == ".md" else f"{FOLDER}/{path}.md"
 
 
 def _target(here: PurePosixPath, link: str) -> tuple[PurePosixPath | None, str]:
@@ -105,12 +106,12 @@ def _listed(path: PurePosixPath) -> list[PurePosixPath]:
 def _content(path: PurePosixPath) -> str:
     """The text of the page of a file or folder."""
     whole = ROOT / path
-    if whole.is_dir():
-        rows = [f"- [`{each.name}`]({each.name}.md)" for each in _listed(path)]
-        others = [f"- `{each.name}`" for each in sorted(whole.iterdir()) if path / each.name not in _listed(path)]
-        shown = [row for row in others if "__pycache__" not in row]
-        return "\n".join([f"# The folder `{path}`", "", "As in the repository:", "", *rows, *shown, ""])
     if path.suffix == ".md":
         return whole.read_text()
-    language = LANGUAGES.get(path.suffix, "text")
-    return f"# `{path}`\n\nAs in the repository:\n\n````{language}\n{whole.read_text().rstrip()}\n````\n"
+    if not whole.is_dir():
+        language = LANGUAGES.get(path.suffix, "text")
+        return f"# `{path}`\n\nAs in the repository:\n\n````{language}\n{whole.read_text().rstrip()}\n````\n"
+    linked = [f"- [`{each.name}`]({each.name}.md)" for each in _listed(path)]
+    others = sorted(each.name for each in whole.iterdir() if path / each.name not in _listed(path))
+    rows = linked + [f"- `{name}`" for name in others if name != "__pycache__"]
+    return "\n".join([f"# The folder `{path}`", "", "As in the repository:", "", *rows, ""])
