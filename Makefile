@@ -5,6 +5,7 @@
 # make fuzz        parsers with very many damaged inputs; an hour. Fewer: make fuzz EXAMPLES=1000
 # make lint        ruff, as in the tests
 # make types       mypy, over a link tree that editors use, too
+# make docs        builds the documentation into ./site, where index.html opens without a server
 # make release     builds and checks the source distribution and the wheel in ./dist
 # Each sets everything up first; any Python from 3.10 on will do: make test PYTHON=python3.12
 
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # one thread for each of the processes: torch's threads would wait for one another on the same cores, busily
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo demo-quick test test-fast fuzz lint types release clean
+.PHONY: demo demo-quick test test-fast fuzz lint types docs release clean
 
 demo: .venv/.export
 	$(BIN)/allweather demo --out demo
@@ -45,6 +46,9 @@ types: .venv/.dev .types
 	mkdir -p $@/allweather
 	ln -s ../../exporters ../../trainers ../../runtimes $(addprefix ../../,$(filter-out %__pycache__,$(wildcard sdk/*))) $@/allweather
 
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 release: .venv/.dev
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist . # the source distribution first, the wheel from it
@@ -59,9 +63,13 @@ release: .venv/.dev
 	$(PIP) -e '.[export]'
 	touch $@
 
+.venv/.docs: .venv/.python pyproject.toml constraints.txt
+	$(PIP) -e '.[docs]'
+	touch $@
+
 .venv/.dev: .venv/.python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
-	touch $@ .venv/.export
+	touch $@ .venv/.export .venv/.docs
 
 clean:
-	rm -rf .venv .types build dist demo *.egg-info
+	rm -rf .venv .types build dist demo site *.egg-info

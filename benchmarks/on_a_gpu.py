@@ -5,7 +5,7 @@
 CIFAR10 is a folder that holds cifar-10-batches-py, or the name of any data set, such as folder:PATH. The parts are
 speed (training speed beside a bare torch loop), vgg16 (the tables of the FMA paper), consistency (ResNet-18 and its
 loss predictor) and ait (augmentation-invariant training). Each gets a share of the minutes and cuts its schedule to
-it; what ran is in the JSON of each run. docs/on-a-gpu.md tells more.
+it; what ran is in the JSON of each run. docs/how-to/on-a-gpu.md tells more.
 """
 
 from __future__ import annotations

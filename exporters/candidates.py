@@ -171,7 +171,7 @@ def _open(engine: EngineName, compiled: CompiledModel) -> Engine:
     """Opens the engine on this machine.
 
     In place of TensorRT, ONNX Runtime computes the graph as it is written, without its optimizations, so that no GPU is
-    needed here. In fp16 that differs from a GPU: only weights and outputs are rounded to fp16 (docs/jetson.md).
+    needed here. In fp16 that differs from a GPU: only weights and outputs are rounded to fp16 (docs/how-to/jetson.md).
     """
     if engine == "tensorrt":
         return OnnxEngine(compiled, literally=True)

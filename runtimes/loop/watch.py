@@ -93,8 +93,8 @@ def watch(
         frames: Whether to yield each frame with all its decisions, instead of one decision after the other.
 
     Yields:
-        A decision on each frame, or on each region or object of it: of every frame of a file, folder or iterable, of
-        the newest frame of a live source. With `frames`, pairs of the frame and a tuple of its decisions.
+        A decision on each frame of a file, folder or iterable, and on the newest frame of a live source, or on each
+        region or object of it. With `frames`, pairs of the frame and a tuple of its decisions.
 
     Raises:
         UsageError: An argument has the wrong type, or the region does not lie inside the frame.

@@ -31,8 +31,7 @@ CENTER = parse_policy("center")
 class Perceiver:
     """Decides what a frame shows, within a time budget. A context manager.
 
-    Any number of threads may use a perceiver; they wait for each other, and decide in the order in which they came. The
-    time that a frame waits is part of its budget.
+    Any number of threads may use a perceiver, in the order in which they came; a frame's budget includes its wait.
 
     Args:
         engine: Runs the classifier; closed with the perceiver.
@@ -45,7 +44,8 @@ class Perceiver:
         predictor_latency: Latency model of the loss predictor, if it was measured; each frame adapts it.
         clock: Function that returns monotonic seconds; the same clock that frames are stamped with.
         seed: Random seed of policies that draw views; the same seed gives the same views.
-        engine_name, precision: Name of the engine and precision of the classifier, such as "int8", for reports.
+        engine_name: Name of the engine, for reports.
+        precision: Precision of the classifier, such as "int8", for reports.
 
     Raises:
         UsageError: The policy needs a loss predictor and there is none, or it needs the true losses.

@@ -116,4 +116,4 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Robust image classification on edge cameras, within a latency budget."""
+    """Robust image classification on edge cameras, with test-time augmentation within a latency budget."""

@@ -68,4 +68,4 @@ def export_repository(
     facts = {"repository": str(out), "layout": layout, "version": repository.newest}
     print_result({**facts, **models}, as_json, "exported")
     if not as_json:
-        say("docs/serving.md describes how to start the server, and samples/ask_server.py how to send it images")
+        say("docs/how-to/model-servers.md says how to start the server; samples/ask_server.py sends it images")

@@ -1,6 +1,6 @@
 """The configuration of `allweather create`: every key with its type, its default and what it means.
 
-The table of keys in docs/guide-create.md is made of the descriptions here.
+The table of keys in docs/how-to/create.md is made of the descriptions here.
 """
 
 from __future__ import annotations

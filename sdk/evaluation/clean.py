@@ -42,7 +42,7 @@ class CleanEvaluation:
         recall: Mean recall of the classes, 0..1, which is their mean accuracy.
         f1: Mean F1 of the classes, 0..1.
         by_class: Images, precision, recall and F1 of each class that has test images, by name.
-        confusion: Number of images by [true class][predicted class].
+        confusion: Number of images, int [C, C]: rows are true classes, columns are predicted classes.
         reliability: For each bin of confidence (number of images, mean confidence, accuracy).
     """
 

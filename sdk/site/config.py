@@ -1,6 +1,7 @@
 """The configuration of `allweather run`: every key with its type, its default and what it means.
 
-The table of keys in docs/guide-site.md is made of the descriptions here, as is the schema of `allweather config`.
+The table of keys in docs/how-to/configuration-file.md is made of the descriptions here, as is the schema of
+`allweather config`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class MqttConfig(Section):
     """An MQTT broker that decisions and events are sent to."""
 
     address: Text = Field(
-        description="mqtt:// or mqtts:// [USER[:PASSWORD]@]HOST[:PORT][/TOPIC]; or env:NAME or file:PATH of it."
+        description="mqtt://HOST, with USER:PASSWORD@ before HOST, and :PORT and /TOPIC after it, if needed; mqtts:// "
+        "for TLS; or env:NAME or file:PATH of it."
     )
     qos: Literal[0, 1, 2] = Field(
         default=1, description="0: a message may be lost with the connection; 1: it may come twice; 2: it comes once."

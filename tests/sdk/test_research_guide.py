@@ -1,4 +1,4 @@
-"""The code of docs/guide-research.md runs as it stands, with the names that its text gives a meaning to."""
+"""The code of docs/how-to/each-idea-alone.md runs as it stands, with the names that its text gives a meaning to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from allweather.trainers.corruptions import COMMON
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide-research.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "each-idea-alone.md"
 SECTIONS = dict(re.findall(r"^## (.+?)\n\n```python\n(.*?)```", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
 
 

@@ -11,7 +11,7 @@ import pytest
 import allweather
 from allweather.runtimes.bundle.bundle import Bundle
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "many-machines.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "many-machines.md"
 
 
 def test_the_function_for_spark_decides_on_tables_of_paths(sample_bundle: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built")
     source = out / "source"  # a copy without what is ignored: setuptools writes into the tree it builds from
     hidden = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
-    results = {"build", "demo", "dist"}  # of the root alone: sdk/demo is a package
+    results = {"build", "demo", "dist", "site", "tutorial"}  # of the root alone: sdk/demo is a package
 
     def ignored(folder: str, names: list[str]) -> set[str]:
         return hidden(folder, names) | (results if Path(folder) == ROOT else set())

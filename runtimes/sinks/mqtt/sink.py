@@ -41,8 +41,9 @@ class MqttSink(Sink):
     dropped. With `qos=1` or 2, what was sent but not confirmed is sent again.
 
     Args:
-        address: mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC], or mqtts:// for TLS; or env:NAME or file:PATH, the
-            environment variable or file that holds it, as other users of the machine can read a command line.
+        address: mqtt://HOST, with USER:PASSWORD@ before HOST, and :PORT and /TOPIC after it, if needed; mqtts:// for
+            TLS; or env:NAME or file:PATH, the environment variable or file that holds it, as other users of the machine
+            can read a command line.
         source: Name of the camera, without passwords.
         topic: Topic below which the messages are, unless the address has one. Its level CAMERA is replaced by the name
             of the camera, in letters, digits, "_", "." and "-".

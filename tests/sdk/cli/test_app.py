@@ -24,6 +24,7 @@ def test_commands_are_shown_in_groups() -> None:
     places = [text.index(f" {name} ") for name in (*GROUPS, "learn-augmentation")]
     assert sorted(places) == [places[0], places[-1], *places[1:-1]]
     assert set(COMMANDS.commands) == set(NAMES)
+    assert "test-time augmentation" in " ".join(text.split())  # who looks for it should find that it is here
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -22,7 +22,7 @@ def test_a_bundle_becomes_a_repository(layout: str, engine: str, sample_bundle: 
     again = invoke(*line, "--engine", "onnx", "--precision", "fp32")
     assert again.exit_code == 0, again.stderr
     assert "onnx fp32" in again.stdout
-    assert "docs/serving.md" in again.stderr
+    assert "docs/how-to/model-servers.md" in again.stderr
     assert (tmp_path / "models" / "classifier" / "2" / "model.onnx").is_file()
 
 

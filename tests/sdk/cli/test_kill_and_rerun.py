@@ -83,7 +83,7 @@ def test_an_evaluation_of_policies_that_was_killed_differs_in_measured_times_alo
 
 
 def json_reports(report: Path) -> dict[str, Any]:
-    """The results in a report, without the fields that docs/guide-evaluation.md calls measurements."""
+    """The results in a report, without the fields that docs/how-to/evaluate-and-export.md calls measurements."""
     return {
         str(path.relative_to(report)): without(json.loads(path.read_text()), MEASURED)
         for path in report.rglob("result.json")
@@ -114,7 +114,7 @@ def test_an_evaluation_on_augmented_images_that_was_killed_writes_the_same_bytes
 
 
 def untimed_manifest(bundle: Path) -> dict[str, Any]:
-    """The manifest of a bundle without the fields that docs/guide-evaluation.md calls measurements."""
+    """The manifest of a bundle without the fields that docs/how-to/evaluate-and-export.md calls measurements."""
     manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())
     for model in (*manifest["models"], *manifest["rejected"]):
         assert len(model.pop("seconds")) == 4

@@ -16,7 +16,7 @@ from allweather.create.settings import CreateSettings
 from allweather.runtimes.errors import UsageError
 from allweather.settings_file.yaml_file import parse_yaml
 
-GUIDE = Path(__file__).parents[3] / "docs" / "guide-create.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "create.md"
 
 
 def parsed(text: str, **given: Any) -> CreateConfig:
@@ -133,7 +133,7 @@ def test_the_settings_of_the_stages() -> None:
 def test_the_guide_lists_every_key_as_it_is() -> None:
     expected = key_table(CreateConfig)
     assert len(re.findall(r"\| `train\.", expected)) == len(Train.model_fields)
-    assert expected in GUIDE.read_text(), f"docs/guide-create.md should have:\n\n{expected}\n"
+    assert expected in GUIDE.read_text(), f"docs/how-to/create.md should have:\n\n{expected}\n"
 
 
 def test_the_example_of_the_guide_is_read(tmp_path: Path) -> None:

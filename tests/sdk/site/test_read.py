@@ -16,7 +16,7 @@ from allweather.settings_file.yaml_file import parse_yaml
 from allweather.site.config import SiteConfig
 from allweather.site.read import read_site, site_from
 
-GUIDE = Path(__file__).parents[3] / "docs" / "guide-site.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "configuration-file.md"
 
 FULL = """
 bundle: my.aw
@@ -185,12 +185,12 @@ def test_secrets_of_the_command_line_count_where_the_file_has_none(tmp_path: Pat
 
 def test_the_guide_lists_every_key_as_it_is() -> None:
     expected = key_table(SiteConfig)
-    assert expected in GUIDE.read_text(), f"docs/guide-site.md should have:\n\n{expected}\n"
+    assert expected in GUIDE.read_text(), f"docs/how-to/configuration-file.md should have:\n\n{expected}\n"
 
 
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLWEATHER_TOKEN", "s3cret")
     monkeypatch.setenv("FRONT_CAMERA", "rtsp://front/1")
-    sample = GUIDE.parents[1] / "samples" / "deploy" / "site.yaml"
+    sample = GUIDE.parents[2] / "samples" / "deploy" / "site.yaml"
     site = site_from(parse_yaml(sample.read_bytes(), "site.yaml"), "site.yaml")
     assert [camera.name for camera in site.cameras] == ["front", "yard"]
