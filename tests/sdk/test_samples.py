@@ -239,9 +239,7 @@ def test_a_sample_without_arguments_says_what_it_takes() -> None:
         _, said = program.communicate(timeout=200)
         assert program.returncode
         assert b"Traceback" not in said
-
-
-assert re.search(rf"usage: (python )?{re.escape(usage.split()[0])}", said.decode())
+        assert re.search(rf"usage: (python )?{re.escape(usage.split()[0])}", said.decode())
 
 
 def test_every_sample_is_tested() -> None:
