@@ -42,7 +42,7 @@ def export(
 
     Args:
         checkpoint: Classifier, with or without a loss predictor: a checkpoint, its file, or a trained module (see
-            `checkpoint_of`). A loss predictor is always compiled in fp32 as well, because in INT8 it may no longer
+            `Checkpoint.of`). A loss predictor is always compiled in fp32 as well, because in INT8 it may no longer
             order the views as torch does.
         dataset: Data set of the same classes and image size. Its train split calibrates INT8, its validation split is
             used by the parity gate.

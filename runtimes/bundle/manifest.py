@@ -228,6 +228,8 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
             f"{where}: {MANIFEST} is damaged: {first_validation_error(error)}; export it again"
         ) from error
     _check_classes(manifest, where)
+    if not any(model.role == "classifier" for model in manifest.models):
+        raise BundleError(f"{where}: {MANIFEST} lists no model of a classifier; export it again")
     _check_files(manifest, where)
     _check_predictor(manifest, where)
     return manifest

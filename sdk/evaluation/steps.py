@@ -40,7 +40,7 @@ def evaluate(
 
     Args:
         model: A checkpoint, a bundle, or the path of one of them.
-        data: Data of its classes, in any order, and its image size; or the name of a data set, as "folder:pictures".
+        data: Data of its classes, in any order, and its image size; or the name of a data set, as "folder:images".
         engine: Engine that runs a bundle; the fastest that works on this machine if None.
         precision: Precision that a bundle runs in; the one that it prefers if None.
 

@@ -183,9 +183,7 @@ def dataset_hflip(name: str) -> bool:
 def _parse(name: str) -> tuple[str, str]:
     """Returns the format that a name asks for, and its folder, file or pattern ("" for signs, which has none)."""
     if not isinstance(name, str):
-        raise UsageError(
-            f"a data set is named by text such as 'folder:pictures'; got {type(name).__name__} {name!r:.80}"
-        )
+        raise UsageError(f"a data set is named by text such as 'folder:images'; got {type(name).__name__} {name!r:.80}")
     kind, _, text = name.partition(":")
     if kind == "signs" and not text:
         return kind, ""

@@ -42,7 +42,7 @@ def load_dataset(
     """Opens a data set by name; see `Dataset.from_torch` for data that is in Python already.
 
     Args:
-        name: As the option --data of the command line, such as "signs", "folder:pictures" or "cifar10:ROOT".
+        name: As the option --data of the command line, such as "signs", "folder:images" or "cifar10:ROOT".
         size: Side in pixels of the square that every image is brought to, or (height, width); None for the data set's
             own size, or 224.
         crop: Which part of an image of another size is taken, and how it is resized; the center without distortion by
@@ -122,7 +122,7 @@ def finetune(
     """Finetunes a classifier on augmented copies of its images, so that it stays right in bad conditions.
 
     Args:
-        start: The classifier, which is not changed: a checkpoint, its file, or a trained module; see `checkpoint_of`.
+        start: The classifier, which is not changed: a checkpoint, its file, or a trained module (see `Checkpoint.of`).
         data: Data of its classes, in any order, and its image size; the train and val splits are used.
         method: Terms of the loss for the copies: "at", "st", "fma", "ait" or "robust"; see
             `FinetuneSettings`. None for "fma", or as in the settings.

@@ -75,8 +75,8 @@ def train_predictor(
     """Trains a loss predictor, which tells for each image on which views the classifier does best (Kim et al. 2020).
 
     Args:
-        start: The classifier, which is not changed: a checkpoint or a trained module (see `checkpoint_of`), or a bundle
-            or its path.
+        start: The classifier, which is not changed: a checkpoint or a trained module (see `Checkpoint.of`), or a
+            bundle or its path.
         data: Data of its classes, in any order, and its image size; the train split is used.
         epochs: Passes over the view losses; None as in the settings.
         settings: All settings; None for the defaults.
@@ -159,8 +159,8 @@ def tune_policy(
     The confidence of the chosen policy is calibrated; see `Policy.confidence_model`.
 
     Args:
-        start: The model, which is not changed: a checkpoint or a trained module (see `checkpoint_of`), or a bundle or
-            its path.
+        start: The model, which is not changed: a checkpoint or a trained module (see `Checkpoint.of`), or a bundle
+            or its path.
         data: Data of its classes, in any order, and its image size; the val split is used, or the fifth of it that no
             loss predictor learns on.
         policies: Texts of the policies to compare, such as "hflip", "top:2", "gps:3"; the usual ones if there are none.

@@ -121,6 +121,11 @@ def test_an_invalid_value_is_named(raw: Any, path: KeyPath, value: object, named
     assert named in refused(changed(raw, path, value))
 
 
+def test_a_bundle_without_a_classifier_is_refused(raw: Any) -> None:
+    models = [{**model, "role": "predictor"} for model in raw["models"]]
+    assert "lists no model of a classifier" in refused({**raw, "models": models})
+
+
 @pytest.mark.parametrize("version", [3, 4, 10**18, 10**4000])
 def test_a_bundle_from_the_future_says_that_it_is_newer(raw: Any, version: int) -> None:
     message = refused({**raw, "schema_version": version, "unheard_of": {"by": "us"}})

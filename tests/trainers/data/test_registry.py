@@ -143,5 +143,5 @@ def test_signs_of_any_size_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", [None, 5, b"signs", Path("signs"), ["signs"]])
 def test_a_name_of_another_type_is_told(name: object) -> None:
-    with pytest.raises(UsageError, match=r"^a data set is named by text such as 'folder:pictures'; got "):
+    with pytest.raises(UsageError, match=r"^a data set is named by text such as 'folder:images'; got "):
         open_dataset(name)  # type: ignore[arg-type]
