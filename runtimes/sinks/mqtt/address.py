@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from allweather.runtimes.cameras.source_text import read_indirect
+from allweather.runtimes.cameras.source_text import check_utf8, read_indirect
 from allweather.runtimes.errors import OutputError, UsageError, first_line
 from allweather.runtimes.redaction import redacted
 
-FORM = "mqtt://[USER@]HOST[:PORT][/TOPIC], or mqtts:// for TLS"
+FORM = "mqtt://HOST:PORT/TOPIC, or mqtts:// for TLS"
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 _HOST = re.compile(r"[\w.-]{1,253}|[0-9a-fA-F:.]+(?:%\w+)?")
 
@@ -70,6 +70,7 @@ def parse_address(
     host = parts.hostname or ""
     if parts.scheme not in PORTS or not _HOST.fullmatch(host) or port == 0 or "?" in text or "#" in text:
         raise wrong
+    check_utf8(user, "the user of the broker", "write the name in UTF-8")
     user, password = user or unquote(parts.username or ""), password or unquote(parts.password or "")
     if password and not user:
         raise UsageError("MQTT has no password without the name of a user; name one, as in mqtt://USER@HOST")

@@ -16,6 +16,7 @@ from allweather.runtimes.sinks.mqtt.topics import (
     DEFAULT_TOPIC,
     availability_topic,
     camera_topic,
+    checked_topic,
     decision_topic,
     event_topic,
 )
@@ -78,7 +79,7 @@ class MqttSink(Sink):
         """Connects to nothing yet.
 
         Raises:
-            UsageError: The address or the topic is none, or `qos` or `max_waiting` is out of range.
+            UsageError: The address or a topic is none, or `qos` or `max_waiting` is out of range.
             OutputError: A file of the TLS connection is missing or damaged.
         """
         if qos not in (0, 1, 2):
@@ -90,7 +91,7 @@ class MqttSink(Sink):
         if any(files) and not broker.tls:
             raise UsageError("ca_file, certificate and key are for an encrypted connection; write mqtts://")
         self._base = camera_topic(broker.topic or topic, source)
-        self._discovery = Discovery(discovery.strip("/"), self._base, source) if discovery else None
+        self._discovery = Discovery(checked_topic(discovery), self._base, source) if discovery else None
         self._source, self._clock, self._wall_clock = source, clock, wall_clock
         self._announced: set[str] = set()
         self._publisher = Publisher(

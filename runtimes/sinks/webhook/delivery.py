@@ -54,8 +54,7 @@ class Receiver:
     """
 
     def __init__(self, url: str, *, secret: str, timeout: float) -> None:
-        self._shown = redacted(url)
-        wrong = UsageError(f"{FORM}; got {self._shown}")
+        wrong = UsageError(f"{FORM}; got {redacted(url)}")
         try:
             parts = urlsplit(url)
             is_usable = bool(parts.hostname) and parts.port != 0
@@ -63,6 +62,8 @@ class Receiver:
             raise wrong from None
         if parts.scheme not in ("http", "https") or not is_usable or not _URL.fullmatch(url):
             raise wrong
+        hidden = "/***" if parts.path.strip("/") or parts.query else ""  # whoever knows the path may be let in by it
+        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{hidden}"
         self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         self._secret, self._timeout = secret.encode(), timeout
         self._headers = {"Content-Type": "application/json", "User-Agent": "allweather"}
@@ -72,7 +73,7 @@ class Receiver:
         self._opener = urllib.request.build_opener(_NoRedirection)
 
     def __str__(self) -> str:
-        """Returns the URL as messages show it, without user, password and tokens."""
+        """Returns the URL as messages show it, without what may be secret: user, password and path."""
         return self._shown
 
     def post(self, body: bytes, delivery: str, time: float) -> Outcome:
@@ -108,8 +109,10 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
 
 
 class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> None:
-        """Follows no redirection; it becomes an HTTPError."""
+    def http_error_302(self, *arguments: Any) -> None:
+        """Follows no redirection, which becomes an HTTPError; where it leads may be no URL at all, and is not read."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _outcome(status: int, headers: Message) -> Outcome:
