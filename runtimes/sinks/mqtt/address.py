@@ -84,17 +84,28 @@ def parse_address(
     )
 
 
-def tls_context(ca_file: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+def tls_context(
+    broker: MqttAddress, ca_file: Path | None, certificate: Path | None, key: Path | None
+) -> ssl.SSLContext | None:
     """Returns what an encrypted connection is checked by: the broker must have a certificate for its name.
 
     Args:
+        broker: The broker.
         ca_file: PEM file of the authorities that are trusted; None for those of the system.
         certificate: PEM file of the client's own certificate; None for none.
         key: PEM file of its private key; None if it is in the file of the certificate.
 
+    Returns:
+        None for a connection that is not encrypted.
+
     Raises:
+        UsageError: There are files, and the connection is not encrypted.
         OutputError: A file is missing or holds no such thing.
     """
+    if not broker.tls:
+        if ca_file or certificate or key:
+            raise UsageError("ca_file, certificate and key are for an encrypted connection; write mqtts://")
+        return None
     for path in (ca_file, certificate, key):
         if path is not None and not path.is_file():
             raise OutputError(f"cannot connect over TLS: there is no file {path}")

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from allweather.runtimes.errors import UsageError, first_line
@@ -70,7 +70,7 @@ class Receiver:
         if parts.username is not None:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-        self._opener = urllib.request.build_opener(_NoRedirection)
+        self._opener = _opener()
 
     def __str__(self) -> str:
         """Returns the URL as messages show it, without what may be secret: user, password and path."""
@@ -108,11 +108,15 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
     return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    def http_error_302(self, *arguments: Any) -> None:
-        """Follows no redirection, which becomes an HTTPError; where it leads may be no URL at all, and is not read."""
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+def _opener() -> urllib.request.OpenerDirector:
+    """Returns what opens http and https; a redirection, which may lead to no URL at all, becomes an HTTPError."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
+        urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler,
+    ):  # fmt: skip
+        opener.add_handler(handler())
+    return opener
 
 
 def _outcome(status: int, headers: Message) -> Outcome:
