@@ -89,10 +89,14 @@ def run_site(
                         missed.clear()
                         reload.on_hangup()
                     reports, signals = run_cameras(loops, limit=limit, on_decisions=on_decisions, on_hangup=on_hangup)
-                    # a signal that ends the program may come while a configuration is ready
-                    ready = reload.take() if reload and signals[:1] == [signal.SIGHUP] else None
-                    if reload and (reload.is_outdated or signal.SIGHUP in signals[1:]):
-                        missed.append(signal.SIGHUP)
+                    ready = None
+                    if reload:
+                        hangups = signals.count(signal.SIGHUP)
+                        # a signal that ends the program may come just before or after the one that reads it again
+                        signals = [each for each in signals if each != signal.SIGHUP]
+                        ready = None if signals else reload.take()
+                        if reload.is_outdated or hangups > 1:
+                            missed.append(signal.SIGHUP)
             except AllweatherError as error:
                 if previous is None or running is previous or not _is_on_trial(loops, started):
                     raise

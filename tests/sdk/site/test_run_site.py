@@ -19,6 +19,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.site.open_site import LoadedSite, load_site
 from allweather.site.read import site_from
 from allweather.site.reload import Reload, reloaded
+from allweather.site.run_site import run_site
 
 
 def write_video(path: Path, frames: int) -> None:
@@ -156,6 +157,26 @@ def test_models_that_stay_the_same_are_not_loaded_again(sample_bundle: Path, tmp
     finally:
         signal.signal(signal.SIGHUP, previous)
         running.close()
+
+
+def test_a_signal_to_end_wins_over_a_configuration_that_is_ready(
+    sample_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "x.avi", 1)
+    raw = config(sample_bundle, tmp_path)
+    runs: list[int] = []
+
+    def run_cameras(loops: Any, *, on_hangup: Any, **_: object) -> tuple[list[Any], list[int]]:
+        runs.append(1)
+        wait_until(on_hangup)
+        return [loop.stats.report() for loop in loops], [signal.SIGHUP, signal.SIGTERM]
+
+    monkeypatch.setattr("allweather.site.run_site.run_cameras", run_cameras)
+    report = run_site(
+        site_from(raw, "site.yaml"), limit=None, on_decisions=lambda *_: None, on_page=print,
+        read_again=lambda: site_from(raw, "site.yaml"),
+    )  # fmt: skip
+    assert (runs, report.signals) == ([1], [signal.SIGTERM])
 
 
 def test_what_changes_while_a_configuration_is_read_is_read_again(sample_bundle: Path, tmp_path: Path) -> None:
