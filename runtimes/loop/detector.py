@@ -26,8 +26,8 @@ Detector: TypeAlias = Callable[[Image], Any]
 
 It must not draw on the image, which is decided on next. It returns int or float [n, 4] in pixels (left, top, right and
 bottom edge; n may be 0), or an object that has them as `xyxy`, as the detections of supervision and the boxes of
-Ultralytics do. Of such an object, `confidence` or `conf` [n] puts the most certain boxes first, and `tracker_id` or `id`
-[n], whole numbers of 64 bits, tells which object of other frames each one is.
+Ultralytics do. Of such an object, `confidence` or `conf` [n] puts the most certain boxes first, and `tracker_id` or
+`id` [n], whole numbers of 64 bits, tells which object of other frames each one is.
 """
 
 FIRST_CALL_SECONDS = 120.0  # limit of the first call, which may load or compile a model

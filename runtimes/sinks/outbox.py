@@ -35,6 +35,7 @@ class Outbox(Generic[Item]):
 
     Attributes:
         stopping: Set when there is no more time for waiting.
+        failure: The last error that `send` raised; empty if it raised none.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Outbox(Generic[Item]):
         self._changed = threading.Condition()
         self._closing = False
         self._overflowing = False
-        self._failure = ""  # the last error that `send` raised
+        self.failure = ""
         self.stopping = threading.Event()
         # A daemon thread, so that a receiver that hangs cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -114,9 +115,9 @@ class Outbox(Generic[Item]):
             return self._send(batch)
         except Exception as error:  # noqa: BLE001 -- else the thread ends, and all that comes later waits for ever
             failure = f"{type(error).__name__}: {first_line(error)}"
-            if failure != self._failure:  # told once, however many items follow
+            if failure != self.failure:  # told once, however many items follow
                 logger.error("%s: some decisions cannot be sent and are lost: %s", self._name, failure)
-            self._failure = failure
+            self.failure = failure
             return len(batch)
 
     def _next_batch(self) -> list[Item]:

@@ -117,7 +117,8 @@ class ParquetTable:
             yield
         except (pyarrow.ArrowException, OSError) as error:
             raise OutputError(
-                f"cannot continue {self._path}: it is no Parquet file, or damaged ({first_line(error)}); name another"
+                f"cannot continue {self._path}: it is no Parquet file, or damaged ({first_line(error)}); "
+                "name another file"
             ) from error
 
     @contextmanager

@@ -96,6 +96,10 @@ class Receiver:
             with error:
                 return _outcome(error.code, error.headers)
         except (OSError, http.client.HTTPException, UnicodeError) as error:  # URLError is an OSError
+            if isinstance(error, http.client.BadStatusLine | http.client.UnknownProtocol) and not isinstance(
+                error, OSError
+            ):
+                return Outcome("failed", f"it does not speak HTTP, but says: {first_line(error)}")
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             return Outcome("failed", first_line(reason) if isinstance(reason, BaseException) else str(reason))
 

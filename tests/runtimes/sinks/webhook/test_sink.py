@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -196,6 +197,27 @@ def test_a_redirection_to_what_is_no_address_is_refused_as_any_other(location: s
         with pytest.raises(OutputError, match=r"^1 decisions are missing at .*: 301 Moved Permanently, which is not"):
             sink.close()
         assert receiver.indices == [1]
+
+
+def test_what_does_not_speak_http_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            with listener.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+                connection.recv(65536)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        outcome = Receiver(f"http://127.0.0.1:{listener.getsockname()[1]}", secret="", timeout=5).post(
+            b"{}", "1", 1.7e9
+        )
+        thread.join()
+    assert outcome.kind == "failed"
+    assert outcome.fault in (
+        "it does not speak HTTP, but says: SSH-2.0-OpenSSH",
+        "[Errno 104] Connection reset by peer",
+    )
 
 
 def test_the_path_is_in_no_message_as_it_may_be_a_secret() -> None:
