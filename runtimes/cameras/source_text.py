@@ -20,7 +20,7 @@ def read_source(text: str, environment: Mapping[str, str] = os.environ) -> str:
     Raises:
         UsageError: The variable is not set, the file cannot be read, or it does not hold one line of text.
     """
-    return read_indirect(text, "source", ADVICE, environment)
+    return _read(text, "source", ADVICE, environment)  # a path may have any bytes
 
 
 def read_indirect(text: str, what: str, advice: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -36,8 +36,32 @@ def read_indirect(text: str, what: str, advice: str, environment: Mapping[str, s
         environment: The environment variables.
 
     Raises:
-        UsageError: The variable is not set, the file cannot be read, or it does not hold one line of text.
+        UsageError: The variable is not set, the file cannot be read, or it does not hold one line of text in UTF-8.
     """
+    found = _read(text, what, advice, environment)
+    check_utf8(found, f"the {what}", advice)
+    return found
+
+
+def check_utf8(text: str, what: str, advice: str) -> None:
+    """Checks that a text can be sent.
+
+    Args:
+        text: A text, which may be a secret.
+        what: What it is, for messages.
+        advice: What it should be, for messages.
+
+    Raises:
+        UsageError: It is not text in UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # it holds bytes of an environment variable or of the command line
+        raise UsageError(f"{what} is not text in UTF-8; {advice}") from None
+
+
+def _read(text: str, what: str, advice: str, environment: Mapping[str, str]) -> str:
+    """Returns what a text stands for; see `read_indirect`."""
     if text.startswith(ENVIRONMENT):
         name = text.removeprefix(ENVIRONMENT)
         where = f"the environment variable {printable(name)}"

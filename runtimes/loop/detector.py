@@ -24,13 +24,15 @@ logger = logging.getLogger(__name__)
 Detector: TypeAlias = Callable[[Image], Any]
 """A function from an image, uint8 [H, W, 3] RGB, to the boxes of its objects.
 
-It returns int or float [n, 4] in pixels (left, top, right and bottom edge; n may be 0), or an object that has them as
-`xyxy`, as the detections of supervision and the boxes of Ultralytics do. Of such an object, `confidence` or `conf`
-[n] puts the most certain boxes first, and `tracker_id` or `id` [n] tells which object of other frames each one is.
+It must not draw on the image, which is decided on next. It returns int or float [n, 4] in pixels (left, top, right and
+bottom edge; n may be 0), or an object that has them as `xyxy`, as the detections of supervision and the boxes of
+Ultralytics do. Of such an object, `confidence` or `conf` [n] puts the most certain boxes first, and `tracker_id` or
+`id` [n], whole numbers of 64 bits, tells which object of other frames each one is.
 """
 
 FIRST_CALL_SECONDS = 120.0  # limit of the first call, which may load or compile a model
 CALL_SECONDS = 5.0  # limit of any other call: a detector that is slow on purpose is faster, one that hangs never ends
+MAX_TRACK = 2**63 - 1  # that a table can hold
 MAX_HANGS = 3  # in a row; each leaves a thread behind
 
 
@@ -74,6 +76,9 @@ class ObjectDetector:
             objects, outside = found_objects(found, *frame.image.shape[:2])
         except UsageError as error:
             raise DetectorError(f"the detector must return boxes: {error}") from error
+        except Exception as error:  # what the user's function returned may raise anything, too
+            failure = f"{type(error).__name__}: {first_line(error)}"
+            raise DetectorError(f"the detector must return boxes; reading them failed with {failure}") from error
         if outside and not self._told:
             self._told = True
             logger.warning("the detector gave %d boxes that cover nothing of the frame; such are left out", outside)
@@ -120,12 +125,12 @@ def found_objects(found: Any, height: int, width: int) -> tuple[tuple[FoundObjec
     boxes = getattr(found, "xyxy", found)
     regions = visible_regions(boxes, height, width)
     count = len(regions)
-    confidences, tracks = _column(found, ("confidence", "conf"), count), _column(found, ("tracker_id", "id"), count)
+    confidences, tracks = _column(found, ("confidence", "conf"), count), _tracks(found, count)
     order: Sequence[int] = range(count)
     if confidences is not None:
         order = np.argsort(-confidences, kind="stable").tolist()
     objects = tuple(
-        FoundObject(region, track=None if tracks is None else int(tracks[index]))
+        FoundObject(region, track=None if tracks is None else tracks[index])
         for index in order
         if (region := regions[index]) is not None
     )
@@ -137,6 +142,25 @@ def with_detect_time(decisions: Sequence[Decision], seconds: float) -> tuple[Dec
     return tuple(
         replace(decision, times=replace(decision.times, detect=seconds / len(decisions))) for decision in decisions
     )
+
+
+def _tracks(found: Any, count: int) -> list[int] | None:
+    """Returns the number of the track of each box; None if the detector gives none.
+
+    Raises:
+        UsageError: They are no whole numbers of 64 bits: rounded, two objects would become one.
+    """
+    names = ("tracker_id", "id")
+    column = _column(found, names, count)
+    if column is None:
+        return None
+    # from the values themselves, as a float holds no more than 53 bits of a whole number
+    values = np.asarray(next(each for name in names if (each := getattr(found, name, None)) is not None))
+    tracks = [int(value) for value in values.tolist()]
+    for track, value in zip(tracks, values.tolist(), strict=True):
+        if not (track == float(value) if isinstance(value, str) else track == value) or abs(track) > MAX_TRACK:
+            raise UsageError(f"{names[0]} is a whole number of 64 bits for each box; got {value!r:.40}")
+    return tracks
 
 
 def _column(found: Any, names: Sequence[str], count: int) -> npt.NDArray[np.float64] | None:

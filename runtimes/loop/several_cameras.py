@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from allweather.runtimes.cameras.base import Camera
+from allweather.runtimes.errors import AllweatherError, CameraError
 from allweather.runtimes.loop.deciders import Decider
 from allweather.runtimes.loop.detector import Detector
 from allweather.runtimes.loop.loop import run
@@ -18,6 +20,8 @@ from allweather.runtimes.sinks.base import Ended, Sink
 from allweather.runtimes.sinks.callback import CallbackSink
 from allweather.runtimes.temporal import Smoother, Smoothing
 from allweather.runtimes.types import Decision, Frame
+
+logger = logging.getLogger(__name__)
 
 END_TIMEOUT_SECONDS = 5.0  # for the other loops to end after one of them failed, or after a signal
 
@@ -64,7 +68,8 @@ def run_cameras(
         The statistics of each loop, and the numbers of the signals that were received.
 
     Raises:
-        AllweatherError: The error that ended one of the loops; the others are ended too.
+        AllweatherError: The error that ended one of the loops; the others are ended too. What goes wrong while they
+            end is logged, as it is after a signal.
     """
     if len(loops) == 1:
         only = loops[0]
@@ -72,7 +77,7 @@ def run_cameras(
             _run_loop(only, stopper, stopper, limit)
         return [only.stats.report()], stopper.received
     errors: list[BaseException] = []
-    failed, callback_lock = threading.Event(), threading.Lock()
+    failed, ending, callback_lock = threading.Event(), threading.Event(), threading.Lock()
 
     def call_back(frame: Frame, decisions: Sequence[Decision]) -> None:
         with callback_lock:
@@ -82,6 +87,10 @@ def run_cameras(
         try:
             _run_loop(loop, loop.perceiver, CallbackSink(call_back), limit)
         except BaseException as error:  # noqa: BLE001 -- raised again by the main thread
+            if ending.is_set() and isinstance(error, AllweatherError):
+                if not isinstance(error, CameraError):  # which may be that it was closed
+                    logger.error("%s", error)
+                return
             errors.append(error)
             failed.set()
 
@@ -98,6 +107,7 @@ def run_cameras(
             stopper.close()
         except Ended:
             stopper.close()
+        ending.set()  # what a loop says at its end, such as what could not be sent, is no reason for the others' end
         closers = [threading.Thread(target=loop.camera.close, daemon=True) for loop in loops]
         for closer in closers:  # all at the same time, as each may wait for a hanging driver
             closer.start()

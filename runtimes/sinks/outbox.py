@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from allweather.runtimes.errors import first_line
 from allweather.runtimes.realtime import as_usual
 
 logger = logging.getLogger(__name__)
@@ -28,12 +29,13 @@ class Outbox(Generic[Item]):
     Args:
         name: Name of the thread, and of the receiver in messages; without passwords.
         send: Takes one or several items, and returns how many of them it has given up. It may wait for as long as it
-            needs, but must return soon once `stopping` is set.
+            needs, but must return soon once `stopping` is set. Items for which it raises an error are given up.
         max_waiting: Number of items that wait at most.
         max_batch: Number of items that `send` gets at once at most.
 
     Attributes:
         stopping: Set when there is no more time for waiting.
+        failure: The last error that `send` raised; empty if it raised none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Outbox(Generic[Item]):
         self._changed = threading.Condition()
         self._closing = False
         self._overflowing = False
+        self.failure = ""
         self.stopping = threading.Event()
         # A daemon thread, so that a receiver that hangs cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -100,11 +103,22 @@ class Outbox(Generic[Item]):
     def _run(self) -> None:
         as_usual()
         while batch := self._next_batch():
-            given_up = self._send(batch)
+            given_up = self._try_to_send(batch)
             with self._changed:
                 self._sending = 0
                 self._lost += given_up
                 self._changed.notify_all()
+
+    def _try_to_send(self, batch: Sequence[Item]) -> int:
+        """Sends some items; returns how many were given up, which are all of them where that is impossible."""
+        try:
+            return self._send(batch)
+        except Exception as error:  # noqa: BLE001 -- else the thread ends, and all that comes later waits for ever
+            failure = f"{type(error).__name__}: {first_line(error)}"
+            if failure != self.failure:  # told once, however many items follow
+                logger.error("%s: some decisions cannot be sent and are lost: %s", self._name, failure)
+            self.failure = failure
+            return len(batch)
 
     def _next_batch(self) -> list[Item]:
         """Waits for items and takes them; nothing once the outbox is closed."""

@@ -15,7 +15,7 @@ from allweather.runtimes.cameras.opencv import MAX_FPS, name_for_opencv, opencv_
 from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
-from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.atomic_files import atomic_file, check_file
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Decision, Frame, Image
 
@@ -50,8 +50,7 @@ class VideoSink(Sink):
             UsageError: The suffix or the frame rate is not supported.
         """
         path = as_path(path)
-        if path.suffix.lower() not in CODECS:
-            raise UsageError(f"a video is written as {', '.join(CODECS)}; got {path.name!r}")
+        check_video_suffix(path)
         self._path, self._draw = path, draw
         self._fps = fps if callable(fps) else _check_fps(fps)
         self._cleanup = ExitStack()
@@ -59,6 +58,14 @@ class VideoSink(Sink):
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)  # width, height
         self._frames_written = 0
+
+    def open(self) -> None:
+        """Checks that the file can be written, which otherwise the first frame would tell.
+
+        Raises:
+            OutputError: It cannot.
+        """
+        check_file(self._path)
 
     def write(self, frame: Frame, decision: Decision) -> None:
         """See `write_frame`."""
@@ -123,6 +130,16 @@ class VideoSink(Sink):
                 f"cannot write {self._path}: it holds {int(stated) if readable else 0} of {self._frames_written} "
                 "frames; the disk may be full, free some space or choose another path"
             )
+
+
+def check_video_suffix(path: Path) -> None:
+    """Checks that a video can be written to a path.
+
+    Raises:
+        UsageError: It has another suffix.
+    """
+    if path.suffix.lower() not in CODECS:
+        raise UsageError(f"a video is written as {', '.join(CODECS)}; got {path.name!r}")
 
 
 def _check_fps(fps: float) -> float:

@@ -57,7 +57,7 @@ def _open_locked(lock_path: Path, path: Path) -> int:
             holder = os.read(handle, 20).decode("ascii", "replace").strip()
             os.close(handle)
             process = f"process {holder}" if holder.isdecimal() else "another process"
-            raise OutputError(f"{process} is writing {path}; wait until it has ended, or name another --out")
+            raise OutputError(f"{process} is writing {path}; wait until it has ended, or name another output")
         if is_at(handle, lock_path):
             os.ftruncate(handle, 0)
             os.write(handle, f"{os.getpid()}\n".encode())

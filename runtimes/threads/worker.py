@@ -83,12 +83,12 @@ class Worker(Generic[Request, Result]):
         with ExitStack() as stack:
             try:
                 function = stack.enter_context(self._start())
-            except Exception as error:  # noqa: BLE001 -- the thread that makes the next call raises it
+            except BaseException as error:  # noqa: BLE001 -- the thread that makes the next call raises it
                 if self._requests.get() is not None:
                     self._results.put((None, error))
                 return
             while (call := self._requests.get()) is not None:
                 try:
                     self._results.put((function(call.request), None))
-                except Exception as error:  # noqa: BLE001 -- the thread that made the call raises it
+                except BaseException as error:  # noqa: BLE001 -- the thread that made the call raises it, also SystemExit
                     self._results.put((None, error))

@@ -48,7 +48,9 @@ def validation_error(
         return UsageError(f"{name}: {unknown_name(kind, path[-1], section.model_fields)}")
     if first["type"] == "missing" and path[-1] in section.model_fields:
         return UsageError(f"{name}: {where} is missing; add it: {section.model_fields[path[-1]].description}")
-    while path and path[-1].isdigit() and first["type"] in ("missing", "too_long"):  # of a list of fixed length
+    for part in reversed(first["loc"]):
+        if not isinstance(part, int) or first["type"] not in ("missing", "too_long"):  # of a list of fixed length
+            break
         path.pop()
         pattern.pop()
     where = ".".join(path)
@@ -101,8 +103,9 @@ def _wanted(error: ErrorDetails) -> str:
         words = {"ge": "at least", "lt": "below", "gt": "above"}
         return next(f"{word} {context[key]}" for key, word in words.items() if key in context)
     if kind in ("missing", "too_long", "too_short"):
-        length = context.get("min_length") or context.get("max_length")
-        return f"a list of {length}" if length else "a list of more values"
+        if kind == "too_short":
+            return f"a list of at least {context['min_length']}"
+        return f"a list of {context['max_length']}" if "max_length" in context else "a list of more values"
     return WANTED.get(kind, str(error["msg"])[:MAX_QUOTED_CHARACTERS])
 
 

@@ -102,6 +102,8 @@ def _value(node: yaml.Node, name: str) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [_value(each, name) for each in node.value]
     if not isinstance(node, yaml.MappingNode):
+        if "\0" in node.value:
+            _refuse(name, node, "a text holds the character 0, which no name or path has; leave it out")
         return node.value if node.style else _plain(str(node.value))
     section: dict[str, Any] = {}
     for key, value in node.value:

@@ -83,8 +83,9 @@ class RunOutputs:
 
         Raises:
             UsageError: They do not agree, or a file that is written is a source or a part of the bundle.
+            OutputError: A file of an encrypted connection is missing or damaged.
         """
-        for path in self._written():
+        for path in (*self.files(), *((self.hard_frames,) if self.hard_frames else ())):
             _check_not_read(path, bundle, sources)
         self._check_apart()
         if self.jsonl is None and (self.jsonl_mb is not None or self.jsonl_fsync):
@@ -94,6 +95,15 @@ class RunOutputs:
         if self.jsonl_mb is not None and not 0 < self.jsonl_mb < float("inf"):
             raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {self.jsonl_mb:g}")
         self._check_receivers()
+
+    def files(self) -> Iterator[Path]:
+        """Yields the files that are written, with the one that a full log is renamed to."""
+        for path in (self.jsonl, self.video, self.table):
+            if path is None or path == Path(STDOUT):
+                continue
+            yield path
+            if path is self.jsonl and self.jsonl_mb is not None:
+                yield path.with_name(path.name + ROTATED)
 
     def for_source(self, index: int, num_sources: int) -> RunOutputs:
         """Returns the outputs of one of several sources: each has files of its own, log-0.jsonl for log.jsonl."""
@@ -161,20 +171,28 @@ class RunOutputs:
                 raise UsageError(f"{other} and {option} both write {path}; name another file for one of them")
 
     def _check_receivers(self) -> None:
-        """Checks the addresses that decisions are sent to, before minutes are spent on the engine.
+        """Checks where decisions are sent and written to, before minutes are spent on the engine.
 
         Raises:
-            UsageError: One is no address, or several sources would publish under one topic.
+            UsageError: One is no address, a file has a wrong suffix, or several sources would publish under one topic.
+            OutputError: A file of an encrypted connection is missing or damaged.
         """
-        from allweather.runtimes.sinks.mqtt.address import parse_address
-        from allweather.runtimes.sinks.mqtt.topics import CAMERA, DEFAULT_TOPIC, camera_topic
+        from allweather.runtimes.sinks.mqtt.address import parse_address, tls_context
+        from allweather.runtimes.sinks.mqtt.topics import CAMERA, DEFAULT_TOPIC, checked_topic
         from allweather.runtimes.sinks.table.sink import check_suffix
 
         if self.table is not None:
             check_suffix(self.table)
+        if self.video is not None:
+            from allweather.runtimes.sinks.video import check_video_suffix
+
+            check_video_suffix(self.video)
         if self.mqtt is not None:
-            topic = parse_address(self.mqtt.address).topic or DEFAULT_TOPIC
-            camera_topic(topic, "")
+            broker = parse_address(self.mqtt.address)
+            tls_context(broker, self.mqtt.ca_file, self.mqtt.certificate, self.mqtt.key)
+            topic = checked_topic(broker.topic or DEFAULT_TOPIC)
+            if self.mqtt.discovery:
+                checked_topic(self.mqtt.discovery)
             if self.number is not None and CAMERA not in topic.split("/"):
                 raise UsageError(
                     f"with several sources the topic of --mqtt has a level {CAMERA}, which stands for the camera, such "
@@ -184,17 +202,6 @@ class RunOutputs:
             from allweather.runtimes.sinks.webhook import check_url
 
             check_url(self.webhook)
-
-    def _written(self) -> Iterator[Path]:
-        """Yields what is written."""
-        if self.hard_frames:
-            yield self.hard_frames
-        for path in (self.jsonl, self.video, self.table):
-            if path is None or path == Path(STDOUT):
-                continue
-            yield path
-            if path is self.jsonl and self.jsonl_mb is not None:
-                yield path.with_name(path.name + ROTATED)
 
 
 def _check_not_read(written: Path, bundle: Path, sources: Sequence[str]) -> None:

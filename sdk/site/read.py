@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from allweather.runtimes.cameras.source_text import ENVIRONMENT, FILE, read_indirect
-from allweather.runtimes.choices import STDOUT
+from allweather.runtimes.cameras.source_text import ENVIRONMENT, FILE, read_indirect, read_source
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.region import Region
 from allweather.runtimes.system.path_argument import as_path
@@ -39,6 +38,10 @@ def read_site(path: Path | str, *, token: str = "", webhook_secret: str = "") ->
     """
     path = as_path(path)
     site = site_from(read_yaml(path), printable(path.name[:100]))
+    for camera in site.cameras:
+        for file in camera.outputs.files():
+            if file.exists() and path.exists() and file.samefile(path):
+                raise UsageError(f"{printable(str(file))} is the configuration itself; name another file to write")
     return replace(
         site,
         token=site.token or token,
@@ -70,13 +73,8 @@ def site_from(raw: Mapping[str, Any], name: str) -> Site:
 
 def _site(config: SiteConfig) -> Site:
     cameras = tuple(_camera(camera, config) for camera in config.cameras)
-    _check_distinct([camera.name for camera in config.cameras], "two cameras are called {}; each has a name of its own")
-    written = [
-        os.path.realpath(each)
-        for camera in cameras
-        for each in (camera.outputs.jsonl, camera.outputs.video, camera.outputs.table)
-        if each is not None and each != Path(STDOUT)
-    ]
+    _check_distinct([camera.name for camera in cameras], "two cameras are called {}; each has a name of its own")
+    written = [os.path.realpath(each) for camera in cameras for each in camera.outputs.files()]
     _check_distinct(written, "{} is written twice; name a file for each camera")
     topics = [_topic(camera) for camera in cameras if camera.outputs.mqtt]
     _check_distinct(topics, "two cameras publish to {}; give each another topic, or name them apart")
@@ -108,20 +106,22 @@ def _camera(camera: CameraConfig, config: SiteConfig) -> SiteCamera:
         webhook_secret=_secret_of(camera.webhook),
     )
     try:
-        regions = {name: Region(*edges) for name, edges in camera.regions.items()}
+        if not camera.name.strip():
+            raise UsageError("its name is blank; give it one that can be seen")
+        read_source(camera.source)  # a variable or file that is missing is told before the engine is loaded
+        return SiteCamera(
+            source=camera.source,
+            name=printable(camera.name),
+            policy=camera.policy or config.policy,
+            budget_ms=camera.budget_ms or config.budget_ms,
+            region={name: Region(*edges) for name, edges in camera.regions.items()} or None,
+            live=camera.live,
+            wait=camera.wait,
+            outputs=outputs,
+            smooth_frames=camera.smooth,
+        )
     except UsageError as error:
         raise UsageError(f"camera {printable(camera.name[:64])}: {error}") from error
-    return SiteCamera(
-        source=camera.source,
-        name=printable(camera.name),
-        policy=camera.policy or config.policy,
-        budget_ms=camera.budget_ms or config.budget_ms,
-        region=regions or None,
-        live=camera.live,
-        wait=camera.wait,
-        outputs=outputs,
-        smooth_frames=camera.smooth,
-    )
 
 
 def _mqtt(config: MqttConfig) -> MqttOutput:

@@ -13,23 +13,29 @@ from allweather.site.site import Site
 
 logger = logging.getLogger(__name__)
 
+JOIN_SECONDS = 60.0  # for models that are being loaded when the program ends; their libraries would abort the process
+
 
 class Reload:
     """What SIGHUP does to a running site.
 
     The first signal starts a thread that reads the configuration and loads its models. If that fails, it is logged, and
-    nothing else happens. Otherwise the thread sends the signal once more, and the loops end.
+    nothing else happens. Otherwise the thread sends the signal once more, and the loops end. A signal that comes
+    meanwhile makes it begin anew, as the file may have changed since it was read.
 
     Args:
         read: Reads the configuration.
         running: The site that runs.
+
+    Attributes:
+        is_outdated: Whether a signal came after what is ready was read.
     """
 
     def __init__(self, read: Callable[[], Site], running: LoadedSite) -> None:
         self._read, self._running = read, running
         self._ready: LoadedSite | None = None
         self._lock = threading.Lock()  # held where `_ready` and `_closed` change
-        self._closed = False
+        self._closed = self.is_outdated = False
         self._thread: threading.Thread | None = None
 
     def on_hangup(self) -> bool:
@@ -39,6 +45,8 @@ class Reload:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._prepare, name="reload", daemon=True)
             self._thread.start()
+        else:
+            self.is_outdated = True
         return False
 
     def take(self) -> LoadedSite | None:
@@ -48,23 +56,22 @@ class Reload:
             return ready
 
     def join(self) -> None:
-        """Waits until nothing is being prepared."""
+        """Waits until nothing is being prepared, for a limited time."""
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(JOIN_SECONDS)
 
     def close(self) -> None:
         """Gives up what is being prepared or was not taken."""
         with self._lock:
             self._closed = True
+        self.join()
         ready = self.take()
         if ready is not None:
             ready.close_unless_shared(self._running)
 
     def _prepare(self) -> None:
-        try:
-            ready = reloaded(self._read(), self._running)
-        except AllweatherError as error:
-            logger.error("the configuration stays as it was: %s", error)
+        ready = self._read_newest()
+        if ready is None:
             return
         with self._lock:
             if self._closed:  # the program ends meanwhile
@@ -74,6 +81,22 @@ class Reload:
         main = threading.main_thread().ident
         assert main is not None, "it runs"
         signal.pthread_kill(main, signal.SIGHUP)
+
+    def _read_newest(self) -> LoadedSite | None:
+        """Returns the site with its models; None if it cannot be loaded, which is logged."""
+        while not self._closed:
+            self.is_outdated = False
+            try:
+                ready = reloaded(self._read(), self._running)
+            except AllweatherError as error:
+                logger.error("the configuration stays as it was: %s", error)
+                if not self.is_outdated:
+                    return None
+                continue
+            if not self.is_outdated:
+                return ready
+            ready.close_unless_shared(self._running)
+        return None
 
 
 def reloaded(site: Site, running: LoadedSite) -> LoadedSite:

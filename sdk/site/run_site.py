@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from allweather.site.reload import Reload
 from allweather.site.site import Site
 
 logger = logging.getLogger(__name__)
+
+TRIAL_SECONDS = 30.0  # in which each camera of a configuration that was read again decides on a frame if all is well
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def run_site(
         on_decisions: Called with each frame and its decisions, by one thread at a time.
         on_page: Called with the address of the page, when it is served.
         read_again: Reads the configuration; called on SIGHUP, which then no longer ends the program. The old one goes
-            on if the new one is wrong. None for a site that is not reloaded.
+            on if the new one is wrong or fails before it has decided on a frame. None for a site that is not reloaded.
 
     Returns:
         The statistics of the last configuration.
@@ -65,33 +68,71 @@ def run_site(
         AllweatherError: Whatever ended one of the loops.
     """
     previews: list[LivePreview] = []
+    missed: list[int] = []  # signals to read the configuration that came too late for the last one
     with ExitStack() as stack:
         if site.realtime:
             stack.enter_context(realtime(site.cores))
         if read_again is not None:
-            stack.enter_context(_hangup_does_nothing())
+            missed = stack.enter_context(_noted_hangups())
         running, previous = load_site(site), None
         stack.callback(lambda: running.close())
         stack.enter_context(SystemdNotifier(previews))
         while True:
-            with ExitStack() as opened:
-                running, loops = _open_or_keep(running, previous, previews, on_page, opened)
-                reload = None if read_again is None else opened.enter_context(closing(Reload(read_again, running)))
-                on_hangup = None if reload is None else reload.on_hangup
-                reports, signals = run_cameras(loops, limit=limit, on_decisions=on_decisions, on_hangup=on_hangup)
-                # a signal that ends the program may come while a configuration is ready
-                ready = reload.take() if reload and signals[:1] == [signal.SIGHUP] else None
+            loops: Sequence[CameraLoop] = ()
+            started = time.monotonic()
+            try:
+                with ExitStack() as opened:
+                    running, loops = _open_or_keep(running, previous, previews, on_page, opened)
+                    reload = None if read_again is None else opened.enter_context(closing(Reload(read_again, running)))
+                    on_hangup = None if reload is None else reload.on_hangup
+                    if reload and missed:
+                        missed.clear()
+                        reload.on_hangup()
+                    reports, signals = run_cameras(loops, limit=limit, on_decisions=on_decisions, on_hangup=on_hangup)
+                    ready = None
+                    if reload:
+                        hangups = signals.count(signal.SIGHUP)
+                        # a signal that ends the program may come just before or after the one that reads it again
+                        signals = [each for each in signals if each != signal.SIGHUP]
+                        ready = None if signals else reload.take()
+                        if reload.is_outdated or hangups > 1:
+                            missed.append(signal.SIGHUP)
+            except AllweatherError as error:
+                if previous is None or running is previous or not _is_on_trial(loops, started):
+                    raise
+                logger.error("the configuration stays as it was: %s", error)
+                running, previous = _loaded_again(previous, running), None
+                continue
             if ready is None:
                 return SiteReport([loop.camera.name for loop in loops], running.perceivers, reports, signals)
             running, previous = ready, running
 
 
+def _is_on_trial(loops: Sequence[CameraLoop], started: float) -> bool:
+    """Returns whether a configuration is so new that one of its cameras has not decided on any frame.
+
+    Some things are told only then: a log that cannot be written, a region outside of the frame.
+    """
+    undecided = any(not loop.stats.report().decided for loop in loops)
+    return undecided and time.monotonic() < started + TRIAL_SECONDS
+
+
+def _loaded_again(previous: LoadedSite, failed: LoadedSite) -> LoadedSite:
+    """Returns a site with its models, which were closed when another one took its place; closes those of that one."""
+    if previous.perceivers is failed.perceivers:
+        return previous
+    loaded = load_site(previous.site)
+    failed.close()
+    return loaded
+
+
 @contextmanager
-def _hangup_does_nothing() -> Iterator[None]:
-    """Lets a SIGHUP that comes while no loop runs do nothing, as it would end the program."""
-    before = signal.signal(signal.SIGHUP, lambda number, frame: None)  # it is not ignored, as loops handle it
+def _noted_hangups() -> Iterator[list[int]]:
+    """Notes each SIGHUP that comes while no loop runs, as it would end the program; yields a list of them."""
+    noted: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, frame: noted.append(number))
     try:
-        yield
+        yield noted
     finally:
         signal.signal(signal.SIGHUP, before)
 

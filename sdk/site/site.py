@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.redaction import redacted
+from allweather.runtimes.text import printable
 from allweather.site.outputs import RunOutputs
 
 if TYPE_CHECKING:
@@ -63,15 +64,35 @@ class SiteCamera:
     smooth_frames: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks the number of frames.
+        """Checks the number of frames, and that regions can be told apart where they are published.
 
         Raises:
-            UsageError: It is out of range.
+            UsageError: It is out of range, or two regions have one topic.
         """
         if self.smooth_frames is not None:
             from allweather.runtimes.temporal import Smoothing
 
             Smoothing(self.smooth_frames)
+        if self.outputs.mqtt is not None and isinstance(self.region, Mapping):
+            _check_topics(self.region)
+
+
+def _check_topics(names: Iterable[str]) -> None:
+    """Checks that each region has an MQTT topic of its own.
+
+    Raises:
+        UsageError: Two have one.
+    """
+    from allweather.runtimes.sinks.mqtt.topics import decision_topic
+
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(decision_topic("", name), name)
+        if other != name:
+            raise UsageError(
+                f"the regions {printable(other[:64])!r} and {printable(name[:64])!r} would be published to one topic, "
+                f"which has letters, digits, _, . and - of a name; name one of them otherwise"
+            )
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,13 @@ with isolated_imports():  # its import decides once for the process that it repo
 
 STATUSES = {"success": "FINISHED", "failed": "FAILED", "aborted": "KILLED"}
 MAX_VALUE_LENGTH = 500  # characters of a parameter that servers of any version take
-# MLflow 3 writes to a folder only with the first. With its own 7 retries, a server that is not there would hold up a
-# training for minutes.
-ENVIRONMENT = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+# MLflow 3 writes to a folder only with the first. With its own 7 retries of 120 seconds, a server that is not there, or
+# that never responds, would hold up a training for minutes, at each epoch.
+ENVIRONMENT = {
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 
 
 class MlflowLogger(Logger):

@@ -15,7 +15,7 @@ from typing import Any
 from allweather.runtimes.errors import map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_file
 
-MAX_WORD_CHARACTERS = 48
+MAX_WORD_BYTES = 90  # two of them, time, confidence and what a temporary file adds fit into the 255 bytes of a name
 NOTES = ".json"  # ends the name of what is noted beside an image
 _OTHER = re.compile(r"[^\w.+-]+")
 _OURS = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[\w.+-]+_[01]\.\d{2}(?:-\d+)?\.(?:png|jpg)")
@@ -105,8 +105,10 @@ class FrameFolder:
         images = self.images()
         size = sum(each.bytes for each in images)
         for each in images:
-            if size <= self._max_bytes or each.path == newest:
+            if size <= self._max_bytes:
                 return
+            if each.path == newest:  # not always the last one: a clock that is set back gives it an older name
+                continue
             for path in (each.path, each.path.with_suffix(NOTES)):
                 with suppress(OSError):  # removed by somebody, or by the sink of another camera
                     path.unlink()
@@ -120,8 +122,9 @@ def image_name(time: float, source: str, label: str, confidence: float) -> str:
         time: Seconds since 1970.
         source: Name of the camera.
         label: The label.
-        confidence: Its confidence, 0..1.
+        confidence: Its confidence, 0..1; nan counts as 0.
     """
+    confidence = confidence if confidence > 0 else 0.0
     moment = datetime.fromtimestamp(round(time, 3), timezone.utc)
     stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03}Z"
     return f"{stamp}_{_word(source, 'camera')}_{_word(label, 'undecided')}_{confidence:.2f}"
@@ -129,4 +132,5 @@ def image_name(time: float, source: str, label: str, confidence: float) -> str:
 
 def _word(text: str, default: str) -> str:
     """Returns a text as a part of a name; of a long one the end, in which paths and addresses differ."""
-    return _OTHER.sub("-", text).strip("-.")[-MAX_WORD_CHARACTERS:].strip("-.") or default
+    word = _OTHER.sub("-", text).strip("-.").encode()[-MAX_WORD_BYTES:]
+    return word.decode("utf-8", "ignore").strip("-.") or default

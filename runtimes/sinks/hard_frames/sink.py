@@ -138,9 +138,8 @@ class HardFramesSink(Sink):
             OutputError: Some images could not be written.
         """
         if lost := self._outbox.close(CLOSE_SECONDS):
-            raise OutputError(
-                f"{lost} hard frames are missing in {self._path}: {self._fault or 'its disk is too slow'}"
-            )
+            cause = self._fault or self._outbox.failure or "its disk is too slow"
+            raise OutputError(f"{lost} hard frames are missing in {self._path}: {cause}")
 
     def _save(self, batch: Sequence[_Hard]) -> int:
         (hard,) = batch

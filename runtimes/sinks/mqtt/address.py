@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from allweather.runtimes.cameras.source_text import read_indirect
+from allweather.runtimes.cameras.source_text import check_utf8, read_indirect
 from allweather.runtimes.errors import OutputError, UsageError, first_line
 from allweather.runtimes.redaction import redacted
 
-FORM = "mqtt://[USER@]HOST[:PORT][/TOPIC], or mqtts:// for TLS"
+FORM = "mqtt://HOST:PORT/TOPIC, or mqtts:// for TLS"
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 _HOST = re.compile(r"[\w.-]{1,253}|[0-9a-fA-F:.]+(?:%\w+)?")
 
@@ -70,6 +70,7 @@ def parse_address(
     host = parts.hostname or ""
     if parts.scheme not in PORTS or not _HOST.fullmatch(host) or port == 0 or "?" in text or "#" in text:
         raise wrong
+    check_utf8(user, "the user of the broker", "write the name in UTF-8")
     user, password = user or unquote(parts.username or ""), password or unquote(parts.password or "")
     if password and not user:
         raise UsageError("MQTT has no password without the name of a user; name one, as in mqtt://USER@HOST")
@@ -83,17 +84,28 @@ def parse_address(
     )
 
 
-def tls_context(ca_file: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+def tls_context(
+    broker: MqttAddress, ca_file: Path | None, certificate: Path | None, key: Path | None
+) -> ssl.SSLContext | None:
     """Returns what an encrypted connection is checked by: the broker must have a certificate for its name.
 
     Args:
+        broker: The broker.
         ca_file: PEM file of the authorities that are trusted; None for those of the system.
         certificate: PEM file of the client's own certificate; None for none.
         key: PEM file of its private key; None if it is in the file of the certificate.
 
+    Returns:
+        None for a connection that is not encrypted.
+
     Raises:
+        UsageError: There are files, and the connection is not encrypted.
         OutputError: A file is missing or holds no such thing.
     """
+    if not broker.tls:
+        if ca_file or certificate or key:
+            raise UsageError("ca_file, certificate and key are for an encrypted connection; write mqtts://")
+        return None
     for path in (ca_file, certificate, key):
         if path is not None and not path.is_file():
             raise OutputError(f"cannot connect over TLS: there is no file {path}")

@@ -109,12 +109,17 @@ class Publisher:
             OutputError: Some messages could not be sent.
         """
         deadline = time.monotonic() + CLOSE_SECONDS
-        lost = self._outbox.close(CLOSE_SECONDS if self._connected else 0.0)
+        is_connecting = not self._faults.fault  # for the first time, as a short run may end before it is done
+        lost = self._outbox.close(CLOSE_SECONDS if self._connected or is_connecting else 0.0)
         while self._note_confirmed() and self._connected and time.monotonic() < deadline:
             with self._changed:
                 self._changed.wait(0.05)
         lost += len(self._unconfirmed)
-        cause = self._faults.fault or (SLOW if self._connected else "the broker has not been reached")
+        cause = (
+            self._faults.fault
+            or self._outbox.failure
+            or (SLOW if self._connected else "the broker has not been reached")
+        )
         if self._connected:
             goodbye = self._client.publish(self._availability, OFFLINE, qos=1, retain=True)
             if goodbye.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:

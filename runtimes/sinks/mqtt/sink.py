@@ -16,6 +16,7 @@ from allweather.runtimes.sinks.mqtt.topics import (
     DEFAULT_TOPIC,
     availability_topic,
     camera_topic,
+    checked_topic,
     decision_topic,
     event_topic,
 )
@@ -79,7 +80,7 @@ class MqttSink(Sink):
         """Connects to nothing yet.
 
         Raises:
-            UsageError: The address or the topic is none, or `qos` or `max_waiting` is out of range.
+            UsageError: The address or a topic is none, or `qos` or `max_waiting` is out of range.
             OutputError: A file of the TLS connection is missing or damaged.
         """
         if qos not in (0, 1, 2):
@@ -88,15 +89,12 @@ class MqttSink(Sink):
             raise UsageError(f"max_waiting is a number of messages, at least 1; got {max_waiting!r:.40}")
         files = [None if path is None else as_path(path) for path in (ca_file, certificate, key)]
         broker = parse_address(address, user=user, password=password)
-        if any(files) and not broker.tls:
-            raise UsageError("ca_file, certificate and key are for an encrypted connection; write mqtts://")
         self._base = camera_topic(broker.topic or topic, source)
-        self._discovery = Discovery(discovery.strip("/"), self._base, source) if discovery else None
+        self._discovery = Discovery(checked_topic(discovery), self._base, source) if discovery else None
         self._source, self._clock, self._wall_clock = source, clock, wall_clock
         self._announced: set[str] = set()
         self._publisher = Publisher(
-            broker, availability_topic(self._base), qos=qos, tls=tls_context(*files) if broker.tls else None,
-            max_waiting=max_waiting,
+            broker, availability_topic(self._base), qos=qos, tls=tls_context(broker, *files), max_waiting=max_waiting
         )  # fmt: skip
 
     @property

@@ -32,6 +32,16 @@ def camera_topic(topic: str, source: str) -> str:
     Raises:
         UsageError: No message can be published there.
     """
+    levels = checked_topic(topic).split("/")
+    return "/".join(topic_level(source) if level == CAMERA else level for level in levels)
+
+
+def checked_topic(topic: str) -> str:
+    """Returns a topic without / at its ends.
+
+    Raises:
+        UsageError: No message can be published there.
+    """
     found = topic.strip("/")
     faults = [word for word in ("+", "#", "\0") if word in found]
     is_long = len(found.encode("utf-8", "replace")) > MAX_TOPIC_BYTES
@@ -40,8 +50,7 @@ def camera_topic(topic: str, source: str) -> str:
             f"an MQTT topic has levels with / between them, such as {DEFAULT_TOPIC}, at most {MAX_TOPIC_BYTES} bytes, "
             f"no + or # and no $ at its beginning; got {printable(topic[:MAX_LEVEL_CHARACTERS])!r}"
         )
-    levels = found.split("/")
-    return "/".join(topic_level(source) if level == CAMERA else level for level in levels)
+    return found
 
 
 def availability_topic(base: str) -> str:

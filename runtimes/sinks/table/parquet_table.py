@@ -14,6 +14,7 @@ from allweather.runtimes.errors import OutputError, first_line
 from allweather.runtimes.sinks.outbox import Outbox
 from allweather.runtimes.sinks.table.columns import COLUMNS, Row
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.output_lock import output_lock
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,10 @@ class ParquetTable:
         """Begins the file, and copies what is there.
 
         Raises:
-            OutputError: It cannot be written, or is no such table.
+            OutputError: It cannot be written, is no such table, or another program writes it.
         """
         with ExitStack() as stack:
+            stack.enter_context(output_lock(self._path))  # else the rows of the program that ends first would be lost
             temporary = stack.enter_context(atomic_file(self._path))
             self._writer = stack.enter_context(self._mapped(pyarrow.parquet.ParquetWriter(temporary, SCHEMA)))
             self._copy_existing()
@@ -100,17 +102,24 @@ class ParquetTable:
     def _copy_existing(self) -> None:
         if not self._path.exists() or not self._path.stat().st_size:
             return
+        with self._damage_told(), pyarrow.parquet.ParquetFile(self._path) as existing:
+            if not existing.schema_arrow.equals(SCHEMA):
+                raise OutputError(f"cannot continue {self._path}: it has other columns; name another file")
+            for index in range(existing.num_row_groups):
+                group = existing.read_row_group(index)
+                with self._mapped_errors():
+                    self._writer.write_table(group)
+
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """Turns an error of reading into an `OutputError`."""
         try:
-            with pyarrow.parquet.ParquetFile(self._path) as existing:
-                if existing.schema_arrow.equals(SCHEMA):
-                    for group in range(existing.num_row_groups):
-                        self._writer.write_table(existing.read_row_group(group))
-                    return
-        except pyarrow.ArrowInvalid as error:
+            yield
+        except (pyarrow.ArrowException, OSError) as error:
             raise OutputError(
-                f"cannot continue {self._path}: it is no Parquet file ({first_line(error)}); name another file"
+                f"cannot continue {self._path}: it is no Parquet file, or damaged ({first_line(error)}); "
+                "name another file"
             ) from error
-        raise OutputError(f"cannot continue {self._path}: it has other columns; name another file")
 
     @contextmanager
     def _mapped(self, writer: pyarrow.parquet.ParquetWriter) -> Iterator[pyarrow.parquet.ParquetWriter]:

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from allweather.runtimes.errors import UsageError, first_line
@@ -54,8 +54,7 @@ class Receiver:
     """
 
     def __init__(self, url: str, *, secret: str, timeout: float) -> None:
-        self._shown = redacted(url)
-        wrong = UsageError(f"{FORM}; got {self._shown}")
+        wrong = UsageError(f"{FORM}; got {redacted(url)}")
         try:
             parts = urlsplit(url)
             is_usable = bool(parts.hostname) and parts.port != 0
@@ -63,16 +62,18 @@ class Receiver:
             raise wrong from None
         if parts.scheme not in ("http", "https") or not is_usable or not _URL.fullmatch(url):
             raise wrong
+        hidden = "/***" if parts.path.strip("/") or parts.query else ""  # whoever knows the path may be let in by it
+        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{hidden}"
         self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         self._secret, self._timeout = secret.encode(), timeout
         self._headers = {"Content-Type": "application/json", "User-Agent": "allweather"}
         if parts.username is not None:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-        self._opener = urllib.request.build_opener(_NoRedirection)
+        self._opener = _opener()
 
     def __str__(self) -> str:
-        """Returns the URL as messages show it, without user, password and tokens."""
+        """Returns the URL as messages show it, without what may be secret: user, password and path."""
         return self._shown
 
     def post(self, body: bytes, delivery: str, time: float) -> Outcome:
@@ -95,6 +96,10 @@ class Receiver:
             with error:
                 return _outcome(error.code, error.headers)
         except (OSError, http.client.HTTPException, UnicodeError) as error:  # URLError is an OSError
+            if isinstance(error, http.client.BadStatusLine | http.client.UnknownProtocol) and not isinstance(
+                error, OSError
+            ):
+                return Outcome("failed", f"it does not speak HTTP, but says: {first_line(error)}")
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             return Outcome("failed", first_line(reason) if isinstance(reason, BaseException) else str(reason))
 
@@ -107,9 +112,15 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
     return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> None:
-        """Follows no redirection; it becomes an HTTPError."""
+def _opener() -> urllib.request.OpenerDirector:
+    """Returns what opens http and https; a redirection, which may lead to no URL at all, becomes an HTTPError."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
+        urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler,
+    ):  # fmt: skip
+        opener.add_handler(handler())
+    return opener
 
 
 def _outcome(status: int, headers: Message) -> Outcome:

@@ -101,7 +101,9 @@ class WebhookSink(Sink):
             OutputError: Some decisions could not be sent.
         """
         if lost := self._outbox.close(CLOSE_SECONDS):
-            cause = self._faults.fault or self._refusal or "it was too slow or away for too long"
+            cause = (
+                self._faults.fault or self._refusal or self._outbox.failure or "it was too slow or away for too long"
+            )
             raise OutputError(f"{lost} decisions are missing at {self._receiver}: {cause}")
 
     def _send(self, lines: Sequence[tuple[str, str]]) -> int:

@@ -68,6 +68,21 @@ def test_the_most_certain_boxes_come_first_and_tracks_are_kept(perceiver: Percei
     assert (decision.label, decision.track) == ("red", None)
 
 
+def test_tracks_that_no_float_can_hold_stay_apart(perceiver: Perceiver) -> None:
+    tracks = np.array([2**60 + 1, 2**60 + 2])
+    found = SimpleNamespace(xyxy=np.array([[0, 0, 9, 9], [30, 0, 39, 9]]), tracker_id=tracks)
+    decisions = list(allweather.watch(half_red(1), perceiver, detector=lambda _: found))
+    assert [each.track for each in decisions] == tracks.tolist()
+
+
+def test_a_detector_that_ends_the_program_ends_it(perceiver: Perceiver) -> None:
+    def leave(_: object) -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        list(allweather.watch(half_red(1), perceiver, detector=leave))
+
+
 def test_named_regions_are_decided_on(perceiver: Perceiver) -> None:
     regions = {"left": Region(0, 0, 10, 10), "right": Region(30, 0, 10, 10)}
     decisions = list(allweather.watch(half_red(2), perceiver, region=regions))
@@ -89,6 +104,14 @@ def test_frames_on_which_the_detector_fails_are_dropped_and_counted(perceiver: P
     assert (report.decided, report.drops.detector, report.frames) == (4, 2, 6)
 
 
+class Unreadable:
+    """What some detector returns, whose boxes cannot be read."""
+
+    @property
+    def xyxy(self) -> Any:
+        raise KeyError("no boxes")
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
@@ -97,6 +120,10 @@ def test_frames_on_which_the_detector_fails_are_dropped_and_counted(perceiver: P
         ([[0, 0, float("nan"), 5]], "box 0 has an edge that is no finite number"),
         (SimpleNamespace(xyxy=np.zeros((2, 4)), confidence=np.zeros(3)), "confidence is a finite number for each of 2"),
         (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[None]), "tracker_id is a finite number for each of 1"),
+        (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[1.5]), "tracker_id is a whole number of 64 bits for each"),
+        (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[1e300]), "tracker_id is a whole number of 64 bits for"),
+        (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=[2**70]), "tracker_id is a whole number of 64 bits for"),
+        (Unreadable(), "reading them failed with KeyError: 'no boxes'"),
         (SimpleNamespace(xyxy=np.zeros((1, 4)), tracker_id=["a"]), "tracker_id is a number for each box; got list"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -109,6 +110,46 @@ def test_the_callback_gets_each_decision_of_several_cameras() -> None:
             on_decisions=lambda _, decisions: labels.update([decisions[0].label]),
         )
     assert labels.total() == 6
+
+
+SIGNAL_AT_THE_START = """
+import logging, os, signal, sys
+sys.path.insert(0, os.path.dirname({file!r}))
+from test_several_cameras import *
+from allweather.runtimes.errors import OutputError
+from allweather.runtimes.sinks import Sink
+
+class Slow(Sink):
+    def write(self, frame, decision): ...
+    def open(self):
+        time.sleep(0.3)  # the signal comes before the other camera is opened
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
+
+class Losing(Sink):
+    def write(self, frame, decision): ...
+    def close(self):
+        raise OutputError("2 decisions are missing")
+
+class Late(StoredCamera):
+    def __enter__(self):
+        time.sleep(1)
+        return super().__enter__()
+
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+loops = [
+    CameraLoop(StoredCamera(Ticking(), "porch"), new_perceiver(), [Losing(), Slow()], LoopStats()),
+    CameraLoop(Late(Ticking(), "gate"), new_perceiver(), [], LoopStats()),
+]
+print([int(each) for each in run_cameras(loops, limit=None, on_decisions=ignore)[1]])
+"""
+
+
+def test_what_a_signal_makes_loops_say_is_no_failure() -> None:
+    command = [sys.executable, "-c", SIGNAL_AT_THE_START.format(file=__file__)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    said = (done.returncode, done.stdout)
+    assert said == (0, f"2 decisions are missing\n[{signal.SIGTERM:d}]\n"), done.stderr
 
 
 SIGNAL_WHILE_CLOSING = """

@@ -74,6 +74,26 @@ def test_what_a_receiver_that_hangs_never_took_is_counted(monkeypatch: pytest.Mo
     gate.set()
 
 
+def test_items_that_cannot_be_sent_do_not_keep_back_those_that_follow(caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[int] = []
+
+    def send(items: Sequence[int]) -> int:
+        if items[0] % 2:
+            raise ValueError("odd")
+        sent.extend(items)
+        return 0
+
+    outbox = Outbox("receiver", send)
+    outbox.start()
+    for item in range(10):
+        outbox.put(item)
+    assert outbox.close(10) == 5
+    assert sent == [0, 2, 4, 6, 8]
+    assert [record.getMessage() for record in caplog.records] == [
+        "receiver: some decisions cannot be sent and are lost: ValueError: odd"
+    ]
+
+
 def test_a_receiver_that_comes_and_goes_is_told_about_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = [100.0]
     log = FaultLog("receiver", clock=lambda: now[0])

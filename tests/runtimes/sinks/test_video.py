@@ -67,8 +67,8 @@ def test_an_impossible_frame_rate_is_refused(fps: float) -> None:
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with opened(VideoSink(tmp_path / "file" / "video.mp4", 10)) as sink, pytest.raises(OutputError):
-        sink.write(frame(), decision())
+    with pytest.raises(OutputError, match="a part of the path is a file"):
+        VideoSink(tmp_path / "file" / "video.mp4", 10).open()
 
 
 def test_a_cv2_that_cannot_encode_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ def test_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
         ("a: 1\n\tb: 2", "create.yaml is no YAML: .* at line 2"),
         ("a: 1\n---\nb: 2", "create.yaml is no YAML: .* at line 2"),
         ("a: \x00", "create.yaml is no YAML: .*not allowed"),
+        ('a: {b: "x\\0"}', "create.yaml, line 1: a text holds the character 0"),
         ("a: " + "[" * 5000, "nested more than 10 deep"),
         ("a: [" + "1, " * 5000 + "1]", "more than 1000 values"),
         ("a: " + "x" * MAX_BYTES, "has more than 64 kB"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def test_a_camera_has_the_settings_of_the_site_unless_it_has_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SITE_TOKEN", "s3cret")
+    monkeypatch.setattr("allweather.runtimes.sinks.mqtt.address.tls_context", lambda *_: None)  # there is no ca.pem
     path = tmp_path / "site.yaml"
     path.write_text(FULL)
     site = read_site(path)
@@ -85,7 +87,7 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
         ({"budget_ms": "33"}, "budget_ms must be a number; got the text '33'"),
         ({"budget_ms": 0}, "budget_ms must be above 0"),
         ({"threads": 0}, "threads must be at least 1; got 0"),
-        ({"cameras": []}, "cameras must be a list of 1; got a list"),
+        ({"cameras": []}, "cameras must be a list of at least 1; got a list"),
         ({"cameras": None}, "cameras must be a list"),
         ({"cameras": [{"name": "a"}]}, "cameras.0.source is missing; add it: Device number"),
         ({"cameras": [{"name": "a", "source": 0}]}, "cameras.0.source must be text; got 0"),
@@ -133,6 +135,41 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
             },
             "two cameras publish to mqtt://broker:1883/cams; give each another topic",
         ),
+        (
+            {"cameras": [{"name": "a", "source": "0", "mqtt": {"address": "mqtt://h", "discovery": "a/#"}}]},
+            "no . or # and no",
+        ),
+        (
+            {"cameras": [{"name": "a", "source": "0", "mqtt": {"address": "mqtt://h", "ca_file": "x.pem"}}]},
+            "ca_file, certificate and key are for an encrypted connection",
+        ),
+        (
+            {
+                "cameras": [
+                    {
+                        "name": "a",
+                        "source": "0",
+                        "regions": {"+": [0, 0, 9, 9], "#": [0, 0, 9, 9]},
+                        "mqtt": {"address": "mqtt://h"},
+                    }
+                ]
+            },
+            "the regions '.' and '.' would be published to one topic",
+        ),
+        (
+            {
+                "cameras": [
+                    {"name": "a", "source": "0", "jsonl": {"path": "x.jsonl", "megabytes": 1}},
+                    {"name": "b", "source": "1", "jsonl": {"path": "x.jsonl.1"}},
+                ]
+            },
+            "x.jsonl.1 is written twice",
+        ),
+        ({"cameras": [{"name": " ", "source": "0"}]}, "its name is blank"),
+        ({"cameras": [{"name": "a\a", "source": "0"}, {"name": "a\b", "source": "1"}]}, "two cameras are called a"),
+        ({"cameras": [{"name": "a", "source": "env:NOT_SET"}]}, "camera a: the environment variable NOT_SET"),
+        ({"cameras": [{"name": "a", "source": "0", "regions": {"7": [1, 2, 3]}}]}, "regions.7 must be four whole"),
+        ({"cameras": [{"name": "a", "source": "0", "video": "x.txt"}]}, "a video is written as"),
         ({"cameras": [{"name": "a", "source": "0", "table": "x.txt"}]}, "csv"),
         ({"token": "hunter2"}, "token is env:NAME or file:PATH, where the secret itself is"),
         ({"token": "env:NOT_SET"}, "NOT_SET"),
@@ -143,6 +180,14 @@ def test_what_is_wrong_is_told_in_one_line(change: dict[str, Any], message: str)
         site_from({**SMALL, **change}, "site.yaml")
     assert "\n" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_written_is_not_the_configuration_itself(tmp_path: Path) -> None:
+    path, link = tmp_path / "site.yaml", tmp_path / "log.jsonl"
+    link.symlink_to(path)
+    path.write_text(json.dumps({**SMALL, "cameras": [{"name": "a", "source": "0", "jsonl": {"path": str(link)}}]}))
+    with pytest.raises(UsageError, match="is the configuration itself"):
+        read_site(path)
 
 
 VALUES = st.recursive(

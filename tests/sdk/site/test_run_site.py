@@ -19,6 +19,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.site.open_site import LoadedSite, load_site
 from allweather.site.read import site_from
 from allweather.site.reload import Reload, reloaded
+from allweather.site.run_site import run_site
 
 
 def write_video(path: Path, frames: int) -> None:
@@ -90,6 +91,45 @@ def test_a_configuration_is_read_again_and_a_wrong_one_changes_nothing(sample_bu
     assert "Traceback" not in errors
 
 
+@pytest.mark.end_to_end
+def test_a_configuration_that_fails_at_its_start_gives_way_to_the_one_before(
+    sample_bundle: Path, tmp_path: Path
+) -> None:
+    write_video(tmp_path / "x.avi", 2000)
+    (tmp_path / "taken").touch()
+    (tmp_path / "other.csv").write_text("a,b\n")
+    path, log = tmp_path / "site.yaml", tmp_path / "front.jsonl"
+    raw = config(sample_bundle, tmp_path)
+    for camera in raw["cameras"]:
+        camera["live"] = True
+    path.write_text(json.dumps(raw))
+    running = start("run", "--config", str(path))
+    try:
+        wait_until(lambda: len(lines(log)) > 2)
+        for change in (
+            {"regions": {"gate": [5000, 0, 9, 9]}},
+            {"table": str(tmp_path / "other.csv")},
+            {"video": str(tmp_path / "taken" / "x.mp4")},
+            {"webhook": {"url": "http://127.0.0.1:9/"}},  # which fails at its end, and not at its start
+        ):
+            path.write_text(json.dumps({**raw, "cameras": [raw["cameras"][0], {**raw["cameras"][1], **change}]}))
+            running.send_signal(signal.SIGHUP)
+            time.sleep(2.0)
+            written = len(lines(log))
+            wait_until(lambda written=written: len(lines(log)) > written + 2)  # type: ignore[misc]
+        path.write_text(json.dumps({**raw, "policy": "center"}))
+        running.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(lines(log)[-1]["views"]) == 1)
+    finally:
+        running.send_signal(signal.SIGTERM)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM, errors
+    for reason in ("the region 5000,0,9,9 reaches outside", "cannot continue", "cannot write"):
+        assert f"the configuration stays as it was: {reason}" in errors
+    assert "decisions are missing at http://127.0.0.1:9" in errors
+    assert "Traceback" not in errors
+
+
 def wait_until(condition: Any, seconds: float = 60.0) -> None:
     started = time.monotonic()
     while not condition():
@@ -114,6 +154,54 @@ def test_models_that_stay_the_same_are_not_loaded_again(sample_bundle: Path, tmp
         assert ready is not None
         assert ready.site is served
         assert ready.perceivers is running.perceivers
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+        running.close()
+
+
+def test_a_signal_to_end_wins_over_a_configuration_that_is_ready(
+    sample_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "x.avi", 1)
+    raw = config(sample_bundle, tmp_path)
+    runs: list[int] = []
+
+    def run_cameras(loops: Any, *, on_hangup: Any, **_: object) -> tuple[list[Any], list[int]]:
+        runs.append(1)
+        wait_until(on_hangup)
+        return [loop.stats.report() for loop in loops], [signal.SIGHUP, signal.SIGTERM]
+
+    monkeypatch.setattr("allweather.site.run_site.run_cameras", run_cameras)
+    report = run_site(
+        site_from(raw, "site.yaml"), limit=None, on_decisions=lambda *_: None, on_page=print,
+        read_again=lambda: site_from(raw, "site.yaml"),
+    )  # fmt: skip
+    assert (runs, report.signals) == ([1], [signal.SIGTERM])
+
+
+def test_what_changes_while_a_configuration_is_read_is_read_again(sample_bundle: Path, tmp_path: Path) -> None:
+    raw = config(sample_bundle, tmp_path)
+    running = load_site(site_from(raw, "site.yaml"))
+    reading, goes_on = threading.Event(), threading.Event()
+    sites = [site_from({**raw, "serve": port}, "site.yaml") for port in ("8081", "8082")]
+
+    def read() -> Any:
+        reading.set()
+        goes_on.wait(30)
+        return sites.pop(0)
+
+    previous = signal.signal(signal.SIGHUP, lambda *_: None)
+    try:
+        reload = Reload(read, running)
+        reload.on_hangup()
+        reading.wait(30)
+        assert not reload.on_hangup()
+        goes_on.set()
+        reload.join()
+        ready = reload.take()
+        assert ready is not None
+        assert ready.site.address == ("127.0.0.1", 8082)
+        assert not reload.is_outdated
     finally:
         signal.signal(signal.SIGHUP, previous)
         running.close()
@@ -148,9 +236,9 @@ def test_what_is_loaded_when_the_program_ends_is_closed_and_told_to_nobody(sampl
         reload = Reload(read, running)
         reload.on_hangup()
         reading.wait(30)
-        reload.close()
-        ended.set()
-        reload.join()
+        threading.Timer(0.2, ended.set).start()
+        reload.close()  # waits, as a process that ends while its models are being loaded is aborted
+        assert ended.is_set()
         assert not hangups
         assert reload.take() is None
         wait_until(lambda: threading.active_count() == before)

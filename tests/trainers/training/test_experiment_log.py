@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from allweather.trainers.models.classifier import Classifier
 from allweather.trainers.training.experiment_log import ExperimentLog, check_log, flat, open_logger
 from allweather.trainers.training.fit import fit
 from allweather.trainers.training.launch import launch
-from allweather.trainers.training.mlflow_logger import allowed_name
+from allweather.trainers.training.mlflow_logger import ENVIRONMENT, allowed_name
 from allweather.trainers.training.progress import EpochReport, Progress
 from allweather.trainers.training.settings import FitSettings
 
@@ -179,6 +180,16 @@ def test_a_tracking_server_that_is_not_there_is_one_line(monkeypatch: pytest.Mon
     ) as told:
         logger.log_metrics({"loss": 1.0}, 1)
     assert "hunter2" not in str(told.value)
+
+
+def test_a_server_that_never_responds_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(ENVIRONMENT) >= {"MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"}
+    for name in ENVIRONMENT:  # what is set is left as it is
+        monkeypatch.setenv(name, "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        logger = open_logger(f"mlflow:http://127.0.0.1:{silent.getsockname()[1]}", "run")
+        with pytest.raises(OutputError, match="MLflow cannot log to"):
+            logger.log_metrics({"loss": 1.0}, 1)
 
 
 @pytest.mark.parametrize("name", ["csv", "tensorboard", "mlflow"])

@@ -94,6 +94,26 @@ def test_the_folder_stays_below_its_size_and_only_files_of_its_own_are_removed(t
     assert all(path.stat().st_size == 5000 for path in others)
 
 
+def test_a_clock_that_is_set_back_does_not_let_the_folder_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 100)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    for start in (1.7e9, 1e6):  # without a battery, a clock begins anew until it has a network
+        clock = Clock(start)
+        with opened(HardFramesSink(tmp_path, min_seconds=0, max_folder_mb=0.02, wall_clock=clock)) as sink:
+            for index in range(8):
+                sink.write_frame(Frame(noise, index, 0.0), (decision(index, confidence=0.3),))
+                clock.seconds += 1
+    assert sum(each.stat().st_size for each in tmp_path.iterdir()) < 20_000
+    assert any(path.name.startswith("1970") for path in images(tmp_path))
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "限", "\U0001f6d1"])
+def test_long_names_of_any_script_fit_into_a_name_of_a_file(letter: str, tmp_path: Path) -> None:
+    with opened(HardFramesSink(tmp_path, source=letter * 200, max_confidence=1)) as sink:
+        sink.write_frame(frame(), (decision(label=letter * 200, confidence=float("nan")),))
+    assert len(images(tmp_path)) == 1
+
+
 def test_the_newest_image_stays_even_if_it_is_larger_than_the_folder_may_be(tmp_path: Path) -> None:
     folder = FrameFolder(tmp_path, 10)
     for index in range(3):

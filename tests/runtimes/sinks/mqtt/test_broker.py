@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -145,6 +146,28 @@ def test_the_newest_decisions_are_kept_for_a_broker_that_comes_late(
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert sum("the oldest of them are dropped" in text for text in told) == 1
     assert sum("Connection refused" in text for text in told) == 1
+
+
+class FarAway(Relay):
+    """A relay to a broker that takes a while to respond."""
+
+    def _accept(self, server: socket.socket) -> None:
+        time.sleep(0.7)
+        super()._accept(server)
+
+
+def test_a_run_that_ends_before_it_is_connected_loses_nothing(started: Broker) -> None:
+    relay = FarAway()
+    relay.lead_to(started)
+    with Listener(started) as listener:
+        with opened(MqttSink(f"{relay.address}/front", discovery="")) as sink:
+            for index in range(3):
+                sink.write(frame(index), decision(index))
+        end = time.monotonic() + WAIT_SECONDS
+        while listener.indices("front/decision") != [0, 1, 2]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    relay.cut()
 
 
 def test_a_broker_that_never_comes_is_told_at_the_end() -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.redaction import redacted_addresses
 from allweather.runtimes.sinks.mqtt import MqttSink
-from allweather.runtimes.sinks.mqtt.address import MqttAddress, parse_address
+from allweather.runtimes.sinks.mqtt.address import FORM, MqttAddress, parse_address
 from allweather.runtimes.sinks.mqtt.discovery import Discovery
 from allweather.runtimes.sinks.mqtt.topics import MAX_LEVEL_CHARACTERS, camera_topic, topic_level
 
@@ -38,9 +39,10 @@ def test_addresses(text: str, address: MqttAddress) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_told_without_its_password(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^the address of an MQTT broker is mqtt://\[USER@\]HOST") as told:
+    with pytest.raises(UsageError, match=r"^the address of an MQTT broker is mqtt://HOST") as told:
         parse_address(text)
     assert "s3cret" not in str(told.value)
+    assert redacted_addresses(FORM) == FORM  # it is no address with a password, and is shown
 
 
 def test_secrets_come_from_the_environment_or_a_file_and_are_in_no_text(tmp_path: Path) -> None:
@@ -82,8 +84,18 @@ def test_any_name_can_be_announced(source: str, region: str) -> None:
 
 @pytest.mark.parametrize("topic", ["", "/", "a/+/b", "#", "$SYS/a", "a//b", "a\0b", "a\nb", "a" * 2000])
 def test_what_is_no_topic_is_told(topic: str) -> None:
-    with pytest.raises(UsageError, match="an MQTT topic has levels with / between them, such as allweather/CAMERA"):
+    told = "an MQTT topic has levels with / between them, such as allweather/CAMERA"
+    with pytest.raises(UsageError, match=told):
         camera_topic(topic, "front")
+    if topic:  # "" announces nothing
+        with pytest.raises(UsageError, match=told):
+            MqttSink("mqtt://host", discovery=topic)
+
+
+@pytest.mark.parametrize("setting", ["user", "password"])
+def test_a_login_that_no_message_can_hold_is_told(setting: str) -> None:
+    with pytest.raises(UsageError, match=f"^the {setting} of the broker is not text in UTF-8"):
+        MqttSink("mqtt://host", **{"user": "me", setting: "s\udcff"})
 
 
 @pytest.mark.parametrize(("setting", "value"), [("qos", 3), ("qos", "1"), ("max_waiting", 0)])

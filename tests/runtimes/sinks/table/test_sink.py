@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.errors import DependencyError, OutputError, UsageError
 from allweather.runtimes.region import Region
+from allweather.runtimes.sinks.record import decision_record
 from allweather.runtimes.sinks.table import COLUMNS, TableSink
 from allweather.runtimes.sinks.table import parquet_table as parquet
 from allweather.runtimes.types import Frame
@@ -96,6 +97,37 @@ def test_another_file_is_neither_continued_nor_replaced(suffix: str, tmp_path: P
         TableSink(path).open()
     assert path.read_text() == "name,price\nbread,3\n"
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_every_value_of_a_line_is_in_a_row() -> None:
+    smoothed = replace(decision(1), stable=True, frame_label="go", name="gate", track=1, region=Region(0, 0, 1, 1))
+    values = set(decision_record(smoothed)) - {"times", "region"}
+    assert values <= set(NAMES)
+
+
+def test_two_programs_do_not_continue_one_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    with opened(TableSink(path)) as first:
+        with pytest.raises(OutputError, match=r"is writing .*a.parquet; wait until it has ended"):
+            TableSink(path).open()  # else the rows of the one that ends first would be lost
+        first.write(frame(), decision(3))
+    with opened(TableSink(path)) as second:
+        second.write(frame(), decision(4))
+    assert indices(path) == [3, 4]
+
+
+@pytest.mark.parametrize("place", [300, 700, -60, -300])
+def test_damaged_parquet_is_not_continued(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "a.parquet"
+    with opened(TableSink(path)) as sink:
+        for index in range(20):
+            sink.write(frame(), decision(index))
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match=r"cannot continue .*: it is no Parquet file, or damaged"):
+        TableSink(path).open()
+    assert path.read_bytes() == content
 
 
 def test_parquet_with_other_columns_is_not_continued(tmp_path: Path) -> None:

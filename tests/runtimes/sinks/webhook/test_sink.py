@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.sinks.webhook import WebhookSink, signature
 from allweather.runtimes.sinks.webhook import sink as webhook
+from allweather.runtimes.sinks.webhook.delivery import Receiver
 
 SECRET = "s3cret"  # noqa: S105 -- no secret
 
@@ -38,6 +40,7 @@ class Server:
         self.headers: list[Any] = []
         self.bodies: list[bytes] = []
         self.accepted: list[dict[str, Any]] = []
+        self.location = "http://127.0.0.2/elsewhere?token=s3cret"
         self.gate = threading.Event()
         self.gate.set()
 
@@ -73,7 +76,7 @@ def serving(port: int = 0) -> Iterator[Server]:
                 receiver.accepted.append(json.loads(body))
             self.send_response(status)
             if 300 <= status < 400:
-                self.send_header("Location", "http://127.0.0.2/elsewhere?token=s3cret")
+                self.send_header("Location", receiver.location)
             if status == 429:
                 self.send_header("Retry-After", "0")
             self.send_header("Content-Length", "0")
@@ -175,13 +178,52 @@ def test_what_is_refused_is_not_tried_again_and_told_at_the_end(status: int, cap
         sink.write(frame(0), decision(0))
         receiver.wait_for(lambda: bool(receiver.bodies))
         sink.write(frame(1), decision(1))
-        with pytest.raises(
-            OutputError, match=rf"^1 decisions are missing at http://127.0.0.1:\d+/hook\?token=\*\*\*: {status} "
-        ):
+        with pytest.raises(OutputError, match=rf"^1 decisions are missing at http://127.0.0.1:\d+/\*\*\*: {status} "):
             sink.close()
         assert receiver.indices == [1]
     assert f"{status} " in caplog.records[0].getMessage()
     assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "//[bad", "http://h:x/", "", "\xff"])
+def test_a_redirection_to_what_is_no_address_is_refused_as_any_other(location: str) -> None:
+    with serving() as receiver:
+        receiver.statuses, receiver.location = [301], location
+        sink = WebhookSink(receiver.url, batch_size=1)
+        sink.open()
+        sink.write(frame(0), decision(0))
+        receiver.wait_for(lambda: bool(receiver.bodies))
+        sink.write(frame(1), decision(1))
+        with pytest.raises(OutputError, match=r"^1 decisions are missing at .*: 301 Moved Permanently, which is not"):
+            sink.close()
+        assert receiver.indices == [1]
+
+
+def test_what_does_not_speak_http_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            with listener.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+                connection.recv(65536)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        outcome = Receiver(f"http://127.0.0.1:{listener.getsockname()[1]}", secret="", timeout=5).post(
+            b"{}", "1", 1.7e9
+        )
+        thread.join()
+    assert outcome.kind == "failed"
+    assert outcome.fault in (
+        "it does not speak HTTP, but says: SSH-2.0-OpenSSH",
+        "[Errno 104] Connection reset by peer",
+    )
+
+
+def test_the_path_is_in_no_message_as_it_may_be_a_secret() -> None:
+    for path in ("services/T0/B0/abcdefgh", "?key=abcdefgh", "x#abcdefgh"):
+        assert str(Receiver(f"https://me:abcdefgh@host:99/{path}", secret="", timeout=1)) == "https://host:99/***"
+    assert str(Receiver("https://host/", secret="", timeout=1)) == "https://host"
 
 
 def test_the_oldest_are_dropped_for_a_receiver_that_stays_away(caplog: pytest.LogCaptureFixture) -> None:
@@ -207,7 +249,7 @@ def test_nobody_there_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> Non
     sink = WebhookSink("http://127.0.0.1:9/hook")
     sink.open()
     sink.write(frame(), decision())
-    with pytest.raises(OutputError, match=r"^1 decisions are missing at http://127.0.0.1:9/hook: .*refused"):
+    with pytest.raises(OutputError, match=r"^1 decisions are missing at http://127.0.0.1:9/\*\*\*: .*refused"):
         sink.close()
 
 
@@ -236,5 +278,7 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch
     assert signed == f"sha256={signature(b's3cret', stamp, receiver.bodies[0])}"
     with pytest.raises(UsageError, match="the environment variable GONE of the URL of the webhook env:GONE is not set"):
         WebhookSink("env:GONE")
+    with pytest.raises(UsageError, match="the secret of the webhook is not text in UTF-8"):
+        WebhookSink("http://host", secret="s\udcff")  # noqa: S106 -- no secret
     with pytest.raises(UsageError, match="timeout of a webhook is a number above 0; got 0"):
         WebhookSink("http://host", timeout=0)
