@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -11,7 +12,8 @@ from typing import NoReturn
 
 __all__ = ["main"]
 
-EXIT_INTERRUPTED = 130  # 128 + SIGINT
+SIGNALS = 128  # exit codes above are this and the number of the signal that ended a command
+EXIT_INTERRUPTED = SIGNALS + signal.SIGINT
 MAX_SIZE_DIGITS = 5  # of the columns and lines of a terminal
 
 
@@ -38,10 +40,10 @@ def _run() -> None:
 
         app()
     except KeyboardInterrupt:  # before or after a command; during one, `handle_errors` reports it
-        _end_interrupted()
+        _end_by_signal(EXIT_INTERRUPTED)
     except SystemExit as ending:
-        if ending.code == EXIT_INTERRUPTED:
-            _end_interrupted()
+        if isinstance(ending.code, int) and ending.code > SIGNALS:
+            _end_by_signal(ending.code)
         raise
     except (ImportError, MemoryError) as error:  # before a command
         from allweather.runtimes.system.shortage import is_shortage, with_cure
@@ -94,16 +96,16 @@ def _drop_unusable_sizes() -> None:
             del os.environ[name]
 
 
-def _end_interrupted() -> NoReturn:
-    """Ends the process after a Ctrl-C.
+def _end_by_signal(code: int) -> NoReturn:
+    """Ends the process after a signal, such as Ctrl-C.
 
-    A thread that is still in a library, which starts an engine, would crash it when the library's own end runs: then
-    the process ends without that.
+    A thread that is still in a library, which starts an engine or waits for a camera, would crash it when the library's
+    own end runs: then the process ends without that.
     """
     if any(thread.daemon for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 if stream is not None:
                     stream.flush()
-        os._exit(EXIT_INTERRUPTED)
-    sys.exit(EXIT_INTERRUPTED)
+        os._exit(code)
+    sys.exit(code)

@@ -129,7 +129,8 @@ class HardFramesSink(Sink):
     def _is_hard(self, decision: Decision) -> bool:
         if decision.reason == "undecided":  # nothing is known
             return False
-        return decision.confidence <= self._max_confidence or decision.agreement <= self._max_agreement
+        is_sure = decision.confidence > self._max_confidence  # nan is not
+        return not is_sure or decision.agreement <= self._max_agreement
 
     def close(self) -> None:
         """Writes what waits.

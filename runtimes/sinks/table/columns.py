@@ -34,6 +34,7 @@ COLUMNS = (
     Column("confidence", "float"),
     Column("accepted", "bool"),
     Column("unknown", "bool"),
+    Column("agreement", "float"),
     Column("frames", "int"),
     Column("stable", "bool"),
     Column("frame_label", "text"),

@@ -74,17 +74,18 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
         assert cv2.VideoCapture(str(out / "x.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == len(rows)
 
 
-def test_a_thread_that_is_still_in_a_library_does_not_crash_the_end() -> None:
-    code = (
+@pytest.mark.parametrize("code", [128 + signal.SIGINT, 128 + signal.SIGTERM])
+def test_a_thread_that_is_still_in_a_library_does_not_crash_the_end(code: int) -> None:
+    program = (
         "import atexit, os, sys, threading, time\n"
         "import allweather.cli.app\n"
         "def interrupted():\n"
         "    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
         "    print('a result')\n"
-        "    sys.exit(130)\n"
+        f"    sys.exit({code})\n"
         "allweather.cli.app.app = interrupted\n"
         "atexit.register(os.abort)\n"  # as OpenVINO does while it compiles
         "allweather.cli.main()\n"
     )
-    done = run_python(code)
-    assert (done.returncode, done.stdout) == (130, "a result\n"), done.stderr
+    done = run_python(program)
+    assert (done.returncode, done.stdout) == (code, "a result\n"), done.stderr
