@@ -18,8 +18,16 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[2]
 FOLDER = "source"  # of the site
 LINK = re.compile(r"(?<!!)(\[[^\]]*\]\()([^)\s]+)(\))")
-LANGUAGES = {".py": "python", ".yaml": "yaml", ".service": "ini", ".slurm": "bash", ".toml": "toml", "": "docker"}
-SHOWN = {".py", ".yaml", ".service", ".slurm", ".toml", ".md", ".cff", ".txt", ".json"}
+LANGUAGES = {
+    ".py": "python",
+    ".ipynb": "json",
+    ".yaml": "yaml",
+    ".service": "ini",
+    ".slurm": "bash",
+    ".toml": "toml",
+    "": "docker",
+}
+SHOWN = {".py", ".yaml", ".service", ".slurm", ".toml", ".md", ".cff", ".txt", ".json", ".ipynb"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
