@@ -73,7 +73,7 @@ def run(
             for _ in frames:
                 continue
     except Ended:
-        logger.info("a sink or a signal has ended the loop")
+        logger.debug("a sink or a signal has ended the loop")
     return stats.report()
 
 

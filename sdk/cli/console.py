@@ -224,13 +224,16 @@ class _LineHandler(logging.Handler):
 
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
-    """Prints the warnings of the library on stderr while open."""
+    """Prints what the library tells on stderr while open."""
     handler = _LineHandler()
     logger = logging.getLogger("allweather")
-    previous, logger.propagate = logger.propagate, False  # else a handler of the root logger would print them again
+    level, propagates = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # else a handler of the root logger would print it again
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = previous
+        logger.setLevel(level)
+        logger.propagate = propagates

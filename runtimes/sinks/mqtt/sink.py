@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from allweather.runtimes.errors import UsageError
@@ -116,6 +117,7 @@ class MqttSink(Sink):
     def write_event(self, event: Event) -> None:
         """Takes an event, without waiting."""
         self._announce(event.kind, Discovery.connection if event.kind == "connection" else Discovery.health)
+        event = replace(event, source=self._source)  # as the decisions have it, and not as the camera is called
         line = event_line(event, self._wall_clock() - (self._clock() - event.time)).rstrip("\n")
         self._publisher.retain(event_topic(self._base, event.kind), line.encode("utf-8", "replace"))
 

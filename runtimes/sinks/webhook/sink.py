@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -92,6 +93,7 @@ class WebhookSink(Sink):
 
     def write_event(self, event: Event) -> None:
         """Takes an event, without waiting."""
+        event = replace(event, source=self._source)  # as the decisions have it, and not as the camera is called
         self._outbox.put(("events", event_line(event, self._wall_clock() - (self._clock() - event.time))))
 
     def close(self) -> None:

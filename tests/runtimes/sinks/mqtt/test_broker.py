@@ -52,8 +52,8 @@ def test_decisions_and_the_state_of_the_camera_arrive(started: Broker) -> None:
     gate = replace(decision(1, label="né\x1b\ud800#+/"), region=Region(1, 2, 3, 4), name="gate #1")
     with Listener(started) as heard:
         with opened(sink):
-            sink.write_event(Event("connection", "front", "live", "", 47.0))
-            sink.write_event(Event("health", "front", "degraded", "dark", 49.0))
+            sink.write_event(Event("connection", "rtsp://***@front/1", "live", "", 47.0))
+            sink.write_event(Event("health", "rtsp://***@front/1", "degraded", "dark", 49.0))
             sink.write_frame(frame(), (decision(0), gate))
             heard.wait(f"{BASE}/availability", "online")
             heard.wait_for(f"{DECISIONS}/gate-1", lambda texts: len(texts) == 1)

@@ -110,7 +110,7 @@ def test_decisions_and_events_arrive_signed(caplog: pytest.LogCaptureFixture) ->
         sink.write(frame(0), decision(0, label="né\ud800"))
         for index in range(1, 5):
             sink.write(frame(index), decision(index))
-        sink.write_event(Event("connection", "front", "waiting", "gone", 3.0))
+        sink.write_event(Event("connection", "0", "waiting", "gone", 3.0))
         receiver.gate.set()
         sink.close()
     assert receiver.indices == [*range(5)]
