@@ -34,6 +34,19 @@ evaluate: {images: 6}
 TRAINED = ["train the plain classifier", "finetune it to be robust", "train the loss predictor", "tune the policy"]
 
 
+OWN = """
+from torch import nn
+
+def tiny(num_classes):
+    layers = nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(8, num_classes))
+
+def wide(num_classes):
+    layers = nn.Conv2d(3, 16, 3, 2), nn.BatchNorm2d(16), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(16, num_classes))
+"""
+
+
 @pytest.fixture(scope="module")
 def colors(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = paint_folder(tmp_path_factory.mktemp("data") / "colors", {"train": 40, "val": 20, "test": 4})
@@ -69,8 +82,13 @@ def check_report(folder: Path, systems: list[str]) -> None:
     assert stored["systems"][0]["change"] is None
 
 
-def test_a_bundle_of_a_network_is_trained_kept_and_made_anew(colors: str, config: Path, tmp_path: Path) -> None:
-    out, words = tmp_path / "my.aw", ("--data", colors, "--arch", "resnet20", "--config", config, "--json")
+def test_a_bundle_of_a_network_is_trained_kept_and_made_anew(
+    colors: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_network_to_keep.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    network = ("--model", "own_network_to_keep:tiny")  # it computes much less than a ResNet-20
+    out, words = tmp_path / "my.aw", ("--data", colors, *network, "--config", config, "--json")
     first = json_of(invoke("create", out, *words))
     assert set(states(first).values()) == {"done"}
     assert [*states(first)][:4] == TRAINED
@@ -119,25 +137,13 @@ def test_a_bundle_of_somebodys_onnx_file(colors: str, config: Path, dataset: Dat
     assert "seed was 0 and is 3" in invoke("create", out, *words).stderr
 
 
-OWN = """
-from torch import nn
-
-def tiny(num_classes):
-    layers = nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    return nn.Sequential(*layers, nn.Linear(8, num_classes))
-
-def wide(num_classes):
-    layers = nn.Conv2d(3, 16, 3, 2), nn.BatchNorm2d(16), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    return nn.Sequential(*layers, nn.Linear(16, num_classes))
-"""
-
-
 def test_a_bundle_of_a_network_of_the_users_own(
     colors: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_network_to_create.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    config.write_text(re.sub("finetune: .*", "finetune: none", CONFIG))
+    text = re.sub("(finetune|predictor): .*", r"\1: none", CONFIG)
+    config.write_text(text.replace("[hflip, 'top:2']", "[hflip]"))
     line = ["create", "my.aw", "--data", colors, "--config", config, "--json", "--model"]
     first = json_of(invoke(*line, "own_network_to_create:tiny"))
     assert [system["name"] for system in first["comparison"]["systems"]] == ["plain", "plain + TTA"]

@@ -1,6 +1,7 @@
-"""Trains a small network on streamed images under torchrun: test_processes.py starts it with FOLDER OUT [STEP].
+"""Trains a small network twice on streamed images under torchrun: test_processes.py starts it with FOLDER OUT STEP.
 
-With STEP, the second process kills itself after that step of its first life.
+The first training is undisturbed and writes whole.safetensors beside OUT. In the second one, which writes OUT, the
+second process kills itself after STEP; torchrun starts both again, and they go on with that training.
 """
 
 from __future__ import annotations
@@ -47,8 +48,7 @@ def clock_of(rank: int) -> Callable[[], float]:
 
 
 def main() -> None:
-    folder, out = sys.argv[1], Path(sys.argv[2])
-    fatal_step = int(sys.argv[3]) if len(sys.argv) > 3 else None
+    folder, out, fatal_step = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     fabric, steps = launch(2, "fp32"), list[int]()
     data = open_dataset(f"folder:{folder}", 32, reading=Reading(stream=True, workers=1, random_resized=True))
     first_life = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
@@ -58,14 +58,20 @@ def main() -> None:
         if first_life and fabric.global_rank == 1 and progress.step == fatal_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    model, history = fit(
-        small_model(), data, FitSettings(epochs=3, batch_size=12, seed=4), 0.05,
-        fabric=fabric, resume=out.with_suffix(".resume"), watch=watch, clock=clock_of(fabric.global_rank),
-    )  # fmt: skip
+    def train(path: Path, watch: Callable[[Progress], None]) -> None:
+        model, history = fit(
+            small_model(), data, FitSettings(epochs=3, batch_size=20, seed=4), 0.05, fabric=fabric,
+            resume=path.with_suffix(".resume"), watch=watch, clock=clock_of(fabric.global_rank),
+        )  # fmt: skip
+        if fabric.is_global_zero:
+            losses = json.dumps([report.row() for report in history])
+            tensor_file.write(path, model.state_dict(), {"losses": losses})
+
+    if first_life:
+        train(out.with_name("whole.safetensors"), lambda progress: None)
+    train(out, watch)
     if fabric.is_global_zero:
-        losses = json.dumps([report.row() for report in history])
-        tensor_file.write(out, model.state_dict(), {"losses": losses})
-        out.with_suffix(".json").write_text(json.dumps({"first_step": steps[0], "steps": len(set(steps))}))
+        out.with_suffix(".json").write_text(json.dumps(steps))
 
 
 main()

@@ -1,4 +1,7 @@
-"""Trains small networks and writes their losses; started by test_processes.py: DEVICES FOLDER OUT."""
+"""Trains small networks and writes their losses; test_processes.py starts it with DEVICES FOLDER OUT [NAME]...
+
+Without names it trains all of them, in the order of `runs`.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +40,11 @@ def normalized() -> nn.Module:
 
 
 def main() -> None:
-    devices, folder, out = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    devices, folder, out, chosen = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4:]
     fabric = launch(devices, "fp32")
     dataset = open_dataset(f"folder:{folder}", 32)
     streamed = open_dataset(f"folder:{folder}", 32, reading=Reading(stream=True, workers=1, random_resized=True))
-    losses, sgd = {}, FitSettings(epochs=3, batch_size=24, seed=2)
+    losses, sgd = {}, FitSettings(epochs=2, batch_size=24, seed=2)
     runs: dict[str, tuple[Callable[[], nn.Module], FitSettings]] = {
         "plain": (plain, sgd),
         "streamed": (plain, sgd),
@@ -52,6 +55,7 @@ def main() -> None:
         "weighted": (plain, dataclasses.replace(sgd, class_weights="balanced", clip_norm=0.1)),
         "balanced": (plain, dataclasses.replace(sgd, sampling="balanced", optimizer="adamw", schedule="step")),
     }
+    runs = {name: run for name, run in runs.items() if not chosen or name in chosen}
     common = dataset.train.labels != 1
     common[torch.nonzero(~common)[:7, 0]] = True  # one class is rare
     skewed = dataclasses.replace(dataset, train=dataset.train.take(torch.nonzero(common)[:, 0]))

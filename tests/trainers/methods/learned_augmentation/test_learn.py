@@ -97,22 +97,31 @@ def test_the_stages_of_another_run_are_refused(dataset: Dataset, tmp_path: Path)
         learn_augmentation("resnet20", dataset, dataclasses.replace(SETTINGS, gan_epochs=2), out, fabric=launch())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("change", [{"damping": 0.1}, {"aim": "combined"}, {"epochs": 1}, {"classifiers": 2}])
-def test_stages_that_a_setting_does_not_change_are_reused(
-    change: dict[str, object], dataset: Dataset, tmp_path: Path
-) -> None:
-    out, watched = tmp_path / "again.safetensors", set()
-
-    def note(stage: Stage, progress: Progress) -> None:
-        watched.add((stage, progress.steps))
+@pytest.fixture(scope="module")
+def stopped(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what is left of a run that was stopped after the first epoch of its last stage."""
+    folder = tmp_path_factory.mktemp("stopped")
 
     def kill(stage: Stage, progress: Progress) -> None:
         if stage == "influence" and progress.report:  # the epoch is saved
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+        learn_augmentation("resnet20", dataset, SETTINGS, folder / "again.safetensors", fabric=launch(), watch=kill)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [{"damping": 0.1}, {"aim": "combined"}, {"epochs": 1}, {"classifiers": 2}])
+def test_stages_that_a_setting_does_not_change_are_reused(
+    change: dict[str, object], stopped: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    out, watched = tmp_path / "again.safetensors", set()
+
+    def note(stage: Stage, progress: Progress) -> None:
+        watched.add((stage, progress.steps))
+
     again = dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
     learn_augmentation("resnet20", dataset, again, out, fabric=launch(), watch=note)
     expected: set[tuple[Stage, int]] = {("influence", again.epochs * 96 // 16)}  # 96 of 120 images, in batches of 16
