@@ -274,7 +274,7 @@ def _verify(source: Source, name: str, listed: StoredFile, limit: int, copy: io.
         if copy is not None:
             copy.write(piece)
     if digest.hexdigest() != listed.sha256:
-        raise BundleError(f"{source.where}: {name} was changed or damaged (its SHA-256 differs); export it again")
+        raise BundleError(f"{source.where}: {name} is edited or damaged (its SHA-256 differs); copy or export it again")
 
 
 @contextmanager

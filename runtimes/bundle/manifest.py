@@ -204,7 +204,9 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     try:
         raw = json.loads(text, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where}: {MANIFEST} is not readable JSON ({first_line(error)}); export it again") from error
+        raise BundleError(
+            f"{where}: {MANIFEST} is not readable JSON ({first_line(error)}); copy or export it again"
+        ) from error
     if not isinstance(raw, dict) or raw.get("format") != "allweather-bundle":
         raise BundleError(
             f"{where}: {MANIFEST} is not the manifest of a bundle; name a folder made by 'allweather export'"

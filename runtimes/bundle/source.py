@@ -79,7 +79,7 @@ class Source(ABC):
         if size not in (None, found) or found > limit:
             expected = f"{size} bytes" if size not in (None, found) else f"at most {limit} bytes"
             raise BundleError(
-                f"{self.where}: {name} should have {expected} and has {found}; it is damaged: export it again"
+                f"{self.where}: {name} should have {expected} and has {found}; it is damaged: copy or export it again"
             )
 
 
@@ -128,7 +128,7 @@ class FolderSource(Source):
         return os.open(entry, _OPEN | os.O_NOFOLLOW | flag, dir_fd=folder)
 
     def _not_a_file(self, name: str) -> BundleError:
-        return BundleError(f"{self.where}: {name} is missing or not a regular file; export it again")
+        return BundleError(f"{self.where}: {name} is missing or not a regular file; copy or export it again")
 
     def _state(self) -> tuple[int, ...]:
         """See `Source._state`. The folder's own date also changes when a file that is not listed is put into it."""

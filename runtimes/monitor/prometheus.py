@@ -36,7 +36,7 @@ class LoopCollector:
         """Yields the metrics with their present values. prometheus_client adds "_total" to the names of counters."""
         decisions = CounterMetricFamily("allweather_decisions", "Number of frames decided on.", labels=["camera"])
         late = CounterMetricFamily(
-            "allweather_late_decisions", "Number of decisions after their deadline.", labels=["camera"]
+            "allweather_late_decisions", "Number of frames with a decision after its deadline.", labels=["camera"]
         )
         drops = CounterMetricFamily(
             "allweather_drops",
@@ -53,14 +53,18 @@ class LoopCollector:
             "1 for each reason why the camera does not see well, else 0.",
             labels=["camera", "reason"],
         )
-        times = HistogramMetricFamily("allweather_decision_seconds", "Time that a decision took.", labels=["camera"])
+        times = HistogramMetricFamily(
+            "allweather_decision_seconds", "Time that the decisions on a frame took.", labels=["camera"]
+        )
         ages = HistogramMetricFamily(
             "allweather_frame_age_seconds",
             "Age of a frame when it was decided on, from its capture.",
             labels=["camera"],
         )
         labels = CounterMetricFamily(
-            "allweather_labels", "Number of decisions for each label.", labels=["camera", "label"]
+            "allweather_labels",
+            "Number of decisions for each label, of all regions of the frames.",
+            labels=["camera", "label"],
         )
         confidences = HistogramMetricFamily(
             "allweather_confidence", "Confidence of the decisions, 0 to 1.", labels=["camera"]

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from allweather.benchmark import Benchmark
 
 MAX_VIEWS = 12
+LEGEND = (
+    "milliseconds. k: views of each frame. Medians of rank: predicting the losses of the views; views: making them; "
+    "infer: running the model; rest: preparing the image, planning and averaging. p50, p90, p99: the whole decision; "
+    "age: from the capture of a frame to its decision. --out or --json gives all stages"
+)
 
 
 @handle_errors
@@ -86,7 +91,7 @@ def _print_benchmark(benchmark: Benchmark) -> None:
         cells = [f"{1000 * seconds:.2f}" for seconds in (*stages, rest, *quantiles)]
         rows.append((f"{run.engine} {run.precision} k={run.num_views}", *cells))
     print_table(rows)
-    say("milliseconds: medians of the stages, then the whole decision; --out or --json gives all stages")
+    say(LEGEND)
 
 
 def _parse_views(text: str) -> list[int]:

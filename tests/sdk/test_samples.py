@@ -234,6 +234,12 @@ def test_the_systemd_unit_uses_only_known_options() -> None:
     assert used_options <= known_options
 
 
+def test_the_systemd_unit_starts_where_it_may_write() -> None:
+    unit = (SAMPLES / "deploy" / "allweather.service").read_text()
+    (folder,) = re.findall(r"^StateDirectory=(\S+)$", unit, re.MULTILINE)
+    assert f"\nWorkingDirectory=%S/{folder}\n" in unit  # else a relative path of site.yaml could not be written
+
+
 @pytest.mark.slow
 def test_a_sample_without_arguments_says_what_it_takes() -> None:
     lines = [re.search(r"python (\w+\.py [A-Z].*)\.\n", path.read_text()) for path in sorted(SAMPLES.glob("*.py"))]

@@ -194,7 +194,7 @@ def test_a_file_that_vanishes_after_opening_is_named(bundle: Path) -> None:
 def test_a_file_changed_after_opening_is_refused(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     (bundle / "model.onnx").write_bytes(b"A graph")
-    with pytest.raises(BundleError, match=r"model\.onnx was changed"):
+    with pytest.raises(BundleError, match=r"model\.onnx is edited or damaged"):
         opened.read("model.onnx")
 
 

@@ -200,6 +200,17 @@ def test_a_file_is_hashed_in_pieces(tiny: Any, tmp_path: Path, refusal: Refusal)
         assert "its SHA-256 differs" in refusal(path)
 
 
+def test_a_copy_that_is_incomplete_is_to_be_copied_again(tiny: Any, tmp_path: Path, refusal: Refusal) -> None:
+    path = tiny.write(tmp_path / "b")
+    for name in ("model.onnx", MANIFEST):
+        content = (path / name).read_bytes()
+        (path / name).write_bytes(content[: len(content) // 2])
+        assert refusal(path).endswith("copy or export it again")
+        (path / name).write_bytes(content)
+    (path / "model.onnx").unlink()
+    assert refusal(path).endswith("copy or export it again")
+
+
 def test_a_model_that_does_not_fit_into_the_memory_is_not_read(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,7 +10,7 @@ from previews import LOCALHOST, get, preview
 from prometheus_client.parser import text_string_to_metric_families
 
 from allweather.runtimes.camera_health import CameraHealth, HealthReason, HealthState
-from allweather.runtimes.monitor.prometheus import metrics_text
+from allweather.runtimes.monitor.prometheus import LoopCollector, metrics_text
 from allweather.runtimes.monitor.server import MonitorServer
 
 
@@ -72,3 +73,16 @@ def test_the_same_source_twice_has_two_labels() -> None:
     text = metrics_text([preview(1), preview(2)]).decode()
     assert 'allweather_decisions_total{camera="iterator #0"} 1.0' in text
     assert 'allweather_decisions_total{camera="iterator #1"} 2.0' in text
+
+
+def test_the_guide_lists_each_metric_as_it_is() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "how-to" / "run-cameras.md").read_text()
+    seen = preview(1)
+    seen.stats.set_health(CameraHealth("clear"))
+    described = []
+    for family in LoopCollector([seen]).collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        further = [f"`{label}`" for label in family.samples[0].labels if label not in ("camera", "le")]
+        described.append(f"| `{name}` | {family.type} | {', '.join(further)} | {family.documentation} |")
+    listed = [line for line in guide.splitlines() if line.startswith("| `allweather_")]
+    assert listed == described

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import re
 import signal
 import subprocess
 import sys
@@ -103,6 +104,13 @@ def test_every_value_of_a_line_is_in_a_row() -> None:
     smoothed = replace(decision(1), stable=True, frame_label="go", name="gate", track=1, region=Region(0, 0, 1, 1))
     values = set(decision_record(smoothed)) - {"times", "region"}
     assert values <= set(NAMES)
+
+
+def test_the_guide_lists_the_columns() -> None:
+    guide = (Path(__file__).parents[4] / "docs" / "how-to" / "send-decisions.md").read_text()
+    rows = guide.split("| columns |")[1].split("\n\n")[0].splitlines()[2:]
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])]
+    assert sorted(listed) == sorted(NAMES)
 
 
 def test_two_programs_do_not_continue_one_parquet_file(tmp_path: Path) -> None:
