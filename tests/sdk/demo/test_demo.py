@@ -29,7 +29,8 @@ def check_report(out: Path, summary: dict[str, Any], frames: int) -> None:
     assert all(len(text) > 20 for text in re.findall(r'alt="([^"]*)"', page))
     assert cv2.VideoCapture(str(out / "drive.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(frames, abs=1)
     rows = [json.loads(row) for row in (out / "decisions.jsonl").read_text().splitlines()]
-    assert [row["index"] for row in rows] == list(range(frames))
+    decisions = [row for row in rows if "event" not in row]  # on a slow machine dusk lasts long enough to be told
+    assert [row["index"] for row in decisions] == list(range(frames))
     stored = json.loads((out / "summary.json").read_text())
     assert stored["frames"] == summary["frames"] == frames
     assert set(summary["errors"]) == {PLAIN, ROBUST, FULL}
