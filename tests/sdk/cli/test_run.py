@@ -146,7 +146,7 @@ def test_two_sources_on_one_engine(sample_bundle: Path, folder: Path, tmp_path: 
     assert {(each["engine"], each["precision"]) for each in result["sources"]} == {("onnx", "int8")}
     assert sum(result["labels"].values()) == sum(each["decided"] for each in result["sources"])
     for index, each in enumerate(result["sources"]):
-        rows = (tmp_path / f"d-{index}.jsonl").read_text().splitlines()
+        rows = [row for row in (tmp_path / f"d-{index}.jsonl").read_text().splitlines() if '"event"' not in row]
         assert each["decided"] == len(rows) == len(list(sources[index].iterdir()))
 
 

@@ -13,7 +13,9 @@ def test_decisions_are_combined_over_frames(sample_bundle: Path, folder: Path, t
     alone, smooth = tmp_path / "alone.jsonl", tmp_path / "smooth.jsonl"
     json_of(invoke(*line, alone))
     json_of(invoke(*line, smooth, "--smooth", 10))
-    before, after = ([json.loads(row) for row in path.read_text().splitlines()] for path in (alone, smooth))
+    before, after = (
+        [json.loads(row) for row in path.read_text().splitlines() if '"event"' not in row] for path in (alone, smooth)
+    )
     assert len(before) == len(after) >= 3
     assert not {"frames", "stable", "frame_label"} & set(before[0])
     assert [row["frame_label"] for row in after] == [row["label"] for row in before]
