@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.methods.loss_predictor.held_back import policy_images, unseen_by_predictor
 from allweather.trainers.policies.acceptance import RiskTarget
+
+ENOUGH_COPIES = 1000  # that a confidence is calibrated on; of fewer the temperature is a rough one
+MOST_COPIES = 16  # of an image that are worth asking for: further ones tell little that is new
 
 
 def tuning_images(
@@ -32,3 +37,23 @@ def tuning_images(
         val.take(rows.nonzero()[:, 0]) for rows in (unseen & ~is_second, unseen & is_second, ~unseen | is_second)
     )
     return compared, RiskTarget(risk, second, others)
+
+
+def few_images_sentences(used: int, of: int | None, copies: int) -> tuple[str, ...]:
+    """Says in plain words that a policy and its confidence rest on few images, and what to do; nothing if on enough.
+
+    Args:
+        used: Number of validation images that policies are compared on.
+        of: Number of images of the val split; None if they are all of it.
+        copies: Corrupted copies of each.
+    """
+    if used * copies >= ENOUGH_COPIES:
+        return ()
+    part = f" of the {of} of the val split" if of else ""
+    each = "a corrupted copy" if copies == 1 else f"{copies} corrupted copies"
+    needed = math.ceil(ENOUGH_COPIES / max(used, 1))
+    cure = f", or set copies to {needed}" if needed <= MOST_COPIES else ""
+    return (
+        f"the policy and its confidence rest on {used} images{part}, {each} of each: with fewer than {ENOUGH_COPIES} "
+        f"copies in all, confidence and unknown may be wrong by many points; add images to the val split{cure}",
+    )
