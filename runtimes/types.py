@@ -150,8 +150,9 @@ class Decision:
         expected_seconds: A high quantile of the time that running the views takes, or the first view of a policy that
             may exit early; nan if nothing was measured yet.
         reason: What set the number of views that were run; see `Reason`. If it is "undecided", no view was run: the
-            label is "" and the confidence 0, all probabilities are equal, there are no views, and the agreement of 1
-            means nothing. With temporal smoothing, label, confidence and probabilities are of earlier frames.
+            label is "" and the confidence 0, all probabilities are equal, there are no views, the agreement of 1
+            means nothing, and `accepted` is False, or None without a threshold. With temporal smoothing, label,
+            confidence and probabilities are of earlier frames.
         region: The part of the frame that was decided on; None for the whole frame.
         name: Name of that region, if it has one.
         track: Number by which the detector knows the object again in other frames; None if it gives none.
@@ -161,7 +162,7 @@ class Decision:
         frame_label: Label of this frame alone; empty without temporal smoothing.
         accepted: Whether it may be relied upon: accepted decisions err at most as often as `allweather tune-policy
             --risk` was told, on images like those of the validation data. None if no threshold was found. With temporal
-            smoothing, a label that is not that of the frame alone is not accepted. "Undecided" is never accepted.
+            smoothing, a label that is not that of the frame alone is not accepted.
         unknown: Whether the image is unlike those of the validation data, so that none of the classes may be right.
         agreement: Share of the views that were run, 0..1, whose own most probable class is that of their average; 1 if
             a single one was.
