@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.methods.loss_predictor.held_back import policy_images, unseen_by_predictor
 from allweather.trainers.policies.acceptance import RiskTarget
 
-ENOUGH_COPIES = 1000  # that a confidence is calibrated on; of fewer the temperature is a rough one
-MOST_COPIES = 16  # of an image that are worth asking for: further ones tell little that is new
+ENOUGH_IMAGES = 1000  # that a confidence is calibrated on; of fewer the temperature is a rough one
+ADVISED_COPIES = 8  # of 150 images they made a temperature vary by a third less from one choice of images to the next
 
 
 def tuning_images(
@@ -47,13 +45,12 @@ def few_images_sentences(used: int, of: int | None, copies: int) -> tuple[str, .
         of: Number of images of the val split; None if they are all of it.
         copies: Corrupted copies of each.
     """
-    if used * copies >= ENOUGH_COPIES:
+    if used >= ENOUGH_IMAGES:
         return ()
     part = f" of the {of} of the val split" if of else ""
     each = "a corrupted copy" if copies == 1 else f"{copies} corrupted copies"
-    needed = math.ceil(ENOUGH_COPIES / max(used, 1))
-    cure = f", or set copies to {needed}" if needed <= MOST_COPIES else ""
+    cure = f", or at least set copies to {ADVISED_COPIES}" if copies < ADVISED_COPIES else ""
     return (
-        f"the policy and its confidence rest on {used} images{part}, {each} of each: with fewer than {ENOUGH_COPIES} "
-        f"copies in all, confidence and unknown may be wrong by many points; add images to the val split{cure}",
+        f"the policy and its confidence rest on {used} images{part}, {each} of each: with fewer than {ENOUGH_IMAGES} "
+        f"images, confidence and unknown may be wrong by several points; add images to the val split{cure}",
     )

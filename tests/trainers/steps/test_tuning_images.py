@@ -44,7 +44,8 @@ def test_a_risk_is_a_share() -> None:
 def test_few_images_are_told_with_what_to_do() -> None:
     (line,) = few_images_sentences(150, 1500, 1)
     assert "rest on 150 images of the 1500 of the val split, a corrupted copy of each" in line
-    assert "add images to the val split, or set copies to 7" in line
-    assert "set copies" not in few_images_sentences(20, None, 1)[0]  # 50 copies of so few would tell little
-    assert "3 corrupted copies of each" in few_images_sentences(300, None, 3)[0]
-    assert few_images_sentences(150, 1500, 7) == few_images_sentences(1000, None, 1) == ()
+    assert "add images to the val split, or at least set copies to 8" in line
+    (line,) = few_images_sentences(300, None, 8)
+    assert "rest on 300 images, 8 corrupted copies of each" in line
+    assert line.endswith("add images to the val split")  # copies of the same images are no new ones
+    assert few_images_sentences(1000, None, 1) == ()
