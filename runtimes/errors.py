@@ -106,7 +106,7 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Returns the error to raise for an unknown name. It lists the known names and suggests the most similar one.
+    """Returns the error to raise for an unknown name. It lists the known names and suggests a similar one.
 
     Args:
         kind: The kind of thing that the name should stand for, such as "view".
@@ -114,7 +114,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         known: All names that exist.
     """
     known, name = list(known), printable(name[:MAX_NAME_CHARACTERS])
-    similar = difflib.get_close_matches(name, known, 1, 0.4)
+    longer = [each for each in known if name and each.lower().startswith(name.lower())]
+    similar = difflib.get_close_matches(name, known, 1, 0.5) or longer
     suggestion = f"; did you mean {similar[0]}?" if similar else "."
     return UsageError(f"no {kind} is called {name!r}{suggestion} There are: {', '.join(known)}")
 

@@ -135,7 +135,7 @@ class Decision:
     """The prediction for a frame or for an object of it, its confidence, and how it was made.
 
     Attributes:
-        label: Name of the most probable class.
+        label: Name of the most probable class; "" if there was no time for the object.
         confidence: Probability of that class, 0..1; calibrated if the policy has a `ConfidenceModel`.
         probabilities: float32 [C], sums to 1; calibrated likewise.
         index: Index of the frame in its source.
@@ -149,7 +149,10 @@ class Decision:
         time_left: Seconds to the deadline, less the reserve, when the views were chosen; infinity without a deadline.
         expected_seconds: A high quantile of the time that running the views takes, or the first view of a policy that
             may exit early; nan if nothing was measured yet.
-        reason: What set the number of views that were run.
+        reason: What set the number of views that were run; see `Reason`. If it is "undecided", no view was run: the
+            label is "" and the confidence 0, all probabilities are equal, there are no views, the agreement of 1
+            means nothing, and `accepted` is False, or None without a threshold. With temporal smoothing, label,
+            confidence and probabilities are of earlier frames.
         region: The part of the frame that was decided on; None for the whole frame.
         name: Name of that region, if it has one.
         track: Number by which the detector knows the object again in other frames; None if it gives none.

@@ -6,7 +6,7 @@ import re
 import runpy
 import sys
 from pathlib import Path, PurePosixPath
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,3 +49,13 @@ def test_a_line_that_a_diagram_cannot_have_is_named(diagram: Any) -> None:
 )
 def test_a_file_outside_of_docs_has_a_page(path: str, page: str) -> None:
     assert hook("sources")["_page"](PurePosixPath(path)) == page
+
+
+def test_a_page_of_results_that_a_docstring_names_is_linked() -> None:
+    link = hook("sources")["on_page_content"]
+    known = {"results/int8.md": SimpleNamespace(url_relative_to=lambda file: "../../results/int8.html")}
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="reference/api/trainers.md"))
+    html = "<p>measured (docs/results/int8.md), and docs/results/none.md</p>"
+    assert link(html, page, None, SimpleNamespace(get_file_from_path=known.get)) == (
+        '<p>measured (<a href="../../results/int8.html">results: int8</a>), and docs/results/none.md</p>'
+    )

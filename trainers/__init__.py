@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from allweather.runtimes.system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from allweather.trainers.augmentations.photometric import COMBINATIONS as COMBINATIONS
+    from allweather.trainers.augmentations.photometric import augment as augment
     from allweather.trainers.augmentations.strengths import AugmentationStrengths as AugmentationStrengths
+    from allweather.trainers.augmentations.strengths import Strength as Strength
     from allweather.trainers.augmentations.strengths import augmentation_strengths as augmentation_strengths
     from allweather.trainers.checkpoint.checkpoint import Checkpoint as Checkpoint
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint as load_checkpoint
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from allweather.trainers.methods.loss_predictor.from_losses import fit_loss_predictor as fit_loss_predictor
     from allweather.trainers.methods.loss_predictor.settings import PredictorSettings as PredictorSettings
     from allweather.trainers.methods.recipes import recipe as recipe
+    from allweather.trainers.models.activation_hooks import capture_activations as capture_activations
     from allweather.trainers.models.loss_predictor import LossPredictor as LossPredictor
     from allweather.trainers.models.loss_predictor import build_predictor as build_predictor
     from allweather.trainers.steps.classifiers import finetune as finetune
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AugmentationStrengths": "augmentations.strengths",
+    "COMBINATIONS": "augmentations.photometric",
     "COMMON": "corruptions.catalogue",
     "CORRUPTIONS": "corruptions.catalogue",
     "Checkpoint": "checkpoint.checkpoint",
@@ -60,12 +65,15 @@ _MODULES = {
     "PredictorSettings": "methods.loss_predictor.settings",
     "Progress": "training.progress",
     "Split": "data.dataset",
+    "Strength": "augmentations.strengths",
     "TTAWrapper": "tta.wrapper",
     "TrainConfig": "methods.config",
     "ai_loss": "losses.consistency",
     "apply_view": "tta.tensor_views",
+    "augment": "augmentations.photometric",
     "augmentation_strengths": "augmentations.strengths",
     "build_predictor": "models.loss_predictor",
+    "capture_activations": "models.activation_hooks",
     "checkpoint_from_state_dict": "checkpoint.state_dict",
     "corrupt": "corruptions.any_image",
     "feature_map_loss": "losses.consistency",

@@ -1,7 +1,8 @@
 """Links from a page to a file of the repository outside of docs/ lead to a page that shows that file.
 
 The repository has no public address yet, and the site is read without it. The page of a Markdown file is that file, the
-page of another one its text, and the page of a folder the list of its files.
+page of another one its text, and the page of a folder the list of its files. The pages of docs/results that a docstring
+names become links, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[2]
 FOLDER = "source"  # of the site
 LINK = re.compile(r"(?<!!)(\[[^\]]*\]\()([^)\s]+)(\))")
+RESULTS = re.compile(r"docs/(results/([\w-]+)\.md)")
 LANGUAGES = {
     ".py": "python",
     ".ipynb": "json",
@@ -63,6 +65,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{link[1]}{os.path.relpath(shown, start)}{anchor}{link[3]}"
 
     return LINK.sub(replace, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turns the pages of docs/results that docstrings name into links, as a docstring is also read where none works."""
+
+    def replace(named: re.Match[str]) -> str:
+        target = files.get_file_from_path(named[1])
+        if target is None:
+            return named[0]
+        return f'<a href="{target.url_relative_to(page.file)}">results: {named[2].replace("-", " ")}</a>'
+
+    return RESULTS.sub(replace, html) if page.file.src_uri.startswith("reference/api/") else html
 
 
 def _named(nav: object) -> Iterator[PurePosixPath]:

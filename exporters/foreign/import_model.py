@@ -117,9 +117,12 @@ def export_onnx(
             split is used by the parity gate.
         out: Folder or .zip file to write.
         classes: Names of the classes, in the order of the model's outputs; those of the data set in its order if None.
-        mean: Mean R, G, B of the normalization on a scale from 0 to 1; see `InputSettings`.
-        std: Standard deviation R, G, B of the normalization on that scale; see `InputSettings`.
-        pixels: 1 if the model takes pixels of 0..1, 255 if it takes 0..255; see `InputSettings`.
+        mean: Mean R, G, B of the normalization on a scale from 0 to 1. If None, that of ImageNet, or 0 where the graph
+            normalizes itself.
+        std: Standard deviation R, G, B of the normalization on that scale. If None, that of ImageNet, or 1 where the
+            graph normalizes itself.
+        pixels: 1 if the model takes pixels of 0..1, 255 if it takes 0..255. If None, 1, or what the normalization in
+            the graph expects.
         layout: "nchw" or "nhwc", where the graph does not tell.
         size: Side of the images in pixels, or (height, width), where the graph takes any.
         channels: "rgb", or "bgr" as models of Caffe and OpenCV take.

@@ -192,7 +192,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     table = Table()
     for index, name in enumerate(header):
         width = None if index else min(MAX_LABEL_WIDTH, max(len(row[0]) for row in rows))
-        table.add_column(name, justify="right" if index else "left", min_width=width)
+        table.add_column(name, justify="right" if index else "left", min_width=width, overflow="fold")  # nothing is cut
     for row in body:
         table.add_row(*row)
     out.print(table)

@@ -79,6 +79,9 @@ def evaluate(
 ) -> None:
     """Evaluates models on clean, corrupted, augmented or shifted test images.
 
+    All but --policy evaluate one view of each image without calibrated confidence, also of a model that is tuned for a
+    policy of more views; --policy NAME evaluates that.
+
     Several evaluations run one after the other.
 
     The object of --json has a key for each of several evaluations; a single one is printed as it is.
@@ -95,7 +98,11 @@ def evaluate(
         keep = hidden_sibling(out, ".cells")
         evaluations = Evaluations(opened, data, reading=reading, download=download, seed=seed, keep=keep)
         requested = {
-            **({"corrupted": evaluations.prepare_corrupted(corrupted, baseline, devices)} if corrupted else {}),
+            **(
+                {"corrupted": evaluations.prepare_corrupted(corrupted, baseline, devices, policy or ())}
+                if corrupted
+                else {}
+            ),
             **({"augmented": evaluations.prepare_augmented()} if augmented else {}),
             **({"shifted": evaluations.evaluate_shifted} if shifted else {}),
             **({"policies": evaluations.prepare_policies(policy, corrupted)} if policy else {}),

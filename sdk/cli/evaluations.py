@@ -77,25 +77,28 @@ class Evaluations:
         from allweather.evaluation.clean import clean_evaluation
         from allweather.reports.clean import write_clean_report
 
-        results, notes = [], []
+        results = []
         for index, model in enumerate(self._models):
             results.append(clean_evaluation(model, self._dataset(model)))
             if folder:
                 write_clean_report(results[-1], self._folder_of(folder, index))
-            if model.policies and model.policies[0].max_views > 1:
-                name = model.policies[0].name
-                notes.append(
-                    f"{model.path.name} was evaluated with one view of each image, and is tuned for the policy {name}: "
-                    f"--policy {name} evaluates that"
-                )
-        notes = [*results[0].provenance.notes, *notes]
+        notes = [*results[0].provenance.notes, *self._one_view_notes()]
         if len(results) > 1:
             return EvaluationOutput(_all(results), notes, [_clean_table(results)])
         values = to_json(results[0])
         return EvaluationOutput(values, notes, facts={**values["provenance"], **values})
 
-    def prepare_corrupted(self, corrupted: str, baseline: str | None, devices: int) -> Run:
-        """Returns the evaluation on corrupted images, by several processes; all but the main one get None from it."""
+    def prepare_corrupted(
+        self, corrupted: str, baseline: str | None, devices: int, policies: Sequence[str] = ()
+    ) -> Run:
+        """Returns the evaluation on corrupted images, by several processes; all but the main one get None from it.
+
+        Args:
+            corrupted: Text of --corrupted.
+            baseline: Text of --baseline; None for no mean corruption error.
+            devices: Number of processes.
+            policies: Policies that are evaluated beside it.
+        """
         from allweather.evaluation.baselines import read_baseline
         from allweather.evaluation.corrupted import corrupted_evaluation
         from allweather.reports.corrupted import error_table, summary_table, write_corrupted_report
@@ -125,7 +128,8 @@ class Evaluations:
             if folder:
                 write_corrupted_report(results, mistakes, folder)
             tables = [summary_table(results), error_table(results, list(results[0].mean_errors()))]
-            return EvaluationOutput(_all(results), results[0].provenance.notes, tables)
+            notes = [*results[0].provenance.notes, *self._one_view_notes(policies)]
+            return EvaluationOutput(_all(results), notes, tables)
 
         return run
 
@@ -217,6 +221,16 @@ class Evaluations:
             return EvaluationOutput(asdict(results[0]) if len(results) == 1 else _all(results), notes, tables)
 
         return run
+
+    def _one_view_notes(self, policies: Sequence[str] = ()) -> list[str]:
+        """Says which models were evaluated with one view although they follow another policy, none of those given."""
+        tuned = [(model.path.name, model.policies[0]) for model in self._models if model.policies]
+        return [
+            f"{name} was evaluated with one view of each image, and is tuned for the policy {policy.name}: --policy "
+            f"{policy.name} evaluates that"
+            for name, policy in tuned
+            if policy.max_views > 1 and policy.name not in policies
+        ]
 
     def _dataset(self, model: EvaluatedModel) -> Dataset:
         """Opens the data set for a model and shows its inventory; the last one is kept for the next that it fits.

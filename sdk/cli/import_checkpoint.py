@@ -75,8 +75,9 @@ def import_checkpoint(
     mean: Annotated[
         str | None,
         typer.Option(
-            help="Mean R,G,B that the model's inputs were normalized with, on a scale from 0 to 1; if not given, that "
-            "of the architecture's pretrained weights, or none where a graph normalizes."
+            help="Mean R,G,B that the model's inputs were normalized with, on a scale from 0 to 1. If not given: of a "
+            "graph that of ImageNet, or none (0) where it normalizes itself; of a state dict that of the "
+            "architecture's pretrained weights."
         ),
     ] = None,
     std: Annotated[

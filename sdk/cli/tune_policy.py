@@ -65,7 +65,10 @@ def tune_policy(
     of those that run as few, the most accurate. Each of the usual policies is compared twice: with the mean of the
     probabilities of its views and, as POLICY+logits, with that of their logits.
 
-    A bundle follows its policy by default. The model is a checkpoint, or a bundle that is written anew with the policy.
+    A bundle follows its policy by default when it runs; evaluate measures one view unless its --policy names it. The
+    model is a checkpoint, or a bundle that is written anew with the policy.
+
+    With few images the confidence is calibrated badly: then a line says on how many it rests, and what to do.
 
     gps:K is found by greedy search: the K views whose average is best.
 
@@ -84,7 +87,7 @@ def tune_policy(
     from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import open_model
     from allweather.trainers.policies.comparison import compare_policies, parse_requested
-    from allweather.trainers.steps.tuning_images import tuning_images
+    from allweather.trainers.steps.tuning_images import few_images_sentences, tuning_images
 
     if risk is not None:
         check_share("risk", risk)
@@ -123,9 +126,12 @@ def tune_policy(
     _store(model, out, comparison.policies, own_model, replace=True)
     if not as_json and len(comparison.results) > 1:
         print_table(_rows(comparison.results))
-    for line in comparison.sentences():
+    of = len(dataset.val) if len(images) < len(dataset.val) else None
+    few = few_images_sentences(comparison.selection.images, of, copies)
+    judgement = [*comparison.sentences(), *few]
+    for line in judgement:
         say(line)
-    values = _result(comparison, copies, risk, as_json)
+    values = _result(comparison, copies, risk, judgement if as_json else None)
     print_result({kind_of(model): str(out), **values, "inventory": dataset.inventory}, as_json, "tuned")
 
 
@@ -146,8 +152,10 @@ def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str 
     add_to_bundle(bundle, None, stored, None, out)
 
 
-def _result(comparison: PolicyComparison, copies: int, risk: float | None, as_json: bool) -> dict[str, object]:
-    """Returns what the command prints on stdout."""
+def _result(
+    comparison: PolicyComparison, copies: int, risk: float | None, judgement: Sequence[str] | None
+) -> dict[str, object]:
+    """Returns what the command prints on stdout; more with a judgement, for JSON."""
     selection = comparison.selection
     best, center, model = selection.chosen, selection.center, comparison.policies[0].confidence_model
     assert model is not None
@@ -164,10 +172,10 @@ def _result(comparison: PolicyComparison, copies: int, risk: float | None, as_js
         "temperatures": list(model.temperatures),
         **({} if risk is None else _acceptance(model.acceptance)),
     }
-    if as_json:
+    if judgement is not None:
         gains = {each.tuned.policy.name: each for each in selection.gains}
         values["level_with"] = list(selection.level_with)
-        values["judgement"] = comparison.sentences()
+        values["judgement"] = list(judgement)
         values["compared"] = [{**_facts(each), **_gain(gains.get(each.policy.name))} for each in comparison.results]
         values["confidence_model"] = dataclasses.asdict(model)
     return values

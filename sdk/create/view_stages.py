@@ -26,7 +26,7 @@ from allweather.trainers.methods.loss_predictor.settings import PredictorSetting
 from allweather.trainers.methods.loss_predictor.train import add_predictor, predictor_for
 from allweather.trainers.methods.output_paths import resume_path
 from allweather.trainers.policies.comparison import compare_policies, parse_requested
-from allweather.trainers.steps.tuning_images import tuning_images
+from allweather.trainers.steps.tuning_images import few_images_sentences, tuning_images
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.progress import Progress
 
@@ -87,9 +87,8 @@ def policy_stage(
     adapted = start.adapt(dataset) if start else dataset
     with open_model(start or model) as opened:
         requested = parse_requested(section.policies, opened, hflip=adapted.hflip)
-        images, target = tuning_images(
-            adapted.with_classes(opened.classes).val, opened.predict_losses is not None, section.risk
-        )
+        val = adapted.with_classes(opened.classes).val
+        images, target = tuning_images(val, opened.predict_losses is not None, section.risk)
         comparison = compare_policies(
             opened, images, requested,
             hflip=adapted.hflip, max_views=section.max_views, copy_settings=settings.tuning, target=target,
@@ -99,7 +98,9 @@ def policy_stage(
         save_checkpoint(folder / CHECKPOINT, dataclasses.replace(start, policies=comparison.policies))
     else:
         add_to_bundle(model, None, comparison.policies, None, folder / BUNDLE)
-    return StageResult(comparison.selection.chosen.policy.name, tuple(comparison.sentences()))
+    of = len(val) if len(images) < len(val) else None
+    few = few_images_sentences(comparison.selection.images, of, settings.tuning.copies)
+    return StageResult(comparison.selection.chosen.policy.name, (*comparison.sentences(), *few))
 
 
 def export_stage(

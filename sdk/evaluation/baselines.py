@@ -36,6 +36,8 @@ class Baseline:
 def read_baseline(text: str) -> Baseline:
     """Returns a baseline by its name, or reads it from a file.
 
+    The file has percent; `Baseline.errors` are shares, 0..1, as `mean_corruption_error` takes them.
+
     Args:
         text: "alexnet" (for ImageNet-C), or the path of a JSON file: errors in percent by corruption, or a result.json
             of one model that `allweather evaluate --corrupted` wrote.
@@ -48,6 +50,8 @@ def read_baseline(text: str) -> Baseline:
     if text == "alexnet":
         return Baseline(text, {name: error / 100 for name, error in ALEXNET.items()})
     path = Path(text)
+    if not path.is_file() and (path.suffix or len(path.parts) > 1):
+        raise UsageError(f"no file {text}, to read a baseline from: check the path, or give alexnet (for ImageNet-C)")
     if not path.is_file():
         raise UsageError(
             f"no baseline {text!r}: give alexnet (for ImageNet-C), or the path of a JSON file of errors by corruption"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -205,27 +204,31 @@ def mean_corruption_error(errors: Mapping[str, float], baseline: Mapping[str, fl
     over the m corruptions c of `errors`, with E_c the classifier's error and B_c that of a baseline classifier.
 
     Args:
-        errors: Mean error over the severities of each corruption, by name, in any unit. The published mCE is over the
-            fifteen of `COMMON`.
-        baseline: The same for the baseline, in the same unit; it may have more corruptions.
+        errors: Mean error over the severities of each corruption, by name, 0..1. The published mCE is over the fifteen
+            of `COMMON`.
+        baseline: The same for the baseline, 0..1, such as `read_baseline("alexnet").errors`; it may have more
+            corruptions.
 
     Returns:
         The mCE in percent; 100 is as good as the baseline.
 
     Raises:
-        UsageError: There are no errors, one is no number from 0 on, or the baseline has no error, or none above 0, for
-            one of the corruptions; the message names it.
+        UsageError: There are no errors, one is no share, 0..1, or the baseline has no error, or none above 0, for one
+            of the corruptions; the message names it.
     """
     for name, each in (("errors", errors), ("baseline", baseline)):
         check_instance(name, each, Mapping, 'it has the error of each corruption by name, as in {"fog": 0.2}')
     if not errors:
         raise UsageError("the mean corruption error is a mean over corruptions; got no errors")
-    wrong = [name for name, error in errors.items() if not 0 <= error < math.inf]
-    if wrong:
-        raise UsageError(f"an error is a number, at least 0; got {errors[wrong[0]]:g} for {', '.join(wrong)}")
     missing = [name for name in errors if name not in baseline]
     if missing:
-        raise UsageError(f"the baseline has no error for {', '.join(missing)}; add it, or leave --baseline out")
+        raise UsageError(f"the baseline has no error for {', '.join(missing)}; add it, or go without a baseline")
+    for each in (errors, baseline):
+        wrong = [name for name in errors if not 0 <= each[name] <= 1]
+        if wrong:
+            raise UsageError(
+                f"errors are shares, 0 to 1; got {each[wrong[0]]:g} for {', '.join(wrong)}: divide percent by 100"
+            )
     perfect = [name for name in errors if not baseline[name] > 0]
     if perfect:
         raise UsageError(

@@ -36,7 +36,9 @@ def evaluate(
     engine: str | None = None,
     precision: str | None = None,
 ) -> CleanEvaluation:
-    """Evaluates a classifier on the clean test images of a data set.
+    """Evaluates a classifier on the clean test images of a data set, with one view of each.
+
+    A model that follows a policy of more views is evaluated with it by `evaluate_policies`.
 
     Args:
         model: A checkpoint, a bundle, or the path of one of them.
@@ -64,7 +66,10 @@ def evaluate_corrupted(
     fabric: Fabric | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Robustness:
-    """Evaluates a classifier on corrupted test images, beside the clean ones.
+    """Evaluates a classifier on corrupted test images, beside the clean ones, with one view of each.
+
+    A model that follows a policy of more views is evaluated with it by `evaluate_policies(..., corrupted="generate")`.
+    The confidence is that of the one view, not calibrated.
 
     Args:
         model: A checkpoint, a bundle, or the path of one of them.

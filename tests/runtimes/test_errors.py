@@ -22,3 +22,5 @@ def test_a_similar_name_is_suggested_and_a_different_one_is_not() -> None:
     )
     different = str(unknown_name("view", "fog", ("hflip", "identity")))
     assert different == "no view is called 'fog'. There are: hflip, identity"
+    assert "did you mean" not in str(unknown_name("corruption", "rain", ("brightness", "fog")))
+    assert "did you mean jpeg_compression?" in str(unknown_name("corruption", "jpeg", ("fog", "jpeg_compression")))

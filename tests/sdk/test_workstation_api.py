@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PUBLIC = {
     "trainers": [
         "AugmentationStrengths",
+        "COMBINATIONS",
         "COMMON",
         "CORRUPTIONS",
         "Checkpoint",
@@ -29,12 +30,15 @@ PUBLIC = {
         "PredictorSettings",
         "Progress",
         "Split",
+        "Strength",
         "TTAWrapper",
         "TrainConfig",
         "ai_loss",
         "apply_view",
+        "augment",
         "augmentation_strengths",
         "build_predictor",
+        "capture_activations",
         "checkpoint_from_state_dict",
         "corrupt",
         "feature_map_loss",

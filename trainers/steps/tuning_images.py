@@ -6,6 +6,9 @@ from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.methods.loss_predictor.held_back import policy_images, unseen_by_predictor
 from allweather.trainers.policies.acceptance import RiskTarget
 
+ENOUGH_IMAGES = 1000  # that a confidence is calibrated on; of fewer the temperature is a rough one
+ADVISED_COPIES = 8  # of 150 images they made a temperature vary by a third less from one choice of images to the next
+
 
 def tuning_images(
     val: LabeledImages, has_predictor: bool, risk: float | None = None
@@ -32,3 +35,22 @@ def tuning_images(
         val.take(rows.nonzero()[:, 0]) for rows in (unseen & ~is_second, unseen & is_second, ~unseen | is_second)
     )
     return compared, RiskTarget(risk, second, others)
+
+
+def few_images_sentences(used: int, of: int | None, copies: int) -> tuple[str, ...]:
+    """Says in plain words that a policy and its confidence rest on few images, and what to do; nothing if on enough.
+
+    Args:
+        used: Number of validation images that policies are compared on.
+        of: Number of images of the val split; None if they are all of it.
+        copies: Corrupted copies of each.
+    """
+    if used >= ENOUGH_IMAGES:
+        return ()
+    part = f" of the {of} of the val split" if of else ""
+    each = "a corrupted copy" if copies == 1 else f"{copies} corrupted copies"
+    cure = f", or at least set copies to {ADVISED_COPIES}" if copies < ADVISED_COPIES else ""
+    return (
+        f"the policy and its confidence rest on {used} images{part}, {each} of each: with fewer than {ENOUGH_IMAGES} "
+        f"images, confidence and unknown may be wrong by several points; add images to the val split{cure}",
+    )

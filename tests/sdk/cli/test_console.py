@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import run_python
+from rich.console import Console
 
 from allweather.cli import console
 from allweather.runtimes.errors import CameraError, StalledError, UsageError
@@ -34,6 +35,13 @@ app = typer.Typer()
 app.command()(command)
 app(args=[])
 """
+
+
+def test_a_narrow_terminal_cuts_no_word_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = Console(width=60, record=True)
+    monkeypatch.setattr(console, "out", narrow)
+    console.print_table([("policy", *["accepted, % (errors among them)"] * 7), ("top:2", *["50.0 (1.00)"] * 7)])
+    assert "…" not in narrow.export_text()
 
 
 @pytest.mark.parametrize("kind", ["EngineError", "RuntimeError"])

@@ -50,6 +50,17 @@ def test_models_are_compared_on_corrupted_images(
 
 
 @pytest.mark.slow
+def test_one_view_of_a_model_that_follows_more_is_told(
+    plain: Path, folder: Path, corrupted: Path, tmp_path: Path
+) -> None:
+    data, tuned = ["--data", f"folder:{folder}"], tmp_path / "tuned.safetensors"
+    assert invoke("tune-policy", plain, *data, "--policy", "hflip", "--out", tuned).exit_code == 0
+    told = "tuned.safetensors was evaluated with one view of each image, and is tuned for the policy hflip"
+    line = ["evaluate", tuned, *data, "--corrupted", corrupted]
+    assert told in one_line(invoke(*line))
+    assert told not in one_line(invoke(*line, "--policy", "hflip"))
+
+
 def test_generated_and_stored_sets_are_the_same(plain: Path, folder: Path, corrupted: Path, tmp_path: Path) -> None:
     line = ["evaluate", plain, "--data", f"folder:{folder}", "--seed", 3, "--out", tmp_path / "r", "--json"]
     generated = invoke(*line, "--corrupted", "generate")

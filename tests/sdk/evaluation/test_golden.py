@@ -62,7 +62,7 @@ def test_a_baseline_with_a_missing_or_zero_error_is_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no baseline .* alexnet .* JSON"),
+        (None, "no file .*baseline.json, to read a baseline from: check the path, or give alexnet"),
         ("{", "not a baseline: expected JSON"),
         ("[1, 2]", "not a baseline: expected JSON"),
         ('{"fog": "much"}', "not a baseline: expected JSON"),

@@ -88,6 +88,7 @@ def test_mean_corruption_error() -> None:
         mean_corruption_error(errors, {"fog": 0.4})
     with pytest.raises(UsageError, match="got no errors"):
         mean_corruption_error({}, {"fog": 0.4})
-    for wrong in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match=r"a number, at least 0; got .* for snow"):
-            mean_corruption_error({"fog": 0.1, "snow": wrong}, {"fog": 0.4, "snow": 0.3})
+    for wrong in (-0.1, float("nan"), float("inf"), 31.0):  # the last one is in percent
+        for pair in (({"fog": 0.1, "snow": wrong}, {"fog": 0.4, "snow": 0.3}), ({"snow": 0.1}, {"snow": wrong})):
+            with pytest.raises(UsageError, match=r"errors are shares, 0 to 1; got .* for snow: divide percent by 100"):
+                mean_corruption_error(*pair)

@@ -9,7 +9,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.loss_predictor.held_back import policy_images
-from allweather.trainers.steps.tuning_images import tuning_images
+from allweather.trainers.steps.tuning_images import few_images_sentences, tuning_images
 
 
 def val(count: int) -> Split:
@@ -39,3 +39,13 @@ def test_no_image_both_chooses_and_shows(count: int, has_predictor: bool) -> Non
 def test_a_risk_is_a_share() -> None:
     with pytest.raises(UsageError, match="risk of accepted decisions is above 0 and below 1; got 2"):
         tuning_images(val(4), has_predictor=False, risk=2.0)
+
+
+def test_few_images_are_told_with_what_to_do() -> None:
+    (line,) = few_images_sentences(150, 1500, 1)
+    assert "rest on 150 images of the 1500 of the val split, a corrupted copy of each" in line
+    assert "add images to the val split, or at least set copies to 8" in line
+    (line,) = few_images_sentences(300, None, 8)
+    assert "rest on 300 images, 8 corrupted copies of each" in line
+    assert line.endswith("add images to the val split")  # copies of the same images are no new ones
+    assert few_images_sentences(1000, None, 1) == ()
