@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from allweather.runtimes.perceiver.prediction import no_prediction, predict
+from allweather.runtimes.perceiver.prediction import Prediction, no_prediction, predict
 from allweather.runtimes.perceiver.run_objects import ObjectsResult
 from allweather.runtimes.region import Region
 from allweather.runtimes.tta.policy import Policy
@@ -62,10 +62,26 @@ def frame_decision(
     )
 
 
+def object_predictions(result: ObjectsResult, policy: Policy, classes: Sequence[str]) -> list[Prediction]:
+    """Returns what is predicted for each object.
+
+    Args:
+        result: What was run.
+        policy: The policy of all objects.
+        classes: Class names, in the order of the logits.
+    """
+    return [
+        predict(state.probabilities(policy.averages), state.views_run, state.energy(policy), policy, classes)
+        if state.views_run
+        else no_prediction(policy, classes)
+        for state in result.states
+    ]
+
+
 def object_decisions(
     result: ObjectsResult,
+    predictions: Sequence[Prediction],
     policy: Policy,
-    classes: Sequence[str],
     frame: Frame,
     regions: Sequence[Region],
     skipped: int,
@@ -82,8 +98,8 @@ def object_decisions(
 
     Args:
         result: What was run.
+        predictions: What is predicted for each object.
         policy: The policy of all objects.
-        classes: Class names, in the order of the logits.
         frame: The frame.
         regions: The part of the frame that each object is in.
         skipped: Number of frames that were dropped since the previous one.
@@ -95,7 +111,7 @@ def object_decisions(
     count, views_run = len(result.states), result.views_run
     rest = run_seconds - result.rank_seconds - result.view_seconds - result.infer_seconds
     decisions = []
-    for index, state in enumerate(result.states):
+    for index, (state, predicted) in enumerate(zip(result.states, predictions, strict=True)):
         share = state.views_run / views_run
         times = StageTimes(
             prepare=prepare_seconds / count,
@@ -105,11 +121,6 @@ def object_decisions(
             infer=share * result.infer_seconds,
             aggregate=rest / count,
         )
-        if state.views_run:
-            average = state.probabilities(policy.averages)
-            predicted = predict(average, state.views_run, state.energy(policy), policy, classes)
-        else:
-            predicted = no_prediction(policy, classes)
         decisions.append(
             Decision(
                 label=predicted.label,

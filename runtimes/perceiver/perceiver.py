@@ -12,7 +12,7 @@ import numpy as np
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.boxes import regions_of
-from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions
+from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
 from allweather.runtimes.perceiver.run_batch import decide_batch
 from allweather.runtimes.perceiver.run_objects import ObjectsRun
@@ -73,6 +73,7 @@ class Perceiver:
         self._engine, self._clock = engine, clock
         self._loss_predictor, self._owns_engines = loss_predictor, True
         self._predictor_latency = predictor_latency or LatencyModel()
+        self._finishing = LatencyModel({1: 0.0})  # what follows the last batch of several objects
         self._planner = Planner(
             policy, view_latency or LatencyModel(), self._predictor_latency if policy.needs_predictor else None
         )
@@ -198,22 +199,20 @@ class Perceiver:
             prepared = [self.spec.prepare(region.crop(frame.image)) for region in regions]
             prepare_done = clock()
             run = ObjectsRun(
-                self._engine.infer,
-                self._loss_predictor,
-                self._planner,
-                lambda: self._time_left(frame),
-                clock,
-                self._rng,
-            )
+                self._engine.infer, self._loss_predictor, self._planner,
+                lambda: self._time_left(frame) - self._finishing.usual_seconds(len(prepared)), clock, self._rng,
+            )  # fmt: skip
             result = run.run(prepared)
+            predictions = object_predictions(result, self.policy, self.classes)
             done = clock()
+            self._finishing.add(len(prepared), done - result.batches_done)
             late = done > self.budget.deadline(frame) - self.budget.reserve
             if self._planner.predictor_latency and not result.ranked:
                 self._planner.predictor_latency.follow(self._planner.view_latency)
             self._planner.learn(late=late, could_be_shorter=result.views_run > 1 or result.ranked)
             self._decided += 1
             return object_decisions(
-                result, self.policy, self.classes, frame, regions, skipped,
+                result, predictions, self.policy, frame, regions, skipped,
                 prepare_seconds=prepare_done - started, run_seconds=done - prepare_done,
                 age=done - frame.captured, late=done > self.budget.deadline(frame),
             )  # fmt: skip

@@ -30,6 +30,7 @@ class ObjectsResult:
         rank_seconds: Seconds spent in the loss predictor.
         view_seconds: Seconds spent on computing views.
         infer_seconds: Seconds spent in the classifier.
+        batches_done: Time of the clock when the last batch was done, in seconds.
     """
 
     states: tuple[ObjectState, ...]
@@ -39,6 +40,7 @@ class ObjectsResult:
     rank_seconds: float
     view_seconds: float
     infer_seconds: float
+    batches_done: float
 
     @property
     def views_run(self) -> int:
@@ -53,7 +55,7 @@ class ObjectsRun:
         infer: `Engine.infer` of the classifier.
         loss_predictor: The loss predictor; None if the policy needs none.
         planner: Says how long batches take, and learns it from these.
-        time_left: Function that returns the seconds to the deadline, less the reserve.
+        time_left: Function that returns the seconds to the deadline, less the reserve and what follows the last batch.
         clock: Function that returns the time in seconds.
         rng: Random generator of policies that draw views.
     """
@@ -64,7 +66,7 @@ class ObjectsRun:
     ) -> None:  # fmt: skip
         self._infer, self._loss_predictor, self._planner = infer, loss_predictor, planner
         self._time_left, self._clock, self._rng = time_left, clock, rng
-        self._rank_seconds = self._view_seconds = self._infer_seconds = 0.0
+        self._rank_seconds = self._view_seconds = self._infer_seconds = self._batches_done = 0.0
 
     def run(self, images: Sequence[Image]) -> ObjectsResult:
         """Runs views of all objects until the policy is followed for each, or the time is spent.
@@ -97,8 +99,9 @@ class ObjectsRun:
                 ranked = True
             self._run_further(images, states, costs)
         return ObjectsResult(
-            tuple(states), ranked, time_left, forced, self._rank_seconds, self._view_seconds, self._infer_seconds
-        )
+            tuple(states), ranked, time_left, forced, self._rank_seconds, self._view_seconds, self._infer_seconds,
+            self._batches_done,
+        )  # fmt: skip
 
     def _rank(self, images: Sequence[Image], states: Sequence[ObjectState]) -> None:
         """Ranks the views that follow the first one of each object, which is the identity."""
@@ -172,7 +175,7 @@ class ObjectsRun:
         batch = np.stack([view(next(following[index])).apply(images[index]) for index in objects])
         views_done = self._clock()
         logits = self._infer(batch)
-        infer_done = self._clock()
+        infer_done = self._batches_done = self._clock()
         for index, row in zip(objects, logits, strict=True):
             states[index].add(row)
         self._view_seconds += views_done - started

@@ -102,13 +102,16 @@ def _make(prefix: str, suffix: str, parent: Path, *, folder: bool) -> tuple[Path
     while True:
         if folder:
             name = tempfile.mkdtemp(suffix, prefix, parent)
-            lock = os.open(name, os.O_RDONLY)
+            try:
+                lock = os.open(name, os.O_RDONLY)
+            except FileNotFoundError:  # another process took it for a leftover before it was opened
+                continue
         else:
             lock, name = tempfile.mkstemp(suffix, prefix, parent)
         try_lock(lock, wait=True)
         if is_at(lock, Path(name)):
             return Path(name), lock
-        os.close(lock)  # another process took it for a leftover before it was locked
+        os.close(lock)  # or before it was locked
 
 
 def _leftovers(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:

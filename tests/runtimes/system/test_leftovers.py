@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -82,3 +84,22 @@ def test_a_folder_that_was_moved_away_by_a_killed_process_is_moved_back(tmp_path
         raise KeyError
     assert (tmp_path / "result" / "marker").read_text() == "old"
     assert not old.exists()
+
+
+def test_a_folder_that_another_process_deletes_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+
+    def made_and_deleted(suffix: str, prefix: str, parent: Path) -> str:
+        name = mkdtemp(suffix, prefix, parent)
+        if not names:
+            Path(name).rmdir()
+        names.append(name)
+        return name
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made_and_deleted)
+    with temporary_beside(tmp_path / "x", folder=True) as folder:
+        assert folder.is_dir()
+    assert len(names) == 2
+    assert not list(tmp_path.iterdir())
