@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def scenes(corrupted: Path, bundle: Bundle, count: int, frames: int) -> list[Sce
     return drawn
 
 
-def equal_shares(perceiver: Perceiver, one_view: Perceiver, scene: Scene) -> list[Decision]:
+def equal_shares(perceiver: Perceiver, scene: Scene) -> list[Decision]:
     """Gives each box an equal share of the budget, and as many views as fit into that."""
     started, budget = time.monotonic(), perceiver.budget
     decisions = []
@@ -70,19 +71,13 @@ def equal_shares(perceiver: Perceiver, one_view: Perceiver, scene: Scene) -> lis
     return [replace(decision, late=late) for decision in decisions]
 
 
-def common_budget(perceiver: Perceiver, one_view: Perceiver, scene: Scene) -> list[Decision]:
+def common_budget(perceiver: Perceiver, scene: Scene) -> list[Decision]:
     """Decides on all boxes within one budget."""
     return perceiver.objects(scene.image, scene.boxes)
 
 
-def one_view_each(perceiver: Perceiver, one_view: Perceiver, scene: Scene) -> list[Decision]:
-    """Runs one view of each box."""
-    one_view.budget = perceiver.budget
-    return one_view.objects(scene.image, scene.boxes)
-
-
-RIVALS: dict[str, Callable[[Perceiver, Perceiver, Scene], list[Decision]]] = {
-    "one view each": one_view_each,
+RIVALS: dict[str, Callable[[Perceiver, Scene], list[Decision]]] = {
+    "one view each": common_budget,  # of a perceiver whose policy is one view
     "equal shares": equal_shares,
     "one budget": common_budget,
 }
@@ -105,14 +100,15 @@ def rows(args: argparse.Namespace, bundle: Bundle, count: int) -> Iterator[tuple
         unit = seconds_of_one_view_each(unhurried, drawn)
     for share in args.shares:
         milliseconds = 1000 * share * unit
-        with (
-            load(args.bundle, policy=args.policy, budget_ms=milliseconds, max_boxes=count) as perceiver,
-            load(args.bundle, policy="center", max_boxes=count) as one_view,
-        ):
+        with ExitStack() as stack:  # each with a perceiver of its own, as each learns from what it runs
+            perceivers = {
+                name: stack.enter_context(load(args.bundle, policy=policy, budget_ms=milliseconds, max_boxes=count))
+                for name, policy in zip(RIVALS, ("center", args.policy, args.policy), strict=True)
+            }
             results: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in RIVALS}
             for scene in drawn:
                 for name, decide in RIVALS.items():
-                    decisions = decide(perceiver, one_view, scene)
+                    decisions = decide(perceivers[name], scene)
                     wrong = [
                         each.label != bundle.classes[label] for each, label in zip(decisions, scene.labels, strict=True)
                     ]
