@@ -41,6 +41,11 @@ def config(bundle: Path, folder: Path, **keys: Any) -> dict[str, Any]:
     return {"bundle": str(bundle), "engine": "onnx", "policy": "hflip", "threads": 1, "cameras": cameras, **keys}
 
 
+def live(raw: Any) -> Any:
+    """The same configuration with films that are played at their own speed."""
+    return {**raw, "cameras": [{**camera, "live": True} for camera in raw["cameras"]]}
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -61,9 +66,7 @@ def test_each_camera_has_its_policy_its_regions_and_its_log(sample_bundle: Path,
 def test_a_configuration_is_read_again_and_a_wrong_one_changes_nothing(sample_bundle: Path, tmp_path: Path) -> None:
     write_video(tmp_path / "x.avi", 2000)
     path = tmp_path / "site.yaml"
-    raw = config(sample_bundle, tmp_path)
-    for camera in raw["cameras"]:
-        camera["live"] = True
+    raw = live(config(sample_bundle, tmp_path))
     path.write_text(json.dumps(raw))
     running = start("run", "--config", str(path))
     try:
@@ -100,9 +103,7 @@ def test_a_configuration_that_fails_at_its_start_gives_way_to_the_one_before(
     (tmp_path / "taken").touch()
     (tmp_path / "other.csv").write_text("a,b\n")
     path, log = tmp_path / "site.yaml", tmp_path / "front.jsonl"
-    raw = config(sample_bundle, tmp_path)
-    for camera in raw["cameras"]:
-        camera["live"] = True
+    raw = live(config(sample_bundle, tmp_path))
     path.write_text(json.dumps(raw))
     running = start("run", "--config", str(path))
     try:
