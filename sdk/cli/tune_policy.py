@@ -126,8 +126,8 @@ def tune_policy(
     _store(model, out, comparison.policies, own_model, replace=True)
     if not as_json and len(comparison.results) > 1:
         print_table(_rows(comparison.results))
-    of = len(dataset.val) if len(images) < len(dataset.val) else None
-    few = few_images_sentences(comparison.selection.images, of, copies)
+    val_images = len(dataset.val) if len(images) < len(dataset.val) else None
+    few = few_images_sentences(comparison.selection.images, val_images, copies)
     judgement = [*comparison.sentences(), *few]
     for line in judgement:
         say(line)

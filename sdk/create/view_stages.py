@@ -98,8 +98,8 @@ def policy_stage(
         save_checkpoint(folder / CHECKPOINT, dataclasses.replace(start, policies=comparison.policies))
     else:
         add_to_bundle(model, None, comparison.policies, None, folder / BUNDLE)
-    of = len(val) if len(images) < len(val) else None
-    few = few_images_sentences(comparison.selection.images, of, settings.tuning.copies)
+    val_images = len(val) if len(images) < len(val) else None
+    few = few_images_sentences(comparison.selection.images, val_images, settings.tuning.copies)
     return StageResult(comparison.selection.chosen.policy.name, (*comparison.sentences(), *few))
 
 

@@ -37,17 +37,17 @@ def tuning_images(
     return compared, RiskTarget(risk, second, others)
 
 
-def few_images_sentences(used: int, of: int | None, copies: int) -> tuple[str, ...]:
+def few_images_sentences(used: int, val_images: int | None, copies: int) -> tuple[str, ...]:
     """Says in plain words that a policy and its confidence rest on few images, and what to do; nothing if on enough.
 
     Args:
         used: Number of validation images that policies are compared on.
-        of: Number of images of the val split; None if they are all of it.
+        val_images: Number of images of the val split; None if they are all of it.
         copies: Corrupted copies of each.
     """
     if used >= ENOUGH_IMAGES:
         return ()
-    part = f" of the {of} of the val split" if of else ""
+    part = f" of the {val_images} of the val split" if val_images else ""
     each = "a corrupted copy" if copies == 1 else f"{copies} corrupted copies"
     cure = f", or at least set copies to {ADVISED_COPIES}" if copies < ADVISED_COPIES else ""
     return (
