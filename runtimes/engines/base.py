@@ -63,6 +63,26 @@ class Interruptible(Protocol):
         """Ends the call of `infer` that another thread is in; it raises an error, as do all later ones."""
 
 
+@runtime_checkable
+class TimeLimited(Protocol):
+    """What an engine may have besides the methods of `Engine`, if its library can give up waiting for a call.
+
+    Its calls need no thread of their own, which saves two changes of threads in each.
+    """
+
+    def infer_within(self, images: Image, seconds: float) -> Floats:
+        """Runs the model as `infer` does, and gives up after some time; the engine cannot be used then any more.
+
+        Args:
+            images: See `Engine.infer`. A batch of a size that the engine has run before.
+            seconds: Time that the call may take.
+
+        Raises:
+            EngineError: See `Engine.infer`.
+            TimeoutError: It took longer.
+        """
+
+
 class EngineModule(Protocol):
     """The two functions of an engine's module. The engine's library is imported only when they are called."""
 

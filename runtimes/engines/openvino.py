@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -94,34 +97,35 @@ class OpenvinoEngine:
         self._streams = STREAMS if (model.threads or this_device().cores) > 1 else 1
         try:
             self._core = openvino_core()
-            self._request = self._compile("LATENCY").create_infer_request()
-            # The request's own memory, of a fixed shape: passing a new array with each call costs 0.3 ms.
-            self._image = self._request.get_input_tensor().data
-            self._logits = self._request.get_output_tensor().data
+            self._request = _Request(self._compile("LATENCY"))
         except (RuntimeError, MemoryError) as error:
             raise EngineError(
                 f"openvino cannot load the model: {with_cure(error, 'export it again', _last_line(error))}"
             ) from error
-        self._queue: openvino.AsyncInferQueue | None = None
+        self._parallel: list[_Request] = []  # one for each stream, once there was a batch
 
     def infer(self, images: Image) -> Floats:
         """See `Engine.infer`."""
-        images = np.ascontiguousarray(images)
+        return self._infer(images, math.inf)
+
+    def infer_within(self, images: Image, seconds: float) -> Floats:
+        """See `TimeLimited.infer_within`."""
+        return self._infer(images, seconds)
+
+    def _infer(self, images: Image, seconds: float) -> Floats:
         logits = np.empty((len(images), self._model.outputs), np.float32)
         # A last image that does not fill all streams is finished earlier on all cores.
         in_streams = len(images) - len(images) % self._streams if self._streams > 1 else 0
+        end = time.monotonic() + seconds
         try:
             # numpy would broadcast some of the other shapes
-            if images.shape[1:] != self._image.shape[1:] or images.dtype != np.uint8:
-                raise ValueError(f"expected uint8 {list(self._image.shape[1:])}")
+            if images.shape[1:] != self._request.shape or images.dtype != np.uint8:
+                raise ValueError(f"expected uint8 {list(self._request.shape)}")
             if in_streams:
-                self._infer_in_streams(images[:in_streams], logits)
+                self._infer_in_streams(images[:in_streams], logits, end)
             for index in range(in_streams, len(images)):
-                self._image[0] = images[index]
-                self._request.infer()
-                logits[index] = self._logits[0]
+                logits[index] = self._request.run(images[index], end)
         except (RuntimeError, ValueError, MemoryError) as error:
-            self._queue = None  # a request that failed never becomes free again, and the next call would wait for it
             raise EngineError(
                 f"openvino failed on a batch of shape {list(images.shape)}: {_last_line(error)}"
             ) from error
@@ -129,33 +133,25 @@ class OpenvinoEngine:
 
     def interrupt(self) -> None:
         """See `Interruptible.interrupt`."""
-        for request in (self._request, *(self._queue or ())):
-            with suppress(RuntimeError):  # it is not running
-                request.cancel()
+        for request in (self._request, *self._parallel):
+            request.cancel()
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._request = self._queue = self._image = self._logits = None
+        for request in (self._request, *self._parallel):
+            request.close()
 
-    def _infer_in_streams(self, images: Image, logits: Floats) -> None:
+    def _infer_in_streams(self, images: Image, logits: Floats, end: float) -> None:
         """Runs images in parallel streams, and writes their outputs to the first rows of `logits`."""
-        if self._queue is None:
-            self._queue = self._openvino.AsyncInferQueue(self._compile("THROUGHPUT"), self._streams)
-        queue = self._queue
-        errors: list[Exception] = []
-
-        def store(request: openvino.InferRequest, index: int) -> None:
-            try:
-                logits[index] = request.get_output_tensor(0).data
-            except ValueError as error:  # if it were raised here, it would be lost in one of OpenVINO's threads
-                errors.append(error)
-
-        queue.set_callback(store)
-        for index in range(len(images)):
-            queue.start_async([images[index : index + 1]], index, share_inputs=True)
-        queue.wait_all()
-        if errors:
-            raise errors[0]
+        if not self._parallel:
+            compiled = self._compile("THROUGHPUT")
+            self._parallel = [_Request(compiled) for _ in range(self._streams)]
+        for index in range(len(images) + self._streams):
+            request, earlier = self._parallel[index % self._streams], index - self._streams
+            if earlier >= 0:
+                logits[earlier] = request.finish(end)
+            if index < len(images):
+                request.start(images[index], end)
 
     def _compile(self, hint: str) -> openvino.CompiledModel:
         """Returns the model compiled for a performance hint, from the cache if it is there."""
@@ -187,6 +183,86 @@ class OpenvinoEngine:
                 return self._core.import_model(io.BytesIO(blob), self._device, options)
             cached_blob(parts, compile_now, replace=True)
         return compiled[0]
+
+
+class _Request:
+    """A request for the logits of one image, with memory of its own.
+
+    Args:
+        compiled: A compiled model for batches of one image.
+
+    Attributes:
+        shape: Shape of the images that it takes.
+    """
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+        # The request's own memory, of a fixed shape: passing a new array with each call costs 0.3 ms.
+        self._image = self._request.get_input_tensor().data
+        self._logits = self._request.get_output_tensor().data
+        self._runs = False
+        self.shape: tuple[int, ...] = self._image.shape[1:]
+
+    def run(self, image: Image, end: float) -> Floats:
+        """Returns the logits of an image, which are overwritten by the next one.
+
+        Args:
+            image: uint8 [h, w, 3].
+            end: When to give up, in monotonic seconds; infinity for never.
+
+        Raises:
+            RuntimeError: OpenVINO failed.
+            TimeoutError: It has not finished.
+        """
+        if math.isfinite(end):
+            self.start(image, end)
+            return self.finish(end)
+        self._drain(end)
+        self._image[0] = image
+        self._request.infer()  # in this thread
+        logits: Floats = self._logits[0]
+        return logits
+
+    def start(self, image: Image, end: float) -> None:
+        """Starts with an image, in a thread of OpenVINO; `finish` has its logits. See `run`."""
+        self._drain(end)
+        self._image[0] = image
+        self._request.start_async()
+        self._runs = True
+
+    def finish(self, end: float) -> Floats:
+        """Returns the logits of the image that was started. See `run`."""
+        if math.isinf(end):
+            self._request.wait()
+        elif not self._request.wait_for(max(0, math.ceil(1000 * (end - time.monotonic())))):
+            raise TimeoutError
+        self._runs = False
+        logits: Floats = self._logits[0]
+        return logits
+
+    def cancel(self) -> None:
+        """Ends what runs, if OpenVINO can."""
+        with suppress(RuntimeError):  # it is not running
+            self._request.cancel()
+
+    def close(self) -> None:
+        """Frees the request. One that hangs is left to a thread, as OpenVINO waits for its end before it frees it."""
+        if self._runs:
+            threading.Thread(target=_wait, args=[self._request], name="request that hangs", daemon=True).start()
+        self._request = self._image = self._logits = None
+
+    def _drain(self, end: float) -> None:
+        """Waits for an image that was started and not finished, as the caller was interrupted."""
+        if self._runs:
+            with suppress(RuntimeError):
+                self.finish(end)
+            self._runs = False
+
+
+def _wait(request: openvino.InferRequest) -> None:
+    """Waits for the end of a request."""
+    with suppress(RuntimeError):
+        request.wait()
 
 
 def _last_line(error: Exception) -> str:

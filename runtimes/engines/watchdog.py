@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from allweather.runtimes.engines.base import Engine, Interruptible
+from allweather.runtimes.engines.base import Engine, Interruptible, TimeLimited
 from allweather.runtimes.errors import EngineError, StalledError
 from allweather.runtimes.threads.worker import CLOSE_SECONDS, TimedOutError, Worker
 from allweather.runtimes.types import Floats, Image
@@ -64,10 +64,11 @@ def run_within(seconds: float, call: Callable[[], T], action: str, engine: Engin
 
 
 class WatchdogEngine:
-    """Runs an engine in a thread of its own and starts another one when it hangs or fails.
+    """Runs an engine and starts another one when it hangs or fails.
 
-    The call that hangs or fails raises an error; the new engine runs the next one. A thread that hangs in a driver
-    cannot be ended, so it is left behind. Each call switches threads twice, which takes about 30 microseconds.
+    The call that hangs or fails raises an error; the new engine runs the next one. Calls are made in a thread of their
+    own, which is left behind if it hangs in a driver, as it cannot be ended. That takes 30 to 100 microseconds more,
+    which engines save that can give up by themselves (`TimeLimited`).
 
     Args:
         engine: The engine to run, already open.
@@ -139,7 +140,7 @@ class WatchdogEngine:
 
 
 class _EngineWorker:
-    """A thread that opens, runs and closes one engine.
+    """A thread that opens and closes one engine, and runs it as far as it cannot be run in the thread of the caller.
 
     Args:
         open_engine: Opens the engine.
@@ -153,12 +154,17 @@ class _EngineWorker:
         self.batch_sizes: set[int] = set()
         self._open_engine, self._name = open_engine, name
         self._engine: Engine | None = None  # once it is open
+        self._infer_within: Callable[[Image, float], Floats] | None = None  # if the engine has it
         self._worker: Worker[Image, Floats] = Worker(self._opened, f"engine {name}")
 
     def infer(self, images: Image, limit: float) -> Floats:
         try:
+            # a batch of a new size may have to be compiled first, which only another thread can give up
+            if self._infer_within and len(images) in self.batch_sizes:
+                return self._infer_within(images, limit)
             logits = self._worker.call(images, limit)
-        except TimedOutError:
+        except (TimedOutError, TimeoutError):
+            self._worker.stop()
             if isinstance(self._engine, Interruptible):
                 self._engine.interrupt()
                 self._worker.join()
@@ -177,6 +183,8 @@ class _EngineWorker:
     @contextmanager
     def _opened(self) -> Iterator[Callable[[Image], Floats]]:
         engine = self._engine = self._open_engine()
+        if isinstance(engine, TimeLimited):
+            self._infer_within = engine.infer_within
         try:
             yield engine.infer
         finally:

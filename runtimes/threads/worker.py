@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -19,18 +20,27 @@ class TimedOutError(Exception):
     """A call of a worker took too long."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Call(Generic[Request]):
     """A request in the queue of the thread; the end of the thread is None."""
 
     request: Request
 
 
+@dataclass(frozen=True)
+class _Outcome(Generic[Request, Result]):
+    """How a call ended; the call is None where the thread could not begin with any."""
+
+    call: _Call[Request] | None
+    result: Result | None = None
+    error: BaseException | None = None
+
+
 class Worker(Generic[Request, Result]):
     """Makes calls in a thread of its own, so that one that hangs can be left behind.
 
     It is not a ThreadPoolExecutor: at the end of the program Python waits for the threads of one, even if they hang. A
-    call switches threads twice, which takes about 30 microseconds.
+    call switches threads twice, which takes 30 to 100 microseconds.
 
     Args:
         start: Called first in the thread; returns a context manager whose value is the function that makes the calls.
@@ -41,7 +51,7 @@ class Worker(Generic[Request, Result]):
     def __init__(self, start: Callable[[], AbstractContextManager[Callable[[Request], Result]]], name: str) -> None:
         self._start = start
         self._requests: queue.SimpleQueue[_Call[Request] | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[_Outcome[Request, Result]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -56,15 +66,18 @@ class Worker(Generic[Request, Result]):
             TimedOutError: It took longer. The thread ends when the call does, and the worker must not be used again.
             BaseException: Whatever the function raised.
         """
-        self._requests.put(_Call(request))
+        call, end = _Call(request), time.monotonic() + seconds
+        self._requests.put(call)
         try:
-            result, error = self._results.get(timeout=seconds)
+            outcome = self._outcomes.get(timeout=seconds)
+            while outcome.call not in (None, call):  # that of an earlier call, which Ctrl-C interrupted
+                outcome = self._outcomes.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
             self.stop()
             raise TimedOutError from None
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value] # it is None only where Result is
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.result  # type: ignore[return-value] # it is None only where Result is
 
     def stop(self) -> None:
         """Ends the thread when its call is finished, without waiting for that."""
@@ -85,10 +98,10 @@ class Worker(Generic[Request, Result]):
                 function = stack.enter_context(self._start())
             except BaseException as error:  # noqa: BLE001 -- the thread that makes the next call raises it
                 if self._requests.get() is not None:
-                    self._results.put((None, error))
+                    self._outcomes.put(_Outcome(None, error=error))
                 return
             while (call := self._requests.get()) is not None:
                 try:
-                    self._results.put((function(call.request), None))
+                    self._outcomes.put(_Outcome(call, function(call.request)))
                 except BaseException as error:  # noqa: BLE001 -- the thread that made the call raises it, also SystemExit
-                    self._results.put((None, error))
+                    self._outcomes.put(_Outcome(call, error=error))

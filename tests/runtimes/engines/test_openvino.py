@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from endless_network import endless_network
 
 from allweather.runtimes.engines import openvino_cache
 from allweather.runtimes.engines.base import CompiledModel
-from allweather.runtimes.engines.openvino import probe, start
+from allweather.runtimes.engines.openvino import OpenvinoEngine, probe, start
 from allweather.runtimes.engines.openvino_cache import DIGEST_BYTES, cached_blob
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.preprocess import InputSpec
@@ -51,23 +53,74 @@ def test_images_of_another_size_are_refused_alone_and_side_by_side(compiled: Com
 
 
 def test_requests_that_failed_are_not_waited_for(compiled: CompiledModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenVINO never frees a request whose start failed; once all requests were taken, the next call hung."""
+    """Once both requests had failed, the next call hung."""
+    engine = OpenvinoEngine(compiled, "CPU")
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    expected = engine.infer(images)
+    for request in engine._parallel:
+        with monkeypatch.context() as patch:
+            patch.setattr(request, "_request", FailingRequest())
+            for call in (engine.infer, lambda each: engine.infer_within(each, 10.0)):
+                with pytest.raises(EngineError, match=r"failed on a batch of shape .*the device is lost"):
+                    call(images)
+    np.testing.assert_array_equal(engine.infer(images), expected)
+
+
+class FailingRequest:
+    """A request that cannot be started."""
+
+    def start_async(self) -> None:
+        raise RuntimeError("the device is lost")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_call_within_its_time_gives_the_same_outputs(compiled: CompiledModel, count: int) -> None:
+    engine = OpenvinoEngine(compiled, "CPU")
+    images = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 3), np.uint8)
+    np.testing.assert_array_equal(engine.infer_within(images, 10.0), engine.infer(images))
+
+
+@pytest.mark.parametrize("seconds", [10.0, math.inf])
+def test_a_call_that_was_interrupted_leaves_no_outputs_to_the_next_one(compiled: CompiledModel, seconds: float) -> None:
+    engine = OpenvinoEngine(compiled, "CPU")
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    expected = engine.infer(images)
+    for request in (engine._request, *engine._parallel):
+        request.start(255 - images[0], math.inf)  # and Ctrl-C comes
+    np.testing.assert_array_equal(engine.infer_within(images, seconds), expected)
+    np.testing.assert_array_equal(engine.infer_within(images[1:], seconds), expected[1:])
+
+
+def test_a_call_that_never_ends_is_given_up_and_left_behind(tmp_path: Path) -> None:
+    """OpenVINO would wait for its end when the request is freed. In a process of its own, as it keeps a core busy."""
     import openvino
 
-    class FailingQueue(openvino.AsyncInferQueue):
-        """A queue that is given half of each image."""
+    (tmp_path / "endless.onnx").write_bytes(endless_network(2, 4))
+    openvino.save_model(openvino.convert_model(tmp_path / "endless.onnx"), tmp_path / "endless.xml")
+    command = [sys.executable, "-c", ENDLESS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout) == (0, "given up\nclosed\n"), done.stderr
 
-        def start_async(self, inputs: Any, userdata: Any, share_inputs: bool) -> None:
-            super().start_async([inputs[0][:, :4]], userdata, share_inputs)
 
-    engine = start(compiled, "CPU")
-    images = np.zeros((2, 8, 8, 3), np.uint8)
-    with monkeypatch.context() as patch:
-        patch.setattr(openvino, "AsyncInferQueue", FailingQueue)
-        for _ in range(4):
-            with pytest.raises(EngineError, match="failed on a batch"):
-                engine.infer(images)
-    assert engine.infer(images).shape == (2, 4)
+ENDLESS = """
+from pathlib import Path
+
+import numpy as np
+
+from allweather.runtimes.engines.base import CompiledModel
+from allweather.runtimes.engines.openvino import OpenvinoEngine
+from allweather.runtimes.preprocess import InputSpec
+
+files = [Path(name).read_bytes() for name in ("endless.xml", "endless.bin")]
+engine = OpenvinoEngine(CompiledModel(*files, "fp32", InputSpec(4, 4), 2), "CPU")
+try:
+    engine.infer_within(np.zeros((1, 4, 4, 3), np.uint8), 0.2)
+except TimeoutError:
+    print("given up", flush=True)
+engine.interrupt()
+engine.close()
+print("closed", flush=True)
+"""
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "folder", "foreign"])

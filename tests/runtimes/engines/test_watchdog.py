@@ -93,6 +93,37 @@ def test_after_a_fault_another_engine_runs_the_next_call(fault: str) -> None:
     setup.end()
 
 
+def test_an_engine_that_gives_up_by_itself_is_called_in_the_callers_thread_once_a_batch_has_run() -> None:
+    threads: list[int] = []
+
+    class Impatient(FakeEngine):
+        hangs = False
+
+        def infer(self, images: Image) -> Floats:
+            threads.append(threading.get_ident())
+            return super().infer(images)
+
+        def infer_within(self, images: Image, seconds: float) -> Floats:
+            if self.hangs:
+                raise TimeoutError
+            return self.infer(images)
+
+    engine = WatchdogEngine(Impatient(2), lambda: Impatient(2), "impatient", call_seconds=0.5)
+    for count in (1, 1, 2, 2, 1):
+        np.testing.assert_array_equal(
+            engine.infer(np.repeat(IMAGES, count, 0)), [FakeEngine(2).infer(IMAGES)[0]] * count
+        )
+    mine = threading.get_ident()
+    assert [thread == mine for thread in threads] == [False, True, False, True, True]
+    Impatient.hangs = True
+    with pytest.raises(EngineError, match=r"the engine impatient has not finished a call within 0\.5 s"):
+        engine.infer(IMAGES)
+    Impatient.hangs = False
+    assert engine.infer(IMAGES).shape == (1, 2)  # another engine has taken its place
+    assert threads[-1] != mine
+    engine.close()
+
+
 def test_an_engine_that_never_recovers_is_given_up() -> None:
     setup = Setup(throws=set(range(1000)))
     for _ in range(5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,18 @@ def test_an_error_reaches_the_caller_and_the_worker_goes_on() -> None:
     with pytest.raises(ValueError, match="-3"):
         worker.call(-3, 10.0)
     assert worker.call(3, 10.0) == 6
+    worker.close()
+
+
+def test_after_ctrl_c_the_next_call_gets_its_own_result() -> None:
+    doubling = Doubling()
+    worker: Worker[int, int] = Worker(doubling.start, "doubling")
+    assert worker.call(1, 10.0) == 2
+    threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        worker.call(0, 10.0)
+    doubling.released.set()
+    assert [worker.call(number, 10.0) for number in (3, 4)] == [6, 8]
     worker.close()
 
 
