@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_left, insort
 from collections import deque
@@ -10,7 +11,9 @@ from collections.abc import Mapping
 PACE_CALLS = 5  # the device's pace is the median of the last calls: three slow calls change it, one does not
 NOISE_CALLS = 512  # latest calls from which the margin is computed: 17 s at 30 frames a second
 EXCEEDED_SHARE = 0.05  # share of these calls that may take longer than predicted; the planner's own margin covers them
-LEARNING_RATE = 0.02  # how far one call moves the typical time of its batch size
+LEARNING_RATE = 0.05  # how far one call moves the logarithm of the typical time of its batch size
+MAX_CHANGE = 0.1  # difference of logarithms that counts, so that one slow call changes little
+RETURN_RATE = 0.0025  # how far the logarithm moves back to that of the warm-up meanwhile
 MAX_BATCH_COST = 1.1  # a batch of n takes at most this times n single calls, whatever one slow call in the warm-up says
 MIN_SECONDS = 1e-6  # the shortest time that is assumed, as the fake clock of a test may stand still
 
@@ -18,19 +21,25 @@ MIN_SECONDS = 1e-6  # the shortest time that is assumed, as the fake clock of a 
 class LatencyModel:
     """Predicts the seconds that n views take as one batch, for any n >= 1. For use by one thread.
 
-    The prediction is the typical time of n views (from the warm-up, and slowly adapted to what is observed) times the
-    device's pace, plus a margin for noise. The pace is shared by all n; it is the median over the last few calls of
-    the observed time relative to the typical one. The margin is a number of seconds: 95 % of the last 512 calls took
-    at most so much longer than typical time times pace. It does not grow with n, as another program that interrupts a
-    call takes the same time whatever n is. So the model follows a slow period after three calls, and its end after
-    three more; one slow call changes nothing, and many do.
+    The prediction is the typical time of n views times the device's pace, plus a margin for noise. The pace is shared
+    by all n; it is the median over the last few calls of the observed time relative to the typical one. The margin is a
+    number of seconds: 95 % of the last 512 calls took at most so much longer than typical time times pace. It does not
+    grow with n, as another program that interrupts a call takes the same time whatever n is. So the model follows a
+    slow period after three calls, and its end after three more; one slow call changes nothing, and many do.
+
+    The typical time is that of the warm-up, slowly adapted to calls that followed calls of other sizes: how long a call
+    takes beside others of its own size tells about the pace alone. What all sizes have in common is left to the pace,
+    too, by a slow return to the warm-up. Without both, the typical time of a size that runs again and again wandered
+    away from those of sizes that do not, as long calls are longer than short ones are short.
 
     Args:
         measured: Seconds of some batch sizes n, from a warm-up; may be empty.
     """
 
     def __init__(self, measured: Mapping[int, float] | None = None) -> None:
-        self._typical = {n: max(seconds, MIN_SECONDS) for n, seconds in sorted((measured or {}).items())}
+        self._measured = {n: max(seconds, MIN_SECONDS) for n, seconds in sorted((measured or {}).items())}
+        self._typical = dict(self._measured)
+        self._sizes: deque[int] = deque(maxlen=PACE_CALLS)
         self._ratios: deque[float] = deque(maxlen=PACE_CALLS)
         self._pace = 1.0
         self._noise: deque[float] = deque(maxlen=NOISE_CALLS)
@@ -68,15 +77,17 @@ class LatencyModel:
         """
         seconds = max(seconds, MIN_SECONDS)
         if n not in self._typical:  # one call cannot tell the typical time of n views from the device's present pace
-            known = self._typical_seconds(n) if self._typical else seconds
-            self._typical = dict(sorted({**self._typical, n: known}.items()))
+            self._measured[n] = self._typical_seconds(n) if self._typical else seconds
+            self._typical = dict(sorted({**self._typical, n: self._measured[n]}.items()))
         typical = self._typical_seconds(n)
-        ratio = seconds / typical
         self._add_noise(max(seconds - typical * self._pace, 0.0))
+        ratio = seconds / typical
+        if sum(size != n for size in self._sizes) > PACE_CALLS // 2:  # so the pace is that of other sizes
+            change = LEARNING_RATE * min(max(math.log(ratio / self._pace), -MAX_CHANGE), MAX_CHANGE)
+            self._typical[n] = typical * math.exp(change) * (self._measured[n] / typical) ** RETURN_RATE
+        self._sizes.append(n)
         self._ratios.append(ratio)
         self._pace = statistics.median(self._ratios)
-        change = min(max(ratio / self._pace, 0.5), 1.5) - 1  # bounded, so that one slow call changes little
-        self._typical[n] = typical * (1 + LEARNING_RATE * change)
 
     def follow(self, other: LatencyModel) -> None:
         """Takes over the latest pace of another model that ran on the same device while this one did not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -91,6 +92,27 @@ def test_few_calls_take_longer_than_predicted() -> None:
 def test_a_bad_warm_up_of_one_size_does_not_last() -> None:
     latency = LatencyModel({1: 0.01, 2: 5.0})
     assert latency.seconds(2) <= 1.1 * latency.seconds(1) * 2
+
+
+@pytest.mark.parametrize("sizes", [[1], [2], [1] * 5 + [2], [1, 2], [2] * 9 + [1], [1, 1, 1, 2, 2, 2]])
+def test_calls_of_some_sizes_change_nothing_for_the_others(sizes: list[int]) -> None:
+    """Noise is skewed: what was learned from it made the times of sizes that ran wander off, to five times theirs."""
+    rng = np.random.default_rng(0)
+    measured = {1: 0.01, 2: 0.019, 3: 0.028, 4: 0.037}
+    latency = LatencyModel(measured)
+    for n, noise in zip(cycle(sizes), rng.lognormal(0, 0.1, 20_000), strict=False):
+        slow = 0.01 if rng.random() < 0.02 else 0.0
+        latency.add(n, measured[n] * float(noise) + slow)
+    for n, seconds in measured.items():
+        assert latency.usual_seconds(n) == pytest.approx(seconds, rel=0.15)
+
+
+def test_a_size_that_takes_longer_than_in_the_warm_up_is_learned_beside_others() -> None:
+    latency = LatencyModel({1: 0.01, 2: 0.015, 4: 0.04})
+    for n in [1, 1, 1, 1, 1, 2] * 200:
+        latency.add(n, 0.01 * n)
+    assert latency.usual_seconds(2) == pytest.approx(0.02, rel=0.03)
+    assert latency.usual_seconds(4) == pytest.approx(0.04, rel=0.03)
 
 
 def test_memory_is_bounded() -> None:
