@@ -30,11 +30,18 @@ def exact_latency(one: float, more: float, max_views: int = 24) -> LatencyModel:
     return latency
 
 
+def learn_that_nothing_is_late(planner: Planner) -> None:
+    """Makes the planner use all of the time, as it does after a minute without a late decision."""
+    for _ in range(2100):
+        planner.learn(late=False, could_be_shorter=True)
+
+
 @settings(deadline=None)
 @given(policy=st.sampled_from(POLICIES), one=st.floats(1e-3, 0.1), share=st.floats(0.3, 1.0), left=st.floats(-0.1, 1.0))
 def test_the_expected_end_is_inside_the_deadline(policy: str, one: float, share: float, left: float) -> None:
     latency = exact_latency(one, share * one)
     planner = Planner(parse_policy(policy), latency, LatencyModel({1: 0.0}))
+    learn_that_nothing_is_late(planner)
     plan = planner.plan(LOSSES if planner.policy.needs_predictor else None, left, np.random.default_rng(0))
     count = len(plan.views)
     assert 1 <= count <= plan.planned_views == planner.policy.max_views
@@ -58,6 +65,13 @@ def test_fewer_views_fit_as_time_runs_out(policy: str, one: float, moments: list
     counts = [planner.largest_batch(most, left) for left in sorted(moments)]
     assert counts == sorted(counts)
     assert planner.largest_batch(most, math.inf) == most
+
+
+def test_before_anything_is_known_a_fifth_of_the_time_is_kept_free() -> None:
+    planner = Planner(parse_policy("all"), exact_latency(0.01, 0.01))
+    assert planner.largest_batch(12, 0.045) == 3
+    learn_that_nothing_is_late(planner)
+    assert planner.largest_batch(12, 0.045) == 4
 
 
 def test_there_are_few_batch_sizes() -> None:
@@ -104,6 +118,7 @@ class Device:
             loss_predictor=LossPredictor(RankingEngine(len(VIEWS), 0.002, spend), InputSpec(4, 4)),
             view_latency=LatencyModel({1: 0.01}), predictor_latency=LatencyModel({1: 0.002}), clock=self.clock,
         )  # fmt: skip
+        learn_that_nothing_is_late(self.perceiver._planner)
 
     def frame(self, age: float = 0.0) -> Frame:
         self._index += 1
