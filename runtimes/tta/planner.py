@@ -14,7 +14,7 @@ from allweather.runtimes.types import Floats, Plan, Reason, StageTimes
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12)  # an engine compiles each of them, and the largest size of the policy
 TARGET_LATE_RATE = 0.001  # target share of late decisions among those that were planned to be in time
 MARGIN_STEP = 0.1  # added to the log of the margin by a late decision, taken back by 1 / TARGET_LATE_RATE timely ones
-START_MARGIN = 0.2  # of the log: a fifth more than the predicted time, until it is known how often that is exceeded
+START_MARGIN = 0.1  # of the log: a tenth more than the predicted time, until it is known how often that is exceeded
 MAX_MARGIN = 0.7  # of the log: twice the predicted time; a larger margin would take too long to shrink again
 SETTLE_DECISIONS = 10  # after a late decision, this many further ones do not raise the margin: a stall counts once
 
@@ -28,7 +28,7 @@ class Planner:
     It multiplies predicted times by a safety margin, which it learns from the outcome of its plans: each late decision
     that could have been shorter makes the margin larger by a tenth, each timely one smaller by a ten-thousandth, so
     that one decision in a thousand is late in the long run (a stochastic approximation of that quantile, after Robbins
-    and Monro), and as many views are run as that allows. The margin is a fifth at first, as one that is too small is
+    and Monro), and as many views are run as that allows. The margin is a tenth at first, as one that is too small is
     noticed by late decisions alone.
 
     Args:
