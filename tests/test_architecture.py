@@ -123,15 +123,11 @@ def test_files_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
 
 
-# an engine for archives needs its own lines: reading, the pool, what could not be read, the prepared list
-LONGER_SAMPLES = {"archive_with_ray.py": 120}
-
-
 def test_samples_are_short() -> None:
     samples = sorted((ROOT / "samples").rglob("*.py"))
     assert samples
     for path in samples:
-        assert len(path.read_text().splitlines()) <= LONGER_SAMPLES.get(path.name, 60), path.name
+        assert len(path.read_text().splitlines()) <= 60, path.name
 
 
 def test_tests_mirror_the_folders() -> None:
