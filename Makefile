@@ -50,8 +50,10 @@ docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 release: .venv/.dev
+	$(PIP) -e '.[release]'
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist . # the source distribution first, the wheel from it
+	$(BIN)/python -m twine check --strict dist/*
 	ALLWEATHER_DIST=dist $(BIN)/python -m pytest tests/sdk/test_wheel.py
 
 .venv/.python:

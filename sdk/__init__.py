@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.types import Plan as Plan
     from allweather.runtimes.types import StageTimes as StageTimes
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     "AllweatherError": "allweather.runtimes.errors",

@@ -30,9 +30,7 @@ def own_network() -> nn.Module:
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize(
-    "network", ["own", "timm:resnet18d", "torchvision:mobilenet_v3_small", "timm:vit_tiny_patch16_224"]
-)
+@pytest.mark.parametrize("network", ["own", "timm:test_resnet", "torchvision:mobilenet_v3_small", "timm:test_vit"])
 def test_every_kind_of_network_goes_the_whole_way(network: str, dataset: Dataset, tmp_path: Path) -> None:
     dataset = dataset.subset(0.34, seed=0)  # 40 images and one step an epoch
     plain = trainers.train(own_network() if network == "own" else network, dataset, settings=FIT)
