@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import allweather
-from allweather.demo.drive import BUDGET_MS, DriveResult, run_drive
+from allweather.demo.drive import BUDGET_MS, SMOOTHED, DriveResult, run_drive
 from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR, error_rate
 from allweather.demo.settings import DemoSettings
 from allweather.journey import Journey, Stage
@@ -123,13 +123,14 @@ def _trained(out: Path, settings: DemoSettings, journey: Journey, say: Callable[
 def _summary(drive: DriveResult, policy: str, precision: str, quick: bool, stages: Sequence[Stage]) -> dict[str, Any]:
     outcomes = drive.outcomes
     errors: dict[str, Mapping[str, Any]] = {}
-    for system in drive.systems:
+    systems = (*drive.systems, SMOOTHED)
+    for system in systems:
         groups = {CLEAR: [CLEAR], **{name: [name] for name in BAD_CONDITIONS}, "bad weather": list(BAD_CONDITIONS)}
         errors[system] = {name: vars(error_rate(outcomes, system, members)) for name, members in groups.items()}
     times = 1000 * np.array([outcome.seconds for outcome in outcomes])
-    means = {system: errors[system]["bad weather"]["error"] for system in drive.systems}
+    means = {system: errors[system]["bad weather"]["error"] for system in systems}
     return {
-        **{f"error_{system}": means[system] for system in drive.systems},
+        **{f"error_{system}": means[system] for system in systems},
         "error_ratio_robust": means[ROBUST] / means[PLAIN] if means[PLAIN] else float("nan"),
         "error_ratio_robust_tta": means[FULL] / means[PLAIN] if means[PLAIN] else float("nan"),
         "policy": policy,

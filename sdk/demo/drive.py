@@ -20,6 +20,7 @@ from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.jsonl import JsonlSink
 from allweather.runtimes.sinks.video import VideoSink
+from allweather.runtimes.temporal import Smoother
 from allweather.runtimes.types import Decision, Frame, Image
 from allweather.trainers.data.signs import CLASSES, DriveFrame, render_drive
 
@@ -27,6 +28,7 @@ FPS = 30.0
 BUDGET_MS = 33.0  # a frame at 30 frames a second
 PREVIEW_EVERY = 12  # frames; browsers do not play the MPEG-4 that cv2 writes, and its VP8 takes 0.1 s a frame
 REGION_SCALE = 1.25  # side of the region, relative to the larger side of the sign's box, as in the training images
+SMOOTHED = "smoothed"  # the decisions of the last system, combined over the frames of each sign
 DEFAULT_SIDE = 32  # side in pixels of the box in the middle of a frame without a sign
 
 
@@ -65,14 +67,18 @@ def run_drive(
     Raises:
         OutputError: `out` cannot be written to.
     """
-    road, recorder = _Road(seed, frames), _Recorder(tuple(systems))
+    road, recorder, smoother = _Road(seed, frames), _Recorder(tuple(systems)), Smoother(CLASSES)
     *others, timed = systems
 
     def decide(frame: Frame, skipped: int) -> Decision:
         crop = region_around(road.truth[frame.index].box, frame.image).crop(frame.image)
         decision = systems[timed].decide(Frame(crop, frame.index, frame.captured), skipped)
         decisions = {name: systems[name](crop) for name in others} | {timed: decision}
-        recorder.record(road.truth[frame.index], decisions)
+        sign = road.truth[frame.index].sign
+        label = decision.label
+        if sign is not None:  # the number that a tracker would give
+            label = smoother(frame, [dataclasses.replace(decision, track=sign)])[0].label
+        recorder.record(road.truth[frame.index], decisions, label)
         watch(frame.index + 1, frames)
         return decision
 
@@ -121,15 +127,14 @@ class _Recorder:
         self.examples: dict[str, Example] = {}
         self.preview: list[Image] = []
 
-    def record(self, truth: DriveFrame, decisions: Mapping[str, Decision]) -> None:
-        """Keeps what the systems decided on a frame."""
+    def record(self, truth: DriveFrame, decisions: Mapping[str, Decision], smoothed: str) -> None:
+        """Keeps what the systems decided on a frame, and the label of the last one, smoothed."""
         self._truth, self._decisions = truth, {name: decisions[name] for name in self._systems}
         timed = decisions[self._systems[-1]]
         name = None if truth.label is None else CLASSES[truth.label]
         predictions = {system: decision.label for system, decision in self._decisions.items()}
-        self.outcomes.append(
-            FrameOutcome(truth.condition, name, truth.sign, predictions, timed.times.total, timed.views)
-        )
+        read = {**predictions, SMOOTHED: smoothed}
+        self.outcomes.append(FrameOutcome(truth.condition, name, truth.sign, read, timed.times.total, timed.views))
         if truth.condition != self._condition:
             self._condition, self._wrong = truth.condition, {system: [] for system in self._systems}
         for system in self._systems if name else ():

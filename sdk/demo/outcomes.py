@@ -22,7 +22,8 @@ class FrameOutcome:
         condition: Condition of the frame, such as "fog".
         truth: Name of the true class; None if there is no sign to read.
         sign: Number of the sign along the road; None if there is none.
-        predictions: What each system read: name of the predicted class, by name of the system.
+        predictions: What each system read, and the last one smoothed: name of the predicted class, by name of
+            the system.
         seconds: Time of the decision of the last system, which keeps the budget.
         views: Names of the views that it ran.
     """

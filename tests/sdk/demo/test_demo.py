@@ -10,6 +10,7 @@ import cv2
 import pytest
 
 from allweather.demo.demo import FULL, PLAIN, ROBUST, run_demo
+from allweather.demo.drive import SMOOTHED
 from allweather.demo.settings import DemoSettings
 from allweather.journey import Stage
 from allweather.runtimes.bundle.bundle import Bundle
@@ -33,7 +34,7 @@ def check_report(out: Path, summary: dict[str, Any], frames: int) -> None:
     assert [row["index"] for row in decisions] == list(range(frames))
     stored = json.loads((out / "summary.json").read_text())
     assert stored["frames"] == summary["frames"] == frames
-    assert set(summary["errors"]) == {PLAIN, ROBUST, FULL}
+    assert set(summary["errors"]) == {PLAIN, ROBUST, FULL, SMOOTHED}
     assert all(set(errors) == {*CONDITIONS, "bad weather"} for errors in summary["errors"].values())
     assert not list(out.glob(".*"))
 
@@ -63,6 +64,7 @@ def test_the_committed_models_beat_the_weather(tmp_path: Path) -> None:
     check_report(tmp_path, summary, 210)
     assert summary["error_ratio_robust_tta"] < 0.6
     assert summary["errors"][FULL]["clear"]["error"] <= 0.05
+    assert summary["error_smoothed"] < summary[f"error_{FULL}"] + 0.05
 
 
 @pytest.mark.parametrize(("settings", "message"), [({"frames": 0}, "frames .* 1; got 0"), ({"seed": -1}, "got -1")])
