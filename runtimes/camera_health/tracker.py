@@ -11,6 +11,7 @@ from allweather.runtimes.camera_health.measures import ImageMeasures, measure
 from allweather.runtimes.camera_health.rules import FLAT, MAX_DARK, MIN_WHITE, RULES, Rule
 from allweather.runtimes.camera_health.smoothing import Average, Normal, Switch
 from allweather.runtimes.camera_health.states import CameraHealth, HealthReason, SmoothedMeasures
+from allweather.runtimes.preprocess import check_image
 from allweather.runtimes.types import Image
 
 INTERVAL_SECONDS = 0.25  # between two frames that are measured: health changes over seconds
@@ -57,7 +58,11 @@ class CameraHealthTracker:
             image: uint8 [H, W, 3], RGB. It is not changed.
             time: Time of the frame in seconds. A frame that comes less than a quarter of a second after the last one
                 that was measured, or before it, is passed over.
+
+        Raises:
+            UsageError: `image` is not uint8 [H, W, 3].
         """
+        check_image(image)
         if self._time is not None and time < self._time + INTERVAL_SECONDS:
             return self.health
         return self.add(measure(image), time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.text import printable
@@ -58,6 +59,24 @@ def check_utf8(text: str, what: str, advice: str) -> None:
         text.encode()
     except UnicodeEncodeError:  # it holds bytes of an environment variable or of the command line
         raise UsageError(f"{what} is not text in UTF-8; {advice}") from None
+
+
+def unquoted(text: str, what: str) -> str:
+    """Returns a part of an address with its percent signs decoded.
+
+    Args:
+        text: The part as it is written.
+        what: What it is, for messages.
+
+    Raises:
+        UsageError: What the percent signs stand for is no text in UTF-8.
+    """
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"the percent signs in {what} stand for no text in UTF-8; write a percent sign itself as %25"
+        ) from None
 
 
 def _read(text: str, what: str, advice: str, environment: Mapping[str, str]) -> str:

@@ -8,9 +8,9 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from allweather.runtimes.cameras.source_text import check_utf8, read_indirect
+from allweather.runtimes.cameras.source_text import check_utf8, read_indirect, unquoted
 from allweather.runtimes.errors import OutputError, UsageError, first_line
 from allweather.runtimes.redaction import redacted
 
@@ -71,14 +71,15 @@ def parse_address(
     if parts.scheme not in PORTS or not _HOST.fullmatch(host) or port == 0 or "?" in text or "#" in text:
         raise wrong
     check_utf8(user, "the user of the broker", "write the name in UTF-8")
-    user, password = user or unquote(parts.username or ""), password or unquote(parts.password or "")
+    user = user or unquoted(parts.username or "", "the user of the broker")
+    password = password or unquoted(parts.password or "", "the password of the broker")
     if password and not user:
         raise UsageError("MQTT has no password without the name of a user; name one, as in mqtt://USER@HOST")
     return MqttAddress(
         host=host,
         port=port or PORTS[parts.scheme],
         tls=parts.scheme == "mqtts",
-        topic=unquote(parts.path).strip("/"),
+        topic=unquoted(parts.path, "the topic").strip("/"),
         user=user,
         password=password,
     )

@@ -12,8 +12,9 @@ import urllib.request
 from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
+from allweather.runtimes.cameras.source_text import unquoted
 from allweather.runtimes.errors import UsageError, first_line
 from allweather.runtimes.redaction import redacted
 
@@ -68,7 +69,8 @@ class Receiver:
         self._secret, self._timeout = secret.encode(), timeout
         self._headers = {"Content-Type": "application/json", "User-Agent": "allweather"}
         if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            user, password = parts.username, parts.password or ""
+            login = f"{unquoted(user, 'the user of the webhook')}:{unquoted(password, 'the password of the webhook')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
         self._opener = _opener()
 

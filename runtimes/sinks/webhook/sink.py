@@ -100,13 +100,13 @@ class WebhookSink(Sink):
         """Sends what waits, for five seconds at most.
 
         Raises:
-            OutputError: Some decisions could not be sent.
+            OutputError: Some decisions or events could not be sent.
         """
         if lost := self._outbox.close(CLOSE_SECONDS):
             cause = (
                 self._faults.fault or self._refusal or self._outbox.failure or "it was too slow or away for too long"
             )
-            raise OutputError(f"{lost} decisions are missing at {self._receiver}: {cause}")
+            raise OutputError(f"{lost} decisions or events are missing at {self._receiver}: {cause}")
 
     def _send(self, lines: Sequence[tuple[str, str]]) -> int:
         """Posts some lines of JSON until they are accepted or refused; returns how many were given up."""

@@ -13,6 +13,7 @@ import pytest
 from camera_scenes import RATE, blurred, moving, noisy
 
 from allweather.runtimes.camera_health import CameraHealth, CameraHealthTracker, ImageMeasures, measure
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.types import Image
 
 CLEAR_SECONDS, FAULT_SECONDS = 50, 12
@@ -160,3 +161,11 @@ def test_a_reason_is_forgotten_when_nothing_can_be_told_of_it_for_long() -> None
     health = follow([*clear, *noise, *unknown])
     assert health[len(clear) + len(noise) + int(20 * RATE)].reasons == ("noisy",)
     assert health[-1].state == "clear"
+
+
+@pytest.mark.parametrize(
+    "image", [None, np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3))]
+)
+def test_what_is_no_image_is_one_line(image: Image) -> None:
+    with pytest.raises(UsageError, match="an image is"):
+        CameraHealthTracker().update(image, 0.0)

@@ -102,3 +102,10 @@ def test_a_login_that_no_message_can_hold_is_told(setting: str) -> None:
 def test_settings_out_of_range_are_told(setting: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"{'qos' if setting == 'qos' else setting}.*got {value!r}"):
         MqttSink("mqtt://host", **{setting: value})  # type: ignore[arg-type]
+
+
+def test_percent_signs_that_are_no_text_are_told_without_the_password() -> None:
+    with pytest.raises(UsageError, match=r"^the percent signs in the password of the broker .* as %25$"):
+        parse_address("mqtt://user:s3cret%ff@broker")
+    with pytest.raises(UsageError, match="the percent signs in the topic"):
+        parse_address("mqtt://broker/a%ff")

@@ -178,7 +178,7 @@ def test_what_is_refused_is_not_tried_again_and_told_at_the_end(status: int, cap
         sink.write(frame(0), decision(0))
         receiver.wait_for(lambda: bool(receiver.bodies))
         sink.write(frame(1), decision(1))
-        with pytest.raises(OutputError, match=rf"^1 decisions are missing at http://127.0.0.1:\d+/\*\*\*: {status} "):
+        with pytest.raises(OutputError, match=rf"^1 decisions or events .* at http://127.0.0.1:\d+/\*\*\*: {status} "):
             sink.close()
         assert receiver.indices == [1]
     assert f"{status} " in caplog.records[0].getMessage()
@@ -194,7 +194,7 @@ def test_a_redirection_to_what_is_no_address_is_refused_as_any_other(location: s
         sink.write(frame(0), decision(0))
         receiver.wait_for(lambda: bool(receiver.bodies))
         sink.write(frame(1), decision(1))
-        with pytest.raises(OutputError, match=r"^1 decisions are missing at .*: 301 Moved Permanently, which is not"):
+        with pytest.raises(OutputError, match=r"^1 decisions or events .*: 301 Moved Permanently, which is not"):
             sink.close()
         assert receiver.indices == [1]
 
@@ -238,7 +238,7 @@ def test_the_oldest_are_dropped_for_a_receiver_that_stays_away(caplog: pytest.Lo
         arrived = receiver.indices
         assert arrived[-10:] == [*range(90, 100)]
         with pytest.raises(
-            OutputError, match=rf"^{100 - len(arrived)} decisions are missing .* it was too slow or away"
+            OutputError, match=rf"^{100 - len(arrived)} decisions or events are missing .* it was too slow or away"
         ):
             sink.close()
     assert sum("the oldest of them are dropped" in record.getMessage() for record in caplog.records) == 1
@@ -249,7 +249,7 @@ def test_nobody_there_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> Non
     sink = WebhookSink("http://127.0.0.1:9/hook")
     sink.open()
     sink.write(frame(), decision())
-    with pytest.raises(OutputError, match=r"^1 decisions are missing at http://127.0.0.1:9/\*\*\*: .*refused"):
+    with pytest.raises(OutputError, match=r"^1 decisions or events .* at http://127.0.0.1:9/\*\*\*: .*refused"):
         sink.close()
 
 
@@ -282,3 +282,8 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch
         WebhookSink("http://host", secret="s\udcff")  # noqa: S106 -- no secret
     with pytest.raises(UsageError, match="timeout of a webhook is a number above 0; got 0"):
         WebhookSink("http://host", timeout=0)
+
+
+def test_percent_signs_that_are_no_text_are_told_without_the_password() -> None:
+    with pytest.raises(UsageError, match=r"^the percent signs in the password of the webhook .* as %25$"):
+        Receiver("http://user:s3cret%ff@host/", secret="", timeout=1)
