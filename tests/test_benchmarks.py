@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from allweather.evaluation.policy_outcomes import run_policies
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.trainers.corruptions import COMMON, CORRUPTIONS, EXTRA
@@ -54,6 +55,18 @@ def test_a_study_keeps_to_its_settings(tmp_path: Path) -> None:
         studies["errors_in_one_line"](),
     ):
         studies["open_study_folder"](tmp_path / "runs", data="signs", epochs=2)
+
+
+def test_a_run_that_is_not_in_the_plan_of_finetunings_is_told() -> None:
+    sys.path.insert(0, str(TRAINERS))
+    try:
+        tables = runpy.run_path(str(TRAINERS / "finetuning_tables.py"))
+    finally:
+        sys.path.remove(str(TRAINERS))
+    runs = list(tables["plan"](30, [], []))
+    tables["check_names"](runs, ["at-ca-0", "st-ca", "ia"])
+    with pytest.raises(UsageError, match="--only at-ca-1 chooses no run; choose among .*at-ca-0"):
+        tables["check_names"](runs, ["st-ca-1", "at-ca-1"])
 
 
 def test_seeds_of_existing_runs_are_included() -> None:

@@ -8,7 +8,8 @@ checkpoint; if it has no augmentation strengths, they are searched first. DATA i
 FOLDER gets a checkpoint for each run of the plan and a record of its accuracies, and tables.md with all finished runs.
 FILEs are learned augmentations; each adds a run that is named after the file. With --layers there is a run of FMA that
 compares only the outputs of these layers, fma-layers-ca. The NAMEs of --only choose the runs to train: st-ca-0 is a
-single run, st-ca all runs that differ from it only by their seeds, and ia all runs with one augmentation.
+single run, with seed 0, st-ca all runs that differ from it only by their seeds (0 to 2; at-ca and the rivals have only
+seed 0), and ia all runs with one augmentation.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from studies import errors_in_one_line, mean_and_deviation, open_study_folder
 
 from allweather.evaluation.augmented import augmented_evaluation
 from allweather.reports.augmented import row_title
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
@@ -74,6 +76,18 @@ def plan(epochs: int, learned: Sequence[Path], layers: Sequence[str]) -> Iterato
     for only in AUGMENTATIONS:
         for method in ("at", "st", "fma"):
             yield Run(f"{method}-ia-{only}", FinetuneSettings(method, "ia", only=only, fit=fit(0)))  # type: ignore[arg-type]
+
+
+def check_names(runs: Sequence[Run], names: Sequence[str]) -> None:
+    """Checks that each name of `--only` chooses a run.
+
+    Raises:
+        UsageError: One chooses none.
+    """
+    for name in names:
+        if not any(is_selected(run, [name]) for run in runs):
+            known = ", ".join(run.name for run in runs if "-ia-" not in run.name)
+            raise UsageError(f"--only {name} chooses no run; choose among {known}, without the number for all, and ia")
 
 
 def is_selected(run: Run, names: Sequence[str]) -> bool:
@@ -142,12 +156,13 @@ def main() -> None:
     parser.add_argument("--layers", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--only", nargs="*", default=[])
     args = parser.parse_args()
+    runs = list(plan(args.epochs, args.learned, args.layers))
+    check_names(runs, args.only)
     fabric: Fabric = launch()
     first = load_checkpoint(args.start)
     dataset = open_dataset_of(args.data, first.classes, first.input)
     open_study_folder(args.folder, start=args.start, data=args.data, epochs=args.epochs)
     first = with_strengths(first, dataset, DEFAULT_POINTS, keep=args.folder / "strengths.json", fabric=fabric)
-    runs = list(plan(args.epochs, args.learned, args.layers))
     for run in runs:
         out = args.folder / f"{run.name}.safetensors"
         if is_selected(run, args.only) and not out.is_file():

@@ -12,7 +12,14 @@ from allweather.runtimes.bundle.manifest import Model, Role
 from allweather.runtimes.engines.base import CompiledModel, Engine, EngineSpec
 from allweather.runtimes.engines.registry import check_engine, engine_spec, start_engine
 from allweather.runtimes.engines.watchdog import STALL_FACTOR, run_within
-from allweather.runtimes.errors import BundleError, DependencyError, EngineError, NotBuiltError, ParityError
+from allweather.runtimes.errors import (
+    BundleError,
+    DependencyError,
+    EngineError,
+    NotBuiltError,
+    ParityError,
+    UsageError,
+)
 from allweather.runtimes.types import Floats, Image
 
 BATCH_SIZE = 50  # of `infer_all`
@@ -83,6 +90,21 @@ def open_engine(
             f"{spec.name} cannot run {bundle.path} here; name another engine, or do not name one: {reasons}"
         )
     raise EngineError(f"no engine here can run {bundle.path}: {reasons}")
+
+
+def check_model(bundle: Bundle, engine: str | None, precision: str | None) -> None:
+    """Checks that a bundle has a classifier for an engine and in a precision, without loading a library.
+
+    Raises:
+        UsageError: There is no such engine, or the bundle has no such classifier; the message lists what it has.
+    """
+    spec = None if engine is None else engine_spec(engine)
+    if spec is not None and spec.runs is None:
+        return
+    try:
+        _candidates(bundle, spec, precision, "classifier")
+    except EngineError as error:
+        raise UsageError(str(error)) from error
 
 
 def compiled_model(bundle: Bundle, model: Model, threads: int | None = None) -> CompiledModel:

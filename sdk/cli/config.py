@@ -18,7 +18,8 @@ def config(
     check: Annotated[
         Path | None,
         typer.Option(
-            help="Configuration to check: keys, types, secrets, the bundle, and the policies. No camera is opened."
+            help="Configuration to check: keys, types, secrets, the bundle, its engine, and the policies. No camera is "
+            "opened, and no engine."
         ),
     ] = None,
     schema: Annotated[
@@ -36,10 +37,12 @@ def config(
         typer.echo(json.dumps(SiteConfig.model_json_schema(), indent=2))
         return
     from allweather.runtimes.bundle.bundle import Bundle
+    from allweather.runtimes.engines.open import check_model
     from allweather.runtimes.load import budget_from_ms, resolve_policy
 
     site = read_site(check)
     bundle = Bundle.open(site.models.bundle)
+    check_model(bundle, site.models.engine, site.models.precision)
     cameras = []
     for camera in site.cameras:
         budget_from_ms(camera.budget_ms)

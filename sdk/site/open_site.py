@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.cameras.open import open_camera
+from allweather.runtimes.engines.open import check_model
 from allweather.runtimes.load import load_several
 from allweather.runtimes.loop.several_cameras import CameraLoop
 from allweather.runtimes.loop.stats import LoopStats
@@ -43,9 +45,11 @@ def load_site(site: Site) -> LoadedSite:
     """Loads the models of a site.
 
     Raises:
+        UsageError: The bundle has no classifier for the engine, or in the precision, that the configuration names.
         AllweatherError: As `allweather.load`.
     """
     models = site.models
+    check_model(Bundle.open(models.bundle), models.engine, models.precision)
     uses = [(camera.budget_ms, camera.policy) for camera in site.cameras]
     return LoadedSite(
         site,

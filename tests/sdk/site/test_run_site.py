@@ -128,7 +128,7 @@ def test_a_configuration_that_fails_at_its_start_gives_way_to_the_one_before(
     assert running.returncode == 128 + signal.SIGTERM, errors
     for reason in ("the region 5000,0,9,9 reaches outside", "cannot continue", "cannot write"):
         assert f"the configuration stays as it was: {reason}" in errors
-    assert "decisions are missing at http://127.0.0.1:9" in errors
+    assert "decisions or events are missing at http://127.0.0.1:9" in errors
     assert "Traceback" not in errors
 
 
@@ -282,3 +282,23 @@ def test_the_check_says_what_each_camera_runs(sample_bundle: Path, tmp_path: Pat
     assert "top:99" in one_line(invoke("config", "--check", str(path)))
     schema = json.loads(invoke("config", "--schema").stdout)
     assert {"bundle", "cameras"} <= set(schema["required"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"engine": "tensorflow"}, "unknown engine 'tensorflow'; choose one of"),
+        ({"engine": "openvino", "precision": "fp16"}, "has no classifier for openvino in fp16; it has"),
+        ({"engine": "onnx", "precision": "fp16"}, "has no classifier for onnx in fp16; it has"),
+    ],
+)
+def test_a_classifier_that_the_bundle_lacks_is_a_wrong_configuration(
+    choice: dict[str, str], message: str, sample_bundle: Path, tmp_path: Path
+) -> None:
+    """With exit code 2 systemd does not try again and again."""
+    path = tmp_path / "site.yaml"
+    path.write_text(json.dumps({**config(sample_bundle, tmp_path), **choice}))
+    for words in (("config", "--check", path), ("run", "--config", path)):
+        done = invoke(*words)
+        assert done.exit_code == 2
+        assert message in one_line(done)
