@@ -65,7 +65,7 @@ def test_a_run_that_is_not_in_the_plan_of_finetunings_is_told() -> None:
         sys.path.remove(str(TRAINERS))
     runs = list(tables["plan"](30, [], []))
     tables["check_names"](runs, ["at-ca-0", "st-ca", "ia"])
-    with pytest.raises(UsageError, match="--only at-ca-1 chooses no run; choose among .*at-ca-0"):
+    with pytest.raises(UsageError, match=r"--only at-ca-1 chooses no run; choose among .*at-ca-0"):
         tables["check_names"](runs, ["st-ca-1", "at-ca-1"])
 
 
