@@ -20,6 +20,10 @@ class TimedOutError(Exception):
     """A call of a worker took too long."""
 
 
+class EndedError(Exception):
+    """The thread of a worker has ended, and makes no more calls."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Call(Generic[Request]):
     """A request in the queue of the thread; the end of the thread is None."""
@@ -29,7 +33,7 @@ class _Call(Generic[Request]):
 
 @dataclass(frozen=True)
 class _Outcome(Generic[Request, Result]):
-    """How a call ended; the call is None where the thread could not begin with any."""
+    """How a call ended; the call is None for all that come after the end of the thread."""
 
     call: _Call[Request] | None
     result: Result | None = None
@@ -44,14 +48,18 @@ class Worker(Generic[Request, Result]):
 
     Args:
         start: Called first in the thread; returns a context manager whose value is the function that makes the calls.
-            It is left when the thread ends. An error of it is raised by the next call.
+            It is left when the thread ends. An error of it is raised by all calls.
         name: Name of the thread.
+
+    Attributes:
+        may_be_busy: Whether the thread may still be in a call, as Ctrl-C interrupted the wait for it.
     """
 
     def __init__(self, start: Callable[[], AbstractContextManager[Callable[[Request], Result]]], name: str) -> None:
         self._start = start
         self._requests: queue.SimpleQueue[_Call[Request] | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[_Outcome[Request, Result]] = queue.SimpleQueue()
+        self.may_be_busy = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -64,9 +72,11 @@ class Worker(Generic[Request, Result]):
 
         Raises:
             TimedOutError: It took longer. The thread ends when the call does, and the worker must not be used again.
+            EndedError: The worker was stopped before.
             BaseException: Whatever the function raised.
         """
         call, end = _Call(request), time.monotonic() + seconds
+        self.may_be_busy = True
         self._requests.put(call)
         try:
             outcome = self._outcomes.get(timeout=seconds)
@@ -75,6 +85,9 @@ class Worker(Generic[Request, Result]):
         except queue.Empty:
             self.stop()
             raise TimedOutError from None
+        self.may_be_busy = False
+        if outcome.call is None:
+            self._outcomes.put(outcome)  # for later calls, too
         if outcome.error is not None:
             raise outcome.error
         return outcome.result  # type: ignore[return-value] # it is None only where Result is
@@ -96,10 +109,10 @@ class Worker(Generic[Request, Result]):
         with ExitStack() as stack:
             try:
                 function = stack.enter_context(self._start())
-            except BaseException as error:  # noqa: BLE001 -- the thread that makes the next call raises it
-                if self._requests.get() is not None:
-                    self._outcomes.put(_Outcome(None, error=error))
+            except BaseException as error:  # noqa: BLE001 -- the threads that make calls raise it
+                self._outcomes.put(_Outcome(None, error=error))
                 return
+            stack.callback(self._outcomes.put, _Outcome(None, error=EndedError()))
             while (call := self._requests.get()) is not None:
                 try:
                     self._outcomes.put(_Outcome(call, function(call.request)))
