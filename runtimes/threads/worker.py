@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -14,6 +15,7 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 CLOSE_SECONDS = 1.0  # limit of the time that `close` waits for the thread
+EXIT_SECONDS = 5.0  # the same at the end of the program, for a call that nobody waits for any more
 
 
 class TimedOutError(Exception):
@@ -43,7 +45,8 @@ class _Outcome(Generic[Request, Result]):
 class Worker(Generic[Request, Result]):
     """Makes calls in a thread of its own, so that one that hangs can be left behind.
 
-    It is not a ThreadPoolExecutor: at the end of the program Python waits for the threads of one, even if they hang. A
+    It is not a ThreadPoolExecutor: at the end of the program Python waits for the threads of one, even if they hang.
+    Here it waits some seconds, as a library in C++ aborts the process if its call returns after the end of Python. A
     call switches threads twice, which takes 30 to 100 microseconds.
 
     Args:
@@ -61,6 +64,7 @@ class Worker(Generic[Request, Result]):
         self._outcomes: queue.SimpleQueue[_Outcome[Request, Result]] = queue.SimpleQueue()
         self.may_be_busy = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        atexit.register(self._end)
         self._thread.start()
 
     def call(self, request: Request, seconds: float) -> Result:
@@ -84,6 +88,7 @@ class Worker(Generic[Request, Result]):
                 outcome = self._outcomes.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
             self.stop()
+            atexit.unregister(self._end)  # it hangs
             raise TimedOutError from None
         self.may_be_busy = False
         if outcome.call is None:
@@ -105,8 +110,14 @@ class Worker(Generic[Request, Result]):
         self.stop()
         self.join()
 
+    def _end(self) -> None:
+        """Ends the thread at the end of the program."""
+        self.stop()
+        self._thread.join(EXIT_SECONDS)
+
     def _serve(self) -> None:
         with ExitStack() as stack:
+            stack.callback(atexit.unregister, self._end)
             try:
                 function = stack.enter_context(self._start())
             except BaseException as error:  # noqa: BLE001 -- the threads that make calls raise it

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,3 +98,32 @@ def test_an_error_of_the_start_is_raised_by_all_calls() -> None:
         with pytest.raises(ZeroDivisionError):
             worker.call(1, 10.0)
     worker.join()
+
+
+def test_a_program_that_ends_by_ctrl_c_waits_for_the_end_of_the_call() -> None:
+    """ONNX Runtime and OpenVINO abort the process if a call of theirs returns after the end of Python."""
+    command = [sys.executable, "-c", ENDS_BY_CTRL_C]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr.splitlines()[-1]) == (
+        "the call has ended\nthe thread has ended\n",
+        "KeyboardInterrupt",
+    )
+
+
+ENDS_BY_CTRL_C = """
+import signal, threading, time
+from contextlib import contextmanager
+from allweather.runtimes.threads import Worker
+
+@contextmanager
+def start():
+    yield call
+    print("the thread has ended", flush=True)
+
+def call(seconds):
+    time.sleep(seconds)
+    print("the call has ended", flush=True)
+
+threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
+Worker(start, "slow").call(0.5, 10.0)
+"""
