@@ -17,6 +17,7 @@ from allweather.runtimes.engines.remote import RemoteEngine
 from allweather.runtimes.errors import EngineTimeoutError, ParityError, UsageError
 from allweather.runtimes.load import budget_from_ms, resolve_policy
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
+from allweather.runtimes.perceiver.frame_time import with_usable_time
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.region import Region
 from allweather.runtimes.tta.latency_model import LatencyModel
@@ -132,7 +133,7 @@ class RemotePerceiver(Perceiver):
             EngineError: The server failed.
             UsageError: The image is not uint8 [H, W, 3].
         """
-        with self._within_budget(frame):
+        with self._within_budget(with_usable_time(frame, self._clock())):
             return super().decide(frame, skipped)
 
     def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int = 0) -> list[Decision]:

@@ -28,6 +28,8 @@ Reason = Literal["policy", "early_exit", "budget", "no_time_to_rank", "past_dead
   all classes are equally probable; with temporal smoothing it keeps the label of earlier frames.
 """
 
+MAX_AHEAD_SECONDS = 1.0  # of a frame's time before the clock, as the clocks of cameras are not exact
+
 
 @dataclass(frozen=True, eq=False)  # as == of two arrays is an array, and no bool
 class Frame:

@@ -48,10 +48,10 @@ args = parser.parse_args()
 files = [os.fsencode(path.absolute()) for path in sorted(args.archive.rglob("*")) if is_image_name(path.name)]
 try:
     allweather.Bundle.open(args.bundle)
-    if not files:
-        raise FileNotFoundError(f"there is no image in {args.archive}")
+    if not files or args.actors < 1:
+        raise ValueError("--actors is 1 or more" if files else f"there is no image in {args.archive}")
     Path(args.out).mkdir(parents=True)
-except (allweather.AllweatherError, OSError) as error:
+except (allweather.AllweatherError, OSError, ValueError) as error:
     parser.exit(1, f"error: {error}\n")
 own = {"num_cpus": args.actors + 1, "include_dashboard": False} if args.address == "local" else {}  # one writes
 with ray.init(args.address, **own):

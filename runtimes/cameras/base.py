@@ -13,9 +13,7 @@ from types import TracebackType
 from typing import Literal, Protocol
 
 from allweather.runtimes.errors import CameraError
-from allweather.runtimes.types import Drops, Frame, Image
-
-MAX_AHEAD_SECONDS = 1.0  # of a frame's time before the clock, as the clocks of cameras are not exact
+from allweather.runtimes.types import MAX_AHEAD_SECONDS, Drops, Frame, Image
 
 Phase = Literal["connecting", "live", "waiting", "ended"]
 

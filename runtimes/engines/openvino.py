@@ -227,8 +227,12 @@ class _Request:
         """Starts with an image, in a thread of OpenVINO; `finish` has its logits. See `run`."""
         self._drain(end)
         self._image[0] = image
-        self._request.start_async()
-        self._runs = True
+        self._runs = True  # before it does, as Ctrl-C may come in between
+        try:
+            self._request.start_async()
+        except RuntimeError:
+            self._runs = False
+            raise
 
     def finish(self, end: float) -> Floats:
         """Returns the logits of the image that was started. See `run`."""
@@ -242,8 +246,9 @@ class _Request:
 
     def cancel(self) -> None:
         """Ends what runs, if OpenVINO can."""
-        with suppress(RuntimeError):  # it is not running
-            self._request.cancel()
+        if request := self._request:  # another thread may close it now
+            with suppress(RuntimeError):  # it is not running
+                request.cancel()
 
     def close(self) -> None:
         """Frees the request. One that hangs is left to a thread, as OpenVINO waits for its end before it frees it."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from allweather.runtimes.engines.base import Engine, Interruptible, TimeLimited
 from allweather.runtimes.errors import EngineError, StalledError
-from allweather.runtimes.threads.worker import CLOSE_SECONDS, TimedOutError, Worker
+from allweather.runtimes.threads.worker import CLOSE_SECONDS, EndedError, TimedOutError, Worker
 from allweather.runtimes.types import Floats, Image
 
 T = TypeVar("T")
@@ -102,11 +102,13 @@ class WatchdogEngine:
             StalledError: It failed or hung too often.
         """
         if self._closed:
-            raise EngineError(f"the engine {self._name} has been closed; load it again")
+            raise closed_error(self._name)
         batch_size = len(images)
         try:
             logits = self._worker.infer(images, self._limit(batch_size))
         except EngineError as error:
+            if self._closed:  # meanwhile, by another thread
+                raise closed_error(self._name) from error
             self._restart(error)
             raise
         self._restarts_without_success = 0
@@ -139,6 +141,11 @@ class WatchdogEngine:
         self._worker = _EngineWorker(self._reopen, self._name)
 
 
+def closed_error(name: str) -> EngineError:
+    """Returns the error of a call of an engine that was closed."""
+    return EngineError(f"the engine {name} has been closed; load it again")
+
+
 class _EngineWorker:
     """A thread that opens and closes one engine, and runs it as far as it cannot be run in the thread of the caller.
 
@@ -154,15 +161,21 @@ class _EngineWorker:
         self.batch_sizes: set[int] = set()
         self._open_engine, self._name = open_engine, name
         self._engine: Engine | None = None  # once it is open
-        self._infer_within: Callable[[Image, float], Floats] | None = None  # if the engine has it
+        self._infer_within: Callable[[Image, float], Floats] | None = None  # if the engine has it, and is open
+        self._direct = threading.RLock()  # held while the caller's thread runs the engine, or this one closes it
         self._worker: Worker[Image, Floats] = Worker(self._opened, f"engine {name}")
 
     def infer(self, images: Image, limit: float) -> Floats:
         try:
-            # a batch of a new size may have to be compiled first, which only another thread can give up
-            if self._infer_within and len(images) in self.batch_sizes:
-                return self._infer_within(images, limit)
+            # A batch of a new size may have to be compiled first, which only another thread can give up. While that
+            # thread is in a call whose caller was interrupted, no other may use the engine.
+            if len(images) in self.batch_sizes and not self._worker.may_be_busy:
+                with self._direct:
+                    if self._infer_within:
+                        return self._infer_within(images, limit)
             logits = self._worker.call(images, limit)
+        except EndedError:
+            raise closed_error(self._name) from None
         except (TimedOutError, TimeoutError):
             self._worker.stop()
             if isinstance(self._engine, Interruptible):
@@ -188,4 +201,6 @@ class _EngineWorker:
         try:
             yield engine.infer
         finally:
-            engine.close()
+            with self._direct:
+                self._infer_within = None
+                engine.close()

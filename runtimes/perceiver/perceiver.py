@@ -13,6 +13,7 @@ from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.boxes import regions_of
 from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions
+from allweather.runtimes.perceiver.frame_time import with_usable_time
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
 from allweather.runtimes.perceiver.run_batch import decide_batch
 from allweather.runtimes.perceiver.run_objects import ObjectsRun
@@ -171,8 +172,8 @@ class Perceiver:
             UsageError: The image is not uint8 [H, W, 3], or a box covers nothing of it.
             EngineError: The engine failed.
         """
-        if not isinstance(frame, Frame):
-            frame = Frame(frame, self._decided, self._clock())
+        now = self._clock()
+        frame = with_usable_time(frame if isinstance(frame, Frame) else Frame(frame, self._decided, now), now)
         image = swap_red_and_blue(frame.image) if bgr else frame.image
         check_image(image)
         return self.decide_regions(Frame(image, frame.index, frame.captured), regions_of(boxes, *image.shape[:2]))
@@ -237,13 +238,13 @@ class Perceiver:
             skipped: Number of frames that were dropped since the previous one; it is passed on in the decision.
 
         Raises:
-            UsageError: The image is not uint8 [H, W, 3].
+            UsageError: The image is not uint8 [H, W, 3], or its time is that of another clock.
             EngineError: The engine failed.
         """
         with self._lock:
             clock, planner = self._clock, self._planner
             started = clock()
-            prepared = self.spec.prepare(frame.image)
+            prepared = self.spec.prepare(with_usable_time(frame, started).image)
             prepare_done = clock()
             losses = self._predict_losses(prepared) if planner.has_time_to_predict(self._time_left(frame)) else None
             rank_done = clock()

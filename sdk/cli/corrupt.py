@@ -53,6 +53,7 @@ def corrupt(
     from allweather.trainers.corruptions.corruption import SEVERITIES
     from allweather.trainers.corruptions.sets import GeneratedSet
     from allweather.trainers.corruptions.sets.write import check_output_is_new, write_corrupted_set
+    from allweather.trainers.data.files.outputs import check_output_is_no_class
     from allweather.trainers.data.image_size import parse_size
     from allweather.trainers.data.registry import open_dataset
     from allweather.trainers.data.streamed.reading import Reading
@@ -61,6 +62,7 @@ def corrupt(
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")
     names = tuple(get_corruption(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
     check_output_is_new(out)
+    check_output_is_no_class(out, data)
     reading = Reading(stream, workers)
     parsed_size = None if size is None else parse_size(size)
     dataset = open_dataset(data, parsed_size, crop=Crop(crop, crop_fraction), reading=reading, download=download)

@@ -58,7 +58,10 @@ def create(
     check_report_folder(folder, "--report")
     from allweather.create.create import create as create_bundle
     from allweather.create.report import summary_table
+    from allweather.trainers.data.files.outputs import check_output_is_no_class
 
+    if settings.data is not None:
+        check_output_is_no_class(folder, settings.data, "--report")
     prepare_cpu()
     try:
         with stage_table() as watch:

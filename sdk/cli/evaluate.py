@@ -89,9 +89,12 @@ def evaluate(
     check_report_folder(out)
     check_required_options(context, {"baseline": "corrupted", "devices": "corrupted"})
     from allweather.cli.evaluations import Evaluations
+    from allweather.trainers.data.files.outputs import check_output_is_no_class
     from allweather.trainers.data.streamed.reading import Reading
 
     reading = Reading(stream, workers)
+    if out:
+        check_output_is_no_class(out, data)
     prepare_cpu()
     with ExitStack() as stack:
         opened = _open_models(stack, models, engine, precision, own_model)

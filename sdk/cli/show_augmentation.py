@@ -25,9 +25,11 @@ def show_augmentation(
     check_report_folder(out)
     from allweather.reports.learned_augmentation import write_augmentation_report
     from allweather.trainers.augmentations.learned.augmentation import load_augmentation
+    from allweather.trainers.data.files.outputs import check_output_is_no_class
     from allweather.trainers.data.image_size import parse_size
     from allweather.trainers.data.registry import open_dataset
 
+    check_output_is_no_class(out, data)
     parsed_size = None if size is None else parse_size(size)
     learned = load_augmentation(augmentation)
     write_augmentation_report(learned, open_dataset(data, parsed_size, download=download), out)

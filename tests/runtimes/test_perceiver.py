@@ -47,6 +47,18 @@ def gray(value: int, height: int = 12, width: int = 16) -> Image:
     return np.full((height, width, 3), value, np.uint8)
 
 
+@pytest.mark.parametrize("captured", [1.8e9, math.nan, math.inf, -math.inf, "12:00", None])
+def test_a_frame_that_was_stamped_by_another_clock_is_refused(captured: Any) -> None:
+    """A frame of time.time() came from the future, so that it had all the time in the world and was never late."""
+    perceiver = make_perceiver(Clock(), budget=0.033)
+    frame = Frame(gray(0), 0, captured)
+    for call in (lambda: perceiver.decide(frame), lambda: perceiver.objects(frame, [[0, 0, 4, 4]])):
+        with pytest.raises(UsageError, match=r"stamped by time.monotonic\(\), which says 1000.000; got captured="):
+            call()
+    with pytest.raises(UsageError, match=r"expected a Frame; got ndarray: for an image, call perceiver\(image\)"):
+        perceiver.decide(gray(0))  # type: ignore[arg-type]
+
+
 @settings(deadline=None)
 @given(value=st.integers(0, 255), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_the_label_follows_the_brightness(value: int, height: int, width: int) -> None:

@@ -206,8 +206,10 @@ def test_archive_with_ray_names_what_is_wrong_before_ray_starts(
         (tmp_path, sample_bundle, tmp_path, "File exists"),
         (tmp_path, sample_bundle, tmp_path / "image.png", "File exists"),
         (tmp_path, empty, tmp_path / "out", "error: "),
+        (tmp_path, sample_bundle, tmp_path / "out", "error: --actors is 1 or more"),
     ):
         arguments = [str(archive), "--bundle", str(bundle), "--out", str(out)]
+        arguments += ["--actors", "0"] if "actors" in message else []
         monkeypatch.setattr(sys, "argv", ["archive_with_ray.py", *arguments])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(SAMPLES / "archive_with_ray.py"), run_name="__main__")

@@ -124,6 +124,16 @@ def test_an_engine_that_gives_up_by_itself_is_called_in_the_callers_thread_once_
     engine.close()
 
 
+def test_an_engine_that_was_closed_during_a_call_is_not_started_again() -> None:
+    setup = Setup(hangs={0}, throws={0})
+    threading.Timer(0.1, setup.engine.close).start()
+    threading.Timer(0.2, setup.release.set).start()
+    with pytest.raises(EngineError, match="the engine fake has been closed"):
+        setup.engine.infer(IMAGES)
+    assert len(setup.started) == 1
+    setup.end()
+
+
 def test_an_engine_that_never_recovers_is_given_up() -> None:
     setup = Setup(throws=set(range(1000)))
     for _ in range(5):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from allweather.runtimes.threads import TimedOutError, Worker
+from allweather.runtimes.threads import EndedError, TimedOutError, Worker
 
 
 class Doubling:
@@ -55,7 +57,7 @@ def test_after_ctrl_c_the_next_call_gets_its_own_result() -> None:
     doubling = Doubling()
     worker: Worker[int, int] = Worker(doubling.start, "doubling")
     assert worker.call(1, 10.0) == 2
-    threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+    threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         worker.call(0, 10.0)
     doubling.released.set()
@@ -74,13 +76,54 @@ def test_a_call_that_hangs_is_left_behind_and_its_thread_ends_with_it() -> None:
     assert doubling.ended.is_set()
 
 
-def test_an_error_of_the_start_is_raised_by_the_first_call() -> None:
+def test_a_call_after_the_end_is_told_at_once() -> None:
+    """It waited for its whole time."""
+    worker: Worker[int, int] = Worker(Doubling().start, "doubling")
+    worker.close()
+    for _ in range(2):
+        with pytest.raises(EndedError):
+            worker.call(1, 10.0)
+
+
+def test_an_error_of_the_start_is_raised_by_all_calls() -> None:
+    """The second one waited for its whole time, as there was no thread any more."""
+
     @contextmanager
     def start() -> Iterator[Callable[[int], int]]:
         raise ZeroDivisionError
         yield
 
     worker: Worker[int, int] = Worker(start, "failing")
-    with pytest.raises(ZeroDivisionError):
-        worker.call(1, 10.0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            worker.call(1, 10.0)
     worker.join()
+
+
+def test_a_program_that_ends_by_ctrl_c_waits_for_the_end_of_the_call() -> None:
+    """ONNX Runtime and OpenVINO abort the process if a call of theirs returns after the end of Python."""
+    command = [sys.executable, "-c", ENDS_BY_CTRL_C]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr.splitlines()[-1]) == (
+        "the call has ended\nthe thread has ended\n",
+        "KeyboardInterrupt",
+    )
+
+
+ENDS_BY_CTRL_C = """
+import signal, threading, time
+from contextlib import contextmanager
+from allweather.runtimes.threads import Worker
+
+@contextmanager
+def start():
+    yield call
+    print("the thread has ended", flush=True)
+
+def call(seconds):
+    time.sleep(seconds)
+    print("the call has ended", flush=True)
+
+threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
+Worker(start, "slow").call(0.5, 10.0)
+"""

@@ -38,7 +38,7 @@ def find_folder(root: Path | str) -> LabeledFiles:
     """
     root = as_path(root)
     name = f"folder:{root.resolve().name}"
-    if _holds_classes(root):
+    if holds_classes(root):
         train = _find_split("train", root, "")
         without = f"{printable(root.name or str(root))} has folders of classes and none of splits"
         return LabeledFiles(name, root, {"train": train}, without, problems=_problems({"train": train}))
@@ -57,14 +57,14 @@ def folder_classes(root: Path | str) -> tuple[str, ...]:
         DataError: There are no such folders, or fewer than two.
     """
     root = as_path(root)
-    train = root if _holds_classes(root) else _split_folders(root)["train"]
+    train = root if holds_classes(root) else _split_folders(root)["train"]
     classes = _class_folders(train)
     if len(classes) < 2:
         raise DataError(f"{train} needs a folder for each of at least two classes; it has {len(classes)}")
     return classes
 
 
-def _holds_classes(root: Path) -> bool:
+def holds_classes(root: Path) -> bool:
     """Returns whether the folders in ROOT are classes: none is called like a split, and they hold images.
 
     Raises:
