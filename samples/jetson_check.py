@@ -56,5 +56,5 @@ if built:
     for dataset in data:
         report["evaluate"] = command("evaluate", path, "--data", dataset, "--engine", "tensorrt")
 REPORT.write_text(json.dumps(report, indent=1))
-print(f"wrote {REPORT}" if built else report["build"]["messages"][-1])
+print(f"wrote {REPORT}" if built else f"wrote {REPORT}: {report['build']['messages'][-1]}")
 sys.exit(not built)
