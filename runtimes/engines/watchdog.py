@@ -111,6 +111,12 @@ class WatchdogEngine:
                 raise closed_error(self._name) from error
             self._restart(error)
             raise
+        except Exception:
+            if (
+                self._worker.has_not_opened and not self._closed
+            ):  # such as for want of memory; the next call tries again
+                self._worker = _EngineWorker(self._reopen, self._name)
+            raise
         self._restarts_without_success = 0
         self._batch_sizes.add(batch_size)
         return logits
@@ -164,6 +170,11 @@ class _EngineWorker:
         self._infer_within: Callable[[Image, float], Floats] | None = None  # if the engine has it, and is open
         self._direct = threading.RLock()  # held while the caller's thread runs the engine, or this one closes it
         self._worker: Worker[Image, Floats] = Worker(self._opened, f"engine {name}")
+
+    @property
+    def has_not_opened(self) -> bool:
+        """Whether there is no engine: it is not open yet, or cannot be opened."""
+        return self._engine is None
 
     def infer(self, images: Image, limit: float) -> Floats:
         try:

@@ -48,9 +48,16 @@ class Smoother:
     Args:
         classes: Class names, in the order of the probabilities.
         settings: How frames are combined; the defaults of `Smoothing` if None.
+
+    Raises:
+        UsageError: An argument has the wrong type.
     """
 
     def __init__(self, classes: Sequence[str], settings: Smoothing | None = None) -> None:
+        if isinstance(classes, str) or not isinstance(classes, Sequence | np.ndarray):
+            raise UsageError(f"a smoother takes class names, such as perceiver.classes; got {type(classes).__name__}")
+        if not isinstance(settings, Smoothing | None):
+            raise UsageError(f"the settings of a smoother are a Smoothing; got {type(settings).__name__}")
         self._classes, self._settings = tuple(classes), settings or Smoothing()
         self._objects: dict[ObjectKey, _Object] = {}  # those seen last come last
         self._box_numbers = count()
@@ -75,8 +82,13 @@ class Smoother:
             `frame_label` is the label of the frame alone. All else is as it was: views, reason and times.
 
         Raises:
-            UsageError: A decision has another number of probabilities than there are classes.
+            UsageError: A decision has another number of probabilities than there are classes, or an argument the wrong
+                type.
         """
+        if not isinstance(frame, Frame):
+            raise UsageError(f"a smoother takes a Frame and its decisions; got {type(frame).__name__}")
+        if not (isinstance(decisions, Sequence) and all(isinstance(each, Decision) for each in decisions)):
+            raise UsageError(f"a smoother takes a list of the decisions on a frame; got {decisions!r:.40}")
         for decision in decisions:
             if len(decision.probabilities) != len(self._classes):
                 raise UsageError(

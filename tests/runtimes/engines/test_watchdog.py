@@ -19,7 +19,7 @@ from allweather.runtimes.engines.base import CompiledModel
 from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.onnx import OnnxEngine
 from allweather.runtimes.engines.watchdog import WatchdogEngine, run_within
-from allweather.runtimes.errors import EngineError, EngineTimeoutError, StalledError
+from allweather.runtimes.errors import BundleError, EngineError, EngineTimeoutError, StalledError
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.newest_frame import MAX_CONSECUTIVE_FAILURES
 from allweather.runtimes.perceiver import Perceiver
@@ -167,6 +167,22 @@ def test_an_engine_that_does_not_start_again_is_an_engine_error() -> None:
         engine.infer(IMAGES)
     with pytest.raises(EngineError, match="no memory"):
         engine.infer(IMAGES)
+    engine.close()
+
+
+def test_an_engine_that_could_not_be_opened_once_is_opened_by_the_next_call() -> None:
+    tries = iter([MemoryError(), BundleError("it was replaced"), None])
+
+    def reopen() -> FakeEngine:
+        if error := next(tries):
+            raise error
+        return FakeEngine(2)
+
+    engine = WatchdogEngine(FaultyEngine(set(), {0}, iter(range(9)), threading.Event()), reopen, "fake")
+    for error in (EngineError, MemoryError, BundleError):
+        with pytest.raises(error):
+            engine.infer(IMAGES)
+    assert engine.infer(IMAGES).shape == (1, 2)
     engine.close()
 
 

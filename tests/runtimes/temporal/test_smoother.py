@@ -244,6 +244,29 @@ def test_memory_is_bounded(max_objects: int, per_frame: int) -> None:
     assert smoother.num_objects <= min(max_objects, 31)
 
 
+@pytest.mark.parametrize("classes", ["stop", 3, None])
+def test_classes_that_are_no_names(classes: Any) -> None:
+    """One text would be as many classes as it has letters."""
+    with pytest.raises(UsageError, match="a smoother takes class names"):
+        Smoother(classes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((PIXEL, []), "a smoother takes a Frame and its decisions; got ndarray"),
+        ((frame(0), decision(sure(0, 0.9, 3))), r"a smoother takes a list of the decisions on a frame; got Decision\("),
+        ((frame(0), ["stop"]), r"a smoother takes a list of the decisions on a frame; got \['stop'\]"),
+        ((frame(0), None), "a smoother takes a list of the decisions on a frame; got None"),
+    ],
+)
+def test_frames_and_decisions_that_are_none(arguments: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Smoother(names(3))(*arguments)
+    with pytest.raises(UsageError, match="the settings of a smoother are a Smoothing; got float"):
+        Smoother(names(3), 0.5)  # type: ignore[arg-type]
+
+
 def test_classes_of_another_perceiver() -> None:
     with pytest.raises(UsageError, match="for 2 classes, and a decision has 3 probabilities; give it the classes"):
         Smoother(names(2))(frame(0), [decision(sure(0, 0.9, 3))])
