@@ -112,9 +112,8 @@ class WatchdogEngine:
             self._restart(error)
             raise
         except Exception:
-            if (
-                self._worker.has_not_opened and not self._closed
-            ):  # such as for want of memory; the next call tries again
+            # it cannot be opened, such as for want of memory; the next call tries again
+            if self._worker.has_not_opened and not self._closed:
                 self._worker = _EngineWorker(self._reopen, self._name)
             raise
         self._restarts_without_success = 0
