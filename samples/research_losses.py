@@ -33,7 +33,7 @@ for epoch in range(10):
         strengths = augmentation_strengths(network, val, val_labels, points=10).parameters
         names, rng = COMBINATIONS["combined-"], torch.Generator().manual_seed(0)
         dark = augment(test, names, strengths, rng)
-        print(f"before: clean {accuracy(test):.3f}, dark {accuracy(dark):.3f}")
+        print(f"accuracy before: clean {accuracy(test):.3f}, dark {accuracy(dark):.3f}")
     network.train()
     for rows in torch.randperm(len(images)).split(64):
         clean = images[rows]
@@ -45,4 +45,4 @@ for epoch in range(10):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-print(f"after:  clean {accuracy(test):.3f}, dark {accuracy(dark):.3f}")
+print(f"accuracy after:  clean {accuracy(test):.3f}, dark {accuracy(dark):.3f}")

@@ -47,4 +47,4 @@ for name in ("contrast", "gaussian_noise"):
     with torch.no_grad():
         plain = (network(images / 255).argmax(1) == test_labels).float().mean()
         ranked = (chosen(images).argmax(1) == test_labels).float().mean()
-    print(f"{name}: one view {float(plain):.3f}, the view with the lowest predicted loss {float(ranked):.3f}")
+    print(f"accuracy, {name}: one view {float(plain):.3f}, the view with the lowest predicted loss {float(ranked):.3f}")
