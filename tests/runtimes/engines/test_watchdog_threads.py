@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from commands import default_interrupt
 
 from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.engines.watchdog import WatchdogEngine
@@ -51,7 +52,7 @@ def test_after_ctrl_c_in_a_call_of_a_new_batch_size_no_two_threads_use_the_engin
     engine.infer(IMAGES)
     inner.release.clear()
     threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
+    with default_interrupt(), pytest.raises(KeyboardInterrupt):
         engine.infer(np.repeat(IMAGES, 3, 0))
     threading.Timer(0.1, inner.release.set).start()
     for _ in range(2):

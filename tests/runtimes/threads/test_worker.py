@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from commands import default_interrupt
 
 from allweather.runtimes.threads import EndedError, TimedOutError, Worker
 
@@ -58,7 +59,7 @@ def test_after_ctrl_c_the_next_call_gets_its_own_result() -> None:
     worker: Worker[int, int] = Worker(doubling.start, "doubling")
     assert worker.call(1, 10.0) == 2
     threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
+    with default_interrupt(), pytest.raises(KeyboardInterrupt):
         worker.call(0, 10.0)
     doubling.released.set()
     assert [worker.call(number, 10.0) for number in (3, 4)] == [6, 8]
@@ -103,7 +104,8 @@ def test_an_error_of_the_start_is_raised_by_all_calls() -> None:
 def test_a_program_that_ends_by_ctrl_c_waits_for_the_end_of_the_call() -> None:
     """ONNX Runtime and OpenVINO abort the process if a call of theirs returns after the end of Python."""
     command = [sys.executable, "-c", ENDS_BY_CTRL_C]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    with default_interrupt():
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr.splitlines()[-1]) == (
         "the call has ended\nthe thread has ended\n",
         "KeyboardInterrupt",

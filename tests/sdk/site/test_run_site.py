@@ -282,23 +282,3 @@ def test_the_check_says_what_each_camera_runs(sample_bundle: Path, tmp_path: Pat
     assert "top:99" in one_line(invoke("config", "--check", str(path)))
     schema = json.loads(invoke("config", "--schema").stdout)
     assert {"bundle", "cameras"} <= set(schema["required"])
-
-
-@pytest.mark.parametrize(
-    ("choice", "message"),
-    [
-        ({"engine": "tensorflow"}, "unknown engine 'tensorflow'; choose one of"),
-        ({"engine": "openvino", "precision": "fp16"}, "has no classifier for openvino in fp16; it has"),
-        ({"engine": "onnx", "precision": "fp16"}, "has no classifier for onnx in fp16; it has"),
-    ],
-)
-def test_a_classifier_that_the_bundle_lacks_is_a_wrong_configuration(
-    choice: dict[str, str], message: str, sample_bundle: Path, tmp_path: Path
-) -> None:
-    """With exit code 2 systemd does not try again and again."""
-    path = tmp_path / "site.yaml"
-    path.write_text(json.dumps({**config(sample_bundle, tmp_path), **choice}))
-    for words in (("config", "--check", path), ("run", "--config", path)):
-        done = invoke(*words)
-        assert done.exit_code == 2
-        assert message in one_line(done)
