@@ -102,13 +102,13 @@ class WatchdogEngine:
             StalledError: It failed or hung too often.
         """
         if self._closed:
-            raise closed_error(self._name)
+            raise _closed_error(self._name)
         batch_size = len(images)
         try:
             logits = self._worker.infer(images, self._limit(batch_size))
         except EngineError as error:
             if self._closed:  # meanwhile, by another thread
-                raise closed_error(self._name) from error
+                raise _closed_error(self._name) from error
             self._restart(error)
             raise
         except Exception:
@@ -146,7 +146,7 @@ class WatchdogEngine:
         self._worker = _EngineWorker(self._reopen, self._name)
 
 
-def closed_error(name: str) -> EngineError:
+def _closed_error(name: str) -> EngineError:
     """Returns the error of a call of an engine that was closed."""
     return EngineError(f"the engine {name} has been closed; load it again")
 
@@ -185,7 +185,7 @@ class _EngineWorker:
                         return self._infer_within(images, limit)
             logits = self._worker.call(images, limit)
         except EndedError:
-            raise closed_error(self._name) from None
+            raise _closed_error(self._name) from None
         except (TimedOutError, TimeoutError):
             self._worker.stop()
             if isinstance(self._engine, Interruptible):

@@ -1,4 +1,4 @@
-"""Keeps what a command writes out of the folders of the images that it reads."""
+"""Keeps the images that a command writes out of the folders of those that it reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from allweather.trainers.data.files.names import split_of
 
 
 def check_output_is_no_class(out: Path, data: str, option: str = "--out") -> None:
-    """Checks that a folder to write pictures into will not be read as images of a class.
+    """Checks that a folder to write images into will not be read as images of a class.
 
     Args:
         out: The folder, which need not exist.
@@ -31,6 +31,6 @@ def check_output_is_no_class(out: Path, data: str, option: str = "--out") -> Non
         return
     if split_of(names[0]) or holds_classes(parent):
         raise UsageError(
-            f"{out} lies among the images of {data}, which would then have the written pictures, too; name another "
+            f"{out} lies among the images of {data}, which would then have the written ones, too; name another "
             f"{option}, outside of {root}"
         )
