@@ -122,8 +122,17 @@ def clean_errors(model: nn.Module, share: float, window: int, clean: LabeledImag
     return error
 
 
-def measure(model: nn.Module, test: LabeledImages, val: LabeledImages) -> dict[str, dict[str, float]]:
-    """Returns the errors for each kind of stream, with the settings that were chosen."""
+def measure(
+    model: nn.Module, test: LabeledImages, val: LabeledImages, clean: LabeledImages
+) -> dict[str, dict[str, float]]:
+    """Returns the errors for each kind of stream, with the settings that were chosen.
+
+    Args:
+        model: The classifier.
+        test: Test images, which are corrupted.
+        val: Validation images on which the settings are chosen.
+        clean: Test images that stay clean.
+    """
     share, window = chosen(model, val)
     frames = corrupted_frames(test, tuple(CORRUPTIONS))
     table = {AS_TRAINED: errors(predictions(model, frames.images, torch.arange(len(frames.cell))), frames)}
@@ -131,7 +140,7 @@ def measure(model: nn.Module, test: LabeledImages, val: LabeledImages) -> dict[s
         table[stream] = errors(
             predictions(following(model, share, window), frames.images, order_of(stream, frames)), frames
         )
-    for stream, error in clean_errors(model, share, window, test).items():
+    for stream, error in clean_errors(model, share, window, clean).items():
         table[stream] |= error
     return {stream: {**each, "share": share, "frames": window} for stream, each in table.items()}
 
@@ -146,7 +155,7 @@ def plot(path: Path, tables: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
         for row, value in enumerate(values):
             panel.text(value, row, f" {value:.1f}", va="center", fontsize=8)
         panel.set(title=name, xlabel="error on the common 15 corruptions, %", xlim=(0, 1.15 * max(values)))
-        panel.invert_yaxis()
+    panels[0][0].invert_yaxis()  # which the panels share
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -173,8 +182,8 @@ def main() -> None:
         paths = {name: args.folder / f"{path.stem}-{name.replace(' ', '-')}.json" for name in (AS_TRAINED, *STREAMS)}
         if any(load_record(each) is None for each in paths.values()):
             facts = {"images": args.images, "data": args.data, "checkpoint": path.name}
-            for name, results in measure(start.classifier().eval(), test, val).items():
-                save_record(paths[name], new_record(STUDY, f"{path.stem}: {name}", SEED, facts, results, fabric))
+            for name, results in measure(start.classifier().eval(), test, val, data.test).items():
+                save_record(paths[name], new_record(STUDY, name, SEED, facts, results, fabric))
         records = {name: load_record(each) for name, each in paths.items()}
         tables[path.stem] = {name: record.results for name, record in records.items() if record}
         for name, each in tables[path.stem].items():
