@@ -125,7 +125,7 @@ class RemotePerceiver(Perceiver):
         )
         self._deadline = deadline
 
-    def decide(self, frame: Frame, skipped: int = 0) -> Decision:
+    def decide(self, frame: Frame, skipped: int = 0, *, views_before: int = 0) -> Decision:
         """See `Perceiver.decide`.
 
         Raises:
@@ -134,9 +134,11 @@ class RemotePerceiver(Perceiver):
             UsageError: The image is not uint8 [H, W, 3].
         """
         with self._within_budget(with_usable_time(frame, self._clock())):
-            return super().decide(frame, skipped)
+            return super().decide(frame, skipped, views_before=views_before)
 
-    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int = 0) -> list[Decision]:
+    def decide_regions(
+        self, frame: Frame, regions: Sequence[Region], skipped: int = 0, *, views_before: Sequence[int] = ()
+    ) -> list[Decision]:
         """See `Perceiver.decide_regions`.
 
         Raises:
@@ -145,7 +147,7 @@ class RemotePerceiver(Perceiver):
             UsageError: The image is not uint8 [H, W, 3], or a region does not lie inside of it.
         """
         with self._within_budget(frame):
-            return super().decide_regions(frame, regions, skipped)
+            return super().decide_regions(frame, regions, skipped, views_before=views_before)
 
     @contextmanager
     def _within_budget(self, frame: Frame) -> Iterator[None]:

@@ -19,7 +19,8 @@ from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECOND
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
 from allweather.runtimes.tta.planner import BATCH_SIZES, batch_sizes
-from allweather.runtimes.tta.policy import Policy, check_ranked_views, parse_policy
+from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.predictor_views import check_ranked_views
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
 from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,21 +12,46 @@ import numpy.typing as npt
 
 from allweather import Perceiver, load
 from allweather.demo.drive import region_around
-from allweather.runtimes.types import Floats, Image
+from allweather.runtimes.types import Floats, Frame, Image
 from allweather.trainers.corruptions import CORRUPTIONS, corrupt_images
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.data.signs import render_drive
 
 BUNDLES = Path(__file__).resolve().parents[2] / "samples" / "bundles"
-DRIVE_SYSTEMS = {
-    "plain": ("signs-plain", "center"),
-    "robust": ("signs-robust", "center"),
-    "robust + TTA": ("signs-robust", None),
-}
-IMAGE_SYSTEMS = {"one view": ("cifar10-resnet20", "center"), "its policy": ("cifar10-resnet20", None)}
+IN_TURN = ", views in turn"  # ends the name of a system whose views take turns over the frames of an object
 DRIVE_FRAMES = 1680
 OBJECTS, MIN_FRAMES, MAX_FRAMES = 60, 20, 40  # of a sequence of CIFAR-10 images
 MAX_SHIFT = 3  # pixels
+
+
+@dataclass(frozen=True)
+class System:
+    """A bundle of samples/bundles and its policy.
+
+    Attributes:
+        bundle: Name of the bundle.
+        policy: The policy; None for the bundle's own.
+        takes_turns: Whether the views take turns over the frames of an object.
+    """
+
+    bundle: str
+    policy: str | None
+    takes_turns: bool = False
+
+
+DRIVE_SYSTEMS = {
+    "plain": System("signs-plain", "center"),
+    "robust": System("signs-robust", "center"),
+    "robust, top:1": System("signs-robust", "top:1"),
+    f"robust, top:1{IN_TURN}": System("signs-robust", "top:1", takes_turns=True),
+    "robust + TTA": System("signs-robust", None),
+}
+IMAGE_SYSTEMS = {
+    "one view": System("cifar10-resnet20", "center"),
+    "top:1": System("cifar10-resnet20", "top:1"),
+    f"top:1{IN_TURN}": System("cifar10-resnet20", "top:1", takes_turns=True),
+    "its policy": System("cifar10-resnet20", None),
+}
 
 
 @dataclass(frozen=True)
@@ -113,13 +139,11 @@ def _corrupted(data: str, split: str, rng: np.random.Generator) -> Iterator[Labe
             yield LabeledFrame(image, int(labels[index]), number, "corrupted", (0, 0, width, height))
 
 
-def _recorded(
-    path: Path, systems: dict[str, tuple[str, str | None]], frames: Callable[[], Iterator[LabeledFrame]]
-) -> Recording:
+def _recorded(path: Path, systems: dict[str, System], frames: Callable[[], Iterator[LabeledFrame]]) -> Recording:
     """Reads a recording; makes it first if it is not there."""
     if not path.exists():
-        perceivers = [load(BUNDLES / name, policy=policy, threads=1) for name, policy in systems.values()]
-        recording = _record(frames(), tuple(systems), perceivers)
+        perceivers = [load(BUNDLES / each.bundle, policy=each.policy, threads=1) for each in systems.values()]
+        recording = _record(frames(), systems, perceivers)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **{field.name: getattr(recording, field.name) for field in fields(recording)})
         for perceiver in perceivers:
@@ -128,10 +152,19 @@ def _recorded(
         return Recording(**{field.name: stored[field.name] for field in fields(Recording)})
 
 
-def _record(frames: Iterator[LabeledFrame], systems: tuple[str, ...], perceivers: list[Perceiver]) -> Recording:
-    rows, results = [], []
-    for frame in frames:
+def _record(frames: Iterator[LabeledFrame], systems: dict[str, System], perceivers: list[Perceiver]) -> Recording:
+    rows, results, last = [], [], -1
+    before = dict.fromkeys(systems, 0)
+    for index, frame in enumerate(frames):
         rows.append((frame.label, frame.object, frame.part, frame.box))
-        results.append([perceiver(frame.image).probabilities for perceiver in perceivers])
+        results.append([])
+        for (name, system), perceiver in zip(systems.items(), perceivers, strict=True):
+            if frame.object != last or not system.takes_turns:
+                before[name] = 0
+            decision = perceiver.decide(Frame(frame.image, index, time.monotonic()), views_before=before[name])
+            before[name] += len(decision.views)
+            results[-1].append(decision.probabilities)
+        last = frame.object
     labels, objects, parts, boxes = (np.array(column) for column in zip(*rows, strict=True))
-    return Recording(labels, objects, parts, boxes, np.array(systems), np.array(results, np.float32).swapaxes(0, 1))
+    names = np.array(list(systems))
+    return Recording(labels, objects, parts, boxes, names, np.array(results, np.float32).swapaxes(0, 1))

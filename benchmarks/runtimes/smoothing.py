@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sequences import Recording, corrupted_images, drive
+from sequences import IN_TURN, Recording, corrupted_images, drive
 
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.region import Region
@@ -96,6 +96,11 @@ METHODS: dict[str, Method] = {
     "smoothing, objects by box": partial(smoothed, Smoothing(), "box"),
     "smoothing, no cue": partial(smoothed, Smoothing(), "nothing"),
     "smoothing, no cue, outlier rate 0.02": partial(smoothed, Smoothing(outlier_rate=0.02), "nothing"),
+}
+TURNS: dict[str, Method] = {  # of a system that is followed by the same one with views in turn, see sequences.py
+    "smoothing, objects by track, views in turn": lambda recording, system: METHODS["smoothing, objects by track"](
+        recording, system + 1
+    )
 }
 
 
@@ -177,16 +182,21 @@ def choose(sets: dict[str, list[Recording]]) -> None:
 
 
 def _columns(recordings: Sequence[Recording]) -> list[tuple[str, str]]:
-    return [(str(system), known_by) for system in recordings[0].systems for known_by in ("track", "nothing")]
+    systems = [str(system) for system in recordings[0].systems if IN_TURN not in str(system)]
+    return [(system, known_by) for system in systems for known_by in ("track", "nothing")]
 
 
 def report(sets: dict[str, list[Recording]]) -> None:
     """Prints how the ways compare, and the errors of each part."""
     for name, recordings in sets.items():
-        for column, system in enumerate(recordings[0].systems):
+        systems = [str(system) for system in recordings[0].systems]
+        for column, system in enumerate(systems):
+            if IN_TURN in system:
+                continue
+            methods = METHODS | TURNS if system + IN_TURN in systems else METHODS
             outcomes = {
-                method: outcome(recordings, column, METHODS[method])
-                for method in METHODS
+                method: outcome(recordings, column, label)
+                for method, label in methods.items()
                 if name == "drive" or "box" not in method  # of an image that fills the frame the box is no cue
             }
             before = outcomes["each frame alone"]

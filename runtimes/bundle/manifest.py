@@ -18,7 +18,7 @@ from allweather.runtimes.choices import Precision as Precision
 from allweather.runtimes.choices import Role as Role
 from allweather.runtimes.errors import BundleError, UsageError, first_line
 from allweather.runtimes.text import MAX_LABEL_CHARACTERS, forbidden_character, printable
-from allweather.runtimes.tta.policy import check_ranked_views
+from allweather.runtimes.tta.predictor_views import check_ranked_views
 
 SCHEMA = 2
 MANIFEST = "manifest.json"

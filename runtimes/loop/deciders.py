@@ -35,11 +35,13 @@ class Decider(Protocol):
     def can_meet_deadline(self, frame: Frame) -> bool:
         """Returns whether the frame can be decided on before its deadline; also True if no frame could be."""
 
-    def decide(self, frame: Frame, skipped: int) -> Decision:
-        """Decides on `frame`. `skipped` is the number of frames of the source since the last one decided on."""
+    def decide(self, frame: Frame, skipped: int, *, views_before: int = 0) -> Decision:
+        """Decides on a frame; see `Perceiver.decide`."""
 
-    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int) -> list[Decision]:
-        """Decides on each of some regions of a frame, within one deadline."""
+    def decide_regions(
+        self, frame: Frame, regions: Sequence[Region], skipped: int, *, views_before: Sequence[int] = ()
+    ) -> list[Decision]:
+        """Decides on each of some regions of a frame, within one deadline; see `Perceiver.decide_regions`."""
 
 
 class FunctionDecider:
@@ -60,11 +62,13 @@ class FunctionDecider:
         """See `Decider.can_meet_deadline`."""
         return True
 
-    def decide(self, frame: Frame, skipped: int) -> Decision:
+    def decide(self, frame: Frame, skipped: int, *, views_before: int = 0) -> Decision:
         """Calls the function."""
         return self._function(frame, skipped)
 
-    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int) -> list[Decision]:
+    def decide_regions(
+        self, frame: Frame, regions: Sequence[Region], skipped: int, *, views_before: Sequence[int] = ()
+    ) -> list[Decision]:
         """Calls the function with each region."""
         return [replace(self._function(cropped(frame, region), skipped), region=region) for region in regions]
 
@@ -79,7 +83,11 @@ def cropped(frame: Frame, region: Region) -> Frame:
 
 
 def decide_on(
-    decider: Decider, frame: Frame, objects: Sequence[FoundObject] | None, skipped: int
+    decider: Decider,
+    frame: Frame,
+    objects: Sequence[FoundObject] | None,
+    skipped: int,
+    views_before: Sequence[int] = (),
 ) -> tuple[Decision, ...]:
     """Decides on a frame or on objects of it.
 
@@ -88,6 +96,7 @@ def decide_on(
         frame: The whole frame.
         objects: What of it to decide on, of which there may be nothing; None for the whole frame.
         skipped: Number of frames of the source since the last one decided on.
+        views_before: Number of views that were run on earlier frames of each object; none if empty.
 
     Raises:
         EngineError: The engine failed.
@@ -97,9 +106,12 @@ def decide_on(
         return (decider.decide(frame, skipped),)
     if len(objects) == 1:
         region = objects[0].region
-        decisions = [replace(decider.decide(cropped(frame, region), skipped), region=region)]
+        decisions = [
+            replace(decider.decide(cropped(frame, region), skipped, views_before=sum(views_before)), region=region)
+        ]
     else:
-        decisions = decider.decide_regions(frame, [each.region for each in objects], skipped) if objects else []
+        regions = [each.region for each in objects]
+        decisions = decider.decide_regions(frame, regions, skipped, views_before=views_before) if objects else []
     return tuple(
         replace(decision, name=each.name, track=each.track) if each.name or each.track is not None else decision
         for decision, each in zip(decisions, objects, strict=True)

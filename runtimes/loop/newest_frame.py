@@ -90,8 +90,10 @@ class NewestFrame:
             if self._drop_if_too_old(objects.as_if_detected(frame)):
                 return None
             found, seconds = objects.find(frame)
+            before = self._smoother.views_before(frame, found) if self._smoother else ()
             with decider.lock():
-                return frame, with_detect_time(decide_on(decider, frame, found, self._skipped(frame)), seconds)
+                decisions = decide_on(decider, frame, found, self._skipped(frame), before)
+                return frame, with_detect_time(decisions, seconds)
         with decider.lock():
             frame = camera.latest(read)
             if self._drop_if_too_old(frame):

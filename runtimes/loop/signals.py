@@ -69,15 +69,17 @@ class StopOnSignal(Sink):
         """See `Decider.can_meet_deadline`."""
         return self._decider.can_meet_deadline(frame)
 
-    def decide(self, frame: Frame, skipped: int) -> Decision:
+    def decide(self, frame: Frame, skipped: int, *, views_before: int = 0) -> Decision:
         """Decides on the frame; signals wait from now on, until the decision has been written."""
         with self._working():
-            return self._decider.decide(frame, skipped)
+            return self._decider.decide(frame, skipped, views_before=views_before)
 
-    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int) -> list[Decision]:
+    def decide_regions(
+        self, frame: Frame, regions: Sequence[Region], skipped: int, *, views_before: Sequence[int] = ()
+    ) -> list[Decision]:
         """Decides on the regions; signals wait from now on, until the decisions have been written."""
         with self._working():
-            return self._decider.decide_regions(frame, regions, skipped)
+            return self._decider.decide_regions(frame, regions, skipped, views_before=views_before)
 
     @contextmanager
     def _working(self) -> Iterator[None]:

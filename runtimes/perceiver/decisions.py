@@ -62,6 +62,26 @@ def frame_decision(
     )
 
 
+def stage_times(started: float, prepare_done: float, rank_done: float, result: ViewResult, done: float) -> StageTimes:
+    """Returns the seconds of each stage of a decision on one frame.
+
+    Args:
+        started: Time of the clock at the start, in seconds.
+        prepare_done: When the image was prepared.
+        rank_done: When the views were ranked.
+        result: What was run.
+        done: When the views were averaged.
+    """
+    return StageTimes(
+        prepare=prepare_done - started,
+        rank=rank_done - prepare_done,
+        plan=result.started - rank_done,
+        views=result.view_seconds,
+        infer=result.infer_seconds,
+        aggregate=done - result.started - result.view_seconds - result.infer_seconds,
+    )
+
+
 def object_predictions(result: ObjectsResult, policy: Policy, classes: Sequence[str]) -> list[Prediction]:
     """Returns what is predicted for each object.
 

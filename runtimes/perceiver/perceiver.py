@@ -12,7 +12,7 @@ import numpy as np
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.boxes import regions_of
-from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions
+from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions, stage_times
 from allweather.runtimes.perceiver.frame_time import with_usable_time
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
 from allweather.runtimes.perceiver.run_batch import decide_batch
@@ -24,7 +24,7 @@ from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy, parse_policy
 from allweather.runtimes.tta.run_views import run_views
-from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image, StageTimes
+from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
 
 CENTER = parse_policy("center")
 
@@ -178,13 +178,16 @@ class Perceiver:
         check_image(image)
         return self.decide_regions(Frame(image, frame.index, frame.captured), regions_of(boxes, *image.shape[:2]))
 
-    def decide_regions(self, frame: Frame, regions: Sequence[Region], skipped: int = 0) -> list[Decision]:
+    def decide_regions(
+        self, frame: Frame, regions: Sequence[Region], skipped: int = 0, *, views_before: Sequence[int] = ()
+    ) -> list[Decision]:
         """Decides on several regions of a frame within one budget for all of them, as `objects` does.
 
         Args:
             frame: The frame, with the time of its capture.
             regions: The parts of the frame, the most important first.
             skipped: Number of frames that were dropped since the previous one; it is passed on in the decisions.
+            views_before: Number of views that were run on earlier frames of each region's object; none if empty.
 
         Returns:
             One decision for each region, in their order.
@@ -202,6 +205,7 @@ class Perceiver:
             run = ObjectsRun(
                 self._engine.infer, self._loss_predictor, self._planner,
                 lambda: self._time_left(frame) - self._finishing.usual_seconds(len(prepared)), clock, self._rng,
+                views_before,
             )  # fmt: skip
             result = run.run(prepared)
             predictions = object_predictions(result, self.policy, self.classes)
@@ -230,12 +234,14 @@ class Perceiver:
         seconds = self._planner.seconds(1)
         return seconds <= self._time_left(frame) or seconds > self.budget.seconds - self.budget.reserve
 
-    def decide(self, frame: Frame, skipped: int = 0) -> Decision:
+    def decide(self, frame: Frame, skipped: int = 0, *, views_before: int = 0) -> Decision:
         """Decides on a frame of a camera.
 
         Args:
             frame: The frame, with the time of its capture.
             skipped: Number of frames that were dropped since the previous one; it is passed on in the decision.
+            views_before: Number of views that were run on earlier frames of the same object (`Smoother.views_before`).
+                With a policy of one view, such as "top:1", the four best-ranked views take turns.
 
         Raises:
             UsageError: The image is not uint8 [H, W, 3], or its time is that of another clock.
@@ -248,18 +254,11 @@ class Perceiver:
             prepare_done = clock()
             losses = self._predict_losses(prepared) if planner.has_time_to_predict(self._time_left(frame)) else None
             rank_done = clock()
-            plan = planner.plan(losses, self._time_left(frame), self._rng)
+            plan = planner.plan(losses, self._time_left(frame), self._rng, views_before)
             steps = planner.steps(plan, lambda: self._time_left(frame))
             result = run_views(self._engine.infer, prepared, plan.views, plan.weights, self.policy, steps, clock)
             done = clock()
-            times = StageTimes(
-                prepare=prepare_done - started,
-                rank=rank_done - prepare_done,
-                plan=result.started - rank_done,
-                views=result.view_seconds,
-                infer=result.infer_seconds,
-                aggregate=done - result.started - result.view_seconds - result.infer_seconds,
-            )
+            times = stage_times(started, prepare_done, rank_done, result, done)
             age, late = done - frame.captured, done > self.budget.deadline(frame)
             decision = frame_decision(self.classes, self.policy, frame, skipped, plan, result, times, age, late=late)
             planner.observe(plan, times, result.views_run, late=age > self.budget.seconds - self.budget.reserve)

@@ -58,14 +58,16 @@ class ObjectsRun:
         time_left: Function that returns the seconds to the deadline, less the reserve and what follows the last batch.
         clock: Function that returns the time in seconds.
         rng: Random generator of policies that draw views.
+        views_before: Number of views that were run on earlier frames of each object; none if empty.
     """
 
     def __init__(
         self, infer: Infer, loss_predictor: LossPredictor | None, planner: Planner,
         time_left: Callable[[], float], clock: Callable[[], float], rng: np.random.Generator,
+        views_before: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self._infer, self._loss_predictor, self._planner = infer, loss_predictor, planner
-        self._time_left, self._clock, self._rng = time_left, clock, rng
+        self._time_left, self._clock, self._rng, self._views_before = time_left, clock, rng, views_before
         self._rank_seconds = self._view_seconds = self._infer_seconds = self._batches_done = 0.0
 
     def run(self, images: Sequence[Image]) -> ObjectsResult:
@@ -161,7 +163,7 @@ class ObjectsRun:
         if policy.needs_predictor and losses is None:
             return [ObjectState(*policy.fallback_views(), ()) for _ in range(count)]
         states = []
-        for index, chosen in enumerate(policy.choose(losses, self._rng, count).tolist()):
+        for index, chosen in enumerate(policy.choose(losses, self._rng, count, self._views_before).tolist()):
             predicted: tuple[float, ...] = ()
             if losses is not None:
                 predicted = tuple(float(losses[index, each]) for each in chosen for _ in range(policy.images_per_view))

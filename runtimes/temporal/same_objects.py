@@ -1,15 +1,30 @@
-"""Which decisions of a frame are on the same objects as those of earlier frames."""
+"""Which parts of a frame show the same objects as those of earlier frames."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.region import Region
-from allweather.runtimes.types import Decision
+
+
+class Seen(Protocol):
+    """What of a frame is decided on, before or after that: a `FoundObject` or a `Decision`."""
+
+    @property
+    def region(self) -> Region | None:
+        """Where it is; None for the whole frame."""
+
+    @property
+    def name(self) -> str:
+        """Name of the region; empty if it has none."""
+
+    @property
+    def track(self) -> int | None:
+        """Number that the detector gave it; None if it gave none."""
 
 
 class ObjectKey(NamedTuple):
@@ -26,27 +41,25 @@ class ObjectKey(NamedTuple):
     box: int | None = None
 
 
-def find_objects(
-    decisions: Sequence[Decision], boxes: Mapping[ObjectKey, Region], min_overlap: float
-) -> list[ObjectKey | None]:
-    """Finds the object of each decision.
+def find_objects(seen: Sequence[Seen], boxes: Mapping[ObjectKey, Region], min_overlap: float) -> list[ObjectKey | None]:
+    """Finds the object of each part of a frame.
 
     Args:
-        decisions: The decisions of a frame.
+        seen: The parts of a frame that are decided on.
         boxes: Where the objects were seen last that are known by their boxes alone.
         min_overlap: Smallest intersection over union of the boxes of an object in two frames, above 0.
 
     Returns:
-        The key of each decision's object; None for a box that overlaps none of `boxes` enough.
+        The key of each one's object; None for a box that overlaps none of `boxes` enough.
     """
     keys: list[ObjectKey | None] = []
     unknown: dict[int, Region] = {}
-    for index, decision in enumerate(decisions):
-        if decision.track is None and not decision.name and decision.region is not None:
-            unknown[index] = decision.region
+    for index, each in enumerate(seen):
+        if each.track is None and not each.name and each.region is not None:
+            unknown[index] = each.region
             keys.append(None)
         else:
-            keys.append(ObjectKey(decision.name, decision.track))
+            keys.append(ObjectKey(each.name, each.track))
     earlier = list(boxes)
     for row, column in match_boxes(list(unknown.values()), list(boxes.values()), min_overlap):
         keys[list(unknown)[row]] = earlier[column]

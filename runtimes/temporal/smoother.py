@@ -11,7 +11,7 @@ import numpy as np
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.region import Region
 from allweather.runtimes.temporal.label_filter import Belief, first_belief, predicted_belief, updated_belief
-from allweather.runtimes.temporal.same_objects import ObjectKey, find_objects
+from allweather.runtimes.temporal.same_objects import ObjectKey, Seen, find_objects
 from allweather.runtimes.temporal.settings import Smoothing
 from allweather.runtimes.types import Decision, Frame
 
@@ -26,6 +26,7 @@ class _Object:
 
     belief: Belief
     label: str
+    views: int  # that were run on its frames
     frames: int  # for which the label has been the same
     index: int  # of the last frame that was decided on
     captured: float  # time of that frame
@@ -63,6 +64,19 @@ class Smoother:
         self._box_numbers = count()
         self._calls = 0
 
+    def views_before(self, frame: Frame, seen: Sequence[Seen]) -> tuple[int, ...]:
+        """Returns how many views were run before on each object of a frame that is to be decided on.
+
+        The perceiver takes these numbers, so that the views of an object take turns: `Perceiver.decide`.
+
+        Args:
+            frame: The frame.
+            seen: Its objects, each with a `region`, a `name` and a `track`.
+        """
+        self._forget_before(frame)
+        keys = find_objects(seen, self._boxes(self._calls + 1), self._settings.min_overlap)
+        return tuple(self._objects[key].views if key in self._objects else 0 for key in keys)
+
     @property
     def num_objects(self) -> int:
         """Number of objects that are remembered."""
@@ -97,16 +111,19 @@ class Smoother:
                 )
         self._forget_before(frame)
         self._calls += 1
-        boxes = {
-            key: each.region
-            for key, each in self._objects.items()
-            if key.box is not None and each.region and self._calls - each.call <= BOX_CALLS
-        }
-        keys = find_objects(decisions, boxes, self._settings.min_overlap)
+        keys = find_objects(decisions, self._boxes(self._calls), self._settings.min_overlap)
         return tuple(
             self._combine(frame, decision, key or ObjectKey(box=next(self._box_numbers)))
             for decision, key in zip(decisions, keys, strict=True)
         )
+
+    def _boxes(self, call: int) -> dict[ObjectKey, Region]:
+        """Returns where the objects were seen last that are known by their boxes alone, for a call of the smoother."""
+        return {
+            key: each.region
+            for key, each in self._objects.items()
+            if key.box is not None and each.region and call - each.call <= BOX_CALLS
+        }
 
     def _forget_before(self, frame: Frame) -> None:
         """Forgets objects that were last seen long ago, and all of them if the frames start anew."""
@@ -124,8 +141,8 @@ class Smoother:
             if decision.reason == "undecided":
                 return replace(decision, frames=0, stable=False)
             seen = _Object(
-                first_belief(decision.probabilities, self._settings), decision.label, 1, frame.index, frame.captured,
-                decision.region, self._calls,
+                first_belief(decision.probabilities, self._settings), decision.label, len(decision.views), 1,
+                frame.index, frame.captured, decision.region, self._calls,
             )  # fmt: skip
             self._remember(key, seen)
             return replace(decision, stable=self._is_stable(seen), frame_label=decision.label)
@@ -139,7 +156,8 @@ class Smoother:
             belief = updated_belief(belief, decision.probabilities, self._settings)
             label = self._classes[int(belief.argmax())]
             frames = known.frames + 1 if label == known.label else 1
-            seen = _Object(belief, label, frames, frame.index, frame.captured, decision.region, self._calls)
+            views = known.views + len(decision.views)
+            seen = _Object(belief, label, views, frames, frame.index, frame.captured, decision.region, self._calls)
         self._remember(key, seen)
         return replace(
             decision,

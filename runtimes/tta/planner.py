@@ -111,17 +111,18 @@ class Planner:
             largest = size
         return largest
 
-    def plan(self, losses: Floats | None, time_left: float, rng: np.random.Generator) -> Plan:
+    def plan(self, losses: Floats | None, time_left: float, rng: np.random.Generator, views_before: int = 0) -> Plan:
         """Returns the views to run on one frame.
 
         Args:
             losses: float32 [1, V], the predicted loss of each of the policy's views; None if none were predicted.
             time_left: Seconds to the deadline; infinity without one.
             rng: Random generator of policies that draw views.
+            views_before: Number of views that were run on earlier frames of the same object; see `Policy.choose`.
         """
         policy = self.policy
         no_ranking = policy.needs_predictor and losses is None
-        indices = [] if no_ranking else policy.choose(losses, rng)[0].tolist()
+        indices = [] if no_ranking else policy.choose(losses, rng, views_before=[views_before])[0].tolist()
         names, weights = policy.fallback_views() if no_ranking else policy.views_for(indices)
         # With an early exit, views run one by one, and the time is checked before each: any number may be planned.
         fitting = self.largest_batch(1 if policy.exits_early else len(names), time_left)

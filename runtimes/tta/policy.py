@@ -8,16 +8,15 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError, check_choice, unknown_name
 from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.text import forbidden_character
 from allweather.runtimes.tta.confidence_model import ConfidenceModel
+from allweather.runtimes.tta.turns import Indices, in_turn
 from allweather.runtimes.tta.views import CHAIN, CLASSIC_VIEWS, VIEWS, view
 from allweather.runtimes.types import Floats
 
-Indices = npt.NDArray[np.int64]
 Pick = Literal["all", "draw", "random", "top", "oracle"]
 Averaged = Literal["probabilities", "logits"]
 FLIP = "hflip"
@@ -129,11 +128,22 @@ class Policy:
         return self.pick in ("top", "oracle")
 
     @property
+    def takes_turns(self) -> bool:
+        """Whether the four best-ranked views take turns over the frames of one object, whose decisions are combined.
+
+        Only where a frame gets a single view, as more of them gain nothing by it; and not with a confidence model,
+        which was fitted to the best-ranked view.
+        """
+        return self.ranks and self.max_views == 1 and self.confidence_model is None
+
+    @property
     def exits_early(self) -> bool:
         """Whether the policy may stop before all views are run. Such a policy runs its views one by one."""
         return self.early_exit_threshold < 1
 
-    def choose(self, losses: Floats | None, rng: np.random.Generator, frames: int = 1) -> Indices:
+    def choose(
+        self, losses: Floats | None, rng: np.random.Generator, frames: int = 1, views_before: Sequence[int] = ()
+    ) -> Indices:
         """Chooses the views to run on each of some frames.
 
         Args:
@@ -141,9 +151,11 @@ class Policy:
                 None for a policy that needs none.
             rng: Random generator of the picks "draw" and "random".
             frames: Number of frames.
+            views_before: Number of views that were run on earlier frames of each frame's object; none if empty. The
+                best-ranked views then take turns, if `takes_turns`.
 
         Returns:
-            int [frames, num_views], indices into `views`, the most promising first.
+            int [frames, num_views], indices into `views`, the most promising first, or the one whose turn it is.
 
         Raises:
             UsageError: There is not one loss for each of `views`.
@@ -160,7 +172,10 @@ class Policy:
                 f"policy {self.name} ranks {len(self.views)} views, and got {came}; use a policy for the views of "
                 "the loss predictor"
             )
-        return losses.argsort(axis=1, kind="stable")[:, : self.num_views]
+        ranking = losses.argsort(axis=1, kind="stable")
+        if not self.takes_turns or not any(views_before):
+            return ranking[:, : self.num_views]
+        return in_turn(ranking, np.asarray(views_before))
 
     def views_for(self, indices: Iterable[int]) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """Returns the views to run for the chosen indices, flipped ones included, and the weight of each."""
@@ -251,24 +266,6 @@ def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Seque
 def is_found_by_tuning(text: str) -> bool:
     """Returns whether a policy's name is made of gps:K or learned: tuning finds the views that these stand for."""
     return text.partition("@")[0].removesuffix(LOGITS).partition(":")[0] in TUNED
-
-
-def check_ranked_views(policies: Iterable[Policy], predictor_views: Sequence[str]) -> None:
-    """Checks that every policy that ranks views does so for the views of a loss predictor.
-
-    Args:
-        policies: The policies that are stored or used beside the predictor.
-        predictor_views: Names of the views whose losses it predicts, in the order of its outputs.
-
-    Raises:
-        UsageError: A policy ranks other views, or the same ones in another order.
-    """
-    for policy in policies:
-        if policy.ranks and policy.views != tuple(predictor_views):
-            raise UsageError(
-                f"policy {policy.name} ranks other views ({', '.join(policy.views[:3])}, ...) than the loss predictor "
-                f"predicts ({', '.join(tuple(predictor_views)[:3])}, ...); tune the policy again"
-            )
 
 
 def _flipped(name: str) -> str:

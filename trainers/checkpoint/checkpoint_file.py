@@ -14,7 +14,7 @@ from allweather.runtimes.bundle.validation import first_validation_error
 from allweather.runtimes.errors import CheckpointError, DataError, UsageError
 from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.system.path_argument import as_path
-from allweather.runtimes.tta.policy import check_ranked_views
+from allweather.runtimes.tta.predictor_views import check_ranked_views
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import (

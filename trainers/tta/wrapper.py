@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.setting_types import check_instance
-from allweather.runtimes.tta.policy import Indices, Policy, check_ranked_views, parse_policy
+from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.predictor_views import check_ranked_views
+from allweather.runtimes.tta.turns import Indices
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
