@@ -51,6 +51,13 @@ EXPERT_ROWS = (
     "routed, 15 experts, first convolution",
     *(f"routed, {count} experts, five convolutions{flip}" for flip in ("", ", hflip") for count in (15, 8, 4)),
 )
+STREAMS = (
+    "as trained",
+    "weather stays",
+    "weather stays, classes in turn",
+    "weather changes every 50 frames",
+    "weather changes with every frame",
+)
 EXPERT_POLICIES = ("top:1", "top:2", "top:1+flip", "top:2+flip")
 EXPERT_CHOICES = tuple(
     f"{name}, {each}" for each in EXPERT_POLICIES for name in ("twelve views", "15 experts", "pairs")
@@ -155,6 +162,19 @@ TABLES = (
         {"train_images": 4498},
         (),
         TRAINING_CORRUPTIONS,
+    ),
+    *(
+        ResultTable(
+            f"adapted-statistics-{name}",
+            "adapted-statistics",
+            "error, %",
+            {"clean": "clean", "common 15": "common", "extra 4": "extra"},
+            STREAMS,
+            {"checkpoint": f"resnet20-{name}.safetensors"},
+            (),
+            {},
+        )
+        for name in ("45000", "robust-0")
     ),
     *(
         ResultTable(

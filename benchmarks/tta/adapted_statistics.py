@@ -179,7 +179,10 @@ def main() -> None:
             split.take(torch.randperm(len(split), generator=generator)[:count])
             for split, count in ((data.test, args.images), (data.val, CHOICE_IMAGES))
         )
-        paths = {name: args.folder / f"{path.stem}-{name.replace(' ', '-')}.json" for name in (AS_TRAINED, *STREAMS)}
+        paths = {
+            name: args.folder / f"{path.stem}-{name.replace(',', '').replace(' ', '-')}.json"
+            for name in (AS_TRAINED, *STREAMS)
+        }
         if any(load_record(each) is None for each in paths.values()):
             facts = {"images": args.images, "data": args.data, "checkpoint": path.name}
             for name, results in measure(start.classifier().eval(), test, val, data.test).items():
