@@ -78,6 +78,7 @@ def test_imports_point_down(name: str) -> None:
             assert FOLDERS[folder_of(imported)] <= FOLDERS[folder_of(name)], f"{name} must not import {imported}"
 
 
+@pytest.mark.slow
 def test_no_package_imports_in_a_circle() -> None:
     """Inside each package, its files and sub-packages can be put in an order in which imports point down only."""
     arrows: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -98,6 +99,7 @@ def test_no_package_imports_in_a_circle() -> None:
                 del waiting[name]
 
 
+@pytest.mark.slow
 def test_the_device_never_needs_torch() -> None:
     allowed = DEVICE_LIBRARIES | set(sys.stdlib_module_names)
     for name, path in MODULES.items():
@@ -154,6 +156,7 @@ def test_importing_allweather_brings_in_nothing_heavy() -> None:
     assert not [name for name in HEAVY if name in loaded]
 
 
+@pytest.mark.slow
 def test_loading_a_bundle_does_not_bring_in_torch() -> None:
     code = "import sys, allweather; allweather.load, allweather.watch, allweather.Bundle; print('torch' in sys.modules)"
     assert run_python(code).strip() == "False"

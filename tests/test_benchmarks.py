@@ -38,6 +38,7 @@ def test_everything_that_a_benchmark_imports_is_there(path: Path) -> None:
             sys.path.remove(folder)
 
 
+@pytest.mark.slow
 def test_both_loops_of_the_training_benchmark_take_steps() -> None:
     benchmark = runpy.run_path(str(TRAINERS / "step_speed.py"))
     benchmark["random_data"].__globals__.update(STEPS=2, BATCH_SIZE=4)
@@ -106,6 +107,7 @@ def small_model() -> EvaluatedModel:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_views_that_are_chosen_for_some_images_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER / "tta"))
     correct_by_policy = runpy.run_path(str(FOLDER / "tta" / "chosen_views.py"))["correct_by_policy"]

@@ -7,6 +7,8 @@ from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("sdk", "exporters", "trainers", "runtimes")
 # files that lie beside the sub-packages of a folder, as the nodes that they are drawn in
@@ -111,6 +113,7 @@ def drawing() -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_the_drawing_is_true() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     shown = text.split("```mermaid\n")[1].split("\n```")[0]

@@ -25,6 +25,7 @@ def part(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("expert_choice")
 
 
+@pytest.mark.slow
 def test_a_folded_expert_is_the_network_under_its_statistics(part: ModuleType) -> None:
     models = importlib.import_module("expert_models")
     torch.manual_seed(0)
@@ -72,6 +73,7 @@ def test_a_pair_that_cannot_be_told_from_the_image_is_not_kept(part: ModuleType)
     assert curve[1] < 0.75
 
 
+@pytest.mark.slow
 def test_a_router_learns_the_noise_of_an_image(part: ModuleType) -> None:
     torch.manual_seed(0)
     classifier = build_model("resnet20", 3, InputSpec(32, 32)).eval()

@@ -114,6 +114,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_undisturbed_one(
 @pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method:DeprecationWarning"
 )  # of torch, when it loads its compiler
+@pytest.mark.slow
 def test_a_compiled_network_has_the_same_weights_and_copies_that_are_not_compiled(module: Callable[[str], Any]) -> None:
     network = torch.nn.Sequential(torch.nn.Linear(2, 3))
     names = list(network.state_dict())

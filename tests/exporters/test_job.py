@@ -83,6 +83,7 @@ def test_bright_and_dark_images_keep_their_order_and_the_originals() -> None:
     assert (ramp == before).all()
 
 
+@pytest.mark.slow
 def test_few_images_for_calibration_are_said(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         calibration_set(dataset)

@@ -79,6 +79,7 @@ def test_the_gate_says_what_it_cannot_see_with_few_images() -> None:
 
 
 @given(gained=st.integers(0, 60), lost=st.integers(0, 60))
+@pytest.mark.slow
 def test_only_a_drop_beyond_chance_is_rejected(gained: int, lost: int) -> None:
     labels = np.zeros(COUNT, np.int64)
     theirs, ours = labels.copy(), labels.copy()

@@ -26,6 +26,7 @@ def test_a_name_that_is_not_public_gets_the_public_ones() -> None:
 
 
 @pytest.mark.parametrize("package", ["allweather.exporters", "allweather.exporters.serving"])
+@pytest.mark.slow
 def test_neither_torch_nor_onnx_is_imported_on_a_server(package: str) -> None:
     code = f"import sys, {package}; print({{'torch', 'onnx', 'openvino'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -26,6 +26,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
     return in_both_forms(write_jpegs(tmp_path_factory.mktemp("jpegs"), {"train": 24, "val": 24, "test": 3}))
 
 
+@pytest.mark.slow
 def test_calibration_parity_and_golden_frames_have_the_same_pixels(both: tuple[Dataset, Dataset]) -> None:
     expected, calibration = (calibration_set(data) for data in both)
     assert calibration.provenance == expected.provenance
@@ -38,6 +39,7 @@ def test_calibration_parity_and_golden_frames_have_the_same_pixels(both: tuple[D
 
 
 @pytest.mark.parametrize("form", [0, 1])
+@pytest.mark.slow
 def test_damaged_images_are_left_out_with_their_labels(
     tmp_path: Path, form: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,6 +73,7 @@ def test_values_of_the_manifest(folder: Path, seed: int) -> None:
 
 @fuzz
 @given(seed=st.integers(0, 2**64 - 1))
+@pytest.mark.slow
 def test_folder(real: tuple[Manifest, Files], folder: Path, seed: int) -> None:
     rng = random.Random(seed)
     name = rng.choice([MANIFEST, MANIFEST, *real[1]])
@@ -88,6 +89,7 @@ def test_folder(real: tuple[Manifest, Files], folder: Path, seed: int) -> None:
 
 @fuzz
 @given(seed=st.integers(0, 2**64 - 1))
+@pytest.mark.slow
 def test_zip(real: tuple[Manifest, Files], packed: Path, seed: int) -> None:
     good = packed.read_bytes()
     bad = mutated(good, random.Random(seed), range(good.index(b"PK\x01\x02"), len(good)))
@@ -100,6 +102,7 @@ def test_zip(real: tuple[Manifest, Files], packed: Path, seed: int) -> None:
 
 @fuzz
 @given(seed=st.integers(0, 2**64 - 1))
+@pytest.mark.slow
 def test_zip_with_a_damaged_manifest(real: tuple[Manifest, Files], packed: Path, seed: int) -> None:
     """The archive itself is intact, so that its check sums hide nothing."""
     rng = random.Random(seed)

@@ -36,6 +36,7 @@ def good(sample_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @fuzz
 @given(seed=st.integers(0, 2**64 - 1))
+@pytest.mark.slow
 def test_checkpoint(good: Path, seed: int) -> None:
     content, rng = good.read_bytes(), random.Random(seed)
     (length,) = struct.unpack("<Q", content[:8])
@@ -51,6 +52,7 @@ def test_checkpoint(good: Path, seed: int) -> None:
 
 @fuzz
 @given(seed=st.integers(0, 2**64 - 1))
+@pytest.mark.slow
 def test_text_of_the_header(good: Path, seed: int) -> None:
     """A whole safetensors file whose JSON text is damaged."""
     weights, header = tensor_file.read(good)
@@ -62,6 +64,7 @@ def test_text_of_the_header(good: Path, seed: int) -> None:
 
 @fuzz
 @given(seed=st.integers(0, 2**64 - 1), as_zip=st.booleans())
+@pytest.mark.slow
 def test_foreign_weights(good: Path, seed: int, as_zip: bool) -> None:
     stream = io.BytesIO()
     torch.save({"state_dict": tensor_file.read(good)[0]}, stream, _use_new_zipfile_serialization=as_zip)

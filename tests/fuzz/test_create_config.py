@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mutations import fuzz, mutated, opened_or_refused
@@ -37,6 +38,7 @@ def read(content: bytes) -> CreateConfig:
 
 @fuzz
 @given(seed=st.integers(0, 2**64 - 1))
+@pytest.mark.slow
 def test_a_damaged_file(seed: int) -> None:
     rng = random.Random(seed)
     content = mutated(REAL, rng)
@@ -68,5 +70,6 @@ def test_any_text(text: str) -> None:
         max_size=4,
     )
 )
+@pytest.mark.slow
 def test_values_of_any_type(raw: dict[str, object]) -> None:
     opened_or_refused(lambda: parse_config(raw, {}, "create.yaml"), 100)

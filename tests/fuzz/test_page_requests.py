@@ -61,6 +61,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[MonitorServer]:
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(REQUESTS, st.integers(0, 400))
+@pytest.mark.slow
 def test_one_answer_or_none_to_whatever_is_sent(server: MonitorServer, request_bytes: bytes, cut: int) -> None:
     started = time.monotonic()
     with connect(server) as connection:

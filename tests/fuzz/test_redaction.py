@@ -6,6 +6,7 @@ import os
 import string
 from urllib.parse import quote
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def pipelines(draw: st.DrawFn) -> str:
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(urls(), pipelines(), st.tuples(urls(), urls()).map(" ".join)))
+@pytest.mark.slow
 def test_no_secret_of_an_address_is_shown(address: str) -> None:
     shown = redacted(address)
     assert MARK not in shown

@@ -87,6 +87,7 @@ def test_a_stalled_server_times_out_and_gets_fewer_views_until_it_is_back(
         assert any(len(perceiver(frames[0]).views) > 1 for _ in range(200))
 
 
+@pytest.mark.slow
 def test_without_a_server_the_frame_is_lost_at_once(
     repository: Path, serve: Callable[[Path], Any], sample_bundle: Path, frames: Any
 ) -> None:
@@ -99,6 +100,7 @@ def test_without_a_server_the_frame_is_lost_at_once(
     perceiver.close()
 
 
+@pytest.mark.slow
 def test_a_server_of_another_model_is_refused(server: Any, sample_bundle: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(sample_bundle)
     contents = {name: bundle.read(name) for name in bundle.manifest.files}
@@ -120,6 +122,7 @@ def test_a_server_of_another_model_is_refused(server: Any, sample_bundle: Path, 
         ({"policy": "best"}, "best"),
     ],
 )
+@pytest.mark.slow
 def test_invalid_options_are_refused_before_the_server_is_asked(
     options: dict[str, Any], message: str, server: Any, sample_bundle: Path
 ) -> None:

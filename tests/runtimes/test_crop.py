@@ -26,6 +26,7 @@ def gradient(height: int, width: int) -> Image:
 
 
 @given(height=SIDES, width=SIDES, to=st.tuples(SIDES, SIDES), fraction=st.floats(0.1, 1), squash=st.booleans())
+@pytest.mark.slow
 def test_any_image_gets_the_size(height: int, width: int, to: tuple[int, int], fraction: float, squash: bool) -> None:
     crop = Crop("squash") if squash else Crop("center", fraction)
     image = np.full((height, width, 3), 77, np.uint8)

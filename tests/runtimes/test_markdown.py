@@ -38,6 +38,7 @@ def only_text(token: Token) -> str:
 @given(texts)
 @example("1.")
 @example("0) ")
+@pytest.mark.slow
 def test_a_text_is_shown_as_it_is(text: str) -> None:
     tokens = RENDERER.parse(markdown(text))
     if not shown(text):
@@ -49,6 +50,7 @@ def test_a_text_is_shown_as_it_is(text: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(texts, min_size=6, max_size=6), texts)
+@pytest.mark.slow
 def test_a_page_has_the_texts_where_they_belong(cells: list[str], title: str) -> None:
     table = markdown_table([("head", "of", "it"), cells[:3], cells[3:]])
     tokens = RENDERER.parse(markdown_page(title, "lead", [f"- {markdown(cells[0])}"], table))

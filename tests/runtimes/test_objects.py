@@ -106,6 +106,7 @@ def gray_levels(most: int = 9) -> st.SearchStrategy[list[int]]:
 
 @settings(deadline=None, max_examples=60)
 @given(grays=gray_levels(), policy=st.sampled_from(("center", "hflip", "all", "top:1", "top:3+flip", "5crop")))
+@pytest.mark.slow
 def test_without_a_deadline_each_object_is_decided_as_by_itself(grays: list[int], policy: str) -> None:
     device = Device(policy)
     decisions = device.decide(grays)
@@ -123,6 +124,7 @@ def test_without_a_deadline_each_object_is_decided_as_by_itself(grays: list[int]
     policy=st.sampled_from(("center", "hflip", "all", "top:3+flip", "top:2+flip@0.9", "hflip@0.5")),
     budget=st.floats(0.007, 0.5),
 )
+@pytest.mark.slow
 def test_never_past_the_deadline_and_no_object_twice_before_each_once(
     grays: list[int], policy: str, budget: float
 ) -> None:
@@ -151,6 +153,7 @@ def test_never_past_the_deadline_and_no_object_twice_before_each_once(
     policy=st.sampled_from(("center", "hflip", "all")),
     budgets=st.lists(st.floats(0.007, 0.4), min_size=2),
 )
+@pytest.mark.slow
 def test_more_time_never_gives_fewer_views(grays: list[int], policy: str, budgets: list[float]) -> None:
     totals = [sum(len(each.views) for each in Device(policy, budget).decide(grays)) for budget in sorted(budgets)]
     assert totals == sorted(totals)
@@ -215,6 +218,7 @@ def test_no_boxes_no_decisions() -> None:
 @given(
     call=st.floats(0, 1), view=st.floats(1e-3, 1), most=st.integers(1, 40), times=st.lists(st.floats(0, 40), min_size=2)
 )
+@pytest.mark.slow
 def test_batches_take_the_least_time(call: float, view: float, most: int, times: list[float]) -> None:
     costs = BatchCosts(lambda size: call + view * size, BATCH_SIZES, most, most, math.inf)
     for count in range(1, most + 1):
@@ -284,13 +288,13 @@ def test_bad_images_are_told() -> None:
         Device("hflip").perceiver.objects(None, [[0, 0, 1, 1]])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_bundle_decides_on_boxes_as_on_their_images() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     boxes = [(0, 0, 40, 40), (30.5, 10, 90, 60), (60, 30, 96, 64)]
     with load(BUNDLE, policy="top:2+flip", precision="fp32", max_boxes=3) as perceiver:
         decisions = perceiver.objects(image, boxes)
         alone = perceiver.batch([region.crop(image) for region in regions_of(boxes, 64, 96)])
-    assert [each.label for each in decisions] == [each.label for each in alone]
-    assert [each.views for each in decisions] == [each.views for each in alone]
+    assert [(each.label, each.views) for each in decisions] == [(each.label, each.views) for each in alone]
     for each, other in zip(decisions, alone, strict=True):
         assert each.probabilities == pytest.approx(other.probabilities, abs=1e-4)

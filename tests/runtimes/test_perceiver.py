@@ -61,6 +61,7 @@ def test_a_frame_that_was_stamped_by_another_clock_is_refused(captured: Any) -> 
 
 @settings(deadline=None)
 @given(value=st.integers(0, 255), height=st.integers(1, 40), width=st.integers(1, 40))
+@pytest.mark.slow
 def test_the_label_follows_the_brightness(value: int, height: int, width: int) -> None:
     decision = make_perceiver(Clock())(gray(value, height, width))
     assert decision.label == CLASSES[value // 64]
@@ -85,6 +86,7 @@ def test_agreement_is_the_share_of_views_that_have_the_label(policy: str, expect
     waited=st.integers(0, 64), seconds=st.integers(0, 64), ticks=st.integers(0, 8), budget=st.integers(1, 128),
     index=st.integers(0, 2**40), skipped=st.integers(0, 99),
 )  # fmt: skip
+@pytest.mark.slow
 def test_times_add_up_and_late_is_after_the_deadline(
     waited: int, seconds: int, ticks: int, budget: int, index: int, skipped: int
 ) -> None:

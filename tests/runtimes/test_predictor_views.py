@@ -94,6 +94,7 @@ def test_a_13th_view_changes_no_decision_of_an_existing_bundle(twelve: Path, pol
 
 
 @pytest.mark.parametrize("with_13th_view", [registered, built_in])
+@pytest.mark.slow
 def test_a_13th_view_changes_no_decision_of_the_sample_bundle(sample_bundle: Path, with_13th_view: Any) -> None:
     frames = Bundle.open(sample_bundle).golden_frames()
 
@@ -109,6 +110,7 @@ def test_a_13th_view_changes_no_decision_of_the_sample_bundle(sample_bundle: Pat
 
 @settings(deadline=None, max_examples=30)
 @given(value=st.integers(0, 255), count=st.integers(1, 3))
+@pytest.mark.slow
 def test_top_chooses_among_the_three_views_of_a_bundle(real: Any, fresh: Any, value: int, count: int) -> None:
     with (
         fresh() as folder,

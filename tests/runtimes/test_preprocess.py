@@ -57,6 +57,7 @@ def cut_off(side: int, other: int, to_side: int, to_other: int) -> int:
 
 @settings(deadline=None, max_examples=120)
 @given(height=SIDE, width=SIDE, to_height=SIDE, to_width=SIDE)
+@pytest.mark.slow
 def test_a_flipped_image_gives_the_flipped_input(height: int, width: int, to_height: int, to_width: int) -> None:
     """If an even number of pixels is cut off. An odd one cannot be halved, and the crop is half a pixel off-center."""
     spec, image = InputSpec(to_height, to_width), noise(height, width)
@@ -126,6 +127,7 @@ def test_an_invalid_standard_deviation_is_refused(bad: float, channel: int) -> N
 
 
 @given(x=st.integers(0, 30), y=st.integers(0, 30), width=st.integers(1, 30), height=st.integers(1, 30))
+@pytest.mark.slow
 def test_a_region_crops_its_part_of_the_frame_or_is_refused(x: int, y: int, width: int, height: int) -> None:
     image, region = noise(24, 32), Region(x, y, width, height)
     if x + width <= 32 and y + height <= 24:

@@ -13,6 +13,7 @@ from allweather.runtimes.load import load, load_several
 IMAGE = np.full((40, 40, 3), 90, np.uint8)
 
 
+@pytest.mark.slow
 def test_each_use_of_a_bundle_follows_its_own_policy_and_budget(sample_bundle: Path) -> None:
     one, two, three = load_several(sample_bundle, [(None, "center"), (1000.0, "hflip"), (None, "top:2")], engine="onnx")
     with one:
@@ -28,6 +29,7 @@ def test_each_use_of_a_bundle_follows_its_own_policy_and_budget(sample_bundle: P
         alone.close()
 
 
+@pytest.mark.slow
 def test_a_perceiver_that_was_made_without_a_loss_predictor_shares_none(sample_bundle: Path) -> None:
     with load(sample_bundle, policy="center", engine="onnx") as perceiver, pytest.raises(UsageError):
         perceiver.sharing(None, load_several(sample_bundle, [(None, "top:2")], engine="onnx")[0].policy)

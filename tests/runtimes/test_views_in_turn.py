@@ -77,6 +77,7 @@ def views_run(policy: str, image: Image, *, smooth: bool, boxes: int = 0) -> lis
 
 
 @pytest.mark.parametrize("boxes", [1, 3])
+@pytest.mark.slow
 def test_the_loop_runs_other_views_of_an_object_in_each_frame(image: Image, boxes: int) -> None:
     for alone, smooth in zip(
         views_run("top:1", image, smooth=False, boxes=boxes),

@@ -111,6 +111,7 @@ def run_python(code: str) -> str:
 
 
 @pytest.mark.parametrize("names", [("Camera", "Sink", "Policy", "View", "Engine"), tuple(PUBLIC)], ids=["some", "all"])
+@pytest.mark.slow
 def test_public_names_do_not_load_torch(names: tuple[str, ...]) -> None:
     code = f"import sys, allweather; [getattr(allweather, name) for name in {names!r}]; print('torch' in sys.modules)"
     assert run_python(code).strip() == "False"
@@ -123,6 +124,7 @@ def test_engines_and_errors_load_neither_cv2_nor_numpy() -> None:
     assert run_python(code).strip() == "set()"
 
 
+@pytest.mark.slow
 def test_a_view_of_a_user_is_run_like_a_built_in_one() -> None:
     code = """
 import allweather, numpy as np

@@ -14,6 +14,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "many-machines.md"
 
 
+@pytest.mark.slow
 def test_the_function_for_spark_decides_on_tables_of_paths(sample_bundle: Path, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is not installed: the function for Spark was not checked")
     code = DOCUMENT.read_text().split("```python\n", 1)[1].split("```", 1)[0]

@@ -81,6 +81,7 @@ def test_characters_that_a_terminal_obeys_are_not_shown(text: str) -> None:
 
 @settings(deadline=None)
 @given(texts)
+@pytest.mark.slow
 def test_a_terminal_shows_text_as_it_is(text: str) -> None:
     written = io.StringIO()
     terminal = console.PlainConsole(stderr=False)
@@ -98,6 +99,7 @@ def test_a_terminal_shows_text_as_it_is(text: str) -> None:
 
 @settings(deadline=None)
 @given(texts)
+@pytest.mark.slow
 def test_a_progress_bar_shows_text_as_it_is(text: str) -> None:
     written = io.StringIO()
     terminal = console.PlainConsole(stderr=True)
@@ -136,6 +138,7 @@ def test_a_page_gives_the_text_back(text: str) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(texts, min_size=3, max_size=3))
+@pytest.mark.slow
 def test_a_plot_is_drawn_without_error_or_warning(names: list[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -146,10 +149,12 @@ def test_a_plot_is_drawn_without_error_or_warning(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", [*MARKUP, *CONTROL, *NAMES, "a" * 5000])
+@pytest.mark.slow
 def test_a_plot_shows_a_name_that_has_markup(name: str) -> None:
     assert plots.confusion_matrix([[1, 0], [0, 1]], [name, "b"]).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_dollar_is_drawn_as_a_dollar() -> None:
     assert plots.confusion_matrix([[1, 0], [0, 1]], ["5$_b$", "b"]) != plots.confusion_matrix(
         [[1, 0], [0, 1]], ["5_b", "b"]

@@ -57,6 +57,7 @@ def test_the_predictor_is_refused_for_another_classifier() -> None:
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
+@pytest.mark.slow
 def test_the_bundle_decides_on_both_engines(cifar10c: Path, engine: str) -> None:
     images, labels = np.load(cifar10c / "clean.npy"), np.load(cifar10c / "labels.npy")
     for precision in ("fp32", "int8"):

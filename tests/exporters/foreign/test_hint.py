@@ -28,6 +28,7 @@ def hint(
 @pytest.mark.parametrize(
     "settings", [{"channels": "bgr"}, {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "pixels": 255}]
 )
+@pytest.mark.slow
 def test_a_better_preparation_is_named(
     settings: dict[str, Any], head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_openvino_ir(
     engine.close()
 
 
+@pytest.mark.slow
 def test_bad_ir_is_told(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:
     model = openvino.convert_model(write(Form(), head, tmp_path))
     xml, weights = tmp_path / "their.xml", tmp_path / "their.bin"
@@ -134,6 +135,7 @@ def test_the_number_of_a_class_is_no_score_in_ir(tmp_path: Path) -> None:
         open_foreign(tmp_path / "their.xml", ("off", "on"))
 
 
+@pytest.mark.slow
 def test_float16_ir_and_nan_weights(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:
     openvino.save_model(openvino.convert_model(write(Form(), head, tmp_path)), tmp_path / "half.xml")
     images = dataset.test.images.numpy()[:4]

@@ -139,6 +139,7 @@ def test_a_float16_model_is_computed_in_float32_and_float16(tmp_path: Path) -> N
         np.testing.assert_allclose(infer(graph), PLAIN, atol=0.05)
 
 
+@pytest.mark.slow
 def test_float16_of_every_graph(tmp_path: Path) -> None:
     for form in (Form(), Form(layout="nhwc", ending="decomposed"), Form(element="uint8"), Form(opset=9, batch=1)):
         source = opened(form, tmp_path)
@@ -182,6 +183,7 @@ def test_a_second_normalization_is_said(tmp_path: Path, caplog: pytest.LogCaptur
     assert "begins with a normalization of its own, and --mean is applied before it" in caplog.text
 
 
+@pytest.mark.slow
 def test_names_in_the_graph_do_not_matter(tmp_path: Path) -> None:
     for names in (("images", "logits"), ("logits", "images"), ("allweather_1", "allweather_logits_0")):
         form = replace(Form(), input_name=names[0], output_name=names[1])
@@ -190,6 +192,7 @@ def test_names_in_the_graph_do_not_matter(tmp_path: Path) -> None:
         np.testing.assert_allclose(infer(opened(form, tmp_path).fp32), PLAIN, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_class_token_is_repeated_for_each_image(tmp_path: Path) -> None:
     """A vision transformer that was exported for one image concatenates a constant to its patches."""
     import torch
@@ -220,6 +223,7 @@ def test_a_class_token_is_repeated_for_each_image(tmp_path: Path) -> None:
     np.testing.assert_allclose(infer(source.fp32), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_images_may_be_counted_in_the_second_place(tmp_path: Path) -> None:
     """torch's MultiheadAttention computes in [tokens, images, features], which Reshapes merge and part again."""
     import torch

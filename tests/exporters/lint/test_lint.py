@@ -118,6 +118,7 @@ HEADS = st.sampled_from([None, 0, 1])
 
 @given(blocks=BLOCKS, head=HEADS)
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_a_good_network_has_no_findings(new_net: New, blocks: Any, head: int | None) -> None:
     model = build_network(new_net(), blocks, head)
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(model, strict_mode=True), full_check=True)
@@ -150,6 +151,7 @@ def test_the_sample_bundle() -> None:
     assert len(int8.float_layers) == 2  # the first Conv and the Gemm
 
 
+@pytest.mark.slow
 def test_every_layer_of_a_deep_network_is_counted(new_net: New) -> None:
     net = new_net()
     model = build_network(net, [(512, 3, True, True)] * 53, 1)
@@ -204,6 +206,7 @@ def test_damaged_files_get_one_clear_line(tmp_path: Path, new_net: New) -> None:
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
+@pytest.mark.slow
 def test_a_damaged_model_never_crashes_it(new_net: New, data: st.DataObject) -> None:
     content = bytearray(build_network(new_net(), [(16, 1, True, True), (16, 3, False, False)], 1).SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):

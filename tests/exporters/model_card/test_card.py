@@ -98,6 +98,7 @@ def tables(tokens: list[Token]) -> list[list[list[str]]]:
 
 @settings(max_examples=30, deadline=None)
 @given(name=texts, reason=texts, keys=st.dictionaries(texts, values, max_size=4), notes=st.lists(texts, max_size=3))
+@pytest.mark.slow
 def test_no_text_of_a_user_marks_anything_up(
     manifest: Manifest, name: str, reason: str, keys: dict[str, Any], notes: list[str]
 ) -> None:
@@ -122,6 +123,7 @@ def test_no_text_of_a_user_marks_anything_up(
 
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.sampled_from(["inventory", "notes", "method"]) | texts, values, max_size=4))
+@pytest.mark.slow
 def test_settings_of_a_file_may_be_anything(manifest: Manifest, found: dict[str, Any]) -> None:
     card = checkpoint_card(manifest, checkpoint_of(manifest, settings=found, predictor=predictor_of(manifest)))
     assert card == checkpoint_card(
@@ -185,6 +187,7 @@ def test_what_is_not_known_is_said(manifest: Manifest, dataset: Dataset) -> None
     assert dataset.name in text
 
 
+@pytest.mark.slow
 def test_the_code_in_the_card_runs(manifest: Manifest, sample_bundle: Path) -> None:
     text = checkpoint_card(manifest, checkpoint_of(manifest)).decode()
     code = text.split("```python\n")[1].split("```")[0].replace("path/of/this/bundle", str(sample_bundle))
@@ -194,6 +197,7 @@ def test_the_code_in_the_card_runs(manifest: Manifest, sample_bundle: Path) -> N
     assert done.stdout.strip() in manifest.classes
 
 
+@pytest.mark.slow
 def test_what_is_added_keeps_what_the_card_said(manifest: Manifest, sample_bundle: Path, tmp_path: Path) -> None:
     first, second, third = tmp_path / "a.aw", tmp_path / "b.aw", tmp_path / "c.zip"
     add_to_bundle(sample_bundle, None, [parse_policy("hflip")], None, first)  # a bundle of before, without a card

@@ -189,6 +189,7 @@ def test_labels_keep_their_order_and_every_graph_is_the_bundles(
 
 
 @EITHER
+@pytest.mark.slow
 def test_a_server_serves_what_was_written(
     layout: ServerLayout, bundle: Bundle, tmp_path: Path, serve: Callable[[Path], Any]
 ) -> None:

@@ -52,6 +52,7 @@ def test_progress_rises_to_the_end(jetson: Any, graph: bytes, monitored: bool) -
 
 
 @given(steps=st.lists(st.integers(1, 6), min_size=1, max_size=4))
+@pytest.mark.slow
 def test_nested_phases_never_fall_back_and_end_at_one(steps: list[int]) -> None:
     progress, shares = BuildProgress(object()), [0.0]
 
@@ -123,6 +124,7 @@ def test_an_interrupted_watch_stops_the_build(jetson: Any, graph: bytes, monkeyp
     assert stopped.is_set()
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_onnx_is_needed_to_build() -> None:
     module = "allweather.exporters.tensorrt.build_bundle"
     code = f"import sys, {module}; print({{'torch', 'onnx', 'openvino'}} & set(sys.modules))"

@@ -127,6 +127,7 @@ def test_a_cache_that_cannot_be_written_to_says_where_to_choose_another(
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.slow
 def test_the_command(jetson: Any, bundle: Bundle) -> None:
     done = run("build", bundle.path, "--json")
     assert done.exit_code == 0, done.stderr

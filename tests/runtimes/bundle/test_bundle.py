@@ -125,6 +125,7 @@ def contents_of(path: Path) -> dict[str, bytes]:
 
 @settings(deadline=None, max_examples=25)
 @given(extra=st.dictionaries(NAMES, st.binary(max_size=300), max_size=5))
+@pytest.mark.slow
 def test_a_folder_and_a_zip_open_to_the_bytes_that_were_written(
     tiny: Any, fresh: Fresh, extra: dict[str, bytes]
 ) -> None:

@@ -50,6 +50,7 @@ def relist(bundle: Path, name: str, data: bytes | None = None, size: int | None 
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data(), name=st.sampled_from(FILES))
+@pytest.mark.slow
 def test_a_flip_in_a_folder_is_refused_or_changes_no_file(
     tiny: Any, spot: Path, refusal: Refusal, data: st.DataObject, name: str
 ) -> None:

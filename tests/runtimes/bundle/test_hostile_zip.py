@@ -92,6 +92,7 @@ def same_or_refused(path: Path, tiny: Any, refusal: Refusal) -> bool:
 
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_flip_in_a_zip_is_refused_or_changes_nothing(
     tiny: Any, good: bytes, spot: Path, refusal: Refusal, data: st.DataObject
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_bomb_that_lies_about_its_packed_size_is_refused(bomb: Path, spot: Pat
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
+@pytest.mark.slow
 def test_a_manifest_bomb_is_refused(tiny: Any, spot: Path, refusal: Refusal) -> None:
     files = {**entries(tiny), MANIFEST: b" " * (64 << 20)}
     assert f"{MANIFEST} unpacks to" in refusal(pack(spot, files))

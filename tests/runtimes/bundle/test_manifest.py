@@ -66,6 +66,7 @@ def test_a_manifest_reads_back_as_it_was_written(raw: Any) -> None:
     assert json.loads(manifest.model_dump_json()) == raw
 
 
+@pytest.mark.slow
 def test_any_value_anywhere_is_read_or_refused_by_name(raw: Any) -> None:
     opened = 0
     for path in key_paths(raw):
@@ -179,6 +180,7 @@ def test_millions_of_faults_are_refused_at_once(raw: Any, key: str) -> None:
 
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_flipped_or_cut_text_is_read_or_refused(raw: Any, data: st.DataObject) -> None:
     text = bytearray(json.dumps(raw).encode())
     for _ in range(data.draw(st.integers(1, 3))):

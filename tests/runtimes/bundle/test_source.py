@@ -54,6 +54,7 @@ def listed(tiny: Any, **extra: tuple[int, str]) -> bytes:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_a_bundle_that_is_replaced_again_and_again_is_never_called_damaged(
     tiny: Any, tmp_path: Path, name: str
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_folder_that_is_away_for_a_moment_is_waited_for(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_a_bundle_holds_one_descriptor_and_gives_it_back(tiny: Any, tmp_path: Path, name: str) -> None:
     path = tiny.write(tmp_path / name)
     gc.collect()
@@ -146,6 +148,7 @@ def test_a_bundle_holds_one_descriptor_and_gives_it_back(tiny: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_990_files_are_read_in_less_than_a_second(tiny: Any, tmp_path: Path, name: str) -> None:
     contents = {**tiny.contents, **{f"more/{number}.txt": b"x" for number in range(990)}}
     write_bundle(tmp_path / name, tiny.manifest, contents)
@@ -154,6 +157,7 @@ def test_990_files_are_read_in_less_than_a_second(tiny: Any, tmp_path: Path, nam
     assert time.process_time() - started < 1
 
 
+@pytest.mark.slow
 def test_a_zip_whose_list_says_less_than_it_unpacks_to_takes_no_memory(
     tiny: Any, tmp_path: Path, refusal: Refusal
 ) -> None:
@@ -191,6 +195,7 @@ def test_a_sparse_file_of_gigabytes_takes_neither_time_nor_memory(tiny: Any, tmp
     assert time.process_time() - started < 1
 
 
+@pytest.mark.slow
 def test_a_file_is_hashed_in_pieces(tiny: Any, tmp_path: Path, refusal: Refusal) -> None:
     path = tiny.write(tmp_path / "b")
     with (path / "model.onnx").open("r+b") as stream:

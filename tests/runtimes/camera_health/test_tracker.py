@@ -51,6 +51,7 @@ FAULTS: dict[str, tuple[Callable[[Image], Image], str, set[str]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.slow
 def test_a_fault_is_named_within_six_seconds_and_forgotten_within_ten(fault: str) -> None:
     apply, state, reasons = FAULTS[fault]
     clear = clear_measures()[: int(CLEAR_SECONDS * RATE)]
@@ -64,6 +65,7 @@ def test_a_fault_is_named_within_six_seconds_and_forgotten_within_ten(fault: str
     assert health[-1].state == "clear"
 
 
+@pytest.mark.slow
 def test_an_evening_is_dark_and_no_cloth() -> None:
     frames = clear_frames()
     dim = [np.asarray(frame * 0.5 ** (index / RATE / 5), np.uint8) for index, frame in enumerate(frames)]
@@ -71,6 +73,7 @@ def test_an_evening_is_dark_and_no_cloth() -> None:
     assert (last.state, last.reasons) == ("blind", ("dark",))
 
 
+@pytest.mark.slow
 def test_mud_on_a_moving_camera_covers_a_part() -> None:
     frames = clear_frames()[: int(60 * RATE)]
     mud = [frame.copy() for frame in frames[: int(30 * RATE)]]
@@ -83,6 +86,7 @@ def test_mud_on_a_moving_camera_covers_a_part() -> None:
     assert 0.1 < health[-1].measures.covered < 0.7
 
 
+@pytest.mark.slow
 def test_scene_cuts_are_no_faults() -> None:
     images = [moving(seed, int(7 * RATE)) for seed in range(4)]
     images[2] = [np.asarray(frame * 0.5, np.uint8) for frame in images[2]]
@@ -132,6 +136,7 @@ def test_odd_frames_and_changes_of_size_never_raise(level: int, shape: tuple[int
     assert "overexposed" in health.reasons if level else "dark" in health.reasons
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     tracker, scene = CameraHealthTracker(), clear_measures()
     sizes = []

@@ -49,6 +49,7 @@ def test_a_video_is_written_and_read_under_any_name(name: str, tmp_path: Path, m
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
 
 
+@pytest.mark.slow
 def test_a_video_whose_name_is_not_utf8_is_written_and_read(tmp_path: Path) -> None:
     """In a process of its own, as cv2 crashes on such a name."""
     name = tmp_path / os.fsdecode(b"caf\xe9.mp4")

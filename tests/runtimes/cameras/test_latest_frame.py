@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from allweather.runtimes.types import Frame
 
 
 @given(st.lists(st.booleans(), max_size=50))
+@pytest.mark.slow
 def test_it_holds_the_newest_frame_and_counts_the_replaced_ones(puts: list[bool]) -> None:
     buffer, newest, replaced, index = LatestFrame(), None, 0, 0
     for put in puts:

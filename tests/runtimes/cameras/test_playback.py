@@ -44,6 +44,7 @@ class Recording:
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.01, 0.03, 0.5]), min_size=1, max_size=40))
+@pytest.mark.slow
 def test_a_recording_keeps_its_speed_and_never_bursts(stalls: list[float]) -> None:
     clock = Clock()
     capture = PacedCapture(Recording(), 25, clock=clock, sleep=clock.sleep)

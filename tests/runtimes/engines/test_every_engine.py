@@ -42,6 +42,7 @@ def engines(network: Any) -> dict[str, Engine]:
 
 @settings(deadline=None, max_examples=25)
 @given(name=st.sampled_from(ENGINES), count=st.sampled_from([1, 2, 5]), seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_it_agrees_with_numpy(network: Any, engines: dict[str, Engine], name: str, count: int, seed: int) -> None:
     images = random_images(seed, count)
     logits = engines[name].infer(images)

@@ -91,6 +91,7 @@ def test_a_call_that_was_interrupted_leaves_no_outputs_to_the_next_one(compiled:
     np.testing.assert_array_equal(engine.infer_within(images[1:], seconds), expected[1:])
 
 
+@pytest.mark.slow
 def test_a_call_that_never_ends_is_given_up_and_left_behind(tmp_path: Path) -> None:
     """OpenVINO would wait for its end when the request is freed. In a process of its own, as it keeps a core busy."""
     import openvino

@@ -70,6 +70,7 @@ def one_line(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize("count", [1, 2, 12, 32])
+@pytest.mark.slow
 def test_it_gives_the_same_outputs_as_an_engine_here(
     remote_engine: RemoteEngine, local_engine: Engine, count: int
 ) -> None:
@@ -79,6 +80,7 @@ def test_it_gives_the_same_outputs_as_an_engine_here(
     np.testing.assert_array_equal(logits, local_engine.infer(np.ascontiguousarray(images[:, :, ::-1])))
 
 
+@pytest.mark.slow
 def test_one_connection_serves_all_calls_and_is_renewed_when_the_server_closed_it(
     remote_engine: RemoteEngine, server: Any
 ) -> None:
@@ -92,6 +94,7 @@ def test_one_connection_serves_all_calls_and_is_renewed_when_the_server_closed_i
 
 
 @pytest.mark.parametrize("faults", [{"delay": 3}, {"drip": 0.02}], ids=["stalls", "drips"])
+@pytest.mark.slow
 def test_a_call_ends_in_time_and_the_next_one_succeeds(
     remote_engine: RemoteEngine, server: Any, local_engine: Engine, faults: dict[str, float]
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_call_ends_in_time_and_the_next_one_succeeds(
     np.testing.assert_array_equal(remote_engine.infer(random_images(1, 7)), local_engine.infer(random_images(1, 7)))
 
 
+@pytest.mark.slow
 def test_without_time_left_no_request_is_sent(remote_engine: RemoteEngine, server: Any) -> None:
     remote_engine._seconds_left = lambda: -0.5
     with pytest.raises(EngineTimeoutError, match="no response within 0 ms"):
@@ -153,6 +157,7 @@ def test_a_listener_that_never_responds_times_out() -> None:
         assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 def test_a_refused_request_gives_the_reason_in_one_line(remote_engine: RemoteEngine, server: Any) -> None:
     for images in (random_images(33), random_images(1)[:, :9]):
         with pytest.raises(EngineError, match=r"refuses the request: 400 unexpected shape \[") as caught:
@@ -167,6 +172,7 @@ def test_a_refused_request_gives_the_reason_in_one_line(remote_engine: RemoteEng
         RemoteEngine(server.address, "classifier", InputSpec(64, 32), 10)
 
 
+@pytest.mark.slow
 def test_a_huge_response_is_not_read_to_its_end(remote_engine: RemoteEngine, server: Any) -> None:
     server.faults.body = b"[" + b" " * 50_000_000
     with pytest.raises(EngineError, match=r"more than \d{5} bytes"):
@@ -242,6 +248,7 @@ OUTPUT = st.fixed_dictionaries(
 
 
 @given(response=JSON | st.fixed_dictionaries({"outputs": st.lists(OUTPUT, max_size=2)}))
+@pytest.mark.slow
 def test_any_json_is_finite_outputs_or_an_error(response: object) -> None:
     text = json.dumps(response).encode()
     for read in (lambda: kserve.decode_response(text, METADATA, 1, "x"), lambda: kserve.read_metadata(text, "x")):

@@ -69,6 +69,7 @@ def covered(seconds: int = 8) -> list[Image]:
     return [*clear, *([np.full((96, 128, 3), 128, np.uint8)] * len(clear)), *clear, *clear]
 
 
+@pytest.mark.slow
 def test_a_covered_lens_is_told_between_two_frames_and_kept_in_the_report() -> None:
     sink, stats = EventSink(), LoopStats()
     report = run(Footage(covered()), DECIDER, [sink], stats=stats)
@@ -111,6 +112,7 @@ def test_a_camera_that_works_is_not_told_of(tmp_path: Path) -> None:
     assert len(log.read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_events_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     sink = JsonlSink(log, source="footage", clock=lambda: 100.0, wall_clock=lambda: 112.5)

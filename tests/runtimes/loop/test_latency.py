@@ -27,12 +27,14 @@ def filled(values: list[float]) -> Quantiles:
 
 
 @given(durations, st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
+@pytest.mark.slow
 def test_quantiles_are_within_the_stated_error_of_numpys(values: list[float], q: float) -> None:
     exact = float(np.quantile(values, q, method="inverted_cdf"))
     assert filled(values).quantile(q) == pytest.approx(exact, rel=RELATIVE_ERROR + ROUNDING)
 
 
 @given(durations, st.floats(0, 1))
+@pytest.mark.slow
 def test_any_quantile_is_within_the_stated_error(values: list[float], q: float) -> None:
     exact = sorted(values)[max(1, math.ceil(q * len(values))) - 1]
     assert filled(values).quantile(q) == pytest.approx(exact, rel=RELATIVE_ERROR + ROUNDING)
@@ -40,6 +42,7 @@ def test_any_quantile_is_within_the_stated_error(values: list[float], q: float) 
 
 @given(durations)
 @example([0.1] * 10)  # whose sum is less than ten times 0.1
+@pytest.mark.slow
 def test_count_mean_minimum_and_maximum_are_exact(values: list[float]) -> None:
     summary = filled(values).summary()
     assert summary is not None
@@ -51,6 +54,7 @@ def test_count_mean_minimum_and_maximum_are_exact(values: list[float]) -> None:
 
 
 @given(durations, durations)
+@pytest.mark.slow
 def test_merging_is_the_same_as_adding_all(first: list[float], second: list[float]) -> None:
     merged = filled(first)
     merged.merge(filled(second))
@@ -68,6 +72,7 @@ def test_merging_nothing_changes_nothing() -> None:
 
 
 @given(st.lists(st.floats(0, MIN_SECONDS, exclude_max=True), min_size=1))
+@pytest.mark.slow
 def test_below_its_range_it_is_off_by_less_than_a_microsecond(values: list[float]) -> None:
     assert abs(filled(values).quantile(0.5) - np.quantile(values, 0.5, method="inverted_cdf")) < MIN_SECONDS
 
@@ -105,6 +110,7 @@ def test_a_quantile_of_nothing_is_refused() -> None:
 
 
 @given(durations, st.lists(st.floats(MIN_SECONDS, 10 * MAX_SECONDS), min_size=1, max_size=8))
+@pytest.mark.slow
 def test_counts_up_to_a_bound_are_numpys_within_the_stated_error(values: list[float], bounds: list[float]) -> None:
     quantiles = filled(values)
     bounds = sorted(bounds)

@@ -145,6 +145,7 @@ print([int(each) for each in run_cameras(loops, limit=None, on_decisions=ignore)
 """
 
 
+@pytest.mark.slow
 def test_what_a_signal_makes_loops_say_is_no_failure() -> None:
     command = [sys.executable, "-c", SIGNAL_AT_THE_START.format(file=__file__)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -174,6 +175,7 @@ with new_perceiver() as perceiver:
 """
 
 
+@pytest.mark.slow
 def test_a_signal_while_loops_end_does_not_hide_the_error() -> None:
     command = [sys.executable, "-c", SIGNAL_WHILE_CLOSING.format(file=__file__)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

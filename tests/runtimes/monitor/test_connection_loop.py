@@ -57,6 +57,7 @@ def test_a_second_request_on_a_connection_is_not_answered() -> None:
     assert b"Connection: close" in response
 
 
+@pytest.mark.slow
 def test_it_stops_at_any_moment() -> None:
     for _ in range(200):
         with MonitorServer([], LOCALHOST) as server, connect(server) as viewer:

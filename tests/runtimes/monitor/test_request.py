@@ -56,6 +56,7 @@ def test_the_parts_of_a_request(target: str, host: str, expected: tuple[str, byt
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 40), min_size=1))
+@pytest.mark.slow
 def test_the_pieces_in_which_a_head_arrives_make_no_difference(junk: bytes, sizes: list[int]) -> None:
     head = b"\r\nGET /a HTTP/1.0\r\nX: " + junk + b"\r\n\n\r\n"
     reader, result, start = HeadReader(), None, 0

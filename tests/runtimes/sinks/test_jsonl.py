@@ -51,6 +51,7 @@ def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
     confidence=st.floats(0, 1),
 )
 @settings(max_examples=50)
+@pytest.mark.slow
 def test_any_decision_is_one_line_of_strict_json(
     label: str, losses: list[Any], confidence: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -124,6 +125,7 @@ class Disk:
 
 
 @given(free=st.integers(0, 2000), max_waiting=st.sampled_from([3, 20_000]))
+@pytest.mark.slow
 def test_no_decision_is_lost_while_a_disk_is_full(free: int, max_waiting: int) -> None:
     now = [0.0]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -262,6 +264,7 @@ def test_other_kinds_of_files(place: str, said: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not LINUX, reason="needs pipes with names")
 @pytest.mark.parametrize("to_pipe", [True, False])
+@pytest.mark.slow
 def test_a_dash_is_stdout(to_pipe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     program = (

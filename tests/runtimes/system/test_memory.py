@@ -37,6 +37,7 @@ def faults(mode: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the switch")
+@pytest.mark.slow
 def test_freed_memory_is_reused() -> None:
     assert faults("keep") < 0.2 * faults("default")
 
@@ -51,6 +52,7 @@ def test_a_full_disk_is_an_error_before_anything_is_written(monkeypatch: pytest.
         memory.allocate((2, 4, 4, 3))
 
 
+@pytest.mark.slow
 def test_the_sum_of_all_arrays_counts_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     before = memory._HELD._bytes
     monkeypatch.setattr(memory, "MAX_MEMORY_SHARE", 1.0)

@@ -69,6 +69,7 @@ def streams(draw: st.DrawFn) -> list[Floats]:
 
 @settings(max_examples=40)
 @given(streams(), SMOOTHINGS)
+@pytest.mark.slow
 def test_probabilities_sum_to_one_whatever_comes(stream: list[Floats], smoothing: Smoothing) -> None:
     for each in smoothed(stream, smoothing)[1:]:  # the first one is that of its frame
         assert each.probabilities.dtype == np.float32
@@ -91,6 +92,7 @@ def test_a_constant_stream_keeps_its_label_and_gains_confidence(num_classes: int
 
 @settings(max_examples=40)
 @given(streams(), st.randoms(use_true_random=False), SMOOTHINGS)
+@pytest.mark.slow
 def test_the_order_of_the_classes_means_nothing(stream: list[Floats], random: object, smoothing: Smoothing) -> None:
     order = np.random.default_rng(random.getrandbits(32)).permutation(len(stream[0]))  # type: ignore[attr-defined]
     straight, permuted = smoothed(stream, smoothing), smoothed([each[order] for each in stream], smoothing)
@@ -233,6 +235,7 @@ def test_two_decisions_with_one_track() -> None:
 
 @settings(max_examples=20)
 @given(st.integers(1, 5), st.integers(1, 30))
+@pytest.mark.slow
 def test_memory_is_bounded(max_objects: int, per_frame: int) -> None:
     smoother = Smoother(names(2), Smoothing(max_objects=max_objects))
     for index in range(10):

@@ -28,6 +28,7 @@ def is_distribution(probabilities: Any, classes: int) -> bool:
 @pytest.mark.parametrize("averages", BOTH)
 @settings(max_examples=40, deadline=None)
 @given(logits=ANY)
+@pytest.mark.slow
 def test_any_logits_give_a_distribution(averages: Averaged, logits: Any) -> None:
     kept = logits.copy()
     probabilities = average(logits, (), averages)
@@ -62,6 +63,7 @@ def test_it_is_the_mean_of_plain_softmax(logits: Any) -> None:
 @pytest.mark.parametrize("averages", BOTH)
 @settings(max_examples=40, deadline=None)
 @given(logits=ANY, data=st.data())
+@pytest.mark.slow
 def test_the_order_of_views_does_not_matter(averages: Averaged, logits: Any, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(logits))))
     one, other = (average(rows, (), averages) for rows in (logits[order], logits))
@@ -71,6 +73,7 @@ def test_the_order_of_views_does_not_matter(averages: Averaged, logits: Any, dat
 @pytest.mark.parametrize("averages", BOTH)
 @settings(max_examples=40, deadline=None)
 @given(logits=ANY, data=st.data())
+@pytest.mark.slow
 def test_the_order_of_classes_is_kept(averages: Averaged, logits: Any, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(logits.shape[1])))
     one, other = average(logits[:, order], (), averages), average(logits, (), averages)[order]
@@ -80,6 +83,7 @@ def test_the_order_of_classes_is_kept(averages: Averaged, logits: Any, data: st.
 @pytest.mark.parametrize("averages", BOTH)
 @settings(max_examples=40, deadline=None)
 @given(logits=USUAL, data=st.data())
+@pytest.mark.slow
 def test_a_constant_added_to_a_view_changes_nothing(averages: Averaged, logits: Any, data: st.DataObject) -> None:
     constants = data.draw(hnp.arrays(np.float32, (len(logits), 1), elements=st.floats(-50, 50, width=32)))
     one, other = (average(rows, (), averages) for rows in (logits + constants, logits))
@@ -96,6 +100,7 @@ def test_repeating_all_views_changes_nothing(averages: Averaged, logits: Any, ti
 
 @settings(max_examples=40, deadline=None)
 @given(logits=USUAL, data=st.data())
+@pytest.mark.slow
 def test_the_mean_of_logits_is_the_geometric_mean_of_probabilities_normalized(logits: Any, data: st.DataObject) -> None:
     weights = data.draw(st.lists(st.floats(0.1, 10), min_size=len(logits), max_size=len(logits)))
     product = (scores(logits, "probabilities") ** (np.array(weights) / sum(weights))[:, None]).prod(axis=0)

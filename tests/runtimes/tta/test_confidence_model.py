@@ -26,6 +26,7 @@ several_logits = st.lists(
 
 @settings(deadline=None)
 @given(logits=several_logits, temperature=st.floats(0.05, 20), averages=st.sampled_from(("probabilities", "logits")))
+@pytest.mark.slow
 def test_the_order_of_the_classes_stays(logits: Floats, temperature: float, averages: str) -> None:
     before = average(logits, (), averages)  # type: ignore[arg-type]
     after = with_temperature(before, temperature)
@@ -37,6 +38,7 @@ def test_the_order_of_the_classes_stays(logits: Floats, temperature: float, aver
 
 @settings(deadline=None)
 @given(logits=several_logits, temperature=st.floats(0.3, 20))
+@pytest.mark.slow
 def test_probabilities_to_a_power_are_the_softmax_of_divided_logits(logits: Floats, temperature: float) -> None:
     expected = probabilities(logits.astype(np.float64) / temperature)
     np.testing.assert_allclose(with_temperature(probabilities(logits), temperature), expected, atol=1e-6)

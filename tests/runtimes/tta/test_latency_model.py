@@ -32,6 +32,7 @@ def test_without_a_measurement_one_is_tried_and_no_more() -> None:
 
 @settings(deadline=None)
 @given(st.lists(SECONDS, min_size=1, max_size=30), st.lists(st.integers(1, 24), min_size=1, max_size=30))
+@pytest.mark.slow
 def test_predictions_are_positive_and_finite_whatever_was_observed(seconds: list[float], sizes: list[int]) -> None:
     latency = LatencyModel({1: seconds[0]})
     for n, each in zip(sizes, seconds, strict=False):

@@ -38,6 +38,7 @@ def learn_that_nothing_is_late(planner: Planner) -> None:
 
 @settings(deadline=None)
 @given(policy=st.sampled_from(POLICIES), one=st.floats(1e-3, 0.1), share=st.floats(0.3, 1.0), left=st.floats(-0.1, 1.0))
+@pytest.mark.slow
 def test_the_expected_end_is_inside_the_deadline(policy: str, one: float, share: float, left: float) -> None:
     latency = exact_latency(one, share * one)
     planner = Planner(parse_policy(policy), latency, LatencyModel({1: 0.0}))
@@ -59,6 +60,7 @@ def test_the_expected_end_is_inside_the_deadline(policy: str, one: float, share:
 
 @settings(deadline=None)
 @given(policy=st.sampled_from(POLICIES), one=st.floats(1e-3, 0.1), moments=st.lists(st.floats(-0.1, 2.0), min_size=2))
+@pytest.mark.slow
 def test_fewer_views_fit_as_time_runs_out(policy: str, one: float, moments: list[float]) -> None:
     planner = Planner(parse_policy(policy), exact_latency(one, 0.7 * one))
     most = planner.policy.max_views
@@ -129,6 +131,7 @@ class Device:
 
 
 @pytest.mark.parametrize(("budget", "count"), [(0.065, 6), (0.049, 4), (0.0245, 2), (0.0145, 1)])
+@pytest.mark.slow
 def test_as_many_views_are_run_as_fit(budget: float, count: int) -> None:
     device = Device("top:6", budget)
     device.counts(700)
@@ -165,6 +168,7 @@ def test_a_budget_that_no_frame_can_keep_drops_none() -> None:
     assert device.perceiver.can_meet_deadline(device.frame())
 
 
+@pytest.mark.slow
 def test_a_slow_period_makes_at_most_four_frames_late_and_is_forgotten() -> None:
     device = Device("top:6", 0.07)
     assert device.counts(700)[-1] == 6
@@ -177,6 +181,7 @@ def test_a_slow_period_makes_at_most_four_frames_late_and_is_forgotten() -> None
 
 
 @pytest.mark.parametrize("budget", [0.03, 0.07])
+@pytest.mark.slow
 def test_ranking_comes_back_after_a_slow_period_without_time_for_it(budget: float) -> None:
     device = Device("top:6", budget)
     device.counts(600)
@@ -188,6 +193,7 @@ def test_ranking_comes_back_after_a_slow_period_without_time_for_it(budget: floa
     assert device.perceiver.decide(device.frame()).reason in ("policy", "budget")
 
 
+@pytest.mark.slow
 def test_an_early_exit_policy_stops_when_time_runs_out() -> None:
     device = Device("all@0.99999", 0.045)
     device.counts(700)

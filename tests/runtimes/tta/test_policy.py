@@ -51,6 +51,7 @@ def test_center_runs_the_image_itself() -> None:
 
 
 @given(st.lists(st.floats(-10, 10, width=32), min_size=12, max_size=12), st.integers(1, 12))
+@pytest.mark.slow
 def test_top_takes_the_lowest_losses_in_order(losses: list[float], count: int) -> None:
     chosen = names(f"top:{count}", np.array(losses, np.float32))
     assert [losses[EVERY.index(name)] for name in chosen] == sorted(losses)[:count]
@@ -161,6 +162,7 @@ def test_an_invalid_policy_is_refused(text: str, message: str) -> None:
 
 
 @given(st.lists(st.sampled_from(EVERY), min_size=1, unique=True), st.data())
+@pytest.mark.slow
 def test_top_chooses_among_the_views_of_the_predictor_in_their_order(views: list[str], data: st.DataObject) -> None:
     losses = np.array(data.draw(st.permutations(range(len(views)))), np.float32)
     count = data.draw(st.integers(1, len(views)))

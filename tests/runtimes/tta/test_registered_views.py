@@ -67,6 +67,7 @@ def test_a_view_that_is_removed_is_unknown_again() -> None:
 
 
 @given(st.from_regex(r"[A-Za-z0-9.+-]{1,64}", fullmatch=True).filter(lambda name: name not in {*VIEWS, *CLASSIC_VIEWS}))
+@pytest.mark.slow
 def test_any_valid_name_can_be_registered_and_written_in_a_policy(name: str) -> None:
     register_view(View(name, negative))
     try:

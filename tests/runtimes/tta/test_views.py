@@ -47,6 +47,7 @@ def middle(image: Image) -> np.ndarray:
 @pytest.mark.parametrize("name", PILLOW)
 @settings(max_examples=60, deadline=None)
 @given(image=any_image())
+@pytest.mark.slow
 def test_within_a_gray_level_of_pillow(name: str, image: Image) -> None:
     theirs = np.asarray(PILLOW[name](Pillow.fromarray(image)))
     assert np.abs(view(name).apply(image).astype(int) - theirs).max() <= 1

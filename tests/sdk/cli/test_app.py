@@ -56,6 +56,7 @@ def test_every_command_has_json_and_help(name: str) -> None:
     assert invoke(name, "--help").exit_code == 0
 
 
+@pytest.mark.slow
 def test_help_loads_no_library() -> None:
     code = (
         "import sys\n"

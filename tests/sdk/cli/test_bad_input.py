@@ -98,6 +98,7 @@ BAD = [  # command, exit code, words of the message
 
 
 @pytest.mark.parametrize(("line", "code", "words"), BAD, ids=[line[:80] for line, _, _ in BAD])
+@pytest.mark.slow
 def test_bad_input_gets_one_clear_line(
     line: str, code: int, words: str, tmp_path: Path, folder: Path, sample_bundle: Path, plain: Path
 ) -> None:

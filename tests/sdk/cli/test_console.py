@@ -45,12 +45,14 @@ def test_a_narrow_terminal_cuts_no_word_of_a_table(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("kind", ["EngineError", "RuntimeError"])
+@pytest.mark.slow
 def test_an_interrupt_that_a_library_swallows_is_still_one(kind: str) -> None:
     done = run_python(SWALLOWED.format(kind=kind), "interrupted")
     assert done.returncode == 130, done.stderr
     assert done.stderr.strip() == "interrupted"
 
 
+@pytest.mark.slow
 def test_without_an_interrupt_the_error_is_printed() -> None:
     done = run_python(SWALLOWED.format(kind="EngineError"), "left alone")
     assert done.returncode == 1
@@ -106,6 +108,7 @@ app(args=[])
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_waits_for_an_import(tmp_path: Path) -> None:
     slow = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.5)\nprint('imported')\n"
     (tmp_path / "slow.py").write_text(slow)
@@ -130,6 +133,7 @@ app(args=[])
 """
 
 
+@pytest.mark.slow
 def test_a_warning_is_one_line_however_long() -> None:
     done = run_python(LOGGED)
     assert done.stderr == "WARNING  a camera [of many] " + "far away " * 30 + "is lost\n"

@@ -20,6 +20,7 @@ def corrupted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_set_has_a_preview(corrupted: Path) -> None:
     sheet = cv2.imread(str(corrupted / "sheet.png"))
     assert sheet is not None
@@ -47,6 +48,7 @@ def test_bad_input(corrupted: Path, folder: Path, tmp_path: Path, line: str, cod
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_streamed_images_give_the_same_set(tmp_path: Path) -> None:
     root = write_jpegs(tmp_path / "data", {"train": 3, "val": 3, "test": 4})
     line = ["corrupt", "--data", f"folder:{root}", "--corruption", "fog", "--size", 32, "--processes", 1, "--json"]

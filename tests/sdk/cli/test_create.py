@@ -39,6 +39,7 @@ def test_bad_usage(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+@pytest.mark.slow
 def test_something_else_in_place_of_the_bundle(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
@@ -51,6 +52,7 @@ def test_something_else_in_place_of_the_bundle(tmp_path: Path) -> None:
     assert (tmp_path / "notes" / "mine.txt").read_text() == (tmp_path / "file.aw").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_corrupted_set_that_is_not_there(folder: Path, tmp_path: Path) -> None:
     config = tmp_path / "create.yaml"
     config.write_text(f"data: folder:{folder}\nsize: 32\ntrain: {{arch: resnet20}}\nevaluate: {{corruptions: nowhere}}")

@@ -55,6 +55,7 @@ def test_an_empty_argument_is_refused(line: tuple[str, ...]) -> None:
     assert "an argument is empty; name a file or folder" in one_line(done)
 
 
+@pytest.mark.slow
 def test_other_options_tell_of_empty_text_themselves(exported: tuple[Path, object]) -> None:
     done = invoke("run", exported[0], "--source", "")
     assert done.exit_code == 1

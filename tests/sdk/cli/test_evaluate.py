@@ -61,6 +61,7 @@ def test_one_view_of_a_model_that_follows_more_is_told(
     assert told not in one_line(invoke(*line, "--policy", "hflip"))
 
 
+@pytest.mark.slow
 def test_generated_and_stored_sets_are_the_same(plain: Path, folder: Path, corrupted: Path, tmp_path: Path) -> None:
     line = ["evaluate", plain, "--data", f"folder:{folder}", "--seed", 3, "--out", tmp_path / "r", "--json"]
     generated = invoke(*line, "--corrupted", "generate")

@@ -11,6 +11,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 
 
 @pytest.mark.parametrize(("layout", "engine"), [("triton", "onnx"), ("ovms", "openvino")])
+@pytest.mark.slow
 def test_a_bundle_becomes_a_repository(layout: str, engine: str, sample_bundle: Path, tmp_path: Path) -> None:
     line = ["export", sample_bundle, "--layout", layout, "--out", tmp_path / "models"]
     result = json_of(invoke(*line, "--json"))

@@ -11,6 +11,7 @@ from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.models.registry import build_model
 
 
+@pytest.mark.slow
 def test_import(published: Path, tmp_path: Path) -> None:
     weights, out = published / "cifar10_resnet20.safetensors", tmp_path / "r.safetensors"
     line = ["import", weights, "--arch", "resnet20", "--classes", "cifar10"]
@@ -42,6 +43,7 @@ def test_import(published: Path, tmp_path: Path) -> None:
         ("--std", "0.5,1e-40,0.5", "std of a model's input is 1e-06 to 1e+06"),
     ],
 )
+@pytest.mark.slow
 def test_values_that_would_be_wrong_later_are_refused(tmp_path: Path, option: str, value: str, words: str) -> None:
     out, weights = tmp_path / "x.safetensors", tmp_path / "weights.safetensors"
     save_file(build_model("resnet20", 10, InputSpec(32, 32)).network.state_dict(), weights)

@@ -52,6 +52,7 @@ def test_a_bundle_of_an_onnx_file(theirs: Path, folder: Path, tmp_path: Path) ->
         ({"--classes": "blue,green,yellow"}, "it lacks yellow"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_work_is_told_in_one_line(
     options: dict[str, str | None],
     words: str,
@@ -70,6 +71,7 @@ def test_what_cannot_work_is_told_in_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["their.onnx"]
 
 
+@pytest.mark.slow
 def test_options_of_the_other_kind_are_refused(published: Path, tmp_path: Path) -> None:
     weights = published / "cifar10_resnet20.safetensors"
     line = ["import", weights, "--arch", "resnet20", "--classes", "cifar10", "--out", tmp_path / "x.safetensors"]

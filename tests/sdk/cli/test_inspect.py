@@ -53,6 +53,7 @@ def test_json_holds_everything(faulty: Path) -> None:
     assert found["problems"] == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_used_is_shown_and_other_commands_refuse_it(faulty: Path, plain: Path, tmp_path: Path) -> None:
     shutil.rmtree(faulty / "train/green")
     (faulty / "train/green").mkdir()

@@ -75,6 +75,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
 
 
 @pytest.mark.parametrize("code", [128 + signal.SIGINT, 128 + signal.SIGTERM])
+@pytest.mark.slow
 def test_a_thread_that_is_still_in_a_library_does_not_crash_the_end(code: int) -> None:
     program = (
         "import atexit, os, sys, threading, time\n"

@@ -82,6 +82,7 @@ def test_a_graph_in_float_fails() -> None:
     assert len(json.loads(done.stdout)["float_layers"]) == 20
 
 
+@pytest.mark.slow
 def test_the_layers_of_the_sample_bundle_are_counted() -> None:
     done = run(BUNDLE / "onnx" / "classifier-int8.onnx", "--json")
     result = json.loads(done.stdout)

@@ -49,6 +49,7 @@ def test_the_whole_journey_of_an_own_network(own: str, folder: Path, tmp_path: P
     assert 0 <= json_of(invoke(*line))["accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_weights_of_an_own_network_are_imported(own: str, tmp_path: Path) -> None:
     namespace: dict[str, object] = {}
     exec(SOURCE, namespace)  # noqa: S102 # the module that the command imports
@@ -67,6 +68,7 @@ def test_weights_of_an_own_network_are_imported(own: str, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_weights_of_a_library_have_its_size_and_normalization(tmp_path: Path) -> None:
     arch, out = "timm:resnet18d", tmp_path / "c.safetensors"
     weights = tmp_path / "weights.pth"
@@ -90,6 +92,7 @@ def test_weights_of_a_library_have_its_size_and_normalization(tmp_path: Path) ->
         (["import", "x.pth", "--classes", "a,b"], "name the network of the weights in x.pth"),
     ],
 )
+@pytest.mark.slow
 def test_a_network_that_is_not_named_rightly_is_one_line(line: list[str], words: str, tmp_path: Path) -> None:
     done = invoke(*line, "--out", tmp_path / "x.safetensors")
     assert done.exit_code == 2

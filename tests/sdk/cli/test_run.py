@@ -125,6 +125,7 @@ def test_a_camera_that_is_not_there_is_waited_for_and_ctrl_c_ends_it(exported: t
     assert json.loads(result)["decided"] == 0
 
 
+@pytest.mark.slow
 def test_two_sources_on_one_engine(sample_bundle: Path, folder: Path, tmp_path: Path) -> None:
     sources = [folder / "test" / "red", folder / "test" / "green"]
     words = [word for source in sources for word in ("--source", source)]
@@ -167,6 +168,7 @@ def test_watch_wants_a_perceiver(folder: Path) -> None:
         next(iter(allweather.watch(folder, "signs.aw")))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_one_bad_source_ends_the_other(sample_bundle: Path, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     done = invoke("run", sample_bundle, "--source", folder / "test" / "red", "--source", tmp_path / "text.mp4")

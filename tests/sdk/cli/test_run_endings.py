@@ -128,6 +128,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(exported: tuple[Path, Manife
     assert (done.returncode, done.stderr) == (1, "error: cannot write stdout: it is closed; name a file\n")
 
 
+@pytest.mark.slow
 def test_neither_the_bundle_nor_a_source_is_written(exported: tuple[Path, Manifest], tmp_path: Path) -> None:
     bundle = shutil.copytree(exported[0], tmp_path / "copy.aw")
     manifest, folder = (bundle / "manifest.json").read_bytes(), tmp_path / "images"
@@ -144,6 +145,7 @@ def test_neither_the_bundle_nor_a_source_is_written(exported: tuple[Path, Manife
     assert invoke("run", bundle, "--source", folder, "--jsonl", folder / "log.jsonl").exit_code == 0
 
 
+@pytest.mark.slow
 def test_an_empty_address_of_the_page_is_refused(exported: tuple[Path, Manifest], video: Path) -> None:
     result = invoke("run", exported[0], "--source", video, "--limit", 1, "--serve", "")
     assert (result.exit_code, "--serve is [HOST:]PORT" in result.stderr) == (2, True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from commands import invoke, json_of, one_line
 
 
+@pytest.mark.slow
 def test_decisions_are_combined_over_frames(sample_bundle: Path, folder: Path, tmp_path: Path) -> None:
     line = ("run", sample_bundle, "--source", folder / "test" / "red", "--json", "--jsonl")
     alone, smooth = tmp_path / "alone.jsonl", tmp_path / "smooth.jsonl"

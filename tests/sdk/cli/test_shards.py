@@ -9,6 +9,7 @@ from commands import invoke, json_of, one_line
 from shard_data import paint_folder, served, write_split
 
 
+@pytest.mark.slow
 def test_training_on_shards_of_a_server_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = paint_folder(tmp_path / "folder", {"train": 24})

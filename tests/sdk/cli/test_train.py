@@ -39,6 +39,7 @@ def test_each_network_is_a_row_of_the_table(folder: Path, tmp_path: Path) -> Non
     assert (tmp_path / "d-2.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_tracked_training_writes_the_logs_of_its_file(folder: Path, tmp_path: Path) -> None:
     line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--epochs", 2]
     line += ["--batch-size", 60, "--optimizer", "adamw", "--schedule", "step", "--warmup", 0.1, "--clip-norm", 1]
@@ -130,6 +131,7 @@ def test_what_a_method_cannot_take_is_told(folder: Path, tmp_path: Path, options
     assert message in one_line(done)
 
 
+@pytest.mark.slow
 def test_robust_training_says_in_the_checkpoint_what_it_was(folder: Path, tmp_path: Path) -> None:
     line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20", "--robust", "mixed"]
     line += ["--epochs", 1, "--loss-weight", 6, "--batch-size", 40]

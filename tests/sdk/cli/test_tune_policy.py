@@ -64,6 +64,7 @@ def test_policies_are_compared_and_the_best_is_stored(plain: Path, folder: Path,
     assert f"{result['images']} images decide nothing, at least 50 are needed: one view is stored" in one_line(done)
 
 
+@pytest.mark.slow
 def test_decisions_are_accepted_only_where_enough_images_show_their_risk(plain: Path, tmp_path: Path) -> None:
     root, out = write_jpegs(tmp_path / "data", {"train": 3, "val": 12, "test": 4}), tmp_path / "out.safetensors"
     line = ["tune-policy", plain, "--data", f"folder:{root}", "--policy", "hflip", "--out", out, "--json"]
@@ -116,6 +117,7 @@ def test_bad_input(plain: Path, folder: Path, tmp_path: Path, options: list[obje
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_streamed_images_are_tuned_and_evaluated_as_those_in_memory(plain: Path, tmp_path: Path) -> None:
     root = write_jpegs(tmp_path / "data", {"train": 3, "val": 12, "test": 12}, damaged="val")
     path = root / "test" / DAMAGED

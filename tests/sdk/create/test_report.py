@@ -65,6 +65,7 @@ def test_what_may_be_chance_is_said(system: SystemResult, sentence: str) -> None
     assert sentence in said
 
 
+@pytest.mark.slow
 def test_plots_are_images() -> None:
     systems = [PLAIN, after(-0.05, -0.07, -0.03), dataclasses.replace(PLAIN, reliability=((0, 0.0, 0.0),))]
     for content in (family_bars(systems, TITLES), reliability_curves(systems), family_bars([PLAIN], TITLES)):

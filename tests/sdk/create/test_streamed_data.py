@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from jpeg_data import in_both_forms, write_jpegs
 
 from allweather.create.comparison import with_test_images
@@ -30,6 +31,7 @@ def test_stages_are_made_anew_when_images_are_prepared_in_another_way(tmp_path: 
     assert len(digests) == len(ways)
 
 
+@pytest.mark.slow
 def test_damaged_test_images_are_not_evaluated(tmp_path: Path) -> None:
     in_memory, streamed = in_both_forms(write_jpegs(tmp_path, {"train": 4, "val": 3, "test": 24}))
     whole = [with_test_images(data, 100, 0).test for data in (in_memory, streamed)]

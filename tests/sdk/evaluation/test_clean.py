@@ -19,6 +19,7 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+@pytest.mark.slow
 def test_a_confusion_matrix_counts_every_image_once(pairs: list[tuple[int, int]]) -> None:
     labels, predicted = (np.array(values) for values in zip(*pairs, strict=True))
     matrix = confusion_matrix(predicted, labels, 4)

@@ -107,6 +107,7 @@ def test_an_interrupted_evaluation_resumes(evaluated: EvaluatedModel, dataset: D
     assert calls == 2 + 15
 
 
+@pytest.mark.slow
 def test_the_resume_key_changes_with_the_images(evaluated: EvaluatedModel, dataset: Dataset, tmp_path: Path) -> None:
     changed = dataset.test.images.clone()
     changed[20:] = 0
@@ -120,6 +121,7 @@ def test_the_resume_key_changes_with_the_images(evaluated: EvaluatedModel, datas
     assert resume_key_of(evaluated, stored, dataset) != before
 
 
+@pytest.mark.slow
 def test_a_set_without_common_corruptions_needs_no_errors_of_the_baseline(
     evaluated: EvaluatedModel, dataset: Dataset
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_baseline_whose_errors_are_no_shares_is_refused(tmp_path: Path, conten
 
 
 @pytest.mark.parametrize(("layout", "data"), [("npy", "others"), ("folders", "others"), ("npy", ""), ("folders", "")])
+@pytest.mark.slow
 def test_a_set_of_other_data_is_noted(
     evaluated: EvaluatedModel, dataset: Dataset, tmp_path: Path, layout: SetLayout, data: str
 ) -> None:
@@ -183,6 +186,7 @@ def test_a_set_of_other_data_is_noted(
     assert all("made from others and the clean error is that of" in note for note in noted)
 
 
+@pytest.mark.slow
 def test_settings_of_a_set_that_are_nested_too_deep_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "set"
     few = dataset.test.take(torch.arange(2))

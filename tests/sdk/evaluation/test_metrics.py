@@ -20,6 +20,7 @@ from allweather.runtimes.errors import UsageError
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 12))
+@pytest.mark.slow
 def test_metrics_are_those_of_torch(seed: int, count: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 20, (count, classes)).astype(np.float32)
@@ -38,6 +39,7 @@ def test_metrics_are_those_of_torch(seed: int, count: int, classes: int) -> None
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
+@pytest.mark.slow
 def test_the_scores_of_classes_are_those_of_their_definitions(pairs: list[tuple[int, int]]) -> None:
     labels, predicted = (np.array(values) for values in zip(*pairs, strict=True))
     scores = class_scores(predicted, labels)

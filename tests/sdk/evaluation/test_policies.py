@@ -83,6 +83,7 @@ def test_policies_predict_as_the_perceiver_that_follows_them(evaluated: Evaluate
     assert 1 < clean.views_run[-1].mean() < 4  # the last policy exits early on some images
 
 
+@pytest.mark.slow
 def test_accepted_decisions_are_those_of_the_perceiver(evaluated: EvaluatedModel, dataset: Dataset) -> None:
     images = logits(dataset.test.images.numpy())
     half = float(np.median(with_temperature(probabilities(images), 2.0).max(1)))
@@ -110,6 +111,7 @@ def test_accepted_decisions_are_those_of_the_perceiver(evaluated: EvaluatedModel
     assert table[2][-1] == ""
 
 
+@pytest.mark.slow
 def test_cells_come_in_order_and_the_oracle_is_never_worse(
     evaluated: EvaluatedModel, dataset: Dataset, corrupted: GeneratedSet
 ) -> None:
@@ -127,6 +129,7 @@ def test_cells_come_in_order_and_the_oracle_is_never_worse(
         assert -0.2 < float(cell.rank_correlation.mean()) < 0.2  # the predicted order is random
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_resumes(
     evaluated: EvaluatedModel,
     dataset: Dataset,

@@ -33,6 +33,7 @@ def test_a_test_set_is_the_same_at_every_call_and_rounded_to_8_bits(dataset: Dat
     assert (np.ptp(images.astype(int), axis=3) == 0).all() == (name == "grayscale")
 
 
+@pytest.mark.slow
 def test_features_are_the_inputs_of_the_last_layer(saved: Path, dataset: Dataset) -> None:
     images = dataset.test.images.numpy()
     with open_model(saved) as evaluated:
@@ -79,6 +80,7 @@ def test_variants_of_an_image_lie_together(saved: Path, dataset: Dataset) -> Non
     assert within < across
 
 
+@pytest.mark.slow
 def test_too_few_images_are_refused(saved: Path, dataset: Dataset) -> None:
     few = dataclasses.replace(dataset, test=dataset.test.take(torch.arange(5)))
     with open_model(saved) as evaluated, pytest.raises(UsageError, match=r"14 test images are needed.* has 5"):

@@ -42,6 +42,7 @@ def test_the_model_may_be_in_memory_or_in_a_file(
     assert evaluation.evaluate(small, f"folder:{folder}").confusion == in_memory.confusion
 
 
+@pytest.mark.slow
 def test_a_bundle_may_be_open(sample_bundle: Path) -> None:
     bundle = Bundle.open(sample_bundle)
     rng = torch.Generator().manual_seed(1)
@@ -53,6 +54,7 @@ def test_a_bundle_may_be_open(sample_bundle: Path) -> None:
     assert results[0].provenance.backend == "onnx fp32"
 
 
+@pytest.mark.slow
 def test_corrupted_images_are_generated_or_read(small: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
     few = Split(dataset.test.images[::8], dataset.test.labels[::8])
     data = dataclasses.replace(dataset, test=few)
@@ -66,6 +68,7 @@ def test_corrupted_images_are_generated_or_read(small: Checkpoint, dataset: Data
         evaluation.evaluate_corrupted(small, data, str(tmp_path / "nowhere"))
 
 
+@pytest.mark.slow
 def test_policies_are_texts_or_policies(small: Checkpoint, dataset: Dataset) -> None:
     one = evaluation.evaluate_policies(small, dataset, "hflip")
     both = evaluation.evaluate_policies(small, dataset, ["hflip", parse_policy("5crop")])

@@ -75,6 +75,7 @@ def without_times(result: object, *names: str) -> dict[str, object]:
     return {name: value for name, value in fields.items() if name not in ("provenance", *names)}
 
 
+@pytest.mark.slow
 def test_clean_images(both: tuple[Dataset, Dataset], means: Checkpoint) -> None:
     expected, result = (evaluation.evaluate(means, data) for data in both)
     assert result.provenance.images == expected.provenance.images == TEST_IMAGES
@@ -83,6 +84,7 @@ def test_clean_images(both: tuple[Dataset, Dataset], means: Checkpoint) -> None:
     assert result.images_per_second > 0
 
 
+@pytest.mark.slow
 def test_augmented_and_shifted_images(both: tuple[Dataset, Dataset], means: Checkpoint) -> None:
     for expected, result in (
         [evaluation.evaluate_augmented(means, data, STRENGTHS) for data in both],
@@ -94,6 +96,7 @@ def test_augmented_and_shifted_images(both: tuple[Dataset, Dataset], means: Chec
         assert np.array_equal(np.stack(of_streamed[name]), np.stack(images))
 
 
+@pytest.mark.slow
 def test_corrupted_images(both: tuple[Dataset, Dataset], means: Checkpoint) -> None:
     with open_model(means) as model:
         (expected, images), (result, others) = (
@@ -105,6 +108,7 @@ def test_corrupted_images(both: tuple[Dataset, Dataset], means: Checkpoint) -> N
     assert all(np.array_equal(others[name], image) for name, image in images.items())
 
 
+@pytest.mark.slow
 def test_a_corrupted_set_of_all_kinds_leaves_the_damaged_image_out(
     both: tuple[Dataset, Dataset], means: Checkpoint
 ) -> None:
@@ -114,6 +118,7 @@ def test_a_corrupted_set_of_all_kinds_leaves_the_damaged_image_out(
     assert (result.provenance.images, len(result.cells)) == (2, 95)
 
 
+@pytest.mark.slow
 def test_policies(both: tuple[Dataset, Dataset], means: Checkpoint) -> None:
     names = ("seconds", "results")
     policies = [parse_policy(text) for text in ("hflip", "random:2", "top:1")]
@@ -138,6 +143,7 @@ def predicted_losses(images: Image) -> Floats:
     return np.stack([np.random.default_rng(int(seed)).random(len(VIEWS)) for seed in seeds]).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_tuned_policies(both: tuple[Dataset, Dataset], means: Checkpoint) -> None:
     compared = []
     with open_model(means) as model:

@@ -43,6 +43,7 @@ def test_a_history_that_cannot_be_drawn_ends_no_report(
     assert (tmp_path / "report/report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_table_of_classes_begins_with_the_worst_and_is_cut(plain: Path, folder: Path, tmp_path: Path) -> None:
     evaluation = evaluate(plain, f"folder:{folder}")
     assert evaluation.recall == pytest.approx(evaluation.accuracy)  # all classes have as many test images

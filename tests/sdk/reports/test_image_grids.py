@@ -8,6 +8,7 @@ from allweather.reports.image_grids import gallery
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (3, 3), (7, 5)])
+@pytest.mark.slow
 def test_a_gallery_has_the_aspect_of_its_grid(count: int, columns: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     png = gallery([image] * count, ["caption"] * count)

@@ -38,6 +38,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(texts, values, max_size=5))
+@pytest.mark.slow
 def test_plain_values_come_back_as_pyyaml_writes_them(section: dict[str, Any]) -> None:
     try:
         text = yaml.safe_dump(section, allow_unicode=True)

@@ -202,6 +202,7 @@ CAMERAS = st.lists(st.dictionaries(CAMERA_KEYS | st.text(max_size=5), VALUES, ma
 
 @given(st.dictionaries(KEYS | st.text(max_size=8), VALUES | CAMERAS, max_size=9))
 @settings(max_examples=300)
+@pytest.mark.slow
 def test_any_content_is_a_site_or_a_line(raw: dict[str, Any]) -> None:
     told = ""
     try:

@@ -221,6 +221,7 @@ def test_a_configuration_that_cannot_be_read_is_not_ready(sample_bundle: Path, t
     running.close()
 
 
+@pytest.mark.slow
 def test_what_is_loaded_when_the_program_ends_is_closed_and_told_to_nobody(sample_bundle: Path, tmp_path: Path) -> None:
     raw = config(sample_bundle, tmp_path)
     running = load_site(site_from(raw, "site.yaml"))
@@ -273,6 +274,7 @@ def test_bad_usage_is_one_line(arguments: list[str], message: str) -> None:
     assert message in one_line(done)
 
 
+@pytest.mark.slow
 def test_the_check_says_what_each_camera_runs(sample_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
     path.write_text(json.dumps(config(sample_bundle, tmp_path)))

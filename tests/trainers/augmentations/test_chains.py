@@ -113,6 +113,7 @@ def test_operations_of_augmix_are_those_of_pillow(monkeypatch: pytest.MonkeyPatc
     assert torch.allclose(augmix.warp(to_float(pixels), rng()), to_float(pixels), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_warps_of_augmix_turn_shear_and_shift_up_to_their_limits() -> None:
     ramp = torch.linspace(0, 1, 64).expand(2000, 3, 64, 64)  # grows along x
     result = augmix.warp(ramp, rng())

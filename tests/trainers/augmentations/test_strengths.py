@@ -54,6 +54,7 @@ def test_each_augmentation_costs_the_requested_accuracy_or_is_at_its_limit() -> 
     assert set(search.parameters) == set(AUGMENTATIONS)
 
 
+@pytest.mark.slow
 def test_an_accuracy_drop_that_cannot_be_reached_is_an_error() -> None:
     data = labelled_images(400)
     with pytest.raises(UsageError, match="above 0 and below 100; got 0"):

@@ -22,6 +22,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4))
+@pytest.mark.slow
 def test_names_are_parsed_and_written_alike(names: list[str]) -> None:
     assert [variant.name for variant in parse_variants(",".join(names))] == names
 

@@ -140,6 +140,7 @@ def load_error(path: Path) -> str:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
+@pytest.mark.slow
 def test_damage_gives_one_clear_error(content: bytes, tmp_path: Path, data: st.DataObject) -> None:
     """The weights carry no hash: damaged ones either fail to load, or keep their names, shapes and header."""
     path = tmp_path / "x.safetensors"

@@ -124,6 +124,7 @@ def test_weights_that_are_no_real_numbers_are_refused(
     assert words in message
 
 
+@pytest.mark.slow
 def test_a_stem_for_larger_images_gets_the_right_cure(tmp_path: Path) -> None:
     for side, other, words in ((224, 32, "--size above 64, such as 224"), (32, 224, "--size up to 64, such as 32")):
         torch.save(build_model("resnet18", 3, InputSpec(side, side)).network.state_dict(), tmp_path / "w.pth")

@@ -68,6 +68,7 @@ def test_a_key_that_is_longer_than_the_file_takes_no_memory(tmp_path: Path) -> N
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.integers(0, 2000), byte=st.integers(0, 255))
+@pytest.mark.slow
 def test_a_damaged_byte_ends_in_weights_or_in_one_line(tmp_path: Path, where: int, byte: int) -> None:
     path = save({"a": torch.zeros(3, 4), "b": torch.ones(5, dtype=torch.int64)}, tmp_path / "old.pth")
     content = bytearray(path.read_bytes())

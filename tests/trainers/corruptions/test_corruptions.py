@@ -118,6 +118,7 @@ def test_blur_does_not_change_a_constant_image(name: str, side: int) -> None:
 
 @settings(max_examples=6, deadline=None)
 @given(side=st.sampled_from((16, 20, 27, 48)), level=st.integers(0, 255))
+@pytest.mark.slow
 def test_a_zoom_does_not_depend_on_the_batch_size(side: int, level: int) -> None:
     """One matrix product for a whole batch would: BLAS sums in another order when there are few columns."""
     images = np.concatenate([smooth_images(70, side, side), np.full((1, side, side, 3), level, np.uint8)])

@@ -18,6 +18,7 @@ def test_a_split_without_some_classes_is_said(root: Path) -> None:
     assert "test: no images of aa" in notes(root)
 
 
+@pytest.mark.slow
 def test_thin_classes_are_said_and_the_held_out_split_has_all_classes(root: Path) -> None:
     shutil.rmtree(root / "val")
     for name, count in {"aa": 200, "bb": 6, "cc": 1}.items():

@@ -30,6 +30,7 @@ def test_a_folder_becomes_three_splits(folder: Path) -> None:
     assert data.notes == ()
 
 
+@pytest.mark.slow
 def test_missing_val_and_test_are_split_off_and_noted(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "train", tmp_path / "train")
     data = open_dataset(f"folder:{tmp_path}", 16)
@@ -61,6 +62,7 @@ def test_a_missing_test_is_val(folder: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_deep_images_are_scaled_and_said(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "data")
     expected = open_dataset(f"folder:{tmp_path / 'data'}", 16)

@@ -20,6 +20,7 @@ def test_an_image_does_not_depend_on_how_many_are_rendered() -> None:
     np.testing.assert_array_equal(few_labels, more_labels[:10])
 
 
+@pytest.mark.slow
 def test_splits_and_seeds_share_no_image() -> None:
     sets = [render_split(split, count=32)[0] for split in SPLITS] + [render_split("train", seed=1, count=32)[0]]
     different = {image.tobytes() for images in sets for image in images}
@@ -70,6 +71,7 @@ def _ridge_accuracy(train: int, test: int) -> float:
     return float(np.mean((test_features @ (features.T @ weights)).argmax(axis=1) == test_labels))
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_does_not_tell_the_classes_apart() -> None:
     accuracy = _ridge_accuracy(960, 320)
     assert 1.5 / len(CLASSES) < accuracy < 0.6
@@ -101,6 +103,7 @@ def frames() -> list[DriveFrame]:
     return list(render_drive(5, 130, (270, 480), conditions=False))
 
 
+@pytest.mark.slow
 def test_the_ground_truth_lies_inside_the_image(frames: list[DriveFrame]) -> None:
     for frame in frames:
         assert frame.image.shape == (270, 480, 3)
@@ -132,12 +135,14 @@ def test_the_scene_moves_smoothly(frames: list[DriveFrame]) -> None:
     assert max(steps) < 3 * np.median(steps)
 
 
+@pytest.mark.slow
 def test_a_frame_does_not_depend_on_the_length_of_the_drive() -> None:
     short, long = list(render_drive(2, 4, (120, 160))), list(render_drive(2, 12, (120, 160), conditions=False))[:1]
     np.testing.assert_array_equal(short[0].image, long[0].image)
     assert not np.array_equal(short[0].image, next(render_drive(3, 1, (120, 160))).image)
 
 
+@pytest.mark.slow
 def test_the_schedule_gives_each_condition_an_equal_part() -> None:
     schedule = conditions.condition_schedule(700)
     assert [(condition, len(list(group))) for condition, group in groupby(schedule)] == [

@@ -41,6 +41,7 @@ def test_each_class_is_held_out_in_its_share() -> None:
     groups=st.lists(st.integers(0, 12), min_size=40, max_size=40),
     seed=st.integers(0, 9),
 )
+@pytest.mark.slow
 def test_copies_of_one_image_are_never_on_both_sides(labels: list[int], groups: list[int], seed: int) -> None:
     copies = [[i for i in range(len(labels)) if groups[i] == group] for group in range(10)]
     copies = [group for group in copies if len(group) > 1]

@@ -52,6 +52,7 @@ def timm_resnet() -> nn.Module:
         pytest.param(timm_resnet, 16, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_loop_of_three_lines_trains_the_network_that_it_is_given(build: Callable[[], nn.Module], fewest: int) -> None:
     torch.manual_seed(0)
     model, clean, labels = build(), images(), torch.arange(4)
@@ -121,6 +122,7 @@ def test_pairs_that_are_none(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_layers_of_a_compiled_network_are_not_seen_and_that_is_said() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     compiled: Any = torch.compile(model, backend="eager")

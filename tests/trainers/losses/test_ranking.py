@@ -48,6 +48,7 @@ def test_ranks_are_those_of_scipy(values: list[int]) -> None:
 
 @settings(deadline=None)
 @given(VALUES, st.integers(0, 1000))
+@pytest.mark.slow
 def test_correlation_of_ranks_is_spearmans(values: list[int], seed: int) -> None:
     other = np.random.default_rng(seed).permutation(len(values)).astype(np.float32)
     ours = correlation(ranks(torch.tensor(values, dtype=torch.float32)), ranks(torch.tensor(other)))

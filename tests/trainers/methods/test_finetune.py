@@ -102,6 +102,7 @@ def test_a_resumed_finetuning_does_not_search_again(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_augmentations_of_torchvision_need_no_strengths(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

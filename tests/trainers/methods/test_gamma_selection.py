@@ -29,11 +29,13 @@ def grid(images: int, averages: Callable[[float], float], seed: int = 0) -> tupl
 
 
 @pytest.mark.parametrize("images", [60, 200])
+@pytest.mark.slow
 def test_of_gammas_that_differ_by_chance_only_the_smallest_is_chosen(images: int) -> None:
     chosen = [select_gamma(*grid(images, lambda gamma: 0.7, seed), default=1.0).gamma for seed in range(10)]
     assert chosen.count(0.1) >= 9  # one in twenty is judged wrongly at this level
 
 
+@pytest.mark.slow
 def test_a_gamma_that_is_better_beyond_chance_is_chosen() -> None:
     selection = select_gamma(*grid(500, lambda gamma: 0.8 if gamma >= 1 else 0.6), default=0.3)
     assert selection.gamma == 1.0
@@ -43,6 +45,7 @@ def test_a_gamma_that_is_better_beyond_chance_is_chosen() -> None:
     assert "cannot tell gamma 1 from 3, 10" in said
 
 
+@pytest.mark.slow
 def test_the_only_good_one_is_said_to_be_better_than_all_others() -> None:
     selection = select_gamma(*grid(500, lambda gamma: 0.9 if gamma == 3 else 0.6), default=0.3)
     assert selection.gamma == 3.0
@@ -56,6 +59,7 @@ def test_few_images_decide_nothing() -> None:
     assert selection.sentences()[-1].startswith("15 images decide nothing, at least 50 are needed")
 
 
+@pytest.mark.slow
 def test_a_gamma_must_not_cost_clean_accuracy_if_any_gamma_keeps_it() -> None:
     trials, clean = grid(500, lambda gamma: 0.6)
     rng = np.random.default_rng(1)

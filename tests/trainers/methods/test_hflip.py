@@ -70,6 +70,7 @@ def flipped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_checkpoint_keeps_whether_its_data_may_be_flipped(arrows: Checkpoint, few: Dataset) -> None:
     assert arrows.hflip is False
     assert not arrows.adapt(few).hflip
@@ -79,6 +80,7 @@ def test_the_checkpoint_keeps_whether_its_data_may_be_flipped(arrows: Checkpoint
 
 
 @pytest.mark.parametrize("method", ["at", "fma", "ait"])
+@pytest.mark.slow
 def test_finetuning_does_not_flip(
     arrows: Checkpoint, few: Dataset, tmp_path: Path, flipped: list[bool], method: Any
 ) -> None:
@@ -88,6 +90,7 @@ def test_finetuning_does_not_flip(
     assert robust.hflip is False
 
 
+@pytest.mark.slow
 def test_neither_the_search_for_gamma_nor_a_loss_predictor_flips(
     arrows: Checkpoint, few: Dataset, tmp_path: Path, flipped: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +108,7 @@ def test_neither_the_search_for_gamma_nor_a_loss_predictor_flips(
     assert seeing.predictor.settings["hflip"] is False
 
 
+@pytest.mark.slow
 def test_an_imported_classifier_is_told(arrows: Checkpoint, few: Dataset, tmp_path: Path, flipped: list[bool]) -> None:
     imported = dataclasses.replace(arrows, settings={})
     robust = finetune(imported, few, FinetuneSettings("at", fit=FIT), tmp_path / "r.safetensors", fabric=launch())
@@ -113,6 +117,7 @@ def test_an_imported_classifier_is_told(arrows: Checkpoint, few: Dataset, tmp_pa
 
 
 @pytest.mark.parametrize("method", ["plain", "ait"])
+@pytest.mark.slow
 def test_training_does_not_flip(few: Dataset, tmp_path: Path, flipped: list[bool], method: Any) -> None:
     train(["resnet20"], few, FIT, tmp_path / "a.safetensors", fabric=launch(), config=TrainConfig(method))
     assert flipped == [False]

@@ -73,6 +73,7 @@ def test_losses_are_those_of_the_paper() -> None:
         assert torch.allclose(weighted.loss(model, x, labels, 0, rng()), value + labeled, rtol=1e-5), loss_weights
 
 
+@pytest.mark.slow
 def test_a_foreign_network_is_finetuned_with_feature_maps(dataset: Dataset) -> None:
     torch.manual_seed(0)
     objective = PairObjective(LossWeights(feature_maps=1.0), CombinedAugmentation(PAPER), PAPER)

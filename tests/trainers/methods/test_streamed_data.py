@@ -121,6 +121,7 @@ METHODS: Mapping[str, Callable[[Dataset, Path, Checkpoint], Weights]] = {
 
 
 @pytest.mark.parametrize("method", [each if each in FAST else pytest.param(each, marks=SLOW) for each in METHODS])
+@pytest.mark.slow
 def test_weights_are_those_of_images_in_memory(method: str, folder: Path, start: Checkpoint, tmp_path: Path) -> None:
     results = []
     for stream in (False, True):
@@ -140,6 +141,7 @@ class Brightness(nn.Module):
         return x.mean((2, 3)).clamp(0.1, 0.6)[:, [2, 1, 0]]
 
 
+@pytest.mark.slow
 def test_strengths_are_those_of_images_in_memory(folder: Path) -> None:
     in_memory, streamed = (
         find_strengths(Brightness(), opened(folder, stream=stream).train, 0.3) for stream in (False, True)
@@ -175,6 +177,7 @@ def damaged(folder: Path, tmp_path: Path) -> Path:
     "method",
     ["plain", "multi-ait", "finetune robust", "predictor", pytest.param("augmentation corrupted", marks=SLOW)],
 )
+@pytest.mark.slow
 def test_a_damaged_image_is_named_and_left_out(
     method: str, damaged: Path, start: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,6 +52,7 @@ def test_known_strengths_are_not_searched_again(checkpoint: Checkpoint, dataset:
     assert not drops
 
 
+@pytest.mark.slow
 def test_kept_strengths_are_those_of_the_same_classifier_data_and_points(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, drops: list[float]
 ) -> None:

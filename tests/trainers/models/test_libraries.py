@@ -69,6 +69,7 @@ def hub_cache(folder: Path, repository: str, weights: dict[str, torch.Tensor]) -
     save_file(weights, base / "snapshots" / "0123" / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_pretrained_weights_of_timm_come_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, spec = "timm:resnet18d", InputSpec(32, 32)
     state = {key: value.contiguous() for key, value in build_model(name, 1000, spec).network.state_dict().items()}
@@ -81,6 +82,7 @@ def test_pretrained_weights_of_timm_come_from_its_cache(tmp_path: Path, monkeypa
     assert {key for key in own if not torch.equal(own[key], state[key])} == {"fc.weight", "fc.bias"}
 
 
+@pytest.mark.slow
 def test_a_download_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -22,6 +22,7 @@ RELUS = {
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.slow
 def test_logits_and_activations_of_every_architecture(arch: str) -> None:
     model = build_model(arch, 10, InputSpec(32, 32)).eval()
     with torch.no_grad(), capture_activations() as maps:
@@ -34,6 +35,7 @@ def test_logits_and_activations_of_every_architecture(arch: str) -> None:
         assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[arch]
 
 
+@pytest.mark.slow
 def test_the_stem_depends_on_the_input_size() -> None:
     small, large = build_model("resnet18", 5, InputSpec(32, 32)), build_model("resnet18", 5, InputSpec(224, 224))
     assert small.network.conv1.stride == (1, 1)
@@ -59,6 +61,7 @@ def test_what_cannot_be_built_is_an_error() -> None:
         load_pretrained(build_model("resnet20", 10, InputSpec(32, 32)), "resnet20", 10, InputSpec(32, 32))
 
 
+@pytest.mark.slow
 def test_pretrained_weights_replace_all_but_stem_and_head(monkeypatch: pytest.MonkeyPatch) -> None:
     from allweather.trainers.torchvision_import import import_torchvision
 

@@ -50,6 +50,7 @@ def test_the_fewest_images_that_can_show_a_risk(risk: float, needed: int) -> Non
     assert log_binomial_tail(0, needed, risk) <= math.log(0.05) < log_binomial_tail(0, needed - 1, risk)
 
 
+@pytest.mark.slow
 def test_the_risk_is_held_as_often_as_promised_and_not_much_is_given_away() -> None:
     rng = np.random.default_rng(0)
     every = [find_acceptance([calibrated(rng, 2000)], [calibrated(rng, 2000)], RISK) for _ in range(150)]

@@ -28,6 +28,7 @@ NAMES = ("hflip", "5crop", "10crop", "all", "top:1", "top:2", "top:1+flip", "top
 
 
 @pytest.mark.parametrize("count", [60, 500])
+@pytest.mark.slow
 def test_policies_that_are_no_better_are_rarely_chosen(count: int) -> None:
     chosen = 0
     for seed in range(60):
@@ -62,6 +63,7 @@ def test_a_few_images_decide_nothing_even_if_all_of_them_gain(count: int) -> Non
     assert f"{count} images decide nothing, at least 50 are needed" in "; ".join(selection.sentences())
 
 
+@pytest.mark.slow
 def test_a_real_gain_is_found_and_the_cheaper_of_level_policies_is_chosen() -> None:
     rng = np.random.default_rng(1)
     one_view = rng.random(2000) < 0.7

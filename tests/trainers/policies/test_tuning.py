@@ -37,6 +37,7 @@ def results() -> ViewLogits:
     return ViewLogits(CANDIDATES, logits, labels)
 
 
+@pytest.mark.slow
 def test_greedy_search_finds_the_views_that_complete_each_other(results: ViewLogits) -> None:
     tuned = tune(results, "gps:2")
     assert set(tuned.policy.views) == {"zoom1.2", "hflip"}
@@ -50,6 +51,7 @@ def test_greedy_search_finds_the_views_that_complete_each_other(results: ViewLog
     assert parse_policy("gps:2", [tuned.policy]) is tuned.policy
 
 
+@pytest.mark.slow
 def test_learned_weights_are_large_for_informative_views(results: ViewLogits) -> None:
     tuned = tune(results, "learned")
     weights = dict(zip(tuned.policy.views, tuned.policy.weights, strict=True))
@@ -94,6 +96,7 @@ def test_copies_of_an_image_stay_together(results: ViewLogits) -> None:
     assert tuned.accuracy == tune(results, parse_policy("hflip")).accuracy
 
 
+@pytest.mark.slow
 def test_views_are_also_found_for_the_mean_of_logits(results: ViewLogits) -> None:
     tuned = tune(results, "gps:2+logits")
     assert (tuned.policy.name, tuned.policy.averages) == ("gps:2+logits", "logits")
@@ -126,6 +129,7 @@ def test_the_usual_policies_average_both() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.slow
 def test_a_few_images_are_no_error(results: ViewLogits, count: int) -> None:
     few = results.take(torch.arange(count))
     for text in ("gps:2", "learned", "gps:2+logits", "learned+logits"):

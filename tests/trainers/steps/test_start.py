@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from allweather.trainers.data.dataset import Dataset
 
 
+@pytest.mark.slow
 def test_a_checkpoint_its_file_and_its_network_are_the_same_classifier(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
 ) -> None:

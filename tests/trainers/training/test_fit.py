@@ -68,6 +68,7 @@ def racing_clock() -> Iterator[float]:
 
 @pytest.mark.parametrize("settings", SETTINGS_TO_RESUME, ids=lambda settings: settings.optimizer)
 @pytest.mark.parametrize("step", [2, 5, 6, 13])
+@pytest.mark.slow
 def test_a_resumed_run_ends_like_an_uninterrupted_one(
     dataset: Dataset, tmp_path: Path, step: int, settings: FitSettings
 ) -> None:

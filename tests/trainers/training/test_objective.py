@@ -65,6 +65,7 @@ def test_the_weighted_loss_of_a_batch_is_the_mean_of_those_of_its_parts() -> Non
 
 
 @pytest.mark.parametrize("balance", [{"class_weights": "balanced"}, {"sampling": "balanced"}])
+@pytest.mark.slow
 def test_a_balanced_training_finds_the_rare_class(skewed: Dataset, balance: dict[str, str]) -> None:
     """The network has a bias alone, so that its probabilities are the shares of the classes that it was shown."""
 

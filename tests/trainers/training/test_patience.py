@@ -90,6 +90,7 @@ def test_a_resumed_run_keeps_the_same_epoch(tmp_path: Path, stopped_at: str) -> 
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
+@pytest.mark.slow
 def test_of_equally_good_epochs_the_first_is_kept(accuracies: list[float]) -> None:
     history = [EpochReport(epoch, 1.0, accuracy, 0.1, 1.0, 1.0) for epoch, accuracy in enumerate(accuracies, 1)]
     assert kept_report(history, 2).epoch == accuracies.index(max(accuracies)) + 1

@@ -12,6 +12,7 @@ from allweather.trainers.training.resume_file import SAVE_INTERVAL, SaveTimer
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(st.floats(0.005, 500), st.floats(1, 60))
 @example(0.005, 46.0)  # a first step as long as many others
+@pytest.mark.slow
 def test_a_run_is_saved_in_time_and_the_clock_is_seldom_asked(step_seconds: float, first_step_seconds: float) -> None:
     now, looks = 0.0, 0
 

@@ -43,6 +43,7 @@ def without_batch_norm() -> nn.Module:
     st.sampled_from([None, 0.2]),
     st.sampled_from(["none", "balanced"]),
 )
+@pytest.mark.slow
 def test_a_batch_in_parts_is_the_same_step(
     parts: int, optimizer: str, clip_norm: float | None, class_weights: str
 ) -> None:
@@ -67,6 +68,7 @@ def fp16() -> Fabric:
 
 
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
+@pytest.mark.slow
 def test_a_run_in_fp16_scales_its_loss_and_resumes_exactly(tmp_path: Path, clip_norm: float | None) -> None:
     class StoppedError(Exception):
         pass

@@ -13,6 +13,7 @@ from allweather.trainers.training.uncertainty import (
 )
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_mean_in_95_of_100_samples() -> None:
     rng = np.random.default_rng(0)
     covered = 0

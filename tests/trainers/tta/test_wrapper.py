@@ -54,6 +54,7 @@ def evaluated(policy: Policy, model: nn.Module, images: Tensor) -> tuple[npt.NDA
 
 
 @pytest.mark.parametrize("text", POLICIES)
+@pytest.mark.slow
 def test_the_predictions_are_those_of_an_evaluation(text: str, model: nn.Module, images: Tensor) -> None:
     expected, _ = evaluated(parse_policy(text), model, images)
     for given in (images, images / 255) if text == "top:2" else (images,):
@@ -63,6 +64,7 @@ def test_the_predictions_are_those_of_an_evaluation(text: str, model: nn.Module,
         assert out.argmax(1).tolist() == expected.argmax(1).tolist()
 
 
+@pytest.mark.slow
 def test_weights_count(model: nn.Module, images: Tensor) -> None:
     learned = Policy("learned", "all", ("identity", "zoom1.2", "color2"), 3, weights=(0.5, 0.3, 0.2))
     for policy in (learned, parse_policy("learned+logits", [learned])):
@@ -85,6 +87,7 @@ class Counting(nn.Module):
 
 
 @pytest.mark.parametrize("text", ["top:3+flip@0.8", "top:3+flip+logits@0.8"])
+@pytest.mark.slow
 def test_an_early_exit_runs_as_many_views_as_an_evaluation(text: str, model: nn.Module, images: Tensor) -> None:
     counting, policy = Counting(model), parse_policy(text)
     _, views_run = evaluated(policy, model, images)
@@ -122,6 +125,7 @@ def test_the_mean_of_logits_is_the_normalized_geometric_mean(model: nn.Module, i
 
 
 @pytest.mark.parametrize("mode", MERGE_MODES)
+@pytest.mark.slow
 def test_the_merge_modes_are_those_of_ttach(mode: MergeMode, model: nn.Module, images: Tensor) -> None:
     names = ("identity", "hflip", "zoom0.8")
     with torch.no_grad():

@@ -137,6 +137,7 @@ def test_the_limit_is_that_of_the_pixels_and_not_of_a_side() -> None:
     assert MAX_PIXELS == 16384 * 16384
 
 
+@pytest.mark.slow
 def test_the_rest_of_a_png_without_an_end_is_bounded_by_its_size() -> None:
     header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0)
     zeros = zlib.compress(bytes(100 << 20), 1)  # 100 MB in 450 KB

@@ -49,6 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltEngines:
 
 @settings(deadline=None, max_examples=30)
 @given(body=st.binary(max_size=2000), version=st.sampled_from(["10.3.0", "10.16.1.7", "11.4.0.106"]))
+@pytest.mark.slow
 def test_what_was_stored_is_loaded_again(fresh: Fresh, body: bytes, version: str) -> None:
     key = replace(KEY, version=version)
     with fresh() as folder:
@@ -60,6 +61,7 @@ def test_what_was_stored_is_loaded_again(fresh: Fresh, body: bytes, version: str
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), suffix=st.sampled_from(["engine", "json"]))
+@pytest.mark.slow
 def test_any_changed_byte_is_refused(fresh: Fresh, data: st.DataObject, suffix: str) -> None:
     with fresh() as folder:
         BuiltEngines(folder).store(KEY, engine_of(KEY))
@@ -72,6 +74,7 @@ def test_any_changed_byte_is_refused(fresh: Fresh, data: st.DataObject, suffix: 
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data(), suffix=st.sampled_from(["engine", "json"]))
+@pytest.mark.slow
 def test_a_cut_or_longer_file_is_refused(fresh: Fresh, data: st.DataObject, suffix: str) -> None:
     with fresh() as folder:
         BuiltEngines(folder).store(KEY, engine_of(KEY))

@@ -129,6 +129,7 @@ def test_two_images_of_one_moment_have_names_of_their_own(tmp_path: Path) -> Non
 
 
 @given(st.text(st.characters()), st.text(st.characters()), st.floats(0, 1), st.floats(0, 4e9))
+@pytest.mark.slow
 def test_any_camera_and_label_make_a_name_that_is_known_again(
     source: str, label: str, confidence: float, time: float
 ) -> None:

@@ -77,6 +77,7 @@ def test_decisions_and_the_state_of_the_camera_arrive(started: Broker) -> None:
             later.wait_for_announcement(state)
 
 
+@pytest.mark.slow
 def test_a_program_that_is_killed_is_offline(started: Broker) -> None:
     code = f"""
 from allweather.runtimes.sinks.mqtt import MqttSink
@@ -94,6 +95,7 @@ input()
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.slow
 def test_nothing_is_lost_while_a_broker_is_killed_and_replaced(qos: int, tmp_path: Path) -> None:
     relay = Relay()
     sink = MqttSink(relay.address, source="front", qos=qos)

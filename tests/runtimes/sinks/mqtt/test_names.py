@@ -70,6 +70,7 @@ def test_any_name_is_one_level_of_a_topic(name: str) -> None:
 
 
 @given(st.text(st.characters(exclude_characters="+#/")), st.text(st.characters()))
+@pytest.mark.slow
 def test_any_name_can_be_announced(source: str, region: str) -> None:
     found = Discovery("homeassistant", camera_topic("allweather/CAMERA", source), source)
     messages = [found.label(), found.label(region), found.connection(), found.health()]

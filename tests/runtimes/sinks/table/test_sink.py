@@ -151,6 +151,7 @@ def test_parquet_with_other_columns_is_not_continued(tmp_path: Path) -> None:
 )
 @settings(max_examples=30)
 @both
+@pytest.mark.slow
 def test_any_decision_is_one_row(
     suffix: str, label: str, losses: list[Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -201,6 +202,7 @@ def test_a_full_disk_leaves_the_parquet_that_was_there(
 
 
 @both
+@pytest.mark.slow
 def test_a_program_that_is_killed_leaves_a_table_that_can_be_continued(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     with opened(TableSink(path)) as sink:

@@ -55,6 +55,7 @@ def test_a_file_has_weights_of_its_grid_alone(mode: AugmentationMode) -> None:
 
 
 @pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.slow
 def test_it_trains_in_bf16_at_any_size(grid: int) -> None:
     network, images = AugmentationNetwork("serial", grid), torch.rand(3, 3, 48, 48, generator=rng())
     with torch.autocast("cpu", torch.bfloat16):

@@ -58,6 +58,7 @@ def test_recolor_is_a_1_x_1_filter() -> None:
     )
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences() -> None:
     images = (0.3 + 0.4 * some_images((5, 5))).requires_grad_()
     rng = torch.Generator().manual_seed(2)

@@ -37,6 +37,7 @@ def sheets(side: int) -> np.ndarray:
     return np.concatenate(strips, axis=2)[:, :, :side]
 
 
+@pytest.mark.slow
 def test_the_same_ice_in_every_process() -> None:
     here = crop_sheets(np.arange(5), np.zeros((5, 2)), 64, 64)
     other = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
@@ -50,6 +51,7 @@ def test_the_same_ice_in_every_process() -> None:
     left=st.floats(0, 1, exclude_max=True),
     size=st.sampled_from([(16, 16), (32, 40), (90, 300), (224, 224), (700, 96)]),
 )
+@pytest.mark.slow
 def test_a_crop_continues_at_the_opposite_edge_of_the_sheet(
     index: int, top: float, left: float, size: tuple[int, int]
 ) -> None:

@@ -58,6 +58,7 @@ def test_the_layout_of_cifar_10_c(npy: Path) -> None:
     assert {path.name for path in npy.iterdir()} == {f"{name}.npy" for name in NAMES} | {"labels.npy", "corrupted.json"}
 
 
+@pytest.mark.slow
 def test_the_layout_of_imagenet_c(folders: Path) -> None:
     assert sorted(path.name for path in (folders / "fog").iterdir()) == [*"12345"]
     assert len(list((folders / "fog" / "3" / "cat").glob("*.png"))) == (LABELS == 1).sum()
@@ -84,6 +85,7 @@ def test_each_archive_may_have_a_folder_of_its_own(folders: Path, tmp_path: Path
     assert open_corrupted_set(tmp_path, CLASSES, SPEC).corruptions == ("fog",)
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_does(npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "BLOCK_SIZE", 256)  # spawned processes have the value in the file
     two = write_noise(tmp_path / "two", processes=2)
@@ -91,6 +93,7 @@ def test_two_processes_write_what_one_does(npy: Path, tmp_path: Path, monkeypatc
         assert (two / f"{name}.npy").read_bytes() == (npy / f"{name}.npy").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_with_the_same_result(
     npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

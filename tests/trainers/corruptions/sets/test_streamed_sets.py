@@ -25,6 +25,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
     return in_both_forms(write_jpegs(tmp_path_factory.mktemp("jpegs"), {"train": 3, "val": 3, "test": 24}))
 
 
+@pytest.mark.slow
 def test_generated_images_are_the_same(both: tuple[Dataset, Dataset]) -> None:
     in_memory, streamed = (GeneratedSet(data.test.readable(), 4, NAMES) for data in both)
     assert np.array_equal(streamed.labels, in_memory.labels)
@@ -37,6 +38,7 @@ def test_generated_images_are_the_same(both: tuple[Dataset, Dataset]) -> None:
 
 
 @pytest.mark.parametrize("layout", ["npy", "folders"])
+@pytest.mark.slow
 def test_written_sets_have_the_same_files(both: tuple[Dataset, Dataset], tmp_path: Path, layout: SetLayout) -> None:
     for name, data in zip(("in-memory", "streamed"), both, strict=True):
         write_corrupted_set(
@@ -59,6 +61,7 @@ def test_images_that_are_too_small_are_refused_before_any_is_read(tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_worker_processes_do_without_torch() -> None:
     done = run_python(f"import sys, {write_corrupted_set.__module__}; print('torch' in sys.modules)")
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr

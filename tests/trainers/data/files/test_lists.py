@@ -78,6 +78,7 @@ def test_a_list_without_a_header_and_one_with_semicolons(root: Path) -> None:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), min_size=1), min_size=1))
+@pytest.mark.slow
 def test_labels_and_paths_of_any_text_are_read_as_they_were_written(tmp_path: Path, labels: list[str]) -> None:
     labels = [label.lstrip() for label in labels if label.strip()] or ["a"]
     table = [(f"{label}/{index}.png", label, "train") for index, label in enumerate(labels)]

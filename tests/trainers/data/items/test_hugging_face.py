@@ -49,6 +49,7 @@ def test_a_saved_data_set_is_the_folder_of_its_files(root: Path, saved: Path) ->
     ]
 
 
+@pytest.mark.slow
 def test_one_that_is_in_memory_is_read_in_any_format(root: Path, saved: Path) -> None:
     expected = open_dataset(f"hf:{saved}", 16)
     loaded = datasets.load_from_disk(str(saved))
@@ -62,6 +63,7 @@ def test_one_that_is_in_memory_is_read_in_any_format(root: Path, saved: Path) ->
     assert sum(counts(Dataset.from_torch(shuffled, loaded["test"], size=16))[0]) == 20
 
 
+@pytest.mark.slow
 def test_classes_are_matched_by_name(saved: Path) -> None:
     assert dataset_classes(f"hf:{saved}") == ("aa", "bb")
     before = open_dataset(f"hf:{saved}", 16)

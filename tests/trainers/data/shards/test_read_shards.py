@@ -30,6 +30,7 @@ def trained_on(split: LabeledImages) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("random_resized", [False, True])
+@pytest.mark.slow
 def test_images_are_those_of_the_folder(folder: Path, shards: Path, workers: int, random_resized: bool) -> None:
     reading = Reading(stream=True, workers=workers, random_resized=random_resized)
     data = read(shards, "{train-{0..2},val-0,test-0}.tar", reading)

@@ -50,6 +50,7 @@ def test_a_reduced_region_is_never_enlarged(sides: list[tuple[int, int]]) -> Non
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.slow
 def test_decoding_at_a_reduced_scale_shows_the_same_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
 ) -> None:

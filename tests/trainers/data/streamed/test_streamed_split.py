@@ -70,6 +70,7 @@ def test_streamed_images_are_those_in_memory(photos: Path, size: ImageSize, crop
 
 
 @pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.slow
 def test_worker_processes_give_what_this_one_gives(photos: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr("allweather.trainers.data.streamed.streamed_split.FEW_IMAGES", 0)
     readings = [Reading(True, number, random_resized=True) for number in (0, count)]
@@ -286,6 +287,7 @@ def test_every_combination_of_copies_keeps_its_place(photos: Path) -> None:
                 assert torch.equal(images[6 * copy : 6 * copy + 6], plain) is not is_random
 
 
+@pytest.mark.slow
 def test_workers_end_when_an_epoch_is_left(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("allweather.trainers.data.streamed.streamed_split.FEW_IMAGES", 0)
     train = open_dataset(f"folder:{photos}", 32, reading=Reading(stream=True, workers=2)).train

@@ -101,6 +101,7 @@ def test_the_estimator_is_that_of_the_last_layer(checkpoint: Checkpoint, dataset
     assert influence_deviation(estimator, dataset.train) > 0
 
 
+@pytest.mark.slow
 def test_a_class_may_have_held_out_images_only(checkpoint: Checkpoint, dataset: Dataset) -> None:
     train_split = dataset.train.take((dataset.train.labels < 2).nonzero()[:, 0])  # as if a class had few images
     extractor, every = FeatureExtractor(checkpoint.classifier()), torch.arange(len(dataset.val))
@@ -109,6 +110,7 @@ def test_a_class_may_have_held_out_images_only(checkpoint: Checkpoint, dataset: 
     assert estimator.inverse.isfinite().all()
 
 
+@pytest.mark.slow
 def test_the_influence_on_all_images_is_the_mean_over_their_halves(checkpoint: Checkpoint, dataset: Dataset) -> None:
     extractor, count = FeatureExtractor(checkpoint.classifier()), len(dataset.val)
     parts = (torch.arange(count), torch.arange(0, count, 2), torch.arange(1, count, 2))
@@ -118,6 +120,7 @@ def test_the_influence_on_all_images_is_the_mean_over_their_halves(checkpoint: C
     assert torch.equal(whole.weight, halves[0].weight)
 
 
+@pytest.mark.slow
 def test_each_classifier_counts_as_much_as_the_others(checkpoint: Checkpoint, dataset: Dataset) -> None:
     extractor, every = FeatureExtractor(checkpoint.classifier()), torch.arange(len(dataset.val))
     images, labels = to_float(dataset.train.images[:4]), dataset.train.labels[:4]

@@ -53,6 +53,7 @@ def test_the_halves_are_disjoint_and_all(count: int) -> None:
     assert not torch.equal(torch.cat(halves[:2]), torch.cat(halves[2:4]))
 
 
+@pytest.mark.slow
 def test_it_is_the_mean_over_halvings() -> None:
     """Two halves that agree, and two that have nothing in common."""
 
@@ -64,12 +65,14 @@ def test_it_is_the_mean_over_halvings() -> None:
     assert split_half_correlation(network, TRAIN, influences, 3) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_halves_that_agree_correlate_whatever_their_scales() -> None:
     assert correlation(signal, signal) == pytest.approx(1)
     assert correlation(signal, lambda images, labels: 3 * signal(images, labels) + labels) == pytest.approx(1)
     assert correlation(signal, lambda images, labels: -signal(images, labels)) == pytest.approx(-1)
 
 
+@pytest.mark.slow
 def test_what_the_versions_of_an_image_share_is_no_signal() -> None:
     """Influences differ most from image to image, but no augmentation can make another image of one."""
 
@@ -79,6 +82,7 @@ def test_what_the_versions_of_an_image_share_is_no_signal() -> None:
     assert abs(correlation(of_label(noise(1)), of_label(noise(2)))) < 0.15
 
 
+@pytest.mark.slow
 def test_chance_alone_has_no_correlation() -> None:
     assert abs(correlation(noise(1), noise(2))) < 0.15
     assert correlation(signal, lambda images, labels: labels.float()) == 0

@@ -16,6 +16,7 @@ TRAIN = Split(IMAGES, torch.arange(60) % 3)
 
 
 @pytest.mark.parametrize("grid", [1, 4])
+@pytest.mark.slow
 def test_its_parameters_are_around_zero_and_as_large_as_in_training(grid: int) -> None:
     torch.manual_seed(0)
     network = AugmentationNetwork("parallel", grid)
@@ -34,6 +35,7 @@ def test_its_parameters_are_around_zero_and_as_large_as_in_training(grid: int) -
     assert 0.5 < float(relative.std()) < 0.75  # the deviation of the hyperbolic tangent of a normal number is 0.63
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting_network, "BATCHES", 2)
     torch.manual_seed(0)

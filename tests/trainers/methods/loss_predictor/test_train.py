@@ -83,6 +83,7 @@ def test_it_learns_which_view_helps(targets: ViewLosses, kind: str) -> None:
     assert history[-1].val_metrics["rank_correlation"] > 0.2
 
 
+@pytest.mark.slow
 def test_a_flipped_image_is_trained_with_the_losses_of_the_flipped_views() -> None:
     left = torch.rand(600, generator=torch.Generator().manual_seed(3)) < 0.5
     images = torch.zeros(600, 16, 16, 3, dtype=torch.uint8)
@@ -156,6 +157,7 @@ def test_unknown_names_are_refused() -> None:
             PredictorSettings(views=views)
 
 
+@pytest.mark.slow
 def test_a_predictor_can_be_trained_for_some_views(targets: ViewLosses) -> None:
     columns = [1, 8, 0, 2]
     views = tuple(list(VIEWS)[column] for column in columns)

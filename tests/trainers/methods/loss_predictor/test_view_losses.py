@@ -75,6 +75,7 @@ def test_images_have_the_input_size_of_the_predictor(split: Split, tmp_path: Pat
     assert np.array_equal(targets.images[5].numpy(), SPEC.prepare(split.images[5].numpy()))
 
 
+@pytest.mark.slow
 def test_shards_are_resumed_and_damaged_ones_are_computed_again(split: Split, tmp_path: Path) -> None:
     expected = compute_view_losses(frozen(), split, SPEC, CopySettings(), tmp_path / "expected", fabric=launch())
 
@@ -132,6 +133,7 @@ def test_losses_of_something_else_are_refused(split: Split, tmp_path: Path) -> N
         )
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_threads(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ def streamed(split: Split, folder: Path) -> StreamedSplit:
     return StreamedSplit(source, DamagedImages(source), np.arange(len(paths)), split.labels, InputSpec(32, 32))
 
 
+@pytest.mark.slow
 def test_streamed_images_give_the_same_shards_without_those_that_cannot_be_read(split: Split, tmp_path: Path) -> None:
     files = streamed(split, tmp_path)
     settings = CopySettings(clean=1.0)
