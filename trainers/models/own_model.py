@@ -20,8 +20,6 @@ from allweather.trainers.models.classifier import Classifier
 
 OWN = "own:"  # before the name of a network in a checkpoint; it tells a reader what to name, and is never imported
 CLASS_ARGUMENTS = ("num_classes", "classes", "n_classes")  # names for the number of classes, as libraries have them
-# what a forward pass raises for images that it was not made for
-FORWARD_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError)
 BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 FORM = "a network of your own is named as package.module:function"
 
