@@ -12,8 +12,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# one thread for each of the processes: torch's threads would wait for one another on the same cores, busily
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# One thread for each of the processes: torch's threads would wait for one another on the same cores, busily. Bytecode is
+# kept, whatever the environment says: the tests start hundreds of commands, each of which would compile the package.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: demo demo-quick test test-fast fuzz lint types docs release clean
 
