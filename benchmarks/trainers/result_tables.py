@@ -58,6 +58,12 @@ STREAMS = (
     "weather changes every 50 frames",
     "weather changes with every frame",
 )
+BIGGER_NETWORK = tuple(
+    f"{network} {precision} {policy}"
+    for network in ("resnet20", "resnet32", "resnet56")
+    for precision in ("fp32", "int8")
+    for policy in ("center", "hflip", "top:1", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
+)
 EXPERT_POLICIES = ("top:1", "top:2", "top:1+flip", "top:2+flip")
 EXPERT_CHOICES = tuple(
     f"{name}, {each}" for each in EXPERT_POLICIES for name in ("twelve views", "15 experts", "pairs")
@@ -162,6 +168,22 @@ TABLES = (
         {"train_images": 4498},
         (),
         TRAINING_CORRUPTIONS,
+    ),
+    ResultTable(
+        "bigger-network",
+        "bigger-network",
+        "error, %, and milliseconds of a frame",
+        {
+            "clean": "clean",
+            "common 15": "common",
+            "extra 4": "extra",
+            "ms, clean": "clean ms",
+            "ms, corrupted": "corrupted ms",
+        },
+        BIGGER_NETWORK,
+        {},
+        (),
+        {},
     ),
     *(
         ResultTable(
