@@ -62,6 +62,8 @@ def add_to_bundle(
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     if out.resolve() == opened.path.resolve():
         raise UsageError(f"the new bundle cannot replace {out}, from which it is made; name another --out")
+    if out.resolve().is_relative_to(opened.path.resolve()):
+        raise UsageError(f"the new bundle would lie in {opened.path}, from which it is made; name another --out")
     check_bundle_path(out)
     followed = opened.manifest.policies if policies is None else tuple(policies)
     if predictor is not None:
