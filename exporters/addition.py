@@ -10,8 +10,9 @@ from allweather.exporters.checkpoint_jobs import TorchSource
 from allweather.exporters.compilation import EXPORT_LIBRARIES, Compilation, ExportOptions, compile_jobs, precision_plan
 from allweather.exporters.job import parity_images, predictor_job
 from allweather.exporters.model_card import MODEL_CARD, extended_card
-from allweather.runtimes.bundle.bundle import Bundle, check_bundle_path, write_bundle
+from allweather.runtimes.bundle.bundle import Bundle, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest, Model
+from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.path_argument import as_path
@@ -61,6 +62,8 @@ def add_to_bundle(
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     if out.resolve() == opened.path.resolve():
         raise UsageError(f"the new bundle cannot replace {out}, from which it is made; name another --out")
+    if out.resolve().is_relative_to(opened.path.resolve()):
+        raise UsageError(f"the new bundle would lie in {opened.path}, from which it is made; name another --out")
     check_bundle_path(out)
     followed = opened.manifest.policies if policies is None else tuple(policies)
     if predictor is not None:

@@ -19,8 +19,9 @@ from allweather.exporters.compilation import (
 )
 from allweather.exporters.compilation import ExportOptions as ExportOptions
 from allweather.exporters.model_card import MODEL_CARD, checkpoint_card
-from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
+from allweather.runtimes.bundle.bundle import npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest
+from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.path_argument import as_path

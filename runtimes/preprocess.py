@@ -100,6 +100,8 @@ def check_image(image: object) -> None:
     """
     if not isinstance(image, np.ndarray):  # cv2.imread returns None for a file that it cannot read
         hint = ": cv2.imread could not read that file" if image is None else ""
+        if hasattr(image, "convert") and hasattr(image, "__array_interface__"):
+            hint = ": write numpy.asarray(image.convert('RGB')) for an image of Pillow"
         raise UsageError(f"an image is a numpy array, uint8 [H, W, 3]; got {type(image).__name__}{hint}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise UsageError(

@@ -1,7 +1,7 @@
 """Decides on the frames of several sources at once with one engine: python several_cameras.py BUNDLE SOURCE...
 
-Each source has a thread of its own; the engine takes them in turn. `allweather run --config site.yaml` does the same
-without a program, and keeps a camera that fails from ending the others.
+Each source has a thread of its own; the engine takes them in turn. A source that fails does not end the others, and the
+exit code is then 1. `allweather run --config site.yaml` runs several cameras without a program, with outputs for each.
 """
 
 import sys
@@ -10,6 +10,7 @@ import threading
 import allweather
 
 SAY = threading.Lock()  # one line at a time
+failed: list[str] = []
 
 
 def decide(source: str, perceiver: allweather.Perceiver) -> None:
@@ -24,6 +25,7 @@ def decide(source: str, perceiver: allweather.Perceiver) -> None:
     except allweather.AllweatherError as error:
         with SAY:
             print(f"{source}: {error}", file=sys.stderr)
+        failed.append(source)
 
 
 if len(sys.argv) < 3:
@@ -35,3 +37,4 @@ with allweather.load(bundle) as perceiver:
         thread.start()
     for thread in threads:
         thread.join()
+sys.exit(1 if failed else 0)

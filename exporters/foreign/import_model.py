@@ -25,8 +25,9 @@ from allweather.exporters.foreign.model_input import FROM_GRAPH, InputSettings, 
 from allweather.exporters.foreign.onnx_source import OnnxSource, open_onnx
 from allweather.exporters.job import classifier_job, parity_images
 from allweather.exporters.model_card import MODEL_CARD, foreign_card
-from allweather.runtimes.bundle.bundle import check_bundle_path, npy_bytes, write_bundle
+from allweather.runtimes.bundle.bundle import npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import EngineName, Input, Manifest
+from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.system.device import this_device

@@ -30,11 +30,12 @@ from allweather.runtimes.bundle.manifest import (
     StoredFile,
     parse_manifest,
 )
+from allweather.runtimes.bundle.output_path import check_replaceable
 from allweather.runtimes.bundle.sizes import largest_sizes
 from allweather.runtimes.bundle.source import FREE_ZIP_BYTES, MAX_ZIP_RATIO, Source, open_source
 from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder, check_file, check_folder
+from allweather.runtimes.system.atomic_files import atomic_file, atomic_folder
 from allweather.runtimes.system.limits import usable_memory
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
@@ -170,24 +171,11 @@ class Bundle:
         return np.frombuffer(data, np.dtype(dtype), offset=len(header)).reshape(shape)
 
 
-def check_bundle_path(path: Path | str) -> None:
-    """Checks that a bundle can be written to a path, before minutes are spent on its content.
-
-    Raises:
-        OutputError: Something else is at the path, or it cannot be written.
-    """
-    path = as_path(path)
-    if path.suffix == ".zip":
-        check_file(path)
-    else:
-        check_folder(path, MANIFEST)
-
-
 def write_bundle(path: Path | str, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
     """Writes a bundle, completely or not at all; a path that ends in .zip makes one file.
 
     Args:
-        path: Path of the bundle; an older bundle there is replaced.
+        path: Path of the bundle; an older bundle there is replaced, if there is nothing else.
         manifest: The description; its `files` are filled in here.
         contents: Content of each file, by name.
 
@@ -206,6 +194,7 @@ def write_bundle(path: Path | str, manifest: Manifest, contents: Mapping[str, by
         if len(data) > largest[name]:
             raise BundleError(f"{where}: {name} has {len(data)} bytes, and a bundle takes at most {largest[name]}")
     everything = {MANIFEST: text, **contents}
+    check_replaceable(path)
     if path.suffix == ".zip":
         with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in everything.items():

@@ -237,7 +237,7 @@ class Camera(ABC):
 
 
 def read_frames(
-    capture: Capture, clock: Callable[[], float], first_index: int, on_damaged: Callable[[], None]
+    capture: Capture, clock: Callable[[], float], first_index: int, on_damaged: Callable[[], bool]
 ) -> Iterator[Frame]:
     """Yields all frames of a capture that can be decoded, with indices that also count the damaged ones.
 
@@ -245,16 +245,16 @@ def read_frames(
         capture: An open source.
         clock: Returns monotonic seconds; each frame is stamped when it was grabbed.
         first_index: Index of the first frame.
-        on_damaged: Called for each frame that cannot be decoded.
+        on_damaged: Called for each frame that cannot be decoded; returns whether to go on.
     """
     index = first_index
     while capture.grab():
         captured = clock()  # before decoding, which takes milliseconds
         image = capture.retrieve()
-        if image is None:
-            on_damaged()
-        else:
+        if image is not None:
             yield Frame(image, index, captured, getattr(capture, "file_name", ""))
+        elif not on_damaged():
+            return
         index += 1
 
 
@@ -294,5 +294,6 @@ class StoredCamera(Camera):
         """Closes the capture."""
         self._capture.close()
 
-    def _count_damaged(self) -> None:
+    def _count_damaged(self) -> bool:
         self._damaged += 1
+        return True

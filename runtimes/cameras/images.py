@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from allweather.runtimes.cameras.image_files.decode import read_image
-from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_hidden, is_image_name
+from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_hidden, is_image_name
 from allweather.runtimes.errors import CameraError, DataError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
@@ -77,20 +77,26 @@ class FolderCapture:
 
 
 def image_files(folder: Path | str) -> list[Path]:
-    """Returns the image files of a folder, sorted by name, without hidden files.
+    """Returns the image files of a folder, sorted by name, without hidden files. What else may be meant is told.
 
     Raises:
         CameraError: The folder holds no images or cannot be read.
     """
     folder = as_path(folder)
     try:
-        images = [file for file in folder.iterdir() if is_image_name(file.name) and file.is_file()]
+        entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
+        files = sorted(entry for entry in entries if is_image_name(entry.name) and entry.is_file())
+        folders = [entry for entry in entries if entry.is_dir()]
     except OSError as error:
         raise CameraError(f"cannot read the folder {folder}: {error.strerror or error}") from error
-    files = sorted(file for file in images if not is_hidden(file.name))
     if not files:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         raise CameraError(f"the folder {folder} holds no images ({suffixes}); choose a folder that does")
+    unread = sorted({entry.suffix.lower() for entry in entries} & UNREAD_SUFFIXES)
+    parts = [f"{len(folders)} folder{'s' * (len(folders) > 1)}"] if folders else []
+    parts += [f"files {', '.join(unread)}"] if unread else []
+    if parts:
+        logger.warning("%s also holds %s, which are not read", printable(str(folder)), " and ".join(parts))
     return files
 
 

@@ -74,6 +74,7 @@ class LiveCamera(Camera):
         self._next_index = 0  # index of the first frame of the next connection
         self._frame_period: float | None = None  # seconds between frames, if known
         self._attempts = 0  # since the last frame
+        self._known_damaged = 0  # damaged frames up to the last whole one, or the last reconnection
         self._last_activity = 0.0  # time of the last frame or, if later, of the start of the last attempt to connect
         self._state = CameraState(name, "connecting")
 
@@ -135,11 +136,18 @@ class LiveCamera(Camera):
                 self._reconnect(str(error) if error else f"the camera {self.name} gives no more frames")
             elif self._reconnects and self.clock() - self._last_activity > connection.stall_seconds():
                 self._hung.append(connection)
-                self._reconnect(f"the camera {self.name} hangs")
+                self._reconnect(self._reason_of_stall())
         return None
 
+    def _reason_of_stall(self) -> str:
+        """Returns why the connection has given no frame for so long."""
+        damaged, self._known_damaged = self._known_damaged, self.drops.decode
+        if self._known_damaged == damaged:
+            return f"the camera {self.name} hangs"
+        return f"the frames of the camera {self.name} cannot be decoded; check its cable, or set another format"
+
     def _note_frame(self) -> None:
-        self._last_activity = self.clock()
+        self._last_activity, self._known_damaged = self.clock(), self.drops.decode
         if self._state.phase != "live":
             if self._state.disconnects or self._state.error:
                 logger.warning("the camera %s is back", self.name)
@@ -266,5 +274,7 @@ class _Connection:
                 self.next_index = frame.index + 1
             self.finished = self.has_end
 
-    def _count_damaged(self) -> None:
+    def _count_damaged(self) -> bool:
+        """Counts a damaged frame; returns whether the connection is still wanted, as it may give no others."""
         self._damaged += 1
+        return not self._left.is_set()

@@ -32,6 +32,8 @@ from allweather.runtimes.types import Image
 
 _INDEX = re.compile(r"[0-9]{1,9}")  # of a camera of this machine
 _STREAM = re.compile(r"(rtsps?|https?|udp)://", re.IGNORECASE)
+_ONE_SLASH = re.compile(r"(rtsps?|https?|udp):/?(?!/)", re.IGNORECASE)
+_NO_HOST = re.compile(r"(rtsps?|https?)://([^/]*@)?(:[0-9]*)?(/|$)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 DEFAULT_FPS = 25.0  # of images, and of a video that does not state its frame rate, when they are played live
@@ -81,13 +83,15 @@ def open_camera(
         check_gstreamer(name)
         return LiveCamera(partial(open_pipeline, source, name), name, clock=clock, wait_seconds=wait_seconds)
     if _STREAM.match(source):
+        if _NO_HOST.match(source):
+            raise CameraError(f"cannot open {name}: it names no host; write the camera's name or address behind ://")
         check_ffmpeg(name)
         return LiveCamera(StreamConnector(source, name), name, clock=clock, wait_seconds=wait_seconds)
     if _INDEX.fullmatch(source) or source.startswith("/dev/"):
         return LiveCamera(partial(open_device, source), name, clock=clock, wait_seconds=wait_seconds)
     if source:  # as a path, "" would be the working folder
         try:
-            capture = _open_stored(Path(source), name)
+            capture = _open_stored(source, name)
         except OSError as error:
             raise CameraError(f"cannot open {name}: {error.strerror or error}; name another file") from error
         if live:
@@ -127,11 +131,16 @@ def camera_from(
     return StoredCamera(capture, "iterator", clock=clock)
 
 
-def _open_stored(path: Path, name: str) -> Capture:
+def _open_stored(source: str, name: str) -> Capture:
+    path = Path(source)
     if path.is_dir():
         return FolderCapture(image_files(path))
     if path.is_file():
         return FolderCapture([path]) if is_image_name(path.name) else open_video(path)
+    if name.lower().startswith("file:/"):
+        raise CameraError(f"cannot open {name}: write the path alone, without file://")
+    if _ONE_SLASH.match(source):
+        raise CameraError("cannot open the source: a URL has two slashes before its host, as in rtsp://HOST/path")
     if _SCHEME.match(name):
         raise CameraError(f"cannot open {name}: use a rtsp://, rtsps://, http://, https:// or udp:// URL")
     if path.exists():

@@ -102,7 +102,7 @@ class NewestFrame:
 
     def _skipped(self, frame: Frame) -> int:
         """Returns the number of frames that were dropped since the previous decision."""
-        return 0 if self._next_index is None else frame.index - self._next_index
+        return 0 if self._next_index is None else max(0, frame.index - self._next_index)  # a camera may start anew
 
     def _drop_if_too_old(self, frame: Frame) -> bool:
         """Returns whether a frame is dropped, as it is too old to be decided on before its deadline."""

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.region import Region
 
+SHARE_TOLERANCE = 0.05  # by which a detector's shares of the frame may lie outside of it
+
 
 def regions_of(boxes: Any, height: int, width: int) -> list[Region]:
     """Returns the part of a frame that each box covers, in whole pixels and clipped to the frame.
@@ -38,9 +40,15 @@ def visible_regions(boxes: Any, height: int, width: int) -> list[Region | None]:
     """Returns the part of a frame that each box covers, as `regions_of` does; None for a box that covers nothing.
 
     Raises:
-        UsageError: They are no boxes.
+        UsageError: They are no boxes, or not in pixels.
     """
     edges = _as_edges(boxes)
+    if len(edges) and (np.abs(edges - 0.5) <= 0.5 + SHARE_TOLERANCE).all() and (edges % 1).any() and height * width > 1:
+        example = ", ".join(f"{edge:g}" for edge in edges[0])
+        raise UsageError(
+            f"boxes are in pixels, and all edges here are within 0 and 1 ({example}); if they are shares of the frame, "
+            "multiply them by its width and height"
+        )
     lows = np.floor(edges[:, :2]).clip(0, (width, height)).astype(np.int64)
     highs = np.ceil(edges[:, 2:]).clip(0, (width, height)).astype(np.int64)
     return [

@@ -39,7 +39,7 @@ class JsonlSink(Sink):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._log = LineLog(path, rotate_bytes=rotate_bytes, fsync=fsync, clock=clock)
+        self._log = LineLog(path, line_start=b"{", rotate_bytes=rotate_bytes, fsync=fsync, clock=clock)
         self._source, self._clock, self._wall_clock = source, clock, wall_clock
         self._is_lost = False  # whether a line says that the camera is lost, and none that it is back
 
@@ -47,7 +47,7 @@ class JsonlSink(Sink):
         """Opens the log at its end.
 
         Raises:
-            OutputError: The path cannot be written to, or is a pipe that nothing reads.
+            OutputError: The path cannot be written to, is a pipe that nothing reads, or holds something else.
         """
         self._log.open()
 

@@ -42,6 +42,7 @@ class LineLog:
     Args:
         path: The file, whose folder is created if missing; a pipe; or "-" for stdout.
         header: First line of each new file, with its line end; empty for none.
+        line_start: What each line begins with, by which a file without a header is known; empty for anything.
         rotate_bytes: When the file has reached this size, it is renamed to `path.1`, replacing an older file of that
             name, and a new file is started; None for a single file.
         fsync: Whether each line must be on the disk itself before the next frame; costs milliseconds per line.
@@ -53,13 +54,15 @@ class LineLog:
         path: Path | str,
         *,
         header: bytes = b"",
+        line_start: bytes = b"",
         rotate_bytes: int | None = None,
         fsync: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stdout = str(path) == STDOUT
         self._path = Path("stdout") if self._stdout else as_path(path)  # as it is called in messages
-        self._header, self._rotate_bytes, self._fsync, self._clock = header, rotate_bytes, fsync, clock
+        self._header, self._line_start = header, line_start
+        self._rotate_bytes, self._fsync, self._clock = rotate_bytes, fsync, clock
         self._file: FileIO | None = None
         self._mode = 0  # of the open file: what kind of file it is
         self._size = 0
@@ -173,16 +176,21 @@ class LineLog:
             self._waiting.appendleft(self._header)
 
     def _check_header(self) -> None:
-        """Checks that a file that is continued begins with the header.
+        """Checks that a file that is continued begins with the header, or as its lines do.
 
         Raises:
-            OutputError: It has other columns.
+            OutputError: It has other columns, or other content.
         """
-        if not self._header or self._stdout or not self._path.is_file():
+        if self._stdout or not self._path.is_file():
             return
         with self._path.open("rb") as file:
-            if file.readline(len(self._header)) not in (b"", self._header):
+            if self._header and file.readline(len(self._header)) not in (b"", self._header):
                 raise OutputError(f"cannot continue {self._path}: it begins with other columns; name another file")
+            found = b"" if self._header else file.read(len(self._line_start))
+        if not found.isspace() and not self._line_start.startswith(found):
+            raise OutputError(
+                f"cannot continue {self._path}: it holds something else than decisions; name another file"
+            )
 
     def _write_waiting(self) -> None:
         assert self._file is not None, "opened first"

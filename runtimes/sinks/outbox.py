@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from allweather.runtimes.errors import first_line
+from allweather.runtimes.errors import OutputError, first_line
 from allweather.runtimes.realtime import as_usual
 
 logger = logging.getLogger(__name__)
@@ -42,16 +42,19 @@ class Outbox(Generic[Item]):
         self, name: str, send: Callable[[Sequence[Item]], int], *, max_waiting: int = MAX_WAITING, max_batch: int = 1
     ) -> None:
         self._name, self._send, self._max_waiting, self._max_batch = name, send, max_waiting, max_batch
+        self._changed = threading.Condition()
+        self._begin()
+
+    def _begin(self) -> None:
         self._waiting: deque[Item] = deque()
         self._sending = 0  # items that `send` has at the moment
         self._lost = 0
-        self._changed = threading.Condition()
         self._closing = False
         self._overflowing = False
         self.failure = ""
         self.stopping = threading.Event()
         # A daemon thread, so that a receiver that hangs cannot keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
 
     @property
     def lost(self) -> int:
@@ -59,7 +62,15 @@ class Outbox(Generic[Item]):
         return self._lost
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread; after `close`, a new one with nothing to send, as a sink may be opened again.
+
+        Raises:
+            OutputError: The thread before is still sending, as its receiver hangs.
+        """
+        if self._closing:
+            if self._thread.is_alive():
+                raise OutputError(f"{self._name} still takes what was sent before; make a new sink")
+            self._begin()
         self._thread.start()
 
     def put(self, item: Item) -> None:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from numbers import Real
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.system.atomic_files import atomic_file, check_file
+from allweather.runtimes.system.output_lock import output_lock
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Decision, Frame, Image
 
@@ -53,7 +55,7 @@ class VideoSink(Sink):
         check_video_suffix(path)
         self._path, self._draw = path, draw
         self._fps = fps if callable(fps) else _check_fps(fps)
-        self._cleanup = ExitStack()
+        self._lock, self._cleanup = ExitStack(), ExitStack()
         self._temporary_path = path
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)  # width, height
@@ -63,9 +65,11 @@ class VideoSink(Sink):
         """Checks that the file can be written, which otherwise the first frame would tell.
 
         Raises:
-            OutputError: It cannot.
+            OutputError: It cannot, or another program writes it.
         """
         check_file(self._path)
+        self._frames_written = 0
+        self._lock.enter_context(output_lock(self._path))  # else the video that is finished first would be lost
 
     def write(self, frame: Frame, decision: Decision) -> None:
         """See `write_frame`."""
@@ -92,13 +96,14 @@ class VideoSink(Sink):
         Raises:
             OutputError: The video is incomplete. This is how a full disk shows, as cv2 does not report it.
         """
-        if self._writer is None:
-            logger.warning("nothing was recorded: %s was not written", self._path)
-            return
-        writer, self._writer = self._writer, None
-        with self._cleanup:  # gives the file its name, or removes it after an error
-            writer.release()
-            self._check_video()
+        with self._lock:
+            if self._writer is None:
+                logger.warning("nothing was recorded: %s was not written", self._path)
+                return
+            writer, self._writer = self._writer, None
+            with self._cleanup:  # gives the file its name, or removes it after an error
+                writer.release()
+                self._check_video()
 
     def _start_writer(self, *, width: int, height: int) -> cv2.VideoWriter:
         """Opens the encoder on a temporary file beside the final one."""
@@ -142,7 +147,8 @@ def check_video_suffix(path: Path) -> None:
         raise UsageError(f"a video is written as {', '.join(CODECS)}; got {path.name!r}")
 
 
-def _check_fps(fps: float) -> float:
-    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
-        raise UsageError(f"a video has more than 0 and at most {MAX_FPS:.0f} frames per second; got {fps}")
-    return fps
+def _check_fps(fps: float | None) -> float:
+    if not isinstance(fps, Real) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+        cure = ": a camera may not know its own, write camera.fps or 25" if fps is None else ""
+        raise UsageError(f"a video has more than 0 and at most {MAX_FPS:.0f} frames per second; got {fps!r:.40}{cure}")
+    return float(fps)

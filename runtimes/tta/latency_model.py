@@ -73,8 +73,10 @@ class LatencyModel:
 
         Args:
             n: Number of views of the call.
-            seconds: Time that it took.
+            seconds: Time that it took; one that is not finite tells nothing.
         """
+        if not math.isfinite(seconds):
+            return
         seconds = max(seconds, MIN_SECONDS)
         if n not in self._typical:  # one call cannot tell the typical time of n views from the device's present pace
             self._measured[n] = self._typical_seconds(n) if self._typical else seconds

@@ -12,6 +12,7 @@ from allweather.cli.console import handle_errors, print_result, print_table, pro
 from allweather.cli.options import AsJson, BundleFile, Threads
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.limits import usable_cores
 
 if TYPE_CHECKING:
     from allweather.benchmark import Benchmark
@@ -57,6 +58,8 @@ def bench(
     if frames < 1:
         raise UsageError(f"--frames is a number of decisions, at least 1; got {frames}")
     views_per_frame = _parse_views(max_views)
+    if threads is not None and threads > (cores := usable_cores()):
+        raise UsageError(f"--threads is at most the number of cores that may be used here, {cores}; got {threads}")
     with progress_bar("bench") as update:
         benchmark = run_benchmark(
             bundle, frames=frames, num_views=views_per_frame, source=source, engine=engine, precision=precision,

@@ -50,7 +50,7 @@ def check_model_path(model: Path, out: Path) -> None:
     if kind_of(model) == "checkpoint":
         check_checkpoint_path(out)
         return
-    from allweather.runtimes.bundle.bundle import check_bundle_path
+    from allweather.runtimes.bundle.output_path import check_bundle_path
 
     if model.is_dir() and not (model / "manifest.json").is_file():
         raise UsageError(
@@ -60,6 +60,8 @@ def check_model_path(model: Path, out: Path) -> None:
         raise UsageError(f"{model} is a bundle, and so is what is made of it; write --out {out.stem}.aw")
     if out.resolve() == model.resolve():
         raise UsageError(f"the new bundle cannot replace {out}, from which it is made; name another --out")
+    if out.resolve().is_relative_to(model.resolve()):
+        raise UsageError(f"the new bundle would lie in {model}, from which it is made; name another --out")
     check_bundle_path(out)
 
 

@@ -46,7 +46,7 @@ def create(
     where it was; with other settings, it makes the stages anew that these change.
     """
     from allweather.create.config_file import read_config
-    from allweather.runtimes.bundle.bundle import check_bundle_path
+    from allweather.runtimes.bundle.output_path import check_bundle_path
 
     options = {
         "data": data, "size": size, "seed": seed, "train.arch": arch, "train.model": own_model,

@@ -72,7 +72,7 @@ def import_model(file: Path, out: Path, options: ImportOptions, *, as_json: bool
     from allweather.exporters.compilation import DEFAULT_ENGINES, ExportOptions
     from allweather.exporters.foreign.import_model import export_foreign, open_foreign
     from allweather.exporters.foreign.model_input import InputSettings
-    from allweather.runtimes.bundle.bundle import check_bundle_path
+    from allweather.runtimes.bundle.output_path import check_bundle_path
     from allweather.trainers.choices import DATASET_FORMS
     from allweather.trainers.data.registry import open_dataset_of
 

@@ -41,8 +41,8 @@ from allweather.create.view_stages import copy_bundle, export_stage, policy_stag
 from allweather.exporters.foreign.import_model import ForeignModel
 from allweather.journey import Journey, Stage, StageRun
 from allweather.reports.image_grids import gallery
-from allweather.runtimes.bundle.bundle import check_bundle_path
 from allweather.runtimes.bundle.manifest import MANIFEST
+from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.text import printable, shortened
 from allweather.trainers.checkpoint.checkpoint import Checkpoint

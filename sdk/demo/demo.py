@@ -11,6 +11,7 @@ import numpy as np
 
 import allweather
 from allweather.demo.drive import BUDGET_MS, SMOOTHED, DriveResult, run_drive
+from allweather.demo.kept_folder import BUNDLE, PLAIN_BUNDLE, check_kept, claim_folder
 from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR, error_rate
 from allweather.demo.settings import DemoSettings
 from allweather.journey import Journey, Stage
@@ -57,9 +58,10 @@ def run_demo(
         The summary: errors (0..1), latencies and numbers of frames, by name.
 
     Raises:
-        AllweatherError: The committed models are not there, or `out` cannot be written to.
+        AllweatherError: The committed models are not there, or `out` cannot be written to, or holds files of others.
     """
     out = as_path(out)
+    claim_folder(out)
     journey = Journey(DRIVE_STAGES if quick else {**TRAINING_STAGES, **DRIVE_STAGES}, watch)
     plain, robust = _committed() if quick else _trained(out, settings, journey, say)
     precision = _int8_or_best(Bundle.open(robust))
@@ -102,7 +104,7 @@ def _trained(out: Path, settings: DemoSettings, journey: Journey, say: Callable[
     from allweather.demo import models
     from allweather.trainers.data.registry import open_dataset
 
-    if models.check_kept(out, settings):
+    if check_kept(out, settings):
         say(f"{out} holds models of other settings or of another version; they are made anew")
     with journey.stage("draw the road signs") as run:
         dataset = open_dataset("signs", settings.size, num_train=settings.num_train)
@@ -111,7 +113,7 @@ def _trained(out: Path, settings: DemoSettings, journey: Journey, say: Callable[
     robust = models.make_robust(plain, dataset, out, settings, journey)
     ranked = models.add_loss_predictor(robust, dataset, out, settings, journey)
     tuned = models.tune(ranked, dataset, out, settings, journey)
-    paths = out / models.PLAIN_BUNDLE, out / models.BUNDLE
+    paths = out / PLAIN_BUNDLE, out / BUNDLE
     models.export_once(plain, dataset, paths[0], ["fp32"], "export the plain classifier", journey)
     bundle = models.export_once(tuned, dataset, paths[1], ["fp32", "int8"], "export to INT8", journey)
     for rejected in bundle.manifest.rejected:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from allweather.demo.drive_images import Example
+from allweather.demo.kept_folder import DECISIONS, VIDEO
 from allweather.demo.outcomes import FrameOutcome
 from allweather.demo.split_screen import Reading, split_screen
 from allweather.runtimes.cameras.open import camera_from
@@ -82,9 +83,9 @@ def run_drive(
         watch(frame.index + 1, frames)
         return decision
 
-    log = out / "decisions.jsonl"
+    log = out / DECISIONS
     log.unlink(missing_ok=True)
-    video = VideoSink(out / "drive.mp4", FPS, lambda frame, decisions: recorder.draw(frame.image))
+    video = VideoSink(out / VIDEO, FPS, lambda frame, decisions: recorder.draw(frame.image))
     loop = run(camera_from(road.images()), FunctionDecider(decide), [video, JsonlSink(log)])
     return DriveResult(tuple(systems), loop, tuple(recorder.outcomes), recorder.examples, recorder.preview)
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from allweather.demo.kept_folder import (
+    LOSSES,
+    PLAIN,
+    RANKED,
+    ROBUST,
+    TUNED,
+)
 from allweather.demo.settings import DemoSettings
 from allweather.exporters.checkpoint_export import ExportOptions, export
 from allweather.journey import Journey
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import BundleError
-from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.policy import MAX_VIEWS, parse_policy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
@@ -48,30 +52,6 @@ POLICIES = (
     "top:1", "top:2", "top:2+logits", "top:3", "top:3+logits", "top:4", "top:4+logits", "top:6", "top:6+logits",
 )  # fmt: skip
 COPIES = CopySettings(copies=3)
-PLAIN, ROBUST, RANKED, TUNED = (f"{name}.safetensors" for name in ("plain", "robust", "robust-with-predictor", "signs"))
-PLAIN_BUNDLE, BUNDLE, SETTINGS, LOSSES = "plain.aw", "signs.aw", "settings.json", "view-losses"
-
-
-def check_kept(out: Path, settings: DemoSettings) -> bool:
-    """Removes models of a demo with other settings from the folder, and stores the settings of this one.
-
-    Returns:
-        Whether models of other settings were removed.
-
-    Raises:
-        OutputError: The folder cannot be written to.
-    """
-    path, text = out / SETTINGS, json.dumps({**dataclasses.asdict(settings), "frames": None}, indent=1)
-    same = path.exists() and path.read_text() == text
-    removed = False
-    for name in () if same else (PLAIN, ROBUST, RANKED, TUNED, PLAIN_BUNDLE, BUNDLE, LOSSES):
-        for stale in (out / name, out / f".{name}.resume"):
-            removed |= stale.exists()
-            shutil.rmtree(stale, ignore_errors=True)
-            stale.unlink(missing_ok=True)
-    with atomic_file(path) as temporary:
-        temporary.write_text(text)
-    return removed
 
 
 def train_plain(dataset: Dataset, out: Path, settings: DemoSettings, journey: Journey) -> Checkpoint:

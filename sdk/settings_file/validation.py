@@ -55,7 +55,10 @@ def validation_error(
         pattern.pop()
     where = ".".join(path)
     takes = (wanted or {}).get(".".join(pattern)) or _wanted(first)
-    return UsageError(f"{name}: {where} must be {takes}; got {_came(first['input'])}")
+    cure = ""
+    if first["type"] == "string_type" and isinstance(first["input"], int | float):  # a camera 0, a port 8080
+        cure = f': write it in quotes, as "{_came(first["input"])}"'
+    return UsageError(f"{name}: {where} must be {takes}; got {_came(first['input'])}{cure}")
 
 
 def _path_of_key(error: ErrorDetails, root: type[BaseModel]) -> tuple[list[str], list[str], type[BaseModel]]:

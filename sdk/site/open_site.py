@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.cameras.open import open_camera
 from allweather.runtimes.engines.open import check_model
 from allweather.runtimes.load import load_several
@@ -26,10 +27,12 @@ class LoadedSite:
     Attributes:
         site: The site.
         perceivers: One for each camera; they share the engines, which the first one closes.
+        manifest: Description of the bundle, with the hashes of its files: a path may lead to another bundle later.
     """
 
     site: Site
     perceivers: Sequence[Perceiver]
+    manifest: Manifest
 
     def close(self) -> None:
         """Closes the engines."""
@@ -49,13 +52,15 @@ def load_site(site: Site) -> LoadedSite:
         AllweatherError: As `allweather.load`.
     """
     models = site.models
-    check_model(Bundle.open(models.bundle), models.engine, models.precision)
+    bundle = Bundle.open(models.bundle)
+    check_model(bundle, models.engine, models.precision)
     uses = [(camera.budget_ms, camera.policy) for camera in site.cameras]
     return LoadedSite(
         site,
         load_several(
             Path(models.bundle), uses, engine=models.engine, precision=models.precision, threads=models.threads
         ),
+        bundle.manifest,
     )
 
 

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 
+from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import AllweatherError, UsageError
 from allweather.site.open_site import LoadedSite, load_site
 from allweather.site.site import Site
@@ -100,7 +101,7 @@ class Reload:
 
 
 def reloaded(site: Site, running: LoadedSite) -> LoadedSite:
-    """Returns a site with its models, which are those that run if the site asks for the same.
+    """Returns a site with its models: those that run, if the site asks for the same and the bundle is still that one.
 
     Raises:
         AllweatherError: The models cannot be loaded, or the priority of the program would change.
@@ -108,8 +109,9 @@ def reloaded(site: Site, running: LoadedSite) -> LoadedSite:
     before = running.site
     if (site.realtime, site.cores) != (before.realtime, before.cores):
         raise UsageError("realtime and cores hold for the whole program: start it again to change them")
-    if site.models == before.models and _uses(site) == _uses(before):
-        return LoadedSite(site, running.perceivers)
+    same = site.models == before.models and _uses(site) == _uses(before)
+    if same and Bundle.open(site.models.bundle).manifest == running.manifest:  # a path may lead to another bundle now
+        return LoadedSite(site, running.perceivers, running.manifest)
     return load_site(site)
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,3 +161,9 @@ def test_a_normalization_that_leaves_nothing_of_the_image_is_refused(mean: float
 def test_usual_normalizations_are_taken() -> None:
     InputSpec(8, 8, (0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
     InputSpec(8, 8, (0.5, 0.5, 0.5), (128 / 255, 1, 255))
+
+
+def test_an_image_of_pillow_is_told_how_to_become_one() -> None:
+    image: Any = PIL.Image.new("L", (8, 8))
+    with pytest.raises(UsageError, match=r"got Image: write numpy.asarray\(image.convert\('RGB'\)\)"):
+        InputSpec(8, 8).prepare(image)

@@ -197,6 +197,8 @@ def _parse(name: str) -> tuple[str, str]:
 
 def _meant(name: str) -> str:
     """Returns what a path without its form should be, for the end of a message; "" for what is no path."""
+    if not name:  # as a path, it would be the working folder
+        return ""
     if "://" in name:
         return f": {SHARDS}:{shown(name)}" if is_url(name) else ""
     try:

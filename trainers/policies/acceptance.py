@@ -22,6 +22,7 @@ from allweather.trainers.policies.average import Array, Indices, mean_energies
 from allweather.trainers.policies.confidence import BudgetDecisions
 from allweather.trainers.training.uncertainty import LEVEL
 
+MAX_NEEDED = 10**12  # images, more than there ever are
 NUM_THRESHOLDS = 100  # tested: quantiles of the confidence on other images
 
 
@@ -151,7 +152,7 @@ def find_acceptance(
 
 def needed_images(risk: float, level: float = LEVEL) -> int:
     """Returns how many accepted decisions without a single error show that at most a share `risk` are errors."""
-    return math.ceil(math.log(1 - level) / math.log1p(-risk))
+    return math.ceil(min(math.log(1 - level) / math.log1p(-risk), MAX_NEEDED))
 
 
 def log_binomial_tail(errors: int, count: int, risk: float) -> float:

@@ -6,6 +6,11 @@ from __future__ import annotations
 IMAGE_SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".gif", ".avif",
 })  # fmt: skip
+# what is likely meant to be read, too, and is not
+UNREAD_SUFFIXES = frozenset({
+    ".heic", ".heif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".mp4", ".avi", ".mkv", ".mov",
+    ".webm", ".zip", ".tar", ".gz",
+})  # fmt: skip
 # what systems and programs leave in folders, in lower case; names that begin with a dot are hidden as well
 HIDDEN_NAMES = frozenset({
     "@eadir", "#recycle", "#snapshot", "@recycle", "@tmp", "__macosx", "$recycle.bin", "recycler", "lost+found",

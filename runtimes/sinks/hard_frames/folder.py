@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from allweather.runtimes.errors import map_write_errors
+from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_file
 
 MAX_WORD_BYTES = 90  # two of them, time, confidence and what a temporary file adds fit into the 255 bytes of a name
@@ -77,8 +77,13 @@ class FrameFolder:
         path = self._free_path(name, suffix)
         with atomic_file(path.with_suffix(NOTES)) as temporary:  # first, so that no image is ever without notes
             temporary.write_text(json.dumps(notes, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
-        with atomic_file(path) as temporary:
-            temporary.write_bytes(image)
+        try:
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(image)
+        except OutputError:  # a disk that is nearly full takes the notes alone, and would be filled with them
+            with suppress(OSError):
+                path.with_suffix(NOTES).unlink()
+            raise
         self._remove_oldest(path)
         return path
 

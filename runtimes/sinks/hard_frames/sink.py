@@ -108,6 +108,7 @@ class HardFramesSink(Sink):
             OutputError: No file can be written there.
         """
         self._folder.open()
+        self._failing, self._fault = False, ""
         self._outbox.start()
 
     def write(self, frame: Frame, decision: Decision) -> None:

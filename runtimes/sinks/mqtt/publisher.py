@@ -59,26 +59,34 @@ class Publisher:
     ) -> None:
         self._address, self._availability, self._qos = address, availability, qos
         self._outbox: Outbox[Message] = Outbox(str(address), self._send, max_waiting=max_waiting)
-        self._retained: dict[str, Message] = {}  # the newest of each topic
+        self._tls, self._closed = tls, False
         self._changed = threading.Condition()  # never held while paho is called, whose locks its callbacks hold
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begins without connection and messages, at first and when the sink is opened again."""
+        self._retained: dict[str, Message] = {}  # the newest of each topic
         self._connected = False
-        self._faults = FaultLog(str(address))
+        self._faults = FaultLog(str(self._address))
         self._refused = False  # whether the broker has answered the last attempt with a refusal
         self._confirmed: deque[int] = deque()  # ids of messages, added by paho's thread, taken by that of the outbox
         self._cut = False  # whether the connection was lost, with what was not written yet
         self._unconfirmed: dict[int, Message] = {}  # used by the thread of the outbox alone; in the end by `close`
+        self._client = self._new_client()
+
+    def _new_client(self) -> paho.Client:
         # A name of its own at each start, as a broker cuts off the one of two clients that had the name first.
         client = paho.Client(CallbackAPIVersion.VERSION2, f"allweather-{uuid.uuid4().hex[:16]}")
         client.max_inflight_messages_set(WINDOW)
         client.reconnect_delay_set(MIN_WAIT_SECONDS, MAX_WAIT_SECONDS)
-        client.will_set(availability, OFFLINE, qos=1, retain=True)
-        if address.user or address.password:
-            client.username_pw_set(address.user, address.password or None)
-        if tls is not None:
-            client.tls_set_context(tls)
+        client.will_set(self._availability, OFFLINE, qos=1, retain=True)
+        if self._address.user or self._address.password:
+            client.username_pw_set(self._address.user, self._address.password or None)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
         client.on_connect, client.on_connect_fail = self._on_connect, self._on_connect_fail
         client.on_disconnect, client.on_publish = self._on_disconnect, self._on_publish
-        self._client = client
+        return client
 
     @property
     def connected(self) -> bool:
@@ -86,10 +94,17 @@ class Publisher:
         return self._connected
 
     def open(self) -> None:
-        """Begins to connect, and does not wait for it: a camera must start while its broker is away."""
+        """Begins to connect, and does not wait for it: a camera must start while its broker is away.
+
+        Raises:
+            OutputError: The broker hangs in what was sent before the publisher was closed.
+        """
+        self._outbox.start()
+        if self._closed:
+            self._closed = False
+            self._begin()
         self._client.connect_async(self._address.host, self._address.port, KEEPALIVE_SECONDS)
         self._client.loop_start()
-        self._outbox.start()
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Takes a message, without waiting."""
@@ -124,11 +139,14 @@ class Publisher:
             goodbye = self._client.publish(self._availability, OFFLINE, qos=1, retain=True)
             if goodbye.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 goodbye.wait_for_publish(GOODBYE_SECONDS)
+        self._closed = True
         self._client.disconnect()
         # In a thread of its own, as it waits for one that may hang in a look-up of the host's name.
         ending = threading.Thread(target=self._client.loop_stop, daemon=True)
         ending.start()
         ending.join(GOODBYE_SECONDS)
+        self._client.on_connect = self._client.on_connect_fail = None  # of a look-up that hangs, and ends later
+        self._client.on_disconnect = self._client.on_publish = None
         if lost:
             raise OutputError(f"{lost} messages are missing at {self._address}: {cause}")
 

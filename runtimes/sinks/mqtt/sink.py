@@ -104,7 +104,12 @@ class MqttSink(Sink):
         return self._publisher.connected
 
     def open(self) -> None:
-        """Begins to connect, and does not wait for it."""
+        """Begins to connect, and does not wait for it.
+
+        Raises:
+            OutputError: The broker hangs in what the sink sent before it was closed.
+        """
+        self._announced.clear()
         self._publisher.open()
 
     def write(self, frame: Frame, decision: Decision) -> None:

@@ -52,13 +52,14 @@ class ParquetTable:
         Raises:
             OutputError: It cannot be written, is no such table, or another program writes it.
         """
+        self._rows, self._fault = [], None
         with ExitStack() as stack:
             stack.enter_context(output_lock(self._path))  # else the rows of the program that ends first would be lost
             temporary = stack.enter_context(atomic_file(self._path))
             self._writer = stack.enter_context(self._mapped(pyarrow.parquet.ParquetWriter(temporary, SCHEMA)))
             self._copy_existing()
+            self._outbox.start()
             self._writing = stack.pop_all()
-        self._outbox.start()
 
     def append(self, row: Row) -> None:
         """Takes a row, without waiting."""

@@ -84,7 +84,12 @@ class WebhookSink(Sink):
         )
 
     def open(self) -> None:
-        """Starts the thread that sends."""
+        """Starts the thread that sends.
+
+        Raises:
+            OutputError: The receiver hangs in what the sink sent before it was closed.
+        """
+        self._faults, self._refusal = FaultLog(str(self._receiver)), ""
         self._outbox.start()
 
     def write(self, frame: Frame, decision: Decision) -> None:

@@ -150,6 +150,30 @@ def test_a_driver_that_hangs_for_good_ends_in_an_error(monkeypatch: pytest.Monke
         hang.set()
 
 
+@pytest.mark.usefixtures("short_waits")
+def test_a_camera_whose_frames_are_all_damaged_is_let_go_and_connected_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "STALL_SECONDS", 0.05)
+
+    class Damaged(Cut):  # such as motion JPEG over a bad cable
+        def retrieve(self) -> Image | None:
+            return super().retrieve() if len(captures) > 8 else None
+
+    captures: list[Damaged] = []
+
+    def connect() -> Damaged:
+        captures.append(Damaged(10**6))
+        return captures[-1]
+
+    with camera(connect) as porch:  # more often than connections may hang
+        assert next(iter(porch)).image.shape == (4, 4, 3)
+        assert [each.closed for each in captures[:-2]] == [1] * (len(captures) - 2)
+        assert porch.drops.decode > 8
+    assert "the frames of the camera porch cannot be decoded; check its cable, or set another format" in caplog.text
+    assert "porch hangs" not in caplog.text
+
+
 def test_an_error_that_waiting_cannot_cure_reaches_the_reader() -> None:
     def connect() -> Cut:
         raise DependencyError("this cv2 is built without GStreamer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -268,3 +269,24 @@ def test_a_frame_in_an_iterable_is_told_where_frames_go() -> None:
     frame = Frame(np.zeros((4, 4, 3), np.uint8), 0, 0.0)
     with camera_from([frame]) as camera, pytest.raises(CameraError, match=r"perceiver.decide\(frame\)"):  # type: ignore[list-item]
         next(iter(camera))
+
+
+@pytest.mark.parametrize(
+    ("source", "cure"),
+    [
+        ("file:///home/me/x.avi", "write the path alone, without file://"),
+        ("rtsp:/host/x", "a URL has two slashes before its host, as in rtsp://HOST/path"),
+        ("http:host/x.mjpg", "a URL has two slashes"),
+        ("http://", "it names no host"),
+        ("rtsp:///stream1", "it names no host"),
+        ("rtsp://me:pw@:554/stream1", "it names no host"),
+    ],
+)
+def test_a_mistyped_url_is_told_with_its_cure(source: str, cure: str) -> None:
+    with pytest.raises(CameraError, match=re.escape(cure)):
+        open_camera(source)
+
+
+@pytest.mark.parametrize("source", ["rtsp://[::1]/x", "rtsp://host", "udp://:5000", "udp://@:5000", "http://h:80/"])
+def test_a_url_with_a_host_is_taken(source: str) -> None:
+    assert open_camera(source).live

@@ -26,3 +26,24 @@ def test_a_closed_stdout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "__stdout__", None)  # as Python sets it when the descriptor is closed at its start
     with pytest.raises(OutputError, match="cannot write stdout: it is closed; name a file"):
         JsonlSink("-").open()
+
+
+@pytest.mark.parametrize("content", ["time,source\n1,front\n", "bundle: my.aw\n", "\x89PNG", "[1]"])
+def test_a_file_of_something_else_is_not_continued(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "front.csv"
+    path.write_text(content)
+    with pytest.raises(OutputError, match=r"cannot continue .*front.csv: it holds something else than decisions"):
+        JsonlSink(path).open()
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize("content", ["", "\n", '{"index": 7}\n', '{"ind'])
+def test_a_log_is_continued(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(content)
+    sink = JsonlSink(path)
+    sink.open()
+    sink.write(frame(), decision(3))
+    sink.close()
+    assert path.read_text().startswith(content)
+    assert '"index": 3' in path.read_text().splitlines()[-1]

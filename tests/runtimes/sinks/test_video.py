@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -118,3 +119,16 @@ def test_the_frame_rate_may_be_given_by_a_function(tmp_path: Path) -> None:
         pytest.raises(UsageError, match="frames per second"),
     ):
         sink.write(frame(), decision())
+
+
+@pytest.mark.parametrize("fps", [None, "25", float("nan"), 0])
+def test_a_frame_rate_that_is_none_is_told(fps: object, tmp_path: Path) -> None:
+    given: Any = fps
+    with pytest.raises(UsageError, match="a video has more than 0 and at most 1000 frames per second; got") as wrong:
+        VideoSink(tmp_path / "x.mp4", given)
+    assert ("write camera.fps or 25" in str(wrong.value)) == (fps is None)
+    sink = VideoSink(tmp_path / "x.mp4", lambda: given)
+    sink.open()
+    with pytest.raises(UsageError, match="frames per second; got"):
+        sink.write(frame(), decision())
+    sink.close()

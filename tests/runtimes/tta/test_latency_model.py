@@ -119,3 +119,10 @@ def test_a_size_that_takes_longer_than_in_the_warm_up_is_learned_beside_others()
 def test_memory_is_bounded() -> None:
     latency = steady(calls=5000)
     assert max(len(each) for each in vars(latency).values() if hasattr(each, "__len__")) <= 512
+
+
+def test_a_time_that_is_not_finite_tells_nothing() -> None:
+    model = LatencyModel({1: 0.01})
+    for seconds in (math.nan, math.inf, -math.inf, 0.01):
+        model.add(1, seconds)
+    assert model.usual_seconds(1) == pytest.approx(0.01)

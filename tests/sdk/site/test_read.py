@@ -90,7 +90,8 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
         ({"cameras": []}, "cameras must be a list of at least 1; got a list"),
         ({"cameras": None}, "cameras must be a list"),
         ({"cameras": [{"name": "a"}]}, "cameras.0.source is missing; add it: Device number"),
-        ({"cameras": [{"name": "a", "source": 0}]}, "cameras.0.source must be text; got 0"),
+        ({"cameras": [{"name": "a", "source": 0}]}, 'cameras.0.source must be text; got 0: write it in quotes, as "0"'),
+        ({"serve": 8080}, 'serve must be text; got 8080: write it in quotes, as "8080"'),
         ({"cameras": [{"name": "a", "source": "0", "wiat": 3}]}, "no key of cameras.0 is called 'wiat'; did you mean"),
         ({"cameras": [{"name": "", "source": "0"}]}, "cameras.0.name must be text that is not empty"),
         (

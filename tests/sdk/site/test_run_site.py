@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from commands import invoke, one_line, start
 
+from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.site.open_site import LoadedSite, load_site
 from allweather.site.read import site_from
@@ -252,7 +253,7 @@ def test_what_is_loaded_when_the_program_ends_is_closed_and_told_to_nobody(sampl
 
 def test_the_priority_of_the_program_cannot_be_changed_while_it_runs(sample_bundle: Path, tmp_path: Path) -> None:
     raw = config(sample_bundle, tmp_path)
-    running = LoadedSite(site_from(raw, "site.yaml"), ())
+    running = LoadedSite(site_from(raw, "site.yaml"), (), Bundle.open(sample_bundle).manifest)
     with pytest.raises(UsageError, match="realtime and cores hold for the whole program"):
         reloaded(site_from({**raw, "realtime": True}, "site.yaml"), running)
 

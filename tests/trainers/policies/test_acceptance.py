@@ -104,3 +104,8 @@ def test_decisions_are_judged_as_the_camera_loop_does() -> None:
     np.testing.assert_allclose(confidence, [0.75, 0.9, -np.inf], rtol=1e-6)
     for row, views_run in ((0, 1), (1, 2)):
         assert confidence[row] == model.calibrated(probabilities[row].astype(np.float32), views_run).max()
+
+
+@pytest.mark.parametrize("risk", [1e-300, 5e-324])
+def test_the_number_of_images_for_a_tiny_risk_can_be_told(risk: float) -> None:
+    assert needed_images(risk) == 10**12

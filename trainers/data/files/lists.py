@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.path_argument import as_path
@@ -44,8 +44,9 @@ def find_list(file: Path | str) -> LabeledFiles:
             continue  # one of the problems
         label = spelled.setdefault(same_name(row.label), row.label)
         paths = splits[split][label]
-        repeated += row.path in paths
-        paths[row.path] = None
+        path = str(PurePath(row.path))  # ./a.png is a.png
+        repeated += path in paths
+        paths[path] = None
     if "train" not in splits:
         raise DataError(problems[0] if problems else f"the list {file} has no image of train, to learn from")
     found = {split: _split_files(split, file.parent, splits[split]) for split in SPLIT_NAMES if split in splits}
@@ -127,7 +128,8 @@ def _file_problems(file: Path, found: dict[str, SplitFiles]) -> list[str]:
     images = [image for files in found.values() for each in files.classes.values() for image in each.images]
     if any(image.size != UNKNOWN_BYTES or os.path.lexists(image.path) for image in images):
         return []
+    slashes = ", with / and not \\ between folders" if "\\" in images[0].path.name else ""
     return [
         f"none of the {len(images)} files that {file.name} names is there, such as {images[0].path}; paths are "
-        "relative to the folder of the list"
+        f"relative to the folder of the list{slashes}"
     ]

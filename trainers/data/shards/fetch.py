@@ -96,16 +96,20 @@ class Cache:
         return path
 
     def _is_there(self, url: str, path: Path) -> bool:
-        """Returns whether the file has the size that the server states, or the server cannot be reached."""
+        """Returns whether the file is that of the server by its size and time, or the server cannot be reached.
+
+        The time counts, too: other labels in a shard do not change its size, as tar pads each file.
+        """
         try:
-            size = path.stat().st_size
+            state = path.stat()
         except OSError:
             return False
+        size = state.st_size
         if self._offline.is_set():
             return True
         try:
             with open_url(url, {"Range": "bytes=0-0"} if size else None) as response:
-                return response.total() == size
+                return response.total() == size and not (response.changed or 0.0) > state.st_mtime
         except UnreachableError as error:
             with self._warning:
                 if not self._offline.is_set():
@@ -119,6 +123,9 @@ class Cache:
                 if self._stopped.is_set():
                     raise CancelledError
                 file.write(block)
+            file.flush()
+            if response.changed is not None:
+                os.utime(temporary, (response.changed, response.changed))
 
 
 def _make_folder() -> Path:

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 
 from allweather.runtimes.errors import DataError, first_line
@@ -19,6 +20,7 @@ from allweather.trainers.data.shards.patterns import shown
 
 TIMEOUT = 30.0  # seconds without a byte
 BLOCK_BYTES = 1 << 20
+MAX_SECONDS = 2**33  # that file systems can keep as the time of a file
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d{1,18})")
 
 
@@ -51,6 +53,7 @@ class Response:
         self._url, self._opened = url, opened
         length = opened.headers.get("Content-Length", "")
         self.length = int(length) if length.isdecimal() and len(length) < 19 else None
+        self.changed = _seconds(opened.headers.get("Last-Modified", ""))  # since 1970; None if the server does not say
 
     def total(self) -> int | None:
         """Returns the bytes of the whole file, if only a part was asked for, too; None if the server does not say."""
@@ -134,3 +137,12 @@ def network_errors(url: str) -> Iterator[None]:
         else:  # its text may hold the password
             raise DataError(f"{shown(url)} is no valid URL; correct it") from error
         raise UnreachableError(f"{shown(url)} cannot be fetched: {redacted_addresses(reason)}") from error
+
+
+def _seconds(date: str) -> float | None:
+    """Returns the seconds since 1970 of a date in a header of HTTP; None for what is no such date."""
+    try:
+        seconds = parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < MAX_SECONDS else None

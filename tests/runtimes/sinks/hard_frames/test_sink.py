@@ -19,6 +19,7 @@ from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.hard_frames import HardFramesSink
 from allweather.runtimes.sinks.hard_frames import sink as module
 from allweather.runtimes.sinks.hard_frames.folder import _OURS, FrameFolder, image_name
+from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.types import Frame
 
 
@@ -179,3 +180,19 @@ def test_sure_decisions_on_which_views_disagree_are_saved(tmp_path: Path) -> Non
 def test_settings_out_of_range_are_told(setting: str, value: object, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"{setting} is .*got {value!r}"):
         HardFramesSink(tmp_path, **{setting: value})  # type: ignore[arg-type]
+
+
+def test_a_disk_that_takes_no_image_is_not_filled_with_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> Any:
+        if path.suffix == ".png":
+            raise OutputError("the disk is full")
+        return atomic_file(path)
+
+    monkeypatch.setattr("allweather.runtimes.sinks.hard_frames.folder.atomic_file", full)
+    sink = HardFramesSink(tmp_path / "hard", max_confidence=1.0, min_seconds=0.0)
+    sink.open()
+    for index in range(3):
+        sink.write(frame(index, 48, 64), decision(index))
+    with pytest.raises(OutputError, match="3 hard frames are missing"):
+        sink.close()
+    assert not list((tmp_path / "hard").iterdir())

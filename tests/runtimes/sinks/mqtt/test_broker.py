@@ -204,3 +204,15 @@ def test_a_wrong_password_is_told_once_and_never_shown(tmp_path: Path, caplog: p
         with opened(right):
             right.write(frame(), decision())
             wait_until_connected(right)
+
+
+def test_a_sink_that_was_closed_is_opened_again(started: Broker) -> None:
+    sink = MqttSink(started.address, source="front")
+    with Listener(started) as heard:
+        for index in range(3):
+            with opened(sink):
+                sink.write(frame(index), decision(index))
+                wait_until_connected(sink)
+        heard.wait_for(DECISIONS, lambda texts: len(texts) == 3)
+        assert heard.indices(DECISIONS) == [0, 1, 2]
+        heard.wait(f"{BASE}/availability", "offline")

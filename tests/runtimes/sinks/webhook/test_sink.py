@@ -287,3 +287,13 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch
 def test_percent_signs_that_are_no_text_are_told_without_the_password() -> None:
     with pytest.raises(UsageError, match=r"^the percent signs in the password of the webhook .* as %25$"):
         Receiver("http://user:s3cret%ff@host/", secret="", timeout=1)
+
+
+def test_a_sink_that_was_closed_is_opened_again() -> None:
+    with serving() as receiver:
+        sink = WebhookSink(receiver.url)
+        for index in range(3):
+            sink.open()
+            sink.write(frame(index), decision(index))
+            sink.close()
+        assert receiver.indices == [0, 1, 2]

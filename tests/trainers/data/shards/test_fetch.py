@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import shutil
 import socket
 import threading
@@ -15,7 +16,7 @@ from typing import IO
 
 import pytest
 import torch
-from shard_data import Handler, Server, paint_folder, served, write_split
+from shard_data import Handler, Server, paint_folder, samples_of, served, write_shard, write_split
 
 from allweather.runtimes.errors import AllweatherError, DataError, OutputError
 from allweather.trainers.data.dataset import Dataset
@@ -83,6 +84,21 @@ def test_a_shard_of_another_size_is_fetched_again(tmp_path: Path, shards: Path, 
     folder = paint_folder(tmp_path / "other", {"train": 20})
     write_split(shards, folder, "train", 3)
     assert len(read(server.host).train) == 40
+
+
+def test_a_shard_with_other_labels_of_the_same_size_is_fetched_again(
+    tmp_path: Path, shards: Path, server: Server
+) -> None:
+    before = read(server.host).train.labels
+    path = shards / "train-0.tar"
+    state = path.stat()
+    samples = samples_of(tmp_path / "folder" / "train", named=True)
+    share = -(-len(samples) // 3)
+    write_shard(path, [{**each, "cls": "dog"} for each in samples[:share]])
+    assert path.stat().st_size == state.st_size
+    os.utime(path, (state.st_mtime + 2, state.st_mtime + 2))
+    after = read(server.host).train.labels
+    assert (before == 1).sum() < (after == 1).sum()
 
 
 def test_classes_lie_beside_the_first_shard(shards: Path, server: Server) -> None:

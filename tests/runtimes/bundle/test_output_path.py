@@ -1,0 +1,58 @@
+"""A bundle takes the place of a bundle alone: nobody's other files are deleted with it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from allweather.runtimes.bundle.output_path import check_bundle_path
+from allweather.runtimes.errors import OutputError
+
+BUNDLE = {"format": "allweather-bundle", "schema_version": 1, "files": {"onnx/classifier-fp32.onnx": {}}}
+
+
+def write(folder: Path, manifest: object, *names: str) -> None:
+    for name in ("manifest.json", *names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(manifest if isinstance(manifest, str) else json.dumps(manifest))
+
+
+@pytest.mark.parametrize("manifest", [{"name": "browser extension", "manifest_version": 3}, [], "no JSON", "[" * 9000])
+def test_a_folder_of_another_program_stays(manifest: object, tmp_path: Path) -> None:
+    write(tmp_path / "extension", manifest, "src/app.js")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match=r"extension: its manifest.json is not that of a bundle; name a new folder"):
+        check_bundle_path(tmp_path / "extension")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["site.yaml", "logs/front.jsonl", ".git/HEAD", "onnx/notes.txt"])
+def test_files_beside_a_bundle_stay(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "x.aw", BUNDLE, "onnx/classifier-fp32.onnx", name)
+    with pytest.raises(OutputError, match=rf"beside the bundle it holds {name}, which would be deleted"):
+        check_bundle_path(tmp_path / "x.aw")
+
+
+def test_a_bundle_is_replaced_with_what_systems_leave_there(tmp_path: Path) -> None:
+    write(tmp_path / "x.aw", BUNDLE, "onnx/classifier-fp32.onnx", ".DS_Store", "onnx/Thumbs.db", "._manifest.json")
+    check_bundle_path(tmp_path / "x.aw")
+
+
+def test_a_zip_file_that_is_no_bundle_stays(tmp_path: Path) -> None:
+    images, bundle, empty = tmp_path / "images.zip", tmp_path / "x.zip", tmp_path / "empty.zip"
+    with zipfile.ZipFile(images, "w") as archive:
+        archive.writestr("train/stop/0.png", b"precious")
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr("manifest.json", json.dumps(BUNDLE))
+    empty.touch()
+    with pytest.raises(OutputError, match=r"images.zip: it exists and is no bundle; remove it, or name a new file"):
+        check_bundle_path(images)
+    check_bundle_path(bundle)
+    check_bundle_path(empty)
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(OutputError, match="is no bundle"):
+        check_bundle_path(tmp_path / "text.zip")

@@ -1,0 +1,34 @@
+"""Boxes of a detector are pixels; shares of the frame, which would all be its first pixel, are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.perceiver.boxes import regions_of, visible_regions
+from allweather.runtimes.region import Region
+
+
+@pytest.mark.parametrize("boxes", [[[0.1, 0.2, 0.5, 0.6]], [[0.0, 0.0, 1.0, 1.0], [-0.01, 0.4, 0.3, 1.02]]])
+def test_shares_of_the_frame_are_told(boxes: Any) -> None:
+    with pytest.raises(UsageError, match=r"boxes are in pixels, .* multiply them by its width and height"):
+        visible_regions(boxes, 480, 640)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        ([[0, 0, 1, 1]], [Region(0, 0, 1, 1)]),  # whole pixels
+        ([[0.2, 0.2, 0.8, 0.9], [5.5, 5.5, 9.5, 9.5]], [Region(0, 0, 1, 1), Region(5, 5, 5, 5)]),
+        ([[0.2, 0.2, 1.8, 1.9]], [Region(0, 0, 2, 2)]),
+        ([], []),
+    ],
+)
+def test_pixels_are_taken(boxes: Any, expected: list[Region]) -> None:
+    assert regions_of(boxes, 480, 640) == expected
+
+
+def test_a_frame_of_one_pixel_has_such_boxes() -> None:
+    assert regions_of([[0.2, 0.2, 0.8, 0.9]], 1, 1) == [Region(0, 0, 1, 1)]
