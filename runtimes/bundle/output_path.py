@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from allweather.runtimes.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES
-from allweather.runtimes.cameras.image_files.names import HIDDEN_NAMES
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import check_file, check_folder
+from allweather.runtimes.system.hidden_names import HIDDEN_NAMES
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 

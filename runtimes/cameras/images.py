@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from allweather.runtimes.cameras.image_files.decode import read_image
-from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_hidden, is_image_name
+from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_image_name
 from allweather.runtimes.errors import CameraError, DataError
+from allweather.runtimes.system.hidden_names import is_hidden
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable
 from allweather.runtimes.types import Frame, Image

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from allweather.runtimes.cameras.image_files.decode import decode_image
-from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_hidden, is_image_name
+from allweather.runtimes.cameras.image_files.names import IMAGE_SUFFIXES, is_image_name
 
-__all__ = ["IMAGE_SUFFIXES", "decode_image", "is_hidden", "is_image_name"]
+__all__ = ["IMAGE_SUFFIXES", "decode_image", "is_image_name"]

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.cameras.image_files.decode import read_image
-from allweather.runtimes.cameras.image_files.names import is_hidden, is_image_name
+from allweather.runtimes.cameras.image_files.names import is_image_name
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.hidden_names import is_hidden
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from allweather.runtimes.cameras.image_files.names import is_hidden, is_image_name
+from allweather.runtimes.cameras.image_files.names import is_image_name
 from allweather.runtimes.errors import DataError
+from allweather.runtimes.system.hidden_names import is_hidden
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import forbidden_character, printable
 from allweather.trainers.data.files.labeled_files import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from allweather.runtimes.cameras.image_files.names import is_hidden
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.hidden_names import is_hidden
 from allweather.trainers.data.files.folders import holds_classes
 from allweather.trainers.data.files.names import split_of
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from allweather.runtimes.cameras.image_files import is_hidden, is_image_name
+from allweather.runtimes.cameras.image_files import is_image_name
+from allweather.runtimes.system.hidden_names import is_hidden
 
 
 @pytest.mark.parametrize(
