@@ -170,6 +170,20 @@ TABLES = (
         TRAINING_CORRUPTIONS,
     ),
     ResultTable(
+        "extended-views",
+        "extended-views",
+        "error, %, of top:1; of top:2+flip",
+        {
+            f"{title}{', flipped' * (policy != 'top:1')}": f"{group}: {policy}"
+            for policy in ("top:1", "top:2+flip")
+            for title, group in (("val", "val corrupted"), ("clean", "clean"), ("15", "common"), ("4", "extra"))
+        },
+        ("twelve", "chosen", "all candidates"),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
         "bigger-network",
         "bigger-network",
         "error, %, and milliseconds of a frame",

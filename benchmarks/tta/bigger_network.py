@@ -153,7 +153,7 @@ def picture(records: Sequence[RunRecord]) -> bytes:
                 axes.annotate(policies[name], points[name], xytext=(4, 4), textcoords="offset points", fontsize=7)
             axes.set(xscale="log", xlabel="median time of a frame, ms", ylabel="error, %", title=title)
             for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-                axis(lambda value, position: f"{value:.1g}")
+                axis(lambda value, position: f"{value:.3g}")
             axes.legend(fontsize=7)
     return png.getvalue()
 
