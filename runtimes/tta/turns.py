@@ -49,14 +49,14 @@ def check_views_before(views_before: Any, count: int | None = None) -> tuple[int
                 "Smoother.views_before(frame, seen) returns one for each object, so take [0] of it"
             )
         return (int(views_before),)
-    values = views_before if isinstance(views_before, Sequence | np.ndarray) else (None,)
-    if not all(map(_is_count, values)) or len(values) not in (0, count):
+    is_list = isinstance(views_before, Sequence | np.ndarray)
+    if not is_list or not all(map(_is_count, views_before)) or len(views_before) not in (0, count):
         raise UsageError(
             f"views_before has the number of views run on earlier frames for each of the {count} regions; "
             f"got {views_before!r:.40}: Smoother.views_before(frame, seen) returns them"
         )
-    return tuple(int(value) for value in values)
+    return tuple(int(value) for value in views_before)
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < 2**63
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < 2**63
