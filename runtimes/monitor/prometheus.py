@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import get_args
@@ -78,8 +79,11 @@ class LoopCollector:
             for cause, count in vars(report.drops).items():
                 drops.add_metric([camera, cause], count)
             up.add_metric([camera], preview.camera.state.phase == "live")
+            shown: Counter[str] = Counter()  # names that differ in unprintable characters alone are one series
             for label, count in report.labels.items():
-                labels.add_metric([camera, printable(label)], count)
+                shown[printable(label)] += count
+            for label, count in shown.items():
+                labels.add_metric([camera, label], count)
             cumulative = list(accumulate(report.confidences))
             bounds = [f"{(each + 1) / CONFIDENCE_BINS:g}" for each in range(CONFIDENCE_BINS - 1)]
             buckets = [*zip(bounds, map(float, cumulative), strict=False), ("+Inf", float(cumulative[-1]))]

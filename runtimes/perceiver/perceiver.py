@@ -193,7 +193,7 @@ class Perceiver:
             One decision for each region, in their order.
 
         Raises:
-            UsageError: The image is not uint8 [H, W, 3], or a region does not lie inside of it.
+            UsageError: The image is not uint8 [H, W, 3], a region lies outside of it, or `views_before` does not fit.
             EngineError: The engine failed.
         """
         if not regions:
@@ -244,7 +244,7 @@ class Perceiver:
                 With a policy of one view, such as "top:1", the four best-ranked views take turns.
 
         Raises:
-            UsageError: The image is not uint8 [H, W, 3], or its time is that of another clock.
+            UsageError: The image is not uint8 [H, W, 3], its time is that of another clock, or `views_before` is none.
             EngineError: The engine failed.
         """
         with self._lock:

@@ -12,6 +12,7 @@ from allweather.runtimes.perceiver.batch_costs import BatchCosts
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor
 from allweather.runtimes.perceiver.object_state import ObjectState, most_promising
 from allweather.runtimes.tta.planner import BATCH_SIZES, Planner
+from allweather.runtimes.tta.turns import check_views_before
 from allweather.runtimes.tta.views import IDENTITY, view
 from allweather.runtimes.types import Floats, Image
 
@@ -81,8 +82,10 @@ class ObjectsRun:
 
         Raises:
             EngineError: The engine failed.
+            UsageError: There is not one number of views before for each object.
         """
         planner, count = self._planner, len(images)
+        self._views_before = check_views_before(self._views_before, count)
         time_left = self._time_left()
         costs = BatchCosts(
             planner.view_latency.usual_seconds, BATCH_SIZES, count, count * planner.policy.max_views, time_left

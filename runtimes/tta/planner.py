@@ -9,6 +9,7 @@ import numpy as np
 
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.turns import check_views_before
 from allweather.runtimes.types import Floats, Plan, Reason, StageTimes
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12)  # an engine compiles each of them, and the largest size of the policy
@@ -119,10 +120,13 @@ class Planner:
             time_left: Seconds to the deadline; infinity without one.
             rng: Random generator of policies that draw views.
             views_before: Number of views that were run on earlier frames of the same object; see `Policy.choose`.
+
+        Raises:
+            UsageError: `views_before` is no such number.
         """
-        policy = self.policy
+        policy, before = self.policy, check_views_before(views_before)
         no_ranking = policy.needs_predictor and losses is None
-        indices = [] if no_ranking else policy.choose(losses, rng, views_before=[views_before])[0].tolist()
+        indices = [] if no_ranking else policy.choose(losses, rng, views_before=before)[0].tolist()
         names, weights = policy.fallback_views() if no_ranking else policy.views_for(indices)
         # With an early exit, views run one by one, and the time is checked before each: any number may be planned.
         fitting = self.largest_batch(1 if policy.exits_early else len(names), time_left)

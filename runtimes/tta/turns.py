@@ -6,10 +6,13 @@ else, or not at all. Where the decisions on an object are combined over its fram
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from allweather.runtimes.errors import UsageError
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
@@ -27,3 +30,33 @@ def in_turn(ranking: Indices, done: Indices) -> Indices:
         int [frames, 1].
     """
     return np.take_along_axis(ranking, done[:, None] % min(TURNS, ranking.shape[1]), 1)
+
+
+def check_views_before(views_before: Any, count: int | None = None) -> tuple[int, ...]:
+    """Returns the numbers of views that were run on earlier frames of some objects.
+
+    Args:
+        views_before: One number; or one for each object, or none, if there is a `count`.
+        count: Number of objects; None for the one object of a frame.
+
+    Raises:
+        UsageError: It is something else; the message says where such numbers come from.
+    """
+    if count is None:
+        if not _is_count(views_before):
+            raise UsageError(
+                f"views_before is the number of views run on earlier frames of the object; got {views_before!r:.40}: "
+                "Smoother.views_before(frame, seen) returns one for each object, so take [0] of it"
+            )
+        return (int(views_before),)
+    is_list = isinstance(views_before, Sequence | np.ndarray)
+    if not is_list or not all(map(_is_count, views_before)) or len(views_before) not in (0, count):
+        raise UsageError(
+            f"views_before has the number of views run on earlier frames for each of the {count} regions; "
+            f"got {views_before!r:.40}: Smoother.views_before(frame, seen) returns them"
+        )
+    return tuple(int(value) for value in views_before)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < 2**63

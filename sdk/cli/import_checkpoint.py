@@ -135,6 +135,8 @@ def import_checkpoint(
         return
     check_not_given(context, BUNDLE_OPTIONS, f"{file} becomes a checkpoint, which is trained or exported later")
     check_checkpoint_path(out)
+    if file.exists() and out.exists() and out.samefile(file):  # what is beside the network in it would be lost
+        raise UsageError(f"--out is {file} itself; name another file")
     if (arch is None) == (own_model is None):
         raise UsageError(
             f"name the network of the weights in {file}: --arch resnet20, for example, or your own with --model"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,3 +119,34 @@ def test_views_are_counted_for_each_object_as_long_as_it_is_remembered(image: Im
         tracked = [decided(perceiver, 3, left, track=5)]
         assert smoother.views_before(Frame(image, 3, 0.1), tracked) == (0,)
         assert smoother.views_before(Frame(image, 300, 10.0), [decided(perceiver, 300, left)]) == (0,)
+
+
+@pytest.mark.parametrize("views_before", [(1,), (0,), [1, 2], None, "3", 1.5, -1, True, 2**70, np.array([3])])
+def test_what_is_no_number_of_views_is_told_with_its_cure(image: Image, views_before: Any) -> None:
+    with (
+        allweather.load(BUNDLE, policy="top:1", threads=1) as perceiver,
+        pytest.raises(allweather.UsageError, match=r"Smoother.views_before\(frame, seen\) returns one for each object"),
+    ):
+        perceiver.decide(Frame(image, 0, 0.0), views_before=views_before)
+
+
+@pytest.mark.parametrize("views_before", [(1,), (1, 2, 3), 3, None, (1.5, 2), "ab", (-1, 0), iter((1, 2))])
+def test_numbers_of_views_that_are_not_those_of_the_regions_are_told(image: Image, views_before: Any) -> None:
+    regions = [Region(0, 0, 20, 20), Region(20, 20, 20, 20)]
+    with (
+        allweather.load(BUNDLE, policy="top:1", threads=1) as perceiver,
+        pytest.raises(allweather.UsageError, match="for each of the 2 regions"),
+    ):
+        perceiver.decide_regions(Frame(image, 0, 0.0), regions, views_before=views_before)
+
+
+def test_numbers_of_views_may_be_those_of_numpy(image: Image) -> None:
+    regions = [Region(0, 0, 20, 20), Region(20, 20, 20, 20)]
+    with allweather.load(BUNDLE, policy="top:1", threads=1) as perceiver:
+        frame = Frame(image, 0, 0.0)
+        listed, arrays = (
+            [each.views for each in perceiver.decide_regions(frame, regions, views_before=before)]
+            for before in ((2, 0), np.array([2, 0]))
+        )
+        assert listed == arrays
+        assert perceiver.decide(frame, views_before=np.uint8(9)).views == perceiver.decide(frame, views_before=1).views

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -14,10 +15,14 @@ from torch import Tensor
 
 from allweather.runtimes.errors import CheckpointError, first_line
 from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.text import printable
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.legacy_pickle import legacy_fault
 from allweather.trainers.checkpoint.weights import path_text
 
+logger = logging.getLogger(__name__)
+
+HEADS, COUNTER = ("fc.", "linear."), "num_batches_tracked"  # what other programs name otherwise, or lack
 WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "backbone.")  # added by wrappers, in any nesting
 WRAPPERS = ("state_dict", "model_state_dict", "model", "ema", "model_ema", "state_dict_ema", "net", "network")
 SAVE = "save its weights alone: torch.save(model.state_dict(), 'weights.pth')"
@@ -78,6 +83,42 @@ def plain_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     while prefix := next((each for each in WRAPPER_PREFIXES if result and all(k.startswith(each) for k in result)), ""):
         result = {key.removeprefix(prefix): value for key, value in result.items()}
     return result
+
+
+def network_weights(weights: Mapping[str, Tensor], own: Collection[str], where: str) -> dict[str, Tensor]:
+    """Returns the part of a state dict that holds one network, under the names that the network has for them.
+
+    What a training program saves beside the network, such as weights of the loss or counters of an average, is left
+    out with a warning.
+
+    Args:
+        weights: The state dict.
+        own: Names of the network's weights.
+        where: Name of the file, for messages.
+
+    Raises:
+        CheckpointError: It holds several such networks.
+    """
+    plain = plain_names(weights)
+    needed = [key for key in own if not key.startswith(HEADS) and not key.endswith(COUNTER)]
+    if not needed or all(key in plain for key in needed):
+        return plain
+    prefixes = {key.removesuffix(needed[0]) for key in plain if key.endswith(f".{needed[0]}")}
+    found = sorted(prefix for prefix in prefixes if all(prefix + key in plain for key in needed))
+    if len(found) > 1:
+        names = " and ".join(printable(prefix[:40]) for prefix in found[:3])
+        raise CheckpointError(
+            f"{where} holds {len(found)} networks of this architecture, under {names}; of one, {SAVE}"
+        )
+    if not found:
+        return plain
+    others = [key for key in plain if not key.startswith(found[0])]
+    if others:
+        logger.warning(
+            "%s: the network under %s is taken, and what is beside it left out, such as %s",
+            where, printable(found[0][:40]), printable(others[0][:80]),
+        )  # fmt: skip
+    return {key.removeprefix(found[0]): value for key, value in plain.items() if key.startswith(found[0])}
 
 
 def _check_zip(path: Path, where: str) -> None:

@@ -103,3 +103,14 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     if header is not None and not isinstance(header, dict):
         raise CheckpointError(f"{path} is damaged: its header is not a JSON object")
     return tensors, header
+
+
+def stated_classes(path: Path) -> tuple[str, ...]:
+    """Returns the classes that a checkpoint of allweather states; none for another file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError):
+        return ()
+    classes = header.get("classes") if isinstance(header, dict) else None
+    return tuple(map(str, classes)) if isinstance(classes, list) else ()

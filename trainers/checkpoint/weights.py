@@ -78,6 +78,11 @@ def load_weights(model: Classifier, weights: Mapping[str, Tensor]) -> None:
 
 def _shape_cure(key: str, found: Tensor, own: Tensor) -> str:
     """Returns what to do about a weight of another shape."""
+    if key == STEM and found.dim() == own.dim() and found.shape[1] != own.shape[1]:
+        return (
+            f"the channels of its images are {found.shape[1]} where all are RGB here; a network of gray images becomes "
+            "one of RGB by weight.repeat(1, 3, 1, 1) / 3"
+        )
     if key == STEM and found.dim() == own.dim() and found.shape[:2] == own.shape[:2]:
         if found.shape[-1] == 7:
             return "the stem of 7 x 7 pixels is that of images above 64 pixels: name a --size above 64, such as 224"

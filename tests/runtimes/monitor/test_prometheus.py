@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from previews import LOCALHOST, get, preview
+from previews import LOCALHOST, decision, get, preview
 from prometheus_client.parser import text_string_to_metric_families
 
 from allweather.runtimes.camera_health import CameraHealth, HealthReason, HealthState
@@ -44,6 +45,14 @@ def test_labels_and_confidences_are_counted() -> None:
     assert counts == sorted(counts)
     assert counts[-1] == 4
     assert len(counts) == 10
+
+
+def test_labels_that_are_shown_alike_are_one_series() -> None:
+    camera = preview()
+    for label in ("a\u200bb", "a\u00adb", "a\u00adb"):
+        camera.stats.add_decisions((replace(decision(), label=label),))
+    lines = [line for line in metrics_text([camera]).decode().splitlines() if 'label="a?b"' in line]
+    assert lines == ['allweather_labels_total{camera="iterator",label="a?b"} 3.0']
 
 
 def test_drops_are_labelled_by_cause() -> None:

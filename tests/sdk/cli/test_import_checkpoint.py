@@ -54,3 +54,13 @@ def test_values_that_would_be_wrong_later_are_refused(tmp_path: Path, option: st
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not out.exists()
+
+
+def test_the_weights_are_not_replaced_by_their_checkpoint(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(build_model("resnet20", 10, InputSpec(32, 32)).network.state_dict(), weights)
+    before = weights.read_bytes()
+    done = invoke("import", weights, "--arch", "resnet20", "--classes", "cifar10", "--out", weights)
+    assert done.exit_code == 2
+    assert "itself; name another file" in done.stderr
+    assert weights.read_bytes() == before

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.checkpoint.state_dict import checkpoint_from_state_dict
 from allweather.trainers.models.registry import build_model
 
@@ -50,6 +52,52 @@ def test_prefixes_of_wrappers_are_known_in_any_nesting(
     path, named = tmp_path / f"w{suffix}", {prefix + key: value for key, value in weights.items()}
     (torch.save if suffix == ".pth" else save_file)(named, path)
     assert all(torch.equal(value, weights[key]) for key, value in imported(path).items())
+
+
+EXTRAS = {
+    "the weights of classes in a loss of Lightning": ("model.", "criterion.weight", torch.ones(3)),
+    "the counter of an AveragedModel": ("module.", "n_averaged", torch.tensor(5)),
+    "a metric": ("net.", "val_accuracy.total", torch.zeros(1)),
+}
+
+
+@pytest.mark.parametrize("kind", EXTRAS)
+def test_what_is_saved_beside_the_network_is_left_out_and_told(
+    weights: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    prefix, name, value = EXTRAS[kind]
+    torch.save({"state_dict": {name: value, **{prefix + key: each for key, each in weights.items()}}}, tmp_path / "w")
+    assert all(torch.equal(each, weights[key]) for key, each in imported(tmp_path / "w").items())
+    assert name in caplog.text
+
+
+@pytest.mark.parametrize("prefix", ["net.", "classifier_network.", "module.net."])
+def test_a_prefix_of_any_name_is_taken_off(weights: dict[str, Tensor], tmp_path: Path, prefix: str) -> None:
+    named = {prefix + key.replace("linear.", "fc."): value for key, value in weights.items() if "tracked" not in key}
+    save_file(named, tmp_path / "w.safetensors")
+    assert all(
+        torch.equal(value, weights[key]) for key, value in imported(tmp_path / "w.safetensors").items()
+        if "tracked" not in key
+    )  # fmt: skip
+
+
+def test_of_several_networks_none_is_guessed(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    both = {prefix + key: value for prefix in ("model.", "ema.") for key, value in weights.items()}
+    torch.save({"state_dict": both}, tmp_path / "w.pth")
+    assert "2 networks of this architecture, under ema. and model." in refused(tmp_path / "w.pth")
+
+
+def test_a_network_of_gray_images_gets_its_cure(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save({**weights, "conv1.weight": weights["conv1.weight"].mean(1, keepdim=True)}, tmp_path / "w.pth")
+    assert "the channels of its images are 1 where all are RGB" in refused(tmp_path / "w.pth")
+
+
+def test_a_checkpoint_of_ours_keeps_the_order_of_its_classes(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    save_checkpoint(path, Checkpoint("resnet20", ("red", "blue", "green"), SPEC, weights, "folder:x", 1))
+    assert "another order: red, blue, green" in refused(path)
+    renamed = checkpoint_from_state_dict(path, "resnet20", ("rot", "blau", "gruen"), SPEC)
+    assert renamed.classes == ("rot", "blau", "gruen")
 
 
 @pytest.mark.parametrize("keys", [("state_dict",), ("model",), ("model_state_dict",), ("ema",), ("ema", "state_dict")])
