@@ -66,7 +66,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
     for path in finished_cells:
         assert len(np.load(path)) == 24  # images; a cell is there as a whole, and the next run uses it
     assert {path.name for path in written if path not in finished_cells} <= {
-        "x.jsonl", "x.mp4", ".x.safetensors.resume", "settings.json", ".plain.safetensors.resume"
+        "x.jsonl", "x.mp4", ".x.safetensors.resume", "settings.json", ".plain.safetensors.resume", "demo.json"
     }  # fmt: skip
     if command == "run":
         lines = (out / "x.jsonl").read_text().splitlines()
