@@ -60,11 +60,7 @@ def add_to_bundle(
     """
     out = as_path(out)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    if out.resolve() == opened.path.resolve():
-        raise UsageError(f"the new bundle cannot replace {out}, from which it is made; name another --out")
-    if out.resolve().is_relative_to(opened.path.resolve()):
-        raise UsageError(f"the new bundle would lie in {opened.path}, from which it is made; name another --out")
-    check_bundle_path(out)
+    check_bundle_path(out, made_of=opened.path)
     followed = opened.manifest.policies if policies is None else tuple(policies)
     if predictor is not None:
         followed = tuple(policy.with_predictor_views(predictor.views) for policy in followed)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from allweather.runtimes.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES
-from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.runtimes.errors import OutputError, UsageError, map_write_errors
 from allweather.runtimes.system.atomic_files import check_file, check_folder
 from allweather.runtimes.system.hidden_names import HIDDEN_NAMES
 from allweather.runtimes.system.path_argument import as_path
@@ -18,13 +19,22 @@ from allweather.runtimes.text import printable
 FORMAT = "allweather-bundle"
 
 
-def check_bundle_path(path: Path | str) -> None:
+def check_bundle_path(path: Path | str, *, made_of: Path | None = None) -> None:
     """Checks that a bundle can be written to a path, before minutes are spent on its content.
 
+    Args:
+        path: Where the bundle is to be written.
+        made_of: The bundle that it is made of; None if there is none.
+
     Raises:
+        UsageError: The new bundle would replace the one that it is made of, or lie in it.
         OutputError: Something else is at the path, or it cannot be written.
     """
     path = as_path(path)
+    if made_of is not None and path.resolve() == made_of.resolve():
+        raise UsageError(f"the new bundle cannot replace {path}, from which it is made; name another --out")
+    if made_of is not None and path.resolve().is_relative_to(made_of.resolve()):
+        raise UsageError(f"the new bundle would lie in {made_of}, from which it is made; name another --out")
     if path.suffix == ".zip":
         check_file(path)
     else:
@@ -79,8 +89,8 @@ def _zip_manifest(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(MANIFEST) as file:
             return _parsed(file.read(MAX_MANIFEST_BYTES))
-    except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
-        return {}
+    except (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        return {}  # without a manifest, damaged, compressed in another way, or encrypted
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

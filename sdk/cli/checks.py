@@ -58,11 +58,7 @@ def check_model_path(model: Path, out: Path) -> None:
         )
     if out.suffix == ".safetensors":
         raise UsageError(f"{model} is a bundle, and so is what is made of it; write --out {out.stem}.aw")
-    if out.resolve() == model.resolve():
-        raise UsageError(f"the new bundle cannot replace {out}, from which it is made; name another --out")
-    if out.resolve().is_relative_to(model.resolve()):
-        raise UsageError(f"the new bundle would lie in {model}, from which it is made; name another --out")
-    check_bundle_path(out)
+    check_bundle_path(out, made_of=model)
 
 
 def check_report_folder(folder: Path | None, option: str = "--out") -> None:

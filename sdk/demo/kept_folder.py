@@ -44,7 +44,8 @@ def claim_folder(out: Path) -> None:
                         f"{out} is not the folder of a demo, and holds {path.name}, which would be replaced; name a "
                         "new folder"
                     )
-        (out / MARKER).write_text(json.dumps({"format": FORMAT}) + "\n", encoding="utf-8")
+        with atomic_file(out / MARKER) as temporary:
+            temporary.write_text(json.dumps({"format": FORMAT}) + "\n", encoding="utf-8")
 
 
 def check_kept(out: Path, settings: DemoSettings) -> bool:

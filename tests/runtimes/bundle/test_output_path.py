@@ -56,3 +56,15 @@ def test_a_zip_file_that_is_no_bundle_stays(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(OutputError, match="is no bundle"):
         check_bundle_path(tmp_path / "text.zip")
+
+
+def test_a_zip_file_with_a_damaged_manifest_stays(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", json.dumps({**BUNDLE, "arch": "a" * 99}))
+    content = bytearray(path.read_bytes())
+    start = content.index(b"manifest.json") + len("manifest.json")
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match="is no bundle"):
+        check_bundle_path(path)
