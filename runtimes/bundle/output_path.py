@@ -19,7 +19,7 @@ from allweather.runtimes.text import printable
 FORMAT = "allweather-bundle"
 
 
-def check_bundle_path(path: Path | str, *, made_of: Path | None = None) -> None:
+def check_bundle_path(path: Path | str, *, made_of: Path | str | None = None) -> None:
     """Checks that a bundle can be written to a path, before minutes are spent on its content.
 
     Args:
@@ -31,15 +31,21 @@ def check_bundle_path(path: Path | str, *, made_of: Path | None = None) -> None:
         OutputError: Something else is at the path, or it cannot be written.
     """
     path = as_path(path)
-    if made_of is not None and path.resolve() == made_of.resolve():
-        raise UsageError(f"the new bundle cannot replace {path}, from which it is made; name another --out")
-    if made_of is not None and path.resolve().is_relative_to(made_of.resolve()):
-        raise UsageError(f"the new bundle would lie in {made_of}, from which it is made; name another --out")
+    if made_of is not None:
+        _check_apart(path, as_path(made_of))
     if path.suffix == ".zip":
         check_file(path)
     else:
         check_folder(path, MANIFEST)
     check_replaceable(path)
+
+
+def _check_apart(path: Path, made_of: Path) -> None:
+    """Checks that a bundle is not written over, or into, the one that it is made of."""
+    if path.resolve() == made_of.resolve():
+        raise UsageError(f"the new bundle cannot replace {path}, from which it is made; name another --out")
+    if path.resolve().is_relative_to(made_of.resolve()):
+        raise UsageError(f"the new bundle would lie in {made_of}, from which it is made; name another --out")
 
 
 def check_replaceable(path: Path) -> None:
