@@ -80,7 +80,9 @@ def run(work: Work, networks: str = ARCH) -> None:
     network = train_new(work, NAME, networks, training, schedule, work.dataset, budget)
     if work.finished(NAME) is None:
         results = {**clean_accuracy(work, network, schedule), **network.metrics}
-        work.finish(NAME, schedule.record() | {"arch": networks, "lr": network.settings["lr"], "robust": ROBUST}, results)
+        work.finish(
+            NAME, schedule.record() | {"arch": networks, "lr": network.settings["lr"], "robust": ROBUST}, results
+        )
     if work.finished(PREDICTOR) is None:
         plan = plan_of(work, network, budget)
         out = work.folder / f"{PREDICTOR}.safetensors"
