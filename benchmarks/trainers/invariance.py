@@ -1,14 +1,15 @@
 """Runs the studies of augmentation-invariant training (Chen et al., ICCVW 2019); the same command resumes a killed run.
 
     python benchmarks/trainers/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 160] [--seeds 1]
-        [--fraction 1] [--only ROW ...]
+        [--fraction 1] [--only ROW ...] [--seed SEED]
 
 All train by the recipe of the paper, ait-paper. Rivals: plain training for as many epochs; plain training for twice as
 long, which has as many steps of 128 images as AIT and costs as much, because an epoch of AIT takes each image twice;
 and deep mutual learning. STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight
 (figure 4) or shift (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint and a record for each
 run, STUDY.md and STUDY.png; all runs in it must have the same DATA, --epochs and --fraction. ROWs choose the rows of
-the table to train; the table has all finished runs.
+the table to train; the table has all finished runs. With --seed the ROWs are trained with this seed alone, so that
+several processes can share a folder.
 """
 
 from __future__ import annotations
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--fraction", type=float, default=1.0, help="fraction of the training images")
     parser.add_argument("--only", nargs="*", default=[], help="rows of the table to train")
+    parser.add_argument("--seed", type=int, help="the only seed of these rows")
     args = parser.parse_args()
     runs = {run.name: run for run in plan(args.study, args.fraction)}
     for name in args.only:
@@ -138,7 +140,11 @@ def main() -> None:
     results: dict[str, list[Mapping[str, float]]] = {}
     for name, run in runs.items():
         count = args.seeds if name in (args.only or runs) else 0
-        for seed in seeds(count, lambda seed, run=run: checkpoint_path(run, seed, args).is_file()):  # type: ignore[misc]
+        for seed in seeds(
+            count,
+            lambda seed, run=run: checkpoint_path(run, seed, args).is_file(),  # type: ignore[misc]
+            args.seed if name in args.only else None,
+        ):
             results.setdefault(name, []).append(train_and_test(run, seed, args, dataset, fabric).results)
     rows: list[Sequence[str]] = [(f"{args.arch}, test accuracy, %", *TEST_SETS)]
     rows += [

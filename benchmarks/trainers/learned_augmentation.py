@@ -1,14 +1,15 @@
 """Compares the learned augmentation with others (Lee et al., CVPR 2020, table 1, 5.2); the same command resumes a run.
 
     python benchmarks/trainers/learned_augmentation.py DATA FOLDER [--arch resnet20] [--epochs 160] [--fraction 0.1]
-        [--seeds 1] [--classifier-epochs 36] [--only ROW ...]
+        [--seeds 1] [--classifier-epochs 36] [--only ROW ...] [--seed SEED]
 
 Rivals: no augmentation, shifts and flips, TrivialAugment, the network as it starts (chance), and that which adversarial
 pre-training ends with (pretrained). Every row is trained for the same number of epochs on the same images. An
 augmentation is learned anew for each row and seed, from the validation images, which no row is chosen on: what is
 compared are the test images. FOLDER gets each augmentation, a checkpoint and a record for each run, table.md and
 table.png; all runs in it must have the same DATA, --arch, --epochs, --fraction and --classifier-epochs. ROWs choose the
-rows of the table to train; the table has all finished runs.
+rows of the table to train; the table has all finished runs. With --seed the ROWs are trained with this seed alone, so
+that several processes can share a folder.
 """
 
 from __future__ import annotations
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=0.1)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="rows of the table to train")
+    parser.add_argument("--seed", type=int, help="the only seed of these rows")
     args = parser.parse_args()
     for name in args.only:
         if name not in ROWS:
@@ -157,7 +159,11 @@ def main() -> None:
     results: dict[str, list[RunRecord]] = {}
     for name in ROWS:
         count = args.seeds if name in (args.only or ROWS) else 0
-        for seed in seeds(count, lambda seed, name=name: checkpoint_path(name, seed, args).is_file()):  # type: ignore[misc]
+        for seed in seeds(
+            count,
+            lambda seed, name=name: checkpoint_path(name, seed, args).is_file(),  # type: ignore[misc]
+            args.seed if name in args.only else None,
+        ):
             results.setdefault(name, []).append(train_and_test(name, seed, args, dataset, fabric))
     table: list[Sequence[str]] = [(f"{args.arch}, {len(dataset.train)} images, {args.epochs} epochs", "test error, %")]
     errors = {name: [run.results["error"] for run in runs] for name, runs in results.items()}

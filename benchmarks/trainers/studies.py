@@ -42,8 +42,11 @@ def open_study_folder(folder: Path, **settings: object) -> None:
         raise UsageError(f"{folder} holds runs with {path.read_text()}, and this run has {text}; name another folder")
 
 
-def seeds(count: int, exists: Callable[[int], bool]) -> Iterator[int]:
-    """Yields the seeds from 0 to below `count`, and further ones as long as their runs exist."""
+def seeds(count: int, exists: Callable[[int], bool], only: int | None = None) -> Iterator[int]:
+    """Yields the seeds from 0 to below `count`, and further ones as long as their runs exist; or `only` one seed."""
+    if only is not None:
+        yield only
+        return
     seed = 0
     while seed < count or exists(seed):
         yield seed
