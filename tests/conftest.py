@@ -17,7 +17,7 @@ import pytest
 
 from allweather.runtimes.system.isolated_imports import isolated_imports
 
-pytest_plugins = ["trained_models"]
+pytest_plugins = ["exported_once", "trained_models"]
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

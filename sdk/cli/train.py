@@ -189,7 +189,7 @@ def train(
     from allweather.trainers.methods.output_paths import checkpoint_paths
     from allweather.trainers.methods.recipes import recipe as settings_of
     from allweather.trainers.methods.train import train as train_classifiers
-    from allweather.trainers.models.own_model import OWN
+    from allweather.trainers.models.own_model import OWN, find_own_model
     from allweather.trainers.models.registry import get_architecture
     from allweather.trainers.training.settings import FitSettings
 
@@ -215,6 +215,8 @@ def train(
         raise UsageError("--arch and --model both name a network; leave one of them out")
     if not arch and not own_model:
         raise UsageError("name the network to train: --arch resnet20, for example, or your own with --model")
+    if own_model:
+        find_own_model(own_model)  # before the data is opened, which may take minutes
     names = arch or [f"{OWN}{own_model}"]
     architectures = {name: get_architecture(name) for name in arch or ()}
     # a library's network takes its usual size where the data has none; the small ones of our own take any

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,19 @@ def import_own_model(name: str, classes: int) -> nn.Module:
     Raises:
         UsageError: There is no such module or function, it fails, or it does not return an nn.Module.
     """
+    function = find_own_model(name)
+    network = _call(name, function, _arguments(name, function, classes))
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{name} returned a {type(network).__name__}; it has to return an nn.Module")
+    return network
+
+
+def find_own_model(name: str) -> Callable[..., object]:
+    """Imports the function or class of that name, package.module:function, without calling it.
+
+    Raises:
+        UsageError: There is no such module or function, or it is a network that has been made already.
+    """
     module_name, _, function_name = name.partition(":")
     if not function_name or not all(part.isidentifier() for part in (*module_name.split("."), function_name)):
         raise UsageError(f"{FORM}; got {name!r}")
@@ -58,10 +71,7 @@ def import_own_model(name: str, classes: int) -> nn.Module:
             f"{name} is a network, and not a function or class that makes a new one: "
             f"write def build(num_classes): return {type(function).__name__}(...), and name {module_name}:build"
         )
-    network = _call(name, function, _arguments(name, function, classes))
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"{name} returned a {type(network).__name__}; it has to return an nn.Module")
-    return network
+    return function
 
 
 def check_network(model: Classifier, classes: int, size: tuple[int, int], name: str) -> None:

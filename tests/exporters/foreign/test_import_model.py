@@ -45,7 +45,7 @@ def write(form: Form, head: npt.NDArray[np.float32], tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"opset {form.opset}")
-def test_import_int8_predictor_and_loop(
+def test_import_and_int8_and_a_predictor_in_the_loop(
     form: Form, head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path
 ) -> None:
     expected = run(build(Form(), head), normalized(dataset.test.images.numpy())).argmax(1)
@@ -65,6 +65,8 @@ def test_import_int8_predictor_and_loop(
         assert agreement >= (1 if model.precision == "fp32" else 0.9)
     graph = onnx.load_from_string(bundle.read("onnx/classifier-int8.onnx")).graph
     assert sum(node.op_type == "QuantizeLinear" for node in graph.node) >= 1
+    if form is not FORMS[0]:
+        return  # a predictor is compiled from a network of ours, whatever the classifier was
     spec = predictor_input_spec(bundle.input)
     predictor = TrainedPredictor(
         "tiny", spec, ("identity", "hflip"), "0" * 16, build_predictor("tiny", spec, 2).state_dict()

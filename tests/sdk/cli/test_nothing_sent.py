@@ -24,12 +24,9 @@ LIBRARIES = {
     "openvino": "import allweather.exporters.openvino.convert",
     "nncf": "from allweather.exporters.openvino import quantize\nwith quantize._nncf(): pass",
     "onnxruntime": "import allweather.exporters.onnx.quantize",
-    "lightning_fabric": "import allweather.trainers.training",
     "matplotlib": "import allweather.reports.plots",
     "webdataset": "from allweather.trainers.data.shards.library import import_webdataset\nimport_webdataset()",
-    "tensorboardX": "from allweather.trainers.training.experiment_log import open_logger\n"
-    "open_logger('tensorboard:logs', 'run').log_metrics({'loss': 1.0}, 1)",
-}
+}  # a training below imports the others
 LOCAL_PROGRAMS = (
     "subprocess.Popen\t'fc-list'",  # matplotlib asks fontconfig once, on this machine, which fonts there are
     "subprocess.Popen\t'uname'",  # MLflow asks Python for the platform, and keeps it to itself

@@ -87,7 +87,12 @@ def test_weights_of_a_library_have_its_size_and_normalization(tmp_path: Path) ->
     [
         (["train", "--data", "signs"], "name the network to train: --arch resnet20, for example, or your own"),
         (["train", "--data", "signs", "--arch", "resnet20", "--model", "a:b"], "--model both name a network"),
-        (["train", "--data", "signs", "--model", "nothing"], "is named as package.module:function; got 'nothing'"),
+        # before the data is opened
+        (
+            ["train", "--data", "folder:/nowhere", "--model", "nothing"],
+            "named as package.module:function; got 'nothing'",
+        ),
+        (["train", "--data", "folder:/nowhere", "--model", "no_such:f"], "there is no module no_such in"),
         (["train", "--data", "signs", "--arch", "timm:nothing"], "no model of timm is called 'nothing'"),
         (["import", "x.pth", "--classes", "a,b"], "name the network of the weights in x.pth"),
     ],
