@@ -44,7 +44,7 @@ def import_own_model(name: str, classes: int) -> nn.Module:
     return network
 
 
-def find_own_model(name: str) -> Callable[..., object]:
+def find_own_model(name: str) -> Callable[..., Any]:
     """Imports the function or class of that name, package.module:function, without calling it.
 
     Raises:
@@ -62,8 +62,8 @@ def find_own_model(name: str) -> Callable[..., object]:
             ) from error
         except (ImportError, SyntaxError) as error:
             raise UsageError(f"{module_name} cannot be imported: {first_line(error)}") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
+    if function is None or not callable(function):
         names = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
         raise UsageError(f"{module_name} has no function {function_name}; it has {', '.join(names[:20]) or 'none'}")
     if isinstance(function, nn.Module):
