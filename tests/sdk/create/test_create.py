@@ -133,8 +133,6 @@ def test_a_bundle_of_somebodys_onnx_file(colors: str, config: Path, dataset: Dat
     assert manifest.policies
     errors = result["comparison"]["systems"][0]["errors"]
     assert errors["clean"]["value"] < 0.3  # its own preparation was found
-    config.write_text(CONFIG + "seed: 3\n")
-    assert "seed was 0 and is 3" in invoke("create", out, *words).stderr
 
 
 def test_a_bundle_of_a_network_of_the_users_own(
