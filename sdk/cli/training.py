@@ -163,6 +163,7 @@ def check_logs(texts: Sequence[str] | None, out: Path, data: str) -> None:
         OutputError: No file can be written into a folder.
     """
     if texts:
+        from allweather.runtimes.bundle.output_path import check_outside_bundles
         from allweather.trainers.data.files.outputs import check_output_is_no_class
         from allweather.trainers.training.experiment_log import check_log, log_folder
 
@@ -170,6 +171,7 @@ def check_logs(texts: Sequence[str] | None, out: Path, data: str) -> None:
             if (folder := log_folder(text)) is not None:
                 if folder.resolve().is_relative_to(out.resolve()):
                     raise UsageError(f"--log {text} and --out {out} name one path; name a folder for the log")
+                check_outside_bundles(folder, "--log")
                 check_output_is_no_class(folder / out.stem, data, "--log")
             check_log(text)
 
