@@ -11,3 +11,4 @@ CropKind = Literal["center", "squash"]  # how an image of another aspect ratio i
 STDOUT = "-"  # as the name of a file to write
 ROTATED = ".1"  # ends the name of a log that is full
 TensorRTVariant = Literal["tensorrt", "tensorrt_rtx"]  # libraries that build engines on the device
+MAX_THREADS = 2**31 - 1  # that the engines' libraries can be given

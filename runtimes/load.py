@@ -13,6 +13,7 @@ import numpy as np
 
 from allweather.runtimes.bundle.bundle import Bundle, ReplacedError
 from allweather.runtimes.bundle.manifest import Model, Precision
+from allweather.runtimes.choices import MAX_THREADS
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECONDS, STALL_FACTOR, WatchdogEngine
@@ -24,8 +25,6 @@ from allweather.runtimes.tta.predictor_views import check_ranked_views
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
 from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
-
-MAX_THREADS = 2**31 - 1  # that the engines' libraries can be given
 
 
 def load(

@@ -42,6 +42,8 @@ class Region:
                 f"a region is x,y,width,height with x, y >= 0 and width, height >= 1; "
                 f"got {self.x},{self.y},{self.width},{self.height}"
             )
+        for name in ("x", "y", "width", "height"):  # a small integer of NumPy would overflow in x + width
+            object.__setattr__(self, name, int(getattr(self, name)))
 
     def crop(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Returns the part of an image inside the region, as a NumPy view of the same memory.

@@ -7,6 +7,8 @@ from dataclasses import fields
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from allweather.runtimes.errors import UsageError
 
 MAX_QUOTED_CHARACTERS = 40
@@ -47,6 +49,21 @@ def check_instance(name: str, value: object, kind: type, cure: str) -> None:
     """
     if not isinstance(value, kind):
         raise UsageError(f"{name} is a {kind.__name__}; got {type(value).__name__} {value!r:.40}: {cure}")
+
+
+def check_text(name: str, value: object) -> None:
+    """Checks that an argument is text.
+
+    Raises:
+        UsageError: It is something else; its value is not shown, as it may be a secret.
+    """
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is text; got {type(value).__name__}")
+
+
+def is_number(value: object) -> bool:
+    """Returns whether a value is one number, of Python or NumPy, and no bool."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

@@ -141,7 +141,11 @@ def _check_gpu() -> Iterator[Check]:
 def _check_training() -> Iterator[Check]:
     for name in TRAINING_LIBRARIES:
         try:
-            yield Check(name, True, metadata.version(name))
-        except metadata.PackageNotFoundError:
+            version: str | None = metadata.version(name)
+        except (metadata.PackageNotFoundError, KeyError):
+            version = None
+        if version:
+            yield Check(name, True, version)
+        else:  # or the folder of its description is empty, as an uninstallation may leave it
             extra = EXTRAS[name.replace("-", "_")]
             yield Check(name, False, f"not installed; to train or export: pip install 'allweather[{extra}]'")

@@ -36,6 +36,14 @@ EXTRAS = {  # extra that installs each library, by the name that it is imported 
     "webdataset": "webdataset",
 }
 
+PACKAGES = {  # on package indexes, where a library is imported under another name
+    "PIL": "pillow",
+    "cuda": "cuda-python",
+    "cv2": "opencv-python-headless",
+    "lightning_fabric": "lightning-fabric",
+    "paho": "paho-mqtt",
+}
+
 
 @contextmanager
 def explain_missing() -> Iterator[None]:
@@ -57,13 +65,28 @@ def explain_missing() -> Iterator[None]:
         ) from error
     except ImportError as error:
         if not _is_of_the_loader(error):  # a fault in the code of whoever imports
+            _check_libraries(error)
             raise
         library = (error.name or "a library").partition(".")[0]
-        cure = f"install it again, or what it needs: pip install --force-reinstall {library}"
+        cure = f"install it again, or what it needs: pip install --force-reinstall {PACKAGES.get(library, library)}"
         raise DependencyError(f"{library} cannot be loaded: {with_cure(error, cure)}") from error
-    except AttributeError:
-        import_cv2()  # our own modules use its constants when they are imported
+    except (AttributeError, RuntimeError, TypeError, NameError) as error:
+        _check_libraries(error)
         raise
+
+
+def _check_libraries(error: Exception) -> None:
+    """Checks that an error was not raised because a library is half installed, or made for another NumPy.
+
+    Raises:
+        DependencyError: It was.
+    """
+    if isinstance(error, AttributeError):
+        import_cv2()  # our own modules use its constants when they are imported
+    library = _broken_library(error)
+    if library is not None:
+        cure = f"install it again: pip install --force-reinstall {PACKAGES.get(library, library)}"
+        raise DependencyError(f"{library} does not load ({with_cure(error, cure)})") from error
 
 
 def import_cv2() -> ModuleType:
@@ -88,3 +111,20 @@ def import_cv2() -> ModuleType:
 def _is_of_the_loader(error: ImportError) -> bool:
     """Returns whether the system could not load a shared object, which is a part of a library in another language."""
     return ".so" in str(error) or is_shortage(error)
+
+
+def _broken_library(error: Exception) -> str | None:
+    """Returns the library that failed while it was imported, or that lacked what a module of ours imports or uses."""
+    libraries, importing, trace = [], "", error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        library = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        libraries.append(library)
+        if frame.f_code.co_name == "<module>":
+            importing = library
+        trace = trace.tb_next
+    source = error.name if isinstance(error, ImportError) else getattr(getattr(error, "obj", None), "__name__", None)
+    libraries.append(str(source).partition(".")[0])
+    if importing != "allweather" and importing not in EXTRAS:  # nothing is being imported, or a module of the user
+        return None
+    return next((each for each in libraries if each in EXTRAS), None)

@@ -6,6 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,39 @@ def check_bundle_path(path: Path | str, *, made_of: Path | str | None = None) ->
         made_of: The bundle that it is made of; None if there is none.
 
     Raises:
-        UsageError: The new bundle would replace the one that it is made of, or lie in it.
+        UsageError: The new bundle would replace the one that it is made of, or lie in a bundle.
         OutputError: Something else is at the path, or it cannot be written.
     """
     path = as_path(path)
     if made_of is not None:
         _check_apart(path, as_path(made_of))
+    check_outside_bundles(path, is_bundle=True)
     if path.suffix == ".zip":
         check_file(path)
     else:
         check_folder(path, MANIFEST)
     check_replaceable(path)
+
+
+def check_outside_bundles(path: Path | str, option: str = "--out", *, is_bundle: bool = False) -> None:
+    """Checks that a file or folder is not written into a bundle, which holds only what its manifest lists.
+
+    Args:
+        path: The file or folder.
+        option: The option that names it, for the message.
+        is_bundle: Whether it is a bundle, which may replace another one.
+
+    Raises:
+        UsageError: It is a bundle that is not to be replaced, or lies in one.
+    """
+    path = as_path(path).resolve()
+    for folder in path.parents if is_bundle else (path, *path.parents):
+        with suppress(OSError):
+            if (folder / MANIFEST).is_file() and _folder_manifest(folder).get("format") == FORMAT:
+                where = "is" if folder == path else "lies in"
+                raise UsageError(
+                    f"{path} {where} the bundle {folder}, which holds only its own files; name another {option}"
+                )
 
 
 def _check_apart(path: Path, made_of: Path) -> None:

@@ -11,7 +11,9 @@ from allweather.runtimes.camera_health.measures import ImageMeasures, measure
 from allweather.runtimes.camera_health.rules import FLAT, MAX_DARK, MIN_WHITE, RULES, Rule
 from allweather.runtimes.camera_health.smoothing import Average, Normal, Switch
 from allweather.runtimes.camera_health.states import CameraHealth, HealthReason, SmoothedMeasures
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import check_image
+from allweather.runtimes.setting_types import is_number
 from allweather.runtimes.types import Image
 
 INTERVAL_SECONDS = 0.25  # between two frames that are measured: health changes over seconds
@@ -57,13 +59,15 @@ class CameraHealthTracker:
         Args:
             image: uint8 [H, W, 3], RGB. It is not changed.
             time: Time of the frame in seconds. A frame that comes less than a quarter of a second after the last one
-                that was measured, or before it, is passed over.
+                that was measured, or shortly before it, is passed over. After a clock was set back, no time has passed.
 
         Raises:
-            UsageError: `image` is not uint8 [H, W, 3].
+            UsageError: `image` is not uint8 [H, W, 3], or the time is no number.
         """
         check_image(image)
-        if self._time is not None and time < self._time + INTERVAL_SECONDS:
+        if not is_number(time) or not math.isfinite(time):
+            raise UsageError(f"the time of a frame is a number of seconds; got {time!r:.40}")
+        if self._time is not None and -MAX_PASSED_SECONDS < time - self._time < INTERVAL_SECONDS:
             return self.health
         return self.add(measure(image), time)
 

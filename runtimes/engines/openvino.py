@@ -15,13 +15,12 @@ import numpy as np
 from allweather.runtimes.engines.base import CompiledModel, Engine
 from allweather.runtimes.engines.library import import_library
 from allweather.runtimes.engines.openvino_cache import cached_blob
-from allweather.runtimes.engines.openvino_core import openvino_core
+from allweather.runtimes.engines.openvino_core import last_line, openvino_core
 from allweather.runtimes.engines.registry import install_command
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.isolated_imports import isolated_imports
 from allweather.runtimes.system.shortage import with_cure
-from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 
 if TYPE_CHECKING:
@@ -47,11 +46,15 @@ def probe(device: str) -> str:
     """
     name = "openvino" if device == "CPU" else f"openvino_{device.lower()}"
     openvino = import_library("openvino", name, install_command(name), needed="Core")
+    try:
+        core = openvino_core()  # what is half installed can be imported, but finds no plugins
+    except DependencyError as error:
+        raise DependencyError(f"{name}: {error}") from error
     if device != "CPU":
         try:
-            available = openvino_core().available_devices
+            available = core.available_devices
         except (RuntimeError, MemoryError) as error:
-            raise DependencyError(f"{name}: {with_cure(error, DRIVERS[device], _last_line(error))}") from error
+            raise DependencyError(f"{name}: {with_cure(error, DRIVERS[device], last_line(error))}") from error
         if not any(each.split(".")[0] == device for each in available):
             raise DependencyError(f"{name}: OpenVINO finds only {', '.join(available)} here; {DRIVERS[device]}")
     return str(openvino.__version__).split("-")[0]
@@ -100,7 +103,7 @@ class OpenvinoEngine:
             self._request = _Request(self._compile("LATENCY"))
         except (RuntimeError, MemoryError) as error:
             raise EngineError(
-                f"openvino cannot load the model: {with_cure(error, 'export it again', _last_line(error))}"
+                f"openvino cannot load the model: {with_cure(error, 'export it again', last_line(error))}"
             ) from error
         self._parallel: list[_Request] = []  # one for each stream, once there was a batch
 
@@ -127,7 +130,7 @@ class OpenvinoEngine:
                 logits[index] = self._request.run(images[index], end)
         except (RuntimeError, ValueError, MemoryError) as error:
             raise EngineError(
-                f"openvino failed on a batch of shape {list(images.shape)}: {_last_line(error)}"
+                f"openvino failed on a batch of shape {list(images.shape)}: {last_line(error)}"
             ) from error
         return logits
 
@@ -268,9 +271,3 @@ def _wait(request: openvino.InferRequest) -> None:
     """Waits for the end of a request."""
     with suppress(RuntimeError):
         request.wait()
-
-
-def _last_line(error: Exception) -> str:
-    """Returns the last line of an error of OpenVINO, whose messages have many lines; it names the cause."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable((lines[-1] if lines else type(error).__name__)[:200])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from allweather.runtimes.errors import DependencyError
 from allweather.runtimes.system.isolated_imports import isolated_imports
+from allweather.runtimes.system.shortage import with_cure
+from allweather.runtimes.text import printable
 
 if TYPE_CHECKING:
     import openvino
@@ -23,11 +26,23 @@ def openvino_core() -> openvino.Core:
     on that stack. One `Core` that stays avoids it.
 
     Raises:
-        RuntimeError: OpenVINO cannot load its plugins.
+        DependencyError: OpenVINO is incomplete, so that it cannot find its plugins, or memory has run out.
     """
     with isolated_imports():
         import openvino
     with _lock:
         if not _cores:
-            _cores.append(openvino.Core())
+            try:
+                _cores.append(openvino.Core())
+            except Exception as error:  # what is half installed may raise anything
+                again = "install it again: pip install --force-reinstall openvino"
+                raise DependencyError(
+                    f"openvino cannot be started ({with_cure(error, again, last_line(error))})"
+                ) from error
         return _cores[0]
+
+
+def last_line(error: Exception) -> str:
+    """Returns the last line of an error of OpenVINO, whose messages have many lines; it names the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable((lines[-1] if lines else type(error).__name__)[:200])

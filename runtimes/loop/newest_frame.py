@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from allweather.runtimes.cameras.base import Camera
-from allweather.runtimes.errors import DetectorError, EngineError, EngineTimeoutError
+from allweather.runtimes.errors import CameraError, DetectorError, EngineError, EngineTimeoutError, UsageError
 from allweather.runtimes.loop.deciders import Decider, FoundObject, decide_on
 from allweather.runtimes.loop.detector import ObjectDetector, with_detect_time
 from allweather.runtimes.loop.stats import LoopStats
@@ -54,6 +54,8 @@ class NewestFrame:
         Raises:
             EngineError: The engine fails again and again, or on every frame there was.
             DetectorError: The detector fails again and again, or on every frame there was.
+            UsageError: A region does not lie inside the first frame.
+            CameraError: A region lay inside the frames, and does not inside one of another size.
         """
         camera, stats = self._camera, self._stats
         failure: EngineError | DetectorError | None = None
@@ -98,7 +100,21 @@ class NewestFrame:
             frame = camera.latest(read)
             if self._drop_if_too_old(frame):
                 return None
+            if self._next_index is not None:
+                self._check_size(frame, objects or ())
             return frame, decide_on(decider, frame, objects, self._skipped(frame))
+
+    def _check_size(self, frame: Frame, objects: Sequence[FoundObject]) -> None:
+        """Checks that the regions, which frames before had, are still inside: else not they are wrong, but the camera.
+
+        Raises:
+            CameraError: One is not.
+        """
+        try:
+            for each in objects:
+                each.region.crop(frame.image)
+        except UsageError as error:
+            raise CameraError(f"{self._camera.name}: its frames have another size than before: {error}") from error
 
     def _skipped(self, frame: Frame) -> int:
         """Returns the number of frames that were dropped since the previous decision."""

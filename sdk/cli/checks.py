@@ -21,13 +21,15 @@ def check_checkpoint_path(path: Path) -> None:
     """Checks that a checkpoint can be written to a path.
 
     Raises:
-        UsageError: The suffix is not .safetensors.
+        UsageError: The suffix is not .safetensors, or it lies in a bundle.
         OutputError: No file can be written there.
     """
+    from allweather.runtimes.bundle.output_path import check_outside_bundles
     from allweather.runtimes.system.atomic_files import check_file
 
     if path.suffix != ".safetensors":
         raise UsageError(f"a checkpoint is a .safetensors file; got {path}: write --out {path.stem}.safetensors")
+    check_outside_bundles(path)
     check_file(path)
 
 
@@ -69,15 +71,17 @@ def check_report_folder(folder: Path | None, option: str = "--out") -> None:
         option: The option that names it.
 
     Raises:
-        UsageError: The path is a file.
+        UsageError: The path is a file, or a bundle, or lies in one.
         OutputError: No file can be written there.
     """
+    from allweather.runtimes.bundle.output_path import check_outside_bundles
     from allweather.runtimes.system.atomic_files import check_file
 
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{option} is a folder for the report; {folder} is a file: name another")
+    check_outside_bundles(folder, option)
     check_file(folder / "report.html")
 
 

@@ -47,6 +47,7 @@ def corrupt(
     import torch
 
     from allweather.reports import image_grids
+    from allweather.runtimes.bundle.output_path import check_outside_bundles
     from allweather.runtimes.crop import Crop
     from allweather.trainers.corruptions import CORRUPTIONS
     from allweather.trainers.corruptions.catalogue import get_corruption
@@ -61,6 +62,7 @@ def corrupt(
     if any("," in name for name in corruption or ()):
         raise UsageError("--corruption takes one name; write --corruption fog --corruption snow")
     names = tuple(get_corruption(name).name for name in dict.fromkeys(corruption or CORRUPTIONS))
+    check_outside_bundles(out)
     check_output_is_new(out)
     check_output_is_no_class(out, data)
     reading = Reading(stream, workers)

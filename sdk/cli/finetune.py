@@ -131,7 +131,7 @@ def finetune(
     If it is stopped, the same command resumes it.
     """
     check_checkpoint_path(out)
-    check_logs(log)
+    check_logs(log, out, data)
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.data.registry import open_dataset_of
     from allweather.trainers.data.shards.patterns import shown

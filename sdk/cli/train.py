@@ -176,7 +176,7 @@ def train(
     If it is stopped, the same command resumes it.
     """
     check_checkpoint_path(out)
-    check_logs(log)
+    check_logs(log, out, data)
     from allweather.trainers.data.dataset import check_fraction, check_label_noise
 
     check_fraction(fraction)

@@ -110,7 +110,7 @@ def train_predictor(
     If it is stopped, the same command resumes it.
     """
     check_model_path(model, out)
-    check_logs(log)
+    check_logs(log, out, data or "")
     if (data is None) == (use is None):
         raise UsageError(
             "give either --data, to train a predictor, or --use FILE, to add one that has been trained already"

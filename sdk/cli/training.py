@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from allweather.cli.console import Update, print_result, progress_bar, say
 from allweather.cli.inspect import say_inventory
+from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -149,17 +150,29 @@ def training_run(
         say(f"train: {count} images could not be read and were left out")
 
 
-def check_logs(texts: Sequence[str] | None) -> None:
+def check_logs(texts: Sequence[str] | None, out: Path, data: str) -> None:
     """Checks the texts of --log, and that their libraries are installed; imports nothing without them.
 
+    Args:
+        texts: The texts.
+        out: The file that the command writes; it names the runs.
+        data: Name of the data set that the command reads.
+
     Raises:
-        UsageError: A text is of another form.
+        UsageError: A text is of another form, or its folder is the file to write, or lies among the images.
         OutputError: No file can be written into a folder.
     """
     if texts:
-        from allweather.trainers.training.experiment_log import check_log
+        from allweather.runtimes.bundle.output_path import check_outside_bundles
+        from allweather.trainers.data.files.outputs import check_output_is_no_class
+        from allweather.trainers.training.experiment_log import check_log, log_folder
 
         for text in texts:
+            if (folder := log_folder(text)) is not None:
+                if folder.resolve().is_relative_to(out.resolve()):
+                    raise UsageError(f"--log {text} and --out {out} name one path; name a folder for the log")
+                check_outside_bundles(folder, "--log")
+                check_output_is_no_class(folder / out.stem, data, "--log")
             check_log(text)
 
 

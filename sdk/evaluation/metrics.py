@@ -138,6 +138,7 @@ def reliability_bins(
     """
     check_shares("confidences", confidence)
     check_bools("correct predictions", correct, confidence.shape)
+    confidence = confidence.astype(np.float64)  # half precision would round some into the next bin
     bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
     counts = np.bincount(bins, minlength=NUM_BINS)
     mean_confidence = np.bincount(bins, confidence, NUM_BINS) / np.maximum(counts, 1)

@@ -102,8 +102,8 @@ def _wanted(error: ErrorDetails) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         return str(context["expected"]).replace("'", "")
-    if kind in ("greater_than_equal", "less_than", "greater_than"):
-        words = {"ge": "at least", "lt": "below", "gt": "above"}
+    if kind in ("greater_than_equal", "less_than_equal", "less_than", "greater_than"):
+        words = {"ge": "at least", "le": "at most", "lt": "below", "gt": "above"}
         return next(f"{word} {context[key]}" for key, word in words.items() if key in context)
     if kind in ("missing", "too_long", "too_short"):
         if kind == "too_short":

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from allweather.runtimes.choices import Precision
+from allweather.runtimes.choices import MAX_THREADS, Precision
 from allweather.settings_file.section import Section, Text
 
+Core = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Edges = Annotated[tuple[int, int, int, int], Field(strict=False)]
 
@@ -98,13 +99,15 @@ class SiteConfig(Section):
     precision: Precision | None = Field(
         default=None, description="Precision of the classifier; the one that the bundle prefers if empty."
     )
-    threads: int | None = Field(default=None, ge=1, description="Threads of the engine; all cores if empty.")
+    threads: int | None = Field(
+        default=None, ge=1, le=MAX_THREADS, description="Threads of the engine; all cores if empty."
+    )
     policy: Text | None = Field(default=None, description="Policy of all cameras; the bundle's own if empty.")
     budget_ms: Milliseconds | None = Field(
         default=None, description="Milliseconds from capture to decision on all cameras; no deadline if empty."
     )
     realtime: bool = Field(default=False, description="Whether memory is locked and the loops have real-time priority.")
-    cores: Annotated[tuple[int, ...], Field(strict=False)] | None = Field(
+    cores: Annotated[tuple[Core, ...], Field(strict=False, min_length=1)] | None = Field(
         default=None, description="Cores of capture, loops and engine in real time; all of them if empty."
     )
     serve: Text | None = Field(default=None, description="[HOST:]PORT of the page; there is none if empty.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from allweather.runtimes.errors import UsageError
@@ -32,3 +33,12 @@ def test_pixels_are_taken(boxes: Any, expected: list[Region]) -> None:
 
 def test_a_frame_of_one_pixel_has_such_boxes() -> None:
     assert regions_of([[0.2, 0.2, 0.8, 0.9]], 1, 1) == [Region(0, 0, 1, 1)]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+def test_edges_of_small_integers_of_numpy_do_not_overflow(kind: type[np.integer]) -> None:
+    largest = int(np.iinfo(kind).max)
+    region = Region(kind(largest), kind(0), kind(largest), kind(2))
+    assert region.crop(np.zeros((2, 2 * largest, 3), np.uint8)).shape == (2, largest, 3)
+    with pytest.raises(UsageError, match=f"the region {largest},0,{largest},2 reaches outside"):
+        region.crop(np.zeros((2, 2 * largest - 1, 3), np.uint8))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -90,3 +92,43 @@ def test_a_cv2_that_is_half_uninstalled_is_named(monkeypatch: pytest.MonkeyPatch
 def test_a_fault_of_our_own_is_not_blamed_on_cv2() -> None:
     with pytest.raises(AttributeError, match="ours"), explain_missing():
         raise AttributeError("ours")
+
+
+LIBRARIES = {
+    "raise AttributeError('_ARRAY_API not found')": "torch does not load (_ARRAY_API not found; install it again",
+    "raise RuntimeError('made for another NumPy')": "torch does not load (made for another NumPy",
+    "from numpy import nothing_here": "torch does not load (cannot import name 'nothing_here'",
+    "__version__ = '1'": "torch does not load (module 'torch' has no attribute 'Tensor'",
+}
+
+
+@pytest.mark.parametrize("content", LIBRARIES)
+def test_a_training_library_that_is_broken_is_named(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))  # so that the broken one does not stay
+    monkeypatch.delitem(sys.modules, "torch")
+    (tmp_path / "torch.py").write_text(content)
+    ours = {"__name__": "allweather.trainers.ours"}
+    with pytest.raises(DependencyError) as caught, explain_missing():
+        exec(compile("import torch\ntorch.Tensor", "ours.py", "exec"), ours)  # noqa: S102 # as a module of ours does
+    assert str(caught.value).startswith(LIBRARIES[content])
+    assert str(caught.value).endswith("pip install --force-reinstall torch)")
+
+
+def test_a_fault_in_a_module_of_the_user_is_not_blamed_on_a_library() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Matt'"), explain_missing():
+        exec("import cv2\ncv2.Matt", {"__name__": "their_network"})  # noqa: S102 # as Python does
+
+
+def test_a_shared_object_that_is_missing_names_the_package_and_not_the_module() -> None:
+    with pytest.raises(DependencyError, match="force-reinstall opencv-python-headless"), explain_missing():
+        raise ImportError("libGL.so.1: cannot open shared object file", name="cv2")
+
+
+def test_a_library_whose_description_is_empty_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: None)
+    works, text = checks()["torch"]
+    assert not works
+    assert "not installed" in text

@@ -14,7 +14,7 @@ from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from allweather.runtimes.errors import OutputError, UsageError, map_write_errors, unknown_name
-from allweather.runtimes.redaction import redacted_addresses
+from allweather.runtimes.redaction import redacted, redacted_addresses
 from allweather.runtimes.system.atomic_files import check_file
 from allweather.runtimes.system.home_path import home_path
 from allweather.runtimes.system.isolated_imports import isolated_imports
@@ -114,16 +114,34 @@ def check_log(text: str) -> None:
     """Checks a text such as "csv:runs" before anything is trained.
 
     Raises:
-        UsageError: It is of another form.
+        UsageError: It is of another form, or names an address where only a folder can be named.
         ModuleNotFoundError: The library of the logger is not installed.
         OutputError: No file can be written into the folder.
     """
-    name, place = _parse_log(text)
+    name, _ = _parse_log(text)
     library = LIBRARIES.get(name)
     if library and importlib.util.find_spec(library) is None:
         raise ModuleNotFoundError(f"No module named {library!r}", name=library)
+    if (folder := log_folder(text)) is not None:
+        check_file(folder / "log")
+
+
+def log_folder(text: str) -> Path | None:
+    """Returns the folder that a text such as "csv:runs" names, as a whole path; None for an address.
+
+    tensorboardX would take the beginning of a path that is not whole, such as "s3:" or "gs:", for that of an address.
+
+    Raises:
+        UsageError: The text is of another form, or names an address where only a folder can be named.
+    """
+    name, place = _parse_log(text)
     if "://" not in place:
-        check_file(home_path(place) / "log")
+        return home_path(place).absolute()
+    if name != "mlflow":
+        raise UsageError(
+            f"a log of {name} is written into a folder; got {redacted(place)}, which is an address: name a folder"
+        )
+    return None
 
 
 def open_logger(text: str, run: str) -> Logger:
@@ -137,21 +155,22 @@ def open_logger(text: str, run: str) -> Logger:
         run: Name of the run.
 
     Raises:
-        UsageError: The text is of another form.
+        UsageError: The text is of another form, or names an address where only a folder can be named.
         ModuleNotFoundError: The library of the logger is not installed.
         OutputError: No file can be written into the folder.
     """
     check_log(text)
     name, place = _parse_log(text)
-    if name == "mlflow":
+    folder = log_folder(text)
+    if folder is None or name == "mlflow":
         from allweather.trainers.training.mlflow_logger import MlflowLogger
 
         return MlflowLogger(place, run=valid_unicode(run))
     if name == "tensorboard":
         with isolated_imports():
             importlib.import_module(LIBRARIES[name])  # the logger would import it later
-        return TensorBoardLogger(home_path(place), name=run)
-    return CSVLogger(home_path(place), name=run)
+        return TensorBoardLogger(folder, name=run)
+    return CSVLogger(folder, name=run)
 
 
 def _parse_log(text: str) -> tuple[LoggerName, str]:

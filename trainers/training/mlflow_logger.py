@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -105,8 +106,9 @@ class MlflowLogger(Logger):
             if self._client is None or self._run is None:
                 uri = self._place if "://" in self._place else home_path(self._place).absolute().as_uri()
                 self._client = MlflowClient(tracking_uri=uri)
-                known = self._client.get_experiment_by_name(self._experiment)
-                number = known.experiment_id if known else self._client.create_experiment(self._experiment)
+                with _no_root_handler():
+                    known = self._client.get_experiment_by_name(self._experiment)
+                    number = known.experiment_id if known else self._client.create_experiment(self._experiment)
                 self._run = self._client.create_run(number, run_name=self._run_name).info.run_id
             yield self._client, self._run
         except (MlflowException, OSError) as error:
@@ -118,6 +120,20 @@ class MlflowLogger(Logger):
         finally:
             for name in given:
                 del os.environ[name]
+
+
+@contextmanager
+def _no_root_handler() -> Iterator[None]:
+    """Keeps MLflow from printing a traceback of each other folder beside its own, by a root handler that it would add.
+
+    A root handler of the caller is left as it is.
+    """
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 def allowed_name(name: str) -> str:

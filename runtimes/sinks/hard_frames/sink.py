@@ -13,6 +13,7 @@ from typing import Literal
 import cv2
 
 from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.setting_types import is_number
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.hard_frames.folder import FrameFolder, image_name
 from allweather.runtimes.sinks.outbox import Outbox
@@ -84,13 +85,13 @@ class HardFramesSink(Sink):
             UsageError: A number is out of range, or the format is unknown.
         """
         for name, share in (("max_confidence", max_confidence), ("max_agreement", max_agreement)):
-            if not 0 <= share <= 1:
+            if not is_number(share) or not 0 <= share <= 1:
                 raise UsageError(f"{name} is a number from 0 to 1; got {share!r:.40}")
-        if not 0 <= min_seconds < math.inf:
+        if not is_number(min_seconds) or not 0 <= min_seconds < math.inf:
             raise UsageError(f"min_seconds is a number of seconds, at least 0; got {min_seconds!r:.40}")
-        if not 0 < max_folder_mb < math.inf:
+        if not is_number(max_folder_mb) or not 0 < max_folder_mb * MEGABYTE < math.inf:
             raise UsageError(f"max_folder_mb is a number of megabytes above 0; got {max_folder_mb!r:.40}")
-        if image_format not in SUFFIXES:
+        if not isinstance(image_format, str) or image_format not in SUFFIXES:
             raise UsageError(f"image_format is {' or '.join(SUFFIXES)}; got {image_format!r:.40}")
         self._path = as_path(folder, "a folder")
         self._folder = FrameFolder(self._path, round(max_folder_mb * MEGABYTE))

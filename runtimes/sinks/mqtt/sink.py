@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import check_text, is_number
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.sinks.mqtt.address import parse_address, tls_context
@@ -84,10 +85,13 @@ class MqttSink(Sink):
             UsageError: The address or a topic is none, or `qos` or `max_waiting` is out of range.
             OutputError: A file of the TLS connection is missing or damaged.
         """
-        if qos not in (0, 1, 2):
+        if not is_number(qos) or qos not in (0, 1, 2):
             raise UsageError(f"the quality of service (qos) of MQTT is 0, 1 or 2; got {qos!r:.40}")
-        if max_waiting < 1:
+        if not is_number(max_waiting) or not max_waiting >= 1:
             raise UsageError(f"max_waiting is a number of messages, at least 1; got {max_waiting!r:.40}")
+        texts = {"address": address, "topic": topic, "user": user, "password": password, "discovery": discovery}
+        for name, text in texts.items():
+            check_text(f"{name} of MQTT", text)
         files = [None if path is None else as_path(path) for path in (ca_file, certificate, key)]
         broker = parse_address(address, user=user, password=password)
         self._base = camera_topic(broker.topic or topic, source)

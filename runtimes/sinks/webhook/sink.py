@@ -11,6 +11,7 @@ import numpy as np
 
 from allweather.runtimes.cameras.source_text import read_indirect
 from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.setting_types import check_text, is_number
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.sinks.fault_log import FaultLog
@@ -71,8 +72,10 @@ class WebhookSink(Sink):
             UsageError: The URL is none, or a number is out of range.
         """
         for name, value in (("batch_size", batch_size), ("timeout", timeout), ("max_waiting", max_waiting)):
-            if not 0 < value < float("inf"):
+            if not is_number(value) or not 0 < value < float("inf"):
                 raise UsageError(f"{name} of a webhook is a number above 0; got {value!r:.40}")
+        check_text("the URL of a webhook", url)
+        check_text("the secret of a webhook", secret)
         secret = read_indirect(secret, "secret of the webhook", "it holds one line with the secret")
         self._receiver = Receiver(_read_url(url), secret=secret, timeout=timeout)
         self._source, self._rng = source, rng or np.random.default_rng()

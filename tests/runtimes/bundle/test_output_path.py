@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from allweather.runtimes.bundle.output_path import check_bundle_path
-from allweather.runtimes.errors import OutputError
+from allweather.runtimes.bundle.output_path import check_bundle_path, check_outside_bundles
+from allweather.runtimes.errors import OutputError, UsageError
 
 BUNDLE = {"format": "allweather-bundle", "schema_version": 1, "files": {"onnx/classifier-fp32.onnx": {}}}
 
@@ -68,3 +68,20 @@ def test_a_zip_file_with_a_damaged_manifest_stays(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(OutputError, match="is no bundle"):
         check_bundle_path(path)
+
+
+def test_nothing_else_is_written_into_a_bundle(tmp_path: Path) -> None:
+    bundle = tmp_path / "my.aw"
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text(json.dumps(BUNDLE))
+    for path in (bundle, bundle / "report", bundle / "a" / "b.safetensors"):
+        with pytest.raises(UsageError, match=r"the bundle .*my.aw, which holds only its own files; name another --log"):
+            check_outside_bundles(path, "--log")
+    for inner in (bundle / "x.aw", bundle / "x.zip"):
+        with pytest.raises(UsageError, match="lies in the bundle"):
+            check_bundle_path(inner)
+    check_bundle_path(bundle)
+    check_outside_bundles(tmp_path / "my.aw.report")
+    (tmp_path / "manifest.json").write_text("{}")
+    check_outside_bundles(tmp_path / "report")  # in a folder of another program
+    assert [path.name for path in bundle.iterdir()] == ["manifest.json"]

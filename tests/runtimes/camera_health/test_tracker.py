@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,3 +175,18 @@ def test_a_reason_is_forgotten_when_nothing_can_be_told_of_it_for_long() -> None
 def test_what_is_no_image_is_one_line(image: Image) -> None:
     with pytest.raises(UsageError, match="an image is"):
         CameraHealthTracker().update(image, 0.0)
+
+
+@pytest.mark.parametrize("time", [None, "1", float("nan"), float("inf"), np.zeros(2), True])
+def test_a_time_that_is_no_number_is_one_line(time: Any) -> None:
+    with pytest.raises(UsageError, match="the time of a frame is a number of seconds"):
+        CameraHealthTracker().update(np.zeros((4, 4, 3), np.uint8), time)
+
+
+def test_a_clock_that_is_set_back_does_not_stop_it() -> None:
+    tracker, dark = CameraHealthTracker(), np.zeros((48, 64, 3), np.uint8)
+    bright = np.random.default_rng(0).integers(90, 170, dark.shape, np.uint8)
+    for second in range(20):
+        assert tracker.update(bright, 7200.0 + second).state == "clear"
+    states = [tracker.update(dark, 3600.0 + second).state for second in range(30)]
+    assert states[-1] != "clear"

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from allweather.runtimes.engines import openvino_core
 from allweather.runtimes.engines.library import import_library
 from allweather.runtimes.engines.registry import check_engine, statuses
 from allweather.runtimes.errors import DependencyError
@@ -52,3 +53,21 @@ def test_every_engine_tells_a_library_that_is_incomplete(name: str, monkeypatch:
     with pytest.raises(DependencyError, match="is incomplete"):
         check_engine(name)
     assert {status.name: status.version for status in statuses()}[name] is None
+
+
+def _no_plugins() -> None:
+    raise RuntimeError("Exception from core.cpp\nCannot find plugins.xml")
+
+
+@pytest.mark.parametrize("core", [None, _no_plugins])
+def test_an_openvino_without_its_plugins_is_one_line(core: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_core, "_cores", [])
+    library = ModuleType("openvino")
+    vars(library).update(__version__="2026.0", Core=core)
+    monkeypatch.setitem(sys.modules, "openvino", library)
+    with pytest.raises(
+        DependencyError, match=r"openvino cannot be started \(('NoneType'|Cannot find).*force-reinstall openvino"
+    ):
+        check_engine("openvino")
+    found = {status.name: status.version for status in statuses()}
+    assert (found["openvino"], found["openvino_gpu"]) == (None, None)

@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from allweather.cli.checks import (
+    check_checkpoint_path,
     check_not_given,
     check_report_folder,
     check_required_options,
@@ -99,6 +100,14 @@ def test_a_report_needs_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file: name another"):
         check_report_folder(tmp_path / "file")
+
+
+def test_neither_a_report_nor_a_checkpoint_is_written_into_a_bundle(sample_bundle: Path) -> None:
+    for folder in (sample_bundle, sample_bundle / "report"):
+        with pytest.raises(UsageError, match="which holds only its own files; name another --report"):
+            check_report_folder(folder, "--report")
+    with pytest.raises(UsageError, match="which holds only its own files; name another --out"):
+        check_checkpoint_path(sample_bundle / "c.safetensors")
 
 
 def test_unfinished_results_are_hidden_beside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,8 @@ def test_the_best_epoch_of_a_training_in_parts_is_kept_and_said(folder: Path, tm
         ),
         (["--log", "runs"], "a log is csv:DIR, tensorboard:DIR or mlflow:DIR_OR_URI; got 'runs'"),
         (["--log", "csv:FILE/logs"], "is a file, not a folder"),
+        (["--log", "csv:OUT"], "name one path; name a folder for the log"),
+        (["--log", "csv:DATA/train"], "lies among the images of folder:"),
         (["--clip-norm", 0], "clip norm must be above 0 and finite; got 0"),
         (["--class-weights", "balanced", "--sampling", "balanced"], "both balance the classes; leave one of them out"),
     ],
@@ -90,7 +93,8 @@ def test_bad_settings_are_told_before_anything_is_trained(
     folder: Path, tmp_path: Path, options: list[object], said: str
 ) -> None:
     (tmp_path / "file").write_text("")
-    words = [str(word).replace("FILE", str(tmp_path / "file")) for word in options]
+    paths = {"FILE": tmp_path / "file", "OUT": tmp_path / "c.safetensors", "DATA": folder}
+    words = [re.sub("FILE|OUT|DATA", lambda name: str(paths[name[0]]), str(word)) for word in options]
     line = ["train", "--data", f"folder:{folder}", "--size", 32, "--arch", "resnet20"]
     done = invoke(*line, "--out", tmp_path / "c.safetensors", *words)
     assert done.exit_code in (1, 2)

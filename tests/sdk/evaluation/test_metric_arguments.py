@@ -54,3 +54,19 @@ def test_no_image_at_all_counts_as_none() -> None:
     nothing = np.zeros(0, np.int64)
     assert evaluation.confusion_matrix(nothing, nothing, 3).sum() == 0
     assert sum(count for count, _, _ in evaluation.reliability_bins(CONFIDENCE[:0], CORRECT[:0])) == 0
+
+
+@pytest.mark.parametrize("kinds", [("uint8", "uint8"), ("int8", "int8"), ("int64", "uint8"), ("uint64", "int64")])
+def test_indices_of_any_integers_give_the_same_confusion_matrix(kinds: tuple[str, str]) -> None:
+    rng = np.random.default_rng(0)
+    predicted, labels = rng.integers(0, 20, (2, 500))
+    expected = evaluation.confusion_matrix(predicted, labels, 20)
+    assert expected.sum() == 500
+    got = evaluation.confusion_matrix(predicted.astype(kinds[0]), labels.astype(kinds[1]), 20)
+    np.testing.assert_array_equal(got, expected)  # 19 * 20 does not fit into uint8
+
+
+def test_confidences_of_half_precision_are_sorted_by_what_they_are() -> None:
+    confidence = np.random.default_rng(0).random(20_000).astype(np.float16)
+    bins = evaluation.reliability_bins(confidence, np.ones(20_000, bool))
+    assert bins == evaluation.reliability_bins(confidence.astype(np.float64), np.ones(20_000, bool))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import socket
 import struct
 from collections.abc import Callable
@@ -214,3 +215,35 @@ def test_a_name_that_is_no_utf8_can_be_logged(name: str, tmp_path: Path) -> None
     logger = open_logger(f"{name}:{tmp_path}", "run\udcff")
     with ExperimentLog([logger]).open({"data": "folder:caf\udce9\n$x"}, []):
         pass
+
+
+@pytest.mark.parametrize("text", ["tensorboard:s3://bucket/runs", "tensorboard:gs://bucket", "csv:http://host/runs"])
+def test_logs_in_files_take_no_address(text: str) -> None:
+    with pytest.raises(UsageError, match="is an address: name a folder"):
+        check_log(text)
+
+
+@pytest.mark.parametrize("name", ["s3:runs", "gs:runs"])
+def test_a_folder_whose_name_begins_as_an_address_is_a_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logger = open_logger(f"tensorboard:{name}", "run")
+    logger.log_metrics({"loss": 1.0}, 1)
+    logger.finalize("success")
+    assert tensorboard_rows(tmp_path / name / "run" / "version_0") == {"loss": [(1, 1.0)]}
+
+
+def test_mlflow_prints_nothing_of_other_folders_beside_its_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    root = logging.getLogger()
+    others = list(root.handlers)
+    root.handlers.clear()  # as in a program that has set up no logging
+    try:
+        open_logger(f"mlflow:{tmp_path}", "run").log_metrics({"loss": 1.0}, 1)
+        assert root.handlers == []
+    finally:
+        root.handlers[:] = others
+    assert capfd.readouterr().err == ""
