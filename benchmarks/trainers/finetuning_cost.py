@@ -37,7 +37,7 @@ from allweather.trainers.augmentations.variants import CROP
 from allweather.trainers.methods.consistency import ConsistencyObjective
 from allweather.trainers.methods.invariant import InvariantObjective
 from allweather.trainers.methods.pair_objective import PairObjective, loss_weights
-from allweather.trainers.models.activation_hooks import capture_activations
+from allweather.trainers.models.activation_hooks import LAST, capture_activations
 from allweather.trainers.models.registry import build_model
 from allweather.trainers.training.launch import fast_bf16
 from allweather.trainers.training.objective import CrossEntropy
@@ -54,9 +54,9 @@ def plain(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(model(images), labels)
 
 
-def robust(method: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def robust(method: str, model: nn.Module, images: Tensor, labels: Tensor, layers: tuple[str, ...] = ()) -> Tensor:
     """Returns the loss of a method of `finetune`, augmentation included."""
-    objective = PairObjective(loss_weights(method, 1.0), AUGMENTATION)  # type: ignore[arg-type]
+    objective = PairObjective(loss_weights(method, 1.0), AUGMENTATION, layers=layers)  # type: ignore[arg-type]
     return objective.loss(model, images, labels, 0, torch.Generator().manual_seed(0))
 
 
@@ -91,6 +91,7 @@ def consistent(augmentation: Augmentation, model: nn.Module, images: Tensor, lab
 STEPS: dict[str, Loss] = {
     "plain": plain,
     **{method: partial(robust, method) for method in ("at", "st", "fma", "robust")},
+    "fma, last layer": partial(robust, "fma", layers=(LAST,)),
     "naive fma": naive,
     "ait": ait,
     "learned": partial(augmented, LEARNED),

@@ -81,8 +81,8 @@ def finetune(
     layers: Annotated[
         str | None,
         typer.Option(
-            help="Layers whose outputs --method fma compares, separated by commas; the outputs of all activation "
-            "functions if not given."
+            help="Layers whose outputs --method fma compares, separated by commas, or last for the last activation "
+            "function; the outputs of all activation functions if not given."
         ),
     ] = None,
     augment: Annotated[

@@ -59,7 +59,8 @@ class FinetuneSettings:
             Method "at" has no gamma.
         only: Name of the augmentation that strategy "ia" applies to all copies; None means that one of the seven is
             drawn for each image at each step.
-        layers: Names of the layers whose outputs method "fma" compares; those of all activation functions if empty.
+        layers: Names of the layers whose outputs method "fma" compares, or "last" for the last activation function on
+            feature maps; those of all activation functions if empty.
         augment: Name of an augmentation that makes the copies instead of a strategy, as `open_augmentation` takes it.
         strength_points: Percentage points of accuracy that each augmentation must cost the classifier, above 0 and
             below 100. Only used for a checkpoint without augmentation strengths, for which they are searched first; 10

@@ -28,6 +28,7 @@ GATES = frozenset({"sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_"})  # the
 PRODUCTS = frozenset({"mul", "mul_", "multiply", "multiply_"})
 WRAPPERS = frozenset({"network", "module", "_forward_module", "_orig_mod"})  # around the network that the user knows
 MAX_LISTED = 30  # layers that a message names
+LAST = "last"  # in place of the name of a layer: the last activation function on feature maps
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FEW = 0.1  # activations for each layer with weights; ResNets have 0.9, a vision transformer 0.24
 NO_ACTIVATIONS = (
@@ -50,11 +51,13 @@ def capture_activations(model: nn.Module | None = None, layers: Sequence[str] = 
     alive.
 
     Args:
-        model: The network; only needed for `layers`.
-        layers: Names of the modules whose outputs are captured instead, as in `model.named_modules()`.
+        model: The network; only needed for names of layers.
+        layers: Names of the modules whose outputs are captured instead, as in `model.named_modules()`; or "last" alone,
+            for the last activation function on feature maps (of those on other outputs, if there are no maps).
 
     Yields:
-        A list that grows with every call, in call order: float [n, channels, h, w] or [n, ..., features].
+        A list that grows with every call, in call order: float [n, channels, h, w] or [n, ..., features]. With "last"
+        it has its one entry when the context has been closed.
 
     Raises:
         UsageError: There is no layer of such a name, its output is not a tensor, or the network is not given.
@@ -64,6 +67,12 @@ def capture_activations(model: nn.Module | None = None, layers: Sequence[str] = 
     if not layers:
         with _Collector() as collector:
             yield collector.outputs
+        return
+    if tuple(layers) == (LAST,):
+        last: list[Tensor] = []
+        with _Collector() as collector:
+            yield last
+        last += ([each for each in collector.outputs if each.dim() == 4] or collector.outputs)[-1:]
         return
     if model is None:
         raise UsageError(f"the layers {', '.join(layers)} are those of a network; name it as well (model=...)")
@@ -106,16 +115,13 @@ def check_activations(model: nn.Module, size: tuple[int, int], layers: Sequence[
     """
     model.eval()
     captured: list[Tensor] = []
-    with torch.no_grad(), ExitStack() as stack:
-        for name in layers:
-            outputs = stack.enter_context(capture_activations(model, [name]))
-            model(torch.full((2, 3, *size), 0.5))
-            if not outputs:
-                raise UsageError(f"layer {name} is not run when the network classifies images; name another layer")
-            captured += outputs
-        if not layers:
-            captured = stack.enter_context(capture_activations())
-            model(torch.full((2, 3, *size), 0.5))
+    images = torch.full((2, 3, *size), 0.5)
+    for name in (*layers,) or (None,):
+        with torch.no_grad(), capture_activations(model, [name] if name else ()) as outputs:
+            model(images)
+        if not outputs and name not in (None, LAST):
+            raise UsageError(f"layer {name} is not run when the network classifies images; name another layer")
+        captured += outputs
     if not captured:
         raise UsageError(NO_ACTIVATIONS)
     weighted = sum(isinstance(module, WEIGHTED) for module in model.modules())

@@ -115,6 +115,22 @@ def test_named_layers_are_captured_instead() -> None:
         find_layers(model, [names[0] + "x"])
 
 
+def test_the_last_activation_on_feature_maps_needs_no_name() -> None:
+    model = build_model("resnet20", 3, InputSpec(32, 32)).eval()
+    images = torch.rand(2, 3, 32, 32)
+    with capture_activations(model, ["layer3.2.relu2"]) as named, capture_activations(layers=["last"]) as last:
+        model(images)
+    assert len(last) == 1
+    assert last[0] is named[0]
+    head = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 2))
+    with capture_activations(layers=["last"]) as last:
+        head(torch.rand(2, 3, 2, 2))
+    assert [each.shape for each in last] == [(2, 4)]  # there are no maps
+    assert check_activations(model, (32, 32), ["last"]) == 1
+    with pytest.raises(UsageError, match="needs the output of at least one activation"):
+        check_activations(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), (2, 2), ["last"])
+
+
 def test_a_layer_without_one_tensor_is_refused() -> None:
     model = nn.ModuleDict({"attention": nn.MultiheadAttention(4, 2)})
     x = torch.rand(3, 1, 4)
