@@ -92,8 +92,8 @@ def test_the_graph_takes_bytes_of_any_batch_and_holds_no_paths(checkpoint: Check
 
 def test_another_architecture_exports_too(dataset: Dataset, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    model = build_model("mobilenetv2", 3, InputSpec(32, 32))
-    checkpoint = Checkpoint("mobilenetv2", dataset.classes, InputSpec(32, 32), model.network.state_dict(), "x", 0)
+    model = build_model("wrn16-4", 3, InputSpec(32, 32))
+    checkpoint = Checkpoint("wrn16-4", dataset.classes, InputSpec(32, 32), model.network.state_dict(), "x", 0)
     manifest = export(checkpoint, dataset, tmp_path / "x.zip", ExportOptions(["onnx"], ["fp32"]))
     assert manifest.models[0].parity.largest_logit_difference < 1e-3
     assert Bundle.open(tmp_path / "x.zip").classes == dataset.classes
