@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.stats import rankdata, spearmanr
 
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.losses import ranking as rank_losses
+from allweather.trainers.losses import sorter as sorter_module
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks, soft_ranks
 from allweather.trainers.losses.sorter import random_sequences, train_sorter
@@ -110,3 +112,14 @@ def test_only_differences_of_predictions_count_and_equal_ones_have_gradients(nam
 def test_tables_that_are_none(name: str, predicted: torch.Tensor, true: torch.Tensor, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         RANK_LOSSES[name](predicted, true)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_shared_sorter_is_trained_within_any_mode(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorter_module, "train_sorter", lambda: train_sorter(1))
+    table = torch.rand(2, 12, generator=torch.Generator().manual_seed(0))
+    with mode():
+        sorter = sorter_module.shared_sorter.__wrapped__()
+    predicted = table.clone().requires_grad_()
+    sorter(predicted).sum().backward()
+    assert predicted.grad is not None
