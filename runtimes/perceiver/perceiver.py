@@ -193,13 +193,14 @@ class Perceiver:
             One decision for each region, in their order.
 
         Raises:
-            UsageError: The image is not uint8 [H, W, 3], a region lies outside of it, or `views_before` does not fit.
+            UsageError: The image is not uint8 [H, W, 3], a region is outside, or the time or `views_before` is wrong.
             EngineError: The engine failed.
         """
         if not regions:
             return []
         with self._lock:
             clock, started = self._clock, self._clock()
+            frame = with_usable_time(frame, started)
             prepared = [self.spec.prepare(region.crop(frame.image)) for region in regions]
             prepare_done = clock()
             run = ObjectsRun(
