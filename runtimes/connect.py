@@ -146,7 +146,7 @@ class RemotePerceiver(Perceiver):
             EngineError: The server failed.
             UsageError: The image is not uint8 [H, W, 3], or a region does not lie inside of it.
         """
-        with self._within_budget(frame):
+        with self._within_budget(with_usable_time(frame, self._clock())):
             return super().decide_regions(frame, regions, skipped, views_before=views_before)
 
     @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnx.checker
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, inliner, numpy_helper
 
@@ -46,7 +46,7 @@ def read_onnx_file(path: Path | str) -> onnx.ModelProto:
     path = as_path(path)
     where = printable(str(path))
     model = _parse(path, where)
-    model = inliner.inline_local_functions(model) if model.functions else model
+    model = without_functions(model, where)
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [each for each in graph.input if each.name not in stored]  # of old files, weights are inputs, too
@@ -57,6 +57,21 @@ def read_onnx_file(path: Path | str) -> onnx.ModelProto:
     fold_external_data(model, path, where)
     _check_weights(model, where)
     return model
+
+
+def without_functions(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """Returns the same model without functions of its own: their nodes replace the calls.
+
+    Raises:
+        EngineError: A function calls itself, or is damaged.
+    """
+    if not model.functions:
+        return model
+    try:
+        inlined: onnx.ModelProto = inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        raise EngineError(f"{where}: its functions cannot be inlined ({first_line(error)}); export it again") from error
+    return inlined
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -138,15 +153,15 @@ def _check_operators(model: onnx.ModelProto, where: str) -> None:
 
 
 def _check_weights(model: onnx.ModelProto, where: str) -> None:
-    """Checks that all weights can be read and are finite."""
+    """Checks that all weights and constants can be read, and that weights are finite."""
     for tensor in all_tensors(model):
         name = printable(tensor.name[:80])
-        if tensor.data_type not in FLOATS:
-            continue
         try:
             values = numpy_helper.to_array(tensor)
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, KeyError, OverflowError) as error:  # KeyError: of no known type
             raise EngineError(f"{where} is damaged: the weight {name} cannot be read; export it again") from error
+        if tensor.data_type not in FLOATS:
+            continue
         if np.isnan(values.astype(np.float32)).any() or (values.size > 1 and not np.isfinite(values).all()):
             raise EngineError(
                 f"{where}: the weight {name} holds NaN or infinity, as after a training that diverged; "

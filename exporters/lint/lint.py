@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx.checker
 import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
@@ -115,7 +116,7 @@ def _inline_functions(model: ModelProto) -> ModelProto:
     """Returns the same model without functions: their nodes replace the calls."""
     try:
         inlined: ModelProto = onnx.inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:  # such as a function that calls itself
         raise EngineError(f"the functions of the model cannot be inlined: {first_line(error)}") from error
     return inlined
 

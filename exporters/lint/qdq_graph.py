@@ -123,7 +123,7 @@ class Graph:
         """Returns the values of a stored tensor; None if it is computed, or stored outside the file.
 
         Raises:
-            EngineError: The tensor is damaged.
+            EngineError: The tensor is damaged, or holds no real numbers.
         """
         tensor = self.constant(self.source(name))
         if tensor is None or is_external(tensor):
@@ -134,6 +134,8 @@ class Graph:
             raise EngineError(
                 f"the tensor {one_line(name)} is damaged ({first_line(error)}); export it again"
             ) from error
+        if array.dtype.kind in "OSUc":
+            raise EngineError(f"the tensor {one_line(name)} holds text or complex numbers; export the file again")
         return array
 
     def source(self, name: str) -> str:

@@ -27,6 +27,7 @@ STALL_FRAMES, MIN_STALL_SECONDS = 2, 2.0  # for a known frame rate: the time of 
 MIN_FRAMES_FOR_RATE = 10  # after this many frames the frame rate is known even if the source does not state it
 MAX_HUNG_CONNECTIONS = 5  # left behind in a driver that does not respond; each holds a thread
 MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 0.1, 1.0  # between attempts, doubled each time
+DAMAGED_SECONDS = 0.001  # after a damaged frame: a source that gives such ones at once would take all of a core
 MAX_DOUBLINGS = 10  # keeps the power of two small; the maximum is reached long before
 
 
@@ -277,4 +278,4 @@ class _Connection:
     def _count_damaged(self) -> bool:
         """Counts a damaged frame; returns whether the connection is still wanted, as it may give no others."""
         self._damaged += 1
-        return not self._left.is_set()
+        return not self._left.wait(DAMAGED_SECONDS)

@@ -96,7 +96,7 @@ def read_metadata(text: bytes, source: str) -> ModelMetadata:
         ) from error
     if datatypes != ("UINT8", "FP32"):
         raise EngineError(
-            f"{source}: takes {datatypes[0]!s:.20} and gives {datatypes[1]!s:.20}, not UINT8 and FP32; {ADVICE}"
+            f"{source}: takes {_shown(datatypes[0])} and gives {_shown(datatypes[1])}, not UINT8 and FP32; {ADVICE}"
         )
     return metadata
 
@@ -124,7 +124,7 @@ def decode_response(text: bytes, metadata: ModelMetadata, count: int, source: st
     except (KeyError, TypeError, ValueError) as error:
         raise EngineError(f"{source}: the response has no output {metadata.output_name}; {ADVICE}") from error
     if datatype != "FP32" or shape != expected:
-        raise EngineError(f"{source}: the output is {datatype!s:.20} {shape!s:.60}, not FP32 {expected}; {ADVICE}")
+        raise EngineError(f"{source}: the output is {_shown(datatype)} {_shown(shape)}, not FP32 {expected}; {ADVICE}")
     if not isinstance(numbers, list) or len(numbers) != math.prod(expected) or not all(map(_is_float32, numbers)):
         raise EngineError(
             f"{source}: the response does not hold {math.prod(expected)} finite numbers; see the server's log"
@@ -150,6 +150,11 @@ def _parse(text: bytes, source: str) -> Mapping[str, Any]:
     if not isinstance(response, dict):
         raise EngineError(f"{source}: the response is not a JSON object; {ADVICE}")
     return response
+
+
+def _shown(value: object) -> str:
+    """Returns what a server sent, for messages."""
+    return printable(str(value)[:60])
 
 
 def _is_float32(number: object) -> bool:

@@ -52,6 +52,7 @@ class RemoteEngine:
         self._name = f"{self._host}:{self._port} {model}"
         self._path, self._call_seconds, self._seconds_left = kserve.model_path(model), call_seconds, seconds_left
         self._connection = http.client.HTTPConnection(self._host, self._port)
+        self._connection.response_class = _Response
         self._socket: _DeadlineSocket | None = None
         try:
             self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -87,8 +88,8 @@ class RemoteEngine:
         fits = all(size in (-1, side) for size, side in zip(image_shape, expected, strict=True))
         if not fits or self._metadata.outputs != outputs:
             raise EngineError(
-                f"{self._name}: takes {list(image_shape)} and gives {self._metadata.outputs} numbers, but must take "
-                f"{list(expected)} and give {outputs}; {kserve.ADVICE}"
+                f"{self._name}: takes {list(image_shape)!s:.60} and gives {self._metadata.outputs!s:.20} numbers, but "
+                f"must take {list(expected)} and give {outputs}; {kserve.ADVICE}"
             )
 
     def _call(self, method: str, path: str, body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
@@ -137,6 +138,16 @@ class RemoteEngine:
         self._socket.set_deadline(deadline)
         self._connection.request(method, path, body or None, dict(headers))
         return self._connection.getresponse()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response without chunks of a negative size: of one of -1 bytes, Python would read all that a server sends."""
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # known to Python, not to its type stubs
+        if size < 0:
+            raise ValueError(f"a chunk has {size} bytes")  # which http.client turns into an IncompleteRead
+        return size
 
 
 class _DeadlineSocket(socket.socket):

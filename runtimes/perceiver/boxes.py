@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,3 +75,16 @@ def _as_edges(boxes: Any) -> npt.NDArray[np.float64]:
     if not np.isfinite(edges).all():
         raise UsageError(f"box {int((~np.isfinite(edges)).any(1).argmax())} has an edge that is no finite number")
     return edges
+
+
+def check_regions(regions: Sequence[Region]) -> int:
+    """Checks regions that are to be decided on, and returns their number.
+
+    Raises:
+        UsageError: They are no list of regions.
+    """
+    if not isinstance(regions, Sequence) or not all(isinstance(each, Region) for each in regions):
+        raise UsageError(
+            f"regions are a list of allweather.Region(x, y, width, height); got {regions!r:.60}: boxes go to objects()"
+        )
+    return len(regions)

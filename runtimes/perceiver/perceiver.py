@@ -11,7 +11,7 @@ import numpy as np
 
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.perceiver.boxes import regions_of
+from allweather.runtimes.perceiver.boxes import check_regions, regions_of
 from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions, stage_times
 from allweather.runtimes.perceiver.frame_time import with_usable_time
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
@@ -193,13 +193,14 @@ class Perceiver:
             One decision for each region, in their order.
 
         Raises:
-            UsageError: The image is not uint8 [H, W, 3], a region lies outside of it, or `views_before` does not fit.
+            UsageError: The image is not uint8 [H, W, 3], a region is outside, or the time or `views_before` is wrong.
             EngineError: The engine failed.
         """
-        if not regions:
+        if not check_regions(regions):
             return []
         with self._lock:
             clock, started = self._clock, self._clock()
+            frame = with_usable_time(frame, started)
             prepared = [self.spec.prepare(region.crop(frame.image)) for region in regions]
             prepare_done = clock()
             run = ObjectsRun(

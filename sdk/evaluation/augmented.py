@@ -9,7 +9,7 @@ import torch
 
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.types import Image
-from allweather.trainers.augmentations.photometric import TABLE_ROWS, augment, row_augmentations
+from allweather.trainers.augmentations.photometric import TABLE_ROWS, augment_floats, row_augmentations
 from allweather.trainers.data.batches import to_float, to_uint8
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
@@ -60,7 +60,7 @@ def augmented_evaluation(
         rng = torch.Generator().manual_seed(SEED)
         num_correct = 0
         for batch in dataset.test.batches(BATCH_SIZE):
-            augmented = augment(to_float(batch.images), names, strengths, rng)
+            augmented = augment_floats(to_float(batch.images), names, strengths, rng)
             predicted = evaluated.logits(to_uint8(augmented)).argmax(1)
             num_correct += int((predicted == batch.labels.numpy()).sum())
         accuracies[row] = num_correct / len(dataset.test)
@@ -89,5 +89,5 @@ def example_images(dataset: Dataset, strengths: Mapping[str, float], count: int 
     examples = {"clean": list(to_uint8(images))}
     for row in TABLE_ROWS:
         rng = torch.Generator().manual_seed(SEED)
-        examples[row] = list(to_uint8(augment(images, row_augmentations(row), strengths, rng)))
+        examples[row] = list(to_uint8(augment_floats(images, row_augmentations(row), strengths, rng)))
     return examples

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.perceiver.boxes import regions_of, visible_regions
+from allweather.runtimes.perceiver.boxes import check_regions, regions_of, visible_regions
 from allweather.runtimes.region import Region
 
 
@@ -42,3 +42,9 @@ def test_edges_of_small_integers_of_numpy_do_not_overflow(kind: type[np.integer]
     assert region.crop(np.zeros((2, 2 * largest, 3), np.uint8)).shape == (2, largest, 3)
     with pytest.raises(UsageError, match=f"the region {largest},0,{largest},2 reaches outside"):
         region.crop(np.zeros((2, 2 * largest - 1, 3), np.uint8))
+
+
+@pytest.mark.parametrize("regions", [[(0, 0, 8, 8)], Region(0, 0, 8, 8), {"a": Region(0, 0, 8, 8)}, iter([])])
+def test_regions_that_are_no_list_of_regions_are_told(regions: Any) -> None:
+    with pytest.raises(UsageError, match=r"regions are a list of allweather.Region\(x, y, width, height\); got"):
+        check_regions(regions)

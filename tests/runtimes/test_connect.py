@@ -16,6 +16,8 @@ from allweather.runtimes import load as loading
 from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.connect import connect
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, ParityError, UsageError
+from allweather.runtimes.region import Region
+from allweather.runtimes.types import Frame
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,13 @@ def test_a_stalled_server_times_out_and_gets_fewer_views_until_it_is_back(
         assert not first.late
         # slow calls make the planner careful for as long as they are more than one call in twenty
         assert any(len(perceiver(frames[0]).views) > 1 for _ in range(200))
+
+
+def test_regions_of_what_is_no_frame_are_told(server: Any, sample_bundle: Path, frames: Any) -> None:
+    with connect(sample_bundle, server.address, policy="center", budget_ms=500) as perceiver:
+        for frame, message in ((frames[0], "expected a Frame"), (Frame(frames[0], 0, time.time()), "stamped by")):
+            with pytest.raises(UsageError, match=message):
+                perceiver.decide_regions(frame, [Region(0, 0, 8, 8)])
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.region import Region
 from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.runtimes.types import Budget, Floats, Frame, Image
@@ -52,11 +53,18 @@ def test_a_frame_that_was_stamped_by_another_clock_is_refused(captured: Any) -> 
     """A frame of time.time() came from the future, so that it had all the time in the world and was never late."""
     perceiver = make_perceiver(Clock(), budget=0.033)
     frame = Frame(gray(0), 0, captured)
-    for call in (lambda: perceiver.decide(frame), lambda: perceiver.objects(frame, [[0, 0, 4, 4]])):
+    calls = (
+        lambda: perceiver.decide(frame),
+        lambda: perceiver.objects(frame, [[0, 0, 4, 4]]),
+        lambda: perceiver.decide_regions(frame, [Region(0, 0, 4, 4)]),
+    )
+    for call in calls:
         with pytest.raises(UsageError, match=r"stamped by time.monotonic\(\), which says 1000.000; got captured="):
             call()
     with pytest.raises(UsageError, match=r"expected a Frame; got ndarray: for an image, call perceiver\(image\)"):
         perceiver.decide(gray(0))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="expected a Frame; got ndarray"):
+        perceiver.decide_regions(gray(0), [Region(0, 0, 4, 4)])  # type: ignore[arg-type]
 
 
 @settings(deadline=None)

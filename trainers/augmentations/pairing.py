@@ -14,7 +14,7 @@ from allweather.trainers.augmentations.photometric import (
     COMBINATIONS,
     INVERSE_PAIRS,
     NON_INVERSE,
-    augment,
+    augment_floats,
     row_augmentations,
 )
 from allweather.trainers.torchvision_import import import_torchvision
@@ -59,7 +59,7 @@ class CombinedAugmentation:
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Applies Combined+ in even epochs and Combined- in odd ones."""
         names = COMBINATIONS["combined-" if epoch % 2 else "combined+"]
-        return augment(images, names, self.parameters, rng)
+        return augment_floats(images, names, self.parameters, rng)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
@@ -85,10 +85,10 @@ class IndividualAugmentation:
     def __call__(self, images: Tensor, epoch: int, rng: torch.Generator) -> Tensor:
         """Applies one augmentation to each image."""
         if self.only is not None:
-            return augment(images, row_augmentations(self.only), self.parameters, rng)
+            return augment_floats(images, row_augmentations(self.only), self.parameters, rng)
         chosen = torch.randint(len(AUGMENTATIONS), (len(images),), generator=rng, device=images.device)
         shares = {name: (chosen == index).to(images.dtype) for index, name in enumerate(AUGMENTATIONS)}
-        return augment(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
+        return augment_floats(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:
@@ -124,7 +124,7 @@ class MixedAugmentation:
         for up, down in INVERSE_PAIRS:
             share, rises = random_share(), uniform() < 0.5
             shares[up], shares[down] = share * rises, share * ~rises
-        return augment(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
+        return augment_floats(images, tuple(AUGMENTATIONS), self.parameters, rng, shares)
 
     @property
     def resume_key(self) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ light first, then the lens, then the sensor. The paper leaves the order open.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from allweather.runtimes.errors import unknown_name
+from allweather.runtimes.errors import DataError, UsageError, unknown_name
+from allweather.runtimes.setting_types import check_instance, is_number
+from allweather.trainers.image_tensors import check_image_tensor
 
 SALT_SHARE = 0.5  # share of salt in salt-and-pepper noise: q of table 1, CIFAR-10
 NOISE_AMPLITUDE = 0.5  # what salt adds and pepper subtracts: rho of table 1, CIFAR-10
@@ -161,7 +164,7 @@ def augment(
     """Applies augmentations one after the other and clips after each (eq. 2 and 7).
 
     Args:
-        images: float [n, 3, h, w] in 0..1.
+        images: RGB, [n, 3, h, w] or [3, h, w], uint8 or float in 0..1. They are not changed.
         names: Names of `AUGMENTATIONS`, in the order in which they are applied.
         parameters: Parameter of each augmentation, by name.
         rng: Random generator on the device of the images.
@@ -169,8 +172,37 @@ def augment(
             An augmentation that is missing here goes all the way on every image.
 
     Returns:
-        Augmented images of the same shape, in 0..1.
+        Augmented images of the same shape and type.
+
+    Raises:
+        DataError: The images are of another form, or too small to be blurred.
+        UsageError: There is no such augmentation, or another argument has the wrong type.
     """
+    check_image_tensor(images)
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise UsageError(f"the names of augmentations are a list, such as ['gaussian_blur']; got {names!r:.40}")
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise unknown_name("augmentation", str(name), AUGMENTATIONS)
+        parameter = parameters.get(name) if isinstance(parameters, Mapping) else None
+        if parameter is None or not is_number(parameter) or not math.isfinite(parameter):
+            raise UsageError(f"parameters hold a number for each augmentation; got {parameter!r:.40} for {name}")
+    if "gaussian_blur" in names and min(images.shape[-2:]) < 2:
+        raise DataError(f"gaussian_blur takes images of 2 x 2 pixels or more; got {list(images.shape)}")
+    check_instance("rng", rng, torch.Generator, "torch.Generator(images.device) makes one")
+    floats = images / 255 if images.dtype == torch.uint8 else images
+    out = augment_floats(floats.reshape(-1, *images.shape[-3:]), names, parameters, rng, shares).reshape(images.shape)
+    return (out * 255).round().to(torch.uint8) if images.dtype == torch.uint8 else out
+
+
+def augment_floats(
+    images: Tensor,
+    names: Sequence[str],
+    parameters: Mapping[str, float],
+    rng: torch.Generator,
+    shares: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Tensor:
+    """Does what `augment` does, on float [n, 3, h, w] in 0..1, and checks nothing: a check would wait for a GPU."""
     for name in names:
         augmentation, full = AUGMENTATIONS[name], parameters[name]
         neutral = augmentation.neutral

@@ -16,7 +16,7 @@ from allweather.trainers.augmentations.photometric import (
     AUGMENTATIONS,
     COMBINATIONS,
     PhotometricAugmentation,
-    augment,
+    augment_floats,
     row_augmentations,
 )
 from allweather.trainers.data.batches import to_float
@@ -271,6 +271,7 @@ def rows_correct(
     for batch in split.batches(BATCH_SIZE):
         rngs = rngs or [torch.Generator(batch.images.device).manual_seed(SEED) for _ in rows]
         images = to_float(batch.images)
-        outputs = [model(augment(images, names, parameters or {}, rng)) for names, rng in zip(rows, rngs, strict=True)]
+        pairs = zip(rows, rngs, strict=True)
+        outputs = [model(augment_floats(images, names, parameters or {}, rng)) for names, rng in pairs]
         correct.append(torch.stack([output.argmax(1) == batch.labels for output in outputs]))
     return torch.cat(correct, 1)

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from allweather.runtimes.errors import CheckpointError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.setting_types import check_instance
+from allweather.runtimes.text import printable
 from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.checkpoint.weights import check_finite, load_weights
@@ -94,6 +95,12 @@ class Checkpoint:
         """
         classes = tuple(classes)
         check_class_names(classes)
+        for key, value in module.state_dict().items():
+            if not isinstance(value, Tensor):
+                raise UsageError(
+                    f"the state of the network holds {type(value).__name__} {printable(key[:80])}, and a checkpoint "
+                    "holds tensors alone; give it no get_extra_state, or let that return a tensor"
+                )
         spec = input if isinstance(input, InputSpec) else InputSpec(input, input)
         if any(is_lazy(value) for value in module.state_dict().values()):
             raise UsageError("the network has layers without weights (lazy ones); run it once on an image of its size")

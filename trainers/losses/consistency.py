@@ -143,7 +143,7 @@ def feature_map_loss(maps: Sequence[Tensor]) -> Tensor:
         if not isinstance(each, Tensor) or not each.is_floating_point():
             came = str(each.dtype).removeprefix("torch.") if isinstance(each, Tensor) else type(each).__name__
             raise UsageError(f"the maps to compare are tensors of floating-point numbers; got {came}")
-        if not each.dim() or not len(each) or len(each) % 2:
+        if not each.numel() or not each.dim() or len(each) % 2:
             raise UsageError(
                 f"a map holds the outputs for n clean images, then those for their n copies: [2 n, ...]; got "
                 f"{list(each.shape)}"
@@ -203,6 +203,9 @@ class _RelativeDistance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         maps, distance, scale = ctx.saved_tensors
+        dtype = maps.dtype
+        if dtype == torch.float16:  # the factors below may be larger than any float16, where their products are not
+            maps = maps.float()
         if not maps.is_contiguous(memory_format=torch.channels_last):
             maps = maps.contiguous()  # flattening may copy other layouts, and what is written into a copy is lost
         clean, augmented = _flatten_images(maps).chunk(2)
@@ -217,7 +220,7 @@ class _RelativeDistance(torch.autograd.Function):
         else:
             torch.neg(to_augmented, out=to_clean)
             to_clean.addcmul_(clean.sign(), through_mean)
-        return out
+        return out.to(dtype)
 
 
 def _flatten_images(maps: Tensor) -> Tensor:

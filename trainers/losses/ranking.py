@@ -2,7 +2,8 @@
 
 Every loss takes `predicted` and `true`, float [n, V] with one column for each view, and returns its mean over the
 images, a scalar. `true` holds the classifier's cross-entropy in nats. Only the differences within a
-row of `predicted` matter.
+row of `predicted` matter. Arguments that are not such tables of one shape raise a UsageError: torch would stretch one
+to the other, and return the loss of something else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from torch import Tensor
 from torch.nn import functional
 
+from allweather.runtimes.errors import UsageError
 from allweather.trainers.losses.soft_ranks import correlation, ranks, soft_ranks
 from allweather.trainers.losses.sorter import shared_sorter
 
@@ -21,17 +23,20 @@ MAX_LOSS = 5.0  # nats; a view with a higher loss is useless, and how much highe
 
 def spearman_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """Returns one minus Spearman's rank correlation, with soft ranks of the predictions."""
+    _check_tables(predicted, true)
     return (1 - correlation(soft_ranks(predicted), ranks(true))).mean()
 
 
 def relative_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """Returns the KL divergence of relative losses, in nats: softmax over the views of both (Kim et al. 2020, 3.4)."""
+    _check_tables(predicted, true)
     target = functional.log_softmax(true.clamp(max=MAX_LOSS), 1)
     return functional.kl_div(functional.log_softmax(predicted, 1), target, reduction="batchmean", log_target=True)
 
 
 def regret_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """Returns the expected excess over the loss of the best view, if a softmax of -predicted draws the view."""
+    _check_tables(predicted, true)
     excess = true.clamp(max=MAX_LOSS)
     excess = excess - excess.amin(1, keepdim=True)
     return (functional.softmax(-predicted, 1) * excess).sum(1).mean()
@@ -39,6 +44,7 @@ def regret_loss(predicted: Tensor, true: Tensor) -> Tensor:
 
 def sodeep_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """Returns the mean squared error of ranks, from a network that was trained to rank (Kim et al. 2020, 3.4)."""
+    _check_tables(predicted, true)
     sorter = shared_sorter().to(predicted.device)
     return functional.mse_loss(sorter(predicted), ranks(true)) / predicted.shape[1]
 
@@ -49,9 +55,22 @@ def squared_loss(predicted: Tensor, true: Tensor) -> Tensor:
     The view with the lowest expected loss is the best choice. Unlike in `regret_loss`, the gradient does not vanish
     where the predictor is certain of an incorrect choice.
     """
+    _check_tables(predicted, true)
     target = true.clamp(max=MAX_LOSS)
     target = target - target.mean(1, keepdim=True)
     return functional.mse_loss(predicted - predicted.mean(1, keepdim=True), target)
+
+
+def _check_tables(predicted: Tensor, true: Tensor) -> None:
+    for each in (predicted, true):
+        if not isinstance(each, Tensor) or not each.is_floating_point():
+            came = str(each.dtype).removeprefix("torch.") if isinstance(each, Tensor) else type(each).__name__
+            raise UsageError(f"predicted and true losses are tensors of floating-point numbers; got {came}")
+    if predicted.shape != true.shape or true.dim() != 2 or not len(true) or true.shape[1] < 2:
+        raise UsageError(
+            "predicted and true losses are two tables of one shape, [n, V], a column for each of two or more views; "
+            f"got {list(predicted.shape)} and {list(true.shape)}"
+        )
 
 
 RankLoss = Callable[[Tensor, Tensor], Tensor]

@@ -75,4 +75,5 @@ def random_sequences(count: int, rng: torch.Generator) -> Tensor:
 @lru_cache(maxsize=1)
 def shared_sorter() -> Sorter:
     """Returns the sorter that losses share; the first call trains it, which takes about a minute."""
-    return train_sorter()
+    with torch.inference_mode(mode=False), torch.enable_grad():  # whatever the loss is computed within
+        return train_sorter()

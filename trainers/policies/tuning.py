@@ -136,14 +136,19 @@ def search_greedily(results: ViewLogits, count: int, averages: Averaged = "proba
     return Policy(_named(f"gps:{count}", averages), "all", names, len(names), averages=averages)
 
 
+@torch.inference_mode(mode=False)  # whatever the caller does
+@torch.enable_grad()
 def learn_weights(results: ViewLogits, averages: Averaged = "probabilities") -> Policy:
     """Learns the weight of each view that maximizes the likelihood of the average; drops views with tiny weights."""
     raw = torch.zeros(len(results.names), requires_grad=True)
-    scores = view_scores(results.logits, averages)
+    scores, labels = (
+        view_scores(results.logits.clone(), averages),
+        results.labels.clone(),
+    )  # copies: no inference tensors
     optimizer = torch.optim.Adam([raw], LEARNING_RATE)
     for _ in range(NUM_STEPS):
         average = from_mean(torch.einsum("v,vnc->nc", raw.softmax(0), scores), averages)
-        loss = -average.gather(1, results.labels[:, None]).clamp(min=1e-12).log().mean()
+        loss = -average.gather(1, labels[:, None]).clamp(min=1e-12).log().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

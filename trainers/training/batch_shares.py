@@ -19,11 +19,16 @@ def usable_batch_size(settings: FitSettings, count: int, processes: int) -> int:
         processes: Number of processes, each of which takes an equal share of a batch and divides it into equal parts.
 
     Raises:
-        UsageError: The batch cannot be divided evenly.
+        UsageError: The batch cannot be divided evenly, or there are fewer images than parts.
     """
     parts = processes * settings.accumulate
     batch_size = min(settings.batch_size, count - count % parts)
     if batch_size < parts or batch_size % parts:
+        if count < parts:
+            raise UsageError(
+                f"a batch is divided into {parts} parts, and there are only {count} training images; take fewer "
+                f"processes ({processes}) or accumulate fewer parts ({settings.accumulate})"
+            )
         among = f"among {processes} processes" if settings.accumulate == 1 else f"into {parts} parts"
         factor = "processes" if settings.accumulate == 1 else f"processes ({processes}) times accumulate"
         raise UsageError(

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 
+from allweather.runtimes.errors import UsageError
 from allweather.trainers.training.batch_shares import share
 from allweather.trainers.training.objective import Objective
 from allweather.trainers.training.settings import FitSettings
@@ -53,6 +54,9 @@ class TrainStep:
 
         Returns:
             The loss of this process's images, a scalar without gradients.
+
+        Raises:
+            UsageError: The loss has no gradient.
         """
         fabric = self.fabric
         seed = (self.settings.seed * 1_000_003 + total_step) * 1009 + fabric.global_rank
@@ -64,6 +68,11 @@ class TrainStep:
         for part, (images, labels) in zip(self.shares, batches, strict=False):
             with fabric.no_backward_sync(self.model, enabled=part is not self.shares[-1]):
                 loss = self.objective.loss(self.model, images, labels, epoch, rng) / len(self.shares)
+                if not loss.requires_grad:
+                    raise UsageError(
+                        "no gradient reaches the weights: the network detaches its outputs, or it runs within "
+                        "torch.no_grad() or inference_mode(), its own or the caller's; train outside of them"
+                    )
                 fabric.backward(loss)
             losses.append(loss.detach())
         if self.settings.clip_norm is not None:

@@ -135,6 +135,8 @@ class TTAWrapper(nn.Module):
         spec = self._predictor_input or predictor_input_spec(InputSpec(*batch.images.shape[2:]))
         with torch.no_grad():
             predicted = self.predictor(batch.prepared(spec))
+        if not isinstance(predicted, Tensor):
+            raise UsageError(f"the loss predictor gives {type(predicted).__name__}, and no tensor of losses")
         if predicted.shape != (len(batch), len(self.policy.views)):
             expected = f"[{len(batch)}, {len(self.policy.views)}]"
             raise UsageError(f"the loss predictor gives {list(predicted.shape)}; policy {self.policy.name} {expected}")

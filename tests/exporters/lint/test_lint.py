@@ -204,6 +204,25 @@ def test_damaged_files_get_one_clear_line(tmp_path: Path, new_net: New) -> None:
         lint(model)
 
 
+def test_a_scale_of_text_gets_one_clear_line(new_net: New) -> None:
+    net = new_net()
+    model = build_network(net, [(16, 3, True, False)], None)
+    net.stored_in(model, "a0_scale").CopyFrom(numpy_helper.from_array(np.asarray(["a"], object), "a0_scale"))
+    with pytest.raises(EngineError, match="the tensor a0_scale holds text"):
+        lint(model)
+
+
+def test_a_function_that_calls_itself_gets_one_clear_line(new_net: New) -> None:
+    model = build_network(new_net(), [(16, 3, True, False)], None)
+    call = helper.make_node("f", ["x"], ["unused"], "call", domain="own")
+    model.graph.node.append(call)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    body = [helper.make_node("f", ["a"], ["b"], domain="own")]
+    model.functions.append(helper.make_function("own", "f", ["a"], ["b"], body, [helper.make_opsetid("own", 1)]))
+    with pytest.raises(EngineError, match="functions of the model cannot be inlined"):
+        lint(model)
+
+
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 @pytest.mark.slow

@@ -221,3 +221,20 @@ def test_a_driver_that_hangs_does_not_delay_closing(caplog: pytest.LogCaptureFix
     while camera_threads() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert source.closed == 1
+
+
+def test_damaged_frames_without_a_pause_leave_time_to_other_cameras() -> None:
+    class Noise:
+        fps, endless = None, True
+
+        def grab(self) -> bool:
+            return True
+
+        def retrieve(self) -> Image | None:
+            return None
+
+        def close(self) -> None: ...
+
+    with LiveCamera(Noise, "noise") as camera:
+        time.sleep(0.1)
+        assert 0 < camera.drops.decode < 1000  # some ten thousand without a pause

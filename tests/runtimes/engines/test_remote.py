@@ -206,6 +206,7 @@ def listener_that_sends(raw: bytes) -> str:
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}",  # a ValueError of Python's client
         b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 500 Oh\r\nContent-Length: 20\r\n\r\n" + b'{"error": "a\x07b\\nc"}',
         b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
@@ -216,6 +217,21 @@ def test_another_protocol_is_one_clear_line(raw: bytes) -> None:
     with pytest.raises(EngineError) as caught:
         RemoteEngine(listener_that_sends(raw), "classifier", SPEC, 10, call_seconds=2)
     assert "check that" in one_line(caught.value)
+
+
+def test_a_chunk_without_an_end_is_not_read() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + b"[" * 200_000  # -1: all there is
+    with pytest.raises(EngineError, match=r"IncompleteRead\(0 bytes read\)"):
+        RemoteEngine(listener_that_sends(raw), "classifier", SPEC, 10, call_seconds=2)
+
+
+def test_what_a_server_sent_is_shown_printable() -> None:
+    with pytest.raises(EngineError) as caught:
+        kserve.read_metadata(
+            b'{"inputs": [{"name": "a", "shape": [1, 8, 8, 3], "datatype": "\\ud800\\u001b"}],'
+            b' "outputs": [{"name": "b", "shape": [1, 2], "datatype": "FP32"}]}', "server"
+        )  # fmt: skip
+    assert "takes ?? and gives FP32" in str(caught.value)
 
 
 @pytest.mark.parametrize(

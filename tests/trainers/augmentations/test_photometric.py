@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import colorsys
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import DataError, UsageError
 from allweather.trainers.augmentations.photometric import (
     AUGMENTATIONS,
     COMBINATIONS,
@@ -141,3 +142,47 @@ def test_the_memory_format_stays_channels_last() -> None:
         assert augment(images, row_augmentations(name), PAPER, rng()).is_contiguous(
             memory_format=torch.channels_last
         ), name
+
+
+def test_uint8_and_a_single_image_are_augmented_as_floats_are() -> None:
+    names, pixels = COMBINATIONS["combined-"], (IMAGES * 255).round().to(torch.uint8)
+    floats = pixels / 255
+    expected = (augment(floats, names, PAPER, rng()) * 255).round().to(torch.uint8)
+    before = pixels.clone()
+    assert torch.equal(augment(pixels, names, PAPER, rng()), expected)  # uint8 overflowed
+    assert torch.equal(pixels, before)
+    one = augment(floats[0], names, PAPER, rng())  # [1, 3, h + 2, w - 2] came of it
+    assert torch.equal(one, augment(floats[:1], names, PAPER, rng())[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (IMAGES * 255, "divide by 255"),  # all of it became white
+        (IMAGES * torch.nan, "got values from nan"),
+        ((IMAGES * 255).long(), "got int64"),
+        (IMAGES.numpy(), "got ndarray"),
+        (IMAGES[:, :1], "repeat the gray channel"),
+        (IMAGES[..., :1], "2 x 2 pixels"),
+    ],
+)
+def test_images_that_cannot_be_augmented_are_told(images: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        augment(images, ["gaussian_blur"], PAPER, rng())
+
+
+@pytest.mark.parametrize(
+    ("names", "parameters", "generator", "message"),
+    [
+        ("gaussian_blur", PAPER, rng(), "are a list"),
+        (["blur"], PAPER, rng(), "no augmentation is called 'blur'"),
+        (["gaussian_blur"], {}, rng(), "got None for gaussian_blur"),
+        (["gaussian_blur"], {"gaussian_blur": "0.5"}, rng(), "got '0.5'"),
+        (["gaussian_blur"], {"gaussian_blur": float("nan")}, rng(), "got nan"),
+        (["gaussian_noise"], PAPER, np.random.default_rng(), "rng is a Generator; got Generator"),
+        (["gaussian_noise"], PAPER, None, "rng is a Generator; got NoneType"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_told(names: Any, parameters: Any, generator: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        augment(IMAGES, names, parameters, generator)

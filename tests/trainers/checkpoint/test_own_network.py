@@ -109,3 +109,15 @@ def test_a_network_on_the_meta_device_is_told() -> None:
         network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
     with pytest.raises(UsageError, match="on the meta device"):
         Checkpoint.of(network, ("a", "b"), 16)
+
+
+def test_a_state_that_is_no_tensor_is_told() -> None:
+    class Counting(nn.Sequential):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"calls": 3}
+
+        def set_extra_state(self, state: object) -> None: ...
+
+    network = Counting(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    with pytest.raises(UsageError, match="holds dict _extra_state, and a checkpoint holds tensors alone"):
+        Checkpoint.of(network, ("a", "b"), 16)

@@ -127,3 +127,21 @@ def test_maps_of_another_type_are_told(maps: Any) -> None:
 def test_maps_may_come_from_a_generator() -> None:
     maps = [torch.rand(4, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
     assert torch.equal(feature_map_loss(iter(maps)), feature_map_loss(maps))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (2, 3, 0, 0), (0, 3)])
+def test_maps_without_entries_are_told(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"\[2 n, ...\]; got"):
+        feature_map_loss([torch.zeros(shape)])
+
+
+def test_the_gradient_of_half_precision_is_that_of_float32() -> None:
+    values = 1e-4 * torch.rand(4, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for dtype in (torch.float16, torch.float32):
+        maps = values.half().to(dtype).requires_grad_()
+        feature_map_loss([maps]).backward()
+        assert maps.grad is not None
+        assert maps.grad.dtype == dtype
+        gradients.append(maps.grad.float())
+    torch.testing.assert_close(*gradients, rtol=2e-3, atol=1e-2)  # nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
+from allweather.runtimes.errors import UsageError
 from allweather.trainers.losses import ranking as rank_losses
+from allweather.trainers.losses import sorter as sorter_module
 from allweather.trainers.losses.ranking import RANK_LOSSES
 from allweather.trainers.losses.soft_ranks import correlation, ranks, soft_ranks
 from allweather.trainers.losses.sorter import random_sequences, train_sorter
@@ -91,3 +94,32 @@ def test_only_differences_of_predictions_count_and_equal_ones_have_gradients(nam
     assert equal.grad is not None
     assert bool(equal.grad.isfinite().all())
     assert float(equal.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("name", RANK_LOSSES)
+@pytest.mark.parametrize(
+    ("predicted", "true", "message"),
+    [
+        (torch.ones(4, 3), torch.ones(1, 3), r"got \[4, 3\] and \[1, 3\]"),  # torch stretches it
+        (torch.ones(4, 1), torch.ones(4, 3), r"got \[4, 1\] and \[4, 3\]"),
+        (torch.ones(4, 1), torch.ones(4, 1), "of two or more views"),  # nan for some losses
+        (torch.ones(3), torch.ones(3), r"\[n, V\]"),
+        (torch.ones(0, 3), torch.ones(0, 3), r"got \[0, 3\]"),
+        (torch.ones(4, 3), torch.ones(4, 3, dtype=torch.int64), "got int64"),
+        ([[1.0, 2.0]], torch.ones(1, 2), "got list"),
+    ],
+)
+def test_tables_that_are_none(name: str, predicted: torch.Tensor, true: torch.Tensor, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        RANK_LOSSES[name](predicted, true)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_shared_sorter_is_trained_within_any_mode(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorter_module, "train_sorter", lambda: train_sorter(1))
+    table = torch.rand(2, 12, generator=torch.Generator().manual_seed(0))
+    with mode():
+        sorter = sorter_module.shared_sorter.__wrapped__()
+    predicted = table.clone().requires_grad_()
+    sorter(predicted).sum().backward()
+    assert predicted.grad is not None

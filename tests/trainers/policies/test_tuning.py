@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from allweather.trainers.policies.tuning import (
     calibrated_log_likelihood,
     default_policies,
     evaluate_center,
+    learn_weights,
     parse_tuning,
     put_first,
     tune,
@@ -151,3 +153,11 @@ def test_a_ranking_policy_takes_the_view_with_the_lowest_predicted_loss(results:
 def test_a_text_that_is_not_tuned_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"gps:K.* 1 to 23.* learned; got"):
         parse_tuning(text)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_weights_are_learned_whatever_the_caller_does(results: ViewLogits, mode: Any) -> None:
+    expected = learn_weights(results)
+    with mode():
+        within = dataclasses.replace(results, logits=results.logits.clone(), labels=results.labels.clone())
+        assert learn_weights(within) == expected

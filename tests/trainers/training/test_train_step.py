@@ -14,6 +14,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 from torch.amp import GradScaler
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.models.classifier import Classifier
@@ -91,3 +92,20 @@ def test_a_run_in_fp16_scales_its_loss_and_resumes_exactly(tmp_path: Path, clip_
             trained, _ = fit(without_batch_norm(), data, settings, 0.02, fabric=fabric, resume=resume, watch=watch)
     for key, value in expected.state_dict().items():
         assert torch.equal(trained.state_dict()[key], value), key
+
+
+class Detached(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = without_batch_norm()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images).detach()
+
+
+def test_a_loss_without_a_gradient_is_told() -> None:
+    settings = FitSettings(epochs=1, batch_size=12)
+    with pytest.raises(UsageError, match="the network detaches its outputs"):
+        fit(Detached(), random_data(), settings, 0.02, fabric=launch())
+    with torch.no_grad(), pytest.raises(UsageError, match=r"torch.no_grad\(\)"):
+        fit(without_batch_norm(), random_data(), settings, 0.02, fabric=launch())

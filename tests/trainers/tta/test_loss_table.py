@@ -38,3 +38,23 @@ def test_labels_and_networks_that_cannot_be_used(
 ) -> None:
     with pytest.raises(kind, match=message):
         view_losses(module, IMAGES, labels)
+
+
+@pytest.mark.parametrize("label", [-100, -1, 3])
+def test_a_label_that_is_no_output_is_told(label: int) -> None:
+    labels = LABELS.clone()
+    labels[2] = label  # torch returns the loss 0 for -100
+    with pytest.raises(DataError, match=rf"labels are 0 to 2 for the 3 outputs of the network; got {label}$"):
+        view_losses(MEAN, IMAGES, labels)
+
+
+@pytest.mark.parametrize("views", [[], "hflip"])
+def test_views_that_are_no_list_are_told(views: Any) -> None:
+    with pytest.raises(UsageError, match="views are a list of names"):
+        view_losses(MEAN, IMAGES, LABELS, views)
+
+
+@pytest.mark.parametrize(("images", "message"), [(IMAGES.numpy(), "got ndarray"), (IMAGES[0], "images are a batch")])
+def test_images_that_are_no_batch_are_told(images: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        view_losses(MEAN, images, LABELS)

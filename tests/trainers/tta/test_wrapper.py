@@ -247,3 +247,13 @@ class Doubled(nn.Module):
 def test_a_tensor_without_values_in_memory_is_told(images: Tensor) -> None:
     with pytest.raises(DataError, match="got a sparse, quantized or meta tensor"):
         TTAWrapper(InPlace(), "center")(images)
+
+
+def test_a_predictor_that_gives_no_tensor_is_told() -> None:
+    class Pair(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images, images
+
+    classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(UsageError, match="the loss predictor gives tuple"):
+        TTAWrapper(classifier, "top:2", predictor=Pair())(torch.rand(2, 3, 16, 16))

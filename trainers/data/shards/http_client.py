@@ -79,7 +79,10 @@ class Response:
 
     def _read(self) -> bytes:
         with network_errors(self._url):
-            return self._opened.read(BLOCK_BYTES)
+            try:
+                return self._opened.read(BLOCK_BYTES)
+            except ValueError as error:  # a chunk of a negative size
+                raise http.client.IncompleteRead(b"") from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, augment
+from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, augment_floats
 from allweather.trainers.choices import AugmentationAim
 from allweather.trainers.corruptions import EXTRA, corrupt_images
 from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -58,5 +58,5 @@ def _combine(images: Tensor, seed: int) -> None:
     strengths = {name: augmentation.paper for name, augmentation in AUGMENTATIONS.items()}
     for first, names in enumerate(COMBINATIONS.values()):
         for batch in torch.split(images[first::2], BATCH_SIZE):
-            augmented = augment(to_float(batch), names, strengths, rng)
+            augmented = augment_floats(to_float(batch), names, strengths, rng)
             batch.copy_((augmented * 255).round().to(torch.uint8).permute(0, 2, 3, 1))

@@ -75,7 +75,8 @@ def fit_loss_predictor(
 
 def _check_losses(losses: Tensor, images: int, views: int) -> None:
     if not isinstance(losses, Tensor) or not losses.is_floating_point() or losses.shape != (images, views):
-        came = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        kind = str(losses.dtype).removeprefix("torch.") if isinstance(losses, Tensor) else ""
+        came = f"{kind} {list(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
         raise DataError(
             f"losses are a tensor, float [{images}, {views}]: a row for each image, a column for each view; got {came}"
         )

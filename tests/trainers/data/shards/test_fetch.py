@@ -189,6 +189,20 @@ def test_a_transfer_that_ends_early_leaves_nothing(shards: Path, cache: Path) ->
     assert list(cache.iterdir()) == []
 
 
+def test_a_chunk_of_a_negative_size_is_no_wrong_url(shards: Path, cache: Path) -> None:
+    class Negative(Handler):
+        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"-5\r\n")
+            self.close_connection = True
+
+    with served(shards, Negative) as server:
+        assert refusal(server.host).endswith("the server broke off (IncompleteRead); try again")
+    assert list(cache.iterdir()) == []
+
+
 def test_a_transfer_that_stalls_leaves_nothing(shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "TIMEOUT", 0.2)
 
