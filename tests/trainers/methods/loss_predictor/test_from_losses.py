@@ -60,7 +60,7 @@ IMAGES, LOSSES = table(12)
 @pytest.mark.parametrize(
     ("images", "losses", "views", "kind", "message"),
     [
-        (IMAGES, LOSSES[:, :2], VIEWS, DataError, r"float \[12, 3\]: a row for each image.*got \[12, 2\]"),
+        (IMAGES, LOSSES[:, :2], VIEWS, DataError, r"float \[12, 3\]: a row for each image.*got float32 \[12, 2\]"),
         (IMAGES, LOSSES.numpy(), VIEWS, DataError, "got ndarray"),
         (IMAGES, LOSSES.log() * float("inf"), VIEWS, DataError, "losses are finite numbers"),
         (IMAGES[:5], LOSSES[:5], VIEWS, DataError, "at least 10 images; got 5"),
