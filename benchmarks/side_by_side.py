@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shlex
@@ -34,7 +35,12 @@ FINISHED, STOPPED = "finished", "out of time"
 
 @dataclass(frozen=True)
 class Running:
-    """A command that runs."""
+    """A command that runs.
+
+    Attributes:
+        process: Its process.
+        started: Monotonic time of its start in seconds.
+    """
 
     process: subprocess.Popen[bytes]
     started: float
@@ -44,7 +50,8 @@ def read_commands(path: Path) -> list[str]:
     """Returns the commands of a file.
 
     Raises:
-        UsageError: It cannot be read, or a command names no script of the benchmarks.
+        UsageError: It cannot be read, or a command names no script of the benchmarks, or has a quote without its end
+            or braces with another name.
     """
     try:
         lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -52,7 +59,13 @@ def read_commands(path: Path) -> list[str]:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
     commands = [line for line in lines if line]
     for command in commands:
-        script = BENCHMARKS / shlex.split(command)[0]
+        try:
+            words = [word.format(out="", data="", minutes="") for word in shlex.split(command)]
+        except (ValueError, KeyError, IndexError) as error:
+            raise UsageError(
+                f"{path}: {command!r:.80} is no command ({error}); braces hold out, data or minutes"
+            ) from None
+        script = BENCHMARKS / words[0]
         if script.suffix != ".py" or not script.is_file():
             raise UsageError(f"{path}: {command.split()[0]} is no script in {BENCHMARKS}")
     return commands
@@ -113,8 +126,8 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--workers", type=int, default=max(1, usable_cores() - 1))
     args = parser.parse_args()
-    if args.minutes <= 0 or args.workers < 1:
-        raise UsageError("--minutes is above 0, and --workers 1 or more")
+    if not 0 < args.minutes < math.inf or args.workers < 1:
+        raise UsageError("--minutes is a number above 0, and --workers 1 or more")
     end = time.monotonic() + 60 * args.minutes
     commands = read_commands(args.commands)
     (args.out / "logs").mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,12 @@ def test_commands_run_until_the_time_is_over_and_finished_ones_are_skipped(scrip
 
 @pytest.mark.parametrize(
     ("commands", "message"),
-    [("there_is_none.py --x", "there_is_none.py is no script"), ("gpu/__init__", "is no script")],
+    [
+        ("there_is_none.py --x", "there_is_none.py is no script"),
+        ("gpu/__init__", "is no script"),
+        ("on_a_gpu.py 'x", "is no command"),
+        ("on_a_gpu.py {folder}", "is no command"),
+    ],
 )
 def test_other_commands_are_refused_in_one_line(scripts: Path, commands: str, message: str) -> None:
     done = call(scripts, commands)
