@@ -55,7 +55,7 @@ class NewestFrame:
             EngineError: The engine fails again and again, or on every frame there was.
             DetectorError: The detector fails again and again, or on every frame there was.
             UsageError: A region does not lie inside the first frame.
-            CameraError: A region lay inside the frames, and does not inside one of another size.
+            CameraError: A region lay inside earlier frames, and does not lie inside one of another size.
         """
         camera, stats = self._camera, self._stats
         failure: EngineError | DetectorError | None = None
@@ -105,10 +105,10 @@ class NewestFrame:
             return frame, decide_on(decider, frame, objects, self._skipped(frame))
 
     def _check_size(self, frame: Frame, objects: Sequence[FoundObject]) -> None:
-        """Checks that the regions, which frames before had, are still inside: else not they are wrong, but the camera.
+        """Checks that the regions, which lay inside the frames before, still do.
 
         Raises:
-            CameraError: One is not.
+            CameraError: One does not, because the camera has changed the size of its frames.
         """
         try:
             for each in objects:

@@ -124,7 +124,7 @@ class MlflowLogger(Logger):
 
 @contextmanager
 def _no_root_handler() -> Iterator[None]:
-    """Keeps MLflow from printing a traceback of each other folder beside its own, by a root handler that it would add.
+    """Keeps MLflow from adding a root handler, which prints a traceback for each folder that is not its own.
 
     A root handler of the caller is left as it is.
     """
