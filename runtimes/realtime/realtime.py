@@ -13,8 +13,9 @@ from allweather.runtimes.realtime.scheduling import first_in_first_out, on_cores
 def realtime(cores: Sequence[int] | None = None) -> Iterator[None]:
     """Runs what is in the `with` block before other programs on the machine, as far as the system permits it.
 
-    The memory of the process is locked, and the calling thread, with every thread that it starts in the block, gets
-    real-time priority (SCHED_FIFO) and stays on the given cores. Load the perceiver and watch the source inside of it::
+    The memory of the process is locked, and the calling thread, with every thread that it starts in the block and
+    those of libraries, gets real-time priority (SCHED_FIFO) and stays on the given cores. Load the perceiver and watch
+    the source inside of it::
 
         with allweather.realtime(cores=[2, 3]):
             with allweather.load("my.aw", budget_ms=33) as perceiver:

@@ -52,6 +52,26 @@ def test_the_thread_and_those_that_it_starts_have_priority_and_cores_until_the_e
     assert locked_kilobytes() == 0
 
 
+@needs_permission
+def test_threads_that_a_library_started_before_have_priority_and_cores_until_the_end() -> None:
+    code = (
+        "import os, threading\n"
+        "import numpy, cv2\n"
+        "cv2.setNumThreads(2)\n"  # OpenCV keeps a thread from now on
+        "cv2.GaussianBlur(numpy.zeros((2000, 2000, 3), numpy.uint8), (9, 9), 3)\n"
+        "from allweather.runtimes.realtime import realtime\n"
+        "python = {thread.native_id for thread in threading.enumerate()}\n"
+        "threads = {int(name) for name in os.listdir('/proc/self/task')} - python\n"
+        "states = lambda: {(os.sched_getscheduler(each), *os.sched_getaffinity(each)) for each in threads}\n"
+        "before, core = states(), min(os.sched_getaffinity(0))\n"
+        "assert threads\n"
+        "with realtime(cores=[core]): assert states() == {(os.SCHED_FIFO, core)}, states()\n"
+        "assert states() == before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_cores_that_the_process_may_not_use_are_refused() -> None:
     before = state()
     for cores in ([10**6], [-1], []):
