@@ -15,10 +15,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +33,10 @@ from studies import errors_in_one_line, open_study_folder
 from allweather import load
 from allweather.reports.figure import png_figure
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.perceiver.perceiver import Perceiver
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.policy import parse_policy
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -43,6 +45,7 @@ from allweather.trainers.data.registry import open_dataset_of
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel, open_model
 from allweather.trainers.training.launch import launch
 
+Cell = tuple[Image, npt.NDArray[np.int64]]  # uint8 [n, h, w, 3] images and their int64 [n] labels
 POLICIES = ("center", "hflip", "top:1", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
 PANELS = {"clean": "clean images", "common": "the 15 common corruptions"}
 
@@ -65,61 +68,84 @@ class Rival:
         return folder / f"{self.name.replace(' ', '-').replace(':', '')}.json"
 
 
+def groups(model: EvaluatedModel, args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Iterator[Cell]]]]:
+    """Yields clean, common and extra, each with a function that reads its cells: one, or a corruption and severity."""
+    data = open_dataset_of(args.data, model.classes, model.input)
+    test = data.test.take(torch.arange(min(args.clean, len(data.test)))).loaded()
+    corrupted = open_corrupted_set(args.corrupted, model.classes, model.input)
+
+    def cells(names: Sequence[str]) -> Iterator[Cell]:
+        for name in names:
+            for each in SEVERITIES:
+                yield np.concatenate([*corrupted.batches(name, each, BATCH_SIZE)]), corrupted.labels
+
+    yield "clean", lambda: iter([(test.images.numpy(), test.labels.numpy())])
+    yield "common", lambda: cells(COMMON)
+    yield "extra", lambda: cells(EXTRA)
+
+
+def mean_errors(model: EvaluatedModel, policies: Sequence[str], cells: Iterator[Cell]) -> list[float]:
+    """Returns the error of each policy in percent, as the mean over cells."""
+    parsed = [parse_policy(each, predictor_views=model.predictor_views) for each in policies]
+    errors = []
+    for images, labels in cells:
+        parts = [slice(first, first + BATCH_SIZE) for first in range(0, len(images), BATCH_SIZE)]
+        correct = [correct_by_policy(model, parsed, images[part], labels[part]) for part in parts]
+        errors.append(100 * (1 - np.concatenate(correct, 1).mean(1)))
+    return [float(each) for each in np.mean(errors, 0)]
+
+
 def errors(rivals: Sequence[Rival], args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Returns the errors in percent of rivals of one bundle and precision, by name."""
     first = rivals[0]
+    found: dict[str, dict[str, float]] = {each.name: {} for each in rivals}
     with open_model(first.bundle, engine=args.engine, precision=first.precision) as opened:
-        policies = [parse_policy(each.policy, predictor_views=opened.predictor_views) for each in rivals]
-        data = open_dataset_of(args.data, opened.classes, opened.input)
-        test = data.test.take(torch.arange(min(args.clean, len(data.test)))).loaded()
-        corrupted = open_corrupted_set(args.corrupted, opened.classes, opened.input)
-        found = {"clean": _errors(opened, policies, test.images.numpy(), test.labels.numpy())}
-        for group, names in (("common", COMMON), ("extra", EXTRA)):
-            cells = [
-                np.concatenate([*corrupted.batches(name, each, BATCH_SIZE)]) for name in names for each in SEVERITIES
-            ]
-            found[group] = np.mean([_errors(opened, policies, cell, corrupted.labels) for cell in cells], 0)
-    return {
-        each.name: {group: float(values[index]) for group, values in found.items()} for index, each in enumerate(rivals)
-    }
+        for group, cells in groups(opened, args):
+            values = mean_errors(opened, [each.policy for each in rivals], cells())
+            for rival, value in zip(rivals, values, strict=True):
+                found[rival.name][group] = value
+    return found
 
 
-def _errors(
-    opened: EvaluatedModel, policies: Sequence[Policy], images: Image, labels: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    starts = range(0, len(images), BATCH_SIZE)
-    parts = [slice(first, first + BATCH_SIZE) for first in starts]
-    correct = [correct_by_policy(opened, policies, images[part], labels[part]) for part in parts]
-    return 100 * (1 - np.concatenate(correct, 1).mean(1))
+def timed_frames(perceiver: Perceiver, args: argparse.Namespace) -> Iterator[tuple[str, Image]]:
+    """Yields clean and corrupted test images in turn, `args.frames` of each, with the name of their kind."""
+    spec, classes = perceiver.spec, perceiver.classes
+    data, corrupted = open_dataset_of(args.data, classes, spec), open_corrupted_set(args.corrupted, classes, spec)
+    rng, names = np.random.default_rng(0), list(CORRUPTIONS)
+    clean = data.test.take(torch.from_numpy(rng.integers(len(data.test), size=args.frames))).loaded().images.numpy()
+    for image in clean:
+        yield "clean ms", image
+        cell = names[rng.integers(len(names))], SEVERITIES[rng.integers(len(SEVERITIES))]
+        yield "corrupted ms", corrupted.image(*cell, int(rng.integers(len(corrupted.labels))))
 
 
-def milliseconds(rivals: Sequence[Rival], args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Returns the median milliseconds of a frame, clean and corrupted, of all rivals, which take turns."""
+def milliseconds(
+    rivals: Sequence[Rival], args: argparse.Namespace, *, repeats: int = 1, average: Callable[..., Any] = np.median
+) -> dict[str, dict[str, float]]:
+    """Returns the milliseconds of a frame of each rival, by name and by kind of frame. The rivals take turns.
+
+    Args:
+        rivals: Bundles with their policies.
+        args: Names of the data, the engine and the number of frames.
+        repeats: How often each frame is decided; the shortest time counts.
+        average: What is made of the times of all frames.
+    """
     with ExitStack() as stack:
         perceivers = [
             stack.enter_context(load(each.bundle, engine=args.engine, precision=each.precision, policy=each.policy))
             for each in rivals
         ]
-        spec, classes = perceivers[0].spec, perceivers[0].classes
-        data, corrupted = open_dataset_of(args.data, classes, spec), open_corrupted_set(args.corrupted, classes, spec)
-        rng, names = np.random.default_rng(0), list(CORRUPTIONS)
-        clean = data.test.take(torch.from_numpy(rng.integers(len(data.test), size=args.frames))).loaded().images.numpy()
-        seconds: dict[str, list[list[float]]] = {"clean": [], "corrupted": []}
-        for image in clean:
-            cell = names[rng.integers(len(names))], SEVERITIES[rng.integers(len(SEVERITIES))]
-            frames = {"clean": image, "corrupted": corrupted.image(*cell, int(rng.integers(len(corrupted.labels))))}
-            for kind, frame in frames.items():
-                seconds[kind].append([_seconds(perceiver, frame) for perceiver in perceivers])
-    medians = {kind: 1000 * np.median(each, 0) for kind, each in seconds.items()}
-    return {
-        rival.name: {f"{kind} ms": float(values[index]) for kind, values in medians.items()}
-        for index, rival in enumerate(rivals)
-    }
+        times: dict[str, list[list[float]]] = {"clean ms": [], "corrupted ms": []}
+        for kind, frame in timed_frames(perceivers[0], args):
+            turns = [[_seconds(perceiver, frame) for perceiver in perceivers] for _ in range(repeats)]
+            times[kind].append(np.min(turns, 0).tolist())
+    averages = {kind: 1000 * average(each, 0) for kind, each in times.items()}
+    return {rival.name: {kind: float(each[row]) for kind, each in averages.items()} for row, rival in enumerate(rivals)}
 
 
-def _seconds(perceiver: object, frame: Image) -> float:
+def _seconds(perceiver: Perceiver, frame: Image) -> float:
     started = time.perf_counter()
-    perceiver(frame)  # type: ignore[operator]
+    perceiver(frame)
     return time.perf_counter() - started
 
 
