@@ -88,10 +88,11 @@ def test_it_runs_a_bundle_without_torch(
     python = interpreter(version)
     if python is None:
         pytest.skip(f"no Python {version} on this machine: the wheel was not run on it")
-    subprocess.run([python, "-m", "venv", str(tmp_path / "venv")], check=True)
+    subprocess.run([python, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
     binaries = tmp_path / "venv" / "bin"
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(ROOT / "constraints.txt")]
-    subprocess.run([str(binaries / "python"), *install, f"{wheel}[openvino]"], check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "--disable-pip-version-check"]
+    install = ["install", "--quiet", "--no-compile", "-c", str(ROOT / "constraints.txt"), f"{wheel}[openvino]"]
+    subprocess.run([*pip, *install], check=True, capture_output=True)
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
     def run(*command: object) -> subprocess.CompletedProcess[str]:
