@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -93,12 +94,13 @@ class Perceiver:
         Raises:
             UsageError: The policy needs a loss predictor, which this perceiver was made without, or the true losses.
         """
-        other = Perceiver(
-            self._engine, self.classes, self.spec, budget, policy=policy, loss_predictor=self._loss_predictor,
-            view_latency=self._planner.view_latency, predictor_latency=self._predictor_latency, clock=self._clock,
-            engine_name=self.engine_name, precision=self.precision,
-        )  # fmt: skip
-        other._lock, other._owns_engines = self._lock, False
+        check_runnable(policy, self._loss_predictor is not None)
+        other = copy.copy(self)  # of the same class, as a perceiver on a server gives up on a frame in time
+        other.budget, other.policy, other._owns_engines = budget or Budget(), policy, False
+        other._planner = Planner(
+            policy, self._planner.view_latency, self._predictor_latency if policy.needs_predictor else None
+        )
+        other._finishing, other._rng, other._decided = LatencyModel({1: 0.0}), np.random.default_rng(0), 0
         return other
 
     def __call__(self, image: Image, *, bgr: bool = False) -> Decision:

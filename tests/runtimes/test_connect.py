@@ -17,7 +17,7 @@ from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.connect import connect
 from allweather.runtimes.errors import EngineError, EngineTimeoutError, ParityError, UsageError
 from allweather.runtimes.region import Region
-from allweather.runtimes.types import Frame
+from allweather.runtimes.types import Budget, Frame
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +56,12 @@ def test_it_decides_like_a_local_perceiver(policy: str | None, server: Any, samp
 def test_views_go_as_one_batch_where_there_is_time_and_fewer_where_there_is_not(
     server: Any, sample_bundle: Path, frames: Any
 ) -> None:
-    server.faults.delay = 0.1  # seconds for each image: four views take 0.4, one view and the predictor 0.2
-    with connect(sample_bundle, server.address, policy="top:4", budget_ms=2000) as perceiver:
+    server.faults.delay = 0.2  # seconds for each image: four views take 0.8, one view and the predictor 0.4
+    with connect(sample_bundle, server.address, policy="top:4", budget_ms=4000) as perceiver:
         server.faults.batches.clear()
         assert len(perceiver(frames[0]).views) == 4
         assert server.faults.batches == [1, 4]
-    with connect(sample_bundle, server.address, policy="top:4", budget_ms=190) as perceiver:
+    with connect(sample_bundle, server.address, policy="top:4", budget_ms=390) as perceiver:
         server.faults.batches.clear()
         decision = perceiver(frames[0])
         assert (decision.views, decision.reason) == (("identity",), "no_time_to_rank")
@@ -87,6 +87,17 @@ def test_a_stalled_server_times_out_and_gets_fewer_views_until_it_is_back(
         assert not first.late
         # slow calls make the planner careful for as long as they are more than one call in twenty
         assert any(len(perceiver(frames[0]).views) > 1 for _ in range(200))
+
+
+def test_one_that_shares_the_server_gives_up_in_time_as_well(server: Any, sample_bundle: Path, frames: Any) -> None:
+    with connect(sample_bundle, server.address, policy="center") as perceiver:
+        other = perceiver.sharing(Budget(0.4), perceiver.policy)
+        assert len(other(frames[0]).views) == 1
+        server.faults.delay = 3
+        started = time.monotonic()
+        with pytest.raises(EngineTimeoutError, match=r"no response within [34]\d\d ms"):
+            other(frames[0])
+        assert time.monotonic() - started < 1.2
 
 
 def test_regions_of_what_is_no_frame_are_told(server: Any, sample_bundle: Path, frames: Any) -> None:
