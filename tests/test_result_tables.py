@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import runpy
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The names of the script that makes the tables."""
     monkeypatch.syspath_prepend(str(TRAINERS.parent))
     monkeypatch.syspath_prepend(str(TRAINERS))
-    return runpy.run_path(str(TRAINERS / "result_tables.py"))
+    names = runpy.run_path(str(TRAINERS / "result_tables.py"))
+    return {**names, "RunRecord": importlib.import_module("run_records").RunRecord}
 
 
 def methods(script: dict[str, Any], **changes: Any) -> Any:

@@ -63,6 +63,12 @@ BIGGER_NETWORK = tuple(
     for precision in ("fp32", "int8")
     for policy in ("center", "hflip", "top:1", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
 )
+CASCADES = tuple(
+    f"cascade {policy}, {vote}, {threshold}"
+    for policy in ("center", "top:1")
+    for vote in ("alone", "average")
+    for threshold in (0.5, 0.7, 0.9, 0.95, 0.98, 0.995)
+)
 EXPERT_POLICIES = ("top:1", "top:2", "top:1+flip", "top:2+flip")
 EXPERT_CHOICES = tuple(
     f"{name}, {each}" for each in EXPERT_POLICIES for name in ("twelve views", "15 experts", "pairs")
@@ -142,6 +148,24 @@ TABLES = (
             "ms, corrupted": "corrupted ms",
         },
         BIGGER_NETWORK,
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "cascade",
+        "cascade",
+        "error, %, and mean milliseconds of a frame",
+        {
+            "clean": "clean",
+            "common 15": "common",
+            "extra 4": "extra",
+            "ms, clean": "clean ms",
+            "ms, corrupted": "corrupted ms",
+            "second network, % of clean": "clean asked",
+            "of corrupted": "common asked",
+        },
+        (*BIGGER_NETWORK, *CASCADES),
         {},
         (),
         {},

@@ -76,9 +76,8 @@ class Perceiver:
         self._loss_predictor, self._owns_engines = loss_predictor, True
         self._predictor_latency = predictor_latency or LatencyModel()
         self._finishing = LatencyModel({1: 0.0})  # what follows the last batch of several objects
-        self._planner = Planner(
-            policy, view_latency or LatencyModel(), self._predictor_latency if policy.needs_predictor else None
-        )
+        latency = self._predictor_latency if policy.needs_predictor else None
+        self._planner = Planner(policy, view_latency or LatencyModel(), latency)
         self._rng = np.random.default_rng(seed)
         self._decided, self._lock = 0, FairLock()
 
@@ -97,9 +96,8 @@ class Perceiver:
         check_runnable(policy, self._loss_predictor is not None)
         other = copy.copy(self)  # of the same class, as a perceiver on a server gives up on a frame in time
         other.budget, other.policy, other._owns_engines = budget or Budget(), policy, False
-        other._planner = Planner(
-            policy, self._planner.view_latency, self._predictor_latency if policy.needs_predictor else None
-        )
+        latency = self._predictor_latency if policy.needs_predictor else None
+        other._planner = Planner(policy, self._planner.view_latency, latency)
         other._finishing, other._rng, other._decided = LatencyModel({1: 0.0}), np.random.default_rng(0), 0
         return other
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 from allweather.runtimes.errors import UsageError
@@ -83,7 +84,7 @@ def _each_library_thread(call: Callable[[int], T]) -> dict[int, T]:
     results: dict[int, T] = {}
     python = {thread.native_id for thread in threading.enumerate()}
     with suppress(OSError):  # where the system does not list threads, they stay as they are
-        for thread in {int(name) for name in os.listdir("/proc/self/task")} - python:
+        for thread in {int(path.name) for path in Path("/proc/self/task").iterdir()} - python:
             with suppress(OSError):  # it has ended by now
                 results[thread] = call(thread)
     return results
