@@ -71,11 +71,14 @@ def folder_of(module: str) -> str:
     return parts[1] if len(parts) > 1 and parts[1] in FOLDERS else "sdk"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_point_down(name: str) -> None:
-    for imported in imports(MODULES[name]):
-        if imported.split(".")[0] == "allweather":
-            assert FOLDERS[folder_of(imported)] <= FOLDERS[folder_of(name)], f"{name} must not import {imported}"
+def test_imports_point_down() -> None:
+    upwards = [
+        f"{name} must not import {imported}"
+        for name, path in MODULES.items()
+        for imported in imports(path)
+        if imported.split(".")[0] == "allweather" and FOLDERS[folder_of(imported)] > FOLDERS[folder_of(name)]
+    ]
+    assert upwards == []
 
 
 @pytest.mark.slow
@@ -118,11 +121,10 @@ def test_folders_are_small_and_say_what_they_are_for() -> None:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
 
 
-@pytest.mark.parametrize(
-    "path", [*sources(), *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_files_are_short(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MAX_LINES
+def test_files_are_short() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in [*sources(), *(ROOT / "tests").rglob("*.py")]}
+    assert len(lengths) > 800
+    assert {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
 def test_samples_are_short() -> None:
