@@ -7,7 +7,7 @@ averaged vote of each pair. Both learn on four fifths of the val split, in corru
 Rivals: one view, the best view by prediction, and the pair that is the best one for all images together. CHECKPOINT
 is a classifier that was trained without the val split of DATA; CORRUPTED is the folder of a corrupted test set. Which
 is better is read off the last fifth of the val split; test images are run once. FOLDER gets the outputs of the
-classifier, so that a killed run goes on, and a record.
+classifier, so that a killed run goes on, and a record of each way.
 """
 
 from __future__ import annotations
@@ -166,16 +166,18 @@ def main() -> None:
             table = learned.table(sets if name == "one by one" else ((CENTER,), *sets))
             predictors[name], *_ = fit_predictor(table, images.spec, settings, hflip=False, fabric=images.fabric)
         fixed = int(learned.table(PAIRS).correct.float().mean(0).argmax())
-        found = {}
+        found: dict[str, dict[str, float]] = {}
         for part, outputs in {"val": judged, **test_outputs(model, images, args.folder)}.items():
-            found |= {f"{part}: {name}": value for name, value in errors(outputs, predictors, fixed).items()}
+            for name, value in errors(outputs, predictors, fixed).items():
+                found.setdefault(name, {})[part] = value
     facts = {"checkpoint": args.checkpoint.name, "data": args.data, "copies": args.copies, "epochs": args.epochs}
     facts |= {"the same pair for all": " & ".join(SINGLES[index] for index in PAIRS[fixed])}
-    record = new_record("joint-views", "pairs", 0, facts, found, images.fabric)
-    save_record(args.folder / "pairs.json", record)
-    print(facts)
-    for name, value in found.items():
-        print(f"{name:30} {value:6.2f}")
+    for name, results in found.items():
+        save_record(
+            args.folder / f"{name.replace(' ', '-').replace(':', '')}.json",
+            new_record("joint-views", name, 0, facts, results, images.fabric),
+        )
+        print(f"{name:24}", {part: round(value, 2) for part, value in results.items()})
 
 
 if __name__ == "__main__":
