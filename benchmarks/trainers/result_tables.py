@@ -153,6 +153,16 @@ TABLES = (
         {},
     ),
     ResultTable(
+        "joint-views",
+        "joint-views",
+        "error, %",
+        {"val": "val", "clean": "clean", "common 15": "common", "extra 4": "extra"},
+        ("one view", "the same pair for all", "top:1", "top:2", "jointly"),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
         "cascade",
         "cascade",
         "error, %, and mean milliseconds of a frame",
