@@ -5,6 +5,7 @@ A repository that exists already gets the models as a new version, so that a ser
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from allweather.exporters.serving import ovms, triton
 from allweather.exporters.serving.models import ServedModel, models_to_serve
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Precision, Role
+from allweather.runtimes.bundle.output_path import check_outside_bundles
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_folder
 from allweather.runtimes.system.path_argument import as_path
@@ -91,7 +93,8 @@ def write_repository(
     Args:
         bundle: An open bundle.
         layout: Server to write for, "triton" or "ovms".
-        out: Folder to write. If it holds a repository of models with the same input and labels, a version is added.
+        out: Folder to write. If it, or the folder that a link leads to, holds a repository of models with the same
+            input and labels, a version is added.
         engine: Engine whose models to serve; None for the server's preferred one among those in the bundle.
         precision: Precision of the classifier; None for the one that the bundle prefers.
 
@@ -101,9 +104,11 @@ def write_repository(
     Raises:
         EngineError: The bundle has no model that this server runs.
         BundleError: A label cannot be written, or the bundle was changed meanwhile.
+        UsageError: `out` is a bundle, or lies in one.
         OutputError: `out` holds something else, or other models, or cannot be written.
     """
-    out = as_path(out)
+    out = Path(os.path.realpath(as_path(out)))  # a version is added to the repository that a server reads
+    check_outside_bundles(out)
     module = LAYOUTS[layout]
     served = models_to_serve(bundle, module.ENGINES, engine, precision, layout)
     shapes = tuple(

@@ -15,7 +15,7 @@ from allweather.runtimes.engines.tensorrt.cache import BuiltEngines, EngineKey, 
 from allweather.runtimes.engines.tensorrt.cuda import open_cuda
 from allweather.runtimes.engines.tensorrt.library import Library, open_library
 from allweather.runtimes.engines.tensorrt.session import key_of
-from allweather.runtimes.errors import EngineError, NotBuiltError
+from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError
 
 Watch = Callable[[float, str], None]
 log = logging.getLogger(__name__)
@@ -83,9 +83,23 @@ def _build_if_missing(cache: BuiltEngines, library: Library, key: EngineKey, gra
             log.warning("%s; building it again", error)
         else:
             return False
-        build_config = BuildConfig(graph, key.precision, key.max_batch_size, key.architecture, cache.timing_cache(key))
+        build_config = BuildConfig(
+            graph, key.precision, key.max_batch_size, key.architecture, _timing_cache(cache, key)
+        )
         result = build(library, build_config, watch)
-        if result.timing_cache:
-            cache.store_timing_cache(key, result.timing_cache)
         cache.store(key, result.engine)
+        if result.timing_cache:
+            try:
+                cache.store_timing_cache(key, result.timing_cache)
+            except OutputError as error:
+                log.warning("%s; the next build measures again, which takes longer", error)
     return True
+
+
+def _timing_cache(cache: BuiltEngines, key: EngineKey) -> bytes:
+    """Returns the measurements of earlier builds; empty if they cannot be used, as they only make a build shorter."""
+    try:
+        return cache.timing_cache(key)
+    except EngineError as error:
+        log.warning("%s; building without the measurements of earlier builds, which takes longer", error)
+        return b""

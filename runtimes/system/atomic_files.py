@@ -137,14 +137,14 @@ def _replace_folder(temporary: Path, path: Path) -> None:
         temporary.rename(path)
         return
     old = _old_folder(path)
-    shutil.rmtree(old, ignore_errors=True)  # of a process that was killed after it had put the new folder in place
+    _remove_old(old)  # of a process that was killed after it had put the new folder in place
     try:
         path.rename(old)
         temporary.rename(path)
     finally:
         if not path.exists():  # the second step failed: the old folder is moved back, and stays at `old` if it cannot
             old.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove_old(old)
 
 
 def _restore_old_folder(path: Path) -> None:
@@ -153,9 +153,18 @@ def _restore_old_folder(path: Path) -> None:
     if not old.is_dir():
         return
     if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
+        _remove_old(old)
     else:
         old.rename(path)
+
+
+def _remove_old(old: Path) -> None:
+    """Deletes an old folder; of a link to one, the link alone."""
+    if old.is_symlink():
+        with suppress(OSError):
+            old.unlink()
+    else:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _old_folder(path: Path) -> Path:

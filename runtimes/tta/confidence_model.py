@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.setting_types import check_types
+from allweather.runtimes.setting_types import check_types, is_number
 from allweather.runtimes.types import Floats
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
@@ -180,8 +180,8 @@ def check_share(name: str, value: float) -> None:
     Raises:
         UsageError: It is not above 0 and below 1.
     """
-    if not 0 < value < 1:
-        raise UsageError(f"the {name} of accepted decisions is above 0 and below 1; got {value}")
+    if not is_number(value) or not 0 < value < 1:
+        raise UsageError(f"the {name} of accepted decisions is above 0 and below 1; got {value!r:.40}")
 
 
 def _listed(values: tuple[float, ...]) -> str:

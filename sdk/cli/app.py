@@ -54,6 +54,9 @@ PATH_OPTIONS = frozenset(  # of all commands
         "--view-losses",
     }
 )  # fmt: skip
+TEXT_OPTIONS = frozenset(  # of which an empty text would be taken for none
+    {"--baseline", "--corrupted", "--model", "--only", "--token", "--webhook-secret"}
+)
 
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]  # click's, which typer brings or has a copy of
 
@@ -69,6 +72,8 @@ class _Command(TyperCommand):
             option = before if argument == "" else argument.removesuffix("=")
             if option in PATH_OPTIONS and (argument == "" or argument.endswith("=")):
                 raise typer.BadParameter(f"{option} is empty; name a file or folder")
+            if option in TEXT_OPTIONS and (argument == "" or argument.endswith("=")):
+                raise typer.BadParameter(f"{option} is empty; write what it takes, or leave it out")
         return super().parse_args(ctx, args)
 
 

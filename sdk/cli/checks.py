@@ -180,6 +180,17 @@ def parse_regions(texts: Sequence[str] | None) -> Region | dict[str, Region] | N
     return regions[""] if list(regions) == [""] else regions or None
 
 
+def read_token(text: str) -> str:
+    """Returns the token of the page, or that of an environment variable or a file if the text is env:NAME or file:PATH.
+
+    Raises:
+        UsageError: The variable is not set, the file cannot be read, or it does not hold one line of text.
+    """
+    from allweather.runtimes.cameras.source_text import read_indirect
+
+    return read_indirect(text, "token", "it holds one line with the token")
+
+
 def parse_cores(text: str | None) -> tuple[int, ...] | None:
     """Parses numbers of cores that are written as 2,3.
 

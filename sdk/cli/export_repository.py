@@ -45,7 +45,8 @@ def export_repository(
         as_json: Whether to print the result as one JSON object.
 
     Raises:
-        UsageError: `bundle` is a checkpoint, `layout` is None, or options do not go with a layout.
+        UsageError: `bundle` is a checkpoint, `layout` is None, options do not go with a layout, or `out` lies in a
+            bundle.
         BundleError: `bundle` is not a bundle, or a damaged one.
         EngineError: The bundle has no model that this server runs.
         OutputError: `out` holds something else, or cannot be written.

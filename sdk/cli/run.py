@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from allweather.cli.checks import parse_cores, parse_regions
+from allweather.cli.checks import parse_cores, parse_regions, read_token
 from allweather.cli.console import Update, handle_errors, print_result, progress_bar, say, to_json
 from allweather.cli.options import AsJson, Engine, Precision, Threads
 from allweather.runtimes.choices import STDOUT
@@ -149,7 +149,7 @@ def run(
         str,
         typer.Option(
             envvar="ALLWEATHER_TOKEN",
-            help="Token that viewers of the page must send; required if other machines can reach HOST.",
+            help="Token of the page, env:NAME or file:PATH; required if other machines can reach HOST.",
         ),
     ] = "",
     realtime: Annotated[
@@ -168,6 +168,7 @@ def run(
     """Runs a bundle on cameras, videos or folders within a latency budget."""
     from allweather.site.run_site import run_site
 
+    token = read_token(token)
     read_again: Callable[[], Site] | None = None
     if config is None:
         outputs = RunOutputs(

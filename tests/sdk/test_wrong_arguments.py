@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import torch
 import allweather
 from allweather import trainers
 from allweather.runtimes.errors import AllweatherError, UsageError
+from allweather.runtimes.tta.confidence_model import check_share
 from allweather.runtimes.tta.policy import parse_policy
+from allweather.trainers.policies.comparison import compare_policies, parse_requested
 
 ANYTHING: list[Any] = [3, 1.5, float("nan"), b"x", object(), np.zeros((8, 4)), torch.zeros(8, 4), {"a": 1}, [1], "none"]
 IMAGES = torch.zeros(2, 3, 32, 32)
@@ -77,3 +80,19 @@ def test_a_checkpoint_takes_a_network_and_class_names_and_an_input(tmp_path: Pat
         with pytest.raises(AllweatherError) as caught:
             trainers.checkpoint_from_state_dict(weights, model, classes, given)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, "2", "x", [1], object(), float("nan"), True])
+def test_numbers_of_a_tuning_are_numbers(value: Any) -> None:
+    nothing: Any = None
+    with pytest.raises(UsageError, match=r"^the largest number of views for an image is at least 1; got "):
+        compare_policies(nothing, nothing, (), hflip=True, max_views=value)
+    with pytest.raises(UsageError, match=r"^the risk of accepted decisions is above 0 and below 1; got "):
+        check_share("risk", value)
+
+
+@pytest.mark.parametrize("value", [5, [None], [5], [b"hflip"], object(), {"hflip"}])
+def test_policies_to_compare_are_a_list_of_texts(value: Any) -> None:
+    model: Any = SimpleNamespace(predict_losses=None, policies=(), predictor_views=())
+    with pytest.raises(UsageError, match=r"polic(y is a|ies are a list of) text"):
+        parse_requested(value, model, hflip=True)

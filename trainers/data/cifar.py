@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
+from urllib.error import URLError
 
 import numpy as np
 import torch
 
-from allweather.runtimes.errors import DataError
+from allweather.runtimes.errors import DataError, first_line
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Image
@@ -55,13 +57,8 @@ def read_cifar(name: str, root: Path | str, spec: InputSpec, *, download: bool) 
     read = getattr(import_torchvision("datasets"), name.upper())
     try:
         parts = [read(root, train=train, download=download) for train in (True, False)]
-    except RuntimeError as error:  # torchvision's "Dataset not found or corrupted"
-        raise DataError(
-            f"there is no {name} in {root}, or a file of it is damaged; name the folder that holds "
-            f"{read.base_folder}, or add --download to fetch it there"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {name} from {root}: {error}") from error
+    except (RuntimeError, OSError, HTTPException) as error:
+        raise DataError(_fault(name, root, read.base_folder, error, download)) from error
     train_and_val, test = (
         Split(torch.from_numpy(_resized(part.data, spec)), torch.tensor(part.targets)) for part in parts
     )
@@ -70,6 +67,22 @@ def read_cifar(name: str, root: Path | str, spec: InputSpec, *, download: bool) 
     train, val = split_off(train_and_val, VAL_IMAGES, SPLIT_SEED)
     note = f"{name}: {len(val)} of {len(train_and_val)} training images are held out as val"
     return Dataset(name, CIFAR_CLASSES[name], train, val, test, hflip=True, notes=(note,), crop=spec.crop)
+
+
+def _fault(name: str, root: Path, folder: str, error: Exception, download: bool) -> str:
+    """Returns what is wrong with files that could not be read or downloaded, and what to do."""
+    if isinstance(error, URLError | HTTPException):
+        reason = getattr(error, "reason", error)
+        why = first_line(reason if isinstance(reason, BaseException) else error)
+        return f"{name} cannot be downloaded into {root}: {why}; check the network, or put its folder {folder} there"
+    if isinstance(error, OSError):
+        return f"cannot read {name} from {root}: {error}"
+    if download:  # torchvision's "File not found or corrupted" and "Dataset not found or corrupted"
+        return f"the download of {name} in {root} is incomplete or damaged; delete it there, and start again"
+    return (
+        f"there is no {name} in {root}, or a file of it is damaged; name the folder that holds {folder}, or add "
+        "--download to fetch it there"
+    )
 
 
 def _resized(images: Image, spec: InputSpec) -> Image:

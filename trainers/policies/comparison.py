@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import check_runnable
+from allweather.runtimes.setting_types import is_number
 from allweather.runtimes.tta.policy import Policy, is_found_by_tuning, parse_policy
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.split import LabeledImages
@@ -63,6 +64,8 @@ def parse_requested(texts: Sequence[str], model: EvaluatedModel, *, hflip: bool)
     Raises:
         UsageError: A text is no policy, or the model cannot follow it.
     """
+    if not isinstance(texts, Sequence):
+        raise UsageError(f"policies are a list of texts; got {type(texts).__name__} {texts!r:.40}")
     usual = default_policies(model.predict_losses is not None, hflip=hflip)
     return tuple(_parse(text, model) for text in texts or usual)
 
@@ -98,8 +101,8 @@ def compare_policies(
     Raises:
         UsageError: No policy runs as few views.
     """
-    if max_views < 1:
-        raise UsageError(f"the largest number of views for an image is at least 1; got {max_views}")
+    if not is_number(max_views) or not max_views >= 1:
+        raise UsageError(f"the largest number of views for an image is at least 1; got {max_views!r:.40}")
     fixed = [each for each in requested if not isinstance(each, str)]
     candidates = candidate_views(hflip=hflip) if len(fixed) < len(requested) else ()
     settings = CopySettings(copies=1) if copy_settings is None else copy_settings
@@ -171,7 +174,7 @@ def _confidence_sentence(policy: Policy, target: RiskTarget | None) -> str:
 
 
 def _parse(text: str, model: EvaluatedModel) -> Policy | str:
-    if "@" not in text and is_found_by_tuning(text):
+    if isinstance(text, str) and "@" not in text and is_found_by_tuning(text):
         parse_tuning(text)
         return text
     policy = parse_policy(text, model.policies, model.predictor_views)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from allweather.runtimes.sinks.mqtt.topics import availability_topic, decision_topic, event_topic
+from allweather.runtimes.sinks.mqtt.topics import availability_topic, event_topic
 from allweather.runtimes.text import json_line, shortened, valid_unicode
 
 MAX_NAME_CHARACTERS = 128
@@ -34,15 +34,15 @@ class Discovery:
     base: str
     source: str
 
-    def label(self, region_name: str = "") -> tuple[str, bytes]:
+    def label(self, topic: str, region_name: str = "") -> tuple[str, bytes]:
         """Returns topic and message of a sensor whose value is the label of the newest decision.
 
         Its confidence, `late`, `reason` and `views` are attributes.
 
         Args:
+            topic: Topic of the decisions.
             region_name: Name of the region that it is about; empty for the whole frame.
         """
-        topic = decision_topic(self.base, region_name)
         config = {
             "name": _shown(region_name) if region_name else "Label",
             "state_topic": topic,

@@ -16,18 +16,17 @@ from allweather.runtimes.sinks.mqtt.discovery import Discovery
 from allweather.runtimes.sinks.mqtt.publisher import Publisher
 from allweather.runtimes.sinks.mqtt.topics import (
     DEFAULT_TOPIC,
+    MAX_REGIONS,
+    DecisionTopics,
     availability_topic,
     camera_topic,
     checked_topic,
-    decision_topic,
     event_topic,
 )
 from allweather.runtimes.sinks.outbox import MAX_WAITING
 from allweather.runtimes.sinks.record import event_line, json_line
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Decision, Frame
-
-MAX_REGIONS = 100  # announced to Home Assistant; more names are no regions that somebody has set up
 
 
 class MqttSink(Sink):
@@ -95,6 +94,7 @@ class MqttSink(Sink):
         files = [None if path is None else as_path(path) for path in (ca_file, certificate, key)]
         broker = parse_address(address, user=user, password=password)
         self._base = camera_topic(broker.topic or topic, source)
+        self._topics = DecisionTopics(self._base)
         self._discovery = Discovery(checked_topic(discovery), self._base, source) if discovery else None
         self._source, self._clock, self._wall_clock = source, clock, wall_clock
         self._announced: set[str] = set()
@@ -118,10 +118,11 @@ class MqttSink(Sink):
 
     def write(self, frame: Frame, decision: Decision) -> None:
         """Takes a decision, without waiting."""
+        topic = self._topics.of(decision.name)
         if self._discovery and len(self._announced) < MAX_REGIONS:
-            self._announce(f"label {decision.name}", lambda to: to.label(decision.name))
+            self._announce(f"label {decision.name}", lambda to: to.label(topic, decision.name))
         line = json_line(decision, self._wall_clock(), source=self._source, file=frame.file).rstrip("\n")
-        self._publisher.publish(decision_topic(self._base, decision.name), line.encode("utf-8", "replace"))
+        self._publisher.publish(topic, line.encode("utf-8", "replace"))
 
     def write_event(self, event: Event) -> None:
         """Takes an event, without waiting."""

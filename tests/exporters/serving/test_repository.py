@@ -20,7 +20,7 @@ from allweather.exporters.serving.repository import LAYOUTS, MARKER, ServerLayou
 from allweather.runtimes.bundle.bundle import Bundle, write_bundle
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.engines.remote import RemoteEngine
-from allweather.runtimes.errors import BundleError, EngineError, OutputError
+from allweather.runtimes.errors import BundleError, EngineError, OutputError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 
 model_config = runpy.run_path(str(Path(__file__).parents[2] / "kserve_server.py"))["model_config"]
@@ -217,6 +217,24 @@ def test_writing_again_adds_a_version(layout: ServerLayout, bundle: Bundle, tmp_
     }  # fmt: skip
     assert all(path.read_bytes() == content for path, content in before.items())
     assert {path.name for path in (out / "classifier").iterdir() if path.is_dir()} == {"1", "2"}
+
+
+def test_a_version_is_added_where_a_link_leads(bundle: Bundle, tmp_path: Path) -> None:
+    write_repository(bundle, "ovms", tmp_path / "repo")
+    (tmp_path / "link").symlink_to("repo")
+    assert write_repository(bundle, "ovms", tmp_path / "link").newest == 2
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "repo" / "classifier" / "2").is_dir()
+
+
+def test_a_repository_is_not_written_into_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle.path, tmp_path / "copy.aw")
+    (tmp_path / "link").symlink_to(copy / "onnx")
+    for out in (copy, copy / "repo", tmp_path / "link" / "new"):
+        with pytest.raises(UsageError, match=r"copy.aw, which holds only its own files; name another --out"):
+            write_repository(bundle, "ovms", out)
+    assert Bundle.open(copy).manifest == bundle.manifest
+    assert not (copy / "repo").exists()
 
 
 def test_a_folder_that_holds_something_else_is_not_changed(bundle: Bundle, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from allweather.exporters.tensorrt.build_bundle import build_engines
 from allweather.runtimes.bundle.bundle import Bundle, npy_bytes, write_bundle
 from allweather.runtimes.bundle.manifest import Input, Manifest, Model, Parity
 from allweather.runtimes.engines.open import open_engine
-from allweather.runtimes.engines.tensorrt.cache import built_engines
+from allweather.runtimes.engines.tensorrt.cache import BuiltEngines, EngineKey, built_engines
 from allweather.runtimes.errors import EngineError, NotBuiltError, OutputError
 
 PARITY = Parity(
@@ -125,6 +125,31 @@ def test_a_cache_that_cannot_be_written_to_says_where_to_choose_another(
     with pytest.raises(OutputError, match="XDG_CACHE_HOME") as caught:
         build_engines(bundle, "tensorrt")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("fault", ["link", "folder", "open to all", "not stored"])
+def test_measurements_that_cannot_be_kept_or_read_do_not_end_a_build(
+    jetson: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    build_engines(bundle, "tensorrt")
+    folder = built_engines().folder
+    for entry in folder.glob("*.engine"):
+        entry.unlink()
+    (timings,) = folder.glob("timings-*.cache")
+    if fault == "not stored":
+
+        def full(self: BuiltEngines, key: EngineKey, timing_cache: bytes) -> None:
+            raise OutputError("the disk is full")
+
+        monkeypatch.setattr(BuiltEngines, "store_timing_cache", full)
+    elif fault == "open to all":
+        timings.chmod(0o666)
+    else:
+        timings.unlink()
+        timings.symlink_to("elsewhere") if fault == "link" else timings.mkdir()
+    assert all(one.seconds > 0 for one in build_engines(bundle, "tensorrt"))
+    assert all(one.seconds == 0 for one in build_engines(bundle, "tensorrt"))
+    assert "takes longer" in caplog.text
 
 
 @pytest.mark.slow

@@ -221,6 +221,18 @@ def test_an_old_folder_is_never_deleted_when_it_cannot_be_put_back(
     assert [path.read_text() for path in tmp_path.rglob("file")] == ["old"]
 
 
+def test_a_link_to_a_folder_is_replaced_and_the_folder_stays(tmp_path: Path) -> None:
+    with folder(tmp_path / "first") as temporary:
+        fill(temporary, "first")
+    link = tmp_path / "link"
+    link.symlink_to("first")
+    for text in ("second", "third"):
+        with folder(link) as temporary:
+            fill(temporary, text)
+    assert (content(tmp_path / "first"), content(link)) == ("first", "third")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "link"]
+
+
 @pytest.mark.parametrize("check", [check_file, lambda path: check_folder(path, MARKER)])
 def test_a_path_can_be_checked_first_and_nothing_is_left_there(tmp_path: Path, check: Callable[[Path], None]) -> None:
     check(tmp_path / "deep" / "deeper" / "new")

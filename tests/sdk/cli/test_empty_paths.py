@@ -10,6 +10,7 @@ import pytest
 from commands import invoke, one_line
 
 from allweather.cli.app import GROUPS, PATH_OPTIONS
+from allweather.cli.checks import read_token
 
 LINES = [
     ("train", "--arch", "resnet20", "--data", "signs", "--out"),
@@ -46,6 +47,32 @@ def test_an_empty_path_is_refused(line: tuple[str, ...], tmp_path: Path, monkeyp
         assert f"{line[-1]} is empty; name a file or folder" in one_line(done)
         assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("evaluate", "x.aw", "--data", "signs", "--corrupted"),
+        ("run", "x.aw", "--source", "0", "--serve", "8080", "--token"),
+        ("run", "x.aw", "--source", "0", "--webhook", "http://host", "--webhook-secret"),
+    ],
+    ids=lambda line: line[-1],
+)
+def test_an_empty_text_is_not_taken_for_none(line: tuple[str, ...]) -> None:
+    for done in (invoke(*line, ""), invoke(*line[:-1], f"{line[-1]}=")):
+        assert done.exit_code == 2
+        assert f"{line[-1]} is empty; write what it takes, or leave it out" in one_line(done)
+
+
+def test_the_token_is_read_from_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PAGE_TOKEN", " s3cret\n")
+    (tmp_path / "token").write_text("s3cret2\n")
+    assert read_token("env:PAGE_TOKEN") == "s3cret"
+    assert read_token(f"file:{tmp_path / 'token'}") == "s3cret2"
+    assert (read_token("plain"), read_token("")) == ("plain", "")
+    done = invoke("run", "x.aw", "--source", "0", "--serve", "8080", "--token", "env:NOT_THERE")
+    assert done.exit_code == 2
+    assert "the environment variable NOT_THERE of the token env:NOT_THERE is not set" in one_line(done)
 
 
 @pytest.mark.parametrize("line", [("evaluate", "", "--data", "signs"), ("run", "", "--source", "0"), ("lint", "")])

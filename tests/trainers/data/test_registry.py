@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import re
+from email.message import Message
+from http.client import BadStatusLine
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pytest
@@ -40,6 +44,35 @@ def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_opened_is_named(name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         open_dataset(name)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (URLError(OSError(-2, "Name or service not known")), r"cannot be downloaded .* not known; check the network"),
+        (
+            HTTPError("http://host/x", 404, "Not Found", Message(), None),
+            "cannot be downloaded .*404.*; check the network",
+        ),
+        (BadStatusLine("?"), "cannot be downloaded .*; check the network"),
+        (RuntimeError("File not found or corrupted."), "the download .* is incomplete or damaged; delete it there"),
+        (TimeoutError("timed out"), "cannot read cifar10 .*timed out"),
+    ],
+)
+def test_a_download_that_fails_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, message: str
+) -> None:
+    class Fails:
+        base_folder = "cifar-10-batches-py"
+
+        def __init__(self, *args: object, **settings: object) -> None:
+            raise error
+
+    monkeypatch.setattr(cifar, "import_torchvision", lambda part: SimpleNamespace(CIFAR10=Fails))
+    with pytest.raises(DataError, match=message) as caught:
+        open_dataset(f"cifar10:{tmp_path}", download=True)
+    assert "\n" not in str(caught.value)
+    assert "urlopen" not in str(caught.value)
 
 
 def test_a_path_in_another_form_is_told_its_own(folder: Path, tmp_path: Path) -> None:

@@ -15,7 +15,13 @@ from allweather.runtimes.redaction import redacted_addresses
 from allweather.runtimes.sinks.mqtt import MqttSink
 from allweather.runtimes.sinks.mqtt.address import FORM, MqttAddress, parse_address
 from allweather.runtimes.sinks.mqtt.discovery import Discovery
-from allweather.runtimes.sinks.mqtt.topics import MAX_LEVEL_CHARACTERS, camera_topic, topic_level
+from allweather.runtimes.sinks.mqtt.topics import (
+    MAX_LEVEL_CHARACTERS,
+    MAX_REGIONS,
+    DecisionTopics,
+    camera_topic,
+    topic_level,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +75,27 @@ def test_any_name_is_one_level_of_a_topic(name: str) -> None:
     assert camera_topic("a/CAMERA/b", name) == f"a/{level}/b"
 
 
+def test_two_regions_never_share_a_topic(caplog: pytest.LogCaptureFixture) -> None:
+    topics = DecisionTopics("allweather/front")
+    names = ["", "lane +", "lane -", "lane", "\N{AUTOMOBILE}", "\N{BUS}", "region"]
+    found = [topics.of(name) for name in names]
+    assert len(set(found)) == len(names)
+    assert found[:2] == ["allweather/front/decision", "allweather/front/decision/lane"]
+    assert [topics.of(name) for name in reversed(names)] == found[::-1]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 4
+    assert told[0].startswith("the regions 'lane +' and 'lane -' have the same name in topics of MQTT")
+    for number in range(2 * MAX_REGIONS):
+        topics.of(f"object {number}")
+    assert topics.of("object.") == topics.of("object/") == "allweather/front/decision/object"  # no more are kept
+
+
 @given(st.text(st.characters(exclude_characters="+#/")), st.text(st.characters()))
 @pytest.mark.slow
 def test_any_name_can_be_announced(source: str, region: str) -> None:
     found = Discovery("homeassistant", camera_topic("allweather/CAMERA", source), source)
-    messages = [found.label(), found.label(region), found.connection(), found.health()]
+    labels = [found.label(DecisionTopics(found.base).of(name), name) for name in ("", region)]
+    messages = [*labels, found.connection(), found.health()]
     for topic, payload in messages:
         assert re.fullmatch(r"homeassistant/(sensor|binary_sensor)/[\w-]+/[\w-]+/config", topic, re.ASCII)
         config = json.loads(payload)
