@@ -13,7 +13,13 @@ from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel
 from allweather.trainers.policies.acceptance import RiskTarget, find_acceptance, judge, needed_images
-from allweather.trainers.policies.confidence import decisions_of_budgets, fallback_policy, fit_confidence_model
+from allweather.trainers.policies.confidence import (
+    MIN_ERRORS,
+    MIN_ROWS,
+    decisions_of_budgets,
+    fallback_policy,
+    fit_confidence_model,
+)
 from allweather.trainers.policies.every_view import ViewLogits, view_logits
 from allweather.trainers.policies.selection import PolicySelection, select_policy
 from allweather.trainers.policies.tuning import (
@@ -154,6 +160,11 @@ def _confidence_sentence(policy: Policy, target: RiskTarget | None) -> str:
     first, *_, last = (*model.temperatures, model.temperatures[-1])
     line = f"the confidence of {policy.name} is calibrated by a temperature of {first:.2f}"
     line += f" (one view) to {last:.2f} (all views)" if len(model.temperatures) > 1 else ""
+    if set(model.temperatures) == {1.0}:
+        line = (
+            f"the confidence of {policy.name} stays as it is: fewer than {MIN_ROWS} decisions, or {MIN_ERRORS} errors "
+            "among them, decide nothing; add images to the val split"
+        )
     if target is None:
         return line
     images, found, needed = len(target.images_for(policy)), model.acceptance, needed_images(target.risk, target.level)

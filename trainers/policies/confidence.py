@@ -15,7 +15,9 @@ from allweather.trainers.policies.average import averages_of_budgets, mean_energ
 from allweather.trainers.policies.every_view import ViewLogits
 
 KNOWN_SHARE = 0.99  # of validation images that are not unlike the others
-MIN_ROWS = 50  # that a temperature is fitted to; with fewer it is that of one view less
+MIN_ROWS = 50  # that a temperature is fitted to; with fewer it is that of one view less, and for one view 1
+MIN_ERRORS = 10  # among them for more confidence: where there is no error, none would be too much
+NO_LIMIT = 1e9  # of the energy, where too few images tell what is usual
 NUM_STEPS = 25  # of the bisection: the temperature is then known to a millionth
 SMALLEST = 1e-12  # a class with less probability costs no more than this
 
@@ -70,7 +72,8 @@ def fit_confidence_model(policy: Policy, results: ViewLogits) -> ConfidenceModel
     """Fits temperatures and energies.
 
     Both depend on the number of views: an average of several is less overconfident than one, and its energy varies
-    less. Those of a number are fitted to the images on which the policy, with its early exit, runs so many.
+    less. Those of a number are fitted to the images on which the policy, with its early exit, runs so many. Few images
+    decide nothing: with less than 50 the confidence stays as it is, and with less than 10 errors it is not raised.
 
     Args:
         policy: The policy.
@@ -84,11 +87,12 @@ def fit_confidence_model(policy: Policy, results: ViewLogits) -> ConfidenceModel
     max_energies: list[float] = []
     for number, each in enumerate(decisions_of_budgets(policy, results), 1):
         rows = each.views_run == number
-        if number > 1 and rows.sum() < MIN_ROWS:
-            temperatures.append(temperatures[-1])
-            max_energies.append(max_energies[-1])
+        if rows.sum() < MIN_ROWS:
+            temperatures.append(temperatures[-1] if temperatures else 1.0)
+            max_energies.append(max_energies[-1] if max_energies else NO_LIMIT)
             continue
-        temperatures.append(fit_temperature(each.probabilities[rows], labels[rows]))
+        fitted = fit_temperature(each.probabilities[rows], labels[rows])
+        temperatures.append(fitted if (~each.correct[rows]).sum() >= MIN_ERRORS else max(fitted, 1.0))
         max_energies.append(float(np.quantile(each.energies[rows], KNOWN_SHARE, method="higher")))
     return ConfidenceModel(tuple(temperatures), tuple(max_energies))
 

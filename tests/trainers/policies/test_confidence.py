@@ -58,6 +58,20 @@ def test_each_number_of_views_has_its_temperature_and_energy() -> None:
     assert model.acceptance is None
 
 
+def test_few_images_or_errors_raise_no_confidence() -> None:
+    policy = parse_policy("center")
+    few = fit_confidence_model(policy, views(MIN_ROWS - 1, {"identity": 5.0}))
+    assert few.temperatures == (1.0,)
+    assert not few.is_unknown(1e6, 1)
+    logits = np.eye(3)[np.arange(200) % 3][None] * 2  # all correct, with a confidence of 0.79
+    labels = torch.arange(200) % 3
+    faultless = ViewLogits(("identity",), torch.from_numpy(logits.astype(np.float32)), labels)
+    assert fit_confidence_model(policy, faultless).temperatures == (1.0,)
+    labels = torch.where(torch.arange(200) < 10, (labels + 1) % 3, labels)
+    faulty = ViewLogits(("identity",), faultless.logits, labels)
+    assert fit_confidence_model(policy, faulty).temperatures[0] < 1
+
+
 def test_with_an_early_exit_only_images_that_run_a_view_count_for_it() -> None:
     results = views(3000, {"identity": 1.0, "hflip": 1.0})
     _, second = decisions_of_budgets(parse_policy("hflip@0.9"), results)
