@@ -1,3 +1,4 @@
+# make setup       only the environment, .venv, with the command allweather
 # make demo        the whole journey on the embedded data set; opens no window, writes ./demo/report.html
 # make demo-quick  the drive of the demo with the models of samples/bundles, without training
 # make test        every test, lint, types and the rules of the architecture
@@ -16,7 +17,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # kept, whatever the environment says: the tests start hundreds of commands, each of which would compile the package.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo demo-quick test test-fast fuzz lint types docs release clean
+.PHONY: setup demo demo-quick test test-fast fuzz lint types docs release clean
+
+setup: .venv/.export
 
 demo: .venv/.export
 	$(BIN)/allweather demo --out demo
