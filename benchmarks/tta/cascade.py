@@ -66,8 +66,8 @@ def cascade_cells(
             first, second = probabilities(small, seen), probabilities(large, seen)
             asked = first.max(1)[:, None] < THRESHOLDS
             for column, vote in enumerate((second, first + second)):
-                answers = np.where(asked, vote.argmax(1)[:, None], first.argmax(1)[:, None])
-                found[0, row, column] += (answers != truth[:, None]).sum(0)
+                labels_of_both = np.where(asked, vote.argmax(1)[:, None], first.argmax(1)[:, None])
+                found[0, row, column] += (labels_of_both != truth[:, None]).sum(0)
                 found[1, row, column] += asked.sum(0)
     return found / len(images)
 

@@ -149,7 +149,7 @@ def run(
         str,
         typer.Option(
             envvar="ALLWEATHER_TOKEN",
-            help="Token of the page, env:NAME or file:PATH; required if other machines can reach HOST.",
+            help="Token that viewers must send, or env:NAME or file:PATH; required if other machines can reach HOST.",
         ),
     ] = "",
     realtime: Annotated[

@@ -162,8 +162,8 @@ def _confidence_sentence(policy: Policy, target: RiskTarget | None) -> str:
     line += f" (one view) to {last:.2f} (all views)" if len(model.temperatures) > 1 else ""
     if set(model.temperatures) == {1.0}:
         line = (
-            f"the confidence of {policy.name} stays as it is: fewer than {MIN_ROWS} decisions, or {MIN_ERRORS} errors "
-            "among them, decide nothing; add images to the val split"
+            f"the confidence of {policy.name} stays as it is: it takes {MIN_ROWS} validation images, and {MIN_ERRORS} "
+            "errors among them, to tell that it should be higher; add images to the val split"
         )
     if target is None:
         return line

@@ -16,7 +16,7 @@ from allweather.trainers.policies.every_view import ViewLogits
 
 KNOWN_SHARE = 0.99  # of validation images that are not unlike the others
 MIN_ROWS = 50  # that a temperature is fitted to; with fewer it is that of one view less, and for one view 1
-MIN_ERRORS = 10  # among them for more confidence: where there is no error, none would be too much
+MIN_ERRORS = 10  # among them, for the confidence to be raised: without an error no confidence would be too high
 NO_LIMIT = 1e9  # of the energy, where too few images tell what is usual
 NUM_STEPS = 25  # of the bisection: the temperature is then known to a millionth
 SMALLEST = 1e-12  # a class with less probability costs no more than this
@@ -73,7 +73,7 @@ def fit_confidence_model(policy: Policy, results: ViewLogits) -> ConfidenceModel
 
     Both depend on the number of views: an average of several is less overconfident than one, and its energy varies
     less. Those of a number are fitted to the images on which the policy, with its early exit, runs so many. Few images
-    decide nothing: with less than 50 the confidence stays as it is, and with less than 10 errors it is not raised.
+    decide nothing: with fewer than 50 the confidence stays as it is, and with fewer than 10 errors it is not raised.
 
     Args:
         policy: The policy.
