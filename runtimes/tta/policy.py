@@ -9,24 +9,17 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from allweather.runtimes.errors import UsageError, check_choice, unknown_name
+from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
 from allweather.runtimes.text import forbidden_character
 from allweather.runtimes.tta.confidence_model import ConfidenceModel
 from allweather.runtimes.tta.turns import Indices, in_turn
-from allweather.runtimes.tta.views import CHAIN, CLASSIC_VIEWS, VIEWS, view
+from allweather.runtimes.tta.views import CHAIN, view
 from allweather.runtimes.types import Floats
 
 Pick = Literal["all", "draw", "random", "top", "oracle"]
 Averaged = Literal["probabilities", "logits"]
 FLIP = "hflip"
-CROPS = tuple(name for name in CLASSIC_VIEWS if name.startswith("crop"))
-FORMS = (
-    "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
-    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY+logits", "POLICY@SHARE",
-)  # fmt: skip
-LOGITS = "+logits"  # ends the name of a policy that averages logits, in front of the @ of an early exit
-TUNED = ("gps", "learned")  # found by `allweather tune-policy`; unlike the other names, these do not define the views
 MAX_NAME_CHARACTERS = 4096  # the name of a policy lists its views, where it is one of set:VIEW,...
 MAX_WEIGHT = 1e6  # of a view; a sum of weights near the largest float is infinite, and every average then nan
 MAX_VIEWS = 64  # for each frame; no average gains from more, and a hostile bundle could ask for millions
@@ -82,7 +75,7 @@ class Policy:
         if len(self.views) > MAX_VIEWS:
             raise UsageError(f"policy {self.name}: at most {MAX_VIEWS} views; got {len(self.views)}")
         for name in self.views:
-            view(_flipped(name) if self.hflip else name)
+            view(flipped(name) if self.hflip else name)
         if self.weights and self.pick != "all":
             raise UsageError(f"policy {self.name}: only a policy that runs all of its views can have weights")
         if not self.views or not 1 <= self.num_views <= most:
@@ -183,7 +176,7 @@ class Policy:
         for index in indices:
             names.append(self.views[index])
             if self.hflip:
-                names.append(_flipped(self.views[index]))
+                names.append(flipped(self.views[index]))
             weights += [self.weights[index] if self.weights else 1.0] * self.images_per_view
         return tuple(names), tuple(weights)
 
@@ -205,86 +198,6 @@ class Policy:
         return names, (1.0,) * len(names)
 
 
-def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Sequence[str] = tuple(VIEWS)) -> Policy:
-    """Returns the policy of a given name.
-
-    Args:
-        text: One of `FORMS`, with numbers and names filled in, such as "top:2+flip".
-        tuned: Policies that a checkpoint or bundle holds; they are found by their own names.
-        predictor_views: Names of the views whose losses the loss predictor predicts, in the order of its outputs.
-            "top:K" and "oracle:K" choose among these.
-
-    Raises:
-        UsageError: There is no such policy, its numbers are out of range, or it has to be tuned first.
-    """
-    if not isinstance(text, str):
-        raise UsageError(f"a policy is a text such as 'top:1'; got {text!r}")
-    for each in tuned:
-        if each.name == text:
-            return each
-    base, exits_early, share = text.partition("@")
-    if exits_early:
-        base_policy = parse_policy(base, tuned, predictor_views)
-        threshold = _parse_share(text, share)
-        return replace(base_policy, name=text, early_exit_threshold=threshold, confidence_model=None)
-    if text.endswith(LOGITS) and not (base := text.removesuffix(LOGITS)).endswith(LOGITS):
-        base_policy = parse_policy(base, tuned, predictor_views)
-        return replace(base_policy, name=text, averages="logits", confidence_model=None)
-    kind, _, rest = text.partition(":")
-    fixed = {
-        "center": ("identity",),
-        "hflip": ("identity", FLIP),
-        "5crop": CROPS,
-        "10crop": (*CROPS, *(_flipped(name) for name in CROPS)),
-        "all": tuple(VIEWS),
-    }
-    if text in fixed:
-        return Policy(text, "all", fixed[text], len(fixed[text]))
-    if kind == "random":
-        return Policy(text, "random", tuple(VIEWS), _parse_count(text, rest))
-    if kind == "oracle":
-        return Policy(text, "oracle", tuple(predictor_views), _parse_count(text, rest))
-    if kind == "top":
-        count = _parse_count(text, rest.removesuffix("+flip"))
-        return Policy(text, "top", tuple(predictor_views), count, hflip=rest.endswith("+flip"))
-    if kind == "set":
-        listed, _, count_text = rest.partition(":")
-        if not listed:
-            raise UsageError(f"policy {text!r} names no view; write set:VIEW,VIEW,..., such as set:identity,{FLIP}")
-        names = tuple(listed.split(","))
-        if count_text:
-            return Policy(text, "draw", names, _parse_count(text, count_text))
-        return Policy(text, "all", names, len(names))
-    if kind in TUNED:
-        existing = f"only {', '.join(each.name for each in tuned)}" if tuned else "no policy"
-        raise UsageError(
-            f"policy {text} is found by tuning, and {existing} was tuned; run allweather tune-policy --policy {text}"
-        )
-    raise unknown_name("policy", text, FORMS)
-
-
-def is_found_by_tuning(text: str) -> bool:
-    """Returns whether a policy's name is made of gps:K or learned: tuning finds the views that these stand for."""
-    return text.partition("@")[0].removesuffix(LOGITS).partition(":")[0] in TUNED
-
-
-def _flipped(name: str) -> str:
+def flipped(name: str) -> str:
     """Returns the name of the horizontally flipped view."""
     return FLIP if name == "identity" else name + CHAIN + FLIP
-
-
-def _parse_count(text: str, number: str) -> int:
-    if not number.isascii() or not number.isdigit() or len(number) > 9:
-        kind = text.split(":")[0]
-        example = f"{kind}:2 or {kind}:2+flip" if kind == "top" else f"{kind}:2"
-        raise UsageError(f"policy {text!r} needs a number of views, such as {example}; got {number!r}")
-    return int(number)
-
-
-def _parse_share(text: str, number: str) -> float:
-    try:
-        return float(number)
-    except ValueError:
-        raise UsageError(
-            f"policy {text!r} needs the probability of its early exit, such as {text.split('@')[0]}@0.95"
-        ) from None

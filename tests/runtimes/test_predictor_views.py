@@ -20,7 +20,8 @@ from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.tta import policy as policies
 from allweather.runtimes.tta import views
-from allweather.runtimes.tta.policy import Policy, parse_policy
+from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.views import VIEWS, View, register_view, unregister_view
 from allweather.runtimes.types import Decision, Image
 
