@@ -95,8 +95,8 @@ def _with_predictor(manifest: Manifest, predictor: TrainedPredictor, compiled: C
     machine = this_device().line()
     if machine != manifest.machine:
         machine = f"{manifest.machine}; loss predictor: {machine}"
-    classifiers = tuple(model for model in manifest.models if model.role == "classifier")
-    rejected = tuple(model for model in manifest.rejected if model.role == "classifier")
+    classifiers = tuple(model for model in manifest.models if model.role != "predictor")
+    rejected = tuple(model for model in manifest.rejected if model.role != "predictor")
     return manifest.model_copy(
         update={
             "views": predictor.views,

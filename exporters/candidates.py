@@ -97,7 +97,7 @@ class CandidateBuilder:
             EngineError: The model has an operation that the engine does not have.
         """
         candidate = self._evaluate(engine, precision, *self._compile(engine, precision), golden_frames)
-        wanted = (engine, precision, self._job.role) == ("openvino", "int8", "classifier")
+        wanted = (engine, precision) == ("openvino", "int8") and self._job.role != "predictor"
         if candidate.reason and wanted and len(self._job.clean) >= MIN_IMAGES:
             return self._evaluate(engine, precision, *self._compile_with_accuracy_control(), golden_frames)
         return candidate

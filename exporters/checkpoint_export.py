@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from allweather.exporters.checkpoint_jobs import export_jobs
+from allweather.exporters.checkpoint_jobs import export_jobs, second_classifier
 from allweather.exporters.compilation import DEFAULT_ENGINES as DEFAULT_ENGINES
 from allweather.exporters.compilation import (
     DEFAULT_OPTIONS,
@@ -38,6 +38,8 @@ def export(
     out: Path | str,
     options: ExportOptions = DEFAULT_OPTIONS,
     watch: Callable[[str], None] = lambda step: None,
+    *,
+    large: Checkpoint | Path | str | None = None,
 ) -> Manifest:
     """Compiles a checkpoint for the device, checks the parity of every model, and writes the bundle.
 
@@ -50,16 +52,19 @@ def export(
         out: Folder or .zip file to write.
         options: What to compile and keep.
         watch: Called with the name of each step when it starts.
+        large: A second classifier of the same classes and input, or its file: slower, and better. Policies such as
+            "center+large@0.9" run it where the first one is not confident. Its own loss predictor and policies, if it
+            has any, are left out.
 
     Returns:
         The manifest of the bundle.
 
     Raises:
-        UsageError: The data set has other classes or another image size than the checkpoint, or an engine has none of
-            the requested precisions.
+        UsageError: The data set or the large classifier has other classes or another image size than the checkpoint,
+            or an engine has none of the requested precisions.
         DataError: INT8 is requested and there are too few images for calibration.
         EngineError: The model has an operation that an engine does not have.
-        ParityError: The parity gate rejects every classifier.
+        ParityError: The parity gate rejects every classifier, or every large one.
         OutputError: The bundle cannot be written.
     """
     check_start(checkpoint)
@@ -68,13 +73,14 @@ def export(
     check_argument("options", options, ExportOptions)
     check_bundle_path(out)
     checkpoint = checkpoint_of(checkpoint, dataset)
+    second = None if large is None else second_classifier(checkpoint, large)
     dataset = _adapted(checkpoint, dataset)
     plan = precision_plan(options)
     watch("reference outputs from torch")
     golden_frames = choose_golden_frames(dataset.val)
-    jobs = export_jobs(checkpoint, dataset, int8=any("int8" in precisions for precisions in plan.values()))
+    jobs = export_jobs(checkpoint, dataset, second, int8=any("int8" in precisions for precisions in plan.values()))
     compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
-    compiled.check_classifier()
+    compiled.check_classifiers(("classifier",) if second is None else ("classifier", "large"))
     manifest = _manifest(checkpoint, compiled, golden_frames)
     card = {MODEL_CARD: checkpoint_card(manifest, checkpoint)}
     write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames), **card})

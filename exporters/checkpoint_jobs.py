@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import openvino
 import torch
@@ -15,9 +16,12 @@ from allweather.exporters.job import ExportJob, classifier_job, parity_images, p
 from allweather.exporters.onnx.convert import to_onnx
 from allweather.exporters.openvino.convert import read_onnx
 from allweather.runtimes.bundle.manifest import Precision
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
+from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import logits
 
@@ -58,12 +62,15 @@ class TorchSource:
         return outputs
 
 
-def export_jobs(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iterator[ExportJob]:
-    """Yields the job of the classifier, then that of the loss predictor if the checkpoint has one.
+def export_jobs(
+    checkpoint: Checkpoint, dataset: Dataset, large: Checkpoint | None = None, *, int8: bool
+) -> Iterator[ExportJob]:
+    """Yields the job of the classifier, then those of the large classifier and of the loss predictor if there are any.
 
     Args:
         checkpoint: Classifier, with or without a loss predictor.
         dataset: The train split calibrates INT8; the validation split is used by the parity gate.
+        large: The large classifier of a cascade; None for none.
         int8: Whether calibration images are needed.
 
     Raises:
@@ -73,6 +80,35 @@ def export_jobs(checkpoint: Checkpoint, dataset: Dataset, *, int8: bool) -> Iter
     calibration = calibration_set(dataset) if int8 else None
     images = parity_images(dataset.val)
     yield classifier_job(TorchSource(checkpoint.classifier(), checkpoint.input), checkpoint.input, images, calibration)
+    if large is not None:
+        yield classifier_job(TorchSource(large.classifier(), large.input), large.input, images, calibration, "large")
     if checkpoint.predictor is not None:
         spec = checkpoint.predictor.input
         yield predictor_job(TorchSource(checkpoint.predictor.model(), spec), spec, images, calibration)
+
+
+def second_classifier(first: Checkpoint, large: Checkpoint | Path | str) -> Checkpoint:
+    """Returns the large classifier that is to be exported together with another one.
+
+    Args:
+        first: The classifier that runs on every frame.
+        large: A checkpoint, or its file.
+
+    Raises:
+        UsageError: It has other classes, or the same in another order, or another input than the first one.
+        CheckpointError: The file is damaged.
+    """
+    second = large if isinstance(large, Checkpoint) else load_checkpoint(as_path(large))
+    if second.classes != first.classes:
+        raise UsageError(
+            "the large classifier has other classes than the classifier, or the same in another order; train both on "
+            "the same data"
+        )
+    mine, theirs = first.input, second.input
+    if (mine.height, mine.width, mine.crop) != (theirs.height, theirs.width, theirs.crop):
+        raise UsageError(
+            f"the large classifier takes images of {theirs.width} x {theirs.height} px, crop {theirs.crop}, and the "
+            f"classifier of {mine.width} x {mine.height} px, crop {mine.crop}; both run on the same prepared image, so "
+            "train both at the same size"
+        )
+    return second

@@ -12,7 +12,8 @@ import torch
 from allweather.exporters.calibration import corrupt_every_second
 from allweather.exporters.candidates import CandidateBuilder, ExportCandidate, precisions_to_try
 from allweather.exporters.job import ExportJob
-from allweather.runtimes.bundle.manifest import Calibration, EngineName, Model, Precision, Rejected
+from allweather.runtimes.bundle.manifest import Calibration, EngineName, Model, Precision, Rejected, Role
+from allweather.runtimes.engines.open import ROLE_NAMES
 from allweather.runtimes.engines.registry import engine_spec, exportable
 from allweather.runtimes.errors import EngineError, ParityError, UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
@@ -79,15 +80,20 @@ class Compilation:
     rejected: tuple[Rejected, ...]
     calibration: Calibration | None
 
-    def check_classifier(self) -> None:
-        """Checks that a classifier is kept.
+    def check_classifiers(self, roles: Iterable[Role] = ("classifier",)) -> None:
+        """Checks that a classifier of each of some roles is kept.
 
         Raises:
-            ParityError: The parity gate rejects every classifier.
+            ParityError: The parity gate rejects every one of them.
         """
-        if not any(model.role == "classifier" for model in self.models):
-            reasons = "; ".join(f"{model.engine} {model.precision}: {model.reason}" for model in self.rejected)
-            raise ParityError(f"no classifier passes the parity gate ({reasons}); --force writes them nonetheless")
+        for role in roles:
+            if not any(model.role == role for model in self.models):
+                reasons = "; ".join(
+                    f"{model.engine} {model.precision}: {model.reason}" for model in self.rejected if model.role == role
+                )
+                raise ParityError(
+                    f"no {ROLE_NAMES[role]} passes the parity gate ({reasons}); --force writes them nonetheless"
+                )
 
 
 def compile_jobs(
@@ -116,7 +122,7 @@ def compile_jobs(
         provenance = job.calibration.provenance if job.calibration else None
         for engine, precisions in plan.items():
             candidates = []
-            for precision in precisions if job.role == "classifier" else _with_fp32(precisions):
+            for precision in _with_fp32(precisions) if job.role == "predictor" else precisions:
                 watch(f"{job.role}: {engine} {precision}")
                 try:
                     candidates.append(builder.build(engine, precision, golden_frames))

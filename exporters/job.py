@@ -89,7 +89,7 @@ class ExportJob:
     """One model to export, with everything that compiling it and checking its parity needs.
 
     Attributes:
-        role: "classifier" or "predictor".
+        role: "classifier", "predictor" or "large".
         source: The model.
         spec: Input size of the model.
         clean: Images of the parity gate, uint8 [n, h, w, 3]. For a predictor every second one is corrupted.
@@ -123,7 +123,11 @@ class ExportJob:
 
 
 def classifier_job(
-    source: ModelSource, spec: InputSpec, images: Split, calibration: CalibrationSet | None
+    source: ModelSource,
+    spec: InputSpec,
+    images: Split,
+    calibration: CalibrationSet | None,
+    role: Role = "classifier",
 ) -> ExportJob:
     """Returns the job of a classifier.
 
@@ -132,10 +136,11 @@ def classifier_job(
         spec: Its input.
         images: Images of the parity gate, see `parity_images`.
         calibration: Images for INT8 calibration; None if no INT8 model is exported.
+        role: "classifier", or "large" for the second one of a cascade.
     """
     clean, labels = images.images.numpy(), images.labels.numpy()
     kinds = (clean, corrupt_all(clean), brighten(clean[::2]), darken(clean[1::2]))
-    return ExportJob("classifier", source, spec, *kinds, labels, _outputs(source.run, *kinds), calibration)
+    return ExportJob(role, source, spec, *kinds, labels, _outputs(source.run, *kinds), calibration)
 
 
 def predictor_job(source: ModelSource, spec: InputSpec, images: Split, calibration: CalibrationSet | None) -> ExportJob:

@@ -16,7 +16,7 @@ from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.remote import RemoteEngine
 from allweather.runtimes.errors import EngineTimeoutError, ParityError, UsageError
 from allweather.runtimes.load import budget_from_ms, resolve_policy
-from allweather.runtimes.perceiver import LossPredictor, Perceiver
+from allweather.runtimes.perceiver import LargeClassifier, LossPredictor, Perceiver
 from allweather.runtimes.perceiver.frame_time import with_usable_time
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.region import Region
@@ -24,7 +24,7 @@ from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import batch_sizes
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
-from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
+from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency, measured_large_classifier
 
 
 def connect(
@@ -61,6 +61,11 @@ def connect(
             spec = bundle.input_of("predictor")
             predictor_latency = measure_predictor_latency(LossPredictor(predictor, spec))
             loss_predictor = LossPredictor(LatencyTrackingEngine(predictor, predictor_latency), spec)
+        large = None
+        if chosen.large:
+            engine = undo.enter_context(closing(_open_remote(bundle, address, "large", deadline)))
+            latency = measured_large_classifier(engine, bundle.input).latency
+            large = LargeClassifier(LatencyTrackingEngine(engine, latency), latency)
         perceiver = RemotePerceiver(
             LatencyTrackingEngine(classifier, view_latency),
             bundle.classes,
@@ -68,6 +73,7 @@ def connect(
             budget,
             policy=chosen,
             loss_predictor=loss_predictor,
+            large=large,
             view_latency=view_latency,
             predictor_latency=predictor_latency,
             deadline=deadline,
@@ -109,6 +115,7 @@ class RemotePerceiver(Perceiver):
         *,
         policy: Policy,
         loss_predictor: LossPredictor | None,
+        large: LargeClassifier | None,
         view_latency: LatencyModel,
         predictor_latency: LatencyModel | None,
         deadline: Deadline,
@@ -120,6 +127,7 @@ class RemotePerceiver(Perceiver):
             budget,
             policy=policy,
             loss_predictor=loss_predictor,
+            large=large,
             view_latency=view_latency,
             predictor_latency=predictor_latency,
         )

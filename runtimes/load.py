@@ -25,7 +25,7 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.predictor_views import check_ranked_views
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget
-from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency
+from allweather.runtimes.warm_up import measure_predictor_latency, measure_view_latency, measured_large_classifier
 
 
 def load(
@@ -134,6 +134,15 @@ def _load(
                 model,
             )
             loss_predictor = LossPredictor(undo.enter_context(closing(predictor_engine)), bundle.input_of("predictor"))
+        large = None
+        if any(policy.large for policy in chosen):
+            large_engine = _with_watchdog(
+                open_large_classifier(bundle, model, engine, precision, threads),
+                lambda: open_large_classifier(bundle, model, engine, precision, threads),
+                name,
+                model,
+            )
+            large = measured_large_classifier(undo.enter_context(closing(large_engine)), bundle.input, max_boxes)
         counts = {
             count
             for policy, budget in zip(chosen, budgets, strict=True)
@@ -147,6 +156,7 @@ def _load(
             budgets[0],
             policy=chosen[0],
             loss_predictor=loss_predictor,
+            large=large,
             view_latency=measure_view_latency(classifier, bundle.input, longest, sorted(counts)),
             predictor_latency=measure_predictor_latency(loss_predictor, max_boxes) if loss_predictor else None,
             engine_name=name,
@@ -213,7 +223,7 @@ def resolve_policy(bundle: Bundle, policy: str | Policy | None) -> Policy:
         except UsageError:
             bundle.check_views()  # if the predictor has an unknown view, that explains the error better
             raise
-    check_runnable(chosen, has_predictor)
+    check_runnable(chosen, has_predictor, bundle.has_large)
     check_ranked_views([chosen], predictor_views)
     return chosen
 
@@ -253,3 +263,29 @@ def open_loss_predictor(
     """
     chosen = engine or (classifier.engine if classifier else None)
     return open_engine(bundle, chosen, role="predictor", threads=threads)[0]
+
+
+def open_large_classifier(
+    bundle: Bundle,
+    classifier: Model | None,
+    engine: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Opens the bundle's large classifier on the engine that runs its classifier.
+
+    Args:
+        bundle: The opened bundle.
+        classifier: See `open_loss_predictor`.
+        engine: See `open_loss_predictor`.
+        precision: Precision that the user chose for the classifier; where the large one is not in the bundle in this
+            precision, and with None, it is the one that the bundle prefers.
+        threads: See `open_loss_predictor`.
+
+    Raises:
+        EngineError: No engine here can run it.
+        ParityError: The outputs on this device differ from the golden outputs in the bundle by more than its tolerance.
+    """
+    chosen = engine or (classifier.engine if classifier else None)
+    precisions = {model.precision for model in bundle.manifest.models if model.role == "large"}
+    return open_engine(bundle, chosen, precision if precision in precisions else None, "large", threads)[0]

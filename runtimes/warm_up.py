@@ -12,7 +12,7 @@ from itertools import cycle, islice
 import numpy as np
 
 from allweather.runtimes.engines.base import Engine
-from allweather.runtimes.perceiver import LossPredictor
+from allweather.runtimes.perceiver import LargeClassifier, LossPredictor
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import BATCH_SIZES
@@ -56,6 +56,23 @@ def measure_view_latency(
     return LatencyModel({count: median_seconds(partial(run, count), clock) for count in counts})
 
 
+def measured_large_classifier(
+    engine: Engine, spec: InputSpec, max_boxes: int = 1, *, clock: Callable[[], float] = time.monotonic
+) -> LargeClassifier:
+    """Returns a large classifier, with the time that it takes on this device for a view, or for those of several boxes.
+
+    Args:
+        engine: Engine of the large classifier.
+        spec: The input of both classifiers.
+        max_boxes: Largest number of boxes.
+        clock: Function that returns the time in seconds.
+
+    Raises:
+        EngineError: The engine failed.
+    """
+    return LargeClassifier(engine, _latency_of_batches(engine, spec, max_boxes, clock))
+
+
 def measure_predictor_latency(
     loss_predictor: LossPredictor, max_boxes: int = 1, *, clock: Callable[[], float] = time.monotonic
 ) -> LatencyModel:
@@ -69,10 +86,14 @@ def measure_predictor_latency(
     Raises:
         EngineError: The engine failed.
     """
-    image = _gray_image(loss_predictor.spec)[None]
+    return _latency_of_batches(loss_predictor.engine, loss_predictor.spec, max_boxes, clock)
+
+
+def _latency_of_batches(engine: Engine, spec: InputSpec, max_boxes: int, clock: Callable[[], float]) -> LatencyModel:
+    image = _gray_image(spec)[None]
 
     def run(count: int) -> object:
-        return loss_predictor.engine.infer(image.repeat(count, 0))
+        return engine.infer(image.repeat(count, 0))
 
     sizes = (size for size in BATCH_SIZES if size <= max_boxes)
     return LatencyModel({size: median_seconds(partial(run, size), clock) for size in sizes})

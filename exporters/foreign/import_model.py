@@ -196,7 +196,7 @@ def export_foreign(
         log.warning("%s: %s", model.arch, hint.text)
     job = classifier_job(model.source, spec, images, calibration)
     compiled = compile_jobs([job], plan, options, golden_frames, watch)
-    compiled.check_classifier()
+    compiled.check_classifiers()
     manifest = Manifest(
         arch=model.arch,
         classes=model.classes,

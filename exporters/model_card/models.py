@@ -48,10 +48,11 @@ def loading() -> list[str]:
 def policies(manifest: Manifest) -> list[str]:
     """Returns the tuned policies, the one that is followed first."""
     rows = [
-        (each.name, _choice(each), each.averages, str(each.max_views), _early_exit(each)) for each in manifest.policies
+        (each.name, _choice(each), each.averages, str(each.planned_views), _early_exit(each))
+        for each in manifest.policies
     ]
     table = markdown_table(
-        [("policy", "views", "what is averaged", "images for the classifier, at most", "early exit"), *rows]
+        [("policy", "views", "what is averaged", "images for the classifiers, at most", "early exit"), *rows]
     )
     return [
         *table,
@@ -156,7 +157,8 @@ def _choice(policy: Policy) -> str:
         "top": f"the {policy.num_views} with the lowest predicted losses of",
         "oracle": f"the {policy.num_views} with the lowest true losses of",
     }[policy.pick]
-    return f"{chosen} {views}{', each also flipped' if policy.hflip else ''}"
+    also = ", each also flipped" if policy.hflip else ""
+    return f"{chosen} {views}{also}" + ("; the first one also on the large classifier" if policy.large else "")
 
 
 def _confidence(policy: Policy) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Model, Role
@@ -24,7 +25,7 @@ class ServedModel:
     """One model as a server runs it.
 
     Attributes:
-        role: "classifier" or "predictor"; also the name of the model on the server.
+        role: "classifier", "predictor" or "large"; also the name of the model on the server.
         model: Its entry in the manifest.
         graph: The ONNX graph, or the .xml file of OpenVINO IR.
         weights: The .bin file of OpenVINO IR; empty for ONNX, whose graph holds the weights.
@@ -47,21 +48,22 @@ class ServedModel:
 def models_to_serve(
     bundle: Bundle, engines: Sequence[EngineName], engine: str | None, precision: str | None, layout: str
 ) -> tuple[ServedModel, ...]:
-    """Returns the classifier, then the loss predictor if the bundle has one, both for the same engine.
+    """Returns the classifier, then loss predictor and large classifier if the bundle has them, all for one engine.
 
     Args:
         bundle: An open bundle.
         engines: Engines whose models the server can run, the preferred one first.
         engine: One of `engines`; None for the first one for which the bundle has a model.
-        precision: Precision of the classifier; None for the bundle's preferred one. The predictor always gets the
-            bundle's preferred one.
+        precision: Precision of the classifier; None for the bundle's preferred one. The others always get the bundle's
+            preferred one.
         layout: Name of the server, for error messages.
 
     Raises:
-        EngineError: The bundle has no such classifier, or no loss predictor for the same engine.
+        EngineError: The bundle has no such classifier, or not all other models for the same engine.
         BundleError: A label contains a line break.
     """
-    roles: list[Role] = ["classifier"] if bundle.manifest.predictor is None else ["classifier", "predictor"]
+    has = {"classifier": True, "predictor": bundle.manifest.predictor is not None, "large": bundle.has_large}
+    roles = [role for role in get_args(Role) if has[role]]
     served: list[ServedModel] = []
     possible = [name for name in engines if engine in (None, name)]
     for role in roles:
@@ -102,7 +104,7 @@ def _best(bundle: Bundle, role: Role, engines: Sequence[EngineName], precision: 
 
 
 def _served(bundle: Bundle, model: Model) -> ServedModel:
-    labels = bundle.classes if model.role == "classifier" else bundle.manifest.views
+    labels = bundle.manifest.views if model.role == "predictor" else bundle.classes
     for label in labels:
         if label.splitlines() != [label]:
             raise BundleError(

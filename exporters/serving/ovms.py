@@ -28,12 +28,12 @@ def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, byte
     """Returns the contents of a repository's files by their paths.
 
     Args:
-        served: The classifier, and the loss predictor if there is one.
+        served: The classifier, then the loss predictor and the large classifier if there are any.
         version: Version of the models; the name of the folder that holds each.
     """
     config: dict[str, object] = {"model_config_list": [{"config": _model_config(model)} for model in served]}
-    if len(served) == 2:
-        config["pipeline_config_list"] = [_pipeline(*served)]
+    if len(served) > 1 and served[1].role == "predictor":
+        config["pipeline_config_list"] = [_pipeline(*served[:2])]
     files = {"config.json": json.dumps(config, indent=1).encode()}
     for model in served:
         folder = f"{model.role}/{version}"

@@ -29,7 +29,7 @@ def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, byte
     """Returns the contents of a repository's files by their paths; a path that ends in a slash is an empty folder.
 
     Args:
-        served: The classifier, and the loss predictor if there is one.
+        served: The classifier, then the loss predictor and the large classifier if there are any.
         version: Version of the models; the name of the folder that holds each.
     """
     files = {}
@@ -37,8 +37,8 @@ def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, byte
         files[f"{model.role}/config.pbtxt"] = _model_config(model).encode()
         files[f"{model.role}/{LABELS}"] = model.label_file()
         files[f"{model.role}/{version}/model.onnx"] = model.graph
-    if len(served) == 2:
-        classifier, predictor = served
+    if len(served) > 1 and served[1].role == "predictor":
+        classifier, predictor = served[:2]
         files[f"{ENSEMBLE}/config.pbtxt"] = _ensemble(classifier, predictor).encode()
         files[f"{ENSEMBLE}/{LABELS}"] = classifier.label_file()
         # an ensemble has no file, but Triton requires a folder for its version; its steps run the newest models
@@ -49,7 +49,7 @@ def repository(served: Sequence[ServedModel], version: int) -> Mapping[str, byte
 def _model_config(served: ServedModel) -> str:
     """Returns the configuration of one model."""
     # Triton can return the labels of the highest outputs; of a loss predictor, those of the lowest would be needed
-    labeled = served.role == "classifier"
+    labeled = served.role != "predictor"
     return (
         f'name: "{served.role}"\n'
         'backend: "onnxruntime"\n'

@@ -26,7 +26,7 @@ class BuiltModel:
     """One model of the bundle whose engine is in the cache.
 
     Attributes:
-        role: Role of the model: "classifier" or "predictor".
+        role: Role of the model: "classifier", "predictor" or "large".
         precision: Precision of the model in the bundle.
         seconds: Duration of the build; 0 if the engine was in the cache already.
         key: Everything the engine depends on.

@@ -93,9 +93,14 @@ class Bundle:
         """The classifier's input."""
         return self.manifest.input.spec()
 
+    @property
+    def has_large(self) -> bool:
+        """Whether it holds a large classifier, which policies such as "center+large@0.9" need."""
+        return any(model.role == "large" for model in self.manifest.models)
+
     def outputs(self, role: Role) -> int:
         """Returns the number of outputs for each image: one for each class, or one for each view for the predictor."""
-        return len(self.classes) if role == "classifier" else len(self.manifest.views)
+        return len(self.manifest.views) if role == "predictor" else len(self.classes)
 
     def input_of(self, role: Role) -> InputSpec:
         """Returns the input of a model.
@@ -103,7 +108,7 @@ class Bundle:
         Raises:
             BundleError: The bundle has no predictor, or one for a view that this version of allweather does not know.
         """
-        if role == "classifier":
+        if role != "predictor":
             return self.input
         if self.manifest.predictor is None:
             raise BundleError(

@@ -85,7 +85,8 @@ class Model(Strict):
     """A compiled model.
 
     Attributes:
-        role: What it is for: the classifier gives the logits, the predictor a loss for each view.
+        role: What it is for: the classifier gives the logits, the predictor a loss for each view; the large classifier
+            gives logits of the same classes for the same input, see `Policy.large`.
         engine: Name of the engine that runs it.
         precision: Precision of its arithmetic.
         file: Name of the ONNX graph, or of the .xml file of OpenVINO IR.
@@ -232,6 +233,10 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     _check_classes(manifest, where)
     if not any(model.role == "classifier" for model in manifest.models):
         raise BundleError(f"{where}: {MANIFEST} lists no model of a classifier; export it again")
+    if any(each.large for each in manifest.policies) and not any(model.role == "large" for model in manifest.models):
+        raise BundleError(
+            f"{where}: {MANIFEST} has a policy of a large classifier, and none in its models; export it again"
+        )
     _check_files(manifest, where)
     _check_predictor(manifest, where)
     return manifest

@@ -23,7 +23,7 @@ def largest_sizes(manifest: Manifest) -> dict[str, int]:
     count, size = manifest.golden_count, manifest.input
     limits = {manifest.golden_frames: count * size.height * size.width * 3 + MAX_NPY_HEADER_BYTES}
     for model in manifest.models:
-        outputs = len(manifest.classes if model.role == "classifier" else manifest.views)
+        outputs = len(manifest.views if model.role == "predictor" else manifest.classes)
         own = [
             (model.file, MAX_XML_BYTES if model.engine == "openvino" else MAX_MODEL_BYTES),
             (model.golden, count * outputs * FLOAT_BYTES + MAX_NPY_HEADER_BYTES),

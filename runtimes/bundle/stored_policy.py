@@ -16,8 +16,10 @@ def _without_defaults(policy: Policy, serialize: SerializerFunctionWrapHandler) 
         del stored["averages"]
     if policy.confidence_model is None:
         del stored["confidence_model"]
+    if not policy.large:
+        del stored["large"]
     return stored
 
 
 StoredPolicy = Annotated[Policy, WrapSerializer(_without_defaults)]
-"""A `Policy`; `averages` is only written where it is "logits", and `confidence_model` where there is one."""
+"""A `Policy`; `averages` is only written where it is "logits", `confidence_model` and `large` where it has them."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from allweather.runtimes.perceiver.prediction import Prediction, no_prediction, predict
 from allweather.runtimes.perceiver.run_objects import ObjectsResult
 from allweather.runtimes.region import Region
-from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy import LARGE, Policy
 from allweather.runtimes.tta.run_views import ViewResult
 from allweather.runtimes.types import Decision, Frame, Plan, Reason, StageTimes
 
@@ -153,7 +153,7 @@ def object_decisions(
                 age=age,
                 late=late,
                 skipped=skipped,
-                planned_views=policy.max_views,
+                planned_views=policy.planned_views,
                 time_left=result.time_left,
                 reason=_reason(result, index, policy, predicted.average_confidence),
                 region=regions[index],
@@ -171,6 +171,7 @@ def _reason(result: ObjectsResult, index: int, policy: Policy, average_confidenc
         return "undecided"
     if result.forced and index == 0:
         return "past_deadline"
-    if state.views_run < len(state.views):
+    without_large = policy.large and not state.views[-1].startswith(LARGE)
+    if state.views_run < len(state.views) or without_large:
         return "early_exit" if average_confidence > policy.early_exit_threshold else "budget"
     return "no_time_to_rank" if policy.needs_predictor and not result.ranked else "policy"

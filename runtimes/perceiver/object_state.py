@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from allweather.runtimes.tta.aggregate import agreement, average
-from allweather.runtimes.tta.policy import Averaged, Policy
+from allweather.runtimes.tta.policy import LARGE, Averaged, Policy
 from allweather.runtimes.tta.run_views import mean_energy
 from allweather.runtimes.types import Floats
 
@@ -43,6 +43,17 @@ class ObjectState:
         """Adds the logits of the next view, float32 [C]."""
         self._logits.append(logits)
         self._probabilities = None
+
+    def add_large(self, logits: Floats) -> None:
+        """Adds the logits of the first view on the large classifier, float32 [C]; views that were not run are left out.
+
+        They count as much as the views that were run do together; see `Policy.with_large`.
+        """
+        done = self.views_run
+        self.views = (*self.views[:done], LARGE + self.views[0])
+        self.weights = (*self.weights[:done], sum(self.weights[:done]))
+        self.predicted_losses = (*self.predicted_losses[:done], *self.predicted_losses[:1])
+        self.add(logits)
 
     def follow_with(self, ranked: ObjectState, predicted_loss: float, most: int) -> None:
         """Lets the ranked views follow the first one, the identity, which was run before there was time to rank.
@@ -113,6 +124,18 @@ def most_promising(states: Sequence[ObjectState], policy: Policy) -> list[int]:
             lowest = min(lowest, state.gain(before, uncertainty))  # a view never goes before an earlier one
             gains.append((-lowest, before, index))
     return [index for *_, index in sorted(gains)]
+
+
+def most_uncertain(states: Sequence[ObjectState], policy: Policy) -> list[int]:
+    """Returns the objects that are not confident enough for the policy's early exit, the most uncertain first.
+
+    Args:
+        states: The objects, each with at least one view.
+        policy: The policy of all objects.
+    """
+    averages = [state.probabilities(policy.averages) for state in states]
+    unsure = [index for index, each in enumerate(averages) if float(each.max()) <= policy.early_exit_threshold]
+    return sorted(unsure, key=lambda index: -entropy(averages[index]))
 
 
 def entropy(probabilities: Floats) -> float:

@@ -15,6 +15,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.boxes import check_regions, regions_of
 from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions, stage_times
 from allweather.runtimes.perceiver.frame_time import with_usable_time
+from allweather.runtimes.perceiver.large_classifier import LargeClassifier
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor, check_runnable
 from allweather.runtimes.perceiver.run_batch import decide_batch
 from allweather.runtimes.perceiver.run_objects import ObjectsRun
@@ -26,7 +27,7 @@ from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import run_views
-from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
+from allweather.runtimes.types import Budget, Decision, Frame, Image
 
 CENTER = parse_policy("center")
 
@@ -43,6 +44,7 @@ class Perceiver:
         budget: Time from capture to decision. As many views are run as fit into it. None for no deadline.
         policy: Which views are run if there is time.
         loss_predictor: Required by a policy that ranks views; closed with the perceiver.
+        large: Required by a policy that a large classifier takes part in; closed with the perceiver.
         view_latency: Latency model of running 1, 2, ... views, if it was measured; each frame adapts it.
         predictor_latency: Latency model of the loss predictor, if it was measured; each frame adapts it.
         clock: Function that returns monotonic seconds; the same clock that frames are stamped with.
@@ -51,7 +53,7 @@ class Perceiver:
         precision: Precision of the classifier, such as "int8", for reports.
 
     Raises:
-        UsageError: The policy needs a loss predictor and there is none, or it needs the true losses.
+        UsageError: The policy needs a loss predictor or a large classifier and there is none, or the true losses.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Perceiver:
         *,
         policy: Policy = CENTER,
         loss_predictor: LossPredictor | None = None,
+        large: LargeClassifier | None = None,
         view_latency: LatencyModel | None = None,
         predictor_latency: LatencyModel | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -71,14 +74,13 @@ class Perceiver:
         precision: str = "",
     ) -> None:
         self.engine_name, self.precision = engine_name, precision
-        check_runnable(policy, loss_predictor is not None)
+        check_runnable(policy, loss_predictor is not None, large is not None)
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
         self._engine, self._clock = engine, clock
-        self._loss_predictor, self._owns_engines = loss_predictor, True
+        self._loss_predictor, self._large, self._owns_engines = loss_predictor, large, True
         self._predictor_latency = predictor_latency or LatencyModel()
         self._finishing = LatencyModel({1: 0.0})  # what follows the last batch of several objects
-        latency = self._predictor_latency if policy.needs_predictor else None
-        self._planner = Planner(policy, view_latency or LatencyModel(), latency)
+        self._planner = self._planner_of(policy, view_latency or LatencyModel())
         self._rng = np.random.default_rng(seed)
         self._decided, self._lock = 0, FairLock()
 
@@ -92,13 +94,12 @@ class Perceiver:
             policy: Which views are run if there is time.
 
         Raises:
-            UsageError: The policy needs a loss predictor, which this perceiver was made without, or the true losses.
+            UsageError: The policy needs a network that this perceiver was made without, or the true losses.
         """
-        check_runnable(policy, self._loss_predictor is not None)
+        check_runnable(policy, self._loss_predictor is not None, self._large is not None)
         other = copy.copy(self)  # of the same class, as a perceiver on a server gives up on a frame in time
         other.budget, other.policy, other._owns_engines = budget or Budget(), policy, False
-        latency = self._predictor_latency if policy.needs_predictor else None
-        other._planner = Planner(policy, self._planner.view_latency, latency)
+        other._planner = self._planner_of(policy, self._planner.view_latency)
         other._finishing, other._rng, other._decided = LatencyModel({1: 0.0}), np.random.default_rng(0), 0
         return other
 
@@ -139,15 +140,9 @@ class Perceiver:
         with self._lock:
             decisions = decide_batch(
                 [swap_red_and_blue(image) if bgr else image for image in images],
-                self._engine.infer,
-                self._loss_predictor,
-                self._planner,
-                self.classes,
-                self.spec,
-                self._decided,
-                self._clock,
-                self._rng,
-            )
+                self._engine.infer, self._loss_predictor, self._planner, self.classes, self.spec,
+                self._decided, self._clock, self._rng, self._large,
+            )  # fmt: skip
             self._decided += len(decisions)
             return decisions
 
@@ -207,7 +202,7 @@ class Perceiver:
             run = ObjectsRun(
                 self._engine.infer, self._loss_predictor, self._planner,
                 lambda: self._time_left(frame) - self._finishing.usual_seconds(len(prepared)), clock, self._rng,
-                views_before,
+                views_before, self._large,
             )  # fmt: skip
             result = run.run(prepared)
             predictions = object_predictions(result, self.policy, self.classes)
@@ -254,16 +249,20 @@ class Perceiver:
             started = clock()
             prepared = self.spec.prepare(with_usable_time(frame, started).image)
             prepare_done = clock()
-            losses = self._predict_losses(prepared) if planner.has_time_to_predict(self._time_left(frame)) else None
+            losses = None
+            if planner.has_time_to_predict(self._time_left(frame)) and self._loss_predictor:
+                losses = self._loss_predictor.losses(prepared)
             rank_done = clock()
             plan = planner.plan(losses, self._time_left(frame), self._rng, views_before)
             steps = planner.steps(plan, lambda: self._time_left(frame))
-            result = run_views(self._engine.infer, prepared, plan.views, plan.weights, self.policy, steps, clock)
+            large = self._large.engine.infer if self._large else None
+            result = run_views(self._engine.infer, prepared, plan.views, plan.weights, self.policy, steps, clock, large)
             done = clock()
             times = stage_times(started, prepare_done, rank_done, result, done)
             age, late = done - frame.captured, done > self.budget.deadline(frame)
             decision = frame_decision(self.classes, self.policy, frame, skipped, plan, result, times, age, late=late)
-            planner.observe(plan, times, result.views_run, late=age > self.budget.seconds - self.budget.reserve)
+            late = age > self.budget.seconds - self.budget.reserve
+            planner.observe(plan, times, result.views_run, late=late, large_seconds=result.large_seconds)
             self._decided += 1
             return decision
 
@@ -271,10 +270,10 @@ class Perceiver:
         """Returns the seconds to the frame's deadline, less the reserve."""
         return self.budget.deadline(frame) - self.budget.reserve - self._clock()
 
-    def _predict_losses(self, prepared: Image) -> Floats:
-        """Returns the predicted loss of each view that the policy ranks, float32 [1, V]."""
-        assert self._loss_predictor is not None
-        return self._loss_predictor.engine.infer(self._loss_predictor.spec.prepare(prepared)[None])
+    def _planner_of(self, policy: Policy, view_latency: LatencyModel) -> Planner:
+        """Returns a planner of a policy, which learns together with all others how long the networks take."""
+        predictor = self._predictor_latency if policy.needs_predictor else None
+        return Planner(policy, view_latency, predictor, self._large.latency if self._large else None)
 
     def __repr__(self) -> str:
         """Returns engine, number of classes, input size and policy: all that fits on a line."""
@@ -284,11 +283,11 @@ class Perceiver:
 
     def close(self) -> None:
         """Closes the engines, unless they are those of another perceiver."""
-        if not self._owns_engines:
-            return
-        self._engine.close()
-        if self._loss_predictor:
-            self._loss_predictor.engine.close()
+        if self._owns_engines:
+            for network in (self._loss_predictor, self._large):
+                if network:
+                    network.engine.close()
+            self._engine.close()
 
     def __enter__(self) -> Perceiver:
         """Returns the perceiver itself."""

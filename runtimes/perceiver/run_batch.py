@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from allweather.runtimes.perceiver.decisions import frame_decision
+from allweather.runtimes.perceiver.large_classifier import LargeClassifier
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.batch import infer_in_batches, run_views_batch
@@ -25,6 +26,7 @@ def decide_batch(
     first_index: int,
     clock: Callable[[], float],
     rng: np.random.Generator,
+    large: LargeClassifier | None = None,
 ) -> list[Decision]:
     """Decides on images, all views of all of them in few batches.
 
@@ -38,6 +40,7 @@ def decide_batch(
         first_index: Index of the decision on the first image.
         clock: Function that returns the time in seconds.
         rng: Random generator of policies that draw views.
+        large: The large classifier; for a policy that it takes part in.
 
     Returns:
         One decision for each image. Its stage times are its share of those of the whole batch; its age is the time of
@@ -57,7 +60,7 @@ def decide_batch(
     rank_done = clock()
     plans = [planner.plan(row, math.inf, rng) for row in losses]
     plan_done = clock()
-    results = run_views_batch(infer, prepared, plans, planner.policy, clock)
+    results = run_views_batch(infer, prepared, plans, planner.policy, clock, large.engine.infer if large else None)
     view_seconds = sum(result.view_seconds for result in results)
     infer_seconds = sum(result.infer_seconds for result in results)
     done, share = clock(), 1 / len(images)

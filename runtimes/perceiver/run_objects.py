@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from allweather.runtimes.perceiver.batch_costs import BatchCosts
+from allweather.runtimes.perceiver.large_classifier import LargeClassifier
 from allweather.runtimes.perceiver.loss_predictor import LossPredictor
-from allweather.runtimes.perceiver.object_state import ObjectState, most_promising
+from allweather.runtimes.perceiver.object_state import ObjectState, most_promising, most_uncertain
 from allweather.runtimes.tta.planner import BATCH_SIZES, Planner
 from allweather.runtimes.tta.turns import check_views_before
 from allweather.runtimes.tta.views import IDENTITY, view
@@ -30,7 +31,7 @@ class ObjectsResult:
         forced: Whether not even the first view was expected to fit into the time.
         rank_seconds: Seconds spent in the loss predictor.
         view_seconds: Seconds spent on computing views.
-        infer_seconds: Seconds spent in the classifier.
+        infer_seconds: Seconds spent in the classifiers.
         batches_done: Time of the clock when the last batch was done, in seconds.
     """
 
@@ -60,14 +61,15 @@ class ObjectsRun:
         clock: Function that returns the time in seconds.
         rng: Random generator of policies that draw views.
         views_before: Number of views that were run on earlier frames of each object; none if empty.
+        large: The large classifier; for a policy that it takes part in.
     """
 
     def __init__(
         self, infer: Infer, loss_predictor: LossPredictor | None, planner: Planner,
         time_left: Callable[[], float], clock: Callable[[], float], rng: np.random.Generator,
-        views_before: Sequence[int] = (),
+        views_before: Sequence[int] = (), large: LargeClassifier | None = None,
     ) -> None:  # fmt: skip
-        self._infer, self._loss_predictor, self._planner = infer, loss_predictor, planner
+        self._infer, self._loss_predictor, self._planner, self._large = infer, loss_predictor, planner, large
         self._time_left, self._clock, self._rng, self._views_before = time_left, clock, rng, views_before
         self._rank_seconds = self._view_seconds = self._infer_seconds = self._batches_done = 0.0
 
@@ -103,6 +105,7 @@ class ObjectsRun:
                 self._rank(images, states)
                 ranked = True
             self._run_further(images, states, costs)
+            self._run_large(images, states)
         return ObjectsResult(
             tuple(states), ranked, time_left, forced, self._rank_seconds, self._view_seconds, self._infer_seconds,
             self._batches_done,
@@ -134,6 +137,25 @@ class ObjectsRun:
                 return
             size = costs.next_batch(fitting)
             self._run_batch(images, states, queue[:size])
+            queue = queue[size:]
+
+    def _run_large(self, images: Sequence[Image], states: Sequence[ObjectState]) -> None:
+        """Runs the first view of objects on the large classifier, the most uncertain first, while there is time."""
+        policy, large = self._planner.policy, self._large
+        if not policy.large or large is None:
+            return
+        queue = most_uncertain(states, policy)
+        costs = BatchCosts(large.latency.usual_seconds, BATCH_SIZES, 0, len(queue), self._usable())
+        while fitting := costs.fitting(len(queue), self._usable()):
+            size = costs.next_batch(fitting)
+            started = self._clock()
+            batch = np.stack([view(states[index].views[0]).apply(images[index]) for index in queue[:size]])
+            logits = large.engine.infer(batch)
+            self._batches_done = self._clock()
+            for index, row in zip(queue[:size], logits, strict=True):
+                states[index].add_large(row)
+            self._infer_seconds += self._batches_done - started
+            large.latency.add(size, self._batches_done - started)
             queue = queue[size:]
 
     def _has_time_to_rank(self, count: int, seconds_after: float) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from allweather.runtimes.tta.aggregate import agreement, average
 from allweather.runtimes.tta.planner import BATCH_SIZES
-from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy import LARGE, Policy
 from allweather.runtimes.tta.run_views import ViewResult, mean_energy, run_views, steps_without_deadline
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image, Plan
@@ -44,6 +44,7 @@ def run_views_batch(
     plans: Sequence[Plan],
     policy: Policy,
     clock: Callable[[], float],
+    infer_large: Infer | None = None,
 ) -> list[ViewResult]:
     """Runs the planned views of each image. Without an early exit, all views of all images run together.
 
@@ -54,6 +55,7 @@ def run_views_batch(
         policy: The policy of all plans. It says what is averaged, and the probability of a class above which no further
             view of an image is run.
         clock: Function that returns the time in seconds.
+        infer_large: `Engine.infer` of the large classifier; for a policy that it takes part in.
 
     Returns:
         The result for each image; of views that ran together, with the image's share of the seconds.
@@ -71,18 +73,26 @@ def run_views_batch(
                 policy,
                 steps_without_deadline(len(plan.views), policy),
                 clock,
+                infer_large,
             )
             for image, plan in zip(images, plans, strict=True)
         ]
     started = clock()
-    views = [view(name).apply(image) for image, plan in zip(images, plans, strict=True) for name in plan.views]
+    runs = [(image, name) for image, plan in zip(images, plans, strict=True) for name in plan.views]
+    views = [view(name.removeprefix(LARGE)).apply(image) for image, name in runs]
+    on_large = np.array([name.startswith(LARGE) for _, name in runs])
     views_done = clock()
-    logits = infer_in_batches(infer, views)
+    logits: list[Floats] = [np.empty(0, np.float32)] * len(runs)
+    for engine, indices in ((infer, np.flatnonzero(~on_large)), (infer_large, np.flatnonzero(on_large))):
+        if len(indices):
+            assert engine is not None  # as `check_runnable` makes sure
+            for index, row in zip(indices, infer_in_batches(engine, [views[each] for each in indices]), strict=True):
+                logits[index] = row
     infer_done = clock()
     results, end = [], 0
     for plan in plans:
         start, end = end, end + len(plan.views)
-        rows = logits[start:end]
+        rows = np.stack(logits[start:end])
         probabilities = average(rows, plan.weights, policy.averages)
         share = len(plan.views) / len(views)
         view_seconds, infer_seconds = share * (views_done - started), share * (infer_done - views_done)

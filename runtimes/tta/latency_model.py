@@ -14,6 +14,7 @@ EXCEEDED_SHARE = 0.05  # share of these calls that may take longer than predicte
 LEARNING_RATE = 0.05  # how far one call moves the logarithm of the typical time of its batch size
 MAX_CHANGE = 0.1  # difference of logarithms that counts, so that one slow call changes little
 RETURN_RATE = 0.0025  # how far the logarithm moves back to that of the warm-up meanwhile
+FORGETTING_RATE = 0.005  # of a network's pace relative to another one, at each call of that one
 MAX_BATCH_COST = 1.1  # a batch of n takes at most this times n single calls, whatever one slow call in the warm-up says
 MIN_SECONDS = 1e-6  # the shortest time that is assumed, as the fake clock of a test may stand still
 
@@ -42,6 +43,7 @@ class LatencyModel:
         self._sizes: deque[int] = deque(maxlen=PACE_CALLS)
         self._ratios: deque[float] = deque(maxlen=PACE_CALLS)
         self._pace = 1.0
+        self._relative: float | None = None  # logarithm of the pace relative to a model that is followed
         self._noise: deque[float] = deque(maxlen=NOISE_CALLS)
         self._sorted_noise: list[float] = []
 
@@ -77,7 +79,7 @@ class LatencyModel:
         """
         if not math.isfinite(seconds):
             return
-        seconds = max(seconds, MIN_SECONDS)
+        seconds, self._relative = max(seconds, MIN_SECONDS), None
         if n not in self._typical:  # one call cannot tell the typical time of n views from the device's present pace
             self._measured[n] = self._typical_seconds(n) if self._typical else seconds
             self._typical = dict(sorted({**self._typical, n: self._measured[n]}.items()))
@@ -95,13 +97,16 @@ class LatencyModel:
         """Takes over the latest pace of another model that ran on the same device while this one did not.
 
         Without this, a network that the planner skips in a slow period would keep its slow prediction, and be skipped
-        forever.
+        forever. What is slow in this network alone is forgotten slowly, so that it is tried again at times.
 
         Args:
             other: Latency model of the network that ran.
         """
         if other._ratios:
-            self._ratios.append(other._ratios[-1])
+            if self._relative is None:
+                self._relative = math.log(self._pace / other._pace)
+            self._relative *= 1 - FORGETTING_RATE
+            self._ratios.append(other._ratios[-1] * math.exp(self._relative))
             self._pace = statistics.median(self._ratios)
             self._add_noise(0.0)
 

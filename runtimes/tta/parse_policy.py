@@ -12,9 +12,10 @@ from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS
 CROPS = tuple(name for name in CLASSIC_VIEWS if name.startswith("crop"))
 FORMS = (
     "center", "hflip", "5crop", "10crop", "all", "random:K", "set:VIEW,VIEW,...", "set:VIEW,VIEW,...:N",
-    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY+logits", "POLICY@SHARE",
+    "gps:K", "learned", "top:K", "top:K+flip", "oracle:K", "POLICY+large", "POLICY+logits", "POLICY@SHARE",
 )  # fmt: skip
 LOGITS = "+logits"  # ends the name of a policy that averages logits, in front of the @ of an early exit
+ON_LARGE = "+large"  # ends the name of a policy that a large classifier takes part in, in front of the others
 TUNED = ("gps", "learned")  # found by `allweather tune-policy`; unlike the other names, these do not define the views
 
 
@@ -43,6 +44,8 @@ def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Seque
     if text.endswith(LOGITS) and not (base := text.removesuffix(LOGITS)).endswith(LOGITS):
         base_policy = parse_policy(base, tuned, predictor_views)
         return replace(base_policy, name=text, averages="logits", confidence_model=None)
+    if text.endswith(ON_LARGE) and not (base := text.removesuffix(ON_LARGE)).endswith(ON_LARGE):
+        return replace(parse_policy(base, tuned, predictor_views), name=text, large=True, confidence_model=None)
     kind, _, rest = text.partition(":")
     fixed = {
         "center": ("identity",),
@@ -78,7 +81,7 @@ def parse_policy(text: str, tuned: Sequence[Policy] = (), predictor_views: Seque
 
 def is_found_by_tuning(text: str) -> bool:
     """Returns whether a policy's name is made of gps:K or learned: tuning finds the views that these stand for."""
-    return text.partition("@")[0].removesuffix(LOGITS).partition(":")[0] in TUNED
+    return text.partition("@")[0].removesuffix(LOGITS).removesuffix(ON_LARGE).partition(":")[0] in TUNED
 
 
 def _parse_count(text: str, number: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from allweather.runtimes.tta.latency_model import LatencyModel
-from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy import LARGE, Policy
 from allweather.runtimes.tta.turns import check_views_before
 from allweather.runtimes.types import Floats, Plan, Reason, StageTimes
 
@@ -36,15 +36,22 @@ class Planner:
         policy: The policy to follow.
         view_latency: Latency model of computing and running n views and averaging their probabilities.
         predictor_latency: Latency model of the loss predictor; None for a policy that ranks no views.
+        large_latency: Latency model of one view on the large classifier; None for a policy without one.
     """
 
     def __init__(
-        self, policy: Policy, view_latency: LatencyModel, predictor_latency: LatencyModel | None = None
+        self,
+        policy: Policy,
+        view_latency: LatencyModel,
+        predictor_latency: LatencyModel | None = None,
+        large_latency: LatencyModel | None = None,
     ) -> None:
         self.policy, self.view_latency, self.predictor_latency = policy, view_latency, predictor_latency
+        self.large_latency = large_latency or LatencyModel()
         self.batch_sizes = batch_sizes(policy.max_views)
         self._log_margin = START_MARGIN  # logarithm of the factor that predicted times are multiplied by
         self._since_late = SETTLE_DECISIONS
+        self._left_out_large = False  # for lack of time, by the last plan
 
     def seconds(self, count: int) -> float:
         """Returns the time to plan with for `count` views: with the safety margin, except for a single view.
@@ -79,7 +86,7 @@ class Planner:
             self._log_margin = min(self._log_margin + MARGIN_STEP, MAX_MARGIN)
             self._since_late = 0
 
-    def observe(self, plan: Plan, times: StageTimes, views_run: int, *, late: bool) -> None:
+    def observe(self, plan: Plan, times: StageTimes, views_run: int, *, late: bool, large_seconds: float = 0.0) -> None:
         """Adapts the latency models and the safety margin to a decision on one frame.
 
         Args:
@@ -87,14 +94,20 @@ class Planner:
             times: Seconds that each stage took.
             views_run: Number of views that were run.
             late: Whether the decision was made after the time that was left for it.
+            large_seconds: Seconds of `times.infer` that the large classifier took.
         """
         if self.predictor_latency and not plan.predicted_losses:
             self.predictor_latency.follow(self.view_latency)
         elif self.predictor_latency:
             self.predictor_latency.add(1, times.rank)
         self.learn(late=late, could_be_shorter=len(plan.views) > 1 or bool(plan.predicted_losses))
-        batch_size, calls = (1, views_run) if self.policy.exits_early else (views_run, 1)
-        self.view_latency.add(batch_size, (times.views + times.infer + times.aggregate) / calls)
+        if on_large := plan.views[views_run - 1].startswith(LARGE):
+            self.large_latency.add(1, large_seconds)
+        own = views_run - on_large
+        batch_size, calls = (1, own) if self.policy.exits_early else (own, 1)
+        self.view_latency.add(batch_size, (times.views + times.infer + times.aggregate - large_seconds) / calls)
+        if self._left_out_large:
+            self.large_latency.follow(self.view_latency)
 
     def has_time_to_predict(self, time_left: float) -> bool:
         """Returns whether the policy ranks views, and the loss predictor and one view fit into the time left."""
@@ -131,26 +144,44 @@ class Planner:
         # With an early exit, views run one by one, and the time is checked before each: any number may be planned.
         fitting = self.largest_batch(1 if policy.exits_early else len(names), time_left)
         count = len(names) if policy.exits_early and fitting else max(fitting, 1)
+        names, weights, on_large = names[:count], weights[:count], self._plans_large(count, time_left) and bool(fitting)
+        if on_large:
+            names, weights = policy.with_large(names, weights)
         predicted: tuple[float, ...] = ()
         if losses is not None:
             predicted = tuple(float(losses[0, index]) for index in indices for _ in range(policy.images_per_view))
+            predicted = predicted[:count] + predicted[:1] * on_large
         reason: Reason = "policy"
         if not fitting:
             reason = "past_deadline"
         elif no_ranking:
             reason = "no_time_to_rank"
-        elif count < policy.max_views:
+        elif len(names) < policy.planned_views:
             reason = "budget"
         expected = self.seconds(1 if policy.exits_early else count)
+        if on_large and not policy.exits_early:
+            expected += self.with_margin(self.large_latency.seconds(1))
         return Plan(
-            views=names[:count],
-            weights=weights[:count],
-            predicted_losses=predicted[:count],
-            planned_views=policy.max_views,
+            views=names,
+            weights=weights,
+            predicted_losses=predicted,
+            planned_views=policy.planned_views,
             time_left=time_left,
             expected_seconds=expected if expected else math.nan,
             reason=reason,
         )
+
+    def _plans_large(self, count: int, time_left: float) -> bool:
+        """Returns whether the large classifier is planned after all views of the policy.
+
+        With an early exit it may be planned in any case, as the time is checked again before it runs.
+        """
+        self._left_out_large = False
+        if not self.policy.large or self.policy.exits_early:
+            return self.policy.large
+        seconds = self.view_latency.seconds(count) + self.large_latency.seconds(1)
+        self._left_out_large = count < self.policy.max_views or self.with_margin(seconds) > time_left
+        return not self._left_out_large
 
     def steps(self, plan: Plan, time_left: Callable[[], float]) -> Callable[[int], int]:
         """Returns the `steps` of `run_views`: all views at once, or with an early exit one by one while there is time.
@@ -162,9 +193,17 @@ class Planner:
         count = len(plan.views)
         if not self.policy.exits_early:
             return lambda done: count - done
-        return lambda done: int(
-            done < count and (done == 0 or self.with_margin(self.view_latency.seconds(1)) <= time_left())
-        )
+
+        def next_step(done: int) -> int:
+            if not 0 < done < count:
+                return int(done < count)
+            on_large = plan.views[done].startswith(LARGE)
+            latency = self.large_latency if on_large else self.view_latency
+            fits = self.with_margin(latency.seconds(1)) <= time_left()
+            self._left_out_large = on_large and not fits
+            return int(fits)
+
+        return next_step
 
 
 def batch_sizes(max_views: int) -> tuple[int, ...]:

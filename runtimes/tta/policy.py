@@ -20,6 +20,7 @@ from allweather.runtimes.types import Floats
 Pick = Literal["all", "draw", "random", "top", "oracle"]
 Averaged = Literal["probabilities", "logits"]
 FLIP = "hflip"
+LARGE = "large:"  # in front of the name of a view that the large classifier runs
 MAX_NAME_CHARACTERS = 4096  # the name of a policy lists its views, where it is one of set:VIEW,...
 MAX_WEIGHT = 1e6  # of a view; a sum of weights near the largest float is infinite, and every average then nan
 MAX_VIEWS = 64  # for each frame; no average gains from more, and a hostile bundle could ask for millions
@@ -38,6 +39,9 @@ class Policy:
             in the order of its outputs.
         num_views: Number of views to choose.
         hflip: Whether each chosen view is also run horizontally flipped.
+        large: Whether the bundle's large classifier runs the first of the chosen views as well, after all of them. In
+            the average it counts as much as they do together. With an early exit this is a cascade: the large
+            classifier runs only where the views are not confident enough (Viola and Jones 2001).
         weights: Weight of each of `views` in the average; equal weights if empty.
         early_exit_threshold: As soon as the average gives one class more than this probability, no further view is run;
             above 0. With 1, all views are always run.
@@ -57,6 +61,7 @@ class Policy:
     early_exit_threshold: float = 1.0
     averages: Averaged = "probabilities"
     confidence_model: ConfidenceModel | None = None
+    large: bool = False
     __pydantic_config__ = MappingProxyType({"extra": "forbid"})  # applies when a manifest or a checkpoint is read
 
     def __post_init__(self) -> None:
@@ -109,6 +114,11 @@ class Policy:
     def max_views(self) -> int:
         """Largest number of images that the classifier gets for one frame."""
         return self.num_views * self.images_per_view
+
+    @property
+    def planned_views(self) -> int:
+        """Largest number of images that both classifiers get for one frame: one more with the large classifier."""
+        return self.max_views + self.large
 
     @property
     def needs_predictor(self) -> bool:
@@ -179,6 +189,17 @@ class Policy:
                 names.append(flipped(self.views[index]))
             weights += [self.weights[index] if self.weights else 1.0] * self.images_per_view
         return tuple(names), tuple(weights)
+
+    def with_large(
+        self, names: tuple[str, ...], weights: tuple[float, ...]
+    ) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """Returns views and weights with what the large classifier runs, if the policy has one: the first view again.
+
+        Args:
+            names: Names of the views that the classifier runs, at least one.
+            weights: Weight of each in the average.
+        """
+        return ((*names, LARGE + names[0]), (*weights, sum(weights))) if self.large else (names, weights)
 
     def with_predictor_views(self, predictor_views: Sequence[str]) -> Policy:
         """Returns the same policy for the views of another loss predictor; a policy that ranks no views stays as it is.

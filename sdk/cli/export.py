@@ -48,6 +48,13 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Keep models that fail the parity gate, too; the bundle marks them.")
     ] = False,
+    large: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint of a second, larger classifier for the same bundle, which policies such as "
+            "center+large@0.9 run where the first one is not confident (a cascade)."
+        ),
+    ] = None,
     layout: Layout = None,
     own_model: OwnModel = None,
     stream: Stream = None,
@@ -60,13 +67,14 @@ def export(
     if layout or is_bundle(checkpoint):
         check_not_given(
             context,
-            ("data", "stream", "workers", "download", "force", "own_model"),
+            ("data", "stream", "workers", "download", "force", "own_model", "large"),
             "--layout writes the models that are in the bundle",
         )
         export_repository(checkpoint, layout, out, engines=engines, precisions=precisions, as_json=as_json)
         return
     from allweather.exporters.checkpoint_export import DEFAULT_ENGINES, ExportOptions
     from allweather.exporters.checkpoint_export import export as export_checkpoint
+    from allweather.exporters.checkpoint_jobs import second_classifier
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.choices import DATASET_FORMS
     from allweather.trainers.data.registry import open_dataset_of
@@ -78,12 +86,13 @@ def export(
             f"export needs the data that {checkpoint} was trained on, for INT8 calibration and the parity gate: "
             f"add --data {DATASET_FORMS}"
         )
+    second = None if large is None else second_classifier(trained, large)  # before the data are read
     options = ExportOptions(engines=engines or DEFAULT_ENGINES, precisions=precisions or None, force=force)
     reading = Reading(stream, workers)
     dataset = open_dataset_of(data or "signs", trained.classes, trained.input, reading=reading, download=download)
     say_inventory(dataset.inventory)
     with watch_export() as watch:
-        manifest = export_checkpoint(trained, dataset, out, options, watch=watch)
+        manifest = export_checkpoint(trained, dataset, out, options, watch=watch, large=second)
     for note in dataset.notes:
         say(note)
     print_exported(manifest, out, dataset.inventory, as_json=as_json)

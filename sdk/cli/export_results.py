@@ -95,10 +95,10 @@ def parity_table(rows: list[Row], title: str, original: str = "torch") -> object
     table.add_column("", no_wrap=True)
     for header in ("clean", "corrupted", f"as {original}", "off by", "ms"):
         table.add_column(header, justify="right", no_wrap=True)
-    classifier = next((row for row in rows if row["role"] == "classifier"), None)
-    if classifier:
-        shares = (_share(classifier[f"reference_{key}"]) for key in ("accuracy", "corrupted_accuracy"))
-        table.add_row(f"classifier {original}", *shares)
+    originals = {row["role"]: row for row in reversed(rows) if row["role"] != "predictor"}
+    for role, row in reversed(originals.items()):
+        shares = (_share(row[f"reference_{key}"]) for key in ("accuracy", "corrupted_accuracy"))
+        table.add_row(f"{role} {original}", *shares)
     for row in rows:
         table.add_row(
             f"{row['role']} {row['engine']} {row['precision']}",

@@ -20,7 +20,6 @@ from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
-from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.corruptions.corruption import SEVERITIES
@@ -29,7 +28,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
 from allweather.trainers.losses.soft_ranks import correlation, ranks
 from allweather.trainers.policies.acceptance import confidence_and_accepted
-from allweather.trainers.policies.average import CENTER, average_views
+from allweather.trainers.policies.average import CENTER, average_views, every_name
 
 # the arrays of an outcome, as they are saved
 ARRAY_FIELDS = ("correct", "confidence", "first_view", "views_run", "rank_correlation", "accepted")
@@ -105,6 +104,11 @@ def run_policies(
                 f"policy {policy.name} needs a loss predictor, and {evaluated.path} has none; train one with "
                 "allweather train-predictor"
             )
+        if policy.large and evaluated.large_logits is None:
+            raise UsageError(
+                f"policy {policy.name} needs a large classifier, and {evaluated.path} has none; only a bundle made by "
+                "allweather export --large has one"
+            )
     cells = [("clean", 0)]
     if corrupted:
         cells += [(name, severity) for name in corrupted.corruptions for severity in SEVERITIES]
@@ -150,13 +154,13 @@ def _run_cell(
     rng: np.random.Generator,
 ) -> CellOutcome:
     correct, confidence, first_view, views_run, rank_correlation, accepted, start = [], [], [], [], [], [], 0
-    names = {each for policy in policies for each in policy.views_for(range(len(policy.views)))[0]}
+    names = {each for policy in policies for each in every_name(policy)}
     if evaluated.predict_losses or any(policy.pick == "oracle" for policy in policies):
         names |= set(evaluated.predictor_views)
     for images in batches:
         batch_labels = labels[start : start + len(images)]
         start += len(images)
-        by_view = {each: evaluated.logits(np.stack([view(each).apply(image) for image in images])) for each in names}
+        by_view = {each: evaluated.run_view(each, images) for each in names}
         ranked = evaluated.predictor_views
         true_losses = _losses(by_view, batch_labels, ranked) if names.issuperset(ranked) else None
         predicted_losses = evaluated.predict_losses(images) if evaluated.predict_losses else None
@@ -255,6 +259,6 @@ def _decide(evaluated: EvaluatedModel, policy: Policy, image: Image, rng: np.ran
         if policy.needs_predictor and evaluated.predict_losses
         else np.zeros((1, len(policy.views)), np.float32)
     )
-    names, weights = policy.views_for(policy.choose(losses, rng)[0])
-    steps = steps_without_deadline(len(names), policy)
-    run_views(evaluated.logits, image, names, weights, policy, steps, time.perf_counter)
+    names, weights = policy.with_large(*policy.views_for(policy.choose(losses, rng)[0]))
+    steps, large = steps_without_deadline(len(names), policy), evaluated.large_logits
+    run_views(evaluated.logits, image, names, weights, policy, steps, time.perf_counter, large)

@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from allweather.runtimes.bundle.bundle import Bundle
+from allweather.runtimes.bundle.manifest import Model
 from allweather.runtimes.engines.open import infer_all, open_engine
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.load import open_loss_predictor
+from allweather.runtimes.load import open_large_classifier, open_loss_predictor
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.path_argument import as_path
-from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.tta.views import VIEWS
+from allweather.runtimes.tta.policy import LARGE, Policy
+from allweather.runtimes.tta.views import VIEWS, view
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -56,6 +57,8 @@ class EvaluatedModel:
         predictor_views: Names of the views that `predict_losses` predicts the losses of, in the order of its columns;
             the built-in twelve without a loss predictor.
         hflip: Whether an image keeps its class when it is flipped horizontally; None where the training does not say.
+        large_logits: Runs a bundle's large classifier, as `logits`; None without one.
+        large_cost: How many times as long one view takes there as on the classifier, as measured at the export.
     """
 
     path: Path
@@ -71,6 +74,21 @@ class EvaluatedModel:
     features: Callable[[Image], Floats] | None = None
     predictor_views: tuple[str, ...] = tuple(VIEWS)
     hflip: bool | None = None
+    large_logits: Callable[[Image], Floats] | None = None
+    large_cost: float = 1.0
+
+    def run_view(self, name: str, images: Image) -> Floats:
+        """Runs one view of images on the classifier that its name says: float32 [n, C] logits.
+
+        Args:
+            name: Name of a view; after "large:", of one for the large classifier.
+            images: uint8 [n, h, w, 3].
+        """
+        viewed = np.stack([view(name.removeprefix(LARGE)).apply(image) for image in images])
+        if not name.startswith(LARGE):
+            return self.logits(viewed)
+        assert self.large_logits is not None  # as `check_runnable` makes sure
+        return self.large_logits(viewed)
 
     def open_data(self, name: str, *, reading: Reading = AS_IT_FITS, download: bool = False) -> Dataset:
         """Opens a data set at the model's input size.
@@ -168,6 +186,15 @@ def _open_bundle(path: Path, engine: str | None, precision: str | None) -> Itera
             def predict_losses(images: Image) -> Floats:
                 return infer_all(loss_predictor, np.stack([spec.prepare(image) for image in images]))
 
+        large_logits, large_cost = None, 1.0
+        if bundle.has_large:
+            large = open_large_classifier(bundle, chosen, engine, precision)
+            stack.callback(large.close)
+            large_cost = _large_cost(bundle, chosen)
+
+            def large_logits(images: Image) -> Floats:
+                return infer_all(large, images)
+
         yield EvaluatedModel(
             path=path,
             backend=f"{chosen.engine} {chosen.precision}" if chosen else "fake",
@@ -178,7 +205,18 @@ def _open_bundle(path: Path, engine: str | None, precision: str | None) -> Itera
             predict_losses=predict_losses,
             policies=bundle.manifest.policies,
             predictor_views=bundle.manifest.views if bundle.manifest.predictor else tuple(VIEWS),
+            large_logits=large_logits,
+            large_cost=large_cost,
         )
+
+
+def _large_cost(bundle: Bundle, classifier: Model | None) -> float:
+    """Returns `EvaluatedModel.large_cost`; 1 where the export measured no time."""
+    if classifier is None or not classifier.seconds:
+        return 1.0
+    same = (each for each in bundle.manifest.models if each.role == "large" and each.engine == classifier.engine)
+    seconds = next((each.seconds for each in same if each.seconds), classifier.seconds)
+    return max(seconds[0] / classifier.seconds[0], 1.0) if classifier.seconds[0] else 1.0
 
 
 def _loss_prediction(predictor: TrainedPredictor, device: torch.device) -> Callable[[Image], Floats]:

@@ -73,7 +73,8 @@ def parse_requested(texts: Sequence[str], model: EvaluatedModel, *, hflip: bool)
     """
     if not isinstance(texts, Sequence):
         raise UsageError(f"policies are a list of texts; got {type(texts).__name__} {texts!r:.40}")
-    usual = default_policies(model.predict_losses is not None, hflip=hflip)
+    has_large = model.large_logits is not None
+    usual = default_policies(model.predict_losses is not None, hflip=hflip, has_large=has_large)
     return tuple(_parse(text, model) for text in texts or usual)
 
 
@@ -190,5 +191,5 @@ def _parse(text: str, model: EvaluatedModel) -> Policy | str:
         parse_tuning(text)
         return text
     policy = parse_policy(text, model.policies, model.predictor_views)
-    check_runnable(policy, model.predict_losses is not None)
+    check_runnable(policy, model.predict_losses is not None, model.large_logits is not None)
     return policy

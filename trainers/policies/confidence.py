@@ -64,7 +64,7 @@ def fallback_policy(policy: Policy) -> Policy | None:
     return Policy(
         policy.name, "all", (IDENTITY.name,), 1, policy.hflip,
         early_exit_threshold=policy.early_exit_threshold, averages=policy.averages,
-        confidence_model=policy.confidence_model,
+        confidence_model=policy.confidence_model, large=policy.large,
     )  # fmt: skip
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.tta.views import CLASSIC_VIEWS, FURTHER_VIEWS, VIEWS, view
+from allweather.runtimes.tta.policy import LARGE, Policy
+from allweather.runtimes.tta.views import CLASSIC_VIEWS, FURTHER_VIEWS, VIEWS
 from allweather.runtimes.types import Floats
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings, corrupted_copies
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import BATCH_SIZE, EvaluatedModel
-from allweather.trainers.policies.average import CENTER
+from allweather.trainers.policies.average import CENTER, every_name
 
 CANDIDATES = (*VIEWS, *FURTHER_VIEWS, *CLASSIC_VIEWS)  # views that tuning chooses from
 
@@ -30,6 +30,7 @@ class ViewLogits:
         labels: int64 [n].
         predicted_losses: float32 [n, V]; None without a loss predictor.
         source: int64 [n], index of the image that each row is a corrupted copy of; None if no two rows have the same.
+        large_cost: See `EvaluatedModel`.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class ViewLogits:
     labels: Tensor
     predicted_losses: Floats | None = None
     source: Tensor | None = None
+    large_cost: float = 1.0
 
     @property
     def image_of_row(self) -> Tensor:
@@ -45,6 +47,11 @@ class ViewLogits:
             return torch.arange(len(self.labels))
         _, index = torch.unique(self.source, return_inverse=True)
         return torch.as_tensor(index)
+
+    def without_large(self) -> ViewLogits:
+        """Returns the results without the views that a large classifier ran."""
+        kept = [index for index, name in enumerate(self.names) if not name.startswith(LARGE)]
+        return replace(self, names=tuple(self.names[index] for index in kept), logits=self.logits[kept])
 
     def take(self, rows: Tensor) -> ViewLogits:
         """Returns the logits and labels of some rows (int64 [m])."""
@@ -70,7 +77,7 @@ def view_logits(
         candidates: Views that tuning chooses from; empty if it only evaluates given policies.
         watch: Called with (batches done, batches in total).
     """
-    given = {name for policy in (CENTER, *policies) for name in policy.views_for(range(len(policy.views)))[0]}
+    given = {name for policy in (CENTER, *policies) for name in every_name(policy)}
     names = (*candidates, *sorted(given - set(candidates)))
     predicted_losses: list[Floats] = []
     val = val.readable()
@@ -80,8 +87,7 @@ def view_logits(
         source = torch.arange(len(batch)).repeat(copy_settings.copies)
         rng = np.random.default_rng([copy_settings.seed, index])
         images, _ = corrupted_copies(batch.images[source].numpy(), copy_settings, rng)
-        viewed = (np.stack([view(name).apply(image) for image in images]) for name in names)
-        logits.append(torch.stack([torch.from_numpy(evaluated.logits(each)) for each in viewed]))
+        logits.append(torch.stack([torch.from_numpy(evaluated.run_view(name, images)) for name in names]))
         labels.append(batch.labels[source])
         sources.append(source + index * BATCH_SIZE)
         if evaluated.predict_losses:
@@ -93,4 +99,5 @@ def view_logits(
         torch.cat(labels),
         np.concatenate(predicted_losses) if predicted_losses else None,
         torch.cat(sources),
+        evaluated.large_cost,
     )

@@ -23,6 +23,8 @@ from allweather.trainers.tta.merge import from_mean, view_scores
 
 FIXED_POLICIES = ("center", "hflip", "hflip@0.95", "5crop", "10crop", "all")
 PREDICTOR_POLICIES = ("top:1", "top:2", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
+LARGE_POLICIES = ("center+large@0.7", "center+large@0.9", "hflip+large@0.9")
+LARGE_PREDICTOR_POLICIES = ("top:1+large@0.7", "top:1+large@0.9", "top:1+flip+large@0.9")
 ONE_VIEW = ("center", "top:1", "gps:1")  # whose average is the same, whatever is averaged
 TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
 NUM_STEPS, LEARNING_RATE = 300, 0.05  # of the gradient descent that learns the weights
@@ -40,7 +42,8 @@ class TunedPolicy:
         policy: The policy.
         accuracy: Accuracy, 0..1.
         log_likelihood: Calibrated log-likelihood, mean over the images, in nats; see `calibrated_log_likelihood`.
-        mean_views: Mean number of views run for an image.
+        mean_views: Mean number of views run for an image; what a large classifier runs counts as many views as it
+            takes the time of.
         image_accuracy: float32 [images], accuracy on the corrupted copies of each image.
     """
 
@@ -51,14 +54,17 @@ class TunedPolicy:
     image_accuracy: Floats
 
 
-def default_policies(has_predictor: bool, *, hflip: bool = True) -> tuple[str, ...]:
+def default_policies(has_predictor: bool, *, hflip: bool = True, has_large: bool = False) -> tuple[str, ...]:
     """Returns the policies that are compared if none is named: each averages probabilities, and once more logits.
 
     Args:
         has_predictor: Whether the model has a loss predictor.
         hflip: Whether an image keeps its class when it is flipped horizontally; if not, no policy flips.
+        has_large: Whether the model has a large classifier.
     """
     fixed = (*FIXED_POLICIES, *(PREDICTOR_POLICIES if has_predictor else ()))
+    if has_large:
+        fixed = (*fixed, *LARGE_POLICIES, *(LARGE_PREDICTOR_POLICIES if has_predictor else ()))
     allowed = (text for text in fixed if hflip or ("flip" not in text and text != "10crop"))
     usual = (*allowed, *(f"gps:{count}" for count in range(1, 5)), "learned")
     return tuple(each for text in usual for each in ((text,) if text in ONE_VIEW else (text, averaging_logits(text))))
@@ -87,7 +93,7 @@ def tune(results: ViewLogits, policy: str | Policy) -> TunedPolicy:
     """
     if isinstance(policy, Policy):
         return _evaluate_policy(policy, results)
-    count, averages = parse_tuning(policy), _averaged_by(policy)
+    count, averages, results = parse_tuning(policy), _averaged_by(policy), results.without_large()
 
     def find(part: ViewLogits) -> Policy:
         return learn_weights(part, averages) if count is None else search_greedily(part, count, averages)
@@ -201,7 +207,10 @@ def _evaluate_policy(policy: Policy, results: ViewLogits) -> TunedPolicy:
     chosen = policy.choose(results.predicted_losses, np.random.default_rng(0), len(results.labels))
     by_view = {name: part.numpy() for name, part in zip(results.names, results.logits, strict=True)}
     average, views_run = average_views(policy, chosen, by_view)
-    return _metrics(policy, torch.from_numpy(average).float(), float(views_run.mean()), results)
+    mean_views = float(views_run.mean())
+    if policy.large:  # one run of it costs more than a view
+        mean_views += (results.large_cost - 1) * float((views_run == policy.planned_views).mean())
+    return _metrics(policy, torch.from_numpy(average).float(), mean_views, results)
 
 
 def _held_out_average(results: ViewLogits, find: Callable[[ViewLogits], Policy]) -> Tensor:

@@ -92,6 +92,10 @@ class TTAWrapper(nn.Module):
             raise UsageError(f"policy {policy.name} needs the true losses, which only an evaluation knows; use top:K")
         if policy.needs_predictor and self.predictor is None:
             raise UsageError(f"policy {policy.name} needs a loss predictor; give one (predictor=...)")
+        if policy.large:
+            raise UsageError(
+                f"policy {policy.name} needs a large classifier, which only bundles hold; leave +large out"
+            )
         check_ranked_views([policy], predictor_views)
         if policy.exits_early and self.merge_mode != "mean":
             raise UsageError(f"policy {policy.name} exits early by the mean; merge mode {self.merge_mode} has none")

@@ -1,0 +1,21 @@
+"""An open large classifier, the second one of a cascade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.tta.latency_model import LatencyModel
+
+
+@dataclass(frozen=True)
+class LargeClassifier:
+    """A second classifier of the same classes and input, which is slower than the first one and errs less.
+
+    Attributes:
+        engine: Runs the network. It gives float32 [n, C]: logits, in the order of the classes.
+        latency: Latency model of one view, or of more for several objects of a frame; each call adapts it.
+    """
+
+    engine: Engine
+    latency: LatencyModel = field(default_factory=LatencyModel)
