@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.runtimes.tta.policy import Policy
-from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Image
 from allweather.trainers.inference.open_model import EvaluatedModel
 from allweather.trainers.policies.average import average_views
@@ -36,11 +35,11 @@ def correct_by_policy(
     rows_of: dict[str, set[int]] = {}
     for policy, indices in zip(policies, chosen, strict=True):
         for row, each in enumerate(indices):
-            for name in policy.views_for(each)[0]:
+            for name in policy.with_large(*policy.views_for(each))[0]:
                 rows_of.setdefault(name, set()).add(row)
     by_view = {name: np.zeros((len(images), len(model.classes)), np.float32) for name in rows_of}
     for name, selected in rows_of.items():
         rows = np.array(sorted(selected))
-        by_view[name][rows] = model.logits(np.stack([view(name).apply(images[row]) for row in rows]))
+        by_view[name][rows] = model.run_view(name, images[rows])
     averages = [average_views(policy, each, by_view)[0] for policy, each in zip(policies, chosen, strict=True)]
     return np.stack([average.argmax(1) == labels for average in averages])
