@@ -69,6 +69,7 @@ def export(
     """
     check_start(checkpoint)
     out = as_path(out)
+    large = large if large is None or isinstance(large, Checkpoint) else as_path(large)
     check_argument("dataset", dataset, Dataset)
     check_argument("options", options, ExportOptions)
     check_bundle_path(out)

@@ -18,7 +18,6 @@ from allweather.exporters.openvino.convert import read_onnx
 from allweather.runtimes.bundle.manifest import Precision
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
@@ -98,7 +97,7 @@ def second_classifier(first: Checkpoint, large: Checkpoint | Path | str) -> Chec
         UsageError: It has other classes, or the same in another order, or another input than the first one.
         CheckpointError: The file is damaged.
     """
-    second = large if isinstance(large, Checkpoint) else load_checkpoint(as_path(large))
+    second = large if isinstance(large, Checkpoint) else load_checkpoint(large)
     if second.classes != first.classes:
         raise UsageError(
             "the large classifier has other classes than the classifier, or the same in another order; train both on "

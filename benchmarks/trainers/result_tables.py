@@ -57,11 +57,20 @@ STREAMS = (
     "weather changes every 50 frames",
     "weather changes with every frame",
 )
+POLICIES = ("center", "hflip", "top:1", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
 BIGGER_NETWORK = tuple(
     f"{network} {precision} {policy}"
     for network in ("resnet20", "resnet32", "resnet56")
     for precision in ("fp32", "int8")
-    for policy in ("center", "hflip", "top:1", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
+    for policy in POLICIES
+)
+LARGE_POLICIES = (
+    *("center+large@0.7", "center+large@0.9", "hflip+large@0.9"),
+    *("top:1+large@0.7", "top:1+large@0.9", "top:1+flip+large@0.9"),
+)
+CASCADE_BUNDLE = (
+    *(f"resnet20-large int8 {policy}" for policy in (*POLICIES, *LARGE_POLICIES)),
+    *(f"resnet56 int8 {policy}" for policy in POLICIES),
 )
 CASCADES = tuple(
     f"cascade {policy}, {vote}, {threshold}"
@@ -158,6 +167,43 @@ TABLES = (
         "error, %",
         {"val": "val", "clean": "clean", "common 15": "common", "extra 4": "extra"},
         ("one view", "the same pair for all", "top:1", "top:2", "jointly"),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "predictor-targets",
+        "predictor-targets",
+        "error, %",
+        {
+            "val clean, one view": "val clean: center",
+            "top:1": "val clean: top:1",
+            "val corrupted, one view": "val corrupted: center",
+            "`top:1`": "val corrupted: top:1",
+            "top:2+flip": "val corrupted: top:2+flip",
+            "test clean, top:1": "clean: top:1",
+            "common 15, top:1": "common: top:1",
+            "top:2+flip+logits": "common: top:2+flip+logits",
+            "extra 4, top:1": "extra: top:1",
+            "seconds": "seconds",
+        },
+        ("own", "own, other margin", "held back", "folds"),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "cascade-bundle",
+        "cascade-bundle",
+        "error, %, and mean milliseconds of a frame",
+        {
+            "clean": "clean",
+            "common 15": "common",
+            "extra 4": "extra",
+            "ms, clean": "clean ms",
+            "ms, corrupted": "corrupted ms",
+        },
+        CASCADE_BUNDLE,
         {},
         (),
         {},
