@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
 from allweather import __version__
-from allweather.optional_dependencies import EXTRAS, import_cv2
+from allweather.optional_dependencies import EXTRAS, PACKAGES, import_cv2
 from allweather.runtimes.errors import DependencyError, EngineError
 from allweather.runtimes.system.device import Device, this_device
 
 MIN_PYTHON = (3, 10)
-TRAINING_LIBRARIES = (
-    "torch", "torchvision", "lightning-fabric", "safetensors", "matplotlib", "onnx", "onnxscript", "nncf",
-)  # fmt: skip
+TRAINING_LIBRARIES = dict.fromkeys(
+    ("torch", "torchvision", "lightning-fabric", "safetensors", "matplotlib", "onnx", "onnxscript", "nncf"),
+    "training and export",
+)
+OUTPUT_LIBRARIES = {"paho-mqtt": "run --mqtt", "pyarrow": "run --table NAME.parquet"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class DoctorReport:
 def diagnose() -> DoctorReport:
     """Checks the processor, cv2, the engines, the GPU and the training libraries; changes nothing."""
     device = this_device()
-    checks = (*_check_system(device), *_check_cv2(), *_check_engines(), *_check_gpu(), *_check_training())
+    outputs, training = _check_libraries(OUTPUT_LIBRARIES), _check_libraries(TRAINING_LIBRARIES)
+    checks = (*_check_system(device), *_check_cv2(), *_check_engines(), *_check_gpu(), *outputs, *training)
     return DoctorReport(__version__, device, checks)
 
 
@@ -138,8 +141,13 @@ def _check_gpu() -> Iterator[Check]:
         yield Check("built engines", False, str(error))
 
 
-def _check_training() -> Iterator[Check]:
-    for name in TRAINING_LIBRARIES:
+def _check_libraries(purposes: Mapping[str, str]) -> Iterator[Check]:
+    """Checks whether libraries are installed.
+
+    Args:
+        purposes: What each is needed for, by its name on package indexes.
+    """
+    for name, purpose in purposes.items():
         try:
             version: str | None = metadata.version(name)
         except (metadata.PackageNotFoundError, KeyError):
@@ -147,5 +155,5 @@ def _check_training() -> Iterator[Check]:
         if version:
             yield Check(name, True, version)
         else:  # or the folder of its description is empty, as an uninstallation may leave it
-            extra = EXTRAS[name.replace("-", "_")]
-            yield Check(name, False, f"not installed; to train or export: pip install 'allweather[{extra}]'")
+            imported = next((key for key, package in PACKAGES.items() if package == name), name.replace("-", "_"))
+            yield Check(name, False, f"not installed; for {purpose}: pip install 'allweather[{EXTRAS[imported]}]'")

@@ -89,6 +89,11 @@ class CameraConfig(Section):
     )
     mqtt: MqttConfig | None = Field(default=None, description="MQTT broker that decisions and events are sent to.")
     webhook: WebhookConfig | None = Field(default=None, description="URL that decisions and events are posted to.")
+    accepted_only: bool = Field(
+        default=False,
+        description="Whether broker and URL get accepted decisions alone, for which the policy needs a threshold "
+        "(tune-policy --risk).",
+    )
 
 
 class SiteConfig(Section):

@@ -11,13 +11,14 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.cameras.open import open_camera
 from allweather.runtimes.engines.open import check_model
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.load import load_several
 from allweather.runtimes.loop.several_cameras import CameraLoop
 from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.temporal import Smoothing
-from allweather.site.site import Site
+from allweather.site.site import Site, SiteCamera
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
     previews: list[LivePreview] = []
     try:
         for camera, perceiver in zip(loaded.site.cameras, loaded.perceivers, strict=True):
+            if camera.outputs.accepted_only:
+                _check_threshold(camera, perceiver)
             source = open_camera(camera.source, name=camera.name, live=camera.live, wait_seconds=camera.wait)
             stats = LoopStats()
             preview = LivePreview(source, stats, perceiver.budget)
@@ -94,3 +97,17 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
     finally:
         for loop in loops:
             loop.camera.close()
+
+
+def _check_threshold(camera: SiteCamera, perceiver: Perceiver) -> None:
+    """Checks that decisions on a camera can be accepted at all.
+
+    Raises:
+        UsageError: The policy has no threshold, so that nothing would ever be sent.
+    """
+    model = perceiver.policy.confidence_model
+    if model is None or model.acceptance is None:
+        raise UsageError(
+            f"camera {camera.name or camera.source}: policy {perceiver.policy.name} has no threshold of accepted "
+            "decisions, so that accepted_only would send none; find one by 'allweather tune-policy --risk'"
+        )

@@ -56,6 +56,7 @@ class RunOutputs:
         table: Table of decisions, .csv or .parquet; None for none.
         hard_frames: Folder of frames that were hard to decide on; None for none.
         number: Index of the source among several that are named alike; None for one alone or with a name of its own.
+        accepted_only: Whether broker and webhook get accepted decisions alone.
     """
 
     jsonl: Path | None = None
@@ -69,6 +70,7 @@ class RunOutputs:
     table: Path | None = None
     hard_frames: Path | None = None
     number: int | None = None
+    accepted_only: bool = False
 
     def signed_with(self, secret: str) -> RunOutputs:
         """Returns the same outputs; posts to a webhook that has no secret yet are signed with this one."""
@@ -94,6 +96,8 @@ class RunOutputs:
             )
         if self.jsonl_mb is not None and not 0 < self.jsonl_mb < float("inf"):
             raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {self.jsonl_mb:g}")
+        if self.accepted_only and self.mqtt is None and self.webhook is None:
+            raise UsageError("accepted_only is about what is sent; name a broker (mqtt) or a URL (webhook)")
         self._check_receivers()
 
     def files(self) -> Iterator[Path]:
@@ -118,6 +122,7 @@ class RunOutputs:
         Args:
             camera: The source.
         """
+        from allweather.runtimes.sinks.accepted_only import AcceptedOnly
         from allweather.runtimes.sinks.jsonl import JsonlSink
         from allweather.runtimes.sinks.table import TableSink
         from allweather.runtimes.sinks.video import VideoSink
@@ -143,16 +148,16 @@ class RunOutputs:
             # an index, as two cameras of one topic could not be told apart; their names may differ in a password alone
             name = camera.name if self.number is None else f"{camera.name}-{self.number}"
             to = self.mqtt
-            sinks.append(
-                MqttSink(
-                    to.address, source=name, qos=to.qos, ca_file=to.ca_file, certificate=to.certificate, key=to.key,
-                    discovery=to.discovery,
-                )
+            sent = MqttSink(
+                to.address, source=name, qos=to.qos, ca_file=to.ca_file, certificate=to.certificate, key=to.key,
+                discovery=to.discovery,
             )  # fmt: skip
+            sinks.append(AcceptedOnly(sent) if self.accepted_only else sent)
         if self.webhook is not None:
             from allweather.runtimes.sinks.webhook import WebhookSink
 
-            sinks.append(WebhookSink(self.webhook, source=camera.name, secret=self.webhook_secret))
+            posted = WebhookSink(self.webhook, source=camera.name, secret=self.webhook_secret)
+            sinks.append(AcceptedOnly(posted) if self.accepted_only else posted)
         return sinks
 
     def _check_apart(self) -> None:

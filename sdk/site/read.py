@@ -104,6 +104,7 @@ def _camera(camera: CameraConfig, config: SiteConfig) -> SiteCamera:
         mqtt=None if camera.mqtt is None else _mqtt(camera.mqtt),
         webhook=camera.webhook.url if camera.webhook else None,
         webhook_secret=_secret_of(camera.webhook),
+        accepted_only=camera.accepted_only,
     )
     try:
         if not camera.name.strip():

@@ -285,3 +285,17 @@ def test_the_check_says_what_each_camera_runs(sample_bundle: Path, tmp_path: Pat
     assert "top:99" in one_line(invoke("config", "--check", str(path)))
     schema = json.loads(invoke("config", "--schema").stdout)
     assert {"bundle", "cameras"} <= set(schema["required"])
+
+
+def test_accepted_only_needs_a_threshold_and_something_that_is_sent(sample_bundle: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "x.avi", 2)
+    raw = config(sample_bundle, tmp_path, policy="center")
+    raw["cameras"][1]["accepted_only"] = True
+    (tmp_path / "site.yaml").write_text(json.dumps(raw))
+    message = one_line(invoke("run", "--config", str(tmp_path / "site.yaml")))
+    assert "accepted_only is about what is sent; name a broker (mqtt) or a URL (webhook)" in message
+    raw["cameras"][1]["mqtt"] = {"address": "mqtt://127.0.0.1:9"}
+    (tmp_path / "site.yaml").write_text(json.dumps(raw))
+    message = one_line(invoke("run", "--config", str(tmp_path / "site.yaml")))
+    assert "camera yard: policy center has no threshold of accepted decisions" in message
+    assert "allweather tune-policy --risk" in message
