@@ -6,6 +6,7 @@ import json
 import runpy
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.engines.remote import RemoteEngine
 from allweather.runtimes.errors import BundleError, EngineError, OutputError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.output_lock import output_lock
 
 model_config = runpy.run_path(str(Path(__file__).parents[2] / "kserve_server.py"))["model_config"]
 EITHER = pytest.mark.parametrize("layout", sorted(LAYOUTS))
@@ -217,6 +219,25 @@ def test_writing_again_adds_a_version(layout: ServerLayout, bundle: Bundle, tmp_
     }  # fmt: skip
     assert all(path.read_bytes() == content for path, content in before.items())
     assert {path.name for path in (out / "classifier").iterdir() if path.is_dir()} == {"1", "2"}
+
+
+def test_of_two_that_write_at_once_no_version_is_lost(bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+
+    def write(_: int) -> int | str:
+        try:
+            return write_repository(bundle, "ovms", out).newest
+        except OutputError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(write, range(4)))
+    versions = [each for each in told if isinstance(each, int)]
+    assert sorted(versions) == list(range(1, len(versions) + 1))
+    assert all(f"is writing {out}" in each for each in told if isinstance(each, str))
+    assert {path.name for path in (out / "classifier").iterdir() if path.is_dir()} == {str(each) for each in versions}
+    with output_lock(out):  # as the command line does around it
+        assert write_repository(bundle, "ovms", out).newest == len(versions) + 1
 
 
 def test_a_version_is_added_where_a_link_leads(bundle: Bundle, tmp_path: Path) -> None:
