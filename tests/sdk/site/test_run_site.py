@@ -285,3 +285,27 @@ def test_the_check_says_what_each_camera_runs(sample_bundle: Path, tmp_path: Pat
     assert "top:99" in one_line(invoke("config", "--check", str(path)))
     schema = json.loads(invoke("config", "--schema").stdout)
     assert {"bundle", "cameras"} <= set(schema["required"])
+
+
+@pytest.mark.parametrize(
+    ("serve", "token", "message"),
+    [
+        ("0.0.0.0:0", "", "a page on 0.0.0.0 can be seen from other machines and needs a token"),
+        (
+            "0",
+            "with a blank",
+            "the token of the page must consist of letters, digits and signs of ASCII without spaces",
+        ),
+        ("0.0.0.0:0", "right", None),
+        ("0", "", None),
+    ],
+)
+def test_the_check_tells_what_the_page_would_not_take(
+    serve: str, token: str, message: str | None, sample_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(json.dumps(config(sample_bundle, tmp_path, serve=serve)))
+    monkeypatch.setenv("ALLWEATHER_TOKEN", token)
+    done = invoke("config", "--check", str(path))
+    assert done.exit_code == (2 if message else 0)
+    assert message is None or message in one_line(done)
