@@ -22,7 +22,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.syspath_prepend(str(TRAINERS.parent))
     monkeypatch.syspath_prepend(str(TRAINERS))
     names = runpy.run_path(str(TRAINERS / "result_tables.py"))
-    return {**names, "RunRecord": importlib.import_module("run_records").RunRecord}
+    shared = {"RunRecord": "run_records", "ResultTable": "result_table"}
+    return {**names, **{name: getattr(importlib.import_module(module), name) for name, module in shared.items()}}
 
 
 def methods(script: dict[str, Any], **changes: Any) -> Any:

@@ -11,6 +11,7 @@ from onnx import TensorProto
 from allweather.exporters.onnx.convert import MAX_FILE_BYTES
 from allweather.exporters.onnx.walk import all_tensors
 from allweather.runtimes.errors import EngineError, first_line
+from allweather.runtimes.system.path_argument import real_path
 from allweather.runtimes.text import printable
 
 
@@ -67,7 +68,7 @@ def external_data_files(path: Path) -> tuple[Path, ...]:
 
 def _file_of(location: str, path: Path, where: str) -> Path:
     """Returns the file of external data, which lies in the folder of the model, also behind symbolic links."""
-    folder = path.parent.resolve()
+    folder = real_path(path.parent)
     parts = PurePosixPath(location.replace("\\", "/"))
     shown = printable(location[:80])
     if not location or parts.is_absolute() or ".." in parts.parts or ":" in location:
@@ -77,7 +78,7 @@ def _file_of(location: str, path: Path, where: str) -> Path:
         )
     file = folder / parts
     try:
-        resolved = file.resolve()
+        resolved = real_path(file)
         if not resolved.is_relative_to(folder):
             raise EngineError(
                 f"{where}: its weights {shown!r} are a link to outside of its folder, which is refused; "

@@ -20,6 +20,7 @@ from allweather.runtimes.bundle.manifest import EngineName, Precision, Role
 from allweather.runtimes.bundle.output_path import check_outside_bundles
 from allweather.runtimes.errors import OutputError, map_write_errors
 from allweather.runtimes.system.atomic_files import atomic_folder
+from allweather.runtimes.system.output_lock import output_lock
 from allweather.runtimes.system.path_argument import as_path
 
 LAYOUTS = {"triton": triton, "ovms": ovms}
@@ -105,7 +106,7 @@ def write_repository(
         EngineError: The bundle has no model that this server runs.
         BundleError: A label cannot be written, or the bundle was changed meanwhile.
         UsageError: `out` is a bundle, or lies in one.
-        OutputError: `out` holds something else, or other models, or cannot be written.
+        OutputError: `out` holds something else, or other models, is being written, or cannot be written.
     """
     out = Path(os.path.realpath(as_path(out)))  # a version is added to the repository that a server reads
     check_outside_bundles(out)
@@ -115,29 +116,30 @@ def write_repository(
         Shape(role=model.role, height=model.input.height, width=model.input.width, labels=model.labels)
         for model in served
     )
-    before = _existing(out)
-    if before and (before.layout, before.shapes) != (layout, shapes):
-        raise OutputError(
-            f"cannot write {out}: it holds models of another layout, image size or labels, which clients rely on; "
-            "name a new folder"
+    with output_lock(out):  # of two that add a version at once, one would be lost
+        before = _existing(out)
+        if before and (before.layout, before.shapes) != (layout, shapes):
+            raise OutputError(
+                f"cannot write {out}: it holds models of another layout, image size or labels, which clients rely on; "
+                "name a new folder"
+            )
+        version = before.newest + 1 if before else 1
+        after = Repository(
+            layout=layout,
+            shapes=shapes,
+            versions=(*(before.versions if before else ()), *(_version(bundle, model, version) for model in served)),
         )
-    version = before.newest + 1 if before else 1
-    after = Repository(
-        layout=layout,
-        shapes=shapes,
-        versions=(*(before.versions if before else ()), *(_version(bundle, model, version) for model in served)),
-    )
-    with atomic_folder(out, MARKER) as beside:
-        if before:
-            shutil.copytree(out, beside, dirs_exist_ok=True)
-        for name, content in {
-            MARKER: after.model_dump_json(indent=1).encode(),
-            **module.repository(served, version),
-        }.items():
-            path = beside / name
-            (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
-            if not name.endswith("/"):
-                path.write_bytes(content)
+        with atomic_folder(out, MARKER) as beside:
+            if before:
+                shutil.copytree(out, beside, dirs_exist_ok=True)
+            for name, content in {
+                MARKER: after.model_dump_json(indent=1).encode(),
+                **module.repository(served, version),
+            }.items():
+                path = beside / name
+                (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+                if not name.endswith("/"):
+                    path.write_bytes(content)
     return after
 
 

@@ -14,7 +14,7 @@ from allweather.runtimes.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES
 from allweather.runtimes.errors import OutputError, UsageError, map_write_errors
 from allweather.runtimes.system.atomic_files import check_file, check_folder
 from allweather.runtimes.system.hidden_names import HIDDEN_NAMES
-from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.system.path_argument import as_path, real_path
 from allweather.runtimes.text import printable
 
 FORMAT = "allweather-bundle"
@@ -53,7 +53,7 @@ def check_outside_bundles(path: Path | str, option: str = "--out", *, is_bundle:
     Raises:
         UsageError: It is a bundle that is not to be replaced, or lies in one.
     """
-    path = as_path(path).resolve()
+    path = real_path(path)
     for folder in path.parents if is_bundle else (path, *path.parents):
         with suppress(OSError):
             if (folder / MANIFEST).is_file() and _folder_manifest(folder).get("format") == FORMAT:
@@ -65,9 +65,9 @@ def check_outside_bundles(path: Path | str, option: str = "--out", *, is_bundle:
 
 def _check_apart(path: Path, made_of: Path) -> None:
     """Checks that a bundle is not written over, or into, the one that it is made of."""
-    if path.resolve() == made_of.resolve():
+    if real_path(path) == real_path(made_of):
         raise UsageError(f"the new bundle cannot replace {path}, from which it is made; name another --out")
-    if path.resolve().is_relative_to(made_of.resolve()):
+    if real_path(path).is_relative_to(real_path(made_of)):
         raise UsageError(f"the new bundle would lie in {made_of}, from which it is made; name another --out")
 
 

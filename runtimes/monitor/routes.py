@@ -5,11 +5,13 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.monitor.document import page_document
 from allweather.runtimes.monitor.health import check_health
 from allweather.runtimes.monitor.preview import EncodedFrame, LivePreview
@@ -152,3 +154,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_token(host: str, token: str) -> None:
+    """Checks that a page may be served on a host with a token, without serving it.
+
+    Args:
+        host: Where it listens.
+        token: Its token; may be empty.
+
+    Raises:
+        UsageError: The host can be reached from other machines and there is no token, or no request can hold the token.
+    """
+    if not token and not is_loopback(host):
+        raise UsageError(
+            f"a page on {host} can be seen from other machines and needs a token: give --token or set "
+            "ALLWEATHER_TOKEN, or leave the host out to serve this machine alone"
+        )
+    if token and not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise UsageError(
+            "the token of the page must consist of letters, digits and signs of ASCII without spaces, as no "
+            "browser sends others unchanged; got one with other characters"
+        )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.errors import OutputError
 from allweather.runtimes.monitor.connection_loop import ConnectionLoop
 from allweather.runtimes.monitor.preview import LivePreview
-from allweather.runtimes.monitor.routes import Routes, is_loopback
+from allweather.runtimes.monitor.routes import Routes, check_token
 
 MAX_WAITING_CONNECTIONS = 128  # that the system keeps until they are accepted
 MAX_STOP_SECONDS = 5.0  # for the response that is being made
@@ -42,16 +41,7 @@ class MonitorServer:
 
     def __init__(self, previews: Sequence[LivePreview], address: tuple[str, int], token: str = "") -> None:
         host, port = address
-        if not token and not is_loopback(host):
-            raise UsageError(
-                f"a page on {host} can be seen from other machines and needs a token: give --token or set "
-                "ALLWEATHER_TOKEN, or leave the host out to serve this machine alone"
-            )
-        if token and not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise UsageError(
-                "the token of the page must consist of letters, digits and signs of ASCII without spaces, as no "
-                "browser sends others unchanged; got one with other characters"
-            )
+        check_token(host, token)
         try:
             listener = _listen(host, port)
         except (OSError, OverflowError, TypeError, ValueError) as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from allweather.runtimes.errors import OutputError
 from allweather.runtimes.system.atomic_files import without_new_folders
 from allweather.runtimes.system.leftovers import is_at, sweep_leftovers, try_lock
+
+_held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())  # by this call and those around it
 
 
 @contextmanager
@@ -18,15 +21,18 @@ def output_lock(path: Path) -> Iterator[None]:
 
     The lock of a process that was killed does not count, and its file is used again and deleted. Temporary files that
     such a process left beside `path` are deleted, too. Where no lock can be made, there is none: whoever writes `path`
-    says why it cannot be written.
+    says why it cannot be written. Within a call that holds the lock of `path`, it can be taken again.
 
     Args:
         path: The output, a file or a folder. Folders above it are created, and deleted again if they stay empty.
 
     Raises:
-        OutputError: Another process writes it, or it cannot be looked at.
+        OutputError: Another process or thread writes it, or it cannot be looked at.
     """
     real = Path(os.path.realpath(path))
+    if real in _held.get():
+        yield
+        return
     lock_path = real.with_name(f".{real.name}.lock") if real.name else None
     handle = None
     with without_new_folders(real):
@@ -35,9 +41,11 @@ def output_lock(path: Path) -> Iterator[None]:
                 real.parent.mkdir(parents=True, exist_ok=True)
                 handle = _open_locked(lock_path, path)
                 sweep_leftovers(real)
+        before = _held.set(_held.get() | {real})
         try:
             yield
         finally:
+            _held.reset(before)
             if handle is not None and lock_path is not None:
                 with suppress(OSError):
                     lock_path.unlink()  # before it is unlocked: who waits for it sees that it is gone

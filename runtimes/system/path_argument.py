@@ -25,3 +25,12 @@ def as_path(path: Path | str, what: str = "a file or folder") -> Path:
         fault = "text with a null character" if text else "an empty text"
         raise UsageError(f"{what} is named by its path; got {fault}")
     return Path(text)
+
+
+def real_path(path: Path | str) -> Path:
+    """Returns the absolute path behind all links, as `Path.resolve()` does, which fails for a link to itself.
+
+    Raises:
+        UsageError: It is no path; see `as_path`.
+    """
+    return Path(os.path.realpath(as_path(path)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.system.path_argument import real_path
 
 if TYPE_CHECKING:
     from allweather.runtimes.region import Region
@@ -87,7 +88,7 @@ def check_report_folder(folder: Path | None, option: str = "--out") -> None:
 
 def hidden_sibling(path: Path | None, suffix: str) -> Path | None:
     """Returns the hidden path beside a folder that keeps unfinished results; of "/" in it. Takes "." and "..", too."""
-    return path.resolve().parent / f".{path.resolve().name}{suffix}" if path else None
+    return real_path(path).parent / f".{real_path(path).name}{suffix}" if path else None
 
 
 def check_not_given(context: typer.Context, names: Sequence[str], reason: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from allweather.cli.checks import read_token
 from allweather.cli.console import handle_errors, print_result
 from allweather.cli.options import AsJson
 from allweather.runtimes.errors import UsageError
@@ -39,8 +41,11 @@ def config(
     from allweather.runtimes.bundle.bundle import Bundle
     from allweather.runtimes.engines.open import check_model
     from allweather.runtimes.load import budget_from_ms, resolve_policy
+    from allweather.runtimes.monitor.routes import check_token
 
-    site = read_site(check)
+    site = read_site(check, token=read_token(os.environ.get("ALLWEATHER_TOKEN", "")))
+    if site.address is not None:
+        check_token(site.address[0], site.token)
     bundle = Bundle.open(site.models.bundle)
     check_model(bundle, site.models.engine, site.models.precision)
     cameras = []

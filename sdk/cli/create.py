@@ -14,6 +14,7 @@ from allweather.cli.output_lock import locks_output
 from allweather.cli.stage_table import stage_table
 from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.path_argument import real_path
 
 
 @handle_errors
@@ -56,7 +57,7 @@ def create(
     check_bundle_path(out)
     settings = read_config(config, {key: value for key, value in options.items() if value is not None})
     folder = report or out.with_name(f"{out.name}.report")
-    if folder.resolve().is_relative_to(out.resolve()):
+    if real_path(folder).is_relative_to(real_path(out)):
         raise UsageError(f"the report would lie in the bundle {out}; name another --report")
     check_report_folder(folder, "--report")
     from allweather.create.create import create as create_bundle

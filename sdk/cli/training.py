@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from allweather.cli.console import Update, print_result, progress_bar, say
 from allweather.cli.inspect import say_inventory
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.path_argument import real_path
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -169,7 +170,7 @@ def check_logs(texts: Sequence[str] | None, out: Path, data: str) -> None:
 
         for text in texts:
             if (folder := log_folder(text)) is not None:
-                if folder.resolve().is_relative_to(out.resolve()):
+                if real_path(folder).is_relative_to(real_path(out)):
                     raise UsageError(f"--log {text} and --out {out} name one path; name a folder for the log")
                 check_outside_bundles(folder, "--log")
                 check_output_is_no_class(folder / out.stem, data, "--log")

@@ -44,6 +44,7 @@ from allweather.reports.image_grids import gallery
 from allweather.runtimes.bundle.manifest import MANIFEST
 from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.system.atomic_files import atomic_file
+from allweather.runtimes.system.path_argument import real_path
 from allweather.runtimes.text import printable, shortened
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set
@@ -129,7 +130,7 @@ class _Creation:
     ) -> None:
         self._config, self._settings, self._start, self._corrupted = config, settings, start, corrupted
         self._out, self._report, self._journey = out, report, journey
-        self._folder = out.resolve().parent / f".{out.resolve().name}.create"
+        self._folder = real_path(out).parent / f".{real_path(out).name}.create"
         self._kept = KeptStages(self._folder, journey, say)
         self._own = config.train.model
         self._data = data_digest(start.dataset)

@@ -126,8 +126,8 @@ def confusion_matrix(
     """
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise UsageError(f"the number of classes is a whole number, at least 1; got {num_classes!r:.40}")
-    check_indices("labels", labels, np.atleast_1d(predicted), num_classes)
-    check_indices("predicted classes", predicted, labels, num_classes)
+    check_indices("predicted classes", predicted, predicted, num_classes)
+    check_indices("labels", labels, predicted, num_classes)
     cells = labels.astype(np.int64) * num_classes + predicted.astype(np.int64)  # in uint8 it would overflow
     counts = np.bincount(cells, minlength=num_classes * num_classes)
     return counts.reshape(num_classes, num_classes).astype(np.int64)

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from allweather.evaluation.metric_arguments import (
+    check_bins,
     check_bools,
+    check_errors,
     check_floats,
     check_indices,
     check_logits,
     check_shares,
 )
 from allweather.runtimes.errors import EngineError, UsageError
-from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.types import Floats
 from allweather.trainers.training.uncertainty import LEVEL, resampled_means
 
@@ -109,8 +110,8 @@ def class_scores(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
     Raises:
         UsageError: The arrays are no indices of classes, one for each image.
     """
-    check_indices("labels", labels, np.atleast_1d(predicted))
-    check_indices("predicted classes", predicted, labels)
+    check_indices("predicted classes", predicted, predicted)
+    check_indices("labels", labels, predicted)
     from sklearn.metrics import precision_recall_fscore_support
 
     present = np.unique(labels)
@@ -154,7 +155,11 @@ def calibration_error(bins: tuple[tuple[int, float, float], ...]) -> float:
 
     Returns:
         0..1; 0 if the bins are all empty.
+
+    Raises:
+        UsageError: They are no bins.
     """
+    check_bins(bins)
     total = sum(count for count, _, _ in bins)
     return sum(count * abs(confidence - accuracy) for count, confidence, accuracy in bins) / max(1, total)
 
@@ -189,9 +194,9 @@ def mean_error(errors: Mapping[str, float]) -> float:
     """Returns the mean over corruptions of their mean errors.
 
     Raises:
-        UsageError: There are none.
+        UsageError: There are none, or one is no share, 0..1.
     """
-    check_instance("errors", errors, Mapping, 'it has the error of each corruption by name, as in {"fog": 0.2}')
+    check_errors("errors", errors)
     if not errors:
         raise UsageError("the mean error is a mean over corruptions; got no errors")
     return sum(errors.values()) / len(errors)
@@ -218,22 +223,16 @@ def mean_corruption_error(errors: Mapping[str, float], baseline: Mapping[str, fl
             of the corruptions; the message names it.
     """
     for name, each in (("errors", errors), ("baseline", baseline)):
-        check_instance(name, each, Mapping, 'it has the error of each corruption by name, as in {"fog": 0.2}')
+        check_errors(name, each)
     if not errors:
         raise UsageError("the mean corruption error is a mean over corruptions; got no errors")
     missing = [name for name in errors if name not in baseline]
     if missing:
         raise UsageError(f"the baseline has no error for {', '.join(missing)}; add it, or go without a baseline")
-    for each in (errors, baseline):
-        wrong = [name for name in errors if not 0 <= each[name] <= 1]
-        if wrong:
-            raise UsageError(
-                f"errors are shares, 0 to 1; got {each[wrong[0]]:g} for {', '.join(wrong)}: divide percent by 100"
-            )
     perfect = [name for name in errors if not baseline[name] > 0]
     if perfect:
         raise UsageError(
             f"the baseline's error for {', '.join(perfect)} is {baseline[perfect[0]]:g}, and errors are divided by it: "
             "it must be above 0"
         )
-    return 100 * mean_error({name: error / baseline[name] for name, error in errors.items()})
+    return 100 * sum(error / baseline[name] for name, error in errors.items()) / len(errors)

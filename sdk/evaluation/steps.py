@@ -22,10 +22,12 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.trainers.augmentations.photometric import check_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.open_model import EvaluatedModel, open_model
+from allweather.trainers.steps.arguments import check_argument, check_seed, check_watch
 
 GENERATE = "generate"  # in place of the folder of a corrupted set
 
@@ -93,6 +95,10 @@ def evaluate_corrupted(
     corrupted = as_path(corrupted)
     if not (baseline is None or isinstance(baseline, Baseline)):
         baseline = read_baseline(str(as_path(baseline)))
+    check_seed(seed)
+    check_watch(watch)
+    if fabric is not None:
+        check_argument("fabric", fabric, Fabric)
     with _opened(model, data, engine, precision) as (opened, dataset):
         corrupted_set = _corrupted_set(corrupted, opened, dataset, seed)
         return corrupted_evaluation(opened, dataset, corrupted_set, baseline=baseline, fabric=fabric, watch=watch)[0]
@@ -118,9 +124,12 @@ def evaluate_augmented(
         watch: Called with (rows done, rows in total).
 
     Raises:
-        UsageError: As in `evaluate`; or there are no strengths.
+        UsageError: As in `evaluate`; or there are no strengths, or one is missing or no number.
         AllweatherError: As in `evaluate`.
     """
+    check_watch(watch)
+    if strengths is not None:
+        check_strengths(strengths)
     with _opened(model, data, engine, precision) as (opened, dataset):
         if not (strengths or opened.strengths):
             raise UsageError(
@@ -150,6 +159,7 @@ def evaluate_shifted(
     Raises:
         AllweatherError: As in `evaluate`.
     """
+    check_watch(watch)
     with _opened(model, data, engine, precision) as (opened, dataset):
         return shifted_evaluation(opened, dataset, watch=watch)
 
@@ -184,6 +194,10 @@ def evaluate_policies(
         AllweatherError: As in `evaluate`.
     """
     corrupted = None if corrupted is None else as_path(corrupted)
+    check_seed(seed)
+    check_watch(watch)
+    if not isinstance(policies, str | Sequence):
+        raise UsageError(f"policies are a list of policies or of their texts; got {type(policies).__name__}")
     with _opened(model, data, engine, precision) as (opened, dataset):
         given = [policies] if isinstance(policies, str) else policies or opened.policies
         requested = [

@@ -195,6 +195,20 @@ def augment(
     return (out * 255).round().to(torch.uint8) if images.dtype == torch.uint8 else out
 
 
+def check_strengths(strengths: object) -> None:
+    """Checks that there is a finite strength of each augmentation.
+
+    Raises:
+        UsageError: One is missing or no number; the message names it.
+    """
+    check_instance("strengths", strengths, Mapping, "strengths=checkpoint.strengths of a finetuned one")
+    assert isinstance(strengths, Mapping)
+    for name in AUGMENTATIONS:
+        strength = strengths.get(name)
+        if strength is None or not is_number(strength) or not math.isfinite(strength):
+            raise UsageError(f"strengths hold a number for each augmentation; got {strength!r:.40} for {name}")
+
+
 def augment_floats(
     images: Tensor,
     names: Sequence[str],

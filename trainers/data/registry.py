@@ -18,6 +18,7 @@ from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.home_path import home_path
+from allweather.runtimes.system.path_argument import real_path
 from allweather.trainers.choices import DATASET_FORMS
 from allweather.trainers.data import cifar, signs
 from allweather.trainers.data.class_names import class_order
@@ -87,7 +88,7 @@ def open_dataset(
             "--stream and --crop random-resized"
         )
     if kind == "hf":
-        saved, name = load_hugging_face(root), f"hf:{root.resolve().name}"
+        saved, name = load_hugging_face(root), f"hf:{real_path(root).name}"
         return Dataset.from_torch(saved, size=(spec.height, spec.width), crop=crop, name=name, seed=SPLIT_SEED)
     drawn = kind == "signs"
     dataset = _draw_signs(spec, num_train) if drawn else cifar.read_cifar(kind, root, spec, download=download)

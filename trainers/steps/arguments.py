@@ -67,5 +67,24 @@ def check_run(
         check_argument("fabric", fabric, Fabric)
     if not isinstance(loggers, Sequence) or not all(isinstance(each, Logger) for each in loggers):
         raise UsageError(f"loggers are a list of loggers of Lightning Fabric; got {loggers!r:.40}")
+    check_watch(watch)
+
+
+def check_watch(watch: object) -> None:
+    """Checks that what is called with the progress is a function.
+
+    Raises:
+        UsageError: It is something else.
+    """
     if not callable(watch):
         raise UsageError(f"watch is a function; got {type(watch).__name__}: leave it out to watch nothing")
+
+
+def check_seed(seed: object) -> None:
+    """Checks a random seed.
+
+    Raises:
+        UsageError: It is no whole number from 0 on.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"a seed is a whole number, at least 0; got {seed!r:.40}")

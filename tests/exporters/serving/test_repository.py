@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from allweather.exporters.onnx import convert
 from allweather.exporters.serving import models, ovms, triton
 from allweather.exporters.serving.repository import LAYOUTS, MARKER, ServerLayout, write_repository
-from allweather.runtimes.bundle.bundle import Bundle, write_bundle
-from allweather.runtimes.bundle.manifest import Manifest
+from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.remote import RemoteEngine
-from allweather.runtimes.errors import BundleError, EngineError, OutputError, UsageError
+from allweather.runtimes.errors import OutputError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.system.output_lock import output_lock
 
 model_config = runpy.run_path(str(Path(__file__).parents[2] / "kserve_server.py"))["model_config"]
 EITHER = pytest.mark.parametrize("layout", sorted(LAYOUTS))
@@ -219,6 +219,25 @@ def test_writing_again_adds_a_version(layout: ServerLayout, bundle: Bundle, tmp_
     assert {path.name for path in (out / "classifier").iterdir() if path.is_dir()} == {"1", "2"}
 
 
+def test_of_two_that_write_at_once_no_version_is_lost(bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "repo"
+
+    def write(_: int) -> int | str:
+        try:
+            return write_repository(bundle, "ovms", out).newest
+        except OutputError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(write, range(4)))
+    versions = [each for each in told if isinstance(each, int)]
+    assert sorted(versions) == list(range(1, len(versions) + 1))
+    assert all(f"is writing {out}" in each for each in told if isinstance(each, str))
+    assert {path.name for path in (out / "classifier").iterdir() if path.is_dir()} == {str(each) for each in versions}
+    with output_lock(out):  # as the command line does around it
+        assert write_repository(bundle, "ovms", out).newest == len(versions) + 1
+
+
 def test_a_version_is_added_where_a_link_leads(bundle: Bundle, tmp_path: Path) -> None:
     write_repository(bundle, "ovms", tmp_path / "repo")
     (tmp_path / "link").symlink_to("repo")
@@ -254,47 +273,3 @@ def test_a_folder_that_holds_something_else_is_not_changed(bundle: Bundle, tmp_p
     (tmp_path / "mine" / "config.json").write_text("{}")
     with pytest.raises(OutputError, match=r"it exists and holds no allweather.json"):
         write_repository(bundle, "ovms", tmp_path / "mine")
-
-
-def with_models(bundle: Bundle, keep: Callable[[Any], bool], path: Path) -> Bundle:
-    """A bundle with only those models for which `keep` is true."""
-    kept = tuple(model for model in bundle.manifest.models if keep(model))
-    contents = {name: bundle.read(name) for name in bundle.manifest.files}
-    write_bundle(path, bundle.manifest.model_copy(update={"models": kept}), contents)
-    return Bundle.open(path)
-
-
-def test_a_bundle_without_a_model_for_the_server_says_what_to_export(bundle: Bundle, tmp_path: Path) -> None:
-    openvino_only = with_models(bundle, lambda model: model.engine == "openvino", tmp_path / "openvino_only")
-    with pytest.raises(
-        EngineError, match=r"triton serves models for onnx; .* has no such classifier \(it has openvino"
-    ) as e:
-        write_repository(openvino_only, "triton", tmp_path / "repo")
-    assert str(e.value).endswith("export the checkpoint again with --engine onnx")
-    with pytest.raises(EngineError, match=r"no such classifier for bf16 \(.*\): choose one of onnx [a-z0-9, ]*$"):
-        write_repository(bundle, "triton", tmp_path / "repo", precision="bf16")
-    with pytest.raises(EngineError, match=r"no such classifier for openvino .*: choose one of onnx [a-z0-9, ]*$"):
-        write_repository(bundle, "triton", tmp_path / "repo", engine="openvino")
-    no_predictor = with_models(bundle, lambda model: model.role == "classifier", tmp_path / "no_predictor")
-    with pytest.raises(EngineError, match=r"has no such predictor for openvino \(it has none\): export"):
-        write_repository(no_predictor, "ovms", tmp_path / "repo")
-    assert not (tmp_path / "repo").exists()
-
-
-@pytest.mark.slow
-def test_a_bundle_without_a_predictor_serves_only_the_classifier(
-    exported: tuple[Path, Manifest], tmp_path: Path
-) -> None:
-    for layout in LAYOUTS:
-        write_repository(Bundle.open(exported[0]), layout, tmp_path / layout)
-        assert [path.name for path in (tmp_path / layout).iterdir() if path.is_dir()] == ["classifier"]
-    assert "pipeline_config_list" not in json.loads((tmp_path / "ovms" / "config.json").read_text())
-
-
-def test_a_class_with_a_line_break_is_refused(bundle: Bundle, tmp_path: Path) -> None:
-    classes = ("air\nplane", *bundle.classes[1:])
-    shutil.copytree(bundle.path, tmp_path / "bundle")
-    manifest = bundle.manifest.model_copy(update={"classes": classes})
-    odd = replace(bundle, path=tmp_path / "bundle", manifest=manifest)
-    with pytest.raises(BundleError, match=r"one label a line; rename the class 'air\?plane'"):
-        write_repository(odd, "triton", tmp_path / "repo")

@@ -19,8 +19,9 @@ from allweather.cli.checks import (
     parse_numbers,
     parse_regions,
 )
-from allweather.runtimes.errors import UsageError
+from allweather.runtimes.errors import AllweatherError, UsageError
 from allweather.runtimes.region import Region
+from allweather.runtimes.system.path_argument import real_path
 
 app = typer.Typer()
 found: list[UsageError] = []
@@ -100,6 +101,13 @@ def test_a_report_needs_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file: name another"):
         check_report_folder(tmp_path / "file")
+
+
+def test_a_link_to_itself_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "loop" / "x") == tmp_path / "loop" / "x"
+    with pytest.raises(AllweatherError, match=r"loop"):
+        check_report_folder(tmp_path / "loop")
 
 
 def test_neither_a_report_nor_a_checkpoint_is_written_into_a_bundle(sample_bundle: Path) -> None:

@@ -48,6 +48,13 @@ def test_bad_input(corrupted: Path, folder: Path, tmp_path: Path, line: str, cod
     assert not list(tmp_path.iterdir())
 
 
+def test_nobody_is_told_to_remove_the_images_themselves(folder: Path) -> None:
+    done = invoke("corrupt", "--data", f"folder:{folder}", "--out", folder)
+    assert done.exit_code == 1
+    assert "is there already; name a new folder" in one_line(done)
+    assert "remove" not in one_line(done)
+
+
 @pytest.mark.slow
 def test_streamed_images_give_the_same_set(tmp_path: Path) -> None:
     root = write_jpegs(tmp_path / "data", {"train": 3, "val": 3, "test": 4})

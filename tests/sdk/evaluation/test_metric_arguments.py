@@ -15,10 +15,26 @@ LOGITS = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1]]
 LABELS = np.array([0, 1, 2, 3, 1, 1])
 CONFIDENCE = np.linspace(0.5, 1, 6, dtype=np.float32)
 CORRECT = np.arange(6) % 2 == 0
-INDICES: list[Any] = [LABELS[:, None], LABELS[:5], LABELS - 1, LABELS.astype(float), LABELS.tolist(), 1, None]
+PLAIN = np.ma.array(LOGITS, mask=LOGITS > 0), LOGITS.view(np.matrix)
+INDICES: list[Any] = [
+    np.ma.array(LABELS, mask=LABELS > 2),
+    LABELS[:, None],
+    LABELS[:5],
+    LABELS - 1,
+    LABELS.astype(float),
+    LABELS.tolist(),
+    1,
+    None,
+]
+WRONG: list[Any] = [float("nan"), -0.1, "0.2", None, True]
 REFUSED: list[tuple[Callable[..., Any], list[Any], int, list[Any]]] = [
     (evaluation.compute_metrics, [LOGITS, LABELS], 1, [*INDICES, LABELS + 1]),
-    (evaluation.compute_metrics, [LOGITS, LABELS], 0, [LOGITS[0], LOGITS.astype(complex), LOGITS[:, :0], None, "x"]),
+    (
+        evaluation.compute_metrics,
+        [LOGITS, LABELS],
+        0,
+        [LOGITS[0], LOGITS.astype(complex), LOGITS[:, :0], None, "x", *PLAIN],
+    ),
     (evaluation.confusion_matrix, [LABELS, LABELS, 4], 0, [*INDICES, LABELS + 1]),
     (evaluation.confusion_matrix, [LABELS, LABELS, 4], 1, [*INDICES, LABELS + 1]),
     (evaluation.confusion_matrix, [LABELS, LABELS, 4], 2, [3, 0, 4.0, "4", None, True]),
@@ -33,8 +49,15 @@ REFUSED: list[tuple[Callable[..., Any], list[Any], int, list[Any]]] = [
     (evaluation.reliability_bins, [CONFIDENCE, CORRECT], 1, [CORRECT.astype(int), CORRECT[:, None], CORRECT[:5], None]),
     (evaluation.bootstrap_intervals, [CORRECT[None], np.ones((1, 1))], 0, [CORRECT, CORRECT[None] * 1, None]),
     (evaluation.bootstrap_intervals, [CORRECT[None], np.ones((1, 1))], 1, [np.ones((1, 2)), np.ones(1), 1.0]),
-    (evaluation.mean_error, [{"fog": 0.2}], 0, [{}, [0.2], None]),
-    (evaluation.mean_corruption_error, [{"fog": 0.2}, {"fog": 0.1}], 1, [[0.1], None]),
+    (evaluation.mean_error, [{"fog": 0.2}], 0, [{}, [0.2], None, *({"fog": wrong} for wrong in WRONG)]),
+    (evaluation.calibration_error, [((2, 0.5, 0.5),)], 0, [None, "abc", ((1, 2),), *(((w, 0.5, 1.0),) for w in WRONG)]),
+    (
+        evaluation.mean_corruption_error,
+        [{"fog": 0.2}, {"fog": 0.1}],
+        0,
+        [{"fog": wrong} for wrong in WRONG],
+    ),
+    (evaluation.mean_corruption_error, [{"fog": 0.2}, {"fog": 0.1}], 1, [[0.1], None, *({"fog": w} for w in WRONG)]),
     (evaluation.read_baseline, ["alexnet"], 0, [None, 3]),
 ]
 
@@ -70,3 +93,12 @@ def test_confidences_of_half_precision_are_sorted_by_what_they_are() -> None:
     confidence = np.random.default_rng(0).random(20_000).astype(np.float16)
     bins = evaluation.reliability_bins(confidence, np.ones(20_000, bool))
     assert bins == evaluation.reliability_bins(confidence.astype(np.float64), np.ones(20_000, bool))
+
+
+@pytest.mark.parametrize("function", [evaluation.class_scores, lambda *arrays: evaluation.confusion_matrix(*arrays, 4)])
+def test_the_array_that_is_wrong_is_named(function: Callable[..., Any]) -> None:
+    for wrong in (None, LABELS.tolist()):
+        with pytest.raises(UsageError, match=r"^predicted classes are whole numbers \[n\] in a numpy array"):
+            function(wrong, LABELS)
+        with pytest.raises(UsageError, match=r"^labels are whole numbers \[6\] in a numpy array"):
+            function(LABELS, wrong)

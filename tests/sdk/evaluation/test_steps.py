@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -109,3 +109,27 @@ def test_what_is_no_model_or_no_data_is_told(small: Checkpoint, dataset: Dataset
     save_checkpoint(path, small)
     with pytest.raises(Exception, match="name it"):  # the file does not hold the network
         evaluation.evaluate(path, dataset)
+
+
+@pytest.mark.parametrize("seed", [-1, "x", 1.5, True, None])
+def test_a_seed_is_a_whole_number(small: Checkpoint, dataset: Dataset, seed: Any) -> None:
+    for call in (evaluation.evaluate_corrupted, evaluation.evaluate_policies):
+        with pytest.raises(UsageError, match="a seed is a whole number, at least 0; got"):
+            call(small, dataset, seed=seed)
+
+
+@pytest.mark.parametrize("strengths", [5, "file.json", {"fog": 1.0}, {**STRENGTHS, "gaussian_blur": float("nan")}])
+def test_strengths_are_a_number_for_each_augmentation(small: Checkpoint, dataset: Dataset, strengths: Any) -> None:
+    with pytest.raises(UsageError, match=r"strengths (is a Mapping|hold a number for each augmentation); got"):
+        evaluation.evaluate_augmented(small, dataset, strengths)
+
+
+def test_other_arguments_of_another_type_are_told(small: Checkpoint, dataset: Dataset) -> None:
+    wrong: Any = 5
+    with pytest.raises(UsageError, match="policies are a list of policies or of their texts; got int"):
+        evaluation.evaluate_policies(small, dataset, wrong)
+    with pytest.raises(UsageError, match="fabric is a Fabric; got int"):
+        evaluation.evaluate_corrupted(small, dataset, fabric=wrong)
+    for call in (evaluation.evaluate_corrupted, evaluation.evaluate_augmented, evaluation.evaluate_shifted):
+        with pytest.raises(UsageError, match="watch is a function; got int"):
+            call(small, dataset, watch=wrong)

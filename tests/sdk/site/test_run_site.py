@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
-from commands import invoke, one_line, start
+from commands import invoke, start
+from sites import config, write_video
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
@@ -21,25 +20,6 @@ from allweather.site.open_site import LoadedSite, load_site
 from allweather.site.read import site_from
 from allweather.site.reload import Reload, reloaded
 from allweather.site.run_site import run_site
-
-
-def write_video(path: Path, frames: int) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 48))
-    for index in range(frames):
-        writer.write(np.full((48, 64, 3), index % 256, np.uint8))
-    writer.release()
-
-
-def config(bundle: Path, folder: Path, **keys: Any) -> dict[str, Any]:
-    """Returns a configuration with two cameras, which differ in policy, regions and log."""
-    cameras = [
-        {"name": "front", "source": str(folder / "x.avi"), "jsonl": {"path": str(folder / "front.jsonl")}},
-        {
-            "name": "yard", "source": str(folder / "x.avi"), "policy": "center", "regions": {"gate": [0, 0, 32, 32]},
-            "jsonl": {"path": str(folder / "yard.jsonl")},
-        },
-    ]  # fmt: skip
-    return {"bundle": str(bundle), "engine": "onnx", "policy": "hflip", "threads": 1, "cameras": cameras, **keys}
 
 
 def live(raw: Any) -> Any:
@@ -256,46 +236,3 @@ def test_the_priority_of_the_program_cannot_be_changed_while_it_runs(sample_bund
     running = LoadedSite(site_from(raw, "site.yaml"), (), Bundle.open(sample_bundle).manifest)
     with pytest.raises(UsageError, match="realtime and cores hold for the whole program"):
         reloaded(site_from({**raw, "realtime": True}, "site.yaml"), running)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run"], "the bundle is missing"),
-        (["run", "x.aw"], "--source is missing"),
-        (["run", "--config", "site.yaml", "--source", "0", "--live"], "--config replaces --source, --live"),
-        (["run", "--config", "no.yaml"], "cannot read no.yaml"),
-        (["config"], "give either --check FILE or --schema"),
-        (["config", "--check", "no.yaml"], "cannot read no.yaml"),
-    ],
-)
-def test_bad_usage_is_one_line(arguments: list[str], message: str) -> None:
-    done = invoke(*arguments)
-    assert done.exit_code == 2
-    assert message in one_line(done)
-
-
-@pytest.mark.slow
-def test_the_check_says_what_each_camera_runs(sample_bundle: Path, tmp_path: Path) -> None:
-    path = tmp_path / "site.yaml"
-    path.write_text(json.dumps(config(sample_bundle, tmp_path)))
-    checked = json.loads(invoke("config", "--check", str(path), "--json").stdout)
-    assert [(each["name"], each["policy"]) for each in checked["cameras"]] == [("front", "hflip"), ("yard", "center")]
-    path.write_text(json.dumps(config(sample_bundle, tmp_path, policy="top:99")))
-    assert "top:99" in one_line(invoke("config", "--check", str(path)))
-    schema = json.loads(invoke("config", "--schema").stdout)
-    assert {"bundle", "cameras"} <= set(schema["required"])
-
-
-def test_accepted_only_needs_a_threshold_and_something_that_is_sent(sample_bundle: Path, tmp_path: Path) -> None:
-    write_video(tmp_path / "x.avi", 2)
-    raw = config(sample_bundle, tmp_path, policy="center")
-    raw["cameras"][1]["accepted_only"] = True
-    (tmp_path / "site.yaml").write_text(json.dumps(raw))
-    message = one_line(invoke("run", "--config", str(tmp_path / "site.yaml")))
-    assert "accepted_only is about what is sent; name a broker (mqtt) or a URL (webhook)" in message
-    raw["cameras"][1]["mqtt"] = {"address": "mqtt://127.0.0.1:9"}
-    (tmp_path / "site.yaml").write_text(json.dumps(raw))
-    message = one_line(invoke("run", "--config", str(tmp_path / "site.yaml")))
-    assert "camera yard: policy center has no threshold of accepted decisions" in message
-    assert "allweather tune-policy --risk" in message

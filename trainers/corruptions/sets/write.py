@@ -142,7 +142,7 @@ def check_output_is_new(out: Path | str) -> None:
     out = as_path(out)
     check_own_name(out)
     if out.exists():
-        raise OutputError(f"{out} is there already; name a new folder, or remove it")
+        raise OutputError(f"{out} is there already; name a new folder")
 
 
 def _fingerprint(clean: LabeledImages) -> str:

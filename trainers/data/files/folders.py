@@ -11,7 +11,7 @@ from pathlib import Path
 from allweather.runtimes.cameras.image_files.names import is_image_name
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.hidden_names import is_hidden
-from allweather.runtimes.system.path_argument import as_path
+from allweather.runtimes.system.path_argument import as_path, real_path
 from allweather.runtimes.text import forbidden_character, printable
 from allweather.trainers.data.files.labeled_files import (
     UNKNOWN_BYTES,
@@ -38,7 +38,7 @@ def find_folder(root: Path | str) -> LabeledFiles:
         DataError: There is neither a training folder nor a folder for each of two classes, or a split cannot be told.
     """
     root = as_path(root)
-    name = f"folder:{root.resolve().name}"
+    name = f"folder:{real_path(root).name}"
     if holds_classes(root):
         train = _find_split("train", root, "")
         without = f"{printable(root.name or str(root))} has folders of classes and none of splits"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.hidden_names import is_hidden
+from allweather.runtimes.system.path_argument import real_path
 from allweather.trainers.data.files.folders import holds_classes
 from allweather.trainers.data.files.names import split_of
 
@@ -23,8 +24,10 @@ def check_output_is_no_class(out: Path, data: str, option: str = "--out") -> Non
         DataError: The data set's folders could be classes or splits.
     """
     kind, _, root = data.partition(":")
-    path, parent = out.resolve(), Path(root).resolve()
-    if kind != "folder" or not root or path == parent or not path.is_relative_to(parent):
+    if kind != "folder" or not root:
+        return
+    path, parent = real_path(out), real_path(root)
+    if path == parent or not path.is_relative_to(parent):
         return
     names = path.relative_to(parent).parts
     if any(is_hidden(name) for name in names):

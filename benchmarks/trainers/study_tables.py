@@ -1,0 +1,239 @@
+"""The tables of the result pages: which records each shows, and in which rows and columns."""
+
+from __future__ import annotations
+
+from result_table import ResultTable
+
+FMA_30 = "resnet20-fma-ca-30-epochs"
+BATCH_NORM_ROWS = (
+    "r20: as trained",
+    "r20: of blurred ones",
+    f"{FMA_30}: as trained",
+    f"{FMA_30}: of clean images",
+    f"{FMA_30}: of combined ones",
+    f"{FMA_30}: of clean and combined ones",
+    f"{FMA_30}: of blurred ones",
+    "resnet20-at-ca-0: as trained",
+    "resnet20-at-ca-0: of blurred ones",
+)
+# rows of table 2 of Kim et al. (CIFAR-100, WRN-40-2), and of their table 1 for two views and their flips
+TRAINING_CORRUPTIONS = {
+    "AugMix": "23.34 / 36.15 / 33.19",
+    "AugMix + corruptions": "25.16 / 30.08 / 30.49",
+    "AugMix, top:1": "23.31 / 33.15 / 30.84",
+    "AugMix, top:2+flip": "22.69 / 32.76 / 30.11",
+}
+EXPERT_COLUMNS = {"clean": "clean", "common 15": "common", "extra 4": "extra", "common 15, own": "own"}
+EXPERT_ROWS = (
+    "source",
+    "hflip",
+    *(f"corruption known, a = {share}" for share in ("0.5", "0.8", "1", "1 to 0.5")),
+    "routed, 15 experts, first convolution",
+    *(f"routed, {count} experts, five convolutions{flip}" for flip in ("", ", hflip") for count in (15, 8, 4)),
+)
+STREAMS = (
+    "as trained",
+    "weather stays",
+    "weather stays, classes in turn",
+    "weather changes every 50 frames",
+    "weather changes with every frame",
+)
+POLICIES = ("center", "hflip", "top:1", "top:1+flip", "top:1+flip@0.95", "top:2+flip", "top:2+flip@0.95")
+BIGGER_NETWORK = tuple(
+    f"{network} {precision} {policy}"
+    for network in ("resnet20", "resnet32", "resnet56")
+    for precision in ("fp32", "int8")
+    for policy in POLICIES
+)
+LARGE_POLICIES = (
+    *("center+large@0.7", "center+large@0.9", "hflip+large@0.9"),
+    *("top:1+large@0.7", "top:1+large@0.9", "top:1+flip+large@0.9"),
+)
+CASCADE_BUNDLE = (
+    *(f"resnet20-large int8 {policy}" for policy in (*POLICIES, *LARGE_POLICIES)),
+    *(f"resnet56 int8 {policy}" for policy in POLICIES),
+)
+CASCADES = tuple(
+    f"cascade {policy}, {vote}, {threshold}"
+    for policy in ("center", "top:1")
+    for vote in ("alone", "average")
+    for threshold in (0.5, 0.7, 0.9, 0.95, 0.98, 0.995)
+)
+EXPERT_POLICIES = ("top:1", "top:2", "top:1+flip", "top:2+flip")
+EXPERT_CHOICES = tuple(
+    f"{name}, {each}" for each in EXPERT_POLICIES for name in ("twelve views", "15 experts", "pairs")
+)
+
+
+FINETUNING_COLUMNS = {
+    "clean": "clean",
+    "B+": "brightness+",
+    "B-": "brightness-",
+    "S+": "saturation+",
+    "S-": "saturation-",
+    "blur": "gaussian_blur",
+    "noise": "gaussian_noise",
+    "salt and pepper": "salt_and_pepper",
+    "Combined+": "combined+",
+    "Combined-": "combined-",
+    "gain": "gain",
+}
+TABLES = (
+    ResultTable(
+        "robust-finetuning",
+        "robust-finetuning",
+        "test accuracy, %, and mean gain",
+        FINETUNING_COLUMNS,
+        ("start", "at-ca", "st-ca", "fma-ca", "fma-layers-ca", "robust"),
+        {"start": "resnet20-45000.safetensors"},
+        ("epochs",),
+        {"at-ca": "+1.98", "st-ca": "+8.86", "fma-ca": "+8.94"},
+    ),
+    ResultTable(
+        "batch-norm-rows",
+        "batch-norm-rows",
+        "accuracy, %, under statistics",
+        {
+            name: name.replace(" ", "_")
+            for name in ("clean", "gaussian blur", "gaussian noise", "combined+", "combined-")
+        },
+        BATCH_NORM_ROWS,
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "training-corruptions",
+        "training-corruptions",
+        "error, %",
+        {"clean": "clean", "common 15": "common", "extra 4, never seen": "extra"},
+        ("start", *TRAINING_CORRUPTIONS, "corruptions", "AugMix, hflip"),
+        {"train_images": 4498},
+        (),
+        TRAINING_CORRUPTIONS,
+    ),
+    ResultTable(
+        "extended-views",
+        "extended-views",
+        "error, %, of top:1; of top:2+flip",
+        {
+            f"{title}{', flipped' * (policy != 'top:1')}": f"{group}: {policy}"
+            for policy in ("top:1", "top:2+flip")
+            for title, group in (("val", "val corrupted"), ("clean", "clean"), ("15", "common"), ("4", "extra"))
+        },
+        ("twelve", "chosen", "all candidates"),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "bigger-network",
+        "bigger-network",
+        "error, %, and milliseconds of a frame",
+        {
+            "clean": "clean",
+            "common 15": "common",
+            "extra 4": "extra",
+            "ms, clean": "clean ms",
+            "ms, corrupted": "corrupted ms",
+        },
+        BIGGER_NETWORK,
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "joint-views",
+        "joint-views",
+        "error, %",
+        {"val": "val", "clean": "clean", "common 15": "common", "extra 4": "extra"},
+        ("one view", "the same pair for all", "top:1", "top:2", "jointly"),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "predictor-targets",
+        "predictor-targets",
+        "error, %",
+        {
+            "val clean: one view": "val clean: center",
+            "val clean: top:1": "val clean: top:1",
+            "val corrupted: one view": "val corrupted: center",
+            "val corrupted: top:1": "val corrupted: top:1",
+            "val corrupted: top:2+flip": "val corrupted: top:2+flip",
+            "test clean: top:1": "clean: top:1",
+            "common 15: top:1": "common: top:1",
+            "common 15: top:2+flip+logits": "common: top:2+flip+logits",
+            "extra 4: top:1": "extra: top:1",
+            "seconds": "seconds",
+        },
+        ("own", "own, other margin", "held back", "folds"),
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "cascade-bundle",
+        "cascade-bundle",
+        "error, %, and mean milliseconds of a frame",
+        {
+            "clean": "clean",
+            "common 15": "common",
+            "extra 4": "extra",
+            "ms, clean": "clean ms",
+            "ms, corrupted": "corrupted ms",
+        },
+        CASCADE_BUNDLE,
+        {},
+        (),
+        {},
+    ),
+    ResultTable(
+        "cascade",
+        "cascade",
+        "error, %, and mean milliseconds of a frame",
+        {
+            "clean": "clean",
+            "common 15": "common",
+            "extra 4": "extra",
+            "ms, clean": "clean ms",
+            "ms, corrupted": "corrupted ms",
+            "second network, % of clean": "clean asked",
+            "of corrupted": "common asked",
+        },
+        (*BIGGER_NETWORK, *CASCADES),
+        {},
+        (),
+        {},
+    ),
+    *(
+        ResultTable(
+            f"adapted-statistics-{name}",
+            "adapted-statistics",
+            "error, %",
+            {"clean": "clean", "common 15": "common", "extra 4": "extra"},
+            STREAMS,
+            {"checkpoint": f"resnet20-{name}.safetensors"},
+            (),
+            {},
+        )
+        for name in ("45000", "robust-0")
+    ),
+    *(
+        ResultTable(
+            f"experts-{part}-{network}",
+            "experts",
+            "error, %",
+            EXPERT_COLUMNS,
+            rows,
+            {"network": network},
+            ("passes",),
+            {},
+        )
+        for network, part, rows in (
+            ("robust", "routers", EXPERT_ROWS),
+            ("robust", "predictors", EXPERT_CHOICES),
+        )
+    ),
+)
