@@ -116,7 +116,7 @@ def write_repository(
         Shape(role=model.role, height=model.input.height, width=model.input.width, labels=model.labels)
         for model in served
     )
-    with output_lock(out):  # of two that add a version at once, one would be lost
+    with output_lock(out, is_own=True):  # of two that add a version at once, one would be lost
         before = _existing(out)
         if before and (before.layout, before.shapes) != (layout, shapes):
             raise OutputError(

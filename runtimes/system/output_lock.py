@@ -16,21 +16,22 @@ _held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())  #
 
 
 @contextmanager
-def output_lock(path: Path) -> Iterator[None]:
+def output_lock(path: Path, *, is_own: bool = False) -> Iterator[None]:
     """Keeps other processes from writing `path` while open, by the file `.<name>.lock` beside it.
 
     The lock of a process that was killed does not count, and its file is used again and deleted. Temporary files that
     such a process left beside `path` are deleted, too. Where no lock can be made, there is none: whoever writes `path`
-    says why it cannot be written. Within a call that holds the lock of `path`, it can be taken again.
+    says why it cannot be written.
 
     Args:
         path: The output, a file or a folder. Folders above it are created, and deleted again if they stay empty.
+        is_own: Whether the lock may be held already by the caller or by what called it; it is then not taken again.
 
     Raises:
         OutputError: Another process or thread writes it, or it cannot be looked at.
     """
     real = Path(os.path.realpath(path))
-    if real in _held.get():
+    if is_own and real in _held.get():
         yield
         return
     lock_path = real.with_name(f".{real.name}.lock") if real.name else None
