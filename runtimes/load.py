@@ -19,9 +19,9 @@ from allweather.runtimes.engines.open import open_engine
 from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECONDS, STALL_FACTOR, WatchdogEngine
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.planner import BATCH_SIZES, batch_sizes
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.predictor_views import check_ranked_views
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget

@@ -15,7 +15,7 @@ import torch
 from allweather.evaluation.policy_outcomes import run_policies
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.corruptions import COMMON, CORRUPTIONS, EXTRA
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.inference.open_model import EvaluatedModel

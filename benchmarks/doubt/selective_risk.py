@@ -25,8 +25,8 @@ from allweather.evaluation.metrics import calibration_error, reliability_bins
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.tta.confidence_model import ConfidenceModel
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.policies.acceptance import JudgedDecisions, find_acceptance, judge

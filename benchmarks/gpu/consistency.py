@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from allweather.evaluation.policies import PolicyEvaluation, policy_evaluation
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.augmentations.mixed_chains import ROBUST_AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint

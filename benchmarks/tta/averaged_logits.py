@@ -20,8 +20,8 @@ import torch
 
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.device import this_device
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import view
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import COMMON, EXTRA

@@ -21,7 +21,7 @@ from allweather.evaluation.policy_outcomes import run_policies
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.system.device import this_device
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset

@@ -36,7 +36,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.perceiver import Perceiver
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import COMMON, CORRUPTIONS, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.tta.aggregate import probabilities
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import view
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.corruptions.catalogue import CORRUPTIONS, corrupt_images

@@ -23,7 +23,7 @@ from torch import Tensor
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.atomic_files import atomic_file
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint import tensor_file
 from allweather.trainers.checkpoint.checkpoint import Checkpoint

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 sys.path.append(str(Path(__file__).resolve().parents[1] / "trainers"))  # a script finds only what is beside it
 from chosen_views import correct_by_policy
 
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint

@@ -23,9 +23,9 @@ from allweather.runtimes.preprocess import InputSpec, check_image, swap_red_and_
 from allweather.runtimes.region import Region
 from allweather.runtimes.threads.fair_lock import FairLock
 from allweather.runtimes.tta.latency_model import LatencyModel
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.planner import Planner
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.run_views import run_views
 from allweather.runtimes.types import Budget, Decision, Frame, Image
 

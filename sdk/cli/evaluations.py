@@ -192,7 +192,7 @@ class Evaluations:
         """
         from allweather.evaluation.policies import policy_evaluation
         from allweather.reports.policies import correlations, summary_table, write_policy_report
-        from allweather.runtimes.tta.parse_policy import parse_policy
+        from allweather.runtimes.tta.policy_names import parse_policy
 
         policies = [
             [parse_policy(text, model.policies, model.predictor_views) for text in dict.fromkeys(texts)]

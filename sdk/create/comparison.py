@@ -18,7 +18,7 @@ from allweather.evaluation.policy_outcomes import CellOutcome, run_policies
 from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.system.device import this_device
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, CORRUPTIONS, EXTRA, FAMILIES
 from allweather.trainers.corruptions.sets import CorruptedSet

@@ -21,8 +21,8 @@ from allweather.journey import Journey
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import BundleError
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import MAX_VIEWS
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings

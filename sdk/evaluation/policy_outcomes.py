@@ -17,8 +17,8 @@ from allweather.evaluation.corrupted import resume_key_of
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.tta.aggregate import probabilities
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint import tensor_file

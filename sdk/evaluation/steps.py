@@ -20,8 +20,8 @@ from allweather.evaluation.shifted import ShiftRobustness, shifted_evaluation
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.system.path_argument import as_path
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.augmentations.photometric import check_strengths
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, open_corrupted_set

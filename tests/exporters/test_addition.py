@@ -16,8 +16,8 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.load import load
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset

@@ -19,7 +19,7 @@ from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import ParityError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint

@@ -15,8 +15,8 @@ from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.sinks.jsonl import json_line
 from allweather.runtimes.tta.confidence_model import Acceptance, ConfidenceModel, with_temperature
 from allweather.runtimes.tta.latency_model import LatencyModel
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Budget, Decision, Floats, Image
 
 # the fake engine gives the logits 4, 0, 0, 0, whose softmax has a largest value of 0.948 and whose energy is -4.05

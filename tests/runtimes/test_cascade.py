@@ -20,8 +20,8 @@ from allweather.runtimes.perceiver import LargeClassifier, LossPredictor, Percei
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.latency_model import LatencyModel
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.planner import BATCH_SIZES, Planner
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
 

@@ -22,8 +22,8 @@ from allweather.runtimes.perceiver.object_state import ObjectState, entropy, mos
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.region import Region
 from allweather.runtimes.tta.latency_model import LatencyModel
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.planner import BATCH_SIZES
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget, Decision, Floats, Frame, Image
 

@@ -18,7 +18,7 @@ from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.region import Region
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.runtimes.types import Budget, Floats, Frame, Image
 

@@ -18,10 +18,10 @@ from allweather.runtimes.bundle.manifest import Input
 from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import Perceiver
-from allweather.runtimes.tta import parse_policy as policies
+from allweather.runtimes.tta import policy_names as policies
 from allweather.runtimes.tta import views
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS, View, register_view, unregister_view
 from allweather.runtimes.types import Decision, Image
 

@@ -16,8 +16,8 @@ from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
 from allweather.runtimes.temporal import Smoother
 from allweather.runtimes.tta.confidence_model import ConfidenceModel
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Decision, Frame, Image, StageTimes
 
 BUNDLE = Path(__file__).resolve().parents[2] / "samples" / "bundles" / "signs-robust"

@@ -128,7 +128,7 @@ def test_engines_and_errors_load_neither_cv2_nor_numpy() -> None:
 def test_a_view_of_a_user_is_run_like_a_built_in_one() -> None:
     code = """
 import allweather, numpy as np
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 allweather.register_view(allweather.View("negative", lambda image: 255 - image))
 policy = parse_policy("set:identity,negative")
 assert isinstance(policy, allweather.Policy)

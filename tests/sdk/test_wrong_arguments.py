@@ -16,7 +16,7 @@ import allweather
 from allweather import trainers
 from allweather.runtimes.errors import AllweatherError, UsageError
 from allweather.runtimes.tta.confidence_model import check_share
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.policies.comparison import compare_policies, parse_requested
 
 ANYTHING: list[Any] = [3, 1.5, float("nan"), b"x", object(), np.zeros((8, 4)), torch.zeros(8, 4), {"a": 1}, [1], "none"]

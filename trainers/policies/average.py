@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from allweather.runtimes.tta.aggregate import from_mean, scores
 from allweather.runtimes.tta.confidence_model import energy
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import LARGE, Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Floats
 
 Array = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import check_runnable
 from allweather.runtimes.setting_types import is_number
-from allweather.runtimes.tta.parse_policy import is_found_by_tuning, parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import is_found_by_tuning, parse_policy
 from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
 from allweather.trainers.data.split import LabeledImages
 from allweather.trainers.inference.open_model import EvaluatedModel

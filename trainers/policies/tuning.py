@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.parse_policy import LOGITS
 from allweather.runtimes.tta.policy import FLIP, Averaged, Policy
+from allweather.runtimes.tta.policy_names import LOGITS
 from allweather.runtimes.types import Floats
 from allweather.trainers.policies.average import CENTER, average_views
 from allweather.trainers.policies.every_view import CANDIDATES, ViewLogits

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.setting_types import check_instance
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.predictor_views import check_ranked_views
 from allweather.runtimes.tta.turns import Indices
 from allweather.runtimes.tta.views import VIEWS

@@ -25,7 +25,7 @@ from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.errors import BundleError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.text import printable
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset

@@ -11,7 +11,7 @@ from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.tta.aggregate import average, probabilities
 from allweather.runtimes.tta.confidence_model import Acceptance, ConfidenceModel, energy, with_temperature
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.types import Floats
 
 ACCEPTANCE = Acceptance(threshold=0.8, risk=0.02, level=0.95, images=500, accepted=300, errors=2)

@@ -13,8 +13,8 @@ from allweather.runtimes.engines.fake import FakeEngine
 from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.latency_model import LatencyModel
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.planner import Planner, batch_sizes
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Budget, Floats, Frame, Image
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Pick, Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.predictor_views import check_ranked_views
 from allweather.runtimes.tta.views import VIEWS, view
 

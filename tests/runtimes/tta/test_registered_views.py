@@ -15,7 +15,7 @@ from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta import views
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import CLASSIC_VIEWS, VIEWS, View, register_view, unregister_view, view
 from allweather.runtimes.types import Image
 

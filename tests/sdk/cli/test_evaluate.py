@@ -16,7 +16,7 @@ from commands import invoke, json_of, one_line
 
 from allweather.runtimes.bundle.manifest import Manifest
 from allweather.runtimes.system.limits import usable_cores
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
 
 

@@ -19,8 +19,8 @@ from allweather.runtimes.perceiver import LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.confidence_model import Acceptance, ConfidenceModel, energy, with_temperature
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions.sets import GeneratedSet

@@ -10,7 +10,7 @@ import torch
 
 from allweather.evaluation.policies import policy_evaluation
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.data.dataset import Dataset, Split

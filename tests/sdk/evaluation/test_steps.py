@@ -13,7 +13,7 @@ from torch import nn
 from allweather import evaluation
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.errors import DataError, UsageError
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import save_checkpoint
 from allweather.trainers.choices import StrengthName

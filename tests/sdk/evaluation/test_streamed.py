@@ -18,7 +18,7 @@ from allweather.evaluation.augmented import example_images
 from allweather.evaluation.corrupted import corrupted_evaluation, resume_key_of
 from allweather.evaluation.policies import policy_evaluation
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.checkpoint.checkpoint import Checkpoint

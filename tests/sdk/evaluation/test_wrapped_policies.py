@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from allweather.evaluation.policy_outcomes import run_policies
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.checkpoint import load_checkpoint, load_predictor
 from allweather.trainers.corruptions.sets import GeneratedSet
 from allweather.trainers.data.dataset import Dataset, Split

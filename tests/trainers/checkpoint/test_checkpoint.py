@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from allweather.runtimes.errors import CheckpointError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint import tensor_file

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from allweather.runtimes.tta.parse_policy import is_found_by_tuning, parse_policy
+from allweather.runtimes.tta.policy_names import is_found_by_tuning, parse_policy
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
 from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import LARGE, Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.run_views import run_views, steps_without_deadline
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.policies.average import average_views

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from allweather.runtimes.tta.aggregate import probabilities
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.policies.average import average_views, averages_of_budgets, mean_energies
 from allweather.trainers.policies.confidence import (
     MIN_ROWS,

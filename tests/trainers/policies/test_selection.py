@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.policies.selection import select_policy
 from allweather.trainers.policies.tuning import TunedPolicy
 

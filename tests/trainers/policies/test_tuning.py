@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.parse_policy import is_found_by_tuning, parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import is_found_by_tuning, parse_policy
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.policies.every_view import CANDIDATES, ViewLogits
 from allweather.trainers.policies.tuning import (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from allweather.runtimes.errors import UsageError
-from allweather.runtimes.tta.parse_policy import parse_policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.trainers.data.dataset import Split
 from allweather.trainers.methods.loss_predictor.held_back import policy_images
 from allweather.trainers.steps.tuning_images import few_images_sentences, tuning_images

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import AllweatherError, DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.tta.parse_policy import parse_policy
 from allweather.runtimes.tta.policy import Policy
+from allweather.runtimes.tta.policy_names import parse_policy
 from allweather.runtimes.tta.views import VIEWS, view
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.checkpoint.predictor_file import load_predictor
