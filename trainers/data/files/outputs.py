@@ -20,14 +20,16 @@ def check_output_is_no_class(out: Path, data: str, option: str = "--out") -> Non
         option: The option that names the folder.
 
     Raises:
-        UsageError: It lies in a class or a split of the data set, or would be a class of it.
+        UsageError: It is the folder of the data set, lies in a class or a split of it, or would be a class of it.
         DataError: The data set's folders could be classes or splits.
     """
     kind, _, root = data.partition(":")
     if kind != "folder" or not root:
         return
     path, parent = real_path(out), real_path(root)
-    if path == parent or not path.is_relative_to(parent):
+    if path == parent:
+        raise UsageError(f"{out} is the folder of {data} itself; name another {option}, outside of {root}")
+    if not path.is_relative_to(parent):
         return
     names = path.relative_to(parent).parts
     if any(is_hidden(name) for name in names):
