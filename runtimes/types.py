@@ -85,7 +85,8 @@ class Plan:
     """The views to run on one frame.
 
     Attributes:
-        views: Names of the views to run, the most promising first; never empty.
+        views: Names of the views to run, the most promising first; never empty. A name that begins with "large:" comes
+            last: the large classifier runs that view.
         weights: Weight of each of `views` in the average.
         predicted_losses: Predicted loss of each of `views`; empty if no losses were predicted.
         planned_views: Number of views that the policy asks for.
@@ -141,7 +142,7 @@ class Decision:
         confidence: Probability of that class, 0..1; calibrated if the policy has a `ConfidenceModel`.
         probabilities: float32 [C], sums to 1; calibrated likewise.
         index: Index of the frame in its source.
-        views: Names of the views that were run.
+        views: Names of the views that were run; after "large:", of one that the large classifier ran.
         predicted_losses: Predicted loss of each view that was run; empty if no losses were predicted.
         times: Seconds that each stage took.
         age: Seconds from capture to decision.
