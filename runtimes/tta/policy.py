@@ -137,7 +137,7 @@ class Policy:
         Only where a frame gets a single view, as more of them gain nothing by it; and not with a confidence model,
         which was fitted to the best-ranked view.
         """
-        return self.ranks and self.planned_views == 1 and self.confidence_model is None
+        return self.ranks and self.max_views == 1 and self.confidence_model is None
 
     @property
     def exits_early(self) -> bool:

@@ -10,10 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from allweather.evaluation.metrics import bootstrap_intervals, calibration_error, reliability_bins
-from allweather.evaluation.policies import ErrorRate
+from allweather.evaluation.error_rate import ErrorRate, error_change, error_rate
+from allweather.evaluation.metrics import calibration_error, reliability_bins
 from allweather.evaluation.policy_outcomes import CellOutcome, run_policies
 from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import Perceiver
@@ -193,7 +194,8 @@ def compare(
     )
     changes: list[ErrorRate | None] = [None]
     for one, other in pairwise(system.name for system in systems):
-        changes.append(_change(outcomes[one], rows[one], outcomes[other], rows[other]))
+        pair = (_correct(outcomes[name], rows[name], COMMON) for name in (one, other))
+        changes.append(error_change(*pair))
     results = tuple(dataclasses.replace(each, change=change) for each, change in zip(results, changes, strict=True))
     count = len(corrupted.labels)
     return Comparison(dataset.name, count, corrupted.source, this_device().line(), results, examples), images
@@ -204,7 +206,7 @@ def _result(
 ) -> SystemResult:
     clean = [cell for cell in outcomes if cell.corruption == CLEAN]
     corrupted = [cell for cell in outcomes if cell.corruption != CLEAN]
-    errors = {group: _error([c for c in outcomes if c.corruption in members], row) for group, members in GROUPS.items()}
+    errors = {group: error_rate(_correct(outcomes, row, members)) for group, members in GROUPS.items()}
     by_severity: dict[str, tuple[float, ...]] = {}
     for cell in corrupted:
         by_severity[cell.corruption] = (*by_severity.get(cell.corruption, ()), float(1 - cell.correct[row].mean()))
@@ -225,28 +227,9 @@ def _result(
     )
 
 
-def _error(cells: Sequence[CellOutcome], row: int) -> ErrorRate | None:
-    """Returns the mean error over cells of the same images; None without any."""
-    if not cells:
-        return None
-    incorrect = np.stack([~cell.correct[row] for cell in cells])
-    (low,), (high,) = bootstrap_intervals(incorrect, np.full((1, len(incorrect)), 1 / len(incorrect)))
-    return ErrorRate(float(incorrect.mean()), float(low), float(high))
-
-
-def _change(
-    before: Sequence[CellOutcome], row_before: int, after: Sequence[CellOutcome], row_after: int
-) -> ErrorRate | None:
-    """Returns the difference of the mean errors of two systems on the common corruptions of the same images."""
-    pairs = [(one, other) for one, other in zip(before, after, strict=True) if one.corruption in COMMON]
-    if not pairs:
-        return None
-    incorrect = np.stack(
-        [~other.correct[row_after] for _, other in pairs] + [~one.correct[row_before] for one, _ in pairs]
-    )
-    weights = np.repeat([[1, -1]], len(pairs), 1) / len(pairs)
-    (low,), (high,) = bootstrap_intervals(incorrect, weights)
-    return ErrorRate(float(weights[0] @ incorrect.mean(1)), float(low), float(high))
+def _correct(outcomes: Sequence[CellOutcome], row: int, group: Sequence[str]) -> list[npt.NDArray[np.bool_]]:
+    """Returns which predictions of a system are correct, for each cell of a group of corruptions."""
+    return [cell.correct[row] for cell in outcomes if cell.corruption in group]
 
 
 def _mean_views(cells: Sequence[CellOutcome], row: int) -> float:

@@ -13,7 +13,7 @@ import yaml
 from allweather.create.comparison import CLEAN, GROUPS, MEAN, Comparison, SystemResult
 from allweather.create.config import CreateConfig
 from allweather.create.plots import family_bars, reliability_curves
-from allweather.evaluation.policies import ErrorRate
+from allweather.evaluation.error_rate import ErrorRate
 from allweather.journey import Stage
 from allweather.reports import plots
 from allweather.reports.html import Section, page, write_files

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from allweather.evaluation.metrics import bootstrap_intervals
+from allweather.evaluation.error_rate import ErrorRate, error_change, error_rate
 from allweather.evaluation.policy_outcomes import CellOutcome, best_single_view, latency_ratios, run_policies
 from allweather.evaluation.provenance import Provenance
 from allweather.runtimes.system.path_argument import as_path
@@ -29,15 +30,6 @@ MAX_CHANGED = 5  # predictions that a policy improves and that are shown, and as
 
 
 @dataclass(frozen=True)
-class ErrorRate:
-    """Share of incorrect predictions, 0..1, and the ends of its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class PolicyResult:
     """Result of evaluating one policy.
 
@@ -51,6 +43,8 @@ class PolicyResult:
         clean: Error on the clean images.
         common: Error over the 15 common corruptions; None without them.
         extra: Error over the 4 other corruptions; None without them.
+        changes: Difference of its error to that of one view, -1..1, with a paired 95 % interval, by group of images, as
+            `mean_views`; all None for one view itself.
         share_of_oracle_gain: How much of the accuracy that the best single view gains over one view the policy gains,
             on the common corruptions, 1 for all of it; None if there is nothing to gain.
         errors: Mean error over the severities of each corruption, 0..1.
@@ -68,6 +62,7 @@ class PolicyResult:
     clean: ErrorRate
     common: ErrorRate | None
     extra: ErrorRate | None
+    changes: dict[str, ErrorRate | None]
     share_of_oracle_gain: float | None
     errors: dict[str, float]
     view_shares: dict[str, tuple[float, ...]]
@@ -212,6 +207,10 @@ def _policy_result(
         clean=clean,
         common=common,
         extra=extra,
+        changes={
+            name: error_change(_correct(0, outcomes, group), _correct(index, outcomes, group)) if index else None
+            for name, group in GROUPS.items()
+        },
         share_of_oracle_gain=_share_of_oracle_gain(common, outcomes),
         errors={
             name: float(np.mean([1 - cell.correct[index].mean() for cell in cells]))
@@ -247,12 +246,12 @@ def _share_of_oracle_gain(common: ErrorRate | None, outcomes: Sequence[CellOutco
 
 def _error_rate(index: int, outcomes: Sequence[CellOutcome], group: Sequence[str]) -> ErrorRate | None:
     """Returns the error of the policy with this index over a group of corruptions; None without images of it."""
-    selected = [~cell.correct[index] for cell in outcomes if cell.corruption in group]
-    if not selected:
-        return None
-    incorrect = np.stack(selected)
-    (low,), (high,) = bootstrap_intervals(incorrect, np.full((1, len(incorrect)), 1 / len(incorrect)))
-    return ErrorRate(float(incorrect.mean()), float(low), float(high))
+    return error_rate(_correct(index, outcomes, group))
+
+
+def _correct(index: int, outcomes: Sequence[CellOutcome], group: Sequence[str]) -> list[npt.NDArray[np.bool_]]:
+    """Returns which predictions of a policy are correct, for each cell of a group of corruptions."""
+    return [cell.correct[index] for cell in outcomes if cell.corruption in group]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -11,7 +11,7 @@ import pytest
 from allweather.create.comparison import GROUPS, SystemResult
 from allweather.create.plots import family_bars, reliability_curves
 from allweather.create.report import TITLES, _verdicts, summary_table
-from allweather.evaluation.policies import ErrorRate
+from allweather.evaluation.error_rate import ErrorRate
 from allweather.trainers.corruptions import COMMON, EXTRA
 
 PLAIN = SystemResult(
