@@ -16,6 +16,7 @@ from allweather.runtimes.bundle.manifest import Model, Precision
 from allweather.runtimes.choices import MAX_THREADS
 from allweather.runtimes.engines.base import Engine
 from allweather.runtimes.engines.open import open_engine
+from allweather.runtimes.engines.registry import engine_spec
 from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECONDS, STALL_FACTOR, WatchdogEngine
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
@@ -136,13 +137,14 @@ def _load(
             loss_predictor = LossPredictor(undo.enter_context(closing(predictor_engine)), bundle.input_of("predictor"))
         large = None
         if any(policy.large for policy in chosen):
-            large_engine = _with_watchdog(
-                open_large_classifier(bundle, model, engine, precision, threads),
-                lambda: open_large_classifier(bundle, model, engine, precision, threads),
+            large_engine, large_model = open_large_classifier(bundle, model, engine, precision, threads)
+            large_watched = _with_watchdog(
+                large_engine,
+                lambda: open_large_classifier(bundle, model, engine, precision, threads)[0],
                 name,
-                model,
+                large_model,
             )
-            large = measured_large_classifier(undo.enter_context(closing(large_engine)), bundle.input, max_boxes)
+            large = measured_large_classifier(undo.enter_context(closing(large_watched)), bundle.input, max_boxes)
         counts = {
             count
             for policy, budget in zip(chosen, budgets, strict=True)
@@ -237,7 +239,7 @@ def _with_watchdog(engine: Engine, reopen: Callable[[], Engine], name: str, mode
         engine: The open engine.
         reopen: Function that opens such an engine again.
         name: Name of the engine.
-        model: The classifier of the bundle that runs, whose measurements set the limit; None for the fake engine.
+        model: The model of the bundle whose measurements set the limit; None for the fake engine.
     """
     measured = max(model.seconds, default=0.0) if model else 0.0
     limit = min(max(STALL_FACTOR * measured, CALL_SECONDS), FIRST_CALL_SECONDS)
@@ -271,21 +273,25 @@ def open_large_classifier(
     engine: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
-) -> Engine:
+) -> tuple[Engine, Model | None]:
     """Opens the bundle's large classifier on the engine that runs its classifier.
 
     Args:
         bundle: The opened bundle.
         classifier: See `open_loss_predictor`.
         engine: See `open_loss_predictor`.
-        precision: Precision that the user chose for the classifier; where the large one is not in the bundle in this
-            precision, and with None, it is the one that the bundle prefers.
+        precision: Precision that the user chose for the classifier; where the bundle has no large one in it for this
+            engine, and with None, it is the one that the bundle prefers.
         threads: See `open_loss_predictor`.
+
+    Returns:
+        The engine, and the model that it runs; None for the fake engine.
 
     Raises:
         EngineError: No engine here can run it.
         ParityError: The outputs on this device differ from the golden outputs in the bundle by more than its tolerance.
     """
     chosen = engine or (classifier.engine if classifier else None)
-    precisions = {model.precision for model in bundle.manifest.models if model.role == "large"}
-    return open_engine(bundle, chosen, precision if precision in precisions else None, "large", threads)[0]
+    runs = engine_spec(chosen).runs if chosen else None
+    fitting = {each.precision for each in bundle.manifest.models if (each.role, each.engine) == ("large", runs)}
+    return open_engine(bundle, chosen, precision if precision in fitting else None, "large", threads)

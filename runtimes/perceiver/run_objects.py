@@ -146,6 +146,8 @@ class ObjectsRun:
             return
         queue = most_uncertain(states, policy)
         costs = BatchCosts(large.latency.usual_seconds, BATCH_SIZES, 0, len(queue), self._usable())
+        if queue and not costs.fitting(len(queue), self._usable()):
+            large.latency.follow(self._planner.view_latency)  # or it would be left out for ever
         while fitting := costs.fitting(len(queue), self._usable()):
             size = costs.next_batch(fitting)
             started = self._clock()

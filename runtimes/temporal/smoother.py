@@ -13,6 +13,7 @@ from allweather.runtimes.region import Region
 from allweather.runtimes.temporal.label_filter import Belief, first_belief, predicted_belief, updated_belief
 from allweather.runtimes.temporal.same_objects import ObjectKey, Seen, find_objects
 from allweather.runtimes.temporal.settings import Smoothing
+from allweather.runtimes.tta.policy import LARGE
 from allweather.runtimes.types import Decision, Frame
 
 # Last frames in which a box is looked for: a detector may miss an object once, and a box that an object left longer ago
@@ -26,7 +27,7 @@ class _Object:
 
     belief: Belief
     label: str
-    views: int  # that were run on its frames
+    views: int  # that the classifier ran on its frames
     frames: int  # for which the label has been the same
     index: int  # of the last frame that was decided on
     captured: float  # time of that frame
@@ -141,7 +142,7 @@ class Smoother:
             if decision.reason == "undecided":
                 return replace(decision, frames=0, stable=False)
             seen = _Object(
-                first_belief(decision.probabilities, self._settings), decision.label, len(decision.views), 1,
+                first_belief(decision.probabilities, self._settings), decision.label, _own_views(decision), 1,
                 frame.index, frame.captured, decision.region, self._calls,
             )  # fmt: skip
             self._remember(key, seen)
@@ -156,7 +157,7 @@ class Smoother:
             belief = updated_belief(belief, decision.probabilities, self._settings)
             label = self._classes[int(belief.argmax())]
             frames = known.frames + 1 if label == known.label else 1
-            views = known.views + len(decision.views)
+            views = known.views + _own_views(decision)
             seen = _Object(belief, label, views, frames, frame.index, frame.captured, decision.region, self._calls)
         self._remember(key, seen)
         return replace(
@@ -178,3 +179,8 @@ class Smoother:
         self._objects[key] = seen
         if len(self._objects) > self._settings.max_objects:
             del self._objects[next(iter(self._objects))]
+
+
+def _own_views(decision: Decision) -> int:
+    """Returns how many views the classifier ran; what a large classifier ran was one of these again."""
+    return sum(not name.startswith(LARGE) for name in decision.views)

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.engines.fake import FakeEngine
+from allweather.runtimes.engines.watchdog import STALL_FACTOR, WatchdogEngine
 from allweather.runtimes.errors import BundleError, UsageError
 from allweather.runtimes.load import load
 from allweather.runtimes.perceiver import LargeClassifier, LossPredictor, Perceiver
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.temporal import Smoother
 from allweather.runtimes.tta.aggregate import probabilities
 from allweather.runtimes.tta.latency_model import LatencyModel
 from allweather.runtimes.tta.planner import BATCH_SIZES, Planner
@@ -192,6 +194,28 @@ def test_a_slow_period_that_it_was_left_out_in_is_forgotten() -> None:
     assert [len(device.decide(UNSURE).views) for _ in range(20)][-1] == 2
 
 
+@pytest.mark.parametrize(("count", "budget"), [(1, 0.030), (3, 0.060)])
+def test_a_slow_period_is_forgotten_with_several_objects_too(count: int, budget: float) -> None:
+    device = Device("center+large", budget)
+    device.small.seconds, device.large.seconds = 5 * SMALL, 5 * LARGE
+    assert [len(device.decide_all([UNSURE] * count)[0].views) for _ in range(20)][-1] == 1
+    device.small.seconds, device.large.seconds = SMALL, LARGE
+    assert [len(device.decide_all([UNSURE] * count)[0].views) for _ in range(20)][-1] == 2
+
+
+def test_views_take_turns_on_it_as_well() -> None:
+    device, smoother, views = Device("top:1+large"), Smoother(tuple("abc")), list[tuple[str, ...]]()
+    whole_frame = device.decide(UNSURE)
+    for index in range(5):
+        frame = Frame(np.full((4, 4, 3), UNSURE, np.uint8), index, device.clock.now)
+        (before,) = smoother.views_before(frame, [whole_frame])
+        decision = device.perceiver.decide(frame, views_before=before)
+        views.append(decision.views)
+        smoother(frame, [decision])
+    best = tuple(VIEWS)[:-5:-1]  # the four of the lowest predicted losses
+    assert views == [(name, f"large:{name}") for name in (*best, best[0])]
+
+
 def test_closing_closes_it() -> None:
     device = Device("center+large")
     device.perceiver.close()
@@ -237,6 +261,27 @@ def test_a_bundle_runs_its_large_classifier_in_every_engine(real: Any, tmp_path:
             assert decision.views == ("identity", "large:identity")
             assert decision.probabilities == pytest.approx(single(image).probabilities, abs=1e-6)  # the same network
     assert Bundle.open(path).has_large
+
+
+def test_the_watchdog_gives_it_the_time_that_it_took_at_the_export(real: Any, tmp_path: Path) -> None:
+    large = tuple(each.model_copy(update={"role": "large", "seconds": (1.5,)}) for each in real.manifest.models)
+    update = {"models": (*real.manifest.models, *large), "policies": (parse_policy("center+large"),)}
+    path = type(real)(real.manifest.model_copy(update=update), real.contents).write(tmp_path / "bundle")
+    with load(path, engine="onnx") as perceiver:
+        assert perceiver._large is not None
+        engine = perceiver._large.engine
+        assert isinstance(engine, WatchdogEngine)
+        assert engine._call_seconds == pytest.approx(STALL_FACTOR * 1.5)
+
+
+def test_a_precision_that_it_has_for_another_engine_alone_is_not_asked_for(real: Any, tmp_path: Path) -> None:
+    onnx, _, openvino = real.manifest.models
+    openvino = openvino.model_copy(update={"role": "large", "precision": "int8"})
+    models = (*real.manifest.models, onnx.model_copy(update={"role": "large"}), openvino)
+    update = {"models": models, "policies": (parse_policy("center+large"),)}
+    path = type(real)(real.manifest.model_copy(update=update), real.contents).write(tmp_path / "bundle")
+    with load(path, engine="onnx", precision="int8") as perceiver:
+        assert perceiver(np.zeros((8, 8, 3), np.uint8)).views == ("identity", "large:identity")
 
 
 def test_plans_with_less_time_leave_out_the_large_classifier_first() -> None:

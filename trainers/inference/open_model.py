@@ -188,9 +188,9 @@ def _open_bundle(path: Path, engine: str | None, precision: str | None) -> Itera
 
         large_logits, large_cost = None, 1.0
         if bundle.has_large:
-            large = open_large_classifier(bundle, chosen, engine, precision)
+            large, large_model = open_large_classifier(bundle, chosen, engine, precision)
             stack.callback(large.close)
-            large_cost = _large_cost(bundle, chosen)
+            large_cost = _large_cost(chosen, large_model)
 
             def large_logits(images: Image) -> Floats:
                 return infer_all(large, images)
@@ -210,13 +210,11 @@ def _open_bundle(path: Path, engine: str | None, precision: str | None) -> Itera
         )
 
 
-def _large_cost(bundle: Bundle, classifier: Model | None) -> float:
+def _large_cost(classifier: Model | None, large: Model | None) -> float:
     """Returns `EvaluatedModel.large_cost`; 1 where the export measured no time."""
-    if classifier is None or not classifier.seconds:
+    if classifier is None or large is None or not classifier.seconds or not large.seconds:
         return 1.0
-    same = (each for each in bundle.manifest.models if each.role == "large" and each.engine == classifier.engine)
-    seconds = next((each.seconds for each in same if each.seconds), classifier.seconds)
-    return max(seconds[0] / classifier.seconds[0], 1.0) if classifier.seconds[0] else 1.0
+    return max(large.seconds[0] / classifier.seconds[0], 1.0) if classifier.seconds[0] else 1.0
 
 
 def _loss_prediction(predictor: TrainedPredictor, device: torch.device) -> Callable[[Image], Floats]:
