@@ -50,8 +50,8 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 }
 PATH_OPTIONS = frozenset(  # of all commands
     {
-        "--check", "--config", "--hard-frames", "--jsonl", "--onnx", "--out", "--report", "--table", "--use", "--video",
-        "--view-losses",
+        "--check", "--config", "--hard-frames", "--jsonl", "--large", "--onnx", "--out", "--report", "--table", "--use",
+        "--video", "--view-losses",
     }
 )  # fmt: skip
 TEXT_OPTIONS = frozenset(  # of which an empty text would be taken for none

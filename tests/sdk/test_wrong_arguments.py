@@ -93,6 +93,6 @@ def test_numbers_of_a_tuning_are_numbers(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [5, [None], [5], [b"hflip"], object(), {"hflip"}])
 def test_policies_to_compare_are_a_list_of_texts(value: Any) -> None:
-    model: Any = SimpleNamespace(predict_losses=None, policies=(), predictor_views=())
+    model: Any = SimpleNamespace(predict_losses=None, large_logits=None, policies=(), predictor_views=())
     with pytest.raises(UsageError, match=r"polic(y is a|ies are a list of) text"):
         parse_requested(value, model, hflip=True)

@@ -19,6 +19,7 @@ LINES = [
     ("corrupt", "--data", "signs", "--out"),
     ("bench", "x.aw", "--out"),
     ("export", "x.safetensors", "--data", "signs", "--out"),
+    ("export", "x.safetensors", "--out", "x.aw", "--large"),
     ("run", "x.aw", "--source", "0", "--video"),
     ("run", "x.aw", "--source", "0", "--jsonl"),
     ("run", "x.aw", "--source", "0", "--table"),
