@@ -18,6 +18,7 @@ from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.temporal import Smoothing
+from allweather.runtimes.tta.policy import Policy
 from allweather.site.site import Site, SiteCamera
 
 
@@ -83,8 +84,7 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
     previews: list[LivePreview] = []
     try:
         for camera, perceiver in zip(loaded.site.cameras, loaded.perceivers, strict=True):
-            if camera.outputs.accepted_only:
-                _check_threshold(camera, perceiver)
+            check_threshold(camera, perceiver.policy)
             source = open_camera(camera.source, name=camera.name, live=camera.live, wait_seconds=camera.wait)
             stats = LoopStats()
             preview = LivePreview(source, stats, perceiver.budget)
@@ -99,15 +99,15 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
             loop.camera.close()
 
 
-def _check_threshold(camera: SiteCamera, perceiver: Perceiver) -> None:
-    """Checks that decisions on a camera can be accepted at all.
+def check_threshold(camera: SiteCamera, policy: Policy) -> None:
+    """Checks that a camera that sends accepted decisions alone follows a policy that accepts any.
 
     Raises:
         UsageError: The policy has no threshold, so that nothing would ever be sent.
     """
-    model = perceiver.policy.confidence_model
-    if model is None or model.acceptance is None:
+    model = policy.confidence_model
+    if camera.outputs.accepted_only and (model is None or model.acceptance is None):
         raise UsageError(
-            f"camera {camera.name or camera.source}: policy {perceiver.policy.name} has no threshold of accepted "
+            f"camera {camera.name or camera.source}: policy {policy.name} has no threshold of accepted "
             "decisions, so that accepted_only would send none; find one by 'allweather tune-policy --risk'"
         )
