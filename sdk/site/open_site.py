@@ -19,6 +19,7 @@ from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.temporal import Smoothing
 from allweather.runtimes.tta.policy import Policy
+from allweather.site.kept_video import keep_video
 from allweather.site.site import Site, SiteCamera
 
 
@@ -67,11 +68,12 @@ def load_site(site: Site) -> LoadedSite:
 
 
 @contextmanager
-def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[LivePreview]]]:
+def opened_cameras(loaded: LoadedSite, *, again: bool = False) -> Iterator[tuple[list[CameraLoop], list[LivePreview]]]:
     """Opens the cameras of a site, and closes them at the end of the `with` block.
 
     Args:
         loaded: The site with its models.
+        again: Whether this program has recorded videos before, under an earlier configuration; these are kept.
 
     Yields:
         A loop for each camera, and what the page shows of it.
@@ -89,6 +91,8 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
             stats = LoopStats()
             preview = LivePreview(source, stats, perceiver.budget)
             sinks = camera.outputs.sinks(source)
+            if again and camera.outputs.video:
+                keep_video(camera.outputs.video)
             shown = [*sinks, preview] if loaded.site.address else sinks
             smoothing = None if camera.smooth_frames is None else Smoothing(camera.smooth_frames)
             loops.append(CameraLoop(source, perceiver, shown, stats, camera.region, smoothing=smoothing))
