@@ -34,7 +34,7 @@ def test_a_folder_in_a_split_is_refused(root: Path, name: str) -> None:
 
 def test_other_folders_are_allowed(root: Path, classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_output_is_no_class(root / "report", f"folder:{root}")  # beside the splits
-    with pytest.raises(UsageError, match="is the folder of folder:.* itself; name another --out"):
+    with pytest.raises(UsageError, match=r"is the folder of folder:.* itself; name another --out"):
         check_output_is_no_class(root, f"folder:{root}")
     check_output_is_no_class(classes.with_name("classes.report"), f"folder:{classes}")
     check_output_is_no_class(classes / ".report", f"folder:{classes}")  # hidden ones are left out
