@@ -19,14 +19,13 @@ def average(logits: Floats, weights: Sequence[float] = (), averages: Averaged = 
 
     Args:
         logits: float32 [k, C], k >= 1.
-        weights: Weight of each view in the average, [k], all >= 0; equal weights if empty, or if all are 0, as where a
-            budget leaves time only for views of weight 0.
+        weights: Weight of each view in the average, [k], all >= 0 and not all 0; equal weights if empty.
         averages: "probabilities" or "logits"; see `Policy`.
 
     Returns:
         float32 [C], sums to 1. For logits that are not finite see `scores`.
     """
-    mean = np.average(scores(logits, averages), axis=0, weights=weights if any(weights) else None)
+    mean = np.average(scores(logits, averages), axis=0, weights=weights or None)
     return np.asarray(from_mean(mean, averages), np.float32)
 
 

@@ -42,7 +42,7 @@ class Policy:
         large: Whether the bundle's large classifier runs the first of the chosen views as well, after all of them. In
             the average it counts as much as they do together. With an early exit this is a cascade: the large
             classifier runs only where the views are not confident enough (Viola and Jones 2001).
-        weights: Weight of each of `views` in the average; equal weights if empty.
+        weights: Weight of each of `views` in the average, that of the first above 0; equal weights if empty.
         early_exit_threshold: As soon as the average gives one class more than this probability, no further view is run;
             above 0. With 1, all views are always run.
         averages: What is averaged over the views: "probabilities", or "logits", whose softmax is then the geometric
@@ -104,6 +104,11 @@ class Policy:
             raise UsageError(f"policy {self.name}: it averages {choices}; got {self.averages!r:.40}")
         if self.exits_early and 0 in self.weights:
             raise UsageError(f"policy {self.name}: with an early exit, no view may have the weight 0")
+        if self.weights[:1] == (0,):
+            raise UsageError(
+                f"policy {self.name}: the first view has a weight above 0, as with little time left it alone is run; "
+                "name a view of the weight 0 after the others, or leave it out"
+            )
 
     @property
     def images_per_view(self) -> int:

@@ -42,6 +42,7 @@ def config(
     from allweather.runtimes.engines.open import check_model
     from allweather.runtimes.load import budget_from_ms, resolve_policy
     from allweather.runtimes.monitor.routes import check_token
+    from allweather.site.open_site import check_threshold
 
     site = read_site(check, token=read_token(os.environ.get("ALLWEATHER_TOKEN", "")))
     if site.address is not None:
@@ -51,8 +52,9 @@ def config(
     cameras = []
     for camera in site.cameras:
         budget_from_ms(camera.budget_ms)
-        policy = resolve_policy(bundle, camera.policy).name
-        cameras.append({"name": camera.name, "policy": policy, "budget_ms": camera.budget_ms})
+        policy = resolve_policy(bundle, camera.policy)
+        check_threshold(camera, policy)
+        cameras.append({"name": camera.name, "policy": policy.name, "budget_ms": camera.budget_ms})
     facts = {"config": str(check), "bundle": site.models.bundle, "classes": len(bundle.classes)}
     if as_json:
         print_result({**facts, "cameras": cameras}, True, "config")

@@ -229,7 +229,7 @@ class Evaluations:
             f"{name} was evaluated with one view of each image, and is tuned for the policy {policy.name}: --policy "
             f"{policy.name} evaluates that"
             for name, policy in tuned
-            if policy.max_views > 1 and policy.name not in policies
+            if policy.planned_views > 1 and policy.name not in policies
         ]
 
     def _dataset(self, model: EvaluatedModel) -> Dataset:

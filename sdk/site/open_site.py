@@ -18,6 +18,8 @@ from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.monitor.preview import LivePreview
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.temporal import Smoothing
+from allweather.runtimes.tta.policy import Policy
+from allweather.site.kept_video import keep_video
 from allweather.site.site import Site, SiteCamera
 
 
@@ -66,11 +68,12 @@ def load_site(site: Site) -> LoadedSite:
 
 
 @contextmanager
-def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[LivePreview]]]:
+def opened_cameras(loaded: LoadedSite, *, again: bool = False) -> Iterator[tuple[list[CameraLoop], list[LivePreview]]]:
     """Opens the cameras of a site, and closes them at the end of the `with` block.
 
     Args:
         loaded: The site with its models.
+        again: Whether this program has recorded videos before, under an earlier configuration; these are kept.
 
     Yields:
         A loop for each camera, and what the page shows of it.
@@ -83,12 +86,13 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
     previews: list[LivePreview] = []
     try:
         for camera, perceiver in zip(loaded.site.cameras, loaded.perceivers, strict=True):
-            if camera.outputs.accepted_only:
-                _check_threshold(camera, perceiver)
+            check_threshold(camera, perceiver.policy)
             source = open_camera(camera.source, name=camera.name, live=camera.live, wait_seconds=camera.wait)
             stats = LoopStats()
             preview = LivePreview(source, stats, perceiver.budget)
             sinks = camera.outputs.sinks(source)
+            if again and camera.outputs.video:
+                keep_video(camera.outputs.video)
             shown = [*sinks, preview] if loaded.site.address else sinks
             smoothing = None if camera.smooth_frames is None else Smoothing(camera.smooth_frames)
             loops.append(CameraLoop(source, perceiver, shown, stats, camera.region, smoothing=smoothing))
@@ -99,15 +103,15 @@ def opened_cameras(loaded: LoadedSite) -> Iterator[tuple[list[CameraLoop], list[
             loop.camera.close()
 
 
-def _check_threshold(camera: SiteCamera, perceiver: Perceiver) -> None:
-    """Checks that decisions on a camera can be accepted at all.
+def check_threshold(camera: SiteCamera, policy: Policy) -> None:
+    """Checks that a camera that sends accepted decisions alone follows a policy that accepts any.
 
     Raises:
         UsageError: The policy has no threshold, so that nothing would ever be sent.
     """
-    model = perceiver.policy.confidence_model
-    if model is None or model.acceptance is None:
+    model = policy.confidence_model
+    if camera.outputs.accepted_only and (model is None or model.acceptance is None):
         raise UsageError(
-            f"camera {camera.name or camera.source}: policy {perceiver.policy.name} has no threshold of accepted "
+            f"camera {camera.name or camera.source}: policy {policy.name} has no threshold of accepted "
             "decisions, so that accepted_only would send none; find one by 'allweather tune-policy --risk'"
         )

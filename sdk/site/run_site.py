@@ -172,7 +172,7 @@ def _open(
     loaded: LoadedSite, previews: list[LivePreview], on_page: Callable[[str], None], stack: ExitStack
 ) -> list[CameraLoop]:
     """Opens cameras and page; returns the loops."""
-    loops, opened = stack.enter_context(opened_cameras(loaded))
+    loops, opened = stack.enter_context(opened_cameras(loaded, again=bool(previews)))
     if loaded.site.address:
         from allweather.runtimes.monitor.server import MonitorServer
 

@@ -161,9 +161,3 @@ def test_weights_of_views() -> None:
     assert average(logits, (1.0, 0.0))[0] > 0.9
     assert average(logits, (1.0, 3.0))[1] > 0.7
     assert np.array_equal(average(logits, (2.0, 2.0)), average(logits))
-
-
-@pytest.mark.parametrize("averages", ["probabilities", "logits"])
-def test_views_of_weight_0_alone_have_equal_weights(averages: Any) -> None:
-    logits = np.array([[4, 0], [0, 2]], np.float32)
-    np.testing.assert_array_equal(average(logits, (0.0, 0.0), averages), average(logits, (), averages))

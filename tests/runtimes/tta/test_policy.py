@@ -99,6 +99,9 @@ def test_any_policy_may_exit_early() -> None:
     assert not tuned.exits_early
     with pytest.raises(UsageError, match=r"early exit.* no view .*weight 0"):
         Policy("made by hand", "all", ("identity", "hflip"), 2, weights=(0.0, 1.0), early_exit_threshold=0.9)
+    with pytest.raises(UsageError, match=r"the first view has a weight above 0"):
+        Policy("made by hand", "all", ("identity", "hflip"), 2, weights=(0.0, 1.0))
+    Policy("made by hand", "all", ("identity", "hflip"), 2, weights=(1.0, 0.0))
 
 
 def test_any_policy_may_average_logits() -> None:

@@ -51,6 +51,7 @@ def test_accepted_only_needs_a_threshold_and_something_that_is_sent(sample_bundl
     message = one_line(invoke("run", "--config", str(tmp_path / "site.yaml")))
     assert "camera yard: policy center has no threshold of accepted decisions" in message
     assert "allweather tune-policy --risk" in message
+    assert one_line(invoke("config", "--check", str(tmp_path / "site.yaml"))) == message
 
 
 @pytest.mark.parametrize(
