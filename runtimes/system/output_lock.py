@@ -28,7 +28,7 @@ def output_lock(path: Path, *, is_own: bool = False) -> Iterator[None]:
         is_own: Whether the lock may be held already by the caller or by what called it; it is then not taken again.
 
     Raises:
-        OutputError: Another process or thread writes it, or it cannot be looked at.
+        OutputError: Another process or thread writes it, or it cannot be read.
     """
     real = Path(os.path.realpath(path))
     if is_own and real in _held.get():

@@ -74,6 +74,9 @@ def tune_policy(
 
     learned has a weight for each view. All other policies are compared as they are.
 
+    POLICY+large also runs a bundle's large classifier (export --large), with @0.9 only where the others are less
+    confident. Each run counts as as many views as it takes the time of.
+
     The confidence of the stored policy is calibrated with a temperature for each number of views, unless it is stored
     without a comparison. With --risk it also says which decisions to accept, so that few of these are errors.
     """
