@@ -1,15 +1,15 @@
 """Runs the studies of augmentation-invariant training (Chen et al., ICCVW 2019); the same command resumes a killed run.
 
     python benchmarks/trainers/invariance.py STUDY DATA FOLDER [--arch resnet32] [--epochs 160] [--seeds 1]
-        [--fraction 1] [--only ROW ...] [--seed SEED]
+        [--fraction 1] [--size 16] [--only ROW ...] [--seed SEED]
 
 All train by the recipe of the paper, ait-paper. Rivals: plain training for as many epochs; plain training for twice as
 long, which has as many steps of 128 images as AIT and costs as much, because an epoch of AIT takes each image twice;
 and deep mutual learning. STUDY is methods (tables 1 and 2), noise (table 3), data (table 4), layers (figure 3), weight
 (figure 4) or shift (table 5). DATA is a data set such as cifar100:ROOT. FOLDER gets a checkpoint and a record for each
-run, STUDY.md and STUDY.png; all runs in it must have the same DATA, --epochs and --fraction. ROWs choose the rows of
-the table to train; the table has all finished runs. With --seed the ROWs are trained with this seed alone, so that
-several processes can share a folder.
+run, STUDY.md and STUDY.png; all runs in it must have the same DATA, --epochs, --fraction and --size. ROWs choose the
+rows of the table to train; the table has all finished runs. With --seed the ROWs are trained with this seed alone, so
+that several processes can share a folder.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def train_and_test(run: Run, seed: int, args: argparse.Namespace, dataset: Datas
         print(f"{run.name}, seed {seed}: {time.monotonic() - started:.0f} s", flush=True)
     with open_model(out) as target:
         accuracies = {name: 100 * value for name, value in shifted_evaluation(target, dataset).accuracies.items()}
-    facts = {"arch": args.arch, "epochs": settings.epochs, "train_images": len(data.train), "data": args.data}
+    facts = {"arch": args.arch, "epochs": settings.epochs, "train_images": len(data.train)}
+    facts |= {"data": args.data, "size": args.size}
     record = new_record(f"invariance-{args.study}", run.name, seed, facts | run.config.as_dict(), accuracies, fabric)
     save_record(record_path, record)
     return record
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=160)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--fraction", type=float, default=1.0, help="fraction of the training images")
+    parser.add_argument("--size", type=int, help="side in pixels of the images; as they are if not given")
     parser.add_argument("--only", nargs="*", default=[], help="rows of the table to train")
     parser.add_argument("--seed", type=int, help="the only seed of these rows")
     args = parser.parse_args()
@@ -135,8 +137,8 @@ def main() -> None:
     for name in args.only:
         if name not in runs:
             raise unknown_name("row", name, runs)
-    fabric, dataset = launch(), open_dataset(args.data)
-    open_study_folder(args.folder, data=args.data, epochs=args.epochs, fraction=args.fraction)
+    fabric, dataset = launch(), open_dataset(args.data, args.size)
+    open_study_folder(args.folder, data=args.data, epochs=args.epochs, fraction=args.fraction, size=args.size)
     results: dict[str, list[Mapping[str, float]]] = {}
     for name, run in runs.items():
         count = args.seeds if name in (args.only or runs) else 0
