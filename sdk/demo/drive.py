@@ -30,6 +30,7 @@ BUDGET_MS = 33.0  # a frame at 30 frames a second
 PREVIEW_EVERY = 12  # frames; browsers do not play the MPEG-4 that cv2 writes, and its VP8 takes 0.1 s a frame
 REGION_SCALE = 1.25  # side of the region, relative to the larger side of the sign's box, as in the training images
 SMOOTHED = "smoothed"  # the decisions of the last system, combined over the frames of each sign
+SHORT_OF_TIME = ("budget", "no_time_to_rank", "past_deadline")  # reasons of a decision with fewer views than wanted
 DEFAULT_SIDE = 32  # side in pixels of the box in the middle of a frame without a sign
 
 
@@ -135,7 +136,10 @@ class _Recorder:
         name = None if truth.label is None else CLASSES[truth.label]
         predictions = {system: decision.label for system, decision in self._decisions.items()}
         read = {**predictions, SMOOTHED: smoothed}
-        self.outcomes.append(FrameOutcome(truth.condition, name, truth.sign, read, timed.times.total, timed.views))
+        short_of_time = timed.reason in SHORT_OF_TIME
+        self.outcomes.append(
+            FrameOutcome(truth.condition, name, truth.sign, read, timed.times.total, timed.views, short_of_time)
+        )
         if truth.condition != self._condition:
             self._condition, self._wrong = truth.condition, {system: [] for system in self._systems}
         for system in self._systems if name else ():

@@ -26,6 +26,7 @@ class FrameOutcome:
             the system.
         seconds: Time of the decision of the last system, which keeps the budget.
         views: Names of the views that it ran.
+        short_of_time: Whether the budget left it no time for all views that its policy asks for.
     """
 
     condition: str
@@ -34,6 +35,7 @@ class FrameOutcome:
     predictions: dict[str, str]
     seconds: float
     views: tuple[str, ...]
+    short_of_time: bool = False
 
     def correct(self, system: str) -> bool | None:
         """Returns whether a system read the sign correctly; None if there is no sign to read."""

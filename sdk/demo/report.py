@@ -78,7 +78,8 @@ def write_demo_report(out: Path, plain: Bundle, robust: Bundle, drive: DriveResu
             f"came late. Half took less than {summary['decision_ms_p50']:.2f} ms, 99 % less than "
             f"{summary['decision_ms_p99']:.2f} ms, the slowest {summary['decision_ms_max']:.2f} ms, with "
             f"{summary['views_per_frame']:.2f} views a frame on average (policy {summary['policy']}, "
-            f"{summary['precision']}, {summary['machine']}). A budget that is too short for these views gets fewer. "
+            f"{summary['precision']}, {summary['machine']}). A budget that is too short for these views gets fewer: "
+            f"so it was in {summary['short_of_time']} frames, fewest on a machine that does nothing else. "
             "Below: which views were run in each frame; identity is the unchanged frame.",
             image="budget.png",
             alt="Time of each decision below the budget, and the views that were run.",

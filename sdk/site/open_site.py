@@ -58,13 +58,15 @@ def load_site(site: Site) -> LoadedSite:
     bundle = Bundle.open(models.bundle)
     check_model(bundle, models.engine, models.precision)
     uses = [(camera.budget_ms, camera.policy) for camera in site.cameras]
-    return LoadedSite(
-        site,
-        load_several(
-            Path(models.bundle), uses, engine=models.engine, precision=models.precision, threads=models.threads
-        ),
-        bundle.manifest,
+    perceivers = load_several(
+        Path(models.bundle),
+        uses,
+        engine=models.engine,
+        precision=models.precision,
+        threads=models.threads,
+        max_boxes=max(camera.num_regions for camera in site.cameras),
     )
+    return LoadedSite(site, perceivers, bundle.manifest)
 
 
 @contextmanager

@@ -115,5 +115,6 @@ def reloaded(site: Site, running: LoadedSite) -> LoadedSite:
     return load_site(site)
 
 
-def _uses(site: Site) -> list[tuple[float | None, str | None]]:
-    return [(camera.budget_ms, camera.policy) for camera in site.cameras]
+def _uses(site: Site) -> list[tuple[float | None, str | None, int]]:
+    """Returns what the models were measured for at their start."""
+    return [(camera.budget_ms, camera.policy, camera.num_regions) for camera in site.cameras]

@@ -76,6 +76,11 @@ class SiteCamera:
         if self.outputs.mqtt is not None and isinstance(self.region, Mapping):
             _check_topics(self.region)
 
+    @property
+    def num_regions(self) -> int:
+        """The number of parts of each frame to decide on; 1 for the whole frame."""
+        return len(self.region) if isinstance(self.region, Mapping) else 1
+
 
 def _check_topics(names: Iterable[str]) -> None:
     """Checks that each region has an MQTT topic of its own.

@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import pytest
 
-from allweather.demo.demo import FULL, PLAIN, ROBUST, run_demo
-from allweather.demo.drive import SMOOTHED
+from allweather.demo.demo import FULL, PLAIN, ROBUST, busy_note, run_demo
+from allweather.demo.drive import SHORT_OF_TIME, SMOOTHED
 from allweather.demo.settings import DemoSettings
 from allweather.journey import Stage
 from allweather.runtimes.bundle.bundle import Bundle
@@ -32,6 +32,7 @@ def check_report(out: Path, summary: dict[str, Any], frames: int) -> None:
     rows = [json.loads(row) for row in (out / "decisions.jsonl").read_text().splitlines()]
     decisions = [row for row in rows if "event" not in row]  # on a slow machine dusk lasts long enough to be told
     assert [row["index"] for row in decisions] == list(range(frames))
+    assert summary["short_of_time"] == sum(row["reason"] in SHORT_OF_TIME for row in decisions)
     stored = json.loads((out / "summary.json").read_text())
     assert stored["frames"] == summary["frames"] == frames
     assert set(summary["errors"]) == {PLAIN, ROBUST, FULL, SMOOTHED}
@@ -71,6 +72,11 @@ def test_the_committed_models_beat_the_weather(tmp_path: Path) -> None:
     assert summary["error_ratio_robust_tta"] < 0.6
     assert summary["errors"][FULL]["clear"]["error"] <= 0.05
     assert summary["error_smoothed"] < summary[f"error_{FULL}"] + 0.05
+
+
+def test_a_machine_without_time_for_the_views_is_told() -> None:
+    assert busy_note(4, 100) == ""
+    assert busy_note(6, 100).startswith("this machine was busy, or is slow: 6 of 100 frames left no time")
 
 
 @pytest.mark.parametrize(("settings", "message"), [({"frames": 0}, "frames .* 1; got 0"), ({"seed": -1}, "got -1")])
