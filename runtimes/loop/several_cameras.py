@@ -13,7 +13,7 @@ from allweather.runtimes.loop.deciders import Decider
 from allweather.runtimes.loop.detector import Detector
 from allweather.runtimes.loop.loop import run
 from allweather.runtimes.loop.signals import StopOnSignal
-from allweather.runtimes.loop.stats import LoopReport, LoopStats
+from allweather.runtimes.loop.stats import LoopStats
 from allweather.runtimes.perceiver import Perceiver
 from allweather.runtimes.region import Region
 from allweather.runtimes.sinks.base import Ended, Sink
@@ -55,7 +55,7 @@ def run_cameras(
     limit: int | None,
     on_decisions: Callable[[Frame, Sequence[Decision]], None],
     on_hangup: Callable[[], bool] | None = None,
-) -> tuple[list[LoopReport], list[int]]:
+) -> list[int]:
     """Runs the loop of each camera until its frames end, or until SIGINT, SIGTERM or SIGHUP is received.
 
     Args:
@@ -65,7 +65,7 @@ def run_cameras(
         on_hangup: Called on SIGHUP, in the main thread; returns whether the loops end. They always do if None.
 
     Returns:
-        The statistics of each loop, and the numbers of the signals that were received.
+        The numbers of the signals that were received.
 
     Raises:
         AllweatherError: The error that ended one of the loops; the others are ended too. What goes wrong while they
@@ -75,7 +75,7 @@ def run_cameras(
         only = loops[0]
         with StopOnSignal(only.perceiver, on_decisions, on_hangup=on_hangup) as stopper:
             _run_loop(only, stopper, stopper, limit)
-        return [only.stats.report()], stopper.received
+        return stopper.received
     errors: list[BaseException] = []
     failed, ending, callback_lock = threading.Event(), threading.Event(), threading.Lock()
 
@@ -115,7 +115,7 @@ def run_cameras(
             thread.join(END_TIMEOUT_SECONDS)
     if errors:
         raise errors[0]
-    return [loop.stats.report() for loop in loops], stopper.received
+    return stopper.received
 
 
 def _run_loop(loop: CameraLoop, decider: Decider, last_sink: Sink, limit: int | None) -> None:

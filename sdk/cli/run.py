@@ -206,6 +206,8 @@ def run(
         )
     if not to_stdout:  # where only lines of JSON are expected
         print_reports(report, as_json)
+    if report.error:
+        raise report.error
     if report.signals:
         raise typer.Exit(128 + report.signals[0])
 

@@ -35,12 +35,14 @@ class SiteReport:
         perceivers: What decided on the frames of each; closed.
         reports: Statistics of each.
         signals: Numbers of the signals that were received.
+        error: What ended it, such as messages that no broker took; None if its frames ended, or a signal came.
     """
 
     names: Sequence[str]
     perceivers: Sequence[Perceiver]
     reports: Sequence[LoopReport]
     signals: Sequence[int]
+    error: AllweatherError | None = None
 
 
 def run_site(
@@ -62,10 +64,10 @@ def run_site(
             on if the new one is wrong or fails before it has decided on a frame. None for a site that is not reloaded.
 
     Returns:
-        The statistics of the last configuration.
+        The statistics of the last configuration, with the error that ended one of its loops, if one did.
 
     Raises:
-        AllweatherError: Whatever ended one of the loops.
+        AllweatherError: It ended before any frame was decided on.
     """
     previews: list[LivePreview] = []
     missed: list[int] = []  # signals to read the configuration that came too late for the last one
@@ -88,7 +90,7 @@ def run_site(
                     if reload and missed:
                         missed.clear()
                         reload.on_hangup()
-                    reports, signals = run_cameras(loops, limit=limit, on_decisions=on_decisions, on_hangup=on_hangup)
+                    signals = run_cameras(loops, limit=limit, on_decisions=on_decisions, on_hangup=on_hangup)
                     ready = None
                     if reload:
                         hangups = signals.count(signal.SIGHUP)
@@ -99,13 +101,22 @@ def run_site(
                             missed.append(signal.SIGHUP)
             except AllweatherError as error:
                 if previous is None or running is previous or not _is_on_trial(loops, started):
-                    raise
+                    if not any(loop.stats.report().decided for loop in loops):
+                        raise
+                    return _report(running, loops, error=error)
                 logger.error("the configuration stays as it was: %s", error)
                 running, previous = _loaded_again(previous, running), None
                 continue
             if ready is None:
-                return SiteReport([loop.camera.name for loop in loops], running.perceivers, reports, signals)
+                return _report(running, loops, signals)
             running, previous = ready, running
+
+
+def _report(
+    running: LoadedSite, loops: Sequence[CameraLoop], signals: Sequence[int] = (), error: AllweatherError | None = None
+) -> SiteReport:
+    names, reports = [loop.camera.name for loop in loops], [loop.stats.report() for loop in loops]
+    return SiteReport(names, running.perceivers, reports, signals, error)
 
 
 def _is_on_trial(loops: Sequence[CameraLoop], started: float) -> bool:

@@ -141,7 +141,7 @@ loops = [
     CameraLoop(StoredCamera(Ticking(), "porch"), new_perceiver(), [Losing(), Slow()], LoopStats()),
     CameraLoop(Late(Ticking(), "gate"), new_perceiver(), [], LoopStats()),
 ]
-print([int(each) for each in run_cameras(loops, limit=None, on_decisions=ignore)[1]])
+print([int(each) for each in run_cameras(loops, limit=None, on_decisions=ignore)])
 """
 
 

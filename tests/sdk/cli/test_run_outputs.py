@@ -93,6 +93,7 @@ def test_what_a_broker_did_not_get_is_told_at_the_end(sources: list[Path], sampl
     assert result.exit_code == 1
     assert "messages are missing at mqtt://127.0.0.1:9: cannot connect" in one_line(result)
     assert "s3cret" not in result.stderr
+    assert "decisions per second" in result.stdout  # what was decided is told nevertheless
 
 
 def test_a_topic_must_tell_several_sources_apart(sources: list[Path], sample_bundle: Path) -> None:

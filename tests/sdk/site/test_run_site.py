@@ -149,10 +149,10 @@ def test_a_signal_to_end_wins_over_a_configuration_that_is_ready(
     raw = config(sample_bundle, tmp_path)
     runs: list[int] = []
 
-    def run_cameras(loops: Any, *, on_hangup: Any, **_: object) -> tuple[list[Any], list[int]]:
+    def run_cameras(loops: Any, *, on_hangup: Any, **_: object) -> list[int]:
         runs.append(1)
         wait_until(on_hangup)
-        return [loop.stats.report() for loop in loops], [signal.SIGHUP, signal.SIGTERM]
+        return [signal.SIGHUP, signal.SIGTERM]
 
     monkeypatch.setattr("allweather.site.run_site.run_cameras", run_cameras)
     report = run_site(
