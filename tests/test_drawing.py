@@ -38,7 +38,12 @@ LOOSE = {
         "compilation": ("compilation", "candidates"),
         "job": ("job", "parity", "calibration", "latency", "choices"),
     },
-    "sdk": {"doctor": ("doctor", "optional_dependencies"), "benchmark": ("benchmark",), "journey": ("journey",)},
+    "sdk": {
+        "doctor": ("doctor", "optional_dependencies"),
+        "benchmark": ("benchmark",),
+        "enough_images": ("enough_images",),
+        "journey": ("journey",),
+    },
 }
 
 Node = tuple[str, str]  # folder and name

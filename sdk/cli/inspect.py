@@ -11,6 +11,7 @@ from allweather.cli.console import handle_errors, out, print_result, print_table
 from allweather.cli.options import DATA_HELP, AsJson, Download
 
 if TYPE_CHECKING:
+    from allweather.enough_images import Purpose
     from allweather.trainers.data.inventory import Inventory, SplitInventory
 
 MAX_CLASSES = 50  # rows of the table of classes; --json has all
@@ -22,24 +23,28 @@ def inspect(
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Lists what a data set holds, and what is wrong with it.
+    """Lists what a data set holds, what is wrong with it, and what its images are enough for.
 
     It counts the images of each class and split, files that are not used, hidden and unreadable ones, classes with few
     images, and images that are in two splits. Each image is decoded. The other commands show a short form of it before
-    they start.
+    they start. A second table says for what there are enough images: to train, to export to INT8, to choose a policy.
     """
+    from allweather.enough_images import purposes
     from allweather.trainers.data.registry import inspect_dataset
 
     with progress_bar("inspect") as update:
         inventory = inspect_dataset(
             data, download=download, watch=lambda done, total: update(done, f"inspect: {done} of {total} images", total)
         )
+    found = purposes(inventory)
     if as_json:
-        print_result(to_json(inventory), True, "inventory")
+        print_result({**to_json(inventory), "purposes": to_json(found)}, True, "inventory")
         return
     for line in _aligned(split_rows(inventory)):
         out.print(line)
     print_table(_class_rows(inventory))
+    if found:
+        print_table(_purpose_rows(found))
     for note in inventory.notes:
         say(note)
     for problem in inventory.problems:
@@ -88,4 +93,13 @@ def _class_rows(inventory: Inventory) -> list[Sequence[str]]:
     rows += [(name, *(str(split.images.get(name, 0)) for split in inventory.splits)) for name in names[:MAX_CLASSES]]
     if len(names) > MAX_CLASSES:
         rows.append((f"and {len(names) - MAX_CLASSES} more", *("" for _ in inventory.splits)))
+    return rows
+
+
+def _purpose_rows(found: Sequence[Purpose]) -> list[Sequence[str]]:
+    """Returns a table that says what the images are enough for."""
+    rows: list[Sequence[str]] = [("for", "images", "enough from", "these")]
+    for each in found:
+        enough_from = "" if each.enough_from is None else str(each.enough_from)
+        rows.append((each.purpose, f"{each.images} {each.counted}", enough_from, each.conclusion))
     return rows

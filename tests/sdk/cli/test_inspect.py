@@ -101,6 +101,7 @@ def test_it_is_kept_in_the_checkpoint_and_in_json(faulty: Path, tmp_path: Path) 
     line = ["train", *data, "--size", 16, "--arch", "resnet20", "--epochs", 1, "--batch-size", 20, "--no-hflip"]
     done = invoke(*line, "--out", out, "--json")
     expected = json_of(invoke("inspect", f"folder:{faulty}", "--json"))
+    assert expected.pop("purposes")[0]["purpose"] == "train"
     assert json_of(done)["inventory"] == load_checkpoint(out).settings["inventory"] == expected
     assert "smallest class" in done.stderr
     assert load_checkpoint(out).hflip is False

@@ -1,0 +1,69 @@
+"""What images are enough for agrees with what the commands do with as many."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from allweather.enough_images import Purpose, purposes
+from allweather.exporters.calibration import calibration_set
+from allweather.runtimes.errors import DataError
+from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.inventory import count_labels
+from allweather.trainers.data.split import Split
+from allweather.trainers.methods.loss_predictor.held_back import holds_back, policy_images
+
+
+def found(**counts: int) -> dict[str, Purpose]:
+    """What two classes with that many images in each split are enough for, by the name of the command."""
+    labels = {split: [0, 1] * (count // 2) for split, count in counts.items()}
+    return {each.purpose: each for each in purposes(count_labels("pets", ("cat", "dog"), labels))}
+
+
+def images(count: int) -> Split:
+    return Split(torch.zeros(count, 16, 16, 3, dtype=torch.uint8), torch.arange(count) % 2)
+
+
+@pytest.mark.parametrize(
+    ("count", "conclusion"), [(30, "too few: FP32 alone"), (32, "works with rough"), (300, "enough")]
+)
+def test_int8_is_as_the_calibration_says(count: int, conclusion: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert found(train=count, val=10)["export to INT8"].conclusion.startswith(conclusion)
+    data = Dataset("pets", ("cat", "dog"), images(count), images(10), images(10), hflip=True)
+    if count < 32:
+        with pytest.raises(DataError, match="at least 32"):
+            calibration_set(data)
+    else:
+        calibration_set(data)
+        assert ("ranges are only stable" in caplog.text) == (count < 300)
+
+
+@pytest.mark.parametrize("count", [48, 998, 1000, 6000])
+def test_val_is_shared_as_the_predictor_shares_it(count: int) -> None:
+    val, rows = images(count), found(train=2000, val=count)
+    assert (rows["train-predictor"].conclusion == "enough") == holds_back(val)
+    assert rows["tune-policy, views by predicted loss"].images == len(policy_images(val, has_predictor=True))
+    assert rows["tune-policy"].conclusion.startswith(
+        "too few" if count < 50 else "chooses" if count < 1000 else "enough"
+    )
+
+
+def test_missing_splits_are_held_out_of_train() -> None:
+    rows = found(train=1000)
+    assert (rows["train"].images, rows["tune-policy"].images, rows["evaluate"].images) == (400, 100, 100)
+    assert found(train=1000, val=60)["evaluate"].counted == "val"
+    assert purposes(count_labels("pets", ("cat", "dog"), {"test": [0, 1]})) == ()
+
+
+def test_intervals_become_narrower_with_more_images() -> None:
+    conclusions = [found(train=100, val=count)["evaluate"].conclusion for count in (100, 400)]
+    assert conclusions == ["an error of 10 % is ± 5.9 points", "an error of 10 % is ± 2.9 points"]
+    rng = np.random.default_rng(0)
+    spread = np.std([rng.binomial(400, 0.1) / 400 for _ in range(4000)])
+    assert 100 * 1.96 * spread == pytest.approx(2.9, abs=0.15)
+
+
+def test_a_thin_class_is_counted() -> None:
+    inventory = count_labels("pets", ("cat", "dog"), {"train": [0] * 50 + [1] * 9, "val": [0, 1]})
+    assert purposes(inventory)[0].conclusion == "1 of 2 classes have fewer"
