@@ -126,7 +126,7 @@ def tune_policy(
             )  # fmt: skip
     for note in dataset.notes:
         say(note)
-    _store(model, out, comparison.policies, own_model, replace=True)
+    before = _store(model, out, comparison.policies, own_model, replace=True)
     if not as_json and len(comparison.results) > 1:
         print_table(_rows(comparison.results))
     val_images = len(dataset.val) if len(images) < len(dataset.val) else None
@@ -134,12 +134,19 @@ def tune_policy(
     judgement = [*comparison.sentences(), *few]
     for line in judgement:
         say(line)
+    if before and before[0] != comparison.policies[0].name:
+        say(f"{comparison.policies[0].name} takes the place of {before[0]}, which was followed before")
     values = _result(comparison, copies, risk, judgement if as_json else None)
-    print_result({kind_of(model): str(out), **values, "inventory": dataset.inventory}, as_json, "tuned")
+    replaced = {"replaced": before} if as_json else {}
+    print_result({kind_of(model): str(out), **values, **replaced, "inventory": dataset.inventory}, as_json, "tuned")
 
 
-def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str | None, *, replace: bool) -> None:
-    """Writes the model with policies: with these alone, or with the first of them before those that it has."""
+def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str | None, *, replace: bool) -> list[str]:
+    """Writes the model with policies: with these alone, or with the first of them before those that it has.
+
+    Returns:
+        The names of those that it had before, the first of which was followed.
+    """
     from allweather.exporters.addition import add_to_bundle
     from allweather.runtimes.bundle.bundle import Bundle
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
@@ -149,10 +156,11 @@ def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str 
         start = load_checkpoint(model, own_model)
         stored = policies if replace else put_first(start.policies, policies[0])
         save_checkpoint(out, dataclasses.replace(start, policies=stored))
-        return
+        return [each.name for each in start.policies]
     bundle = Bundle.open(model)
     stored = policies if replace else put_first(bundle.manifest.policies, policies[0])
     add_to_bundle(bundle, None, stored, None, out)
+    return [each.name for each in bundle.manifest.policies]
 
 
 def _result(

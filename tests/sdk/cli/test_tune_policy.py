@@ -23,6 +23,8 @@ def test_a_tuned_policy_goes_into_the_bundle(plain: Path, folder: Path, tmp_path
     both = tmp_path / "both.safetensors"
     assert invoke("tune-policy", tuned, "--data", data, "--policy", "hflip", "--out", both).exit_code == 0
     assert [policy.name for policy in load_checkpoint(both).policies] == ["hflip", "center", "gps:3"]
+    again = invoke("tune-policy", both, "--data", data, "--policy", "gps:2", "--out", tmp_path / "again.safetensors")
+    assert "center takes the place of hflip, which was followed before" in one_line(again)
     early = tmp_path / "early.safetensors"
     assert invoke("tune-policy", both, "--data", data, "--policy", "gps:3@0.9", "--out", early).exit_code == 0
     first, *_ = load_checkpoint(early).policies
