@@ -37,7 +37,8 @@ class ExportOptions:
         precisions: Precisions to compile in; every model that passes the parity gate is kept. None tries all that this
             machine can run, and keeps fp32 and the fastest one for each engine. For TensorRT it keeps every model that
             passes, because only the device can measure their latency.
-        force: Whether to keep models that the parity gate rejects as well; the manifest marks them.
+        force: Whether to keep models that the parity gate rejects as well, which the manifest marks, and to import a
+            classifier that reads its images badly.
     """
 
     engines: Sequence[EngineName] = DEFAULT_ENGINES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Protocol
 
@@ -36,20 +35,7 @@ class Readable(Protocol):
         """Returns the logits, float32 [n, C], of images, uint8 [n, h, w, 3], that are prepared as `taken` says."""
 
 
-@dataclass(frozen=True)
-class Hint:
-    """What to check of a model that reads images badly.
-
-    Attributes:
-        text: A sentence for the user; "" if there is nothing to check.
-        by_chance: Whether the model is hardly better than chance, so that nothing can be made of it as it is.
-    """
-
-    text: str = ""
-    by_chance: bool = False
-
-
-def preparation_hint(source: Readable, taken: ModelInput, images: Split, classes: Sequence[str]) -> Hint:
+def preparation_hint(source: Readable, taken: ModelInput, images: Split, classes: Sequence[str]) -> str:
     """Finds out whether a model would be better with its classes in another order, or with another preparation.
 
     Args:
@@ -57,6 +43,9 @@ def preparation_hint(source: Readable, taken: ModelInput, images: Split, classes
         taken: What it takes, as far as it is known.
         images: Labeled validation images, prepared.
         classes: Names of the classes, in the order of its outputs as far as it is known.
+
+    Returns:
+        What to check of a model that reads images badly, and why; "" if it does not.
     """
     chosen = np.linspace(0, len(images) - 1, min(MAX_IMAGES, len(images))).astype(int)
     pixels, labels = images.images.numpy()[chosen], images.labels.numpy()[chosen]
@@ -64,9 +53,8 @@ def preparation_hint(source: Readable, taken: ModelInput, images: Split, classes
     usual = _accuracy(predicted, labels)
     margin = max(MIN_GAIN, 2 * math.sqrt(0.25 / len(labels)))
     if usual >= 1 - margin:
-        return Hint()
+        return ""
     chance = float(np.bincount(labels).max() / len(labels))
-    by_chance = usual <= chance + margin / 2
     reads = f"of {len(labels)} validation images the model reads {100 * usual:.0f} % correctly"
     others = [(each, _accuracy(_predicted(source, each, pixels), labels)) for each in _others(taken)]
     best, accuracy = max(others, key=lambda each: each[1], default=(taken, 0.0))
@@ -79,11 +67,11 @@ def preparation_hint(source: Readable, taken: ModelInput, images: Split, classes
         names = ", ".join(printable(classes[label]) for label in order)
         cures.append(f"{100 * in_order:.0f} % if its outputs are {names}: then correct --classes")
     if cures:
-        return Hint(f"{reads}, and {', or '.join(cures)}", by_chance)
-    if by_chance:
+        return f"{reads}, and {', or '.join(cures)}"
+    if usual <= chance + margin / 2:
         cure = "check the order of --classes, then --mean, --std, --pixels and --channels"
-        return Hint(f"{reads}, hardly more than by chance; {cure}", by_chance)
-    return Hint()
+        return f"{reads}, hardly more than by chance; {cure}"
+    return ""
 
 
 def _other_order(

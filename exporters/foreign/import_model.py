@@ -137,7 +137,8 @@ def export_onnx(
 
     Raises:
         EngineError: The file cannot be read, is no image classifier, or has an operation that an engine does not have.
-        UsageError: An argument contradicts the graph, or the data set has other classes or another image size.
+        UsageError: An argument contradicts the graph, the data set has other classes or another image size, or the
+            model reads its validation images badly and `options` does not force it.
         DataError: INT8 is requested and there are too few images for calibration.
         ParityError: The parity gate rejects every model.
         OutputError: The bundle cannot be written.
@@ -155,8 +156,6 @@ def export_foreign(
     out: Path | str,
     options: ExportOptions = DEFAULT_OPTIONS,
     watch: Callable[[str], None] = lambda step: None,
-    *,
-    refuse_chance: bool = False,
 ) -> Manifest:
     """Compiles a classifier of another program, checks the parity of every model, and writes the bundle.
 
@@ -166,7 +165,6 @@ def export_foreign(
         out: Folder or .zip file to write.
         options: What to compile and keep.
         watch: Called with the name of each step when it starts.
-        refuse_chance: Whether a model that is hardly better than chance is refused, instead of warned of.
 
     Returns:
         The manifest of the bundle.
@@ -189,11 +187,10 @@ def export_foreign(
     calibration = calibration_set(dataset) if any("int8" in precisions for precisions in plan.values()) else None
     golden_frames = choose_golden_frames(dataset.val)
     images = parity_images(dataset.val)
-    hint = preparation_hint(model.source, model.input, images, model.classes)
-    if hint.by_chance and refuse_chance:
-        raise UsageError(f"{model.arch}: {hint.text}")
-    if hint.text:
-        log.warning("%s: %s", model.arch, hint.text)
+    if hint := preparation_hint(model.source, model.input, images, model.classes):
+        if not options.force:
+            raise UsageError(f"{model.arch}: {hint}; 'allweather import --force' takes it as it is")
+        log.warning("%s: %s", model.arch, hint)
     job = classifier_job(model.source, spec, images, calibration)
     compiled = compile_jobs([job], plan, options, golden_frames, watch)
     compiled.check_classifiers()

@@ -108,7 +108,11 @@ def import_checkpoint(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Keep models that fail the parity gate, too. Only for .onnx and .xml."),
+        typer.Option(
+            "--force",
+            help="Keep models that fail the parity gate, too, and import one that reads its images badly. Only for "
+            ".onnx and .xml.",
+        ),
     ] = False,
     own_model: OwnModel = None,
     download: Download = False,

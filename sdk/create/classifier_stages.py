@@ -100,7 +100,6 @@ def import_stage(start: Start, settings: CreateSettings, folder: Path, run: Stag
     assert isinstance(start.network, ForeignModel)
     manifest = export_foreign(
         start.network, start.dataset, folder / BUNDLE, settings.export, lambda step: run.result(printable(step)),
-        refuse_chance=True,
     )  # fmt: skip
     return StageResult(models_in_words(manifest), tuple(rejections(manifest, run.name)))
 

@@ -21,8 +21,7 @@ def hint(
 ) -> str:
     onnx.save(build(Form(), head), tmp_path / "their.onnx")
     model = open_foreign(tmp_path / "their.onnx", classes or dataset.classes, InputSettings(**settings))
-    found = preparation_hint(model.source, model.input, dataset.with_classes(model.classes).train, model.classes)
-    return found.text
+    return preparation_hint(model.source, model.input, dataset.with_classes(model.classes).train, model.classes)
 
 
 @pytest.mark.parametrize(

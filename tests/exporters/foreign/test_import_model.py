@@ -170,3 +170,18 @@ def test_images_of_another_shape_are_prepared(
         export_onnx(tmp_path / "wide.onnx", other, tmp_path / "x.aw", options=options)
     with pytest.raises(UsageError, match="it also has"):
         export_onnx(tmp_path / "wide.onnx", wide, tmp_path / "x.aw", classes=("a", "b", "c"), options=options)
+
+
+def test_classes_in_a_wrong_order_are_refused_unless_forced(
+    head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise the bundle would decide wrongly, and the command succeed."""
+    path, out = write(FORMS[0], head, tmp_path), tmp_path / "their.aw"
+    only = ExportOptions(("onnx",), ("fp32",))
+    names = ("green", "red", "blue")  # its outputs are blue, green, red
+    with pytest.raises(UsageError, match=r"if its outputs are blue, green, red: then correct --classes; .* --force"):
+        export_onnx(path, dataset, out, classes=names, options=only)
+    assert not out.exists()
+    export_onnx(path, dataset, out, classes=names, options=dataclasses.replace(only, force=True))
+    assert "correct --classes" in caplog.text
+    assert Bundle.open(out).classes == names
