@@ -91,10 +91,11 @@ def parity_table(rows: list[Row], title: str, original: str = "torch") -> object
     """Returns a table with a row for each model, which compares it with the original that it was made from."""
     from rich.table import Table
 
-    table = Table(title=f"{title}: evaluated on {rows[0]['images']} validation images", title_justify="left")
+    what = f"% of {rows[0]['images']} validation images that are read correctly, and as {original} reads them"
+    table = Table(title=f"{title}: {what}", title_justify="left")
     table.add_column("", no_wrap=True)
-    for header in ("clean", "corrupted", f"as {original}", "off by", "ms"):
-        table.add_column(header, justify="right", no_wrap=True)
+    for header in ("clean", "corrupted", f"as {original}", "logits off by", "ms an image"):
+        table.add_column(header, justify="right", width=max(7, *map(len, header.split())))
     originals = {row["role"]: row for row in reversed(rows) if row["role"] != "predictor"}
     for role, row in reversed(originals.items()):
         shares = (_share(row[f"reference_{key}"]) for key in ("accuracy", "corrupted_accuracy"))
@@ -110,4 +111,4 @@ def parity_table(rows: list[Row], title: str, original: str = "torch") -> object
 
 
 def _share(value: float | str | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else f"{100 * float(value):.2f}"
