@@ -103,24 +103,16 @@ def _gray_image(spec: InputSpec) -> Image:
     return np.full((spec.height, spec.width, 3), 128, np.uint8)
 
 
-def median_seconds(
-    call: Callable[[], object],
-    clock: Callable[[], float],
-    *,
-    max_calls: int = TIMED_CALLS,
-    max_seconds: float = MAX_TIMED_SECONDS,
-) -> float:
+def median_seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
     """Returns the median duration of a call in seconds; one more call is made first, and not timed.
 
     Args:
         call: What to time.
         clock: Function that returns the time in seconds.
-        max_calls: Number of timed calls, at least 1.
-        max_seconds: No further call is timed after this many seconds; one call is always timed.
     """
     call()
     times: list[float] = []
-    while not times or (len(times) < max_calls and sum(times) < max_seconds):
+    while not times or (len(times) < TIMED_CALLS and sum(times) < MAX_TIMED_SECONDS):
         started = clock()
         call()
         times.append(clock() - started)

@@ -93,8 +93,8 @@ class Model(Strict):
         weights: Name of the .bin file of OpenVINO IR; None if `file` holds the weights.
         golden: Name of an .npy file, float32 [n, C or V]: its outputs on the golden frames when it was exported.
         tolerance: Largest absolute difference from `golden` that a device may show.
-        seconds: Median seconds of a call with 1, 2, ... images on the machine of the export; empty if that machine
-            could not run this engine.
+        seconds: Least seconds of several calls with 1, 2, ... images on the machine of the export; empty if that
+            machine could not run this engine.
         parity: Comparison with torch at the export.
         forced: Why the parity gate refused the model, if it was written nevertheless (`export --force`); else "".
     """

@@ -7,11 +7,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from allweather.runtimes.camera_health.states import CameraHealth
 from allweather.runtimes.loop.latency import LatencySummary, Quantiles
-from allweather.runtimes.types import Decision, Drops, StageTimes
+from allweather.runtimes.tta.policy import LARGE
+from allweather.runtimes.types import Decision, Drops, Reason, StageTimes
 
 CONFIDENCE_BINS = 10
 
@@ -36,6 +37,8 @@ class LoopReport:
         confidences: Number of decisions by their confidence: up to 0.1, up to 0.2, ..., up to 1.
         mean_confidence: Mean confidence of all decisions; nan before the first one.
         health: Whether the camera sees well; None before the first frame, and for a folder of images.
+        reasons: Number of decisions by what set the number of their views; see `Decision.reason`.
+        large_runs: Number of decisions for which the large classifier ran.
     """
 
     frames: int
@@ -51,6 +54,8 @@ class LoopReport:
     confidences: tuple[int, ...]
     mean_confidence: float
     health: CameraHealth | None = None
+    reasons: Mapping[Reason, int] = field(default_factory=dict)
+    large_runs: int = 0
 
     @property
     def decisions_per_second(self) -> float:
@@ -102,6 +107,8 @@ class LoopStats:
         self._labels: Counter[str] = Counter()
         self._confidences, self._confidence_sum = [0] * CONFIDENCE_BINS, 0.0
         self._views_per_frame: Counter[int] = Counter()
+        self._reasons: Counter[Reason] = Counter()
+        self._large_runs = 0
         self._late = 0
         self._started = self._last_alive = clock()
         self._last_decision: float | None = None
@@ -147,6 +154,8 @@ class LoopStats:
             self._decided += 1
             self._late += any(decision.late for decision in decisions)
             for decision in decisions:
+                self._reasons[decision.reason] += 1
+                self._large_runs += any(name.startswith(LARGE) for name in decision.views)
                 if decision.label:  # an object that there was no time for has none
                     self._labels[decision.label] += 1
                     self._confidences[_bin_of(decision.confidence)] += 1
@@ -206,6 +215,8 @@ class LoopStats:
                 confidences=tuple(self._confidences),
                 mean_confidence=self._confidence_sum / max(sum(self._confidences), 1) if self._labels else math.nan,
                 health=self._health,
+                reasons=dict(self._reasons.most_common()),
+                large_runs=self._large_runs,
             )
 
 

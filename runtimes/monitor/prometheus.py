@@ -45,6 +45,16 @@ class LoopCollector:
             labels=["camera", "cause"],
         )
         views_run = CounterMetricFamily("allweather_views_run", "Number of views run.", labels=["camera"])
+        large_runs = CounterMetricFamily(
+            "allweather_large_classifier_runs",
+            "Number of decisions for which the large classifier ran.",
+            labels=["camera"],
+        )
+        decision_reasons = CounterMetricFamily(
+            "allweather_decision_reasons",
+            "Number of decisions by what set the number of their views.",
+            labels=["camera", "reason"],
+        )
         up = GaugeMetricFamily("allweather_camera_up", "1 while frames come, else 0.", labels=["camera"])
         states = GaugeMetricFamily(
             "allweather_camera_health", "1 for the state that the camera is in, else 0.", labels=["camera", "state"]
@@ -76,6 +86,9 @@ class LoopCollector:
             decisions.add_metric([camera], report.decided)
             late.add_metric([camera], report.late)
             views_run.add_metric([camera], report.views_run)
+            large_runs.add_metric([camera], report.large_runs)
+            for decision_reason, count in report.reasons.items():
+                decision_reasons.add_metric([camera, decision_reason], count)
             for cause, count in vars(report.drops).items():
                 drops.add_metric([camera, cause], count)
             up.add_metric([camera], preview.camera.state.phase == "live")
@@ -100,7 +113,8 @@ class LoopCollector:
                 total = summary.count if summary else 0
                 buckets = [(name, float(count)) for name, count in zip(BUCKET_NAMES, counts, strict=True)]
                 family.add_metric([camera], [*buckets, ("+Inf", total)], summary.mean * total if summary else 0.0)
-        yield from (decisions, late, drops, views_run, up, states, reasons, times, ages, labels, confidences)
+        yield from (decisions, late, drops, views_run, large_runs, decision_reasons)
+        yield from (up, states, reasons, times, ages, labels, confidences)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -41,7 +41,11 @@ def tune_policy(
         ),
     ] = None,
     max_views: Annotated[
-        int, typer.Option(help="Largest number of views that the chosen policy runs for an image, on average.")
+        int,
+        typer.Option(
+            help="Largest number of views that the chosen policy runs for an image, on average; a run of the large "
+            "classifier counts as as many as it takes the time of."
+        ),
     ] = 4,
     copies: Annotated[int, typer.Option(help="Number of corrupted copies of each validation image.")] = 1,
     risk: Annotated[
@@ -128,7 +132,7 @@ def tune_policy(
         say(note)
     before = _store(model, out, comparison.policies, own_model, replace=True)
     if not as_json and len(comparison.results) > 1:
-        print_table(_rows(comparison.results))
+        print_table(_rows(comparison.results, max_views))
     val_images = len(dataset.val) if len(images) < len(dataset.val) else None
     few = few_images_sentences(comparison.selection.images, val_images, copies)
     judgement = [*comparison.sentences(), *few]
@@ -215,11 +219,12 @@ def _gain(gain: PolicyGain | None) -> dict[str, object]:
     return {"gain": gain.gain, "gain_at_least": bound, "better_beyond_chance": gain.at_least > 0}
 
 
-def _rows(results: Sequence[TunedPolicy]) -> list[Sequence[str]]:
+def _rows(results: Sequence[TunedPolicy], max_views: int) -> list[Sequence[str]]:
     """Returns a table of policies, those with the fewest views first."""
-    rows: list[Sequence[str]] = [("policy", "mean views", "val accuracy, %", "calibrated log-likelihood")]
+    views = "time, in views" if any(each.policy.large for each in results) else "mean views"
+    rows: list[Sequence[str]] = [("policy", views, "val accuracy, %", "calibrated log-likelihood")]
     for each in sorted(results, key=lambda each: each.mean_views):
-        rows.append(
-            (each.policy.name, f"{each.mean_views:.2f}", f"{100 * each.accuracy:.2f}", f"{each.log_likelihood:.4f}")
-        )
+        too_many = "" if each.mean_views <= max_views else f" > {max_views}"
+        count, accuracy = f"{each.mean_views:.2f}{too_many}", f"{100 * each.accuracy:.2f}"
+        rows.append((each.policy.name, count, accuracy, f"{each.log_likelihood:.4f}"))
     return rows

@@ -129,6 +129,18 @@ def test_the_latency_is_the_duration_of_calls() -> None:
     assert seconds == pytest.approx((0.5, 1.0, 1.5, 2.0))
 
 
+def test_the_latency_is_the_same_while_other_programs_run() -> None:
+    """Which model is the faster one depends on it, and they are timed one after the other."""
+    now, calls = [0.0], [0]
+
+    def sleep(seconds: float) -> None:
+        calls[0] += 1
+        now[0] += seconds * (3 if calls[0] < 60 else 1)
+
+    seconds = measure_latency(FakeEngine(3, 0.5, sleep), np.zeros((8, 8, 3), np.uint8), lambda: now[0])
+    assert seconds == pytest.approx((0.5, 1.0, 1.5, 2.0))
+
+
 def test_fp32_and_the_fastest_model_are_kept(checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path) -> None:
     manifest = export(checkpoint, dataset, tmp_path / "all.aw")
     for engine in ("openvino", "onnx"):

@@ -87,6 +87,7 @@ def test_it_is_tuned_and_evaluated(both: Path, cascade: Path, dataset: Dataset) 
     large, center = found.results
     assert large.accuracy == pytest.approx(center.accuracy)
     assert 1 < large.mean_views <= 1 + opened.large_cost
+    assert found.sentences()[0].startswith(f"one run of the large classifier counts as {opened.large_cost:.1f} views")
     with open_model(cascade, engine="openvino") as opened:
         mixed = Split(torch.from_numpy(mixtures(dataset.test.images.numpy())), dataset.test.labels.repeat(len(SHARES)))
         data = dataclasses.replace(dataset, test=mixed)

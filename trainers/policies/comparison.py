@@ -47,6 +47,7 @@ class PolicyComparison:
             then those of before.
         confidence_sentence: Says in plain words what was found out about the confidence of the chosen policy.
         is_given: Whether it was not chosen, but given as the only one.
+        large_cost: The number of views that one run of a large classifier counts as; None without such a policy.
     """
 
     results: tuple[TunedPolicy, ...]
@@ -54,10 +55,21 @@ class PolicyComparison:
     policies: tuple[Policy, ...]
     confidence_sentence: str
     is_given: bool = False
+    large_cost: float | None = None
 
     def sentences(self) -> list[str]:
         """Says in plain words what was chosen, what could not be told, and which decisions are accepted."""
-        return [*(() if self.is_given else self.selection.sentences()), self.confidence_sentence]
+        chosen = () if self.is_given else self.selection.sentences()
+        return [*self._cost_sentence(), *chosen, self.confidence_sentence]
+
+    def _cost_sentence(self) -> tuple[str, ...]:
+        """Says how the views of a large classifier are counted."""
+        if self.large_cost is None:
+            return ()
+        return (
+            f"one run of the large classifier counts as {self.large_cost:.1f} views, as it took that many times as "
+            "long as one view at the export",
+        )
 
 
 def parse_requested(texts: Sequence[str], model: EvaluatedModel, *, hflip: bool) -> tuple[Policy | str, ...]:
@@ -127,7 +139,8 @@ def compare_policies(
     if target is not None:
         chosen = _with_acceptance(model, chosen, logits, target, settings, watch)
     sentence = _confidence_sentence(chosen, target)
-    return PolicyComparison(results, selection, put_first(policies, chosen), sentence, is_given)
+    large_cost = model.large_cost if any(each.policy.large for each in results) else None
+    return PolicyComparison(results, selection, put_first(policies, chosen), sentence, is_given, large_cost)
 
 
 def _with_acceptance(

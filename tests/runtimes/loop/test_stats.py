@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from allweather.runtimes.loop.latency import LatencySummary
@@ -12,6 +14,15 @@ from allweather.runtimes.types import Decision, Drops, StageTimes
 def decision(*, age: float = 0.02, late: bool = False, seconds: float = 0) -> Decision:
     times = StageTimes(0, 0, 0, 0, seconds, 0)
     return Decision("stop", 1.0, np.ones(1, np.float32), 0, ("identity",), (), times, age, late, 0)
+
+
+def test_it_tells_for_which_decisions_the_large_classifier_ran_and_what_set_the_views() -> None:
+    stats, first = LoopStats(), decision()
+    more = replace(first, views=("identity", "large:identity"))
+    stats.add_decisions((first, more))
+    stats.add_decisions((replace(first, reason="budget"),))
+    report = stats.report()
+    assert (report.large_runs, report.reasons) == (1, {"policy": 2, "budget": 1})
 
 
 def test_it_counts_frames_and_measures_by_its_clock() -> None:

@@ -25,6 +25,9 @@ def test_the_metrics_are_served_and_can_be_parsed() -> None:
     assert samples["allweather_decisions_total"].labels == {"camera": "iterator"}
     assert samples["allweather_late_decisions_total"].value == 0
     assert samples["allweather_views_run_total"].value == 10
+    assert samples["allweather_large_classifier_runs_total"].value == 0
+    assert samples["allweather_decision_reasons_total"].labels == {"camera": "iterator", "reason": "budget"}
+    assert samples["allweather_decision_reasons_total"].value == 5
     assert samples["allweather_decision_seconds_count"].value == 5
     assert samples["allweather_decision_seconds_sum"].value == pytest.approx(5 * 0.013)
     assert samples["allweather_frame_age_seconds_sum"].value == pytest.approx(5 * 0.02)

@@ -96,6 +96,19 @@ def test_of_the_same_views_the_more_accurate_average_is_chosen(more_by: int, cho
     assert len(selection.level_with) == 1
 
 
+def test_a_better_policy_that_runs_too_many_views_is_named() -> None:
+    rank = np.arange(1000)
+    center = tuned("center", rank < 800, 1)
+    compared = [center, tuned("hflip", rank < 801, 2), tuned("center+large@0.7", rank < 870, 4.6)]
+    text = "; ".join(select_policy([*compared, tuned("all", rank < 802, 12)], center, 4).sentences())
+    assert "no policy of at most 4 views is better than one view beyond chance" in text
+    assert "center+large@0.7 is 7.0 points better, but takes the time of 4.6 views, more than the 4 that" in text
+    assert "allow 5 (max_views) to have it compared" in text
+    assert "all" not in [part.split()[0] for part in text.split("; ")]  # what it has more may be chance
+    assert select_policy(compared, center, 5).chosen.policy.name == "center+large@0.7"
+    assert not any("better, but" in each for each in select_policy(compared, center, 5).sentences())
+
+
 def test_policies_that_run_too_many_views_are_an_error() -> None:
     center = tuned("center", np.ones(100, np.bool_), 1)
     with pytest.raises(UsageError, match=r"no policy runs 1 view.* hflip .*: 2$"):
