@@ -76,16 +76,13 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
 
 
 def summary_table(result: PolicyEvaluation) -> list[Row]:
-    """Returns a table with a row for each policy."""
+    """Returns a table with a row for each policy; what was not measured has no column."""
     rows: list[Row] = [
         (
             "policy", "mean views", "latency ratio", "clean error, %", "common 15, %", "extra 4, %",
-            CHANGE, "share of oracle gain, %",
+            CHANGE, "share of oracle gain, %", ACCEPTED,
         )
     ]  # fmt: skip
-    has_accepted = any(each.coverage["clean"] is not None for each in result.results)
-    if has_accepted:
-        rows[0] = (*rows[0], ACCEPTED)
     for each in result.results:
         share = "" if each.share_of_oracle_gain is None else f"{100 * each.share_of_oracle_gain:.1f}"
         rows.append(
@@ -96,10 +93,11 @@ def summary_table(result: PolicyEvaluation) -> list[Row]:
                 *map(_interval, (each.clean, each.common, each.extra)),
                 _changes(each),
                 share,
-                *((_accepted(each),) if has_accepted else ()),
+                _accepted(each),
             )
         )
-    return rows
+    measured = [any(cells) for cells in zip(*rows[1:], strict=True)]
+    return [tuple(cell for cell, is_shown in zip(row, measured, strict=True) if is_shown) for row in rows]
 
 
 def _changes(result: PolicyResult) -> str:

@@ -110,6 +110,8 @@ def test_accepted_decisions_are_those_of_the_perceiver(evaluated: EvaluatedModel
     assert table[0][-1].startswith("accepted, %")
     assert table[1][-1].startswith(f"{100 * clean.accepted[0].mean():.1f} (")
     assert table[2][-1] == ""
+    assert "clean error, %" in table[0]
+    assert "common 15, %" not in table[0]  # as no corrupted images were evaluated
 
 
 @pytest.mark.slow
