@@ -26,7 +26,7 @@ from allweather.exporters.foreign.onnx_source import OnnxSource, open_onnx
 from allweather.exporters.job import classifier_job, parity_images
 from allweather.exporters.model_card import MODEL_CARD, foreign_card
 from allweather.runtimes.bundle.bundle import npy_bytes, write_bundle
-from allweather.runtimes.bundle.manifest import EngineName, Input, Manifest
+from allweather.runtimes.bundle.manifest import EngineName, Input, Manifest, Role
 from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import DataError, UsageError
@@ -37,6 +37,7 @@ from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.image_size import ImageSize
+from allweather.trainers.data.split import Split
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ def export_onnx(
     size: ImageSize | None = None,
     channels: ColorOrder = "rgb",
     crop: Crop = WHOLE,
+    large: Path | str | None = None,
     options: ExportOptions = DEFAULT_OPTIONS,
     watch: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
@@ -129,6 +131,8 @@ def export_onnx(
         channels: "rgb", or "bgr" as models of Caffe and OpenCV take.
         crop: How images are brought to the model's size: the crop that it was evaluated with, such as
             Crop(fraction=0.875), and that the data set was opened with.
+        large: File of a larger classifier of the same classes, which the first one asks where it is in doubt, see
+            `Policy.large`; what is said here of the first one's input holds for it, too. None for none.
         options: What to compile and keep.
         watch: Called with the name of each step when it starts.
 
@@ -146,8 +150,9 @@ def export_onnx(
     path, out = as_path(path), as_path(out)
     check_bundle_path(out)
     settings = InputSettings(mean, std, pixels, layout, size, channels, crop)
-    model = open_foreign(path, dataset.classes if classes is None else classes, settings)
-    return export_foreign(model, dataset, out, options, watch)
+    names = dataset.classes if classes is None else classes
+    second = None if large is None else open_foreign(large, names, settings)
+    return export_foreign(open_foreign(path, names, settings), dataset, out, options, watch, large=second)
 
 
 def export_foreign(
@@ -156,6 +161,8 @@ def export_foreign(
     out: Path | str,
     options: ExportOptions = DEFAULT_OPTIONS,
     watch: Callable[[str], None] = lambda step: None,
+    *,
+    large: ForeignModel | None = None,
 ) -> Manifest:
     """Compiles a classifier of another program, checks the parity of every model, and writes the bundle.
 
@@ -165,6 +172,7 @@ def export_foreign(
         out: Folder or .zip file to write.
         options: What to compile and keep.
         watch: Called with the name of each step when it starts.
+        large: A larger classifier of the same classes and image size; see `export_onnx`.
 
     Returns:
         The manifest of the bundle.
@@ -174,26 +182,22 @@ def export_foreign(
     """
     out, spec = as_path(out), model.input.spec
     check_bundle_path(out)
-    options = _for_engines_of(model, options)
+    models: dict[Role, ForeignModel] = {"classifier": model} if large is None else {"classifier": model, "large": large}
+    for each in models.values():
+        options = _for_engines_of(each, options)
     plan = precision_plan(options)
     dataset = dataset.with_classes(model.classes)
-    height, width = dataset.input.height, dataset.input.width
-    if (height, width) != (spec.height, spec.width):
-        raise UsageError(
-            f"{model.arch} takes images of {spec.width} x {spec.height} px, but {dataset.name} was opened at "
-            f"{width} x {height} px; open it with size=({spec.height}, {spec.width})"
-        )
+    for each in models.values():
+        _check_input(each, model, dataset)
     watch("reference outputs from the original")
     calibration = calibration_set(dataset) if any("int8" in precisions for precisions in plan.values()) else None
     golden_frames = choose_golden_frames(dataset.val)
     images = parity_images(dataset.val)
-    if hint := preparation_hint(model.source, model.input, images, model.classes):
-        if not options.force:
-            raise UsageError(f"{model.arch}: {hint}; 'allweather import --force' takes it as it is")
-        log.warning("%s: %s", model.arch, hint)
-    job = classifier_job(model.source, spec, images, calibration)
-    compiled = compile_jobs([job], plan, options, golden_frames, watch)
-    compiled.check_classifiers()
+    for each in models.values():
+        _check_preparation(each, images, options)
+    jobs = [classifier_job(each.source, each.input.spec, images, calibration, role) for role, each in models.items()]
+    compiled = compile_jobs(jobs, plan, options, golden_frames, watch)
+    compiled.check_classifiers(models)
     manifest = Manifest(
         arch=model.arch,
         classes=model.classes,
@@ -211,6 +215,25 @@ def export_foreign(
     card = {MODEL_CARD: foreign_card(manifest, dataset)}
     write_bundle(out, manifest, {**compiled.files, "golden/frames.npy": npy_bytes(golden_frames), **card})
     return manifest
+
+
+def _check_input(model: ForeignModel, first: ForeignModel, dataset: Dataset) -> None:
+    """Checks that a classifier takes the images of the data, and has the classes of the first one."""
+    opened, wanted = (f"{each.width} x {each.height} px" for each in (dataset.input, model.input.spec))
+    if opened != wanted:
+        size = f"size=({model.input.spec.height}, {model.input.spec.width})"
+        cure = f"open it with {size}" if model is first else "both classifiers run on the same image, of one size"
+        raise UsageError(f"{model.arch} takes images of {wanted}, but {dataset.name} was opened at {opened}; {cure}")
+    if model.classes != first.classes:
+        raise UsageError(f"{model.arch} has other classes than {first.arch}, or the same in another order")
+
+
+def _check_preparation(model: ForeignModel, images: Split, options: ExportOptions) -> None:
+    """Checks that a classifier reads its images well, unless that is forced."""
+    if hint := preparation_hint(model.source, model.input, images, model.classes):
+        if not options.force:
+            raise UsageError(f"{model.arch}: {hint}; 'allweather import --force' takes it as it is")
+        log.warning("%s: %s", model.arch, hint)
 
 
 def _for_engines_of(model: ForeignModel, options: ExportOptions) -> ExportOptions:

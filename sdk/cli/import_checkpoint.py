@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.data.image_size import ImageSize
 
-BUNDLE_OPTIONS = ("data", "layout", "pixels", "channels", "engine", "precision", "force", "download")
+BUNDLE_OPTIONS = ("data", "layout", "pixels", "channels", "engine", "precision", "force", "large", "download")
 Three = tuple[float, float, float]
 
 
@@ -114,6 +114,13 @@ def import_checkpoint(
             ".onnx and .xml.",
         ),
     ] = False,
+    large: Annotated[
+        Path | None,
+        typer.Option(
+            help="A second, larger classifier of the same kind, classes and input, for the same bundle; see allweather "
+            "export --large. Only for .onnx and .xml."
+        ),
+    ] = None,
     own_model: OwnModel = None,
     download: Download = False,
     as_json: AsJson = False,
@@ -133,7 +140,7 @@ def import_checkpoint(
         options = ImportOptions(
             data, classes, means, stds, image_size, _crop(crop, crop_fraction, WHOLE),
             int(pixels) if pixels else None, layout, channels, parse_engines(engine),
-            parse_names("precision", precision, get_args(Precision)), force, download,
+            parse_names("precision", precision, get_args(Precision)), force, download, large,
         )  # fmt: skip
         import_model(file, out, options, as_json=as_json)
         return

@@ -38,8 +38,9 @@ class ImportOptions:
         channels: Order of the color channels.
         engines: Engines to export for; empty for the usual ones.
         precisions: Precisions to export in; empty for all.
-        force: Whether to keep models that fail the parity gate.
+        force: Whether to keep models that fail the parity gate, and to import what reads its images badly.
         download: Whether CIFAR may be downloaded.
+        large: File of a larger classifier; None for none.
     """
 
     data: str | None
@@ -55,6 +56,7 @@ class ImportOptions:
     precisions: Sequence[Precision]
     force: bool
     download: bool
+    large: Path | None
 
 
 def import_model(file: Path, out: Path, options: ImportOptions, *, as_json: bool) -> None:
@@ -90,11 +92,17 @@ def import_model(file: Path, out: Path, options: ImportOptions, *, as_json: bool
     )  # fmt: skip
     model = open_foreign(file, parse_classes(options.classes), settings)
     say(f"{file}: {model.input.sentence()}")
+    large = None
+    if options.large is not None:
+        if options.large.suffix.lower() not in MODEL_SUFFIXES:
+            raise UsageError(f"--large is an .onnx or .xml file, as {file} is; got {options.large}")
+        large = open_foreign(options.large, model.classes, settings)
+        say(f"{options.large}: {large.input.sentence()}")
     dataset = open_dataset_of(options.data, model.classes, model.input.spec, download=options.download)
     say_inventory(dataset.inventory)
     to_export = ExportOptions(options.engines or DEFAULT_ENGINES, options.precisions or None, options.force)
     with watch_export("import") as watch:
-        manifest = export_foreign(model, dataset, out, to_export, watch)
+        manifest = export_foreign(model, dataset, out, to_export, watch, large=large)
     for note in dataset.notes:
         say(note)
     print_exported(manifest, out, dataset.inventory, as_json=as_json, original="original", title="imported")

@@ -17,6 +17,7 @@ from onnx_graphs import Form, build, normalized, run
 from allweather import exporters
 from allweather.exporters.compilation import ExportOptions
 from allweather.exporters.foreign import InputSettings, export_onnx, open_foreign
+from allweather.exporters.foreign.import_model import export_foreign
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.crop import Crop
 from allweather.runtimes.engines.open import infer_all, open_engine
@@ -185,3 +186,22 @@ def test_classes_in_a_wrong_order_are_refused_unless_forced(
     export_onnx(path, dataset, out, classes=names, options=dataclasses.replace(only, force=True))
     assert "correct --classes" in caplog.text
     assert Bundle.open(out).classes == names
+
+
+def test_a_larger_classifier_joins_the_bundle(head: npt.NDArray[np.float32], dataset: Dataset, tmp_path: Path) -> None:
+    path, larger, out = write(FORMS[0], head, tmp_path), tmp_path / "larger.onnx", tmp_path / "both.aw"
+    onnx.save(build(FORMS[2], head), larger)
+    manifest = export_onnx(path, dataset, out, large=str(larger), options=ExportOptions(("onnx",), ("fp32",)))
+    assert [(model.role, model.parity.agreement) for model in manifest.models] == [("classifier", 1), ("large", 1)]
+    with load(out, policy="center+large") as perceiver:
+        decision = perceiver(dataset.test.images[0].numpy())
+    assert decision.views == ("identity", "large:identity")
+
+    names = ("green", "red", "blue")
+    only = open_foreign(larger, names)
+    with pytest.raises(UsageError, match="larger has other classes than onnx:their colors, or the same in another"):
+        export_foreign(open_foreign(path, dataset.classes), dataset, tmp_path / "x.aw", large=only)
+    onnx.save(build(dataclasses.replace(FORMS[2], side=48), head), larger)
+    with pytest.raises(UsageError, match=r"larger takes images of 48 x 48 px, .* both classifiers run on the same"):
+        export_onnx(path, dataset, tmp_path / "x.aw", large=larger)
+    assert not (tmp_path / "x.aw").exists()
