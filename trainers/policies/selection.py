@@ -46,7 +46,7 @@ class PolicySelection:
         gains: One for each compared policy.
         level_with: Names of the compared policies from which the images cannot tell the chosen one.
         images: Number of validation images.
-        left_out: Policies that were not compared, because they run too many views.
+        unaffordable: Policies that were not compared, because they run too many views.
         max_views: Largest mean number of views run for an image.
     """
 
@@ -55,7 +55,7 @@ class PolicySelection:
     gains: tuple[PolicyGain, ...]
     level_with: tuple[str, ...]
     images: int
-    left_out: tuple[TunedPolicy, ...] = ()
+    unaffordable: tuple[TunedPolicy, ...] = ()
     max_views: float = math.inf
 
     def sentences(self) -> list[str]:
@@ -65,7 +65,7 @@ class PolicySelection:
         if self.images < MIN_IMAGES:
             lines.append(f"{self.images} images decide nothing, at least {MIN_IMAGES} are needed: one view is stored")
         elif self.chosen is self.center:
-            which = "no policy" if not self.left_out else f"no policy of at most {self.max_views:g} views"
+            which = "no policy" if not self.unaffordable else f"no policy of at most {self.max_views:g} views"
             lines.append(f"{which} is better than one view beyond chance: one view is stored{self._closest()}")
         else:
             (mine,) = [each for each in self.gains if each.tuned is self.chosen]
@@ -77,7 +77,7 @@ class PolicySelection:
             more = len(self.level_with) - MAX_NAMED
             named = ", ".join(self.level_with[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
             lines.append(f"these images cannot tell it from {named}; it runs the fewest views of them")
-        better = [each for each in self.left_out if _is_better(each, self.chosen)]
+        better = [each for each in self.unaffordable if _is_better(each, self.chosen)]
         if better:
             lines.append(self._too_costly(max(better, key=lambda each: each.accuracy)))
         return lines
@@ -125,7 +125,7 @@ def select_policy(compared: Sequence[TunedPolicy], center: TunedPolicy, max_view
             f"no policy runs {max_views:g} views or fewer for an image, on average; {least.policy.name} runs the "
             f"fewest: {least.mean_views:.3g}"
         )
-    left_out = tuple(each for each in compared if each.mean_views > max_views)
+    unaffordable = tuple(each for each in compared if each.mean_views > max_views)
     gains = np.stack([each.image_accuracy - center.image_accuracy for each in affordable], 1)
     at_least = lower_bounds(gains)
     results = tuple(
@@ -135,12 +135,12 @@ def select_policy(compared: Sequence[TunedPolicy], center: TunedPolicy, max_view
     better = [each.tuned for each in results if each.at_least > 0]
     images = len(center.image_accuracy)
     if not better:
-        return PolicySelection(center, center, results, (), images, left_out, max_views)
+        return PolicySelection(center, center, results, (), images, unaffordable, max_views)
     best = max(better, key=lambda each: (each.accuracy, -each.mean_views, each.policy.averages == "probabilities"))
     level = [each for each in better if each is best or not _is_better(best, each)]
     chosen = min(level, key=lambda each: (each.mean_views, -each.accuracy, each.policy.averages == "logits"))
     names = tuple(each.policy.name for each in level if each is not chosen)
-    return PolicySelection(chosen, center, results, names, images, left_out, max_views)
+    return PolicySelection(chosen, center, results, names, images, unaffordable, max_views)
 
 
 def _is_better(best: TunedPolicy, other: TunedPolicy) -> bool:
