@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.checks import check_model_path, check_not_given, kind_of
+from allweather.cli.checks import check_keeps, check_model_path, check_not_given, kind_of
 from allweather.cli.console import handle_errors, print_result, say
 from allweather.cli.options import (
     DATA_HELP,
@@ -32,6 +32,7 @@ from allweather.cli.options import (
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import TrainingRun, check_logs, training_run
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.path_argument import real_path
 from allweather.trainers.choices import CorruptionFamily, PredictorKind, RankLossName
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def train_predictor(
         )
     if use is not None:
         check_not_given(context, TRAINING_OPTIONS, "--use adds a predictor as it was trained")
+        if real_path(model) != real_path(use):
+            check_keeps(out, "--use", str(use))
         _add_trained(model, use, out, own_model, as_json)
         return
     from allweather.exporters.addition import add_to_bundle
