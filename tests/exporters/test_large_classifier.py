@@ -114,8 +114,11 @@ def test_classes_and_input_must_be_the_same(checkpoint: Checkpoint, dataset: Dat
     with pytest.raises(UsageError, match="the same in another order"):
         export(checkpoint, dataset, out, FP32, large=other)
     other = dataclasses.replace(checkpoint, input=InputSpec(spec.height + 8, spec.width, spec.mean, spec.std))
-    with pytest.raises(UsageError, match="train both at the same size"):
+    with pytest.raises(UsageError, match=r"40 px, crop center 1, and .* train both at the same size"):
         export(checkpoint, dataset, out, FP32, large=other)
+    own = dataclasses.replace(checkpoint, arch="own:mine", module=None)
+    with pytest.raises(UsageError, match=r"a network of your own.* large=load_checkpoint\(path, model=\.\.\.\)"):
+        export(checkpoint, dataset, out, FP32, large=own)
     save_checkpoint(tmp_path / "other.safetensors", other)
     save_checkpoint(tmp_path / "one.safetensors", checkpoint)
     line = ["export", tmp_path / "one.safetensors", "--data", "signs", "--out", out, "--large"]
