@@ -127,6 +127,14 @@ def test_classes_and_input_must_be_the_same(checkpoint: Checkpoint, dataset: Dat
     assert not out.exists()
 
 
+def test_a_checkpoint_that_needs_one_is_told_before_anything_is_compiled(
+    checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
+) -> None:
+    tuned = dataclasses.replace(checkpoint, policies=(parse_policy("center"), parse_policy(POLICY)))
+    with pytest.raises(UsageError, match=r"has the policy center\+large@0\.9, .* name its checkpoint \(--large\)"):
+        export(tuned, dataset, tmp_path / "x.aw", FP32)
+
+
 def test_without_a_large_classifier_that_passes_nothing_is_written(
     checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
