@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from numbers import Real
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 
 from allweather.runtimes.cameras.opencv import MAX_FPS, name_for_opencv, opencv_log_silenced
 from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.setting_types import is_real
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.system.atomic_files import atomic_file, check_file
@@ -148,7 +148,7 @@ def check_video_suffix(path: Path) -> None:
 
 
 def _check_fps(fps: float | None) -> float:
-    if not isinstance(fps, Real) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+    if not is_real(fps) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         cure = ": a camera may not know its own, write camera.fps or 25" if fps is None else ""
         raise UsageError(f"a video has more than 0 and at most {MAX_FPS:.0f} frames per second; got {fps!r:.40}{cure}")
     return float(fps)

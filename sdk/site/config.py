@@ -6,9 +6,10 @@ The table of keys in docs/how-to/configuration-file.md is made of the descriptio
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from allweather.runtimes.choices import MAX_THREADS, Precision
 from allweather.settings_file.section import Section, Text
@@ -16,6 +17,13 @@ from allweather.settings_file.section import Section, Text
 Core = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Edges = Annotated[tuple[int, int, int, int], Field(strict=False)]
+
+
+def _whole(value: Any) -> Any:
+    """Refuses what Python takes for a whole number that is equal: True and 1.0."""
+    if type(value) is not int:
+        raise PydanticCustomError("int_type", "a whole number is wanted")
+    return value
 
 
 class JsonlConfig(Section):
@@ -35,7 +43,7 @@ class MqttConfig(Section):
         description="mqtt://HOST, with USER:PASSWORD@ before HOST, and :PORT and /TOPIC after it, if needed; mqtts:// "
         "for TLS; or env:NAME or file:PATH of it."
     )
-    qos: Literal[0, 1, 2] = Field(
+    qos: Annotated[Literal[0, 1, 2], BeforeValidator(_whole)] = Field(
         default=1, description="0: a message may be lost with the connection; 1: it may come twice; 2: it comes once."
     )
     ca_file: Text | None = Field(

@@ -121,7 +121,7 @@ def test_the_frame_rate_may_be_given_by_a_function(tmp_path: Path) -> None:
         sink.write(frame(), decision())
 
 
-@pytest.mark.parametrize("fps", [None, "25", float("nan"), 0])
+@pytest.mark.parametrize("fps", [None, "25", float("nan"), 0, True])
 def test_a_frame_rate_that_is_none_is_told(fps: object, tmp_path: Path) -> None:
     given: Any = fps
     with pytest.raises(UsageError, match="a video has more than 0 and at most 1000 frames per second; got") as wrong:

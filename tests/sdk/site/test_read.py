@@ -131,6 +131,10 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
             "qos must be 0, 1 or 2",
         ),
         (
+            {"cameras": [{"name": "a", "source": "0", "mqtt": {"address": "mqtt://h", "qos": True}}]},
+            "qos must be a whole number",
+        ),
+        (
             {
                 "cameras": [
                     {"name": "a", "source": "0", "mqtt": {"address": "mqtt://broker/cams"}},
