@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from allweather.exporters.calibration import calibration_set
+from allweather.exporters.calibration import MIN_CALIBRATION_IMAGES, calibration_set
 from allweather.exporters.checkpoint_jobs import TorchSource
 from allweather.exporters.compilation import EXPORT_LIBRARIES, Compilation, ExportOptions, compile_jobs, precision_plan
 from allweather.exporters.job import parity_images, predictor_job
@@ -20,6 +21,8 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 
 def add_to_bundle(
@@ -84,9 +87,16 @@ def _compile(
 ) -> Compilation:
     """Compiles the predictor for the engines of the bundle's classifier."""
     engines = dict.fromkeys(model.engine for model in bundle.manifest.models if model.role == "classifier")
-    options = ExportOptions(tuple(engines))
+    few = len(dataset.train) < MIN_CALIBRATION_IMAGES  # which is no reason to lose a predictor that has been trained
+    if few:
+        log.warning(
+            "%s has %d training images, and INT8 needs %d for calibration: the loss predictor is compiled in FP32 alone",
+            dataset.name, len(dataset.train), MIN_CALIBRATION_IMAGES,
+        )  # fmt: skip
+    options = ExportOptions(tuple(engines), precisions=("fp32",) if few else None)
     source = TorchSource(predictor.model(), predictor.input)
-    job = predictor_job(source, predictor.input, parity_images(dataset.val), calibration_set(dataset))
+    calibration = None if few else calibration_set(dataset)
+    job = predictor_job(source, predictor.input, parity_images(dataset.val), calibration)
     return compile_jobs([job], precision_plan(options), options, bundle.golden_frames(), watch)
 
 
