@@ -90,7 +90,7 @@ def _compile(
     few = len(dataset.train) < MIN_CALIBRATION_IMAGES  # which is no reason to lose a predictor that has been trained
     if few:
         log.warning(
-            "%s has %d training images, and INT8 needs %d for calibration: the loss predictor is compiled in FP32 alone",
+            "%s has %d training images, and INT8 needs %d for calibration: the loss predictor is in FP32 alone",
             dataset.name, len(dataset.train), MIN_CALIBRATION_IMAGES,
         )  # fmt: skip
     options = ExportOptions(tuple(engines), precisions=("fp32",) if few else None)

@@ -123,8 +123,10 @@ def train_predictor(
         _add_trained(model, use, out, own_model, as_json)
         return
     from allweather.exporters.addition import add_to_bundle
+    from allweather.runtimes.bundle.output_path import check_outside_bundles
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+    from allweather.trainers.data.files.outputs import check_output_is_no_class
     from allweather.trainers.data.shards.patterns import shown
     from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import open_model
@@ -140,6 +142,9 @@ def train_predictor(
         fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, hflip=hflip, seed=seed),
     )  # fmt: skip
     reading = Reading(stream, workers)
+    if view_losses is not None:
+        check_outside_bundles(view_losses, "--view-losses")
+        check_output_is_no_class(view_losses, data, "--view-losses")
     keep = view_losses or out.with_name(f".{out.name}.view-losses")
     with ExitStack() as stack:
         start = load_checkpoint(model, own_model) if kind_of(model) == "checkpoint" else None

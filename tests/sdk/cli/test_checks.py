@@ -164,3 +164,13 @@ def test_commands_keep_the_files_that_they_read(
     assert done.exit_code == 2
     assert "take the place of the file that" in one_line(done)
     assert Path("x.safetensors").read_bytes() == b"learned"
+
+
+def test_losses_of_views_are_kept_in_no_bundle_and_among_no_images(sample_bundle: Path, tmp_path: Path) -> None:
+    for place in (sample_bundle / "losses", tmp_path / "train" / "a"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        line = ("train-predictor", "m.safetensors", "--data", f"folder:{tmp_path}", "--view-losses", place)
+        done = invoke(*line, "--out", tmp_path / "out.safetensors")
+        assert done.exit_code == 2
+        assert "name another --view-losses" in one_line(done)
+        assert not place.exists()
