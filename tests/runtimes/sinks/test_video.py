@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a part of the path is a file"):
         VideoSink(tmp_path / "file" / "video.mp4", 10).open()
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda writer: False)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"cannot write .*video\.mp4: the disk is full; free some space"):
+        VideoSink(tmp_path / "video.mp4", 10).write(frame(), decision())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cv2_that_cannot_encode_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
