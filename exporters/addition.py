@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from allweather.exporters.calibration import MIN_CALIBRATION_IMAGES, calibration_set
@@ -21,6 +21,7 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.steps.arguments import check_argument
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,13 @@ def add_to_bundle(
         OutputError: The bundle cannot be written.
     """
     out = as_path(out)
+    if predictor is not None:
+        check_argument("predictor", predictor, TrainedPredictor)
+    if policies is not None:
+        policies = _checked(policies)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     check_bundle_path(out, made_of=opened.path)
-    followed = opened.manifest.policies if policies is None else tuple(policies)
+    followed = opened.manifest.policies if policies is None else policies
     if predictor is not None:
         followed = tuple(policy.with_predictor_views(predictor.views) for policy in followed)
     manifest = opened.manifest.model_copy(update={"policies": followed})
@@ -80,6 +85,20 @@ def add_to_bundle(
     contents[MODEL_CARD] = extended_card(manifest, before, predictor)
     write_bundle(out, manifest, contents)
     return manifest
+
+
+def _checked(policies: Iterable[Policy]) -> tuple[Policy, ...]:
+    """Returns policies as a tuple.
+
+    Raises:
+        UsageError: They are no policies.
+    """
+    if isinstance(policies, str | Policy | Mapping) or not isinstance(policies, Iterable):
+        raise UsageError(f"policies are a list of Policy; got {type(policies).__name__}")
+    listed = tuple(policies)
+    for each in listed:
+        check_argument("each of the policies", each, Policy)
+    return listed
 
 
 def _compile(
