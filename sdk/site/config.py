@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from allweather.runtimes.choices import MAX_THREADS, Precision
 from allweather.settings_file.section import Section, Text
+from allweather.site.outputs import MIN_LOG_MB
 
 Core = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
@@ -31,7 +32,9 @@ class JsonlConfig(Section):
 
     path: Text = Field(description="The file, which is continued; a pipe; or - for stdout.")
     megabytes: float | None = Field(
-        default=None, gt=0, description="Size after which a new file is begun; the one before is kept as FILE.1."
+        default=None,
+        ge=MIN_LOG_MB,
+        description="Size after which a new file is begun; the one before is kept as FILE.1.",
     )
     fsync: bool = Field(default=False, description="Whether each line is on the disk before the next frame is taken.")
 

@@ -173,6 +173,10 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
             },
             "x.jsonl.1 is written twice",
         ),
+        (
+            {"cameras": [{"name": "a", "source": "0", "jsonl": {"path": "x.jsonl", "megabytes": 1e-9}}]},
+            "megabytes must be at least 0.01",
+        ),
         ({"cameras": [{"name": " ", "source": "0"}]}, "its name is blank"),
         ({"cameras": [{"name": "a\a", "source": "0"}, {"name": "a\b", "source": "1"}]}, "two cameras are called a"),
         ({"cameras": [{"name": "a", "source": "env:NOT_SET"}]}, "camera a: the environment variable NOT_SET"),
