@@ -151,7 +151,7 @@ def check_video_suffix(path: Path) -> None:
 
 
 def _check_fps(fps: float | None) -> float:
-    if not is_real(fps) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+    if fps is None or not is_real(fps) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         cure = ": a camera may not know its own, write camera.fps or 25" if fps is None else ""
         raise UsageError(f"a video has more than 0 and at most {MAX_FPS:.0f} frames per second; got {fps!r:.40}{cure}")
     return float(fps)
