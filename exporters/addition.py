@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from allweather.exporters.calibration import calibration_set
+from allweather.exporters.calibration import MIN_CALIBRATION_IMAGES, calibration_set
 from allweather.exporters.checkpoint_jobs import TorchSource
 from allweather.exporters.compilation import EXPORT_LIBRARIES, Compilation, ExportOptions, compile_jobs, precision_plan
 from allweather.exporters.job import parity_images, predictor_job
@@ -20,6 +21,9 @@ from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint.checkpoint import library_versions
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.steps.arguments import check_argument
+
+log = logging.getLogger(__name__)
 
 
 def add_to_bundle(
@@ -59,9 +63,13 @@ def add_to_bundle(
         OutputError: The bundle cannot be written.
     """
     out = as_path(out)
+    if predictor is not None:
+        check_argument("predictor", predictor, TrainedPredictor)
+    if policies is not None:
+        policies = _checked(policies)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     check_bundle_path(out, made_of=opened.path)
-    followed = opened.manifest.policies if policies is None else tuple(policies)
+    followed = opened.manifest.policies if policies is None else policies
     if predictor is not None:
         followed = tuple(policy.with_predictor_views(predictor.views) for policy in followed)
     manifest = opened.manifest.model_copy(update={"policies": followed})
@@ -79,14 +87,35 @@ def add_to_bundle(
     return manifest
 
 
+def _checked(policies: Iterable[Policy]) -> tuple[Policy, ...]:
+    """Returns policies as a tuple.
+
+    Raises:
+        UsageError: They are no policies.
+    """
+    if isinstance(policies, str | Policy | Mapping) or not isinstance(policies, Iterable):
+        raise UsageError(f"policies are a list of Policy; got {type(policies).__name__}")
+    listed = tuple(policies)
+    for each in listed:
+        check_argument("each of the policies", each, Policy)
+    return listed
+
+
 def _compile(
     bundle: Bundle, predictor: TrainedPredictor, dataset: Dataset, watch: Callable[[str], None]
 ) -> Compilation:
     """Compiles the predictor for the engines of the bundle's classifier."""
     engines = dict.fromkeys(model.engine for model in bundle.manifest.models if model.role == "classifier")
-    options = ExportOptions(tuple(engines))
+    few = len(dataset.train) < MIN_CALIBRATION_IMAGES  # which is no reason to lose a predictor that has been trained
+    if few:
+        log.warning(
+            "%s has %d training images, and INT8 needs %d for calibration: the loss predictor is in FP32 alone",
+            dataset.name, len(dataset.train), MIN_CALIBRATION_IMAGES,
+        )  # fmt: skip
+    options = ExportOptions(tuple(engines), precisions=("fp32",) if few else None)
     source = TorchSource(predictor.model(), predictor.input)
-    job = predictor_job(source, predictor.input, parity_images(dataset.val), calibration_set(dataset))
+    calibration = None if few else calibration_set(dataset)
+    job = predictor_job(source, predictor.input, parity_images(dataset.val), calibration)
     return compile_jobs([job], precision_plan(options), options, bundle.golden_frames(), watch)
 
 

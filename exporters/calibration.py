@@ -13,6 +13,7 @@ from allweather.runtimes.errors import DataError
 from allweather.runtimes.types import Image
 from allweather.trainers.corruptions.catalogue import COMMON, corrupt_images
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.steps.arguments import check_argument
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def calibration_set(dataset: Dataset) -> CalibrationSet:
     Raises:
         DataError: The training split has fewer than 32 images.
     """
+    check_argument("dataset", dataset, Dataset)
     order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(SEED))
     chosen = dataset.train.take(order[:CALIBRATION_IMAGES]).loaded()
     count = len(chosen)

@@ -75,6 +75,11 @@ def export(
     check_bundle_path(out)
     checkpoint = checkpoint_of(checkpoint, dataset)
     second = None if large is None else second_classifier(checkpoint, large)
+    if second is None and (runs_large := [policy.name for policy in checkpoint.policies if policy.large]):
+        raise UsageError(
+            f"the checkpoint has the policy {runs_large[0]}, which runs a large classifier; name its checkpoint "
+            "(--large)"
+        )
     dataset = _adapted(checkpoint, dataset)
     plan = precision_plan(options)
     watch("reference outputs from torch")

@@ -23,6 +23,7 @@ from allweather.trainers.checkpoint.checkpoint import Checkpoint
 from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.inference.forward import logits
+from allweather.trainers.models.own_model import OWN
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ def second_classifier(first: Checkpoint, large: Checkpoint | Path | str) -> Chec
         CheckpointError: The file is damaged.
     """
     second = large if isinstance(large, Checkpoint) else load_checkpoint(large)
+    if second.arch.startswith(OWN) and second.module is None:
+        raise UsageError(
+            "the large classifier is a network of your own, which the command line takes for the first classifier "
+            "alone; in Python: export(..., large=load_checkpoint(path, model=...))"
+        )
     if second.classes != first.classes:
         raise UsageError(
             "the large classifier has other classes than the classifier, or the same in another order; train both on "
@@ -106,8 +112,11 @@ def second_classifier(first: Checkpoint, large: Checkpoint | Path | str) -> Chec
     mine, theirs = first.input, second.input
     if (mine.height, mine.width, mine.crop) != (theirs.height, theirs.width, theirs.crop):
         raise UsageError(
-            f"the large classifier takes images of {theirs.width} x {theirs.height} px, crop {theirs.crop}, and the "
-            f"classifier of {mine.width} x {mine.height} px, crop {mine.crop}; both run on the same prepared image, so "
-            "train both at the same size"
+            f"the large classifier takes images of {_in_words(theirs)}, and the classifier of {_in_words(mine)}; both "
+            "run on the same prepared image, so train both at the same size"
         )
     return second
+
+
+def _in_words(spec: InputSpec) -> str:
+    return f"{spec.width} x {spec.height} px, crop {spec.crop.kind} {spec.crop.fraction:g}"

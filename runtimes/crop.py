@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 
 import cv2
 import numpy as np
 
 from allweather.runtimes.choices import CropKind
 from allweather.runtimes.errors import UsageError, check_choice
+from allweather.runtimes.setting_types import is_real
 from allweather.runtimes.types import Image
 
 MIN_FRACTION = 0.1
@@ -37,8 +37,7 @@ class Crop:
             UsageError: There is no such crop, the fraction is out of range, or "squash" has one below 1.
         """
         check_choice("crop", self.kind, CropKind)
-        is_number = isinstance(self.fraction, Real) and not isinstance(self.fraction, bool)
-        if not is_number or not MIN_FRACTION <= self.fraction <= 1:
+        if not is_real(self.fraction) or not MIN_FRACTION <= self.fraction <= 1:
             raise UsageError(
                 f"the fraction of a crop is {MIN_FRACTION} to 1, such as 0.875 of torchvision's presets; "
                 f"got {self.fraction!r:.40}"

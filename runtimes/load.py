@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from allweather.runtimes.engines.registry import engine_spec
 from allweather.runtimes.engines.watchdog import CALL_SECONDS, FIRST_CALL_SECONDS, STALL_FACTOR, WatchdogEngine
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.perceiver import CENTER, LossPredictor, Perceiver, check_runnable
+from allweather.runtimes.setting_types import is_real
 from allweather.runtimes.tta.planner import BATCH_SIZES, batch_sizes
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.policy_names import parse_policy
@@ -196,7 +196,7 @@ def budget_from_ms(milliseconds: float | None) -> Budget:
     Raises:
         UsageError: They are not a number above 0.
     """
-    if milliseconds is not None and not (isinstance(milliseconds, Real) and milliseconds > 0):
+    if milliseconds is not None and not (is_real(milliseconds) and milliseconds > 0):
         raise UsageError(f"a budget is above 0 milliseconds; got {milliseconds!r}")
     # Python's whole numbers may be larger than any float
     return Budget() if milliseconds is None or milliseconds > sys.float_info.max else Budget(milliseconds / 1000)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
 from allweather.runtimes.crop import WHOLE, Crop
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import is_real
 from allweather.runtimes.types import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -55,7 +55,7 @@ class InputSpec:
         """
         if not isinstance(self.crop, Crop):
             raise UsageError(f"the crop of a model's input is a Crop; got {type(self.crop).__name__}")
-        if not all(isinstance(side, int | np.integer) for side in (self.height, self.width)):
+        if not all(_is_whole(side) for side in (self.height, self.width)):
             width, height = f"{self.width!r:.20}", f"{self.height!r:.20}"
             raise UsageError(f"the sides of a model's input are whole numbers of pixels; got {width} x {height}")
         if not (1 <= self.height <= MAX_SIDE_PIXELS and 1 <= self.width <= MAX_SIDE_PIXELS):
@@ -114,12 +114,16 @@ def swap_red_and_blue(image: Image) -> Image:
     return image[..., ::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else image
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def _are_three_numbers(values: object) -> bool:
     """Returns whether these are three finite numbers."""
     return (
         isinstance(values, Sequence)
         and len(values) == 3
-        and all(isinstance(value, Real) and math.isfinite(value) for value in values)
+        and all(is_real(value) and math.isfinite(value) for value in values)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from numbers import Real
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -64,6 +65,11 @@ def check_text(name: str, value: object) -> None:
 def is_number(value: object) -> bool:
     """Returns whether a value is one number, of Python or NumPy, and no bool."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def is_real(value: object) -> bool:
+    """Returns whether a value is a real number of any library, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

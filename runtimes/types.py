@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from numbers import Real
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.region import Region
+from allweather.runtimes.setting_types import is_real
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """One image [H, W, 3] or a batch of images [n, h, w, 3]; RGB, 0..255."""
@@ -67,9 +67,9 @@ class Budget:
         Raises:
             UsageError: `seconds` is not a number above 0, or `reserve` is not one from 0 to below `seconds`.
         """
-        if not (isinstance(self.seconds, Real) and self.seconds > 0):
+        if not (is_real(self.seconds) and self.seconds > 0):
             raise UsageError(f"a budget is a number of seconds above 0; got {self.seconds!r:.40}")
-        if not (isinstance(self.reserve, Real) and 0 <= self.reserve < self.seconds):
+        if not (is_real(self.reserve) and 0 <= self.reserve < self.seconds):
             raise UsageError(
                 f"the reserve of a budget is a number of seconds from 0 to below the budget, {self.seconds:g} s; "
                 f"got {self.reserve!r:.40}"

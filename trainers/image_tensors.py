@@ -22,8 +22,8 @@ def check_image_tensor(images: Tensor) -> None:
     """
     if not isinstance(images, Tensor):
         raise DataError(f"images are a torch tensor {LAYOUTS}; got {type(images).__name__}")
-    if images.layout != torch.strided or images.is_quantized or images.is_meta:
-        raise DataError("images are a dense tensor with values; got a sparse, quantized or meta tensor")
+    if images.is_nested or images.layout != torch.strided or images.is_quantized or images.is_meta:
+        raise DataError("images are a dense tensor with values; got a nested, sparse, quantized or meta tensor")
     kind = str(images.dtype).removeprefix("torch.")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise DataError(f"the values of images are uint8, or float in 0..1; got {kind}: scale them to 0..255")

@@ -38,6 +38,7 @@ from allweather.trainers.data.class_names import check_class_names
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.image_size import ImageSize
 from allweather.trainers.data.split import Split
+from allweather.trainers.steps.arguments import check_argument
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,8 @@ def export_onnx(
         OutputError: The bundle cannot be written.
     """
     path, out = as_path(path), as_path(out)
+    check_argument("dataset", dataset, Dataset)
+    check_argument("options", options, ExportOptions)
     check_bundle_path(out)
     settings = InputSettings(mean, std, pixels, layout, size, channels, crop)
     names = dataset.classes if classes is None else classes

@@ -18,7 +18,8 @@ from allweather.exporters.serving.models import ServedModel, models_to_serve
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.bundle.manifest import EngineName, Precision, Role
 from allweather.runtimes.bundle.output_path import check_outside_bundles
-from allweather.runtimes.errors import OutputError, map_write_errors
+from allweather.runtimes.errors import OutputError, check_choice, map_write_errors
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.system.atomic_files import atomic_folder
 from allweather.runtimes.system.output_lock import output_lock
 from allweather.runtimes.system.path_argument import as_path
@@ -105,9 +106,15 @@ def write_repository(
     Raises:
         EngineError: The bundle has no model that this server runs.
         BundleError: A label cannot be written, or the bundle was changed meanwhile.
-        UsageError: `out` is a bundle, or lies in one.
+        UsageError: `out` is a bundle, or lies in one; or an argument is of another type or none of the names.
         OutputError: `out` holds something else, or other models, is being written, or cannot be written.
     """
+    check_instance("bundle", bundle, Bundle, "Bundle.open(path) opens one")
+    check_choice("layout", layout, ServerLayout)
+    if engine is not None:
+        check_choice("engine", engine, EngineName)
+    if precision is not None:
+        check_choice("precision", precision, Precision)
     out = Path(os.path.realpath(as_path(out)))  # a version is added to the repository that a server reads
     check_outside_bundles(out)
     module = LAYOUTS[layout]

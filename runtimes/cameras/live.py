@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from numbers import Real
 
 import numpy as np
 
 from allweather.runtimes.cameras.base import Camera, CameraState, Capture, Phase, read_frames
 from allweather.runtimes.cameras.latest_frame import LatestFrame
 from allweather.runtimes.errors import CameraError, StalledError, UsageError
+from allweather.runtimes.setting_types import is_real
 from allweather.runtimes.types import Drops, Frame
 
 logger = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ def check_wait(seconds: float | None) -> float | None:
     Raises:
         UsageError: It is not a number of seconds above 0.
     """
-    if seconds is not None and not (isinstance(seconds, Real) and 0 < seconds < math.inf):
+    if seconds is not None and not (is_real(seconds) and 0 < seconds < math.inf):
         raise UsageError(f"the wait for a frame is a number of seconds above 0; got {seconds!r:.40}")
     return seconds
 

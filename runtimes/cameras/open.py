@@ -27,6 +27,7 @@ from allweather.runtimes.cameras.reconnect import StreamConnector
 from allweather.runtimes.cameras.source_text import read_source
 from allweather.runtimes.errors import CameraError, UsageError
 from allweather.runtimes.redaction import redacted
+from allweather.runtimes.setting_types import check_text
 from allweather.runtimes.text import printable
 from allweather.runtimes.types import Image
 
@@ -76,6 +77,7 @@ def open_camera(
         raise UsageError(
             f"a source is text, a number or a path; got {type(source).__name__}: the first argument is the source"
         )
+    check_text("name of a camera", name)
     source = read_source(source) if isinstance(source, str) else str(source)
     name = name or printable(redacted(source))
     check_wait(wait_seconds)

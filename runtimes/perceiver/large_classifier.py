@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.engines.checked import CheckedEngine
 from allweather.runtimes.tta.latency_model import LatencyModel
 
 
@@ -19,3 +21,7 @@ class LargeClassifier:
 
     engine: Engine
     latency: LatencyModel = field(default_factory=LatencyModel)
+
+    def checked(self, classes: Sequence[str]) -> LargeClassifier:
+        """Returns the same with an engine whose outputs are checked to be one for each class."""
+        return replace(self, engine=CheckedEngine(self.engine, len(classes)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from allweather.runtimes.engines.base import Engine
+from allweather.runtimes.engines.checked import CheckedEngine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.boxes import check_regions, regions_of
 from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions, stage_times
@@ -76,8 +77,8 @@ class Perceiver:
         self.engine_name, self.precision = engine_name, precision
         check_runnable(policy, loss_predictor is not None, large is not None)
         self.classes, self.spec, self.budget, self.policy = tuple(classes), spec, budget or Budget(), policy
-        self._engine, self._clock = engine, clock
-        self._loss_predictor, self._large, self._owns_engines = loss_predictor, large, True
+        self._engine, self._clock = CheckedEngine(engine, len(self.classes)), clock
+        self._loss_predictor, self._large, self._owns_engines = loss_predictor, large and large.checked(classes), True
         self._predictor_latency = predictor_latency or LatencyModel()
         self._finishing = LatencyModel({1: 0.0})  # what follows the last batch of several objects
         self._planner = self._planner_of(policy, view_latency or LatencyModel())
@@ -245,8 +246,7 @@ class Perceiver:
             EngineError: The engine failed.
         """
         with self._lock:
-            clock, planner = self._clock, self._planner
-            started = clock()
+            clock, planner, started = self._clock, self._planner, self._clock()
             prepared = self.spec.prepare(with_usable_time(frame, started).image)
             prepare_done = clock()
             losses = None

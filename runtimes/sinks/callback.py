@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from allweather.runtimes.errors import UsageError
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.types import Decision, Frame
 
@@ -16,6 +17,13 @@ class CallbackSink(Sink):
     """
 
     def __init__(self, function: Callable[[Frame, Sequence[Decision]], object]) -> None:
+        """Calls nothing yet.
+
+        Raises:
+            UsageError: `function` is none.
+        """
+        if not callable(function):
+            raise UsageError(f"a callback is a function of a frame and its decisions; got {function!r:.40}")
         self._function = function
 
     def write(self, frame: Frame, decision: Decision) -> None:

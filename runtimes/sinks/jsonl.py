@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from allweather.runtimes.errors import UsageError
+from allweather.runtimes.setting_types import check_text, is_number
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.event import Event
 from allweather.runtimes.sinks.line_log import LineLog
@@ -39,6 +42,14 @@ class JsonlSink(Sink):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """Opens nothing yet.
+
+        Raises:
+            UsageError: `rotate_bytes` is no number of bytes, at least 1, or `source` is no text.
+        """
+        if rotate_bytes is not None and not (is_number(rotate_bytes) and 1 <= rotate_bytes < math.inf):
+            raise UsageError(f"rotate_bytes is a number of bytes, at least 1; got {rotate_bytes!r:.40}")
+        check_text("source of a log", source)
         self._log = LineLog(path, line_start=b"{", rotate_bytes=rotate_bytes, fsync=fsync, clock=clock)
         self._source, self._clock, self._wall_clock = source, clock, wall_clock
         self._is_lost = False  # whether a line says that the camera is lost, and none that it is back

@@ -6,14 +6,14 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from numbers import Real
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from allweather.runtimes.cameras.opencv import MAX_FPS, name_for_opencv, opencv_log_silenced
-from allweather.runtimes.errors import OutputError, UsageError
+from allweather.runtimes.errors import OutputError, UsageError, map_write_errors
+from allweather.runtimes.setting_types import is_real
 from allweather.runtimes.sinks.annotate import annotate
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.system.atomic_files import atomic_file, check_file
@@ -23,6 +23,7 @@ from allweather.runtimes.types import Decision, Frame, Image
 
 logger = logging.getLogger(__name__)
 
+PROBE_BYTES = 4096  # written where the encoder does not start: a disk that takes no more is full
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}  # those that the cv2 wheels can encode
 
 
@@ -116,6 +117,8 @@ class VideoSink(Sink):
             with opencv_log_silenced():
                 writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*codec), fps, self._size)
             if not writer.isOpened():
+                with map_write_errors(self._path):  # a full disk is told as one
+                    self._temporary_path.write_bytes(bytes(PROBE_BYTES))
                 raise OutputError(
                     f"cannot write {self._path}: this cv2 cannot encode {codec} at {self._size[0]} x "
                     f"{self._size[1]} pixels; try another of {', '.join(CODECS)}"
@@ -148,7 +151,7 @@ def check_video_suffix(path: Path) -> None:
 
 
 def _check_fps(fps: float | None) -> float:
-    if not isinstance(fps, Real) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+    if fps is None or not is_real(fps) or not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         cure = ": a camera may not know its own, write camera.fps or 25" if fps is None else ""
         raise UsageError(f"a video has more than 0 and at most {MAX_FPS:.0f} frames per second; got {fps!r:.40}{cure}")
     return float(fps)

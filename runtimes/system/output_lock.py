@@ -68,7 +68,8 @@ def _open_locked(lock_path: Path, path: Path) -> int:
             process = f"process {holder}" if holder.isdecimal() else "another process"
             raise OutputError(f"{process} is writing {path}; wait until it has ended, or name another output")
         if is_at(handle, lock_path):
-            os.ftruncate(handle, 0)
-            os.write(handle, f"{os.getpid()}\n".encode())
+            with suppress(OSError):  # a full disk: the number is only a help
+                os.ftruncate(handle, 0)
+                os.write(handle, f"{os.getpid()}\n".encode())
             return handle
         os.close(handle)  # its owner has ended and deleted it meanwhile

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from allweather.runtimes.errors import UsageError, unknown_name
+from allweather.runtimes.system.home_path import home_path
 from allweather.runtimes.system.path_argument import real_path
 
 if TYPE_CHECKING:
     from allweather.runtimes.region import Region
 
 FOREIGN = (".onnx", ".xml", ".pth", ".pt")  # files of other programs
+LEARNED = "learned:"  # begins the text of --augment that names a learned augmentation by its file
 Name = TypeVar("Name", bound=str)
 
 
@@ -32,6 +34,21 @@ def check_checkpoint_path(path: Path) -> None:
         raise UsageError(f"a checkpoint is a .safetensors file; got {path}: write --out {path.stem}.safetensors")
     check_outside_bundles(path)
     check_file(path)
+
+
+def check_keeps(out: Path, option: str, text: str | None) -> None:
+    """Checks that the output does not take the place of another file that the command reads.
+
+    Args:
+        out: The output.
+        option: The option that names the file.
+        text: Its text: a path, or learned: and the path of a learned augmentation; None if it is not given.
+
+    Raises:
+        UsageError: Both are one file.
+    """
+    if text and text != LEARNED and real_path(home_path(text.removeprefix(LEARNED))) == real_path(out):
+        raise UsageError(f"{out} would take the place of the file that {option} names; name another --out")
 
 
 def kind_of(model: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from allweather.cli.checks import check_report_folder
+from allweather.cli.checks import check_report_folder, hidden_sibling
 from allweather.cli.console import handle_errors, print_result, print_table, say, to_json
 from allweather.cli.options import ARCH_FORMS, DATA_HELP, AsJson, Download, OwnModel, Size
 from allweather.cli.output_lock import locks_output
@@ -59,6 +59,9 @@ def create(
     folder = report or out.with_name(f"{out.name}.report")
     if real_path(folder).is_relative_to(real_path(out)):
         raise UsageError(f"the report would lie in the bundle {out}; name another --report")
+    kept = hidden_sibling(out, ".create")
+    if kept and real_path(folder).is_relative_to(kept):
+        raise UsageError(f"the report would lie in {kept}, which keeps the stages; name another --report")
     check_report_folder(folder, "--report")
     from allweather.create.create import create as create_bundle
     from allweather.create.report import summary_table

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.checks import check_checkpoint_path, check_not_given
+from allweather.cli.checks import check_checkpoint_path, check_keeps, check_not_given
 from allweather.cli.console import handle_errors
 from allweather.cli.options import (
     AUGMENTATIONS_HELP,
@@ -131,6 +131,7 @@ def finetune(
     If it is stopped, the same command resumes it.
     """
     check_checkpoint_path(out)
+    check_keeps(out, "--augment", augment)
     check_logs(log, out, data)
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.data.registry import open_dataset_of

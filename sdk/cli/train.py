@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.checks import check_checkpoint_path, is_given
+from allweather.cli.checks import check_checkpoint_path, check_keeps, is_given
 from allweather.cli.console import handle_errors, print_result, print_table
 from allweather.cli.options import (
     ARCH_FORMS,
@@ -176,6 +176,7 @@ def train(
     If it is stopped, the same command resumes it.
     """
     check_checkpoint_path(out)
+    check_keeps(out, "--augment", augment)
     check_logs(log, out, data)
     from allweather.trainers.data.dataset import check_fraction, check_label_noise
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from allweather.cli.checks import check_model_path, check_not_given, kind_of
+from allweather.cli.checks import check_keeps, check_model_path, check_not_given, kind_of
 from allweather.cli.console import handle_errors, print_result, say
 from allweather.cli.options import (
     DATA_HELP,
@@ -32,6 +32,7 @@ from allweather.cli.options import (
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import TrainingRun, check_logs, training_run
 from allweather.runtimes.errors import UsageError
+from allweather.runtimes.system.path_argument import real_path
 from allweather.trainers.choices import CorruptionFamily, PredictorKind, RankLossName
 
 if TYPE_CHECKING:
@@ -117,11 +118,15 @@ def train_predictor(
         )
     if use is not None:
         check_not_given(context, TRAINING_OPTIONS, "--use adds a predictor as it was trained")
+        if real_path(model) != real_path(use):
+            check_keeps(out, "--use", str(use))
         _add_trained(model, use, out, own_model, as_json)
         return
     from allweather.exporters.addition import add_to_bundle
+    from allweather.runtimes.bundle.output_path import check_outside_bundles
     from allweather.trainers.checkpoint.checkpoint_file import load_checkpoint
     from allweather.trainers.corruptions.sets.corrupted_copies import CopySettings
+    from allweather.trainers.data.files.outputs import check_output_is_no_class
     from allweather.trainers.data.shards.patterns import shown
     from allweather.trainers.data.streamed.reading import Reading
     from allweather.trainers.inference.open_model import open_model
@@ -137,6 +142,9 @@ def train_predictor(
         fit=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, shift=0, hflip=hflip, seed=seed),
     )  # fmt: skip
     reading = Reading(stream, workers)
+    if view_losses is not None:
+        check_outside_bundles(view_losses, "--view-losses")
+        check_output_is_no_class(view_losses, data, "--view-losses")
     keep = view_losses or out.with_name(f".{out.name}.view-losses")
     with ExitStack() as stack:
         start = load_checkpoint(model, own_model) if kind_of(model) == "checkpoint" else None

@@ -28,6 +28,7 @@ from allweather.trainers.inference.open_model import open_model
 from allweather.trainers.policies.average import CENTER
 
 CLEAN, MEAN = "clean", "common"
+TTA = " + TTA"  # end of the name of a system that runs the policy of its bundle
 TIMED_IMAGES, ROUNDS = 20, 3  # decisions that are timed, in turns
 MEDIUM_SEVERITY = 3  # of the corrupted images that are timed and shown
 # corruptions that an error is averaged over; the families are those of the fifteen common ones

@@ -19,7 +19,7 @@ from allweather.create.classifier_stages import (
     open_start,
     train_stage,
 )
-from allweather.create.comparison import CLEAN, MEAN, Comparison, Example, System, compare, with_test_images
+from allweather.create.comparison import CLEAN, MEAN, TTA, Comparison, Example, System, compare, with_test_images
 from allweather.create.config import GENERATE, CreateConfig, Predictor
 from allweather.create.digests import data_digest, file_digest, foreign_digest, network_digest
 from allweather.create.expected import (
@@ -51,7 +51,7 @@ from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, ope
 from allweather.trainers.corruptions.sets.files_digest import files_digest
 from allweather.trainers.data.dataset import Dataset
 
-PLAIN, ROBUST, IMPORTED, TTA = "plain", "robust", "imported", " + TTA"
+PLAIN, ROBUST, IMPORTED = "plain", "robust", "imported"
 COMPARISON, EXAMPLES, CELLS = "comparison.json", "examples.png", ".cells"
 MAX_CLASSES_CHARACTERS = 100  # of the list of classes in a message
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from allweather.create.comparison import CLEAN, GROUPS, MEAN, Comparison, SystemResult
+from allweather.create.comparison import CLEAN, GROUPS, MEAN, TTA, Comparison, SystemResult
 from allweather.create.config import CreateConfig
 from allweather.create.plots import family_bars, reliability_curves
 from allweather.evaluation.error_rate import ErrorRate
@@ -166,7 +166,8 @@ def _verdicts(systems: Sequence[SystemResult]) -> list[str]:
     """Says of each system what it gains over the one before, and whether that may be chance."""
     lines = []
     for one, other in pairwise(systems):
-        if (other.policy, other.errors) == (one.policy, one.errors):
+        is_same_model = other.name == f"{one.name}{TTA}"
+        if is_same_model and (other.policy, other.errors) == (one.policy, one.errors):
             lines.append(f"{other.name} is the same as {one.name}: no policy was better than one view beyond chance.")
         elif other.change is not None:
             low, high = 100 * other.change.low, 100 * other.change.high

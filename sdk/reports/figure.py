@@ -31,6 +31,7 @@ STYLE: dict[Any, Any] = {
 DOTS_PER_INCH = 130
 PADDING = 0.1  # inches around all that is drawn
 MAX_TEXT_CHARACTERS = 120  # of one line of text
+MAX_NAME_CHARACTERS = 40  # of a name in a plot
 
 
 class _Renderer(RendererAgg):
@@ -60,6 +61,12 @@ class _Canvas(FigureCanvasAgg):
 
 def _shown(text: str) -> str:
     return shortened(printable(text), MAX_TEXT_CHARACTERS)
+
+
+def without_middle(name: str, limit: int = MAX_NAME_CHARACTERS) -> str:
+    """Returns a name without its middle if it is longer than a plot has place for."""
+    half = limit // 2
+    return name if len(name) <= limit else f"{name[: half - 1]}…{name[-half:]}"
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from allweather.reports.figure import png_figure
+from allweather.reports.figure import png_figure, without_middle
 from allweather.runtimes.types import Image
 
+MAX_CAPTION_CHARACTERS = 32  # of a line; a class name may have hundreds, which would leave no place for the images
 MIN_SMOOTH_PIXELS = 64  # images with fewer rows are enlarged without smoothing, so that their pixels can be seen
 
 
@@ -30,7 +31,8 @@ def gallery(images: Sequence[Image], captions: Sequence[str], columns: int = 5) 
             axes.axis("off")
         for axes, image, caption in zip(panels, images, captions, strict=False):
             axes.imshow(image, interpolation=_interpolation(image))
-            axes.set_title(caption, size=8)
+            lines = [without_middle(line, MAX_CAPTION_CHARACTERS) for line in caption.split("\n")]
+            axes.set_title("\n".join(lines), size=8)
     return png.getvalue()
 
 

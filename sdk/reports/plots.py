@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from allweather.reports.figure import BLUE, DARK, GRAY, GREEN, RED, png_figure
+from allweather.reports.figure import BLUE, DARK, GRAY, GREEN, RED, png_figure, without_middle
 from allweather.runtimes.system.isolated_imports import isolated_imports
 
 with isolated_imports():
@@ -14,7 +14,6 @@ with isolated_imports():
     from matplotlib.ticker import MaxNLocator
 
 MAX_NAME_INCHES = 3.5  # beside the cells of a confusion matrix
-MAX_NAME_LENGTH = 40  # characters of a class name that a plot shows
 MAX_LABELED_CLASSES = 30  # a confusion matrix of more classes has neither their names nor numbers in its cells
 TRAINING_COLUMNS = ("epoch", "loss", "val_accuracy")  # of a history, which training_curves draws
 STAGE_COLORS = ("#94a3b8", "#64748b", "#a855f7", "#334155", "#06b6d4", BLUE, GREEN, "#f59e0b")
@@ -40,7 +39,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         if len(classes) <= MAX_LABELED_CLASSES:
-            shown = [_shortened(name) for name in classes]
+            shown = [without_middle(name) for name in classes]
             axes.set_xticks(range(len(classes)), shown, rotation=60, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(classes)), shown)
             for row, column in np.argwhere(shares >= 0.005):
@@ -52,12 +51,6 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
         axes.set(xlabel="predicted class", ylabel="true class", title="Confusion matrix, % of each true class")
         figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
     return png.getvalue()
-
-
-def _shortened(name: str) -> str:
-    """Returns a class name without its middle if it is longer than a plot has place for."""
-    half = MAX_NAME_LENGTH // 2
-    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def reliability_diagram(bins: Sequence[tuple[int, float, float]], calibration_error: float) -> bytes:
@@ -118,7 +111,7 @@ def error_heatmap(
             if 0 < first_group < len(names):
                 axes.axhline(first_group - 0.5, color="white", linewidth=3)
             axes.grid(visible=False)
-            axes.set(xlabel="severity", title=title)
+            axes.set(xlabel="severity", title=without_middle(title))
         figure.colorbar(image, ax=panels, fraction=0.03, label="error, %")
     return png.getvalue()
 
@@ -146,7 +139,7 @@ def stage_bars(
                 axes.barh(row, value, left=left, color=color, height=0.62, label=label)
                 left += value
             axes.plot(tail, [row, row], color=RED, marker="|", markersize=9, linewidth=0.8)
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), [without_middle(name) for name in names])
         axes.invert_yaxis()
         axes.set(xlabel="milliseconds: medians of the stages; red: p90 and p99 of the whole decision")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=8, frameon=False, fontsize=8)
@@ -173,7 +166,7 @@ def view_heatmap(shares: Mapping[str, Sequence[float]], views: Sequence[str], ti
             if value >= 0.5:
                 color = "white" if value > 60 else DARK
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", size=8, color=color)
-        axes.set_xticks(range(len(views)), [_shortened(view) for view in views], rotation=45, ha="right")
+        axes.set_xticks(range(len(views)), [without_middle(view) for view in views], rotation=45, ha="right")
         axes.set_yticks(range(len(shares)), [name.replace("_", " ") for name in shares])
         axes.grid(visible=False)
         axes.set(title=title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from allweather.trainers.corruptions import COMMON, EXTRA
 Row = Sequence[str]
 ACCEPTED = "accepted, % (errors among them), clean / common / extra"
 CHANGE = "change, points, clean / common / extra"
+_IN_A_FILE_NAME = re.compile(r"[a-z0-9.-]{1,80}")
 TABLE_NOTE = (
     "Mean views and latency ratio are those on clean / common corrupted images where they differ. The latency ratio is "
     "the time of a decision relative to that with one view. The change is that of the error beside one view on the "
@@ -50,9 +52,9 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
     notes = [*provenance.notes, *correlations(result)]
     sections = [Section("Result", "; ".join(notes), summary), Section("How to read the table", TABLE_NOTE)]
     files: dict[str, bytes | str] = {"result.json": json.dumps(to_json(result), indent=1)}
-    for each in result.results:
+    for number, each in enumerate(result.results, 1):
         if each.policy.startswith(("top", "oracle")):
-            name = f"views-{each.policy.translate(str.maketrans(':+@', '---'))}.png"
+            name = _file_name(each.policy, number)
             files[name] = plots.view_heatmap(each.view_shares, each.views, each.policy)
             sections.append(Section(f"Views that {each.policy} ranks first", image=name))
     if changed:
@@ -73,6 +75,12 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
     tables = (markdown_table(summary), [TABLE_NOTE], markdown_table(errors))
     files["report.md"] = markdown_page(heading, lead, lines, *tables)
     write_files(folder, files)
+
+
+def _file_name(policy: str, number: int) -> str:
+    """Returns the name of the plot of a policy; one that was stored may have a name with slashes, or a long one."""
+    written = policy.translate(str.maketrans(":+@", "---"))
+    return f"views-{written if _IN_A_FILE_NAME.fullmatch(written) else number}.png"
 
 
 def summary_table(result: PolicyEvaluation) -> list[Row]:

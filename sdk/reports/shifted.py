@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from allweather.evaluation.shifted import TEST_SETS, ShiftRobustness
-from allweather.reports.figure import GRAY, png_figure
+from allweather.reports.figure import GRAY, png_figure, without_middle
 from allweather.reports.html import Section, page, write_files
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
@@ -82,7 +82,8 @@ def variation_bars(results: Sequence[ShiftRobustness]) -> bytes:
                 positions = np.arange(len(pairs)) + (index - (len(results) - 1) / 2) * width
                 heights = [by_pair.get(pair, float("nan")) for pair in pairs]
                 color = COLORS[index % len(COLORS)]
-                bars = axes.bar(positions, heights, width, color=color, label=result.provenance.title)
+                title = f" {without_middle(result.provenance.title)}"  # a legend leaves out what begins with "_"
+                bars = axes.bar(positions, heights, width, color=color, label=title)
                 texts = ["" if math.isnan(height) else f"{height:.2g}" for height in heights]
                 axes.bar_label(bars, texts, size=7, color=GRAY, padding=1)
             axes.set_xticks(range(len(pairs)), [pair.replace(", ", "\n") for pair in pairs], size=8)
@@ -112,6 +113,6 @@ def variant_scatter(embedded: Sequence[tuple[str, Floats]]) -> bytes:
             for index, variants in enumerate(points):
                 axes.scatter(*variants.T, s=14, color=f"C{index % 10}", marker="o^"[index // 10], linewidth=0)
             axes.set(xticks=(), yticks=())
-            axes.set_title(title, color=GRAY, size=10)
+            axes.set_title(without_middle(title), color=GRAY, size=10)
             axes.grid(visible=False)
     return png.getvalue()

@@ -6,16 +6,25 @@ The table of keys in docs/how-to/configuration-file.md is made of the descriptio
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from allweather.runtimes.choices import MAX_THREADS, Precision
 from allweather.settings_file.section import Section, Text
+from allweather.site.outputs import MIN_LOG_MB
 
 Core = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Edges = Annotated[tuple[int, int, int, int], Field(strict=False)]
+
+
+def _whole(value: Any) -> Any:
+    """Refuses what Python takes for a whole number that is equal: True and 1.0."""
+    if type(value) is not int:
+        raise PydanticCustomError("int_type", "a whole number is wanted")
+    return value
 
 
 class JsonlConfig(Section):
@@ -23,7 +32,9 @@ class JsonlConfig(Section):
 
     path: Text = Field(description="The file, which is continued; a pipe; or - for stdout.")
     megabytes: float | None = Field(
-        default=None, gt=0, description="Size after which a new file is begun; the one before is kept as FILE.1."
+        default=None,
+        ge=MIN_LOG_MB,
+        description="Size after which a new file is begun; the one before is kept as FILE.1.",
     )
     fsync: bool = Field(default=False, description="Whether each line is on the disk before the next frame is taken.")
 
@@ -35,7 +46,7 @@ class MqttConfig(Section):
         description="mqtt://HOST, with USER:PASSWORD@ before HOST, and :PORT and /TOPIC after it, if needed; mqtts:// "
         "for TLS; or env:NAME or file:PATH of it."
     )
-    qos: Literal[0, 1, 2] = Field(
+    qos: Annotated[Literal[0, 1, 2], BeforeValidator(_whole)] = Field(
         default=1, description="0: a message may be lost with the connection; 1: it may come twice; 2: it comes once."
     )
     ca_file: Text | None = Field(

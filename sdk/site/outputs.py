@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = 25.0  # of the written video, where the source does not tell its frame rate
 MEGABYTE = 10**6
+MIN_LOG_MB = 0.01  # of a log: below about 10 decisions, all but the last are lost
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,11 @@ class RunOutputs:
             raise UsageError(
                 "--jsonl-mb and --jsonl-fsync are about the file of --jsonl; name one, such as --jsonl log.jsonl"
             )
-        if self.jsonl_mb is not None and not 0 < self.jsonl_mb < float("inf"):
-            raise UsageError(f"--jsonl-mb is a number of megabytes above 0; got {self.jsonl_mb:g}")
+        if self.jsonl_mb is not None and not MIN_LOG_MB <= self.jsonl_mb < float("inf"):
+            raise UsageError(
+                f"--jsonl-mb is a number of megabytes, at least {MIN_LOG_MB:g}, as two files are kept; "
+                f"got {self.jsonl_mb:g}"
+            )
         if self.accepted_only and self.mqtt is None and self.webhook is None:
             raise UsageError("accepted_only is about what is sent; name a broker (mqtt) or a URL (webhook)")
         self._check_receivers()
@@ -130,7 +134,7 @@ class RunOutputs:
 
         sinks: list[Sink] = []
         if self.jsonl:
-            rotate_bytes = max(1, round(self.jsonl_mb * MEGABYTE)) if self.jsonl_mb else None
+            rotate_bytes = round(self.jsonl_mb * MEGABYTE) if self.jsonl_mb else None
             sinks.append(JsonlSink(self.jsonl, source=camera.name, rotate_bytes=rotate_bytes, fsync=self.jsonl_fsync))
         if self.video:
             sinks.append(VideoSink(self.video, lambda: camera.fps or DEFAULT_FPS))

@@ -76,6 +76,16 @@ def test_the_perceiver_follows_the_predictor(
     assert np.mean(agreeing) >= 0.9
 
 
+def test_few_training_images_cost_int8_and_no_trained_predictor(
+    exported: tuple[Path, Manifest], predictor: TrainedPredictor, dataset: Dataset, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    few = dataclasses.replace(dataset, train=dataset.train.take(torch.arange(31)))
+    manifest = add_to_bundle(exported[0], predictor, None, few, tmp_path / "x.aw")
+    assert {model.precision for model in manifest.models if model.role == "predictor"} == {"fp32"}
+    assert "has 31 training images, and INT8 needs 32" in caplog.text
+
+
 def test_policies_alone_need_no_data(extended: Path, tmp_path: Path) -> None:
     manifest = add_to_bundle(Bundle.open(extended), None, [HFLIP], None, tmp_path / "x.aw")
     assert manifest.policies == (HFLIP,)

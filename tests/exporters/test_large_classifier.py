@@ -115,14 +115,25 @@ def test_classes_and_input_must_be_the_same(checkpoint: Checkpoint, dataset: Dat
     with pytest.raises(UsageError, match="the same in another order"):
         export(checkpoint, dataset, out, FP32, large=other)
     other = dataclasses.replace(checkpoint, input=InputSpec(spec.height + 8, spec.width, spec.mean, spec.std))
-    with pytest.raises(UsageError, match="train both at the same size"):
+    with pytest.raises(UsageError, match=r"40 px, crop center 1, and .* train both at the same size"):
         export(checkpoint, dataset, out, FP32, large=other)
+    own = dataclasses.replace(checkpoint, arch="own:mine", module=None)
+    with pytest.raises(UsageError, match=r"a network of your own.* large=load_checkpoint\(path, model=\.\.\.\)"):
+        export(checkpoint, dataset, out, FP32, large=own)
     save_checkpoint(tmp_path / "other.safetensors", other)
     save_checkpoint(tmp_path / "one.safetensors", checkpoint)
     line = ["export", tmp_path / "one.safetensors", "--data", "signs", "--out", out, "--large"]
     assert "train both at the same size" in one_line(invoke(*line, tmp_path / "other.safetensors"))
     assert "no checkpoint at" in one_line(invoke(*line, tmp_path / "none.safetensors"))
     assert not out.exists()
+
+
+def test_a_checkpoint_that_needs_one_is_told_before_anything_is_compiled(
+    checkpoint: Checkpoint, dataset: Dataset, tmp_path: Path
+) -> None:
+    tuned = dataclasses.replace(checkpoint, policies=(parse_policy("center"), parse_policy(POLICY)))
+    with pytest.raises(UsageError, match=r"has the policy center\+large@0\.9, .* name its checkpoint \(--large\)"):
+        export(tuned, dataset, tmp_path / "x.aw", FP32)
 
 
 def test_without_a_large_classifier_that_passes_nothing_is_written(

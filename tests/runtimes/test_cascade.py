@@ -269,7 +269,7 @@ def test_the_watchdog_gives_it_the_time_that_it_took_at_the_export(real: Any, tm
     path = type(real)(real.manifest.model_copy(update=update), real.contents).write(tmp_path / "bundle")
     with load(path, engine="onnx") as perceiver:
         assert perceiver._large is not None
-        engine = perceiver._large.engine
+        engine = perceiver._large.engine._engine  # behind the one that checks its outputs
         assert isinstance(engine, WatchdogEngine)
         assert engine._call_seconds == pytest.approx(STALL_FACTOR * 1.5)
 

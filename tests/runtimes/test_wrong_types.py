@@ -44,6 +44,7 @@ def test_a_file_of_a_bundle_is_named_by_text(name: Any, sample_bundle: Path) -> 
         ({"threads": math.nan}, "threads is a whole number.*got nan"),
         ({"threads": 2**70}, "threads is a whole number from 1 to 2147483647"),
         ({"threads": 0}, "threads is at least 1; got 0"),
+        ({"budget_ms": True}, "a budget is above 0 milliseconds; got True"),
         ({"engine": 5}, "an engine is named by a text.*got int"),
         ({"engine": ["onnx"]}, "an engine is named by a text.*got list"),
         ({"precision": 5}, "no precision is called '5'.*fp32"),
@@ -59,7 +60,7 @@ def test_threads_may_be_a_number_of_numpy(sample_bundle: Path) -> None:
     load(sample_bundle, engine="onnx", policy="center", threads=np.int64(1)).close()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seconds", ["5", [1], 0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("seconds", ["5", [1], 0, -1, math.nan, math.inf, True])
 def test_a_wait_is_a_number_above_0(seconds: Any) -> None:
     with pytest.raises(UsageError, match="wait for a frame is a number of seconds above 0"):
         open_camera(0, wait_seconds=seconds)
@@ -70,13 +71,13 @@ def test_the_address_of_a_server_is_text(sample_bundle: Path) -> None:
         connect(sample_bundle, 5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seconds", [0, -1, math.nan, "5", None, 1j])
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, "5", None, 1j, True])
 def test_a_budget_is_above_0(seconds: Any) -> None:
     with pytest.raises(UsageError, match="a budget is a number of seconds above 0"):
         Budget(seconds)
 
 
-@pytest.mark.parametrize("reserve", [-1, 1, 2, math.nan, "0"])
+@pytest.mark.parametrize("reserve", [-1, 1, 2, math.nan, "0", False])
 def test_a_reserve_is_within_the_budget(reserve: Any) -> None:
     with pytest.raises(UsageError, match="from 0 to below the budget, 1 s"):
         Budget(1, reserve)
@@ -87,6 +88,8 @@ def test_a_reserve_is_within_the_budget(reserve: Any) -> None:
     [
         (("a", "b"), "whole numbers of pixels; got 'b' x 'a'"),
         ((24.5, 24), "whole numbers of pixels; got 24 x 24.5"),
+        ((True, 24), "whole numbers of pixels; got 24 x True"),
+        ((24, 24, (False, 0, 0)), "three numbers each"),
         ((24, 24, 5, 5), "three numbers each"),
         ((24, 24, (math.nan,) * 3), "three numbers each"),
         ((24, 24, (0, 0, 0), ("1", "1", "1")), "three numbers each"),

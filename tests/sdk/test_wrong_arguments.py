@@ -46,6 +46,16 @@ def _calls() -> dict[str, Callable[[Any], Any]]:
         "average": lambda value: replace(policy, averages=value),
         "hflip": lambda value: replace(policy, hflip=value),
         "crop": lambda value: allweather.Crop(value),
+        "name of a predictor": lambda value: trainers.build_predictor(value, allweather.InputSpec(32, 32)),
+        "input of a predictor": lambda value: trainers.build_predictor("tiny", value),
+        "views of losses": lambda value: trainers.fit_loss_predictor(IMAGES, torch.zeros(2, 1), views=value),
+        "settings of a predictor": lambda value: trainers.fit_loss_predictor(
+            IMAGES, torch.zeros(2, 1), views=["identity"], settings=value
+        ),
+        "model of strengths": lambda value: trainers.augmentation_strengths(value, IMAGES, torch.zeros(2).long()),
+        "model of activations": lambda value: trainers.capture_activations(value).__enter__(),
+        "classes of a checkpoint": lambda value: trainers.Checkpoint.of(model, value, 32),
+        "hflip of a checkpoint": lambda value: trainers.Checkpoint.of(model, ["a", "b"], 32, hflip=value),
         "mean": lambda value: allweather.InputSpec(32, 32, value),
     }
 
@@ -65,6 +75,17 @@ def test_a_number_of_another_type_is_told_in_one_line(value: Any) -> None:
         with pytest.raises(UsageError) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 3, b"x", ["a"], np.zeros(3)])
+def test_names_of_a_checkpoint_are_text(value: Any) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
+    for call in (
+        lambda: trainers.Checkpoint.of(model, ["a", "b"], 32, data=value),
+        lambda: trainers.Checkpoint.of(model, ["a", "b"], 32, name=value),
+    ):
+        with pytest.raises(UsageError, match="is text; got"):
+            call()
 
 
 def test_a_checkpoint_takes_a_network_and_class_names_and_an_input(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import TrainingError, UsageError
+from allweather.runtimes.setting_types import check_instance, is_number
 from allweather.trainers.augmentations.photometric import (
     AUGMENTATIONS,
     COMBINATIONS,
@@ -94,10 +95,11 @@ def augmentation_strengths(
         DataError: The images or labels are of another form.
         TrainingError: The classifier cannot lose that much accuracy, or no augmentation costs that much.
     """
+    check_instance("model", model, nn.Module, "it is the network itself")
     check_image_tensor(images)
     device = next(iter(model.parameters()), images).device
     split = Split(to_pixels(images).movedim(-3, -1).contiguous(), labels).to(device)
-    if not isinstance(points, int | float):
+    if not is_number(points):
         raise UsageError(f"the points of accuracy to lose are a number, such as 10; got {points!r:.40}")
     model.eval()
     with torch.no_grad():

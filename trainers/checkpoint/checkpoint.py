@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from allweather.runtimes.errors import CheckpointError, UsageError, first_line
+from allweather.runtimes.errors import CheckpointError, DataError, UsageError, first_line
 from allweather.runtimes.preprocess import InputSpec
-from allweather.runtimes.setting_types import check_instance
+from allweather.runtimes.setting_types import check_instance, check_text
 from allweather.runtimes.text import printable
 from allweather.runtimes.tta.policy import Policy
 from allweather.trainers.checkpoint.predictor_file import TrainedPredictor
@@ -93,8 +93,14 @@ class Checkpoint:
             DataError: The class names are no different texts.
             CheckpointError: A weight is NaN or infinite.
         """
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise DataError(f"classes are a list of names, in the order of the logits; got {classes!r:.40}")
         classes = tuple(classes)
         check_class_names(classes)
+        check_text("data", data)
+        check_text("name", name)
+        if not isinstance(hflip, bool | None):
+            raise UsageError(f"hflip is True, False or None; got {hflip!r:.40}")
         for key, value in module.state_dict().items():
             if not isinstance(value, Tensor):
                 raise UsageError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
         )
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; name a .safetensors file")
-    if valid_unicode(str(path)) != str(path):
-        raise CheckpointError(f"{path} cannot be opened, as safetensors takes no path that is not UTF-8; rename it")
     try:
-        with safe_open(path, framework="pt") as file:
+        with _path_in_utf8(path) as readable, safe_open(readable, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
             text = (file.metadata() or {}).get(METADATA_KEY)
         header = None if text is None else json.loads(text)
@@ -105,10 +104,20 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     return tensors, header
 
 
+@contextmanager
+def _path_in_utf8(path: Path) -> Iterator[Path]:
+    """Yields a path that safetensors takes: it takes none that is not UTF-8."""
+    if valid_unicode(str(path)) == str(path):
+        yield path
+        return
+    with path.open("rb") as file:
+        yield Path(f"/dev/fd/{file.fileno()}")
+
+
 def stated_classes(path: Path) -> tuple[str, ...]:
     """Returns the classes that a checkpoint of allweather states; none for another file."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with _path_in_utf8(path) as readable, safe_open(readable, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError):
         return ()

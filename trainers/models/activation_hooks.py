@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from allweather.runtimes.errors import UsageError, check_choice
+from allweather.runtimes.setting_types import check_instance
 from allweather.trainers.choices import Layer as Layer
 
 ACTIVATION_FUNCTIONS = frozenset(
@@ -64,6 +65,8 @@ def capture_activations(model: nn.Module | None = None, layers: Sequence[str] = 
     """
     if not isinstance(layers, Sequence) or not all(isinstance(name, str) for name in layers):
         raise UsageError(f"layers are a list of names; got {type(layers).__name__} {layers!r:.40}")
+    if model is not None:
+        check_instance("model", model, nn.Module, "it is the network itself")
     if not layers:
         with _Collector() as collector:
             yield collector.outputs

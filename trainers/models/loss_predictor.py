@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.models.classifier import Normalize
 from allweather.trainers.torchvision_import import import_torchvision
@@ -139,10 +140,11 @@ def build_predictor(name: str, spec: InputSpec, num_views: int = len(VIEWS)) -> 
     Raises:
         UsageError: There is no predictor of that name, or it would predict for no view.
     """
-    if name not in PREDICTORS:
+    if not isinstance(name, str) or name not in PREDICTORS:
         raise unknown_name("loss predictor", str(name), PREDICTORS)
     if not isinstance(num_views, int) or isinstance(num_views, bool) or num_views < 1:
         raise UsageError(f"a loss predictor has a whole number of views, at least 1; got {num_views!r:.40}")
+    check_instance("spec", spec, InputSpec, "predictor_input_spec(InputSpec(height, width)) makes one")
     return PREDICTORS[name].build(spec, num_views)
 
 

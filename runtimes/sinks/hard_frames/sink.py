@@ -13,7 +13,7 @@ from typing import Literal
 import cv2
 
 from allweather.runtimes.errors import OutputError, UsageError
-from allweather.runtimes.setting_types import is_number
+from allweather.runtimes.setting_types import check_text, is_number
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.hard_frames.folder import FrameFolder, image_name
 from allweather.runtimes.sinks.outbox import Outbox
@@ -93,6 +93,7 @@ class HardFramesSink(Sink):
             raise UsageError(f"max_folder_mb is a number of megabytes above 0; got {max_folder_mb!r:.40}")
         if not isinstance(image_format, str) or image_format not in SUFFIXES:
             raise UsageError(f"image_format is {' or '.join(SUFFIXES)}; got {image_format!r:.40}")
+        check_text("source of hard frames", source)
         self._path = as_path(folder, "a folder")
         self._folder = FrameFolder(self._path, round(max_folder_mb * MEGABYTE))
         self._source, self._suffix = source, SUFFIXES[image_format]

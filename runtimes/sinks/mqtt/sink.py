@@ -88,6 +88,7 @@ class MqttSink(Sink):
             raise UsageError(f"the quality of service (qos) of MQTT is 0, 1 or 2; got {qos!r:.40}")
         if not is_number(max_waiting) or not max_waiting >= 1:
             raise UsageError(f"max_waiting is a number of messages, at least 1; got {max_waiting!r:.40}")
+        check_text("source of MQTT", source)
         texts = {"address": address, "topic": topic, "user": user, "password": password, "discovery": discovery}
         for name, text in texts.items():
             check_text(f"{name} of MQTT", text)

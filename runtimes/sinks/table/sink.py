@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from allweather.runtimes.errors import DependencyError, UsageError
+from allweather.runtimes.setting_types import check_text
 from allweather.runtimes.sinks.base import Sink
 from allweather.runtimes.sinks.table.columns import Row, table_row
 from allweather.runtimes.sinks.table.csv_table import CsvTable
@@ -51,6 +52,7 @@ class TableSink(Sink):
             UsageError: The path has another suffix.
             DependencyError: The library for Parquet is not installed.
         """
+        check_text("source of a table", source)
         path = as_path(path)
         check_suffix(path)
         self._table: Table = CsvTable(path) if path.suffix.lower() == ".csv" else _parquet_table(path)

@@ -74,6 +74,9 @@ class WebhookSink(Sink):
         for name, value in (("batch_size", batch_size), ("timeout", timeout), ("max_waiting", max_waiting)):
             if not is_number(value) or not 0 < value < float("inf"):
                 raise UsageError(f"{name} of a webhook is a number above 0; got {value!r:.40}")
+        if not isinstance(batch_size, int | np.integer):
+            raise UsageError(f"batch_size of a webhook is a whole number; got {batch_size!r:.40}")
+        check_text("the source of a webhook", source)
         check_text("the URL of a webhook", url)
         check_text("the secret of a webhook", secret)
         secret = read_indirect(secret, "secret of the webhook", "it holds one line with the secret")

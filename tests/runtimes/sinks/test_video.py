@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         VideoSink(tmp_path / "file" / "video.mp4", 10).open()
 
 
+def test_a_full_disk_is_not_taken_for_a_missing_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda writer: False)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"cannot write .*video\.mp4: the disk is full; free some space"):
+        VideoSink(tmp_path / "video.mp4", 10).write(frame(), decision())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_cv2_that_cannot_encode_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing:
         fourcc = staticmethod(cv2.VideoWriter.fourcc)
@@ -121,7 +133,7 @@ def test_the_frame_rate_may_be_given_by_a_function(tmp_path: Path) -> None:
         sink.write(frame(), decision())
 
 
-@pytest.mark.parametrize("fps", [None, "25", float("nan"), 0])
+@pytest.mark.parametrize("fps", [None, "25", float("nan"), 0, True])
 def test_a_frame_rate_that_is_none_is_told(fps: object, tmp_path: Path) -> None:
     given: Any = fps
     with pytest.raises(UsageError, match="a video has more than 0 and at most 1000 frames per second; got") as wrong:

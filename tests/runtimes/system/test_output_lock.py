@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +50,19 @@ def test_where_no_lock_can_be_made_there_is_none(place: str, tmp_path: Path, mon
     with output_lock(Path(place)):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_lock_on_a_full_disk_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with output_lock(tmp_path / "out"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    with output_lock(tmp_path / "out"):  # it is not held by this process for ever
+        pass
 
 
 def test_only_folders_that_stay_empty_are_removed(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import pytest
 import typer
+from commands import invoke, one_line
 from typer.testing import CliRunner
 
 from allweather.cli.checks import (
     check_checkpoint_path,
+    check_keeps,
     check_not_given,
     check_report_folder,
     check_required_options,
@@ -124,3 +126,51 @@ def test_unfinished_results_are_hidden_beside_the_folder(tmp_path: Path, monkeyp
     assert hidden_sibling(Path("report"), ".cells") == tmp_path / ".report.cells"
     assert hidden_sibling(Path(), ".cells") == tmp_path.parent / f".{tmp_path.name}.cells"
     assert hidden_sibling(Path("/"), ".cells") == Path("/..cells")
+
+
+@pytest.mark.parametrize(
+    "text", ["a.safetensors", "learned:a.safetensors", "learned:~/a.safetensors", "folder/../a.safetensors"]
+)
+def test_a_file_that_is_read_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.safetensors").symlink_to("a.safetensors")
+    for out in ("a.safetensors", "link.safetensors"):
+        with pytest.raises(UsageError, match="take the place of the file that --use names; name another --out"):
+            check_keeps(Path(out), "--use", text)
+    check_keeps(Path("b.safetensors"), "--use", text)
+
+
+@pytest.mark.parametrize("text", [None, "", "trivial", "learned:"])
+def test_a_text_that_names_no_file_is_no_concern_of_the_output(text: str | None) -> None:
+    check_keeps(Path("a.safetensors"), "--augment", text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["train", "--arch", "resnet20", "--data", "signs", "--augment", "learned:x.safetensors"],
+        ["finetune", "m.safetensors", "--data", "signs", "--method", "at", "--augment", "learned:./x.safetensors"],
+        ["train-predictor", "m.safetensors", "--use", "x.safetensors"],
+    ],
+)
+def test_commands_keep_the_files_that_they_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.safetensors").write_bytes(b"learned")
+    done = invoke(*line, "--out", "x.safetensors")
+    assert done.exit_code == 2
+    assert "take the place of the file that" in one_line(done)
+    assert Path("x.safetensors").read_bytes() == b"learned"
+
+
+def test_losses_of_views_are_kept_in_no_bundle_and_among_no_images(sample_bundle: Path, tmp_path: Path) -> None:
+    for place in (sample_bundle / "losses", tmp_path / "train" / "a"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        line = ("train-predictor", "m.safetensors", "--data", f"folder:{tmp_path}", "--view-losses", place)
+        done = invoke(*line, "--out", tmp_path / "out.safetensors")
+        assert done.exit_code == 2
+        assert "name another --view-losses" in one_line(done)
+        assert not place.exists()

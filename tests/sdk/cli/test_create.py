@@ -26,6 +26,7 @@ from commands import invoke, one_line
         (("--config", "", "--data", "signs"), 2, "--config is empty"),
         (("--onnx", "", "--data", "signs"), 2, "--onnx is empty"),
         (("--report", "file", "--data", "signs", "--arch", "resnet20"), 2, "--report is a folder for the report"),
+        (("--report", ".my.aw.create/evaluate", "--data", "signs", "--arch", "resnet20"), 2, "which keeps the stages"),
     ],
 )
 def test_bad_usage(

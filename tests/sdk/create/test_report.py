@@ -58,6 +58,10 @@ def test_the_table_has_a_column_for_each_system() -> None:
         (after(0.02, 0.01, 0.03), "is that of plain +2.0 points (+1.0 to +3.0, paired)."),
         (after(-0.01, -0.03, 0.01), "-1.0 points (-3.0 to +1.0, paired); this may be chance."),
         (dataclasses.replace(PLAIN, name="plain + TTA"), "plain + TTA is the same as plain: no policy was better"),
+        (
+            dataclasses.replace(PLAIN, name="robust", change=ErrorRate(0, 0, 0)),
+            "robust is that of plain +0.0 points (+0.0 to +0.0, paired); this may be chance",
+        ),
     ],
 )
 def test_what_may_be_chance_is_said(system: SystemResult, sentence: str) -> None:

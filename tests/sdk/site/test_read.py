@@ -131,6 +131,10 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
             "qos must be 0, 1 or 2",
         ),
         (
+            {"cameras": [{"name": "a", "source": "0", "mqtt": {"address": "mqtt://h", "qos": True}}]},
+            "qos must be a whole number",
+        ),
+        (
             {
                 "cameras": [
                     {"name": "a", "source": "0", "mqtt": {"address": "mqtt://broker/cams"}},
@@ -168,6 +172,10 @@ SMALL: dict[str, Any] = {"bundle": "my.aw", "cameras": [{"name": "front", "sourc
                 ]
             },
             "x.jsonl.1 is written twice",
+        ),
+        (
+            {"cameras": [{"name": "a", "source": "0", "jsonl": {"path": "x.jsonl", "megabytes": 1e-9}}]},
+            "megabytes must be at least 0.01",
         ),
         ({"cameras": [{"name": " ", "source": "0"}]}, "its name is blank"),
         ({"cameras": [{"name": "a\a", "source": "0"}, {"name": "a\b", "source": "1"}]}, "two cameras are called a"),

@@ -101,10 +101,15 @@ def test_tensors_and_header_survive_and_nothing_else_is_written(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_a_path_that_is_no_utf8_is_not_called_damage(tmp_path: Path) -> None:
+def test_a_path_that_is_no_utf8_is_read(tmp_path: Path) -> None:
     path = tmp_path / "caf\udce9.safetensors"
-    tensor_file.write(path, WEIGHTS, {"format": "x"})
-    with pytest.raises(CheckpointError, match="no path that is not UTF-8; rename it"):
+    tensor_file.write(path, WEIGHTS, {"format": "x", "classes": ["a", "b"]})
+    tensors, header = tensor_file.read(path)
+    assert torch.equal(tensors["weight"], WEIGHTS["weight"])
+    assert header == {"format": "x", "classes": ["a", "b"]}
+    assert tensor_file.stated_classes(path) == ("a", "b")
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(CheckpointError, match="damaged"):
         tensor_file.read(path)
 
 

@@ -246,7 +246,7 @@ class Doubled(nn.Module):
 
 @pytest.mark.parametrize("images", [torch.rand(3, 24, 24, device="meta"), torch.rand(3, 24, 24).to_sparse()])
 def test_a_tensor_without_values_in_memory_is_told(images: Tensor) -> None:
-    with pytest.raises(DataError, match="got a sparse, quantized or meta tensor"):
+    with pytest.raises(DataError, match="got a nested, sparse, quantized or meta tensor"):
         TTAWrapper(InPlace(), "center")(images)
 
 

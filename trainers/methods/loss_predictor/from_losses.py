@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from allweather.runtimes.errors import DataError
+from allweather.runtimes.errors import DataError, UsageError
 from allweather.runtimes.preprocess import InputSpec
+from allweather.runtimes.setting_types import check_instance
 from allweather.runtimes.tta.views import VIEWS
 from allweather.trainers.methods.loss_predictor.settings import PredictorSettings
 from allweather.trainers.methods.loss_predictor.train import fit_predictor
@@ -55,8 +56,13 @@ def fit_loss_predictor(
         TrainingError: The loss is no longer finite.
     """
     batch = ImageBatch(images)
+    if isinstance(views, str) or not isinstance(views, Sequence):
+        raise UsageError(f"views are a list of names, such as ['identity', 'hflip']; got {views!r:.40}")
     _check_losses(losses, len(batch), len(views))
-    settings = dataclasses.replace(settings or PredictorSettings(), views=tuple(views))
+    if settings is None:
+        settings = PredictorSettings()
+    check_instance("settings", settings, PredictorSettings, "leave them out for the usual ones")
+    settings = dataclasses.replace(settings, views=tuple(views))
     spec = predictor_input_spec(InputSpec(*batch.images.shape[2:]))
     table = losses.detach().float().cpu()
     prepared = (batch.prepared(spec).cpu() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
