@@ -96,6 +96,8 @@ def _parse_share(text: str, number: str) -> float:
     try:
         return float(number)
     except ValueError:
-        raise UsageError(
-            f"policy {text!r} needs the probability of its early exit, such as {text.split('@')[0]}@0.95"
-        ) from None
+        base, (share, plus, rest) = text.partition("@")[0], number.partition("+")
+        if plus and share.replace(".", "", 1).isdecimal() and set(rest.split("+")) <= {"flip", "large", "logits"}:
+            meant = f"{base}+{rest}@{share}"
+            raise UsageError(f"policy {text!r}: the probability of its early exit comes last; write {meant}") from None
+        raise UsageError(f"policy {text!r} needs the probability of its early exit, such as {base}@0.95") from None

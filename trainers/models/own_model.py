@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from allweather.runtimes.errors import UsageError, first_line
+from allweather.trainers.models.architectures import ARCHITECTURES
 from allweather.trainers.models.classifier import Classifier
+from allweather.trainers.models.libraries import LIBRARIES
 
 OWN = "own:"  # before the name of a network in a checkpoint; it tells a reader what to name, and is never imported
 CLASS_ARGUMENTS = ("num_classes", "classes", "n_classes")  # names for the number of classes, as libraries have them
@@ -51,6 +53,8 @@ def find_own_model(name: str) -> Callable[..., Any]:
         UsageError: There is no such module or function, or it is a network that has been made already.
     """
     module_name, _, function_name = name.partition(":")
+    if name in ARCHITECTURES or module_name in LIBRARIES:
+        raise UsageError(f"{FORM}; got {name!r}, which is an architecture: write --arch {name}")
     if not function_name or not all(part.isidentifier() for part in (*module_name.split("."), function_name)):
         raise UsageError(f"{FORM}; got {name!r}")
     with _current_folder_first():

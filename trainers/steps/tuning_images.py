@@ -49,7 +49,8 @@ def few_images_sentences(used: int, val_images: int | None, copies: int) -> tupl
         return ()
     part = f" of the {val_images} of the val split" if val_images else ""
     each = "a corrupted copy" if copies == 1 else f"{copies} corrupted copies"
-    cure = f", or at least set copies to {ADVISED_COPIES}" if copies < ADVISED_COPIES else ""
+    more = f"take {ADVISED_COPIES} copies of each (--copies {ADVISED_COPIES}; in a file of create, tune.copies)"
+    cure = f", or at least {more}" if copies < ADVISED_COPIES else ""
     return (
         f"the policy and its confidence rest on {used} images{part}, {each} of each: with fewer than {ENOUGH_IMAGES} "
         f"images, confidence and unknown may be wrong by several points; add images to the val split{cure}",

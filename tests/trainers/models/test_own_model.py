@@ -65,6 +65,11 @@ def test_a_function_in_the_current_folder_makes_the_network(own_module: str, fun
         ("{}:broken", r"broken fails: KeyError: 'width' \(own_\d+\.py, line \d+\); mend it or name another function"),
         ("{}", "is named as package.module:function; got"),
         ("os.path;x:y", "is named as package.module:function; got"),
+        ("resnet20", "got 'resnet20', which is an architecture: write --arch resnet20"),
+        (
+            "torchvision:resnet18",
+            r"got 'torchvision:resnet18', which is an architecture: write --arch torchvision:resnet18",
+        ),
     ],
 )
 def test_what_cannot_be_imported_is_told(own_module: str, text: str, message: str) -> None:

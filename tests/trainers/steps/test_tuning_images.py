@@ -44,7 +44,7 @@ def test_a_risk_is_a_share() -> None:
 def test_few_images_are_told_with_what_to_do() -> None:
     (line,) = few_images_sentences(150, 1500, 1)
     assert "rest on 150 images of the 1500 of the val split, a corrupted copy of each" in line
-    assert "add images to the val split, or at least set copies to 8" in line
+    assert "the val split, or at least take 8 copies of each (--copies 8; in a file of create, tune.copies)" in line
     (line,) = few_images_sentences(300, None, 8)
     assert "rest on 300 images, 8 corrupted copies of each" in line
     assert line.endswith("add images to the val split")  # copies of the same images are no new ones
