@@ -109,13 +109,14 @@ def write_repository(
         UsageError: `out` is a bundle, or lies in one; or an argument is of another type or none of the names.
         OutputError: `out` holds something else, or other models, is being written, or cannot be written.
     """
+    out = as_path(out)
     check_instance("bundle", bundle, Bundle, "Bundle.open(path) opens one")
     check_choice("layout", layout, ServerLayout)
     if engine is not None:
         check_choice("engine", engine, EngineName)
     if precision is not None:
         check_choice("precision", precision, Precision)
-    out = Path(os.path.realpath(as_path(out)))  # a version is added to the repository that a server reads
+    out = Path(os.path.realpath(out))  # a version is added to the repository that a server reads
     check_outside_bundles(out)
     module = LAYOUTS[layout]
     served = models_to_serve(bundle, module.ENGINES, engine, precision, layout)

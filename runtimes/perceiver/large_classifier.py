@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from allweather.runtimes.engines.base import Engine
-from allweather.runtimes.engines.checked import CheckedEngine
+from allweather.runtimes.perceiver.checked_engine import CheckedEngine
 from allweather.runtimes.tta.latency_model import LatencyModel
 
 

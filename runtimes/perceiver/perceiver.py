@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from allweather.runtimes.engines.base import Engine
-from allweather.runtimes.engines.checked import CheckedEngine
 from allweather.runtimes.errors import UsageError
 from allweather.runtimes.perceiver.boxes import check_regions, regions_of
+from allweather.runtimes.perceiver.checked_engine import CheckedEngine
 from allweather.runtimes.perceiver.decisions import frame_decision, object_decisions, object_predictions, stage_times
 from allweather.runtimes.perceiver.frame_time import with_usable_time
 from allweather.runtimes.perceiver.large_classifier import LargeClassifier
