@@ -148,7 +148,7 @@ def export_onnx(
         ParityError: The parity gate rejects every model.
         OutputError: The bundle cannot be written.
     """
-    path, out = as_path(path), as_path(out)
+    path, out, large = as_path(path), as_path(out), None if large is None else as_path(large)
     check_argument("dataset", dataset, Dataset)
     check_argument("options", options, ExportOptions)
     check_bundle_path(out)
