@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from allweather.trainers.losses.consistency import stability_loss as stability_loss
     from allweather.trainers.losses.pairs import PairOutputs as PairOutputs
     from allweather.trainers.losses.pairs import run_pair as run_pair
+    from allweather.trainers.losses.ranking import RANK_LOSSES as RANK_LOSSES
     from allweather.trainers.methods.config import TrainConfig as TrainConfig
     from allweather.trainers.methods.finetune import FinetuneSettings as FinetuneSettings
     from allweather.trainers.methods.loss_predictor.from_losses import fit_loss_predictor as fit_loss_predictor
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from allweather.trainers.models.activation_hooks import capture_activations as capture_activations
     from allweather.trainers.models.loss_predictor import LossPredictor as LossPredictor
     from allweather.trainers.models.loss_predictor import build_predictor as build_predictor
+    from allweather.trainers.models.loss_predictor import predictor_input_spec as predictor_input_spec
     from allweather.trainers.steps.classifiers import finetune as finetune
     from allweather.trainers.steps.classifiers import load_dataset as load_dataset
     from allweather.trainers.steps.classifiers import train as train
@@ -64,6 +66,7 @@ _MODULES = {
     "PairOutputs": "losses.pairs",
     "PredictorSettings": "methods.loss_predictor.settings",
     "Progress": "training.progress",
+    "RANK_LOSSES": "losses.ranking",
     "Split": "data.dataset",
     "Strength": "augmentations.strengths",
     "TTAWrapper": "tta.wrapper",
@@ -82,6 +85,7 @@ _MODULES = {
     "launch": "training.launch",
     "load_checkpoint": "checkpoint.checkpoint_file",
     "load_dataset": "steps.classifiers",
+    "predictor_input_spec": "models.loss_predictor",
     "recipe": "methods.recipes",
     "run_pair": "losses.pairs",
     "save_checkpoint": "checkpoint.checkpoint_file",

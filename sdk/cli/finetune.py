@@ -73,7 +73,10 @@ def finetune(
     ] = None,
     gamma: Annotated[
         str | None,
-        typer.Option(help="Weight of the method's loss term, or search to find it; the method's own if not given."),
+        typer.Option(
+            help="Weight of the method's loss term, or search to find it; 0.3 for fma and st and 1 for others if not "
+            "given."
+        ),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="The one augmentation that --strategy ia uses; all seven in turn if not given.")

@@ -172,8 +172,11 @@ class Checkpoint:
             predictor: A loss predictor for this classifier.
 
         Raises:
-            UsageError: A policy chooses more views than the predictor has, or this allweather does not know a view.
+            UsageError: A policy chooses more views than the predictor has, this allweather does not know a view, or the
+                predictor is a network of its own, which `TTAWrapper` takes.
         """
+        cure = "trainers.train_predictor trains one for a checkpoint; TTAWrapper takes any network as its predictor"
+        check_instance("predictor", predictor, TrainedPredictor, cure)
         policies = tuple(policy.with_predictor_views(predictor.views) for policy in self.policies)
         return replace(self, predictor=predictor, policies=policies)
 

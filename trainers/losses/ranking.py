@@ -83,3 +83,4 @@ RANK_LOSSES: Mapping[str, RankLoss] = MappingProxyType(
         "relative": relative_loss,
     }
 )
+"""The losses by the names that `train-predictor --loss` and `PredictorSettings.loss` take."""

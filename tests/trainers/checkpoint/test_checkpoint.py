@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from allweather.runtimes.errors import CheckpointError
+from allweather.runtimes.errors import CheckpointError, UsageError
 from allweather.runtimes.preprocess import InputSpec
 from allweather.runtimes.tta.policy import Policy
 from allweather.runtimes.tta.policy_names import parse_policy
@@ -272,3 +272,8 @@ def test_strengths_that_are_infinite_or_unknown_are_refused(tmp_path: Path, stre
 
 def test_strengths_are_those_of_the_photometric_augmentations() -> None:
     assert get_args(StrengthName) == tuple(AUGMENTATIONS)
+
+
+def test_a_network_is_no_loss_predictor_of_a_checkpoint(trained: Checkpoint) -> None:
+    with pytest.raises(UsageError, match=r"predictor is a TrainedPredictor; .* TTAWrapper takes any network"):
+        trained.with_predictor(build_predictor("tiny", InputSpec(16, 16)))  # type: ignore[arg-type]
