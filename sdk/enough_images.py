@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allweather.exporters.calibration import ENOUGH_CALIBRATION_IMAGES, MIN_CALIBRATION_IMAGES
+from allweather.trainers.data.division import size_of_part
+from allweather.trainers.data.held_out import SHARE
 from allweather.trainers.data.inventory import THIN_TRAIN_IMAGES, Inventory
 from allweather.trainers.methods.loss_predictor import held_back
 from allweather.trainers.steps.tuning_images import ENOUGH_IMAGES
 from allweather.trainers.training.uncertainty import LEVEL, MIN_IMAGES
 
-HELD_OUT = 0.1  # of each class, for val and for test, where data has no such split
 TYPICAL_ERROR = 0.1  # of a classifier, for which the width of an interval is told
 NORMAL_QUANTILE = 1.96  # of an interval of 95 %
 
@@ -40,28 +41,40 @@ def purposes(inventory: Inventory) -> tuple[Purpose, ...]:
     """Returns what the images of a data set are enough for; nothing for one that cannot be used.
 
     Args:
-        inventory: Inventory of the data set. A split that is missing is held out of train, as the commands do it.
+        inventory: Inventory of the data set. A split that is missing or has no images is held out of train, as the
+            commands do it.
     """
-    splits = {split.split: split.images for split in inventory.splits}
+    splits = {split.split: split.images for split in inventory.splits if any(split.images.values())}
     if inventory.problems or "train" not in splits:
         return ()
-    train = splits["train"]
-    counts = {name: sum(images.values()) for name, images in splits.items()}
-    held_out = () if "val" in counts else tuple(name for name in ("val", "test") if name not in counts)
-    for name in held_out:
-        counts[name] = round(HELD_OUT * counts["train"])
-    left, val = 1 - HELD_OUT * len(held_out), counts["val"]
+    held_out = [] if "val" in splits else [name for name in ("val", "test") if name not in splits]
+    train, parts = _held_out(list(splits["train"].values()), len(held_out))
+    counts = {name: sum(images.values()) for name, images in splits.items()} | dict(zip(held_out, parts, strict=True))
+    val = counts["val"]
+    if not val:  # no class has an image for it
+        return ()
     ranked = math.ceil(val / held_back.PARTS) if val >= held_back.ENOUGH_IMAGES else val
-    test = "test" if "test" in counts else "val"
+    test = "test" if counts.get("test") else "val"
     return (
-        _training([round(left * count) for count in train.values()]),
-        _int8(round(left * counts["train"])),
+        _training(train),
+        _int8(sum(train)),
         _loss_predictor(val),
         _policy("tune-policy", "val", val),
         _policy("tune-policy, views by predicted loss", "of val", ranked),
         _accepted(val // 2),
         _evaluation(test, counts[test]),
     )
+
+
+def _held_out(counts: Sequence[int], parts: int) -> tuple[list[int], list[int]]:
+    """Returns how many images of each class stay in train, and how many each part gets that is held out of it."""
+    left, sizes = list(counts), [0] * parts
+    for label, count in enumerate(counts):
+        for part in range(parts):
+            taken = size_of_part(count, SHARE, left[label])
+            left[label] -= taken
+            sizes[part] += taken
+    return left, sizes
 
 
 def _training(counts: Sequence[int]) -> Purpose:

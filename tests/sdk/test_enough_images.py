@@ -10,6 +10,7 @@ from allweather.enough_images import Purpose, purposes
 from allweather.exporters.calibration import calibration_set
 from allweather.runtimes.errors import DataError
 from allweather.trainers.data.dataset import Dataset
+from allweather.trainers.data.held_out import complete_splits
 from allweather.trainers.data.inventory import count_labels
 from allweather.trainers.data.split import Split
 from allweather.trainers.methods.loss_predictor.held_back import holds_back, policy_images
@@ -67,3 +68,28 @@ def test_intervals_become_narrower_with_more_images() -> None:
 def test_a_thin_class_is_counted() -> None:
     inventory = count_labels("pets", ("cat", "dog"), {"train": [0] * 50 + [1] * 9, "val": [0, 1]})
     assert purposes(inventory)[0].conclusion == "1 of 2 classes have fewer"
+
+
+@pytest.mark.parametrize("empty", [["val"], ["test"], ["val", "test"]])
+def test_a_split_without_images_is_as_one_that_is_missing(empty: list[str]) -> None:
+    splits = {"train": [0, 1] * 100, "val": [0, 1] * 20, "test": [0, 1] * 30}
+    without = {split: labels for split, labels in splits.items() if split not in empty}
+    with_empty: dict[str, list[int]] = {**splits, **{split: [] for split in empty}}
+    expected = purposes(count_labels("pets", ("cat", "dog"), without))
+    assert purposes(count_labels("pets", ("cat", "dog"), with_empty)) == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 15, 26])
+def test_what_is_held_out_of_small_classes_is_what_the_commands_hold_out(count: int) -> None:
+    labels = torch.arange(60) // count % 60
+    given = Split(torch.zeros(60, 4, 4, 3, dtype=torch.uint8), labels)
+    names = [f"class{label}" for label in labels.unique().tolist()]
+    inventory = count_labels("many", names, {"train": labels.tolist()})
+    if count == 1:
+        assert purposes(inventory) == ()
+        return
+    train, val, test, _ = complete_splits({"train": given}, names, "there is no {}".format)
+    rows = {each.purpose: each for each in purposes(inventory)}
+    assert rows["export to INT8"].images == len(train)
+    assert rows["train"].images == int(torch.bincount(train.labels).min())
+    assert (rows["tune-policy"].images, rows["evaluate"].images) == (len(val), len(test))

@@ -61,13 +61,24 @@ def split_off_each_class(
         alike = [group for group in groups if bool((split.labels[group] == label).all())]
         left = len(order)
         for part, share in enumerate(shares, 1):
-            taken = _fill(alike, min(max(1, round(share * len(order))), left - 1), left - 1)
+            taken = _fill(alike, size_of_part(len(order), share, left), left - 1)
             parts[taken] = part
             left -= len(taken)
             alike = [group for group in alike if not parts[group[0]]]
     if not (parts == 1).any():
         raise DataError(f"cannot hold out any of {len(split)} images, as no class has two that differ; add images")
     return [split.take((parts == part).nonzero()[:, 0]) for part in range(len(shares) + 1)]
+
+
+def size_of_part(count: int, share: float, left: int) -> int:
+    """Returns how many images of a class a part gets: its share, at least one, and never the last one that is left.
+
+    Args:
+        count: Number of images of the class.
+        share: Share of the part, 0..1.
+        left: Number of them that no earlier part has got.
+    """
+    return max(min(max(1, round(share * count)), left - 1), 0)
 
 
 def _fill(groups: Sequence[Sequence[int]], wanted: int, most: int) -> list[int]:
