@@ -77,10 +77,17 @@ class PolicySelection:
             more = len(self.level_with) - MAX_NAMED
             named = ", ".join(self.level_with[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
             lines.append(f"these images cannot tell it from {named}; it runs the fewest views of them")
-        better = [each for each in self.unaffordable if _is_better(each, self.chosen)]
-        if better:
+        if better := self._better_but_unaffordable():
             lines.append(self._too_costly(max(better, key=lambda each: each.accuracy)))
         return lines
+
+    def _better_but_unaffordable(self) -> list[TunedPolicy]:
+        """Returns the policies left out that are better than the chosen one beyond chance, all of them together."""
+        if not self.unaffordable:
+            return []
+        mine = self.chosen.image_accuracy
+        at_least = lower_bounds(np.stack([each.image_accuracy - mine for each in self.unaffordable], 1))
+        return [each for each, bound in zip(self.unaffordable, at_least, strict=True) if bound > 0]
 
     def _too_costly(self, best: TunedPolicy) -> str:
         """Says that a policy that was left out is better beyond chance, and how to have it compared."""

@@ -109,6 +109,14 @@ def test_a_better_policy_that_runs_too_many_views_is_named() -> None:
     assert not any("better, but" in each for each in select_policy(compared, center, 5).sentences())
 
 
+def test_the_best_of_many_policies_left_out_is_not_called_better_by_chance() -> None:
+    rng, named = np.random.default_rng(5), 0
+    for _ in range(60):
+        center, *others = (tuned("all", rng.random(100) < 0.5, views) for views in [1, *[12] * 20])
+        named += any("points better, but" in line for line in select_policy([center, *others], center, 4).sentences())
+    assert named <= 6  # 5 % are expected
+
+
 def test_policies_that_run_too_many_views_are_an_error() -> None:
     center = tuned("center", np.ones(100, np.bool_), 1)
     with pytest.raises(UsageError, match=r"no policy runs 1 view.* hflip .*: 2$"):
