@@ -107,7 +107,8 @@ def tune_policy(
         if given and risk is None:
             unused = ("max_views", "copies", "stream", "workers", "seed")
             check_not_given(context, unused, f"{given.name} is stored as it is")
-            _store(model, out, (given,), own_model, replace=False)
+            before = _store(model, out, (given,), own_model, replace=False)
+            _say_replaced(before, given.name)
             facts = {kind_of(model): str(out), "policy": given.name, "views": list(given.views)}
             print_result(facts, as_json, "stored")
             return
@@ -138,8 +139,7 @@ def tune_policy(
     judgement = [*comparison.sentences(), *few]
     for line in judgement:
         say(line)
-    if before and before[0] != comparison.policies[0].name:
-        say(f"{comparison.policies[0].name} takes the place of {before[0]}, which was followed before")
+    _say_replaced(before, comparison.policies[0].name)
     values = _result(comparison, copies, risk, judgement if as_json else None)
     replaced = {"replaced": before} if as_json else {}
     print_result({kind_of(model): str(out), **values, **replaced, "inventory": dataset.inventory}, as_json, "tuned")
@@ -165,6 +165,12 @@ def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str 
     stored = policies if replace else put_first(bundle.manifest.policies, policies[0])
     add_to_bundle(bundle, None, stored, None, out)
     return [each.name for each in bundle.manifest.policies]
+
+
+def _say_replaced(before: Sequence[str], now: str) -> None:
+    """Says which policy is no longer followed."""
+    if before and before[0] != now:
+        say(f"{now} takes the place of {before[0]}, which was followed before")
 
 
 def _result(

@@ -129,8 +129,8 @@ def select_policy(compared: Sequence[TunedPolicy], center: TunedPolicy, max_view
     if not affordable:
         least = min(compared, key=lambda each: each.mean_views)
         raise UsageError(
-            f"no policy runs {max_views:g} views or fewer for an image, on average; {least.policy.name} runs the "
-            f"fewest: {least.mean_views:.3g}"
+            f"no policy runs {max_views:g} view{'' if max_views == 1 else 's'} or fewer for an image, on average; "
+            f"{least.policy.name} runs the fewest: {least.mean_views:.3g}"
         )
     unaffordable = tuple(each for each in compared if each.mean_views > max_views)
     gains = np.stack([each.image_accuracy - center.image_accuracy for each in affordable], 1)

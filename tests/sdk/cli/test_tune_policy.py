@@ -21,7 +21,8 @@ def test_a_tuned_policy_goes_into_the_bundle(plain: Path, folder: Path, tmp_path
     first, gps = load_checkpoint(tuned).policies
     assert (first.name, gps.name, len(gps.views)) == ("center", "gps:3", 3)
     both = tmp_path / "both.safetensors"
-    assert invoke("tune-policy", tuned, "--data", data, "--policy", "hflip", "--out", both).exit_code == 0
+    done = invoke("tune-policy", tuned, "--data", data, "--policy", "hflip", "--out", both)
+    assert "hflip takes the place of center, which was followed before" in one_line(done)
     assert [policy.name for policy in load_checkpoint(both).policies] == ["hflip", "center", "gps:3"]
     again = invoke("tune-policy", both, "--data", data, "--policy", "gps:2", "--out", tmp_path / "again.safetensors")
     assert "center takes the place of hflip, which was followed before" in one_line(again)
