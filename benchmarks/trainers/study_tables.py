@@ -90,6 +90,16 @@ TABLES = (
         {"at-ca": "+1.98", "st-ca": "+8.86", "fma-ca": "+8.94"},
     ),
     ResultTable(
+        "invariant-training",
+        "invariance-methods",
+        "resnet20, 16 px, test accuracy, %",
+        {name: name for name in ("original", "random crop", "grayscale", "random color")},
+        ("plain", "plain, twice as long", "ait", "multi-ait", "dml"),
+        {"size": 16},
+        ("epochs",),
+        {},
+    ),
+    ResultTable(
         "batch-norm-rows",
         "batch-norm-rows",
         "accuracy, %, under statistics",
