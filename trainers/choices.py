@@ -8,6 +8,8 @@ DATASET_FORMS = (  # names of data sets
     "signs, cifar10:ROOT, cifar100:ROOT, folder:ROOT, list:FILE, hf:ROOT or webdataset:PATTERN"
 )
 
+LEARNED = "learned:"  # an augmentation of this name is read from the file whose path follows
+
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # arithmetic of a training
 UnscaledPrecision = Literal["auto", "bf16", "fp32"]  # those in which no loss has to be scaled
 Schedule = Literal["onecycle", "cosine", "step"]  # of the learning rate

@@ -11,12 +11,12 @@ import typer
 from allweather.runtimes.errors import UsageError, unknown_name
 from allweather.runtimes.system.home_path import home_path
 from allweather.runtimes.system.path_argument import real_path
+from allweather.trainers.choices import LEARNED
 
 if TYPE_CHECKING:
     from allweather.runtimes.region import Region
 
 FOREIGN = (".onnx", ".xml", ".pth", ".pt")  # files of other programs
-LEARNED = "learned:"  # begins the text of --augment that names a learned augmentation by its file
 Name = TypeVar("Name", bound=str)
 
 

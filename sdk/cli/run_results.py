@@ -56,7 +56,7 @@ def _in_words(report: LoopReport) -> dict[str, Any]:
         "camera lost": f"{lost} time{'s' if lost > 1 else ''}" if lost else "",
         "views per frame": report.mean_views,
         "number of views set by": ", ".join(f"{reason} {count}" for reason, count in report.reasons.items()),
-        "large classifier": f"ran for {report.large_runs} decisions" if report.large_runs else "",
+        "decisions of large classifier": report.large_runs or "",
         "decisions per second": report.decisions_per_second,
         "decision p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (times.p50, times.p90, times.p99)),
         "frame age p50 / p90 / p99 ms": " / ".join(f"{1000 * t:.2f}" for t in (ages.p50, ages.p90, ages.p99)),

@@ -44,7 +44,7 @@ def tune_policy(
         int,
         typer.Option(
             help="Largest number of views that the chosen policy runs for an image, on average; a run of the large "
-            "classifier counts as as many as it takes the time of."
+            "classifier counts as the number of views that take as long."
         ),
     ] = 4,
     copies: Annotated[int, typer.Option(help="Number of corrupted copies of each validation image.")] = 1,
@@ -79,7 +79,7 @@ def tune_policy(
     learned has a weight for each view. All other policies are compared as they are.
 
     POLICY+large also runs a bundle's large classifier (export --large), with @0.9 only where the others are less
-    confident. Each run counts as as many views as it takes the time of.
+    confident. Each run counts as the number of views that take as long.
 
     The confidence of the stored policy is calibrated with a temperature for each number of views, unless it is stored
     without a comparison. With --risk it also says which decisions to accept, so that few of these are errors.
@@ -141,8 +141,8 @@ def tune_policy(
         say(line)
     _say_replaced(before, comparison.policies[0].name)
     values = _result(comparison, copies, risk, judgement if as_json else None)
-    replaced = {"replaced": before} if as_json else {}
-    print_result({kind_of(model): str(out), **values, **replaced, "inventory": dataset.inventory}, as_json, "tuned")
+    earlier = {"policies_before": before} if as_json else {}
+    print_result({kind_of(model): str(out), **values, **earlier, "inventory": dataset.inventory}, as_json, "tuned")
 
 
 def _store(model: Path, out: Path, policies: tuple[Policy, ...], own_model: str | None, *, replace: bool) -> list[str]:

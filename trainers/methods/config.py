@@ -7,10 +7,10 @@ from typing import Any
 
 from allweather.runtimes.errors import UsageError, check_choice
 from allweather.runtimes.setting_types import check_types
-from allweather.trainers.augmentations.learned.augmentation import PREFIX, open_augmentation
+from allweather.trainers.augmentations.learned.augmentation import open_augmentation
 from allweather.trainers.augmentations.mixed_chains import ROBUST_AUGMENTATIONS
 from allweather.trainers.augmentations.variants import Variant, parse_variants
-from allweather.trainers.choices import RobustName, TrainMethod
+from allweather.trainers.choices import LEARNED, RobustName, TrainMethod
 from allweather.trainers.losses.consistency import Metric
 from allweather.trainers.methods.consistency import DEFAULT_WEIGHT, ConsistencyObjective
 from allweather.trainers.methods.invariant import DEFAULT_LOSS_WEIGHTS, InvariantObjective
@@ -85,7 +85,7 @@ class TrainConfig:
             raise UsageError(f"the augment share must be above 0 and at most 1; got {self.augment_share:g}")
         if self.augment_share is not None and not self._augment_is_learned:
             came = "no augmentation" if self.augment is None else repr(self.augment)
-            raise UsageError(f"the augment share goes with the augmentation {PREFIX}FILE only; got {came}")
+            raise UsageError(f"the augment share goes with the augmentation {LEARNED}FILE only; got {came}")
 
     def objective(self, num_networks: int, label_smoothing: float, class_weights: tuple[float, ...] = ()) -> Objective:
         """Builds the loss for jointly trained networks, or for one network.
@@ -151,7 +151,7 @@ class TrainConfig:
 
     @property
     def _augment_is_learned(self) -> bool:
-        return self.augment is not None and self.augment.startswith(PREFIX)
+        return self.augment is not None and self.augment.startswith(LEARNED)
 
     @property
     def _augment_share(self) -> float:

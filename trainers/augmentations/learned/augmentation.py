@@ -21,6 +21,7 @@ from allweather.trainers.augmentations.learned.networks import AugmentationMode,
 from allweather.trainers.augmentations.pairing import Augmentation, TorchvisionAugmentation
 from allweather.trainers.augmentations.prime import PRIME
 from allweather.trainers.checkpoint import tensor_file
+from allweather.trainers.choices import LEARNED
 from allweather.trainers.models.classifier import weights_digest
 
 NAMED: Mapping[str, Augmentation] = {
@@ -31,7 +32,6 @@ NAMED: Mapping[str, Augmentation] = {
     "corruptions": CorruptionAugmentation(),
     "augmix+corruptions": CORRUPTED_AUGMIX,
 }
-PREFIX = "learned:"  # an augmentation of this name is read from the file whose path follows
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,11 @@ def open_augmentation(name: str, share: float = 1.0) -> Augmentation:
         UsageError: The name is none of these.
         CheckpointError: The file does not hold a learned augmentation.
     """
-    if name.startswith(PREFIX):
-        if name == PREFIX:
-            raise UsageError(f"{PREFIX} needs the file that 'allweather learn-augmentation' made: {PREFIX}FILE")
-        network = load_augmentation(home_path(name.removeprefix(PREFIX))).network()
+    if name.startswith(LEARNED):
+        if name == LEARNED:
+            raise UsageError(f"{LEARNED} needs the file that 'allweather learn-augmentation' made: {LEARNED}FILE")
+        network = load_augmentation(home_path(name.removeprefix(LEARNED))).network()
         return LearnedAugmentation(network, weights_digest(network), share)
     if name not in NAMED:
-        raise UsageError(f"an augmentation is {', '.join(NAMED)} or {PREFIX}FILE; got {name!r}")
+        raise UsageError(f"an augmentation is {', '.join(NAMED)} or {LEARNED}FILE; got {name!r}")
     return NAMED[name]
