@@ -60,5 +60,5 @@ def check_runnable(policy: Policy, has_predictor: bool, has_large: bool = False)
     if policy.large and not has_large:
         raise UsageError(
             f"policy {policy.name} needs a large classifier, and there is none; only a bundle that was made by "
-            "'allweather export --large CHECKPOINT' has one"
+            "'allweather export --large' or 'allweather import --large' has one"
         )

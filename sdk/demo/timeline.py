@@ -65,12 +65,13 @@ def budget_timeline(outcomes: Sequence[FrameOutcome], fps: float, budget_ms: flo
     names = [name for name in VIEWS if name in run] + sorted(run - set(VIEWS))
     with png_figure(10, 2.6 + 0.22 * len(names)) as (figure, png):
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(10, max(3, len(names))))
-        _shade(top, outcomes, fps, 1.06 * 1.25 * budget_ms)
+        highest = max(1.25 * budget_ms, 1.05 * max(times))
+        _shade(top, outcomes, fps, 1.06 * highest)
         _shade(bottom, outcomes, fps, None)
         top.plot(seconds, times, ".", color=LINES[2]["color"], markersize=2)
         top.axhline(budget_ms, color=BUDGET_COLOR, linestyle="--", linewidth=1.2)
         top.text(seconds[-1], budget_ms * 0.97, f"budget {budget_ms:g} ms", ha="right", va="top", color=BUDGET_COLOR)
-        top.set(ylabel="time per decision, ms", ylim=(0, 1.25 * budget_ms))
+        top.set(ylabel="time per decision, ms", ylim=(0, highest))
         for row, name in enumerate(names):
             frames = [index for index, each in enumerate(outcomes) if name in each.views]
             bottom.plot(seconds[frames], [row] * len(frames), "|", color=VIEWS_COLOR, markersize=5)
