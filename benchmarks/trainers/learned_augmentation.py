@@ -30,7 +30,8 @@ from allweather.reports.html import write_files
 from allweather.runtimes.errors import unknown_name
 from allweather.runtimes.markdown import markdown_table
 from allweather.runtimes.system.memory import keep_freed_memory
-from allweather.trainers.augmentations.learned.augmentation import PREFIX, load_augmentation
+from allweather.trainers.augmentations.learned.augmentation import load_augmentation
+from allweather.trainers.choices import LEARNED
 from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.data.registry import open_dataset
 from allweather.trainers.inference.open_model import open_model
@@ -41,7 +42,7 @@ from allweather.trainers.methods.train import train
 from allweather.trainers.training.launch import launch
 from allweather.trainers.training.settings import FitSettings
 
-LEARNED = LearnAugmentationSettings(held_out="val", classifiers=2)
+SETTINGS = LearnAugmentationSettings(held_out="val", classifiers=2)
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ ROWS: Mapping[str, Row] = {
     "none": Row("rh"),
     "shifts and flips": Row(),
     "trivial": Row(augment="trivial"),
-    "chance": Row(learned=dataclasses.replace(LEARNED, gan_epochs=0, epochs=0)),
-    "pretrained": Row(learned=dataclasses.replace(LEARNED, epochs=0)),
-    "learned": Row(learned=LEARNED),
-    "as in the paper": Row(learned=dataclasses.replace(LEARNED, grid=8, color_limit=0.25), share=1.0),
-    "serial": Row(learned=dataclasses.replace(LEARNED, mode="serial")),
-    "spatial": Row(learned=dataclasses.replace(LEARNED, mode="spatial")),
-    "appearance": Row(learned=dataclasses.replace(LEARNED, mode="appearance")),
+    "chance": Row(learned=dataclasses.replace(SETTINGS, gan_epochs=0, epochs=0)),
+    "pretrained": Row(learned=dataclasses.replace(SETTINGS, epochs=0)),
+    "learned": Row(learned=SETTINGS),
+    "as in the paper": Row(learned=dataclasses.replace(SETTINGS, grid=8, color_limit=0.25), share=1.0),
+    "serial": Row(learned=dataclasses.replace(SETTINGS, mode="serial")),
+    "spatial": Row(learned=dataclasses.replace(SETTINGS, mode="spatial")),
+    "appearance": Row(learned=dataclasses.replace(SETTINGS, mode="appearance")),
 }
 
 
@@ -99,7 +100,7 @@ def config_of(name: str, seed: int, args: argparse.Namespace, dataset: Dataset, 
             measured=lambda reliability: print(name, seed, reliability, flush=True),
         )  # fmt: skip
         print(name, seed, learned.metrics, f"{time.monotonic() - started:.0f} s", flush=True)
-    return TrainConfig(variants=row.variants, augment=f"{PREFIX}{out}", augment_share=row.share)
+    return TrainConfig(variants=row.variants, augment=f"{LEARNED}{out}", augment_share=row.share)
 
 
 def train_and_test(name: str, seed: int, args: argparse.Namespace, dataset: Dataset, fabric: Fabric) -> RunRecord:
