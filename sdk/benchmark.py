@@ -1,4 +1,7 @@
-"""Measures how fast a bundle is on this device: every engine, precision and number of views, stage by stage."""
+"""Measures how fast a bundle is on this device: every engine, precision and number of views, stage by stage.
+
+A bundle's large classifier is measured, too: after one view of the small one, as in a doubtful frame of a cascade.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ NUM_RANDOM_FRAMES = 4  # repeated over and over
 
 @dataclass(frozen=True)
 class Run:
-    """Result of one engine in one precision with one number of views.
+    """Result of one engine in one precision with one number of views, or with a view and the large classifier.
 
     Attributes:
         engine: Name of the engine, such as "openvino".
         precision: Precision of the classifier, such as "int8".
         policy: The policy that was followed.
-        num_views: Number of views run on each frame.
+        num_views: Number of views that the classifier runs on each frame.
         report: Statistics of its loop: stages, decision time, frame age.
     """
 
@@ -48,6 +51,11 @@ class Run:
     policy: str
     num_views: int
     report: LoopReport
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and plots, such as "openvino int8 k=2" or "openvino int8 k=1+large"."""
+        return f"{self.engine} {self.precision} k={self.num_views}{'+large' * self.policy.endswith('+large')}"
 
     @property
     def decision(self) -> LatencySummary:
@@ -67,7 +75,8 @@ class Benchmark:
         machine: Processor, cores and instruction sets of the machine.
         threads: Number of CPU threads that the engines were given; None for all cores.
         power: What governs the CPU's clock frequency; "unknown" if the system does not say.
-        runs: One for each engine, precision and number of views.
+        runs: One for each engine, precision and number of views, and one for each engine and precision that has the
+            large classifier run after one view.
     """
 
     bundle: str
@@ -93,7 +102,8 @@ def run_benchmark(
     """Runs the camera loop on the same frames with each model of a bundle that runs on this device.
 
     With a loss predictor, the k views with the lowest predicted losses are run, and the time includes the prediction;
-    without one, the first k views.
+    without one, the first k views. Where the bundle has a large classifier for the engine, one more run has it run
+    after one view of every frame: what a doubtful frame of a cascade takes.
 
     Args:
         path: The bundle.
@@ -114,7 +124,6 @@ def run_benchmark(
     """
     path = as_path(path)
     bundle = Bundle.open(path)
-    has_predictor = bundle.manifest.predictor is not None
     available = {status.name for status in statuses() if status.version}
     models = [
         (engine or model.engine, model.precision)
@@ -126,11 +135,14 @@ def run_benchmark(
     ]
     if not models:  # raises an error that says which models there are and what is missing
         open_engine(bundle, engine, precision)
-    plans = [(*model, count) for model in models for count in num_views]
+    plans = [
+        (*model, count, policy)
+        for model in models
+        for count, policy in (*_policies(bundle, num_views), *_large_policies(bundle, model[0]))
+    ]
     source_name, runs = redacted(source) if source else f"random images of {WIDTH} x {HEIGHT} pixels", []
-    for index, (engine_name, model_precision, count) in enumerate(plans):
-        watch(index, len(plans), f"{engine_name} {model_precision}, {count} view{'s' if count != 1 else ''}")
-        policy = f"top:{count}" if has_predictor else "set:" + ",".join((*VIEWS, FLIP)[:count])
+    for index, (engine_name, model_precision, count, policy) in enumerate(plans):
+        watch(index, len(plans), f"{engine_name} {model_precision}, {policy}")
         with load(path, engine=engine_name, precision=model_precision, policy=policy, threads=threads) as perceiver:
             with _open_source(source) as camera:
                 run(camera, perceiver, [], limit=WARM_UP_DECISIONS)
@@ -142,6 +154,20 @@ def run_benchmark(
     watch(len(plans), len(plans), "done")
     decided = min(run.report.decided for run in runs)
     return Benchmark(str(path), decided, source_name, this_device().line(), threads, power_mode(), tuple(runs))
+
+
+def _policies(bundle: Bundle, num_views: Sequence[int]) -> list[tuple[int, str]]:
+    """Returns a policy for each number of views, with that number."""
+    if bundle.manifest.predictor is not None:
+        return [(count, f"top:{count}") for count in num_views]
+    return [(count, "set:" + ",".join((*VIEWS, FLIP)[:count])) for count in num_views]
+
+
+def _large_policies(bundle: Bundle, engine: str) -> list[tuple[int, str]]:
+    """Returns the policy of one view and then the large classifier, if the bundle has one that this engine runs."""
+    runs = engine_spec(engine).runs
+    has_large = any((model.role, model.engine) == ("large", runs) for model in bundle.manifest.models)
+    return [(1, f"{policy}+large") for _, policy in _policies(bundle, [1])] if has_large else []
 
 
 def _open_source(source: str | None) -> Camera:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 MAX_VIEWS = 12
 LEGEND = (
-    "milliseconds. k: views of each frame. Medians of rank: predicting the losses of the views; views: making them; "
-    "infer: running the model; rest: preparing the image, planning and averaging. p50, p90, p99: the whole decision; "
+    "milliseconds. k: views of each frame; +large: then the large classifier. Medians of rank: predicting the losses "
+    "of the views; views: making them; infer: running the model; rest: preparing the image, planning and averaging. "
+    "p50, p90, p99: the whole decision; "
     "age: from the capture of a frame to its decision. --out or --json gives all stages"
 )
 
@@ -50,7 +51,7 @@ def bench(
 ) -> None:
     """Measures how fast a bundle is on this device.
 
-    There is a run for each engine, precision and number of views.
+    There is a run for each engine, precision and number of views, and one of a large classifier after one view.
     """
     check_report_folder(out)
     from allweather.benchmark import run_benchmark
@@ -92,7 +93,7 @@ def _print_benchmark(benchmark: Benchmark) -> None:
         age = run.report.frame_age
         quantiles = [run.decision.p50, run.decision.p90, run.decision.p99, age.p99 if age else 0.0]
         cells = [f"{1000 * seconds:.2f}" for seconds in (*stages, rest, *quantiles)]
-        rows.append((f"{run.engine} {run.precision} k={run.num_views}", *cells))
+        rows.append((run.name, *cells))
     print_table(rows)
     say(LEGEND)
 

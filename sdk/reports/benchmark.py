@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from allweather.benchmark import Benchmark, Run
+from allweather.benchmark import Benchmark
 from allweather.reports import plots
 from allweather.reports.html import Section, page, write_files
 from allweather.runtimes.markdown import markdown_page, markdown_table
@@ -15,7 +15,8 @@ from allweather.runtimes.text import to_json
 NOTE = (
     "Medians of the stages and quantiles of the whole decision, in milliseconds. The age of a frame is the time from "
     "its capture to the decision; sinks come after that. k is the number of views that the policy asks for; with a "
-    "budget, the planner runs as many of them as there is time for."
+    "budget, the planner runs as many of them as there is time for. k=1+large is one view and then the large "
+    "classifier, on every frame."
 )
 
 
@@ -40,7 +41,7 @@ def write_benchmark_report(benchmark: Benchmark, folder: Path | str) -> None:
         folder,
         {
             "stages.png": plots.stage_bars(
-                [_name(run) for run in benchmark.runs],
+                [run.name for run in benchmark.runs],
                 [{stage: 1000 * times.p50 for stage, times in run.report.stages.items()} for run in benchmark.runs],
                 [(1000 * run.decision.p90, 1000 * run.decision.p99) for run in benchmark.runs],
             ),
@@ -63,9 +64,5 @@ def latency_table(benchmark: Benchmark) -> list[tuple[str, ...]]:
         tails = [run.decision.p50, run.decision.p90, run.decision.p99, age.p50, age.p90, age.p99]
         medians = [run.report.stages[stage].p50 for stage in stages]
         times = [f"{1000 * seconds:.2f}" for seconds in (*medians, *tails)]
-        rows.append((_name(run), *times, f"{run.report.decisions_per_second:.1f}"))
+        rows.append((run.name, *times, f"{run.report.decisions_per_second:.1f}"))
     return rows
-
-
-def _name(run: Run) -> str:
-    return f"{run.engine} {run.precision} k={run.num_views}"

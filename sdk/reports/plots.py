@@ -123,21 +123,23 @@ def stage_bars(
 
     Args:
         names: Names of the runs; each gets a bar.
-        medians: For each run the median milliseconds of its stages, in order.
+        medians: For each run the median milliseconds of its stages, in order; one that takes no time in any is not
+            drawn.
         tails: For each run p90 and p99 of the whole decision, in milliseconds.
 
     Returns:
         A PNG.
     """
+    drawn = [stage for stage in medians[0] if any(stages[stage] for stages in medians)]
     with png_figure(8.5, 1.6 + 0.34 * len(names)) as (figure, png):
         axes = figure.add_subplot()
         for row, (stages, tail) in enumerate(zip(medians, tails, strict=True)):
             left = 0.0
-            for index, (stage, value) in enumerate(stages.items()):
+            for index, stage in enumerate(drawn):
                 label = stage if not row else None
                 color = STAGE_COLORS[index % len(STAGE_COLORS)]
-                axes.barh(row, value, left=left, color=color, height=0.62, label=label)
-                left += value
+                axes.barh(row, stages[stage], left=left, color=color, height=0.62, label=label)
+                left += stages[stage]
             axes.plot(tail, [row, row], color=RED, marker="|", markersize=9, linewidth=0.8)
         axes.set_yticks(range(len(names)), [without_middle(name) for name in names])
         axes.invert_yaxis()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import invoke, one_line
+from commands import invoke, json_of, one_line
 
 from allweather.evaluation.policies import policy_evaluation
 from allweather.exporters.addition import add_to_bundle
@@ -154,3 +154,11 @@ def test_without_a_large_classifier_that_passes_nothing_is_written(
         export(checkpoint, dataset, tmp_path / "x.aw", FP32, large=checkpoint)
     assert not (tmp_path / "x.aw").exists()
     assert np.sum(calls) == 4
+
+
+def test_it_is_measured_after_one_view_of_every_frame(both: Path) -> None:
+    benchmark = json_of(invoke("bench", both, "--frames", 5, "--max-views", 2, "--engine", "onnx", "--json"))
+    alone, with_large = benchmark["runs"]
+    assert (alone["num_views"], alone["report"]["large_runs"]) == (2, 0)
+    assert (with_large["num_views"], with_large["report"]["large_runs"]) == (1, 5)
+    assert "onnx fp32 k=1+large" in invoke("bench", both, "--frames", 5, "--max-views", 2, "--engine", "onnx").stdout
