@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from trained_models import SMALL_NETWORK
 
 from allweather.runtimes.crop import Crop
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS
@@ -71,12 +72,12 @@ def opened(folder: Path, *, stream: bool) -> Dataset:
 @pytest.fixture(scope="module")
 def start(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     data, out = opened(folder, stream=False), tmp_path_factory.mktemp("start") / "start.safetensors"
-    (trained,) = train(["resnet20"], data, FIT, out, fabric=launch())
+    (trained,) = train([SMALL_NETWORK], data, FIT, out, fabric=launch())
     return dataclasses.replace(trained, strengths=PAPER)
 
 
 def trained(data: Dataset, out: Path, method: TrainMethod) -> Weights:
-    networks = ["resnet20"] * (2 if method in ("multi-ait", "dml") else 1)
+    networks = [SMALL_NETWORK] * (2 if method in ("multi-ait", "dml") else 1)
     checkpoints = train(networks, data, FIT, out / "m.safetensors", fabric=launch(), config=TrainConfig(method))
     return {f"{index} {key}": value for index, each in enumerate(checkpoints) for key, value in each.weights.items()}
 
@@ -98,7 +99,7 @@ def with_predictor(data: Dataset, out: Path, start: Checkpoint) -> Weights:
 
 def learned(data: Dataset, out: Path, aim: AugmentationAim) -> Weights:
     settings = LearnAugmentationSettings(aim=aim, gan_epochs=1, epochs=1, damping=0.1, classifier=FIT)
-    result = learn_augmentation("resnet20", data, settings, out / "m.safetensors", fabric=launch())
+    result = learn_augmentation(SMALL_NETWORK, data, settings, out / "m.safetensors", fabric=launch())
     images = {**sample_augmentations(result.network(), data.val), **latent_traversal(result.network(), data.val)}
     return {**result.weights, **{key: torch.from_numpy(np.stack(row)) for key, row in images.items()}}
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.autograd.functional import hessian
 
 from allweather.runtimes.errors import TrainingError
-from allweather.trainers.data.registry import open_dataset
+from allweather.trainers.data.signs import CLASSES as SIGNS
+from allweather.trainers.data.signs import render_split
 from allweather.trainers.methods.learned_augmentation.influence import (
     append_one,
     conjugate_gradients,
@@ -21,7 +22,7 @@ from allweather.trainers.methods.learned_augmentation.influence import (
     stochastic_inverse,
 )
 
-pytestmark = pytest.mark.slow  # the fixture renders the whole data set of traffic signs
+pytestmark = pytest.mark.slow  # the fixture renders many traffic signs
 
 DAMPING = 0.01
 CLASSES, TRAIN, VAL = 4, 240, 160
@@ -30,11 +31,10 @@ CLASSES, TRAIN, VAL = 4, 240, 160
 @pytest.fixture(scope="module")
 def problem() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Traffic signs of four classes as 4 x 4 gray pixels: features and labels of both splits, and the fitted weight."""
-    signs = open_dataset("signs", None).train
-    subset = signs.take((signs.labels < CLASSES).nonzero()[: TRAIN + VAL, 0])
-    pixels = subset.images.double().mean(3).reshape(-1, 4, 8, 4, 8).mean((2, 4)).flatten(1) / 64
+    images, labels = map(torch.from_numpy, render_split("train", count=(TRAIN + VAL) // CLASSES * len(SIGNS)))
+    images, labels = images[labels < CLASSES], labels[labels < CLASSES]
+    pixels = images.double().mean(3).reshape(-1, 4, 8, 4, 8).mean((2, 4)).flatten(1) / 64
     features = append_one(pixels - pixels.mean(0))
-    labels = subset.labels
     start = torch.zeros(CLASSES, features.shape[1], dtype=torch.float64)
     weight = fit_last_layer(start, features[:TRAIN], labels[:TRAIN], DAMPING)
     return features[:TRAIN], labels[:TRAIN], features[TRAIN:], labels[TRAIN:], weight

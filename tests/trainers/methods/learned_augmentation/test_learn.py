@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from trained_models import SMALL_NETWORK
 
 from allweather.runtimes.errors import AllweatherError, CheckpointError, DataError, TrainingError, UsageError
 from allweather.trainers.augmentations.learned.augmentation import (
@@ -27,6 +29,7 @@ from allweather.trainers.data.dataset import Dataset
 from allweather.trainers.methods import gamma_search
 from allweather.trainers.methods.config import TrainConfig
 from allweather.trainers.methods.finetune import FinetuneSettings
+from allweather.trainers.methods.learned_augmentation import starting_network
 from allweather.trainers.methods.learned_augmentation.learn import learn_augmentation
 from allweather.trainers.methods.learned_augmentation.settings import LearnAugmentationSettings, Stage
 from allweather.trainers.methods.train import train
@@ -43,10 +46,17 @@ class StoppedError(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_batches() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starting_network, "BATCHES", 2)
+        yield
+
+
 @pytest.fixture(scope="module")
 def learned(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("augmentation") / "colors.safetensors"
-    learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
+    learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, out, fabric=launch())
     return out
 
 
@@ -55,7 +65,7 @@ def test_the_file_records_how_it_was_learned(learned: Path, dataset: Dataset) ->
     loaded = load_augmentation(learned)
     assert loaded.mode == "parallel"
     assert loaded.data == dataset.name
-    assert loaded.settings["arch"] == "resnet20"
+    assert loaded.settings["arch"] == SMALL_NETWORK
     assert loaded.grid == 1
     assert loaded.metrics["held_out_images"] == len(dataset.train) // 5
     assert -1 <= loaded.metrics["split_half_correlation"] <= 1
@@ -76,8 +86,8 @@ def test_a_run_resumed_in_any_stage_ends_like_an_uninterrupted_one(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
-    learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
+        learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, out, fabric=launch(), watch=kill)
+    learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, out, fabric=launch())
     expected, resumed = load_augmentation(learned), load_augmentation(out)
     assert resumed.metrics == expected.metrics
     for key, value in expected.weights.items():
@@ -92,9 +102,9 @@ def test_the_stages_of_another_run_are_refused(dataset: Dataset, tmp_path: Path)
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+        learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, out, fabric=launch(), watch=kill)
     with pytest.raises(TrainingError, match="other settings"):
-        learn_augmentation("resnet20", dataset, dataclasses.replace(SETTINGS, gan_epochs=2), out, fabric=launch())
+        learn_augmentation(SMALL_NETWORK, dataset, dataclasses.replace(SETTINGS, gan_epochs=2), out, fabric=launch())
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +117,7 @@ def stopped(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn_augmentation("resnet20", dataset, SETTINGS, folder / "again.safetensors", fabric=launch(), watch=kill)
+        learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, folder / "again.safetensors", fabric=launch(), watch=kill)
     return folder
 
 
@@ -123,7 +133,7 @@ def test_stages_that_a_setting_does_not_change_are_reused(
         watched.add((stage, progress.steps))
 
     again = dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
-    learn_augmentation("resnet20", dataset, again, out, fabric=launch(), watch=note)
+    learn_augmentation(SMALL_NETWORK, dataset, again, out, fabric=launch(), watch=note)
     expected: set[tuple[Stage, int]] = {("influence", again.epochs * 96 // 16)}  # 96 of 120 images, in batches of 16
     if again.classifiers > 1:
         expected |= {("classifier", 2 * 96 // 16)}
@@ -139,7 +149,7 @@ def test_a_kill_while_stages_are_removed_leaves_no_stage(
 
     monkeypatch.setattr(shutil, "rmtree", kill)
     with pytest.raises(StoppedError):
-        learn_augmentation("resnet20", dataset, SETTINGS, tmp_path / "one.safetensors", fabric=launch())
+        learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, tmp_path / "one.safetensors", fabric=launch())
     assert [path.name for path in (tmp_path / ".one.safetensors.stages").iterdir()] == ["run.json"]
 
 
@@ -147,7 +157,7 @@ def test_each_process_needs_two_images_per_step(dataset: Dataset, tmp_path: Path
     small = dataclasses.replace(SETTINGS, classifier=FitSettings(epochs=1, batch_size=2))
     two = SimpleNamespace(world_size=2)
     with pytest.raises(UsageError, match=r"two images in each process.* got a batch of 2 for 2 processes"):
-        learn_augmentation("resnet20", dataset, small, tmp_path / "small.safetensors", fabric=two)  # type: ignore[arg-type]
+        learn_augmentation(SMALL_NETWORK, dataset, small, tmp_path / "small.safetensors", fabric=two)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -160,18 +170,18 @@ def test_a_stage_of_another_version_is_refused(dataset: Dataset, tmp_path: Path)
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch(), watch=kill)
+        learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, out, fabric=launch(), watch=kill)
     kept = next(tmp_path.glob(".*.stages")) / "gan.safetensors"
     tensors, metadata = tensor_file.read(kept)
     tensor_file.write(kept, {key: value for key, value in tensors.items() if "limits" not in key}, metadata)
     with pytest.raises(TrainingError, match=r"another version of allweather; delete .*stages"):
-        learn_augmentation("resnet20", dataset, SETTINGS, out, fabric=launch())
+        learn_augmentation(SMALL_NETWORK, dataset, SETTINGS, out, fabric=launch())
 
 
 def test_too_few_images(dataset: Dataset, tmp_path: Path) -> None:
     few = dataclasses.replace(dataset, train=dataset.train.take(torch.arange(9)))
     with pytest.raises(DataError, match=r"10 training images.* has 9"):
-        learn_augmentation("resnet20", few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
+        learn_augmentation(SMALL_NETWORK, few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
     assert not list(tmp_path.iterdir())
 
 
@@ -187,7 +197,7 @@ def test_every_training_method_takes_it(learned: Path, dataset: Dataset, tmp_pat
     for method in ("plain", "ait"):
         out = tmp_path / f"{method}.safetensors"
         config = TrainConfig(method, augment=name)  # type: ignore[arg-type]
-        train(["resnet20"], dataset, FitSettings(epochs=1, batch_size=16), out, fabric=launch(), config=config)
+        train([SMALL_NETWORK], dataset, FitSettings(epochs=1, batch_size=16), out, fabric=launch(), config=config)
         assert load_checkpoint(out).settings["augment"] == name
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from trained_models import SMALL_NETWORK
 
 from allweather.runtimes.errors import CheckpointError, DataError, UsageError
 from allweather.trainers.augmentations.learned.augmentation import (
@@ -45,11 +46,11 @@ def test_too_few_held_out_images(dataset: Dataset, tmp_path: Path) -> None:
     few = dataclasses.replace(dataset, val=dataset.val.take(torch.arange(3)))
     settings = dataclasses.replace(SETTINGS, held_out="val")
     with pytest.raises(DataError, match=r"at least 4 held-out images.*; 3 are in the validation split"):
-        learn_augmentation("resnet20", few, settings, tmp_path / "few.safetensors", fabric=launch())
+        learn_augmentation(SMALL_NETWORK, few, settings, tmp_path / "few.safetensors", fabric=launch())
     one_class = dataset.train.take(torch.arange(12)).with_labels(torch.zeros(12, dtype=torch.int64))
     few = dataclasses.replace(dataset, train=one_class)
     with pytest.raises(DataError, match=r"at least 4 held-out images.*; 2 are a fifth of 12 training images"):
-        learn_augmentation("resnet20", few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
+        learn_augmentation(SMALL_NETWORK, few, SETTINGS, tmp_path / "few.safetensors", fabric=launch())
     assert not list(tmp_path.iterdir())
 
 
@@ -65,7 +66,7 @@ def test_it_is_learned_from_the_validation_images_by_two_classifiers_on_a_grid(
         if progress.report:
             steps.append((stage, progress.steps))
 
-    learn_augmentation("resnet20", dataset, settings, out, fabric=launch(), watch=note, measured=heard.append)
+    learn_augmentation(SMALL_NETWORK, dataset, settings, out, fabric=launch(), watch=note, measured=heard.append)
     each = len(dataset.train) // 16  # all of them
     assert steps == [("classifier", each), ("classifier", each), ("gan", each), ("influence", each)]
     loaded = load_augmentation(out)
@@ -89,7 +90,7 @@ def test_without_learning_it_is_the_network_as_it_starts(dataset: Dataset, tmp_p
     for name, gan_epochs in (("chance", 0), ("pretrained", 1)):
         settings = dataclasses.replace(SETTINGS, epochs=0, gan_epochs=gan_epochs)
         out = tmp_path / f"{name}.safetensors"
-        learn_augmentation("resnet20", dataset, settings, out, fabric=launch(), watch=note)
+        learn_augmentation(SMALL_NETWORK, dataset, settings, out, fabric=launch(), watch=note)
         assert stages == ({"classifier", "gan"} if gan_epochs else set())
         results.append(load_augmentation(out))
     chance, pretrained = results
