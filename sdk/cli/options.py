@@ -26,7 +26,7 @@ Data: TypeAlias = Annotated[str, typer.Option(help=DATA_HELP)]
 Limit: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Take this number of test images, drawn at random, for a quick look; all of them if not given."
+        min=1, help="Take this number of test images, drawn at random, for a small run; all of them if not given."
     ),
 ]
 Download: TypeAlias = Annotated[

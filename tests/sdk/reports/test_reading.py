@@ -51,9 +51,7 @@ def test_each_report_says_how_to_read_it_and_what_made_it(plain: Path, folder: P
 
 
 def test_missing_corruptions_are_named() -> None:
-    assert corruptions_measured(tuple(CORRUPTIONS), 7).startswith(
-        "All of the common 15 and all of the extra 4,"
-    )
+    assert corruptions_measured(tuple(CORRUPTIONS), 7).startswith("All of the common 15 and all of the extra 4,")
     text = corruptions_measured([name for name in COMMON if name not in ("fog", "snow")], 20)
     assert text == (
         "13 of the common 15 (snow, fog missing) and none of the extra 4, at five severities, 20 images in each cell."
