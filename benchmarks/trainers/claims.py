@@ -16,7 +16,7 @@ from studies import mean_and_deviation
 from allweather.runtimes.errors import DataError
 
 FIGURE = re.compile(r"\{([^/{}]+)/([^/{}]+)/([^/{}]+)\}")
-HEADER = ("claim", "the paper's figure", "ours", "met or missed", "command", "page, and records")
+HEADER = ("claim", "the paper's figure", "ours", "met or missed", "measured by")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ClaimTable:
     claims: Sequence[Claim]
 
     def lines(self, records: Sequence[RunRecord]) -> list[str]:
-        """Returns the lines of the table.
+        """Returns the lines of the table, and below it the commands by their numbers, each with its records.
 
         Args:
             records: All records.
@@ -87,13 +87,26 @@ class ClaimTable:
         Raises:
             DataError: A record is missing.
         """
-        rows = [f"| {' | '.join(HEADER)} |", "|---|---|---|---|---|---|"]
+        numbers = {text: number for number, text in enumerate(self._commands(), 1)}
+        rows = [f"| {' | '.join(HEADER)} |", "|---|---|---|---|---|"]
         for each in self.claims:
-            command = f"`{each.command}`" if each.command else ""
             shown = each.page.partition("#")[0].removesuffix(".md").replace("-", " ")
             where = f"[{shown}]({each.page})" if each.page else ""
-            where += "".join(f", `docs/results/records/{name}`" for name in each.records)
+            if each.command:
+                where += f" ({numbers[each.command]})"
             ours, verdict = (each.with_figures(text, records) for text in (each.ours, each.verdict))
-            cells = (each.text, each.theirs, ours or "-", verdict, command, where)
-            rows.append(f"| {' | '.join(cells)} |")
+            rows.append(f"| {' | '.join((each.text, each.theirs, ours or '-', verdict, where))} |")
+        rows.append("")
+        for command, files in self._commands().items():
+            stored = "".join(f", `docs/results/records/{name}`" for name in files)
+            rows.append(f"{numbers[command]}. `{command}`{stored}")
         return rows
+
+    def _commands(self) -> dict[str, list[str]]:
+        """Returns the commands, each with the records that it has left."""
+        found: dict[str, list[str]] = {}
+        for each in self.claims:
+            if each.command:
+                files = found.setdefault(each.command, [])
+                files += [name for name in each.records if name not in files]
+        return found

@@ -105,31 +105,29 @@ class CheckpointTable:
         Args:
             records: All records.
         """
-        header = (
-            "file", "method, strategy", "epochs", "gamma", "seed", "start", "clean error, %", "common 15 / extra 4, %",
-            "errors from", "command",
-        )  # fmt: skip
-        rows = [f"| {' | '.join(header)} |", "|---|---|---:|---:|---:|---|---:|---|---|---|"]
+        header = ("file", "how it was trained", "start", "clean error, %", "common 15 / extra 4, %", "errors from")
+        rows = [f"| {' | '.join(header)} |", "|---|---|---|---:|---|---|"]
         accuracies = {each.row: each.results["clean"] for each in records if each.study == "robust-finetuning"}
         for name, model in MODELS.items():
             settings = read_header(CHECKPOINTS / f"{name}.safetensors")["settings"]
-            layers = f" of {', '.join(settings['layers'])}" if settings.get("layers") else ""
-            gamma = settings.get("gamma")
             clean = model.clean or f"{100 - accuracies[model.record]:.2f}"
-            cells = (
-                f"`{name}`",
-                " / ".join(settings[key] for key in ("method", "strategy") if key in settings) + layers,
-                str(settings["epochs"]),
-                "" if gamma is None else f"{gamma:g}",
-                str(settings["seed"]),
-                model.start,
-                clean,
-                model.corrupted,
-                model.where,
-                f"`{model.command}`",
-            )
+            cells = (f"`{name}`", _in_words(settings), model.start, clean, model.corrupted, model.where)
             rows.append(f"| {' | '.join(cells)} |")
+        rows += ["", "The commands:", "", *(f"- `{name}`: `{model.command}`" for name, model in MODELS.items())]
         return rows
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    """Returns the method, strategy, layers, epochs, gamma and seed of a training."""
+    gamma, layers = settings.get("gamma"), settings.get("layers")
+    method = "/".join(settings[key] for key in ("method", "strategy") if key in settings)
+    parts = [
+        f"{method} of {', '.join(layers)}" if layers else method,
+        f"{settings['epochs']} epochs",
+        *([] if gamma is None else [f"gamma {gamma:g}"]),
+        f"seed {settings['seed']}",
+    ]
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
