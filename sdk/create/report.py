@@ -16,6 +16,7 @@ from allweather.create.plots import family_bars, reliability_curves
 from allweather.evaluation.error_rate import ErrorRate
 from allweather.journey import Stage
 from allweather.reports import plots
+from allweather.reports.corrupted import corruptions_measured
 from allweather.reports.html import Section, page, write_files
 from allweather.reports.reading import Origin, origin_section, section_in_markdown
 from allweather.runtimes.bundle.bundle import Bundle
@@ -79,8 +80,9 @@ def write_create_report(created: Created, folder: Path) -> None:
     systems = compared.systems
     summary, parity, stages = summary_table(systems), parity_table(created.bundles), _stage_table(created.stages)
     made = origin_section(created.origin)
+    reading = f"{HOW_TO_READ} {corruptions_measured(list(systems[0].by_severity), compared.images)}"
     sections = [
-        Section("Result", HOW_TO_READ, summary, image="families.png", alt=_in_words(systems)),
+        Section("Result", reading, summary, image="families.png", alt=_in_words(systems)),
         Section("What the comparison can tell", " ".join([WHAT_WAS_SEEN, *_verdicts(systems)])),
         Section("Error by corruption and severity, %", image="errors.png"),
         Section("Reliability on corrupted images", RELIABILITY, image="reliability.png"),
@@ -110,7 +112,7 @@ def write_create_report(created: Created, folder: Path) -> None:
     files["report.html"] = page(title, lead, sections, _figures(systems))
     notes = [f"- {markdown(note)}" for note in (*_verdicts(systems), *created.notes)]
     files["report.md"] = markdown_page(
-        title, lead, markdown_table(summary), [HOW_TO_READ, "", WHAT_WAS_SEEN], notes, markdown_table(parity),
+        title, lead, markdown_table(summary), [reading, "", WHAT_WAS_SEEN], notes, markdown_table(parity),
         ["![Error by family](families.png)"], markdown_table(stages), section_in_markdown(made),
     )  # fmt: skip
     write_files(folder, files)

@@ -63,7 +63,17 @@ def _commit() -> str:
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():  # a wheel may lie in a checkout of something else
         return ""
-    command = [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    command = [
+        git,
+        "--no-optional-locks",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=False)  # noqa: S603 # fixed arguments
     except (OSError, subprocess.SubprocessError):

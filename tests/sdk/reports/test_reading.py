@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from allweather import __version__
 from allweather.cli.command_line import keep_arguments, origin_of
 from allweather.evaluation import evaluate, evaluate_augmented, evaluate_corrupted, evaluate_policies, evaluate_shifted
+from allweather.reports import reading
 from allweather.reports.augmented import write_augmented_report
 from allweather.reports.clean import write_clean_report
 from allweather.reports.corrupted import corruptions_measured, write_corrupted_report
@@ -80,6 +83,17 @@ def test_the_command_line_is_shown_without_passwords(arguments: list[str], shown
     assert origin.command.startswith("allweather bench ")
     assert all(part in origin.command for part in shown)
     assert hidden not in origin.command
+
+
+@pytest.mark.parametrize("fault", [OSError("no fork"), subprocess.TimeoutExpired("git", 1)])
+def test_a_git_that_fails_ends_no_report(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert reading._commit.__wrapped__() == ""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert reading._commit.__wrapped__() == ""
 
 
 def test_what_is_not_known_is_left_out() -> None:
