@@ -8,6 +8,10 @@ from allweather.trainers.augmentations import COMBINATIONS, augment, augmentatio
 from allweather.trainers.data.signs import render_split
 from allweather.trainers.losses import feature_map_loss, run_pair
 
+GAMMA = (
+    0.3  # weight of the loss for the pair, as `allweather finetune --method fma` has it; --gamma search looks for it
+)
+
 
 def signs(split: str, count: int) -> tuple[Tensor, Tensor]:
     """Returns drawn road signs: float [n, 3, 32, 32] in 0..1, and labels of 16 classes, int64 [n]."""
@@ -39,7 +43,7 @@ for epoch in range(10):
         clean = images[rows]
         if strengths:
             outputs = run_pair(network, clean, augment(clean, names, strengths, rng))
-            loss = cross_entropy(outputs.clean, labels[rows]) + feature_map_loss(outputs.maps)
+            loss = cross_entropy(outputs.clean, labels[rows]) + GAMMA * feature_map_loss(outputs.maps)
         else:
             loss = cross_entropy(network(clean), labels[rows])
         optimizer.zero_grad()

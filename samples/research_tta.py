@@ -1,6 +1,11 @@
 """Gives a network of your own test-time augmentation: python research_tta.py CHECKPOINT PREDICTOR.
 
-CHECKPOINT is a classifier and PREDICTOR its loss predictor. Any `nn.Module` does in their place.
+CHECKPOINT is a classifier and PREDICTOR its loss predictor, such as resnet20-fma-ca-0.safetensors and
+predictor-published-resnet20.safetensors of samples/checkpoints. Any `nn.Module` does in their place.
+
+The images are drawn road signs, as the repository has no others. These checkpoints know the ten classes of CIFAR-10, so
+what they predict here is meaningless: the sample shows the calls, and how far the results of two ways are apart. Put
+images of your network's classes in their place.
 """
 
 import sys
@@ -15,7 +20,7 @@ if len(sys.argv) != 3:
     sys.exit("usage: python research_tta.py CHECKPOINT PREDICTOR")
 checkpoint, predictor = load_checkpoint(sys.argv[1]), load_predictor(sys.argv[2])
 network = checkpoint.classifier().eval()
-images = torch.from_numpy(render_split("test", count=32)[0]).permute(0, 3, 1, 2)  # uint8 [n, 3, h, w]
+images = torch.from_numpy(render_split("test", count=32)[0]).permute(0, 3, 1, 2)  # uint8 [n, 3, h, w]; yours here
 with torch.no_grad():
     one_view = network(images / 255).softmax(1)
     zoomed = network(apply_view(images / 255, "zoom1.2")).softmax(1)

@@ -4,7 +4,8 @@
 
 A page of docs/results has each table between two comments, "table NAME" and "end of NAME"; what is between them is
 replaced. The records are the files of docs/results/records, one a run, as the studies write them beside their
-checkpoints. With --check nothing is written, and the exit code is 1 if a page differs from its records.
+checkpoints. The tables of docs/results/claims.md also have figures of pages that are older than the records. With
+--check nothing is written, and the exit code is 1 if a page differs from its records.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from claims_finetuned import FINETUNED_CLAIMS
+from claims_training import TRAINING_CLAIMS
+from model_tables import MODEL_TABLES
 from run_records import load_record
 from studies import errors_in_one_line
-from study_tables import TABLES
+from study_tables import STUDY_TABLES
 
 from allweather.runtimes.errors import DataError
 from allweather.runtimes.system.atomic_files import atomic_file
 
+TABLES = (*STUDY_TABLES, *FINETUNED_CLAIMS, *TRAINING_CLAIMS, *MODEL_TABLES)
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "results"
 
 

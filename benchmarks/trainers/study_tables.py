@@ -78,7 +78,7 @@ FINETUNING_COLUMNS = {
     "Combined-": "combined-",
     "gain": "gain",
 }
-TABLES = (
+STUDY_TABLES = (
     ResultTable(
         "robust-finetuning",
         "robust-finetuning",

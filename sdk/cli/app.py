@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from allweather import __version__
 from allweather.cli.bench import bench
 from allweather.cli.build import build
+from allweather.cli.command_line import keep_arguments
 from allweather.cli.config import config
 from allweather.cli.corrupt import corrupt
 from allweather.cli.create import create
@@ -66,6 +67,7 @@ class _Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `click.Command.parse_args`."""
+        keep_arguments(ctx, args)
         for before, argument in pairwise(["", *args]):
             if argument == "" and not before.startswith("--"):
                 raise typer.BadParameter("an argument is empty; name a file or folder")

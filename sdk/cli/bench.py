@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from allweather.cli.checks import check_report_folder
+from allweather.cli.command_line import origin_of
 from allweather.cli.console import handle_errors, print_result, print_table, progress_bar, say, to_json
 from allweather.cli.options import AsJson, BundleFile, Threads
 from allweather.runtimes.choices import Precision
@@ -28,6 +29,7 @@ LEGEND = (
 
 @handle_errors
 def bench(
+    context: typer.Context,
     bundle: BundleFile,
     source: Annotated[
         str | None,
@@ -69,7 +71,7 @@ def bench(
     if out:
         from allweather.reports.benchmark import write_benchmark_report
 
-        write_benchmark_report(benchmark, out)
+        write_benchmark_report(benchmark, out, origin_of(context))
     if as_json:
         print_result(to_json(benchmark), True, "bench")
         return

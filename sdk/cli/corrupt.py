@@ -9,7 +9,7 @@ import typer
 
 from allweather.cli.console import handle_errors, print_result, progress_bar, say
 from allweather.cli.inspect import say_inventory
-from allweather.cli.options import AsJson, CropFraction, CropOption, Data, Download, Seed, Size, Stream, Workers
+from allweather.cli.options import AsJson, CropFraction, CropOption, Data, Download, Limit, Seed, Size, Stream, Workers
 from allweather.cli.output_lock import locks_output
 from allweather.runtimes.errors import UsageError
 from allweather.trainers.choices import SetLayout
@@ -28,6 +28,7 @@ def corrupt(
     layout: Annotated[
         SetLayout, typer.Option(help="Layout of the files: npy as in CIFAR-10-C, folders as in ImageNet-C.")
     ] = "npy",
+    limit: Limit = None,
     size: Size = None,
     crop: CropOption = "center",
     crop_fraction: CropFraction = 1.0,
@@ -69,7 +70,8 @@ def corrupt(
     parsed_size = None if size is None else parse_size(size)
     dataset = open_dataset(data, parsed_size, crop=Crop(crop, crop_fraction), reading=reading, download=download)
     say_inventory(dataset.inventory)
-    test = dataset.test.readable()
+    dataset = dataset.with_test_images(len(dataset.test) if limit is None else limit, seed)
+    test = dataset.test
     with progress_bar("corrupt") as update:
 
         def watch(done: int, total: int) -> None:

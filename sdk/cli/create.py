@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from allweather.cli.checks import check_report_folder, hidden_sibling
+from allweather.cli.command_line import origin_of
 from allweather.cli.console import handle_errors, print_result, print_table, say, to_json
 from allweather.cli.options import ARCH_FORMS, DATA_HELP, AsJson, Download, OwnModel, Size
 from allweather.cli.output_lock import locks_output
@@ -20,6 +21,7 @@ from allweather.runtimes.system.path_argument import real_path
 @handle_errors
 @locks_output
 def create(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="Bundle to write: a folder or a .zip file.")],
     data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
     arch: Annotated[str | None, typer.Option(help=f"Architecture to train: {ARCH_FORMS}.")] = None,
@@ -72,7 +74,8 @@ def create(
     prepare_cpu()
     try:
         with stage_table() as watch:
-            made = create_bundle(settings, out, folder, download=download, say=say, watch=watch)
+            origin = origin_of(context, settings.seed)
+            made = create_bundle(settings, out, folder, download=download, origin=origin, say=say, watch=watch)
     except KeyboardInterrupt:
         say("stopped; the same command goes on where it was")
         raise

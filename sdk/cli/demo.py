@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from allweather.cli.command_line import origin_of
 from allweather.cli.console import handle_errors, print_result, print_table, say
 from allweather.cli.options import AsJson, Seed
 from allweather.cli.output_lock import locks_output
@@ -19,6 +20,7 @@ DEFAULT_FRAMES = 1680
 @handle_errors
 @locks_output
 def demo(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder to write the report, video and models into.")] = Path("demo"),
     quick: Annotated[
         bool, typer.Option("--quick", help="Drive with the models of samples/bundles, without training any.")
@@ -37,7 +39,7 @@ def demo(
     settings = DemoSettings(frames=frames, seed=seed)
     prepare_cpu()
     with stage_table() as watch:
-        summary = run_demo(out, settings, quick=quick, say=say, watch=watch)
+        summary = run_demo(out, settings, quick=quick, origin=origin_of(context, seed), say=say, watch=watch)
     if as_json:
         print_result(summary, True, "demo")
         return

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from allweather.cli.checks import check_report_folder, check_required_options, hidden_sibling
+from allweather.cli.command_line import origin_of
 from allweather.cli.console import handle_errors, print_result, print_table, say
-from allweather.cli.options import AsJson, Data, Download, Engine, OwnModel, Precision, Seed, Stream, Workers
+from allweather.cli.options import AsJson, Data, Download, Engine, Limit, OwnModel, Precision, Seed, Stream, Workers
 from allweather.cli.output_lock import locks_output
 from allweather.cli.training import prepare_cpu
 from allweather.runtimes.errors import UsageError
@@ -36,6 +37,11 @@ def evaluate(
             "ImageNet-C."
         ),
     ] = None,
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(help="Corruption to evaluate on, such as fog; may be repeated. All that there are if not given."),
+    ] = None,
+    limit: Limit = None,
     augmented: Annotated[
         bool,
         typer.Option("--augmented", help="Evaluate on augmented images, of the strengths in a finetuned checkpoint."),
@@ -84,10 +90,12 @@ def evaluate(
 
     Several evaluations run one after the other.
 
+    --limit and --corruption make a small run of it, of which the report says that it is a part.
+
     The object of --json has a key for each of several evaluations; a single one is printed as it is.
     """
     check_report_folder(out)
-    check_required_options(context, {"baseline": "corrupted", "devices": "corrupted"})
+    check_required_options(context, {"baseline": "corrupted", "devices": "corrupted", "corruption": "corrupted"})
     from allweather.cli.evaluations import Evaluations
     from allweather.trainers.data.files.outputs import check_output_is_no_class
     from allweather.trainers.data.streamed.reading import Reading
@@ -99,7 +107,10 @@ def evaluate(
     with ExitStack() as stack:
         opened = _open_models(stack, models, engine, precision, own_model)
         keep = hidden_sibling(out, ".cells")
-        evaluations = Evaluations(opened, data, reading=reading, download=download, seed=seed, keep=keep)
+        evaluations = Evaluations(
+            opened, data, reading=reading, download=download, seed=seed, keep=keep,
+            origin=origin_of(context, seed) if out else None, limit=limit, corruptions=corruption or (),
+        )  # fmt: skip
         requested = {
             **(
                 {"corrupted": evaluations.prepare_corrupted(corrupted, baseline, devices, policy or ())}

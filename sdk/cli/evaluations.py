@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +13,7 @@ from allweather.cli.inspect import say_inventory
 from allweather.runtimes.errors import UsageError
 
 if TYPE_CHECKING:
-    from allweather.evaluation.clean import CleanEvaluation
+    from allweather.reports.reading import Origin
     from allweather.runtimes.preprocess import InputSpec
     from allweather.trainers.corruptions.sets import CorruptedSet
     from allweather.trainers.data.dataset import Dataset
@@ -56,6 +56,9 @@ class Evaluations:
         download: Whether CIFAR may be downloaded.
         seed: Random seed of generated corruptions and of policies that draw.
         keep: Folder for finished parts of the long evaluations, which a later call continues from; None keeps nothing.
+        origin: What made the reports.
+        limit: Number of test images, drawn at random; all if None.
+        corruptions: Names of the corruptions; all that there are if empty.
     """
 
     def __init__(
@@ -67,24 +70,28 @@ class Evaluations:
         download: bool,
         seed: int,
         keep: Path | None,
+        origin: Origin | None = None,
+        limit: int | None = None,
+        corruptions: Sequence[str] = (),
     ) -> None:
         self._models, self._data, self._reading, self._download = models, data, reading, download
-        self._seed, self._keep = seed, keep
+        self._seed, self._keep, self._origin = seed, keep, origin
+        self._limit, self._corruptions = limit, corruptions
         self._opened: tuple[InputSpec, tuple[str, ...], Dataset] | None = None
 
     def evaluate_clean(self, folder: Path | None) -> EvaluationOutput:
         """Evaluates the models on the clean test images."""
         from allweather.evaluation.clean import clean_evaluation
-        from allweather.reports.clean import write_clean_report
+        from allweather.reports.clean import comparison_table, write_clean_report
 
         results = []
         for index, model in enumerate(self._models):
             results.append(clean_evaluation(model, self._dataset(model)))
             if folder:
-                write_clean_report(results[-1], self._folder_of(folder, index))
+                write_clean_report(results[-1], self._folder_of(folder, index), self._origin)
         notes = [*results[0].provenance.notes, *self._one_view_notes()]
         if len(results) > 1:
-            return EvaluationOutput(_all(results), notes, [_clean_table(results)])
+            return EvaluationOutput(_all(results), notes, [comparison_table(results)])
         values = to_json(results[0])
         return EvaluationOutput(values, notes, facts={**values["provenance"], **values})
 
@@ -126,7 +133,7 @@ class Evaluations:
             if not fabric.is_global_zero:
                 return None
             if folder:
-                write_corrupted_report(results, mistakes, folder)
+                write_corrupted_report(results, mistakes, folder, self._origin)
             tables = [summary_table(results), error_table(results, list(results[0].mean_errors()))]
             notes = [*results[0].provenance.notes, *self._one_view_notes(policies)]
             return EvaluationOutput(_all(results), notes, tables)
@@ -160,7 +167,7 @@ class Evaluations:
 
                     results.append(augmented_evaluation(model, dataset, strengths, watch=watch))
             if folder:
-                write_augmented_report(results, example_images(dataset, strengths), folder)
+                write_augmented_report(results, example_images(dataset, strengths), folder, self._origin)
             return EvaluationOutput(_all(results), results[0].provenance.notes, [accuracy_table(results)])
 
         return run
@@ -181,7 +188,7 @@ class Evaluations:
                 results.append(shifted_evaluation(model, dataset, watch=watch))
                 points.append(embed_variants(model, dataset) if folder and model.features else None)
         if folder:
-            write_shifted_report(results, points, folder)
+            write_shifted_report(results, points, folder, self._origin)
         return EvaluationOutput(_all(results), results[0].provenance.notes, [accuracy_table(results)])
 
     def prepare_policies(self, texts: Sequence[str], corrupted: str | None) -> Run:
@@ -217,7 +224,7 @@ class Evaluations:
                     notes += [*(() if index else result.provenance.notes), *correlations(result)]
                     tables.append(summary_table(result))
                     if folder:
-                        write_policy_report(result, images, self._folder_of(folder, index))
+                        write_policy_report(result, images, self._folder_of(folder, index), self._origin)
             return EvaluationOutput(asdict(results[0]) if len(results) == 1 else _all(results), notes, tables)
 
         return run
@@ -240,21 +247,27 @@ class Evaluations:
         if self._opened is None or self._opened[:2] != (model.input, model.classes):
             first, self._opened = self._opened is None, None  # so that its memory is free for the next one
             dataset = model.open_data(self._data, reading=self._reading, download=self._download)
-            self._opened = model.input, model.classes, replace(dataset, test=dataset.test.readable())
+            count = len(dataset.test) if self._limit is None else self._limit
+            self._opened = model.input, model.classes, dataset.with_test_images(count, self._seed)
             if first and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, the main one
                 say_inventory(dataset.inventory)
         return self._opened[2]
 
     def _open_corrupted(self, corrupted: str) -> list[Callable[[Dataset], CorruptedSet]]:
         """Returns for each model the function that gives its corrupted images: made from a data set, or read."""
-        from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set
+        from allweather.trainers.corruptions import CORRUPTIONS
+        from allweather.trainers.corruptions.catalogue import get_corruption
+        from allweather.trainers.corruptions.sets import GeneratedSet, open_corrupted_set, part_of_set
+
+        names = tuple(get_corruption(name).name for name in dict.fromkeys(self._corruptions or CORRUPTIONS))
 
         def generated(dataset: Dataset) -> CorruptedSet:
-            return GeneratedSet(dataset.test, self._seed)
+            return GeneratedSet(dataset.test, self._seed, names)
 
         def stored(model: EvaluatedModel) -> Callable[[Dataset], CorruptedSet]:
-            corrupted_set = open_corrupted_set(Path(corrupted), model.classes, model.input)
-            return lambda dataset: corrupted_set
+            whole = open_corrupted_set(Path(corrupted), model.classes, model.input)
+            part = part_of_set(whole, self._corruptions, self._limit, self._seed)
+            return lambda dataset: part
 
         return [generated if corrupted == GENERATE else stored(model) for model in self._models]
 
@@ -265,18 +278,3 @@ class Evaluations:
 
 def _all(results: Sequence[Any]) -> dict[str, Any]:
     return {"results": [asdict(each) for each in results]}
-
-
-def _clean_table(results: Sequence[CleanEvaluation]) -> list[Sequence[str]]:
-    """Returns a table with a column for each model."""
-    return [
-        ("", *(each.provenance.title for each in results)),
-        ("accuracy, %", *(f"{100 * each.accuracy:.2f}" for each in results)),
-        ("precision, mean over classes, %", *(f"{100 * each.precision:.2f}" for each in results)),
-        ("recall, mean over classes, %", *(f"{100 * each.recall:.2f}" for each in results)),
-        ("F1, mean over classes, %", *(f"{100 * each.f1:.2f}" for each in results)),
-        ("calibration error, %", *(f"{100 * each.calibration_error:.2f}" for each in results)),
-        ("Brier score, 0 to 2", *(f"{each.brier:.4f}" for each in results)),
-        ("NLL, nats", *(f"{each.nll:.4f}" for each in results)),
-        ("images per second", *(f"{each.images_per_second:.0f}" for each in results)),
-    ]

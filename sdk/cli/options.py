@@ -23,6 +23,12 @@ DATA_HELP = (
     "at a URL, such as 'shards/{train,val}-{000..009}.tar'."
 )
 Data: TypeAlias = Annotated[str, typer.Option(help=DATA_HELP)]
+Limit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Take this number of test images, drawn at random, for a small run; all of them if not given."
+    ),
+]
 Download: TypeAlias = Annotated[
     bool, typer.Option("--download", help="Download CIFAR into ROOT if it is not there yet.")
 ]

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from allweather.cli.checks import check_report_folder
+from allweather.cli.command_line import origin_of
 from allweather.cli.console import handle_errors, print_result
 from allweather.cli.options import AsJson, Data, Download, Size
 
 
 @handle_errors
 def show_augmentation(
+    context: typer.Context,
     augmentation: Annotated[Path, typer.Argument(help="Learned augmentation (.safetensors).")],
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder to write report.html, result.json and the plots into.")],
@@ -32,6 +34,7 @@ def show_augmentation(
     check_output_is_no_class(out, data)
     parsed_size = None if size is None else parse_size(size)
     learned = load_augmentation(augmentation)
-    write_augmentation_report(learned, open_dataset(data, parsed_size, download=download), out)
+    images = open_dataset(data, parsed_size, download=download)
+    write_augmentation_report(learned, images, out, origin_of(context))
     facts = {"augmentation": str(augmentation), "mode": learned.mode, "learned_on": learned.data}
     print_result({**facts, "report": str(out / "report.html")}, as_json, "shown")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from allweather.evaluation.error_rate import ErrorRate, error_change, error_rate
 from allweather.evaluation.metrics import calibration_error, reliability_bins
@@ -124,14 +123,6 @@ class Comparison:
     machine: str
     systems: tuple[SystemResult, ...]
     examples: tuple[Example, ...]
-
-
-def with_test_images(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """Returns the data set with at most `count` test images, drawn at random, less those that cannot be read."""
-    if count >= len(dataset.test):
-        return dataclasses.replace(dataset, test=dataset.test.readable())
-    drawn = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))[:count]
-    return dataclasses.replace(dataset, test=dataset.test.take(drawn.sort().values).readable())
 
 
 def compare(

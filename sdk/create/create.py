@@ -19,7 +19,7 @@ from allweather.create.classifier_stages import (
     open_start,
     train_stage,
 )
-from allweather.create.comparison import CLEAN, MEAN, TTA, Comparison, Example, System, compare, with_test_images
+from allweather.create.comparison import CLEAN, MEAN, TTA, Comparison, Example, System, compare
 from allweather.create.config import GENERATE, CreateConfig, Predictor
 from allweather.create.digests import data_digest, file_digest, foreign_digest, network_digest
 from allweather.create.expected import (
@@ -41,6 +41,7 @@ from allweather.create.view_stages import copy_bundle, export_stage, policy_stag
 from allweather.exporters.foreign.import_model import ForeignModel
 from allweather.journey import Journey, Stage, StageRun
 from allweather.reports.image_grids import gallery
+from allweather.reports.reading import Origin
 from allweather.runtimes.bundle.manifest import MANIFEST
 from allweather.runtimes.bundle.output_path import check_bundle_path
 from allweather.runtimes.system.atomic_files import atomic_file
@@ -81,6 +82,7 @@ def create(
     report: Path,
     *,
     download: bool = False,
+    origin: Origin | None = None,
     say: Callable[[str], None] = lambda line: None,
     watch: Callable[[Sequence[Stage]], None] = lambda stages: None,
 ) -> CreateResult:
@@ -91,6 +93,7 @@ def create(
         out: Bundle to write: a folder or a .zip file. The hidden folder `.NAME.create` beside it keeps the stages.
         report: Folder to write the report into.
         download: Whether CIFAR may be downloaded.
+        origin: What makes the report; None for a program that called allweather.
         say: Called with each line of text for the user.
         watch: Called with all stages whenever one of them has changed.
 
@@ -111,7 +114,7 @@ def create(
         )
     corrupted = _corrupted(config, start)
     journey = Journey(expected_seconds(start, config, settings), watch)
-    return _Creation(config, settings, start, corrupted, out, report, journey, say).run()
+    return _Creation(config, settings, start, corrupted, out, report, origin, journey, say).run()
 
 
 class _Creation:
@@ -125,11 +128,12 @@ class _Creation:
         corrupted: CorruptedSet,
         out: Path,
         report: Path,
+        origin: Origin | None,
         journey: Journey,
         say: Callable[[str], None],
     ) -> None:
         self._config, self._settings, self._start, self._corrupted = config, settings, start, corrupted
-        self._out, self._report, self._journey = out, report, journey
+        self._out, self._report, self._origin, self._journey = out, report, origin, journey
         self._folder = real_path(out).parent / f".{real_path(out).name}.create"
         self._kept = KeptStages(self._folder, journey, say)
         self._own = config.train.model
@@ -157,7 +161,7 @@ class _Creation:
             bundles = {system.name.removesuffix(TTA): system.bundle for system in systems}
             made = Created(
                 self._out, bundles, result, examples.read_bytes() if examples.exists() else None, self._notes,
-                self._journey.stages[:-1], self._config,
+                self._journey.stages[:-1], self._config, self._origin,
             )  # fmt: skip
             write_create_report(made, self._report)
         return CreateResult(self._out, self._report, self._folder, result, self._journey.stages)
@@ -267,8 +271,8 @@ class _Creation:
 def _evaluated(config: CreateConfig, start: Start) -> Dataset:
     """Returns the data with the test images that are evaluated: all of them if the corrupted ones are on disk."""
     if config.evaluate.corruptions != GENERATE:
-        return with_test_images(start.dataset, len(start.dataset.test), config.seed)
-    return with_test_images(start.dataset, config.evaluate.images, config.seed)
+        return start.dataset.with_test_images(len(start.dataset.test), config.seed)
+    return start.dataset.with_test_images(config.evaluate.images, config.seed)
 
 
 def _corrupted(config: CreateConfig, start: Start) -> CorruptedSet:

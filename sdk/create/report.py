@@ -16,7 +16,9 @@ from allweather.create.plots import family_bars, reliability_curves
 from allweather.evaluation.error_rate import ErrorRate
 from allweather.journey import Stage
 from allweather.reports import plots
+from allweather.reports.corrupted import corruptions_measured
 from allweather.reports.html import Section, page, write_files
+from allweather.reports.reading import Origin, origin_section, section_in_markdown
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.markdown import markdown, markdown_page, markdown_table
 from allweather.runtimes.text import to_json
@@ -55,6 +57,7 @@ class Created:
         notes: Sentences of the stages, in their order.
         stages: The stages and their times.
         config: The configuration with all defaults.
+        origin: What made the report; None for a program that called allweather.
     """
 
     out: Path
@@ -64,6 +67,7 @@ class Created:
     notes: Sequence[str]
     stages: Sequence[Stage]
     config: CreateConfig
+    origin: Origin | None = None
 
 
 def write_create_report(created: Created, folder: Path) -> None:
@@ -75,8 +79,10 @@ def write_create_report(created: Created, folder: Path) -> None:
     compared = created.comparison
     systems = compared.systems
     summary, parity, stages = summary_table(systems), parity_table(created.bundles), _stage_table(created.stages)
+    made = origin_section(created.origin)
+    reading = f"{HOW_TO_READ} {corruptions_measured(list(systems[0].by_severity), compared.images)}"
     sections = [
-        Section("Result", HOW_TO_READ, summary, image="families.png", alt=_in_words(systems)),
+        Section("Result", reading, summary, image="families.png", alt=_in_words(systems)),
         Section("What the comparison can tell", " ".join([WHAT_WAS_SEEN, *_verdicts(systems)])),
         Section("Error by corruption and severity, %", image="errors.png"),
         Section("Reliability on corrupted images", RELIABILITY, image="reliability.png"),
@@ -99,14 +105,15 @@ def write_create_report(created: Created, folder: Path) -> None:
     sections += [
         Section("The models in the bundle", " ".join(f"{note}." for note in created.notes), parity),
         Section("Stages", "Seconds of this run; what was kept was made by an earlier one.", stages),
+        made,
     ]
     title = f"{created.out.name}: {', '.join(each.name for each in systems)}"
     lead = f"{compared.data}: {compared.images} images in each cell, {compared.corrupted}; {compared.machine}"
     files["report.html"] = page(title, lead, sections, _figures(systems))
     notes = [f"- {markdown(note)}" for note in (*_verdicts(systems), *created.notes)]
     files["report.md"] = markdown_page(
-        title, lead, markdown_table(summary), [HOW_TO_READ, "", WHAT_WAS_SEEN], notes, markdown_table(parity),
-        ["![Error by family](families.png)"], markdown_table(stages),
+        title, lead, markdown_table(summary), [reading, "", WHAT_WAS_SEEN], notes, markdown_table(parity),
+        ["![Error by family](families.png)"], markdown_table(stages), section_in_markdown(made),
     )  # fmt: skip
     write_files(folder, files)
 

@@ -15,6 +15,7 @@ from allweather.demo.kept_folder import BUNDLE, PLAIN_BUNDLE, check_kept, claim_
 from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR, error_rate
 from allweather.demo.settings import DemoSettings
 from allweather.journey import Journey, Stage
+from allweather.reports.reading import Origin
 from allweather.runtimes.bundle.bundle import Bundle
 from allweather.runtimes.choices import Precision
 from allweather.runtimes.errors import UsageError
@@ -43,6 +44,7 @@ def run_demo(
     settings: DemoSettings,
     *,
     quick: bool = False,
+    origin: Origin | None = None,
     say: Callable[[str], None] = lambda line: None,
     watch: Callable[[Sequence[Stage]], None] = lambda stages: None,
 ) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def run_demo(
         out: Folder to write the report, the models, the video and the decisions into.
         settings: Settings of the demo.
         quick: Whether the committed models of samples/bundles drive, without training.
+        origin: What makes the report; None for a program that called allweather.
         say: Called with each line of text for the user.
         watch: Called with all stages whenever one of them has changed.
 
@@ -82,7 +85,7 @@ def run_demo(
 
     with journey.stage("write the report") as run:
         summary = _summary(drive, policy, run_in, quick, journey.stages[:-1])
-        write_demo_report(out, Bundle.open(plain), Bundle.open(robust), drive, summary)
+        write_demo_report(out, Bundle.open(plain), Bundle.open(robust), drive, summary, origin)
     if note := busy_note(summary["short_of_time"], summary["frames"]):
         say(note)
     say(f"open {out / 'report.html'}")

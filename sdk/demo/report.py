@@ -12,6 +12,7 @@ from allweather.demo.drive_images import animation, example_grid
 from allweather.demo.outcomes import BAD_CONDITIONS, CLEAR
 from allweather.demo.timeline import accuracy_timeline, budget_timeline
 from allweather.reports.html import Section, page, write_files
+from allweather.reports.reading import Origin, origin_section
 from allweather.runtimes.bundle.bundle import Bundle
 
 Row = tuple[str, ...]
@@ -31,7 +32,14 @@ CLEAN_NOTE = (
 )
 
 
-def write_demo_report(out: Path, plain: Bundle, robust: Bundle, drive: DriveResult, summary: dict[str, Any]) -> None:
+def write_demo_report(
+    out: Path,
+    plain: Bundle,
+    robust: Bundle,
+    drive: DriveResult,
+    summary: dict[str, Any],
+    origin: Origin | None = None,
+) -> None:
     """Writes report.html, summary.json, and the images and plots of the page.
 
     Args:
@@ -40,6 +48,7 @@ def write_demo_report(out: Path, plain: Bundle, robust: Bundle, drive: DriveResu
         robust: Bundle of the robust classifier.
         drive: Result of the drive.
         summary: The figures that `run_demo` returns.
+        origin: What made the report; None for a program that called allweather.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -95,6 +104,7 @@ def write_demo_report(out: Path, plain: Bundle, robust: Bundle, drive: DriveResu
             "Seconds that each took on this machine; 0 where its result was kept.",
             _stage_table(summary["stages"]),
         ),
+        origin_section(origin),
     ]
     lead = (
         f"In bad weather a small network misreads {_percent(bad[systems[0]])} of the road signs on this drive. "

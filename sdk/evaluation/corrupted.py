@@ -30,7 +30,7 @@ from allweather.runtimes.text import printable
 from allweather.runtimes.types import Floats, Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 from allweather.trainers.corruptions.corruption import SEVERITIES
-from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, Labels
+from allweather.trainers.corruptions.sets import CorruptedSet, GeneratedSet, Labels, PartOfSet
 from allweather.trainers.corruptions.sets.files_digest import files_digest
 from allweather.trainers.data.dataset import Dataset, Split
 from allweather.trainers.inference.forward import all_reduced
@@ -240,6 +240,11 @@ def _notes(
     notes = list(dataset.notes)
     if isinstance(corrupted, GeneratedSet):
         notes.append("the corrupted images were generated; they resemble the published ones, but are not the same")
+    if isinstance(corrupted, PartOfSet):
+        notes.append(
+            f"a part of the corrupted set: {len(corrupted.corruptions)} of {len(corrupted.whole.corruptions)} "
+            f"corruptions, {len(corrupted.labels)} of {len(corrupted.whole.labels)} images in each cell"
+        )
     if corrupted.data not in ("", dataset.name):
         notes.append(
             f"the corrupted set was made from {printable(corrupted.data)} and the clean error is that of "

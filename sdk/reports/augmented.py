@@ -9,6 +9,7 @@ from pathlib import Path
 from allweather.evaluation.augmented import AugmentedEvaluation
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, page, write_files
+from allweather.reports.reading import Origin, chance, origin_section, reading_section, section_in_markdown
 from allweather.runtimes.markdown import markdown_page, markdown_table
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
@@ -16,10 +17,18 @@ from allweather.runtimes.types import Image
 from allweather.trainers.augmentations.photometric import AUGMENTATIONS, COMBINATIONS, TABLE_ROWS
 
 Row = Sequence[str]
+READING = (
+    "Each row is the accuracy on all test images under one augmentation of the strength below, the same augmented "
+    "images for every model; the two combinations apply five at once. The average is that of the ten rows, clean "
+    "images included. One view of each image."
+)
 
 
 def write_augmented_report(
-    results: Sequence[AugmentedEvaluation], examples: Mapping[str, Sequence[Image]], folder: Path | str
+    results: Sequence[AugmentedEvaluation],
+    examples: Mapping[str, Sequence[Image]],
+    folder: Path | str,
+    origin: Origin | None = None,
 ) -> None:
     """Writes report.html, report.md, result.json and augmentations.png, and a plot for each finetuned model.
 
@@ -29,6 +38,7 @@ def write_augmented_report(
         results: One result for each model, all on the same augmented images.
         examples: A few images under each augmentation; see `example_images`.
         folder: Folder to write into.
+        origin: Which run made it; None for a program that called allweather.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -36,8 +46,10 @@ def write_augmented_report(
     folder = as_path(folder)
     provenance = results[0].provenance
     accuracies, strengths = accuracy_table(results), strength_table(results[0].strengths)
+    reading, made = reading_section(f"{READING} {chance(provenance.images)}"), origin_section(origin)
     sections = [
         Section("Accuracy, %", "; ".join(provenance.notes), accuracies),
+        reading,
         Section("Example images", image="augmentations.png"),
         Section("Augmentation strengths", "The combinations use the strengths of their parts.", strengths),
     ]
@@ -51,11 +63,13 @@ def write_augmented_report(
             name = f"finetuning-{number}.png"
             files[name] = plots.finetuning_curves(history, TABLE_ROWS)
             sections.append(Section(f"{result.provenance.title}: validation accuracy in finetuning", image=name))
+    sections.append(made)
     heading = f"Accuracy on augmented images of {provenance.data}"
     lead = f"{provenance.images} test images in each row; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
+    image = ["![Augmentations](augmentations.png)"]
     tables = (markdown_table(accuracies), markdown_table(strengths))
-    files["report.md"] = markdown_page(heading, lead, *tables, ["![Augmentations](augmentations.png)"])
+    files["report.md"] = markdown_page(heading, lead, *tables, image, *map(section_in_markdown, (reading, made)))
     write_files(folder, files)
 
 

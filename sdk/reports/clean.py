@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from allweather.evaluation.clean import CleanEvaluation
 from allweather.reports import plots
 from allweather.reports.html import Section, page, write_files
+from allweather.reports.reading import Origin, origin_section, reading_section, wilson_interval
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 
 MAX_CLASSES = 50  # rows of the table of classes; result.json has all of them
+READING = (
+    "All figures are those of the clean test images, with one view of each. The interval of the accuracy is that of "
+    "Wilson at 95 %: it tells how much depends on which images were tested, and says nothing of another training or "
+    "another seed. The other figures have none."
+)
+ITEMS = (
+    (
+        "Confusion matrix",
+        "Each row is a true class, each column a predicted one; the color, and the number in percent, is the share of "
+        "the true class.",
+    ),
+    (
+        "Reliability diagram",
+        "Each bar is the accuracy of the predictions whose confidence falls into one of 15 bins, and the dashed line "
+        "where it would be with perfect calibration; the gray bars below count the images of each bin.",
+    ),
+)
 
 
-def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
+def write_clean_report(evaluation: CleanEvaluation, folder: Path | str, origin: Origin | None = None) -> None:
     """Writes report.html, result.json, confusion.png and reliability.png, and training.png for a trained checkpoint.
 
     Args:
         evaluation: The result to report.
         folder: Folder to write into.
+        origin: Which run made it; None for a program that called allweather.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -28,7 +48,7 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     provenance = evaluation.provenance
     facts = [
         ("", provenance.backend),
-        ("accuracy", f"{evaluation.accuracy:.4f}"),
+        ("accuracy, with its 95 % interval", _with_interval(evaluation)),
         ("precision, mean over classes", f"{evaluation.precision:.4f}"),
         ("recall, mean over classes", f"{evaluation.recall:.4f}"),
         ("F1, mean over classes", f"{evaluation.f1:.4f}"),
@@ -40,6 +60,7 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     ]
     sections = [
         Section("Result", "; ".join(provenance.notes), facts),
+        reading_section(READING, ITEMS),
         Section("Confusion matrix", image="confusion.png"),
         Section("Reliability diagram", image="reliability.png"),
         _class_section(evaluation),
@@ -52,9 +73,31 @@ def write_clean_report(evaluation: CleanEvaluation, folder: Path | str) -> None:
     if plots.has_columns(provenance.history, plots.TRAINING_COLUMNS):
         sections.append(Section("Training", image="training.png"))
         files["training.png"] = plots.training_curves(provenance.history)
+    sections.append(origin_section(origin))
     title = f"{Path(provenance.model).name} on {provenance.data}"
     files["report.html"] = page(title, f"{provenance.backend} on {provenance.machine}", sections)
     write_files(folder, files)
+
+
+def comparison_table(results: Sequence[CleanEvaluation]) -> list[Sequence[str]]:
+    """Returns a table with a column for each model."""
+    return [
+        ("", *(each.provenance.title for each in results)),
+        ("accuracy, %", *(f"{100 * each.accuracy:.2f}" for each in results)),
+        ("precision, mean over classes, %", *(f"{100 * each.precision:.2f}" for each in results)),
+        ("recall, mean over classes, %", *(f"{100 * each.recall:.2f}" for each in results)),
+        ("F1, mean over classes, %", *(f"{100 * each.f1:.2f}" for each in results)),
+        ("calibration error, %", *(f"{100 * each.calibration_error:.2f}" for each in results)),
+        ("Brier score, 0 to 2", *(f"{each.brier:.4f}" for each in results)),
+        ("NLL, nats", *(f"{each.nll:.4f}" for each in results)),
+        ("images per second", *(f"{each.images_per_second:.0f}" for each in results)),
+    ]
+
+
+def _with_interval(evaluation: CleanEvaluation) -> str:
+    images = evaluation.provenance.images
+    low, high = wilson_interval(round(evaluation.accuracy * images), images)
+    return f"{evaluation.accuracy:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _class_section(evaluation: CleanEvaluation) -> Section:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from allweather.evaluation.metrics import calibration_error
 from allweather.evaluation.robustness import GroupMean, Robustness
 from allweather.reports import image_grids, plots
 from allweather.reports.html import Section, page, write_files
+from allweather.reports.reading import BOOTSTRAP, Origin, origin_section, reading_section, section_in_markdown
 from allweather.runtimes.markdown import markdown, markdown_page, markdown_table
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable, to_json
@@ -17,6 +18,23 @@ from allweather.runtimes.types import Image
 from allweather.trainers.corruptions import COMMON, EXTRA
 
 Row = Sequence[str]
+READING = (
+    "Errors are the share of images that are classified incorrectly, with one view of each; the mean of a group is "
+    "that over all of its corruptions and their five severities."
+)
+GROUP_TITLES = (("common 15", COMMON), ("extra 4", EXTRA))
+ITEMS = (
+    (
+        "Error by corruption and severity",
+        "Each cell is the error in percent at one severity, 1 the mildest; the interval of each is in result.json.",
+    ),
+    (
+        "Reliability diagram",
+        "Each bar is the accuracy of the predictions whose confidence falls into one of 15 bins, and the dashed line "
+        "where it would be with perfect calibration; the gray bars below count the images of each bin. No interval.",
+    ),
+    ("Most confident mistakes", "Examples, chosen because they are the worst: they say nothing of how many there are."),
+)
 RELIABILITY_NOTE = (
     "Over the predictions for all corrupted images together; the calibration error in the table above is the mean over "
     "the cells, each a corruption at a severity."
@@ -24,7 +42,10 @@ RELIABILITY_NOTE = (
 
 
 def write_corrupted_report(
-    results: Sequence[Robustness], mistakes: Sequence[Mapping[str, Image]], folder: Path | str
+    results: Sequence[Robustness],
+    mistakes: Sequence[Mapping[str, Image]],
+    folder: Path | str,
+    origin: Origin | None = None,
 ) -> None:
     """Writes report.html, report.md, result.json and errors.png, and two plots for each model.
 
@@ -34,6 +55,7 @@ def write_corrupted_report(
         results: One result for each model, all on the same corrupted set.
         mistakes: For each model the image of each of its mistakes, uint8 [h, w, 3], by corruption.
         folder: Folder to write into.
+        origin: Which run made it; None for a program that called allweather.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -42,8 +64,11 @@ def write_corrupted_report(
     names = [name for name in (*COMMON, *EXTRA) if name in results[0].mean_errors()]
     titles = [result.provenance.title for result in results]
     summary, errors = summary_table(results), error_table(results, names)
+    measured = corruptions_measured(names, results[0].provenance.images)
+    reading = reading_section(READING, [("What was measured", measured), ("Intervals", BOOTSTRAP), *ITEMS])
     sections = [
         Section("Result", "; ".join(results[0].provenance.notes), summary),
+        reading,
         Section("Error by corruption and severity, %", image="errors.png"),
         Section("Error by corruption, mean over five severities, %", table=errors),
     ]
@@ -56,13 +81,17 @@ def write_corrupted_report(
         model_files, model_sections = _model_sections(result, images, number)
         files |= model_files
         sections += model_sections
+    made = origin_section(origin)
+    sections.append(made)
     provenance = results[0].provenance
     heading = f"Robustness on {provenance.data}"
     lead = f"{provenance.images} images in each cell, {results[0].corrupted}; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
     notes = [f"- {markdown(note)}" for note in provenance.notes]
     image = ["![Error by corruption and severity](errors.png)"]
-    files["report.md"] = markdown_page(heading, lead, notes, markdown_table(summary), markdown_table(errors), image)
+    tables = (markdown_table(summary), markdown_table(errors))
+    texts = map(section_in_markdown, (reading, made))
+    files["report.md"] = markdown_page(heading, lead, notes, *tables, image, *texts)
     write_files(folder, files)
 
 
@@ -86,6 +115,32 @@ def _model_sections(
         text = "For each corruption the incorrect prediction with the highest confidence."
         sections.append(Section(f"{title}: most confident mistakes", text, image=mistakes))
     return files, sections
+
+
+def corruptions_measured(names: Sequence[str], images: int) -> str:
+    """Returns the sentence that says which of the 15 common and the 4 extra corruptions were measured.
+
+    Args:
+        names: Names of the corruptions that were.
+        images: Number of images of each at each severity.
+    """
+    parts = []
+    for title, group in GROUP_TITLES:
+        missing = [name for name in group if name not in names]
+        if len(missing) == len(group):
+            parts.append(f"none of the {title}")
+        elif missing:
+            parts.append(f"{len(group) - len(missing)} of the {title} ({', '.join(missing)} missing)")
+        else:
+            parts.append(f"all of the {title}")
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}, at five severities, {images} images in each cell."
+
+
+def missing_of(group: Sequence[str], names: Collection[str]) -> str:
+    """Returns how many of a group of corruptions were not measured, as the end of a title; "" if all or none were."""
+    missing = sum(name not in names for name in group)
+    return f", {missing} missing" if 0 < missing < len(group) else ""
 
 
 def summary_table(results: Sequence[Robustness]) -> list[Row]:

@@ -24,6 +24,8 @@ th, td { padding: .4rem .9rem; text-align: right; border-bottom: 1px solid #eef2
 td { font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; } th { background: #f1f5f9; font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
+dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .35rem 1.2rem; margin: .6rem 0; }
+dt { font-weight: 600; max-width: 14rem; overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap: anywhere; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0; }
 .figures div { flex: 1 1 12rem; background: #fff; border: 1px solid #e2e8f0; border-radius: 8px; padding: .8rem 1rem; }
 .figures b { display: block; font-size: 1.6rem; }
@@ -46,6 +48,7 @@ class Section:
         table: Rows of a table, the first of them its header; no table if empty.
         image: File name of an image beside the page; no image if empty.
         alt: What the image shows, in words, for those who cannot see it; the heading if empty.
+        items: Names, each with what is said of it; no list if empty.
     """
 
     heading: str
@@ -53,6 +56,7 @@ class Section:
     table: Sequence[Sequence[str]] = ()
     image: str = ""
     alt: str = ""
+    items: Sequence[tuple[str, str]] = ()
 
 
 def page(title: str, lead: str, sections: Sequence[Section], figures: Sequence[tuple[str, str]] = ()) -> str:
@@ -87,6 +91,9 @@ def _section(section: Section) -> str:
         parts.append("<table><tr>" + "".join(f"<th>{_escaped(cell)}</th>" for cell in head) + "</tr>")
         parts += ["<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows]
         parts.append("</table>")
+    if section.items:
+        items = (f"<dt>{_escaped(name)}</dt><dd>{_escaped(text)}</dd>" for name, text in section.items)
+        parts.append(f"<dl>{''.join(items)}</dl>")
     if section.image:
         parts.append(f'<img src="{_escaped(section.image)}" alt="{_escaped(section.alt or section.heading)}">')
     return "\n".join(parts)

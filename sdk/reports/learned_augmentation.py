@@ -9,6 +9,7 @@ from pathlib import Path
 
 from allweather.reports.html import Section, page, write_files
 from allweather.reports.image_grids import image_columns, image_rows
+from allweather.reports.reading import Origin, origin_section, reading_section
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 from allweather.trainers.augmentations.learned.augmentation import AugmentationCheckpoint
@@ -27,19 +28,28 @@ SETTINGS = (
     "gan_epochs",
     "epochs",
 )  # settings of the run that the report shows, if the file has them
+READING = (
+    "The images are a few of the validation images, and show what the augmentation does, not whether it helps: for "
+    "that, train with it and without it, and evaluate both. The influence is a prediction of how the loss on the "
+    "held-out images would change. The split-half correlation tells how far two halves of these agree on it: near 1 "
+    "they do, near 0 what was learned is mostly chance. No intervals are shown."
+)
 ROW_NOTES: Mapping[Head, str] = {
     "spatial": "Row warp: the hue is the direction that a pixel is taken from, the saturation the distance.",
     "appearance": "Row colors: what is added to the colors, around gray.",
 }
 
 
-def write_augmentation_report(augmentation: AugmentationCheckpoint, dataset: Dataset, folder: Path | str) -> None:
+def write_augmentation_report(
+    augmentation: AugmentationCheckpoint, dataset: Dataset, folder: Path | str, origin: Origin | None = None
+) -> None:
     """Writes report.html, result.json, samples.png and latent-traversal.png.
 
     Args:
         augmentation: The learned augmentation.
         dataset: A data set; some of its validation images are augmented.
         folder: Folder to write into.
+        origin: Which run made it; None for a program that called allweather.
 
     Raises:
         CheckpointError: The augmentation network cannot be built.
@@ -65,6 +75,8 @@ def write_augmentation_report(augmentation: AugmentationCheckpoint, dataset: Dat
             image="latent-traversal.png",
         ),
         Section("Training", table=_training_table(augmentation)),
+        reading_section(READING),
+        origin_section(origin),
     ]
     lead = f"{augmentation.mode} augmentation learned on {augmentation.data}, applied to images of {dataset.name}"
     files: dict[str, bytes | str] = {

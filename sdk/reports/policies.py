@@ -10,7 +10,9 @@ from pathlib import Path
 from allweather.evaluation.error_rate import ErrorRate
 from allweather.evaluation.policies import PolicyEvaluation, PolicyResult
 from allweather.reports import image_grids, plots
+from allweather.reports.corrupted import GROUP_TITLES, corruptions_measured, missing_of
 from allweather.reports.html import Section, page, write_files
+from allweather.reports.reading import BOOTSTRAP, Origin, origin_section, reading_section, section_in_markdown
 from allweather.runtimes.markdown import markdown, markdown_page, markdown_table
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import printable, to_json
@@ -27,13 +29,23 @@ TABLE_NOTE = (
     "same images (paired, 95 %): where the interval does not hold 0, it is beyond chance. The share of oracle gain is "
     "how much of the accuracy that the best single view would gain over one view the policy gains."
 )
+ITEMS = (
+    (
+        "Views that a policy ranks first",
+        "For each corruption, the share of its images in percent on which a view was ranked first. That of oracle:1 "
+        "shows which view would have been best.",
+    ),
+    ("Predictions that a policy changes", "Examples of both kinds, and not in proportion: the table counts them."),
+)
 CHANGED_NOTE = (
     "One view predicts the class incorrectly and the policy correctly, or the reverse. Below the true class: the view "
     "that the policy ranks first."
 )
 
 
-def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], folder: Path | str) -> None:
+def write_policy_report(
+    result: PolicyEvaluation, changed: Sequence[Image], folder: Path | str, origin: Origin | None = None
+) -> None:
     """Writes report.html, report.md, result.json and plots.
 
     The plots are views-POLICY.png for each policy that ranks views, and changed-predictions.png.
@@ -42,6 +54,7 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
         result: Result of one model.
         changed: The image of each of its changed predictions, uint8 [h, w, 3].
         folder: Folder to write into.
+        origin: Which run made it; None for a program that called allweather.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -50,7 +63,10 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
     provenance = result.provenance
     summary, errors = summary_table(result), error_table(result)
     notes = [*provenance.notes, *correlations(result)]
-    sections = [Section("Result", "; ".join(notes), summary), Section("How to read the table", TABLE_NOTE)]
+    names = list(result.results[0].errors)
+    measured = corruptions_measured(names, provenance.images) if names else f"{provenance.images} clean images."
+    reading = reading_section(TABLE_NOTE, [("What was measured", measured), ("Intervals", BOOTSTRAP), *ITEMS])
+    sections = [Section("Result", "; ".join(notes), summary), reading]
     files: dict[str, bytes | str] = {"result.json": json.dumps(to_json(result), indent=1)}
     for number, each in enumerate(result.results, 1):
         if each.policy.startswith(("top", "oracle")):
@@ -68,12 +84,14 @@ def write_policy_report(result: PolicyEvaluation, changed: Sequence[Image], fold
         sections.append(Section(heading, CHANGED_NOTE, image="changed-predictions.png"))
     if len(errors) > 1:
         sections.append(Section("Error by corruption, mean over five severities, %", table=errors))
+    made = origin_section(origin)
+    sections.append(made)
     heading = f"Test-time augmentation policies: {Path(provenance.model).name} on {provenance.data}"
     lead = f"{provenance.backend}; {provenance.images} images in each cell, {result.corrupted}; {provenance.machine}"
     files["report.html"] = page(heading, lead, sections)
     lines = [f"- {markdown(note)}" for note in notes]
-    tables = (markdown_table(summary), [TABLE_NOTE], markdown_table(errors))
-    files["report.md"] = markdown_page(heading, lead, lines, *tables)
+    texts = map(section_in_markdown, (reading, made))
+    files["report.md"] = markdown_page(heading, lead, lines, markdown_table(summary), markdown_table(errors), *texts)
     write_files(folder, files)
 
 
@@ -87,7 +105,8 @@ def summary_table(result: PolicyEvaluation) -> list[Row]:
     """Returns a table with a row for each policy; what was not measured has no column."""
     rows: list[Row] = [
         (
-            "policy", "mean views", "latency ratio", "clean error, %", "common 15, %", "extra 4, %",
+            "policy", "mean views", "latency ratio", "clean error, %",
+            *(f"{title}, %{missing_of(group, result.results[0].errors)}" for title, group in GROUP_TITLES),
             CHANGE, "share of oracle gain, %", ACCEPTED,
         )
     ]  # fmt: skip

@@ -12,15 +12,23 @@ import numpy as np
 from allweather.evaluation.shifted import TEST_SETS, ShiftRobustness
 from allweather.reports.figure import GRAY, png_figure, without_middle
 from allweather.reports.html import Section, page, write_files
+from allweather.reports.reading import Origin, chance, origin_section, reading_section
 from allweather.runtimes.system.path_argument import as_path
 from allweather.runtimes.text import to_json
 from allweather.runtimes.types import Floats
 
+READING = (
+    "Four test sets of the same images, the same for every model: the original ones; shifted at random; gray; and in "
+    "other light and color. One view of each image."
+)
 COLORS = ("#64748b", "#2563eb", "#16a34a", "#dc2626", "#d97706", "#7c3aed")
 
 
 def write_shifted_report(
-    results: Sequence[ShiftRobustness], embedded: Sequence[Floats | None], folder: Path | str
+    results: Sequence[ShiftRobustness],
+    embedded: Sequence[Floats | None],
+    folder: Path | str,
+    origin: Origin | None = None,
 ) -> None:
     """Writes report.html, result.json and variation.png, and for checkpoints tsne.png.
 
@@ -28,6 +36,7 @@ def write_shifted_report(
         results: One result for each model, all on the same four test sets.
         embedded: For each model its embedded variants, float32 [14, 16, 2], see `embed_variants`; None for a bundle.
         folder: Folder to write into.
+        origin: Which run made it; None for a program that called allweather.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -40,6 +49,7 @@ def write_shifted_report(
     }
     sections = [
         Section("Accuracy, %", "; ".join(provenance.notes), accuracy_table(results)),
+        reading_section(f"{READING} {chance(provenance.images)}"),
         Section(
             "Change of predictions and features",
             "Between two of the test sets, mean over the images; lower is more robust. Distances between features are "
@@ -56,6 +66,7 @@ def write_shifted_report(
         files["tsne.png"] = variant_scatter(panels)
         text = "Features of 16 variants of each of 14 test images, embedded by t-SNE; color and marker tell the image."
         sections.append(Section("Features of variants of the same image", text, image="tsne.png"))
+    sections.append(origin_section(origin))
     lead = f"{provenance.images} images in each test set; {provenance.machine}"
     files["report.html"] = page(f"Shift robustness on {provenance.data}", lead, sections)
     write_files(folder, files)

@@ -20,6 +20,7 @@ from allweather.trainers.data.inventory import Inventory
 from allweather.trainers.data.items.read_splits import read_splits
 from allweather.trainers.data.split import LabeledImages as LabeledImages
 from allweather.trainers.data.split import Split as Split  # other modules take them from here, with the data set
+from allweather.trainers.data.split import drawn_indices
 
 FINGERPRINT_IMAGES = 64  # few, as streamed ones are read for it
 
@@ -180,6 +181,26 @@ class Dataset:
         train = self.train.take(torch.cat(kept).sort().values)
         note = f"{self.name}: {len(train)} of {len(self.train)} training images are used"
         return dataclasses.replace(self, train=train, notes=(*self.notes, note))
+
+    def with_test_images(self, count: int, seed: int) -> Dataset:
+        """Returns the data set with at most this number of test images, drawn at random; train and val stay.
+
+        Test images that cannot be read are left out, so that each pass over the others gives the same rows.
+
+        Args:
+            count: Number of test images to keep, at least 1.
+            seed: Random seed; the same seed gives the same images.
+
+        Raises:
+            UsageError: The number is below 1.
+        """
+        if count < 1:
+            raise UsageError(f"the number of test images is at least 1; got {count}")
+        if count >= len(self.test):
+            return dataclasses.replace(self, test=self.test.readable())
+        test = self.test.take(drawn_indices(len(self.test), count, seed)).readable()
+        note = f"{self.name}: a part of the test images, {len(test)} of {len(self.test)}, drawn with seed {seed}"
+        return dataclasses.replace(self, test=test, notes=(*self.notes, note))
 
     def with_label_noise(self, share: float, seed: int) -> Dataset:
         """Returns the data set with a share of the training labels replaced by random ones.

@@ -206,3 +206,8 @@ def check_batch_size(batch_size: int) -> None:
     """
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise UsageError(f"the number of images of a batch is 1 or more; got {batch_size!r:.40}")
+
+
+def drawn_indices(number: int, count: int, seed: int) -> Tensor:
+    """Returns `count` of `number` indices, or all if there are fewer, drawn at random: int64 [n], in rising order."""
+    return torch.randperm(number, generator=torch.Generator().manual_seed(seed))[:count].sort().values

@@ -48,7 +48,8 @@ def run_pair(model: nn.Module, clean: Tensor, augmented: Tensor, *, layers: Sequ
     Raises:
         UsageError: There is no layer of such a name, none of the layers is run, or the network gives no tensor with a
             row for each image.
-        DataError: The two batches differ in shape or type, or have no images.
+        DataError: The two batches differ in shape or type, have no images, or are of integers, and the network fails
+            with these.
     """
     check_instance("model", model, nn.Module, "it is the network itself")
     for name, images in (("clean", clean), ("augmented", augmented)):
@@ -61,7 +62,15 @@ def run_pair(model: nn.Module, clean: Tensor, augmented: Tensor, *, layers: Sequ
     if not clean.dim() or not len(clean):
         raise DataError(f"pairs are batches of at least one image, [n, ...]; got {_describe(clean)}")
     with capture_activations(model, layers) as maps:
-        outputs = model(torch.cat([clean, augmented]))
+        try:
+            outputs = model(torch.cat([clean, augmented]))
+        except RuntimeError as error:
+            if clean.is_floating_point():
+                raise
+            raise DataError(
+                f"the network takes no images of {str(clean.dtype).removeprefix('torch.')}; give float ones in the "
+                "range that it was trained with, such as images / 255, and copies made of them"
+            ) from error
     if layers and not maps:
         raise UsageError(
             f"none of the layers {', '.join(layers)} was run; name others, or give the network as it was before "

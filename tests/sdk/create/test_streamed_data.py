@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from jpeg_data import in_both_forms, write_jpegs
 
-from allweather.create.comparison import with_test_images
 from allweather.create.digests import data_digest
 from allweather.runtimes.crop import Crop
 from allweather.trainers.data.registry import open_dataset
@@ -34,9 +33,9 @@ def test_stages_are_made_anew_when_images_are_prepared_in_another_way(tmp_path: 
 @pytest.mark.slow
 def test_damaged_test_images_are_not_evaluated(tmp_path: Path) -> None:
     in_memory, streamed = in_both_forms(write_jpegs(tmp_path, {"train": 4, "val": 3, "test": 24}))
-    whole = [with_test_images(data, 100, 0).test for data in (in_memory, streamed)]
+    whole = [data.with_test_images(100, 0).test for data in (in_memory, streamed)]
     assert whole[0].labels.tolist() == whole[1].labels.tolist()
     assert len(whole[1]) == 71
-    few = with_test_images(streamed, 70, 0).test
+    few = streamed.with_test_images(70, 0).test
     assert 69 <= len(few) <= 70  # whether the damaged one was drawn
     assert sum(len(batch) for batch in few.batches(16)) == len(few)

@@ -191,3 +191,23 @@ def test_outputs_that_cannot_be_compared(call: Callable[[], Tensor], message: st
     with pytest.raises(UsageError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_images_of_bytes_are_refused_in_one_line_if_the_network_takes_none() -> None:
+    clean = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(
+        DataError, match=r"^the network takes no images of uint8; give float ones .* images / 255"
+    ) as told:
+        run_pair(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()), clean, clean)
+    assert "\n" not in str(told.value)
+    with pytest.raises(RuntimeError, match="channels"):  # a fault of the network itself is no fault of the images
+        run_pair(nn.Conv2d(4, 4, 3), torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8))
+
+
+def test_a_network_that_takes_bytes_gets_them() -> None:
+    class Normalized(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.float().flatten(1)
+
+    clean = torch.ones(2, 3, 4, 4, dtype=torch.uint8)
+    assert run_pair(Normalized(), clean, clean).clean.shape == (2, 48)

@@ -1,0 +1,169 @@
+"""The tables of the committed checkpoints: how each was made, by its own settings, and its measured errors."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from run_records import RunRecord
+
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "samples" / "checkpoints"
+PUBLISHED = "the published ResNet-20"
+UNSEEN = "`resnet20-45000`"
+RECORDED = "records/robust-finetuning"
+FINETUNED = "[corruption benchmark](robust-finetuning.md#the-same-classifiers-on-the-corruption-benchmark)"
+NOT_RECORDED = "not recorded"
+STRENGTHS = (
+    "brightness+", "brightness-", "saturation+", "saturation-", "gaussian_blur", "gaussian_noise", "salt_and_pepper"
+)  # fmt: skip
+TABLES = "python benchmarks/trainers/finetuning_tables.py"
+LONG = f"{TABLES} samples/checkpoints/resnet20-45000.safetensors cifar10:ROOT FOLDER --epochs 30"
+SHORT = f"{TABLES} r20.safetensors cifar10:ROOT FOLDER --epochs 4"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A committed checkpoint.
+
+    Attributes:
+        start: What its training started from.
+        command: The command that made it.
+        clean: Error on the clean test images, in percent; empty if `record` has the accuracy.
+        corrupted: Error on the 15 common and the 4 extra corruptions, in percent.
+        where: Page that has these figures.
+        record: Row of the study robust-finetuning that has its accuracy on clean images.
+    """
+
+    start: str
+    command: str
+    clean: str = ""
+    corrupted: str = NOT_RECORDED
+    where: str = f"`docs/results/{RECORDED}`"
+    record: str = ""
+
+
+MODELS: Mapping[str, Model] = {
+    "resnet20-45000": Model(
+        "random weights",
+        "allweather train --data cifar10:ROOT --arch resnet20 --epochs 36 --out resnet20-45000.safetensors",
+        "8.47",
+        "31.59 / 24.75 (300 images a cell, made here)",
+        "[stream statistics](adapted-statistics.md#the-plain-resnet-20)",
+    ),
+    "resnet20-45000-at-ca-0": Model(UNSEEN, f"{LONG} --only at-ca-0", record="at-ca"),
+    "resnet20-45000-st-ca-0": Model(UNSEEN, f"{LONG} --only st-ca-0", record="st-ca"),
+    "resnet20-45000-fma-ca-0": Model(
+        UNSEEN,
+        f"{LONG} --only fma-ca-0",
+        corrupted="24.1 / 20.7 (one corruption an image)",
+        where="[accepted decisions](selective-classification.md#accepted-decisions)",
+        record="fma-ca",
+    ),
+    "resnet20-45000-fma-layers-ca-0": Model(
+        UNSEEN, f"{LONG} --layers layer3.2.relu2 --only fma-layers-ca-0", record="fma-layers-ca"
+    ),
+    "resnet20-at-ca-0": Model(
+        PUBLISHED,
+        f"{SHORT} --only at-ca",
+        "9.09",
+        "21.83 / 17.38 (reference set)",
+        "[more seeds, and rivals](robust-finetuning.md#more-seeds-and-rivals)",
+    ),
+    "resnet20-fma-ca-0": Model(
+        PUBLISHED, f"{SHORT} --only fma-ca-0", "9.71", "27.61 / 22.08 (reference set)", FINETUNED
+    ),
+    "resnet20-fma-ca-30-epochs": Model(
+        PUBLISHED,
+        f"{TABLES} r20.safetensors cifar10:ROOT FOLDER --epochs 30 --only fma-ca-0",
+        "8.31",
+        "26.80 / 21.29 (reference set)",
+        FINETUNED,
+    ),
+    "resnet20-robust-0": Model(
+        PUBLISHED, f"{SHORT} --only robust-0", "8.88", "19.69 / 14.33 (reference set)", FINETUNED
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CheckpointTable:
+    """The table of the committed classifiers.
+
+    Attributes:
+        name: Name of the table on its page.
+    """
+
+    name: str = "checkpoints"
+
+    def lines(self, records: Sequence[RunRecord]) -> list[str]:
+        """Returns the lines of the table.
+
+        Args:
+            records: All records.
+        """
+        header = ("file", "how it was trained", "start", "clean error, %", "common 15 / extra 4, %", "errors from")
+        rows = [f"| {' | '.join(header)} |", "|---|---|---|---:|---|---|"]
+        accuracies = {each.row: each.results["clean"] for each in records if each.study == "robust-finetuning"}
+        for name, model in MODELS.items():
+            settings = read_header(CHECKPOINTS / f"{name}.safetensors")["settings"]
+            clean = model.clean or f"{100 - accuracies[model.record]:.2f}"
+            cells = (f"`{name}`", _in_words(settings), model.start, clean, model.corrupted, model.where)
+            rows.append(f"| {' | '.join(cells)} |")
+        rows += ["", "The commands:", "", *(f"- `{name}`: `{model.command}`" for name, model in MODELS.items())]
+        return rows
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    """Returns the method, strategy, layers, epochs, gamma and seed of a training."""
+    gamma, layers = settings.get("gamma"), settings.get("layers")
+    method = "/".join(settings[key] for key in ("method", "strategy") if key in settings)
+    parts = [
+        f"{method} of {', '.join(layers)}" if layers else method,
+        f"{settings['epochs']} epochs",
+        *([] if gamma is None else [f"gamma {gamma:g}"]),
+        f"seed {settings['seed']}",
+    ]
+    return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class StrengthTable:
+    """The table of the augmentation strengths that the checkpoints hold.
+
+    Attributes:
+        name: Name of the table on its page.
+    """
+
+    name: str = "strengths"
+
+    def lines(self, records: Sequence[RunRecord]) -> list[str]:
+        """Returns the lines of the table, a row for each start.
+
+        Args:
+            records: Not used; the checkpoints hold the strengths.
+        """
+        rows = [f"| start | {' | '.join(STRENGTHS)} |", f"|---|{'---:|' * len(STRENGTHS)}"]
+        by_start: dict[str, set[tuple[str, ...]]] = {}
+        for name, model in MODELS.items():
+            strengths = read_header(CHECKPOINTS / f"{name}.safetensors")["strengths"]
+            if strengths:
+                row = tuple(f"{strengths[each]:.4g}" for each in STRENGTHS)
+                by_start.setdefault(model.start, set()).add(row)
+        rows += [f"| {start} | {' | '.join(row)} |" for start, found in by_start.items() for row in sorted(found)]
+        return rows
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Returns what a checkpoint says of itself: the metadata of a safetensors file."""
+    with path.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+    values: dict[str, Any] = json.loads(header["__metadata__"]["allweather"])
+    return values
+
+
+MODEL_TABLES = (CheckpointTable(), StrengthTable())
